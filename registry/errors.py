@@ -1,0 +1,65 @@
+"""The errors of the registry: one tree, each class with the exit code the command line ends with.
+
+Messages say what is wrong, where, what was expected and what to do. Library code raises these and never
+prints or exits; the command line turns them into one line on stderr at a single place.
+"""
+
+from __future__ import annotations
+
+
+class RegistryError(Exception):
+    """Base of every error this package raises on purpose.
+
+    Attributes:
+        exit_code: what the ``df2`` process returns when this error ends it.
+    """
+
+    exit_code = 1
+
+
+class UsageError(RegistryError):
+    """An argument or parameter that cannot be used as given."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A split, category, table or column that does not exist."""
+
+
+class NotFoundError(RegistryError):
+    """A registry, image, identity or file that is not there."""
+
+
+class QueryError(RegistryError):
+    """SQL that DuckDB refused; the message is DuckDB's own, with the position."""
+
+
+class SourceError(RegistryError):
+    """A raw source that cannot be opened or read: missing, cut short, unreadable."""
+
+    exit_code = 3
+
+
+class PasswordError(SourceError):
+    """A protected archive and a password that is missing or wrong. Never carries the password."""
+
+
+class AnnotationError(RegistryError):
+    """Annotation files that break the format, under ``--on-error fail``."""
+
+    exit_code = 3
+
+
+class StorageError(RegistryError):
+    """A place that cannot be written or read: full disk, no permission, gone."""
+
+    exit_code = 4
+
+
+class RegistryFormatError(RegistryError):
+    """A registry whose manifest or files do not fit what this version reads."""
+
+
+class MissingDependencyError(RegistryError):
+    """An optional package is needed; the message carries the ``pip install`` line."""

@@ -1,0 +1,275 @@
+"""Ingestion of one split: source -> chunks, in several processes -> Parquet -> the new registry."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from registry.errors import AnnotationError, SourceError
+from registry.ingest.chunks import (
+    CHUNK_FILES,
+    BadFile,
+    Chunk,
+    ChunkRows,
+    images_batch,
+    photo_rows,
+    read_chunk,
+    start_worker,
+)
+from registry.ingest.issues import Issue, summarise
+from registry.ingest.retrieval import RetrievalLists, read_retrieval
+from registry.ingest.sources import Entry, Listing, Source, open_source
+from registry.publication import Publication, publication
+from registry.storage import Place, StorageOptions
+from registry.tables import IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, arrow_schema
+from registry.taxonomy import find_split
+
+OnError = Literal["fail", "quarantine"]
+#: Called with the number of files done and of all.
+Progress = Callable[[int, int], None]
+
+#: Below this many files one process is done before others have started.
+_SMALL: Final = 2 * CHUNK_FILES
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """What an ingestion did.
+
+    Attributes:
+        split: the split.
+        images, items: rows written.
+        bad_files: files that gave no rows (in quarantine), and photos without a readable size.
+        notices: what is odd and was ingested all the same: photos without annotation, annotations without photo,
+            disagreements of the retrieval lists with the annotations. Sorted.
+    """
+
+    split: str
+    images: int = 0
+    items: int = 0
+    bad_files: list[BadFile] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def issues(self) -> list[Issue]:
+        """Every issue of every bad file, sorted."""
+        return sorted(issue for bad in self.bad_files for issue in bad.issues)
+
+
+def ingest(
+    split: str,
+    source: str,
+    registry: str,
+    *,
+    retrieval: Sequence[str] = (),
+    on_error: OnError = "fail",
+    image_sizes: bool = True,
+    jobs: int | None = None,
+    password: str | None = None,
+    storage_options: StorageOptions | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> IngestReport:
+    """Replace one split of a registry by what a source holds; the other splits stay as they are.
+
+    Args:
+        split: train, validation or test.
+        source: folder, archive or fsspec URL; see :func:`registry.ingest.sources.open_source`.
+        registry: folder or fsspec URL of the registry; made if it does not exist.
+        retrieval: query and gallery lists and ``*_information.json`` files, or folders or zips of them.
+        on_error: ``fail`` changes nothing if any file is bad; ``quarantine`` puts bad files into that table.
+        image_sizes: read width and height from the photos where the source has them.
+        jobs: processes; None for one a core. More than one uses multiprocessing, so a script needs the usual
+            ``if __name__ == "__main__"``.
+        password: of a protected zip.
+        storage_options: passed to fsspec, for the source and the registry.
+        executor: runs the chunks instead of local processes, such as Dask's ``Client.get_executor()``; the source
+            must be readable where it runs.
+        progress: called with the number of files done and of all.
+
+    Returns:
+        What was done.
+
+    Raises:
+        AnnotationError: files are bad, under ``fail``; carries the report as ``report``.
+        SourceError, PasswordError: the source cannot be read.
+        StorageError: the registry cannot be written.
+    """
+    split = find_split(split)
+    place = Place(registry, storage_options)
+    opened = open_source(source, split, storage_options, password)
+    listing = opened.list_files(split, photos=image_sizes or split == "test")
+    report = IngestReport(split)
+    report.bad_files += [BadFile(issue.file, (issue,), None) for issue in listing.issues]
+    lists = read_retrieval(split, retrieval, storage_options)
+    report.bad_files += lists.bad_files
+    if not listing.annotations and not (split == "test" and listing.photos):
+        expected = "image/NNNNNN.jpg" if split == "test" else "annos/NNNNNN.json"
+        raise SourceError(f"{source} holds no file of {split}: expected {expected}.")
+    with publication(place, split) as made:
+        build = _Build(made, report, lists)
+        if listing.annotations:
+            report.notices += _photo_notices(listing, split) if image_sizes else []
+            jobs = jobs or os.cpu_count() or 1
+            with _executor(executor, jobs if opened.shareable else 1, len(listing.annotations)) as pool:
+                chunks = _chunks(split, listing, image_sizes)
+                build.add_annotated(_map_in_order(pool, opened, chunks, jobs), len(listing.annotations), progress)
+        else:
+            build.add_photos(opened, listing, image_sizes)
+        build.finish(on_error)
+    return report
+
+
+class _Build:
+    """The rows of one split on their way into the files of a publication."""
+
+    def __init__(self, made: Publication, report: IngestReport, lists: RetrievalLists) -> None:
+        self.made = made
+        self.report = report
+        self.lists = lists
+        self.fingerprint = hashlib.sha256()
+
+    def add_annotated(self, chunks: Iterable[ChunkRows], total: int, progress: Progress | None) -> None:
+        """Write images and items of annotated files."""
+        split = self.report.split
+        done = 0
+        images = self.made.writer(IMAGES, split=split)
+        for rows in chunks:
+            images.write(rows.images)
+            start = 0
+            for category_id, count in rows.items_by_category:
+                writer = self.made.writer(ITEMS, split=split, category_id=category_id)
+                writer.write(rows.items.slice(start, count))
+                start += count
+            self.lists.note_rows(rows.images, rows.items)
+            self.report.images += rows.images.num_rows
+            self.report.items += rows.items.num_rows
+            self.report.bad_files += rows.bad_files
+            for entry in rows.fingerprints:
+                self.fingerprint.update(repr(entry).encode())
+            done += len(rows.fingerprints)
+            if progress:
+                progress(done, total)
+
+    def add_photos(self, source: Source, listing: Listing, image_sizes: bool) -> None:
+        """Write the images of a split without annotations."""
+        photos = list(listing.photos.values())
+        writer = self.made.writer(IMAGES, split=self.report.split)
+        for start in range(0, len(photos), CHUNK_FILES):
+            entries = photos[start : start + CHUNK_FILES]
+            sizes, bad = photo_rows(source, Chunk(self.report.split, entries, entries if image_sizes else None))
+            ids = [entry.image_id for entry in entries]
+            names = [entry.name for entry in entries]
+            nothing: list[Any] = [None] * len(ids)
+            sources = [self.lists.source_of(image_id) for image_id in ids]
+            rows = images_batch(ids, names, sources, nothing, sizes, nothing)
+            writer.write(rows)
+            self.lists.note_rows(rows, None)
+            self.report.images += len(ids)
+            self.report.bad_files += bad
+            for name in names:
+                self.fingerprint.update(repr(name).encode())
+
+    def finish(self, on_error: OnError) -> None:
+        """Write quarantine and retrieval lists and publish, unless there are issues and the policy is to fail."""
+        report, made, split = self.report, self.made, self.report.split
+        report.notices = sorted([*report.notices, *self.lists.disagreements()])
+        report.bad_files.sort(key=lambda bad: bad.file)
+        if report.bad_files and on_error == "fail":
+            error = AnnotationError(
+                f"{split} was not ingested, the registry is as it was: {summarise(report.issues)}\n"
+                "Mend or remove these files, or ingest the others with --on-error quarantine."
+            )
+            error.report = report  # type: ignore[attr-defined]  # for the issues file
+            raise error
+        if report.bad_files:
+            made.writer(QUARANTINE, split=split).write(_quarantine_batch(report.bad_files))
+        if self.lists.entries:
+            made.writer(RETRIEVAL_LISTS, split=split).write(self.lists.batch())
+        made.publish(self.fingerprint.hexdigest())
+
+
+def _quarantine_batch(bad_files: Sequence[BadFile]) -> Any:
+    import pyarrow as pa
+
+    merged: dict[str, tuple[list[str], bytes | None]] = {}
+    for bad in bad_files:
+        texts, raw = merged.setdefault(bad.file, ([], None))
+        merged[bad.file] = texts + [str(issue) for issue in bad.issues], raw or bad.raw
+    schema = arrow_schema(QUARANTINE)
+    columns = (list(merged), [row[0] for row in merged.values()], [row[1] for row in merged.values()])
+    arrays = [pa.array(column, kind.type) for column, kind in zip(columns, schema, strict=True)]
+    return pa.record_batch(arrays, schema=schema)
+
+
+def _photo_notices(listing: Listing, split: str) -> list[str]:
+    """Return what does not match between photos and annotations of one source; nothing where it has no photos."""
+    if not listing.photos:
+        return []
+    annotated = {entry.image_id for entry in listing.annotations}
+    alone = [photo.name for image_id, photo in listing.photos.items() if image_id not in annotated]
+    missing = [entry.name for entry in listing.annotations if entry.image_id not in listing.photos]
+    return [f"{split}/image/{name}: the photo has no annotation and was not registered" for name in alone] + [
+        f"{split}/annos/{name}: the annotation has no photo; width and height are NULL" for name in missing
+    ]
+
+
+def _chunks(split: str, listing: Listing, image_sizes: bool) -> Iterator[Chunk]:
+    for start in range(0, len(listing.annotations), CHUNK_FILES):
+        entries = listing.annotations[start : start + CHUNK_FILES]
+        photos: list[Entry | None] | None = None
+        if image_sizes and listing.photos:
+            photos = [listing.photos.get(entry.image_id) for entry in entries]
+        yield Chunk(split, entries, photos)
+
+
+@contextmanager
+def _executor(given: Executor | None, jobs: int, num_files: int) -> Iterator[Executor | None]:
+    """Yield what runs the chunks; None for this process."""
+    if given is not None or jobs == 1 or num_files <= _SMALL:
+        yield given
+        return
+    with ProcessPoolExecutor(jobs, initializer=start_worker, mp_context=_context()) as pool:
+        yield pool
+
+
+def _context() -> Any:
+    """Return how processes start: forked, which is quickest, where no other thread could hold a lock."""
+    import multiprocessing
+    import sys
+    import threading
+
+    alone = threading.active_count() == 1 and sys.platform == "linux"
+    return multiprocessing.get_context("fork" if alone else "spawn")
+
+
+def _map_in_order(
+    pool: Executor | None, source: Source, chunks: Iterable[Chunk], jobs: int
+) -> Iterator[ChunkRows]:
+    """Yield the rows of the chunks in their order, with a bounded number of chunks on the way."""
+    if pool is None:
+        yield from (read_chunk(source, chunk) for chunk in chunks)
+        return
+    waiting: deque[Future[ChunkRows]] = deque()
+    try:
+        for chunk in chunks:
+            waiting.append(pool.submit(read_chunk, source, chunk))
+            if len(waiting) > 2 * jobs:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise SourceError(
+            "A worker process ended before its work was done (out of memory, or killed). The registry is as it "
+            "was; try fewer processes with --jobs."
+        ) from error
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -1,0 +1,239 @@
+"""One chunk of a source -> Arrow: what every worker process does."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import zlib
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from registry.ingest.annotations import Annotations, Item, RawFile, decode_annotations
+from registry.ingest.checks import item_no
+from registry.ingest.issues import Issue
+from registry.ingest.sources import Entry, Size, Source
+from registry.tables import IMAGES, ITEMS, arrow_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Files in a chunk: enough to make the work worth its delivery, few enough to stay in the processor's caches.
+CHUNK_FILES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What a worker shall read: annotation entries, and the photo of each if sizes are wanted."""
+
+    split: str
+    annotations: Sequence[Entry]
+    photos: Sequence[Entry | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BadFile:
+    """A file that cannot be ingested.
+
+    Attributes:
+        file: its path in the source, from the split on.
+        issues: what is wrong with it.
+        raw: its bytes, or None where they could not be read or are a photo's.
+    """
+
+    file: str
+    issues: tuple[Issue, ...]
+    raw: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRows:
+    """The rows of one chunk.
+
+    Attributes:
+        images: rows of the table images.
+        items: rows of the table items, sorted by category_id, image_id, item_no.
+        items_by_category: how many of them each category has, ascending by category_id.
+        bad_files: the files that gave no rows, and photos without a size.
+        fingerprints: (name, bytes, CRC-32) of every annotation file.
+    """
+
+    images: pa.RecordBatch
+    items: pa.RecordBatch
+    items_by_category: tuple[tuple[int, int], ...]
+    bad_files: tuple[BadFile, ...]
+    fingerprints: tuple[tuple[str, int, int], ...]
+
+
+def start_worker() -> None:
+    """Prepare a worker process: no cycle collection, and an end when the parent ends, even by ``kill -9``."""
+    import multiprocessing
+    import os
+
+    gc.disable()  # decoded annotations hold no cycles, and collections would walk all of them
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def follow() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=follow, daemon=True).start()
+
+
+def read_chunk(source: Source, chunk: Chunk) -> ChunkRows:
+    """Read, check and convert the files of a chunk."""
+    files: list[RawFile] = []
+    entries: list[Entry] = []
+    bad: list[BadFile] = []
+    fingerprints = []
+    for entry, data in zip(chunk.annotations, source.read(chunk.annotations), strict=True):
+        path = f"{chunk.split}/annos/{entry.name}"
+        if isinstance(data, OSError):
+            issue = Issue(path, (), f"cannot be read: {data.strerror or data}")
+            bad.append(BadFile(path, (issue,), None))
+            fingerprints.append((entry.name, -1, 0))
+        else:
+            files.append(RawFile(entry.image_id, path, data))
+            entries.append(entry)
+            fingerprints.append((entry.name, len(data), zlib.crc32(data)))
+    columns, issues = decode_annotations(files)
+    bad += [BadFile(files[k].path, tuple(found), files[k].data) for k, found in issues.items()]
+    sound = [entry for k, entry in enumerate(entries) if k not in issues]
+    sizes, bad_photos = _photo_sizes(source, chunk, {entry.image_id for entry in sound})
+    items = _items_batch(columns)
+    return ChunkRows(
+        _images_batch(sound, columns, sizes),
+        *items,
+        tuple(bad + bad_photos),
+        tuple(fingerprints),
+    )
+
+
+def _photo_sizes(source: Source, chunk: Chunk, image_ids: set[int]) -> tuple[dict[int, Size], list[BadFile]]:
+    photos = [photo for photo in chunk.photos or () if photo is not None and photo.image_id in image_ids]
+    if not photos:
+        return {}, []
+    sizes = dict(zip((photo.image_id for photo in photos), source.photo_sizes(photos), strict=True))
+    bad = []
+    for photo in photos:
+        size = sizes[photo.image_id]
+        if isinstance(size, str):
+            path = f"{chunk.split}/image/{photo.name}"
+            bad.append(BadFile(path, (Issue(path, (), size),), None))
+    return sizes, bad
+
+
+def photo_rows(source: Source, chunk: Chunk) -> tuple[list[Size | None], list[BadFile]]:
+    """Return the size of every photo of a chunk without annotations (the test split), None where none is wanted."""
+    if chunk.photos is None:
+        return [None] * len(chunk.annotations), []
+    sizes, bad = _photo_sizes(source, chunk, {entry.image_id for entry in chunk.annotations})
+    return [sizes.get(entry.image_id) for entry in chunk.annotations], bad
+
+
+def images_batch(
+    image_ids: Sequence[int],
+    file_names: Sequence[str],
+    sources: Sequence[str | None],
+    pair_ids: Sequence[int | None],
+    sizes: Sequence[Size | None],
+    num_items: Sequence[int | None],
+) -> pa.RecordBatch:
+    """Return rows of the table images."""
+    import pyarrow as pa
+
+    known = [size if isinstance(size, tuple) else (None, None) for size in sizes]
+    widths, heights = [size[0] for size in known], [size[1] for size in known]
+    values: list[Sequence[Any]] = [image_ids, file_names, sources, pair_ids, widths, heights, num_items]
+    schema = arrow_schema(IMAGES)
+    return pa.record_batch(
+        [pa.array(column, field.type) for column, field in zip(values, schema, strict=True)], schema=schema
+    )
+
+
+def _images_batch(entries: Sequence[Entry], columns: Annotations, sizes: dict[int, Size]) -> pa.RecordBatch:
+    return images_batch(
+        columns.image_ids,
+        [f"{entry.name.removesuffix('.json')}.jpg" for entry in entries],
+        columns.sources,
+        columns.pair_ids,
+        [sizes.get(image_id) for image_id in columns.image_ids],
+        columns.num_items,
+    )
+
+
+def _items_batch(columns: Annotations) -> tuple[pa.RecordBatch, tuple[tuple[int, int], ...]]:
+    import pyarrow as pa
+
+    items = columns.items
+    schema = arrow_schema(ITEMS)
+    # item -> position of its image, to repeat the image's columns
+    images = array("i", chain.from_iterable([k] * n for k, n in enumerate(columns.num_items)))
+    item_nos = list(map(item_no, columns.item_keys))
+    categories = [item.category_id for item in items]
+    # Items of one category stand together; the sort is by image within it because the image positions ascend.
+    order = sorted(range(len(items)), key=lambda k: (categories[k], images[k], item_nos[k]))
+    items = [items[k] for k in order]
+    owner = [images[k] for k in order]
+    orders = list(chain.from_iterable(range(1, n + 1) for n in columns.num_items))
+    values: dict[str, Any] = {
+        "image_id": [columns.image_ids[k] for k in owner],
+        "item_no": [item_nos[k] for k in order],
+        "item_order": [orders[k] for k in order],
+        "source": [columns.sources[k] for k in owner],
+        "pair_id": [columns.pair_ids[k] for k in owner],
+        "landmarks": _flat_lists([item.landmarks for item in items], "i"),
+        "num_landmarks_labelled": [
+            len(numbers) // 3 - numbers[2::3].count(0) for numbers in (item.landmarks for item in items)
+        ],
+        "segmentation": _segmentations(items),
+    }
+    names = ("style", "category_name", "scale", "occlusion", "zoom_in", "viewpoint", "bounding_box")
+    rows = list(zip(*map(attrgetter(*names), items), strict=True)) or [()] * len(names)
+    values |= dict(zip(names, rows, strict=True))
+    values |= dict(zip(("x1", "y1", "x2", "y2"), zip(*values["bounding_box"], strict=True), strict=False))
+    arrays = []
+    for field in schema:
+        column = values.get(field.name, ())
+        arrays.append(column if isinstance(column, pa.Array) else pa.array(column, field.type))
+    counts: dict[int, int] = {}
+    for category_id in sorted(categories):
+        counts[category_id] = counts.get(category_id, 0) + 1
+    return pa.record_batch(arrays, schema=schema), tuple(counts.items())
+
+
+def _offsets(lengths: Iterable[int]) -> Any:
+    import pyarrow as pa
+
+    return pa.py_buffer(array("i", accumulate(lengths, initial=0)))
+
+
+def _flat_lists(lists: Sequence[list[Any]], code: str) -> pa.Array:
+    """Return a list array of numbers; ``array`` fills flat buffers several times faster than Arrow from objects."""
+    import pyarrow as pa
+
+    flat = array(code)
+    extend = flat.fromlist
+    for numbers in lists:
+        extend(numbers)
+    number_type = pa.int32() if code == "i" else pa.float64()
+    values = pa.Array.from_buffers(number_type, len(flat), [None, pa.py_buffer(flat)])
+    list_type = pa.list_(pa.field("element", number_type, nullable=False))
+    return pa.Array.from_buffers(
+        list_type, len(lists), [None, _offsets(map(len, lists))], null_count=0, children=[values]
+    )
+
+
+def _segmentations(items: Sequence[Item]) -> pa.Array:
+    import pyarrow as pa
+
+    segmentations = [item.segmentation for item in items]
+    polygons = _flat_lists(list(chain.from_iterable(segmentations)), "d")
+    list_type = pa.list_(pa.field("element", polygons.type, nullable=False))
+    return pa.Array.from_buffers(
+        list_type, len(items), [None, _offsets(map(len, segmentations))], null_count=0, children=[polygons]
+    )

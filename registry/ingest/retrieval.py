@@ -1,0 +1,263 @@
+"""The published query and gallery lists, in all their forms, and how they agree with the annotations."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from registry.errors import SourceError
+from registry.ingest.chunks import BadFile
+from registry.ingest.issues import Issue
+from registry.storage import StorageOptions, filesystem, local_path, open_binary
+from registry.tables import RETRIEVAL_LISTS, arrow_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_IMAGE_NAME: Final = re.compile(r"(?:.*/)?(\d{1,9})\.(?:jpg|json)", re.ASCII)
+#: File name pattern -> role of its entries. keypoints_*.json say nothing of retrieval.
+_ROLES: Final = {
+    "*query*.txt": "query",
+    "*gallery*.txt": "gallery",
+    "*query*.json": "query",
+    "*gallery*.json": "gallery",
+    "retrieval_*consumer_information.json": "query",
+    "retrieval_*shop_information.json": "gallery",
+}
+_SOURCE_OF_ROLE: Final = {"query": "user", "gallery": "shop"}
+_Box = tuple[float, float, float, float]
+
+
+class _QueryEntry(msgspec.Struct):
+    """One record of ``val_query.json`` (Source: evaluation.md)."""
+
+    query_image_id: int
+    bbox: _Box
+    style: int
+    pair_id: int
+    cls: int | None = None
+
+
+class _GalleryEntry(msgspec.Struct):
+    """One record of ``val_gallery.json`` (Source: evaluation.md)."""
+
+    gallery_image_id: int
+    bbox: _Box
+    style: int
+    pair_id: int
+    cls: int | None = None
+
+
+class _ImageEntry(msgspec.Struct):
+    file_name: str
+
+
+class _Information(msgspec.Struct):
+    """A ``*_information.json``: COCO's list of images without annotations."""
+
+    images: list[_ImageEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class ListEntry:
+    """One entry of a list; box, category, style and pair_id are None where the list does not give them."""
+
+    list_file: str
+    entry_no: int
+    role: str
+    image_id: int
+    box: _Box | None = None
+    category_id: int | None = None
+    style: int | None = None
+    pair_id: int | None = None
+
+
+#: What identifies an item in the lists: image_id, pair_id, style, box.
+_ItemKey = tuple[int, int, int, _Box]
+
+
+@dataclass(slots=True)
+class RetrievalLists:
+    """The entries of all lists of one split, and what the annotations say of the same images.
+
+    Attributes:
+        split: the split.
+        entries: in the order of the files' names and of the entries in them.
+        bad_files: lists that cannot be read.
+    """
+
+    split: str
+    entries: list[ListEntry] = field(default_factory=list)
+    bad_files: list[BadFile] = field(default_factory=list)
+    _roles: dict[int, str] = field(default_factory=dict)
+    _sources: dict[int, str | None] = field(default_factory=dict)
+    _items: dict[str, set[_ItemKey]] = field(default_factory=lambda: {"query": set(), "gallery": set()})
+
+    def add(self, entries: Sequence[ListEntry]) -> None:
+        """Take the entries of one file."""
+        self.entries += entries
+        for entry in entries:
+            self._roles.setdefault(entry.image_id, entry.role)
+
+    def source_of(self, image_id: int) -> str | None:
+        """Return user or shop for an image that stands in a list, None for another."""
+        role = self._roles.get(image_id)
+        return _SOURCE_OF_ROLE[role] if role else None
+
+    def note_rows(self, images: pa.RecordBatch, items: pa.RecordBatch | None) -> None:
+        """Remember what the annotations say, for :meth:`disagreements`."""
+        if not self.entries:
+            return
+        self._sources.update(zip(images["image_id"].to_pylist(), images["source"].to_pylist(), strict=True))
+        if items is None:
+            return
+        names = ("source", "image_id", "pair_id", "style", "x1", "y1", "x2", "y2")
+        for source, image_id, pair_id, style, *box in zip(*(items[name].to_pylist() for name in names), strict=True):
+            if source == "shop" or style > 0:
+                role = "gallery" if source == "shop" else "query"
+                self._items[role].add((image_id, pair_id, style, tuple(box)))
+
+    def disagreements(self) -> list[str]:
+        """Return every contradiction between the lists and the annotations, a line each."""
+        found = []
+        listed: dict[tuple[str, str], set[_ItemKey]] = {}
+        annotated = any(self._items.values())
+        for entry in self.entries:
+            where = f"{entry.list_file} > entry {entry.entry_no}: image {entry.image_id:06d}"
+            if entry.image_id not in self._sources:
+                found.append(f"{where} is not among the images of {self.split}")
+                continue
+            source = self._sources[entry.image_id]
+            if source is not None and source != _SOURCE_OF_ROLE[entry.role]:
+                found.append(f"{where} is listed as {entry.role}, its source is {source}")
+            if entry.box is None or entry.style is None or entry.pair_id is None or not annotated:
+                continue
+            key = (entry.image_id, entry.pair_id, entry.style, entry.box)
+            listed.setdefault((entry.list_file, entry.role), set()).add(key)
+            if key not in self._items[entry.role]:
+                found.append(f"{where} has no {entry.role} item with {_describe(key)}")
+        for (list_file, role), keys in listed.items():
+            for key in self._items[role] - keys:
+                found.append(f"{list_file}: lacks the {role} item of image {key[0]:06d} with {_describe(key)}")
+        return sorted(found)
+
+    def batch(self) -> pa.RecordBatch:
+        """Return the entries as rows of the table retrieval_lists."""
+        import pyarrow as pa
+
+        schema = arrow_schema(RETRIEVAL_LISTS)
+        rows = [
+            (e.list_file, e.entry_no, e.role, e.image_id, *(e.box or (None,) * 4), e.category_id, e.style, e.pair_id)
+            for e in sorted(self.entries, key=lambda entry: (entry.list_file, entry.entry_no))
+        ]
+        columns = zip(*rows, strict=True)
+        return pa.record_batch(
+            [pa.array(column, kind.type) for column, kind in zip(columns, schema, strict=True)], schema=schema
+        )
+
+
+def _describe(key: _ItemKey) -> str:
+    return f"pair_id {key[1]}, style {key[2]} and box {list(key[3])}"
+
+
+def read_retrieval(split: str, urls: Sequence[str], options: StorageOptions | None = None) -> RetrievalLists:
+    """Read the query and gallery lists of one split.
+
+    Args:
+        split: the split they belong to.
+        urls: files, or folders or zips of them, local or remote. In a folder or zip only files with the published
+            names are read (``*query*``, ``*gallery*``, ``retrieval_*_information.json``).
+        options: passed to fsspec.
+
+    Raises:
+        SourceError: a path does not exist, or a file's name does not tell which list it is.
+    """
+    lists = RetrievalLists(split)
+    for url in urls:
+        for name, data in sorted(_files(url, options)):
+            try:
+                lists.add(_entries(name, _role(name), data))
+            except (ValueError, msgspec.MsgspecError) as error:
+                lists.bad_files.append(BadFile(name, (Issue(name, (), str(error)),), None))
+    return lists
+
+
+def _role(name: str) -> str:
+    for pattern, role in _ROLES.items():
+        if fnmatch.fnmatch(name, pattern):
+            return role
+    return ""
+
+
+def _files(url: str, options: StorageOptions | None) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, bytes) of the list files at a path."""
+    path = local_path(url)
+    try:
+        if url.endswith(".zip"):
+            with closing(open_binary(url, options)) as file, zipfile.ZipFile(file) as archive:
+                for member in archive.namelist():
+                    name = member.rpartition("/")[2]
+                    if _role(name):
+                        yield name, archive.read(member)
+            return
+        if path is not None and path.is_dir():
+            yield from ((child.name, child.read_bytes()) for child in path.iterdir() if _role(child.name))
+            return
+        if path is None:
+            fs, inner = filesystem(url, options)
+            if fs.isdir(inner):
+                for child in fs.ls(inner, detail=False):
+                    name = child.rpartition("/")[2]
+                    if _role(name):
+                        yield name, fs.cat_file(child)
+                return
+        name = url.rpartition("/")[2]
+        if not _role(name):
+            raise SourceError(f"{url} is no retrieval list: expected a name like {', '.join(_ROLES)}.")
+        with closing(open_binary(url, options)) as file:
+            yield name, file.read()
+    except FileNotFoundError as error:
+        raise SourceError(f"{url} does not exist; expected query and gallery lists.") from error
+    except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+        raise SourceError(f"Cannot read the retrieval lists at {url}: {error}") from error
+
+
+def _entries(name: str, role: str, data: bytes) -> list[ListEntry]:
+    """Return the entries of one list file.
+
+    Raises:
+        ValueError, msgspec.MsgspecError: it is not what its name says.
+    """
+    if name.endswith(".txt"):
+        lines = (line.strip() for line in data.decode("utf-8").splitlines())
+        return [
+            ListEntry(name, number, role, _image_id(line)) for number, line in enumerate(filter(None, lines), start=1)
+        ]
+    if name.endswith("_information.json"):
+        images = msgspec.json.decode(data, type=_Information).images
+        return [ListEntry(name, k, role, _image_id(image.file_name)) for k, image in enumerate(images, start=1)]
+    if role == "query":
+        queries = msgspec.json.decode(data, type=list[_QueryEntry])
+        return [
+            ListEntry(name, k, role, q.query_image_id, q.bbox, q.cls, q.style, q.pair_id)
+            for k, q in enumerate(queries, start=1)
+        ]
+    gallery = msgspec.json.decode(data, type=list[_GalleryEntry])
+    return [
+        ListEntry(name, k, role, g.gallery_image_id, g.bbox, g.cls, g.style, g.pair_id)
+        for k, g in enumerate(gallery, start=1)
+    ]
+
+
+def _image_id(name: str) -> int:
+    match = _IMAGE_NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"expected the name of an image or annotation such as 000001.jpg, found {name[:80]!r}")
+    return int(match[1])

@@ -1,0 +1,290 @@
+"""Where the raw files of one split lie: a folder or an archive, local or remote.
+
+A source lists its files once and reads them in any process: what :meth:`Source.list_files` returns and the source
+itself can be pickled. Archives are in :mod:`registry.ingest.archives`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Protocol
+
+from registry.errors import SourceError
+from registry.ingest.issues import Issue
+from registry.storage import StorageOptions, filesystem, local_path
+
+ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz")
+#: A file of the dataset inside an archive: leading folders, annos or image, name.
+MEMBER: Final = re.compile(r"(?:(?P<lead>.*)/)?(?P<kind>annos|image)/(?P<name>[^/]+)")
+
+#: Width and height in px, or what is wrong with the photo.
+Size = tuple[int, int] | str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of a source.
+
+    Attributes:
+        image_id: the number in its name.
+        name: its name without folders.
+        locator: what the source needs to read it.
+        size: bytes, where listing tells it at no cost.
+        crc: CRC-32 of the bytes, where listing tells it at no cost.
+    """
+
+    image_id: int
+    name: str
+    locator: Any
+    size: int | None = None
+    crc: int | None = None
+
+
+@dataclass(slots=True)
+class Listing:
+    """The files of a source.
+
+    Attributes:
+        annotations: annotation files in ascending order of image_id.
+        photos: photos by image_id; empty if there are none or none were asked for.
+        issues: files whose names do not fit.
+    """
+
+    annotations: list[Entry] = field(default_factory=list)
+    photos: dict[int, Entry] = field(default_factory=dict)
+    issues: list[Issue] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """The raw files of one split."""
+
+    #: Whether other processes can read it.
+    shareable: bool
+
+    def list_files(self, split: str, *, photos: bool) -> Listing:
+        """List the files.
+
+        Raises:
+            SourceError: the source is not there or cannot be read.
+        """
+
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
+        """Yield each file's bytes, or why it cannot be read."""
+
+    def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
+        """Return the size of each photo, from its header."""
+
+
+def build_listing(split: str, names: Iterable[tuple[str, str, Any, int | None, int | None]]) -> Listing:
+    """Return the listing for (kind, name, locator, size, crc) of every file, kind being ``annos`` or ``image``.
+
+    Hidden files (``.DS_Store``, ``._000001.json``) are what systems leave behind, not data, and are passed over.
+    """
+    listing = Listing()
+    annotations: dict[int, Entry] = {}
+    for kind, name, locator, size, crc in names:
+        stem, _, suffix = name.rpartition(".")
+        if not (stem.isascii() and stem.isdigit() and len(stem) < 10):
+            if not name.startswith("."):
+                listing.issues.append(_name_issue(split, kind, name))
+            continue
+        image_id = int(stem)
+        known = annotations if kind == "annos" else listing.photos
+        if (suffix == "json") != (kind == "annos"):
+            listing.issues.append(_name_issue(split, kind, name))
+        elif image_id in known:
+            other = known[image_id].name
+            listing.issues.append(Issue(f"{split}/{kind}/{name}", (), f"has the same number as {other}"))
+        else:
+            known[image_id] = Entry(image_id, name, locator, size, crc)
+    listing.annotations = [annotations[image_id] for image_id in sorted(annotations)]
+    listing.photos = {image_id: listing.photos[image_id] for image_id in sorted(listing.photos)}
+    return listing
+
+
+def _name_issue(split: str, kind: str, name: str) -> Issue:
+    expected = "NNNNNN.json" if kind == "annos" else "NNNNNN.jpg"
+    return Issue(f"{split}/{kind}/{name}", (), f"expected a name like {expected}")
+
+
+def image_size(file: BinaryIO) -> Size:
+    """Return width and height of the photo in an open file, from its header, or what is wrong with it."""
+    import imagesize
+
+    try:
+        width, height = imagesize.get(file)
+    except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
+        return f"expected a JPEG header, found none that can be read: {error}"
+    if width <= 0 or height <= 0:
+        return "expected a JPEG header with width and height, found none"
+    return int(width), int(height)
+
+
+@dataclass
+class LocalFolder:
+    """A local folder that holds ``annos/`` or ``image/``."""
+
+    folder: Path
+    shareable = True
+
+    def list_files(self, split: str, *, photos: bool) -> Listing:
+        """List ``annos/``, and ``image/`` if photos are asked for."""
+
+        def names() -> Iterator[tuple[str, str, Any, None, None]]:
+            for kind in ("annos", "image") if photos else ("annos",):
+                try:
+                    for name in os.listdir(self.folder / kind):
+                        yield kind, name, name, None, None
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    raise SourceError(f"Cannot list {self.folder / kind}: {error}") from error
+
+        return build_listing(split, names())
+
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
+        """Yield each file's bytes; names are resolved from an open folder, which saves a walk down the path."""
+        folder = os.open(self.folder / "annos", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for entry in entries:
+                try:
+                    yield _read_file(entry.name, folder)
+                except OSError as error:
+                    yield error
+        finally:
+            os.close(folder)
+
+    def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
+        """Return the size of each photo, from its header."""
+        sizes: list[Size] = []
+        for entry in entries:
+            try:
+                with open(self.folder / "image" / entry.name, "rb") as file:
+                    sizes.append(image_size(file))
+            except OSError as error:
+                sizes.append(f"cannot be read: {error.strerror}")
+        return sizes
+
+
+def _read_file(name: str, folder: int) -> bytes:
+    descriptor = os.open(name, os.O_RDONLY, dir_fd=folder)
+    try:
+        size = 1 << 16
+        data = os.read(descriptor, size)
+        if len(data) == size:
+            parts = [data]
+            while part := os.read(descriptor, 1 << 20):
+                parts.append(part)
+            data = b"".join(parts)
+        return data
+    finally:
+        os.close(descriptor)
+
+
+@dataclass
+class RemoteFolder:
+    """A folder on an fsspec file system."""
+
+    url: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shareable(self) -> bool:
+        """Whether other processes see it: all but the memory of this one."""
+        return not self.url.startswith("memory://")
+
+    def list_files(self, split: str, *, photos: bool) -> Listing:
+        """List ``annos/``, and ``image/`` if photos are asked for."""
+        fs, root = filesystem(self.url, self.options)
+
+        def names() -> Iterator[tuple[str, str, Any, int | None, None]]:
+            for kind in ("annos", "image") if photos else ("annos",):
+                try:
+                    found = fs.ls(f"{root}/{kind}", detail=True)
+                except FileNotFoundError:
+                    continue
+                for info in found:
+                    if info["type"] == "file":
+                        yield kind, info["name"].rpartition("/")[2], info["name"], info.get("size"), None
+
+        try:
+            return build_listing(split, names())
+        except OSError as error:
+            raise SourceError(f"Cannot list {self.url}: {error}") from error
+
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
+        """Yield each file's bytes; they are fetched concurrently where the file system can."""
+        fs, _ = filesystem(self.url, self.options)
+        found = fs.cat([entry.locator for entry in entries], on_error="return")
+        for entry in entries:
+            data = found[fs._strip_protocol(entry.locator)]
+            yield data if isinstance(data, bytes) else OSError(str(data))
+
+    def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
+        """Return the size of each photo, from its header."""
+        fs, _ = filesystem(self.url, self.options)
+        sizes: list[Size] = []
+        for entry in entries:
+            try:
+                with closing(fs.open(entry.locator, "rb", block_size=1 << 15)) as file:
+                    sizes.append(image_size(file))
+            except OSError as error:
+                sizes.append(f"cannot be read: {error}")
+        return sizes
+
+
+def open_source(url: str, split: str, options: StorageOptions | None = None, password: str | None = None) -> Source:
+    """Return the source of one split.
+
+    Args:
+        url: a folder that holds ``annos/`` or ``image/``, a ``.zip``, ``.tar`` or ``.tar.gz`` of the same, or a
+            folder that holds ``SPLIT/`` or ``SPLIT.zip`` and so on (an unpacked or downloaded release); a path or
+            an fsspec URL. A name without a suffix also finds the archive of that name.
+        split: the split that is to be read.
+        options: passed to fsspec.
+        password: of a protected zip.
+
+    Raises:
+        SourceError: there is nothing that can be read.
+        PasswordError: the zip is protected and the password missing or wrong.
+    """
+    from registry.ingest.archives import TarSource, ZipSource
+
+    url = url.rstrip("/")
+    if url.endswith(".zip"):
+        return ZipSource.open(url, split, options, password)
+    if url.endswith(ARCHIVE_SUFFIXES):
+        return TarSource.open(url, split, options)
+    for candidate in (url, f"{url}/{split}"):
+        if _is_folder(f"{candidate}/annos", options) or _is_folder(f"{candidate}/image", options):
+            path = local_path(candidate)
+            return LocalFolder(path) if path else RemoteFolder(candidate, dict(options or {}))
+        for suffix in ARCHIVE_SUFFIXES:
+            if _exists(candidate + suffix, options):
+                return open_source(candidate + suffix, split, options, password)
+    raise SourceError(
+        f"Found no annotations or photos of {split} at {url}: expected a folder with annos/ or image/, "
+        f"a folder with {split}/ or {split}.zip, or an archive ({', '.join(ARCHIVE_SUFFIXES)})."
+    )
+
+
+def _is_folder(url: str, options: StorageOptions | None) -> bool:
+    path = local_path(url)
+    if path:
+        return path.is_dir()
+    fs, inner = filesystem(url, options)
+    return bool(fs.isdir(inner))
+
+
+def _exists(url: str, options: StorageOptions | None) -> bool:
+    path = local_path(url)
+    if path:
+        return path.is_file()
+    fs, inner = filesystem(url, options)
+    return bool(fs.isfile(inner))
+

@@ -1,0 +1,148 @@
+"""The manifest: which files a registry consists of. A reader sees what the manifest names and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+
+from registry.errors import NotFoundError, RegistryFormatError
+from registry.storage import Place
+from registry.tables import SCHEMA_VERSION, TABLES
+
+MANIFEST_NAME: Final = "manifest.json"
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class DataFile:
+    """One Parquet file of a registry.
+
+    Attributes:
+        path: relative to the registry; its name is the beginning of its sha256.
+        table: the table it belongs to.
+        split: the split, or None for the tables of facts.
+        rows: number of rows.
+        bytes: size.
+        sha256: of the file, hex digits.
+    """
+
+    path: str
+    table: str
+    split: str | None
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a registry consists of.
+
+    Attributes:
+        schema_version: of the tables.
+        files: all data files, sorted by path.
+        sources: split -> fingerprint of the raw annotations (or photo names) it was made from.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    files: tuple[DataFile, ...] = ()
+    sources: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that were ingested, sorted."""
+        return sorted(self.sources)
+
+    def of_table(self, table: str) -> list[DataFile]:
+        """Return the files of one table, sorted by path."""
+        return [file for file in self.files if file.table == table]
+
+    def with_split(self, split: str, files: Iterable[DataFile], source: str) -> Manifest:
+        """Return a manifest in which the files of one split, and those of no split, are exchanged."""
+        kept = [file for file in self.files if file.split not in (split, None)]
+        sources = dict(sorted({**self.sources, split: source}.items()))
+        return replace(self, files=tuple(sorted([*kept, *files])), sources=sources)
+
+    def to_json(self) -> bytes:
+        """Return the manifest as deterministic JSON text."""
+        document = {
+            "schema_version": self.schema_version,
+            "sources": self.sources,
+            "files": [asdict(file) for file in self.files],
+        }
+        return (json.dumps(document, indent=1) + "\n").encode("ascii")
+
+    @classmethod
+    def from_json(cls, data: bytes, where: str) -> Manifest:
+        """Return the manifest in a JSON text.
+
+        Raises:
+            RegistryFormatError: it is none, or of a later version.
+        """
+        try:
+            document: dict[str, Any] = json.loads(data)
+            version = document["schema_version"]
+            if version > SCHEMA_VERSION:
+                raise RegistryFormatError(
+                    f"{where} has schema version {version}, this program reads up to {SCHEMA_VERSION}: upgrade it."
+                )
+            files = tuple(DataFile(**entry) for entry in document["files"])
+            return cls(version, files, document["sources"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RegistryFormatError(f"{where} is not a manifest of a registry: {error}") from error
+
+
+def read_manifest(place: Place) -> Manifest:
+    """Return the manifest of a registry.
+
+    Raises:
+        NotFoundError: there is no registry.
+        RegistryFormatError: there is something else, or one of a later version.
+    """
+    try:
+        data = place.read(MANIFEST_NAME)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"There is no registry at {place}. Make one with 'dvc repro' or 'df2 ingest', or name another place "
+            "with --registry or DF2_REGISTRY."
+        ) from error
+    return Manifest.from_json(data, f"{place}/{MANIFEST_NAME}")
+
+
+def rebuild_manifest(place: Place) -> Manifest:
+    """Return the manifest that follows from the files that are in a registry.
+
+    Every file is read whole, for its digest. What is in the manifest already is not looked at.
+
+    Raises:
+        RegistryFormatError: a file is not what its path says.
+    """
+    import hashlib
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files: list[DataFile] = []
+    sources: dict[str, str] = {}
+    for table in TABLES.values():
+        for path in place.list(table.name):
+            if not path.endswith(".parquet"):
+                continue
+            data = place.read(path)
+            try:
+                metadata = pq.read_metadata(io.BytesIO(data))
+            except pa.ArrowException as error:
+                raise RegistryFormatError(f"{place}/{path} is not a Parquet file: {error}") from error
+            notes = {key.decode(): value.decode() for key, value in (metadata.metadata or {}).items()}
+            if notes.get("df2.table") != table.name:
+                raise RegistryFormatError(f"{place}/{path} is not a file of the table {table.name}.")
+            split = notes.get("df2.split")
+            if split and f"/split={split}/" not in path:
+                raise RegistryFormatError(f"{place}/{path} belongs to the split {split}.")
+            if split and "df2.source" in notes:
+                sources[split] = notes["df2.source"]
+            digest = hashlib.sha256(data).hexdigest()
+            files.append(DataFile(path, table.name, split, metadata.num_rows, len(data), digest))
+    return Manifest(files=tuple(sorted(files)), sources=dict(sorted(sources.items())))

@@ -1,0 +1,195 @@
+"""Writing a part of a registry so that readers see the old one or the new one.
+
+Files are written below ``.staging``, moved to their places under names made of their digests (so that no file is
+ever overwritten by a different one), and count only when the manifest names them: its exchange is the one moment
+at which the new registry is there. What the manifest does not name is cleared by the next writer.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from registry.errors import NotFoundError, StorageError
+from registry.manifest import MANIFEST_NAME, DataFile, Manifest, read_manifest
+from registry.storage import Place, sha256
+from registry.tables import CATEGORIES, IMAGES, LANDMARK_SLOTS, SCHEMA_VERSION, TABLES, Table, arrow_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_STAGING: Final = ".staging"
+
+
+class TableWriter:
+    """Writes the rows of one Parquet file, in row groups of exactly the table's size.
+
+    Args:
+        path: local file.
+        table: its declaration.
+        split: the split, or None for a table of facts.
+    """
+
+    def __init__(self, path: Path, table: Table, split: str | None) -> None:
+        import pyarrow.parquet as pq
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.rows = 0
+        self.table = table
+        self.split = split
+        metadata = {"df2.schema_version": str(SCHEMA_VERSION), "df2.table": table.name}
+        if split:
+            metadata["df2.split"] = split
+        self._schema = arrow_schema(table).with_metadata(metadata)
+        # Landmarks and coordinates hardly repeat; a dictionary would be built and given up for every row group.
+        dictionary = [c.name for c in table.stored_columns if c.field.type == "string" and c.name != "file_name"]
+        self._writer = pq.ParquetWriter(
+            path,
+            self._schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=dictionary,
+            column_encoding=None,
+            write_statistics=[c.name for c in table.stored_columns if not c.field.type.startswith("list")],
+            store_schema=False,
+        )
+        self._pending: list[pa.RecordBatch] = []
+        self._num_pending = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Take rows; they are written when they fill a row group."""
+        self._pending.append(batch)
+        self._num_pending += batch.num_rows
+        self.rows += batch.num_rows
+        size = self.table.row_group_size
+        while self._num_pending >= size:
+            self._write_group(size)
+
+    def close(self, notes: dict[str, str] | None = None) -> None:
+        """Write the remaining rows and the footer, with these notes added to its metadata."""
+        if self._num_pending:
+            self._write_group(self._num_pending)
+        if notes:
+            self._writer.add_key_value_metadata(notes)
+        self._writer.close()
+
+    def _write_group(self, size: int) -> None:
+        import pyarrow as pa
+
+        table = pa.Table.from_batches(self._pending).cast(self._schema)
+        self._writer.write_table(table.slice(0, size), row_group_size=size)
+        self._pending = table.slice(size).to_batches()
+        self._num_pending -= size
+
+
+class Publication:
+    """The new files of one split, from their first row to the exchange of the manifest."""
+
+    def __init__(self, place: Place, split: str, folder: Path) -> None:
+        self.place = place
+        self.split = split
+        self._folder = folder
+        self._writers: dict[str, TableWriter] = {}
+
+    def writer(self, table: Table, **partition: Any) -> TableWriter:
+        """Return the writer of a table's partition; it is made at the first call."""
+        folder = "/".join([table.name, *(f"{name}={partition[name]}" for name in table.partition)])
+        if folder not in self._writers:
+            split = self.split if "split" in table.partition else None
+            self._writers[folder] = TableWriter(self._folder / folder / "new.parquet", table, split)
+        return self._writers[folder]
+
+    def publish(self, source: str) -> Manifest:
+        """Finish the files, move them to their places and exchange the manifest; return the new one.
+
+        Args:
+            source: fingerprint of what the split was made from; kept with the images too, so that the manifest
+                can be made again from the files alone.
+
+        Raises:
+            StorageError: something cannot be written; readers still see the old registry.
+        """
+        try:
+            old = read_manifest(self.place)
+        except NotFoundError:
+            old = Manifest()
+        _write_facts(self)
+        files = []
+        for folder, writer in self._writers.items():
+            writer.close({"df2.source": source} if writer.table is IMAGES else None)
+            digest = sha256(writer.path)
+            path = f"{folder}/{digest[:16]}.parquet"
+            size = writer.path.stat().st_size
+            _flush(writer.path)
+            self.place.put(writer.path, path)
+            files.append(DataFile(path, writer.table.name, writer.split, writer.rows, size, digest))
+        new = old.with_split(self.split, files, source)
+        self.place.write(MANIFEST_NAME, new.to_json())
+        clear_unnamed(self.place, new)
+        return new
+
+
+@contextmanager
+def publication(place: Place, split: str) -> Iterator[Publication]:
+    """Hold the registry for writing and yield a publication; what it does not publish is cleared away.
+
+    Raises:
+        StorageError: the place cannot be written (full, read-only); readers still see the old registry.
+    """
+    with place.lock():
+        if place.path is not None:
+            folder = place.path / _STAGING
+            shutil.rmtree(folder, ignore_errors=True)  # left by a writer that was killed
+        else:
+            folder = Path(tempfile.mkdtemp(prefix="df2-"))
+        try:
+            yield Publication(place, split, folder)
+        except OSError as error:
+            raise StorageError(
+                f"Cannot write the registry at {place}: {error.strerror or error}. It is as it was before."
+            ) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_facts(made: Publication) -> None:
+    """Write the tables ``categories`` and ``landmark_slots``, which say the same in every registry."""
+    import pyarrow as pa
+
+    from registry import taxonomy
+
+    rows: dict[Table, list[tuple[Any, ...]]] = {
+        CATEGORIES: [(c.id, c.name, c.coco_name, c.num_landmarks, c.landmark_offset) for c in taxonomy.CATEGORIES],
+        LANDMARK_SLOTS: [
+            (s.slot, s.category_id, s.landmark_no, s.swap_slot, s.oks_sigma) for s in taxonomy.LANDMARK_SLOTS
+        ],
+    }
+    for table, values in rows.items():
+        schema = arrow_schema(table)
+        columns = zip(*values, strict=True)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+        made.writer(table).write(pa.record_batch(arrays, schema=schema))
+
+
+def clear_unnamed(place: Place, manifest: Manifest) -> None:
+    """Remove data files that the manifest does not name: those of an older version or of a killed writer."""
+    named = {file.path for file in manifest.files}
+    for table in TABLES:
+        for path in place.list(table):
+            if path not in named and path.endswith(".parquet"):
+                place.remove(path)
+
+
+def _flush(path: Path) -> None:
+    """Have the operating system write a file to the disk before the manifest names it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
