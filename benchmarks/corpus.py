@@ -76,9 +76,7 @@ def annotations(split: str, seed: int, scale: float) -> Iterator[tuple[str, byte
     rng = random.Random(f"{split} {seed}")
     total = max(1, round(facts["images"] * scale))
     num_pair_ids = max(1, round(facts["pair_ids"] * scale))
-    pool = {
-        category.id: [item_text(rng, split, category.id) for _ in range(VARIANTS)] for category in CATEGORIES
-    }
+    pool = {category.id: [item_text(rng, split, category.id) for _ in range(VARIANTS)] for category in CATEGORIES}
     ids = range(1, len(CATEGORIES) + 1)
     rows = []  # (pair_id, source)
     for number in range(total):

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 #: Protocol -> the extra of this package that brings it.
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "abfs": "azure", "az": "azure", "sftp": "ssh", "ssh": "ssh"}
+_EXTRAS = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gs",
+    "gcs": "gs",
+    "abfs": "azure",
+    "az": "azure",
+    "sftp": "ssh",
+    "ssh": "ssh",
+}
 
 StorageOptions = Mapping[str, Any]
 

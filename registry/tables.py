@@ -73,8 +73,12 @@ _FIELD_LIST: Final = (
     Field("occlusion", "int8", "1 slight or none, 2 medium, 3 heavy."),
     Field("zoom_in", "int8", "1 none, 2 medium, 3 large."),
     Field("viewpoint", "int8", "1 no wear, 2 frontal, 3 side or back."),
-    Field("landmarks", "list<int32>", "Flat x, y, v of every landmark of the category; v 2 visible, 1 occluded, "
-          "0 not labelled (then x = y = 0).", "px, px, code"),
+    Field(
+        "landmarks",
+        "list<int32>",
+        "Flat x, y, v of every landmark of the category; v 2 visible, 1 occluded, 0 not labelled (then x = y = 0).",
+        "px, px, code",
+    ),
     Field("num_landmarks_labelled", "int16", "Landmarks with v > 0.", "landmarks", "counted at ingestion"),
     Field("segmentation", "list<list<float64>>", "Polygons, each flat x, y, ...; the mask is their union.", "px"),
     Field("role", "string", "query or gallery.", source="retrieval files"),
@@ -89,8 +93,13 @@ _FIELD_LIST: Final = (
     Field("slot", "int16", "Position of the landmark among all 294, from 0.", source="dataset README"),
     Field("landmark_no", "int16", "Number of the landmark on its category, from 1.", source="landmark figure"),
     Field("swap_slot", "int16", "Slot it becomes when the image is mirrored.", source="landmark figure"),
-    Field("oks_sigma", "float64", "Constant of object keypoint similarity.", "fraction of sqrt(area)",
-          "deepfashion2_api evaluation code"),
+    Field(
+        "oks_sigma",
+        "float64",
+        "Constant of object keypoint similarity.",
+        "fraction of sqrt(area)",
+        "deepfashion2_api evaluation code",
+    ),
     Field("file", "string", "Path of the file in the source, from the split on.", source="ingest"),
     Field("issues", "list<string>", "What is wrong with the file, one entry a problem.", source="ingest"),
     Field("raw", "binary", "The file's bytes as they were read; NULL where they could not be read.", source="file"),
@@ -195,7 +204,7 @@ ITEMS: Final = Table(
     key=("split", "image_id", "item_no"),
     partition=("split", "category_id"),
     order=("image_id", "item_no"),
-    row_group_size=4_096,
+    row_group_size=2_048,
 )
 RETRIEVAL_LISTS: Final = Table(
     "retrieval_lists",

@@ -207,9 +207,7 @@ def _build_slots() -> tuple[LandmarkSlot, ...]:
             swap_of[left], swap_of[right] = right, left
         for number, sigma in enumerate(_OKS_SIGMAS[category.id], start=1):
             offset = category.landmark_offset - 1
-            slots.append(
-                LandmarkSlot(offset + number, category.id, number, offset + swap_of[number], sigma)
-            )
+            slots.append(LandmarkSlot(offset + number, category.id, number, offset + swap_of[number], sigma))
     return tuple(slots)
 
 

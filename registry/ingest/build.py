@@ -250,9 +250,7 @@ def _context() -> Any:
     return multiprocessing.get_context("fork" if alone else "spawn")
 
 
-def _map_in_order(
-    pool: Executor | None, source: Source, chunks: Iterable[Chunk], jobs: int
-) -> Iterator[ChunkRows]:
+def _map_in_order(pool: Executor | None, source: Source, chunks: Iterable[Chunk], jobs: int) -> Iterator[ChunkRows]:
     """Yield the rows of the chunks in their order, with a bounded number of chunks on the way."""
     if pool is None:
         yield from (read_chunk(source, chunk) for chunk in chunks)

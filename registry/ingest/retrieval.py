@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -180,13 +180,17 @@ def read_retrieval(split: str, urls: Sequence[str], options: StorageOptions | No
         SourceError: a path does not exist, or a file's name does not tell which list it is.
     """
     lists = RetrievalLists(split)
-    for url in urls:
-        for name, data in sorted(_files(url, options)):
-            try:
-                lists.add(_entries(name, _role(name), data))
-            except (ValueError, msgspec.MsgspecError) as error:
-                lists.bad_files.append(BadFile(name, (Issue(name, (), str(error)),), None))
+    for name, data in retrieval_files(urls, options):
+        try:
+            lists.add(_entries(name, _role(name), data))
+        except (ValueError, msgspec.MsgspecError) as error:
+            lists.bad_files.append(BadFile(name, (Issue(name, (), str(error)),), None))
     return lists
+
+
+def retrieval_files(urls: Sequence[str], options: StorageOptions | None = None) -> list[tuple[str, bytes]]:
+    """Return (name, bytes) of the list files at these paths; see :func:`read_retrieval`."""
+    return [found for url in urls for found in sorted(_files(url, options))]
 
 
 def _role(name: str) -> str:

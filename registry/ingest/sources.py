@@ -238,13 +238,39 @@ class RemoteFolder:
         return sizes
 
 
+def locate_source(url: str, split: str, options: StorageOptions | None = None) -> str:
+    """Return the folder or archive that holds a split.
+
+    Args:
+        url: a folder that holds ``annos/`` or ``image/``, an archive of the same, or a folder that holds ``SPLIT/``
+            or ``SPLIT.zip`` and so on (an unpacked or downloaded release); a path or an fsspec URL. A name without
+            a suffix also finds the archive of that name.
+        split: the split that is to be read.
+        options: passed to fsspec.
+
+    Raises:
+        SourceError: there is nothing that can be read.
+    """
+    url = url.rstrip("/")
+    if url.endswith(ARCHIVE_SUFFIXES):
+        return url
+    for candidate in (url, f"{url}/{split}"):
+        if _is_folder(f"{candidate}/annos", options) or _is_folder(f"{candidate}/image", options):
+            return candidate
+        for suffix in ARCHIVE_SUFFIXES:
+            if _exists(candidate + suffix, options):
+                return candidate + suffix
+    raise SourceError(
+        f"Found no annotations or photos of {split} at {url}: expected a folder with annos/ or image/, "
+        f"a folder with {split}/ or {split}.zip, or an archive ({', '.join(ARCHIVE_SUFFIXES)})."
+    )
+
+
 def open_source(url: str, split: str, options: StorageOptions | None = None, password: str | None = None) -> Source:
     """Return the source of one split.
 
     Args:
-        url: a folder that holds ``annos/`` or ``image/``, a ``.zip``, ``.tar`` or ``.tar.gz`` of the same, or a
-            folder that holds ``SPLIT/`` or ``SPLIT.zip`` and so on (an unpacked or downloaded release); a path or
-            an fsspec URL. A name without a suffix also finds the archive of that name.
+        url: as for :func:`locate_source`.
         split: the split that is to be read.
         options: passed to fsspec.
         password: of a protected zip.
@@ -255,22 +281,13 @@ def open_source(url: str, split: str, options: StorageOptions | None = None, pas
     """
     from registry.ingest.archives import TarSource, ZipSource
 
-    url = url.rstrip("/")
-    if url.endswith(".zip"):
-        return ZipSource.open(url, split, options, password)
-    if url.endswith(ARCHIVE_SUFFIXES):
-        return TarSource.open(url, split, options)
-    for candidate in (url, f"{url}/{split}"):
-        if _is_folder(f"{candidate}/annos", options) or _is_folder(f"{candidate}/image", options):
-            path = local_path(candidate)
-            return LocalFolder(path) if path else RemoteFolder(candidate, dict(options or {}))
-        for suffix in ARCHIVE_SUFFIXES:
-            if _exists(candidate + suffix, options):
-                return open_source(candidate + suffix, split, options, password)
-    raise SourceError(
-        f"Found no annotations or photos of {split} at {url}: expected a folder with annos/ or image/, "
-        f"a folder with {split}/ or {split}.zip, or an archive ({', '.join(ARCHIVE_SUFFIXES)})."
-    )
+    located = locate_source(url, split, options)
+    if located.endswith(".zip"):
+        return ZipSource.open(located, split, options, password)
+    if located.endswith(ARCHIVE_SUFFIXES):
+        return TarSource(located, dict(options or {}))
+    path = local_path(located)
+    return LocalFolder(path) if path else RemoteFolder(located, dict(options or {}))
 
 
 def _is_folder(url: str, options: StorageOptions | None) -> bool:
@@ -287,4 +304,3 @@ def _exists(url: str, options: StorageOptions | None) -> bool:
         return path.is_file()
     fs, inner = filesystem(url, options)
     return bool(fs.isfile(inner))
-

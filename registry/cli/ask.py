@@ -1,0 +1,148 @@
+"""The commands that ask a registry."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from registry.cli.output import Output, Rows, json_text, output_options, write_rows
+from registry.errors import StorageError, UsageError
+from registry.taxonomy import SPLITS
+
+if TYPE_CHECKING:
+    from registry.store.registry import Registry
+
+
+def open_registry(url: str) -> Registry:
+    """Return the open registry at a URL."""
+    from registry.store.registry import Registry
+
+    return Registry(url)
+
+
+@click.command()
+@click.argument("query", required=False)
+@click.option("-f", "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the SQL here.")
+@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Bind $NAME in the query.")
+@output_options
+@click.pass_obj
+def sql(registry: str, query: str | None, file: Path | None, params: tuple[str, ...], output: Output) -> None:
+    """Print the rows of one SELECT over the tables and views (see 'df2 tables').
+
+    QUERY comes as an argument, from --file, or from standard input ('-' or nothing). A VALUE that is JSON is bound
+    as such (7, 0.5, [1, 2], "7"), any other as text. Nothing can be changed: only reading is possible.
+
+    \b
+    df2 sql "SELECT split, count(*) AS n FROM items GROUP BY ALL"
+    df2 sql "FROM items WHERE category_name = $name LIMIT 3" -p name=skirt
+    """
+    if (query is None) == (file is None) and not (query is None and not sys.stdin.isatty()):
+        raise UsageError("Expected the SQL as an argument, from --file FILE, or on standard input.")
+    text = file.read_text(encoding="utf-8") if file else query
+    if text in (None, "-"):
+        text = sys.stdin.read()
+    assert text is not None
+    values = dict(_parse_param(param) for param in params)
+    write_rows(Rows.of_relation(open_registry(registry).sql(text, values or None)), output)
+
+
+def _parse_param(param: str) -> tuple[str, Any]:
+    name, equals, value = param.partition("=")
+    if not equals or not name.isidentifier():
+        raise UsageError(f"Expected --param NAME=VALUE, found {param!r}.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+@click.command()
+@click.argument("name", required=False)
+@output_options
+@click.pass_obj
+def tables(registry: str, name: str | None, output: Output) -> None:
+    """List tables and views with their columns, types, units and meaning; or those of NAME alone."""
+    write_rows(Rows.of_records(open_registry(registry).tables(name)), output)
+
+
+@click.command()
+@click.option("--split", metavar="|".join(SPLITS), help="Of this split only.")
+@click.option("--pair-id", type=int, metavar="N", help="Of this group only.")
+@click.option("--style", type=int, metavar="N", help="Of this style only.")
+@click.option("--category", multiple=True, metavar="NAME|ID", help="Either item is of one of these. Repeatable.")
+@click.option(
+    "--level",
+    type=click.Choice(["instance", "image"]),
+    default="instance",
+    show_default=True,
+    help="Pairs of items, or of images with at least one pair of items between them.",
+)
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many rows.")
+@output_options
+@click.pass_obj
+def pairs(registry: str, output: Output, **options: Any) -> None:
+    """List positive pairs: a consumer item and a shop item with the same split, pair_id and style > 0."""
+    write_rows(Rows.of_relation(open_registry(registry).pairs(**options)), output)
+
+
+@click.command()
+@click.argument("split")
+@click.argument("pair_id", type=int)
+@click.argument("style", type=int)
+@output_options
+@click.pass_obj
+def style(registry: str, split: str, pair_id: int, style: int, output: Output) -> None:
+    """List every item of one identity (SPLIT PAIR_ID STYLE), consumer items first."""
+    write_rows(Rows.of_relation(open_registry(registry).style(split, pair_id, style)), output)
+
+
+@click.command()
+@click.argument("split")
+@click.argument("image_id", type=int)
+@output_options
+@click.pass_obj
+def image(registry: str, split: str, image_id: int, output: Output) -> None:
+    """Show one image with its items: SPLIT, and IMAGE_ID the number in its file name."""
+    found = open_registry(registry).image(split, image_id)
+    as_table = output.format == "table" or (output.format is None and output.path is None and sys.stdout.isatty())
+    if not as_table:
+        write_rows(Rows.of_relation(found), output)
+        return
+    row = dict(zip(found.columns, found.fetchall()[0], strict=True))
+    items = row.pop("items")
+    write_rows(Rows.of_records([row]), output)
+    write_rows(Rows.of_records(items), output)
+
+
+@click.command()
+@click.option("--metrics", type=click.Path(dir_okay=False, path_type=Path), help="Also write all counts as JSON.")
+@click.option("--plots", type=click.Path(file_okay=False, path_type=Path), help="Also write CSV files to plot.")
+@output_options
+@click.pass_obj
+def stats(registry: str, metrics: Path | None, plots: Path | None, output: Output) -> None:
+    """Count images, items, identities and pairs by split (the view split_counts)."""
+    opened = open_registry(registry)
+    try:
+        if metrics:
+            metrics.parent.mkdir(parents=True, exist_ok=True)
+            metrics.write_text(json_text(opened.stats(), indent=1) + "\n", encoding="utf-8")
+        if plots:
+            plots.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"Cannot write {error.filename}: {error.strerror}") from error
+    if plots:
+        for view in ("category_counts", "attribute_counts"):
+            counts = opened.sql(f"SELECT * FROM {view}")
+            write_rows(Rows.of_relation(counts), Output("csv", plots / f"{view}.csv"))
+    counts = opened.sql("SELECT * FROM split_counts")
+    if output.format == "table" or (output.format is None and output.path is None and sys.stdout.isatty()):
+        by_split = counts.fetchall()
+        measures = zip(counts.columns, *by_split, strict=True)
+        _, *splits = next(measures)
+        write_rows(Rows.of_records([dict(zip(["", *splits], row, strict=True)) for row in measures]), output)
+        return
+    write_rows(Rows.of_relation(counts), output)

@@ -1,0 +1,202 @@
+"""The commands that make something: a registry, a sample release, a catalog."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from registry.errors import AnnotationError, PasswordError, StorageError
+from registry.taxonomy import SPLITS
+
+if TYPE_CHECKING:
+    from registry.ingest.build import IngestReport
+
+PASSWORD_VARIABLE = "DF2_ZIP_PASSWORD"
+
+_split = click.option("--split", required=True, metavar="|".join(SPLITS), help="The split that SOURCE holds.")
+_retrieval = click.option(
+    "--retrieval",
+    multiple=True,
+    metavar="PATH",
+    help="Query and gallery lists or *_information.json: a file, or a folder or zip of them. Repeatable.",
+)
+
+
+@click.command()
+@click.argument("source")
+@click.argument("registry")
+@_split
+@_retrieval
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "quarantine"]),
+    default="fail",
+    show_default=True,
+    help="What bad files do: change nothing and exit with 3, or go to the table quarantine.",
+)
+@click.option(
+    "--image-sizes/--no-image-sizes",
+    default=True,
+    show_default=True,
+    help="Read width and height from the photos' headers where SOURCE has photos.",
+)
+@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Processes. Default: one a core.")
+@click.option("--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler (tcp://HOST:PORT).")
+@click.option(
+    "--issues",
+    "issues_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where all issues and notices are written.  [default: df2-issues-SPLIT.txt]",
+)
+def ingest(source: str, registry: str, split: str, issues_file: Path | None, dask: str | None, **options: Any) -> None:
+    """Replace one split of REGISTRY by what SOURCE holds; the other splits stay as they are.
+
+    SOURCE is a folder with annos/ (and perhaps image/), a .zip, .tar or .tar.gz of the same, a folder with SPLIT/ or
+    SPLIT.zip in it, or an fsspec URL of any of these. Archives are read in place. The password of a protected zip
+    comes from DF2_ZIP_PASSWORD or is asked for.
+    """
+    from registry.ingest.build import ingest as run
+
+    issues_file = issues_file or Path(f"df2-issues-{split}.txt")
+    password = os.environ.get(PASSWORD_VARIABLE) or None
+
+    def attempt(password: str | None) -> IngestReport:
+        with _progress(f"Ingesting {split}") as progress, _dask_executor(dask) as executor:
+            return run(split, source, registry, password=password, executor=executor, progress=progress, **options)
+
+    try:
+        try:
+            report = attempt(password)
+        except PasswordError:
+            if password or not sys.stdin.isatty():
+                raise
+            report = attempt(click.prompt(f"Password of {source}", hide_input=True))
+    except AnnotationError as error:
+        _write_issues(error.report, issues_file)
+        click.echo(f"All of them are in {issues_file}.", err=True)
+        raise
+    _write_issues(report, issues_file)
+    _print_report(report, issues_file)
+
+
+@contextmanager
+def _dask_executor(address: str | None) -> Iterator[Any]:
+    if address is None:
+        yield None
+        return
+    from registry.errors import MissingDependencyError
+
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingDependencyError("--dask needs: pip install 'deepfashion2-registry[dask]'") from error
+    with Client(address) as client, client.get_executor(retries=2) as executor:
+        yield executor
+
+
+def _write_issues(report: IngestReport, path: Path) -> None:
+    lines = [str(issue) for issue in report.issues] + [f"notice: {notice}" for notice in report.notices]
+    try:
+        if lines:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        else:
+            path.unlink(missing_ok=True)  # of an earlier run
+    except OSError as error:
+        raise StorageError(f"Cannot write {path}: {error.strerror}") from error
+
+
+def _print_report(report: IngestReport, issues_file: Path) -> None:
+    from registry.ingest.issues import summarise
+
+    click.echo(f"{report.split}: {report.images:,} images, {report.items:,} items.")
+    if report.bad_files:
+        click.echo(f"{report.split}: {len(report.bad_files):,} bad files in the table quarantine.")
+        click.echo(summarise(report.issues), err=True)
+    if report.notices:
+        click.echo(summarise(report.notices, "notice"), err=True)
+    if report.bad_files or report.notices:
+        click.echo(f"All of them are in {issues_file}.", err=True)
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield a progress callback that draws a bar on a terminal; None elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@click.command()
+@click.argument("source")
+@_split
+@_retrieval
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it here.")
+@click.option("--image-sizes/--no-image-sizes", default=True, help="Whether photos count too.")
+def fingerprint(source: str, split: str, retrieval: tuple[str, ...], output: Path | None, image_sizes: bool) -> None:
+    """Print a small JSON that changes when an annotation (or photo) of SOURCE is edited, added or removed.
+
+    What a DVC stage depends on in the place of hundreds of thousands of files. With --output, what the disk shows
+    unchanged since the last time is not read again.
+    """
+    from registry.ingest.fingerprint import fingerprint_source
+
+    password = os.environ.get(PASSWORD_VARIABLE)
+    text = fingerprint_source(source, split, retrieval, photos=image_sizes, output=output, password=password)
+    if output is None:
+        click.echo(text, nl=False)
+
+
+@click.command()
+@click.argument("registry")
+def manifest(registry: str) -> None:
+    """Make the manifest of REGISTRY again from the files that are in it (after 'dvc checkout' of a part of it)."""
+    from registry.manifest import MANIFEST_NAME, rebuild_manifest
+    from registry.storage import Place
+
+    place = Place(registry)
+    with place.lock():
+        made = rebuild_manifest(place)
+        place.write(MANIFEST_NAME, made.to_json())
+    click.echo(f"{len(made.files)} files, splits: {', '.join(made.splits) or 'none'}.")
+
+
+@click.command()
+@click.argument("dest", type=click.Path(path_type=Path))
+@click.option("--images", type=click.IntRange(1), default=240, show_default=True, metavar="N", help="Photos in all.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Same seed, same bytes.")
+def sample(dest: Path, images: int, seed: int) -> None:
+    """Draw a small release in the shape of DeepFashion2 into DEST: photos of clothes with their annotations."""
+    from registry.sample import write_sample
+
+    with _progress("Drawing") as progress:
+        summary = write_sample(dest, images, seed, progress)
+    click.echo(f"{dest}: {summary}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--copy", is_flag=True, help="Copy the rows in, so that the file is all that is needed.")
+@click.pass_obj
+def catalog(registry: str, file: Path, copy: bool) -> None:
+    """Write FILE, a database with all tables and views that any DuckDB client opens, from 1.0 on.
+
+    It reads the registry's files where they lie, from any working directory, and shows the registry as it is when
+    asked; with --copy it holds the rows itself.
+    """
+    from registry.store.catalog import write_catalog
+
+    write_catalog(registry, file, copy=copy)
+    click.echo(f"{file}: open it with 'duckdb {file}'.")

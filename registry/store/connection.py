@@ -1,0 +1,85 @@
+"""The one recipe for a DuckDB connection on a registry; with its siblings the only user of duckdb."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from registry.errors import QueryError
+from registry.manifest import Manifest
+from registry.schemas import View, load_views
+from registry.storage import Place
+from registry.tables import TABLES, Table, duckdb_type
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+def connect(place: Place, manifest: Manifest) -> DuckDBPyConnection:
+    """Return a connection to an in-memory database whose views read the registry, and nothing else.
+
+    The views are made first; then the connection is confined to the registry's folder and locked so.
+    """
+    connection = duckdb.connect(
+        config={
+            "python_enable_replacements": "false",  # a misspelt table must not find a Python variable
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+    )
+    connection.execute("SET parquet_metadata_cache = true")  # files are named by their digests: a footer never changes
+    if not place.is_local:
+        connection.register_filesystem(place.fs)
+    views = views_in_order(connection)  # before there are any: then DuckDB parses them and binds nothing
+    for table in TABLES.values():
+        paths = [f"{place.absolute_url}/{file.path}" for file in manifest.of_table(table.name)]
+        connection.execute(f"CREATE VIEW {table.name} AS {table_sql(table, paths)}")
+    for view in views:
+        connection.execute(f"CREATE VIEW {view.name} AS\n{view.sql}")
+    connection.execute(f"SET allowed_directories = [{quote(place.absolute_url + '/')}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def quote(text: str) -> str:
+    """Return a SQL string literal. ``CREATE VIEW`` and ``SET`` take no bound parameters."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def table_sql(table: Table, paths: Iterable[str]) -> str:
+    """Return a SELECT of a table's columns from Parquet files; of no rows, with the right types, without files."""
+    listed = ", ".join(quote(path) for path in paths)
+    if not listed:
+        columns = ", ".join(f"NULL::{duckdb_type(c.field)} AS {c.name}" for c in table.columns)
+        return f"SELECT {columns} WHERE false"
+    columns = ", ".join(column.name for column in table.columns)
+    types = {c.name: duckdb_type(c.field) for c in table.columns if c.name in table.partition}
+    hive = ", ".join(f"{quote(name)}: {quote(kind)}" for name, kind in types.items())
+    options = f", hive_partitioning = true, hive_types = {{{hive}}}" if hive else ", hive_partitioning = false"
+    return f"SELECT {columns} FROM read_parquet([{listed}]{options})"
+
+
+def views_in_order(connection: DuckDBPyConnection) -> list[View]:
+    """Return all views, each after those it reads."""
+    waiting = dict(load_views())
+    reads = {name: connection.get_table_names(view.sql) & set(waiting) for name, view in waiting.items()}
+    ordered: list[View] = []
+    while waiting:
+        ready = [name for name in waiting if not reads[name] & set(waiting)]
+        if not ready:
+            raise QueryError(f"The views {', '.join(sorted(waiting))} read each other in a circle.")
+        ordered += [waiting.pop(name) for name in ready]
+    return ordered
+
+
+@contextmanager
+def duckdb_errors() -> Iterator[None]:
+    """Turn DuckDB's errors inside the block into :class:`QueryError` with DuckDB's message."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error

@@ -1,0 +1,251 @@
+"""An open registry: SQL and look-ups over its tables and views."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import duckdb
+
+from registry.errors import NotFoundError, QueryError, UnknownNameError
+from registry.manifest import MANIFEST_NAME, Manifest, read_manifest
+from registry.schemas import load_views
+from registry.storage import Place, StorageOptions
+from registry.store.connection import connect, duckdb_errors
+from registry.tables import FIELDS, TABLES
+from registry.taxonomy import find_category, find_split, unknown_name
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+Params = Mapping[str, Any] | Sequence[Any]
+
+_READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+#: Columns of items that say something of the image, which :meth:`Registry.image` gives once.
+_OF_IMAGE = {"split", "image_id", "source", "pair_id"}
+
+
+class Registry:
+    """A registry opened for reading.
+
+    Every method makes its own cursor, so one object serves many threads. When the registry was replaced since the
+    last call (a new ingestion), the next call reads the new one; a relation made before and not fetched yet may
+    then fail, because its files are gone, but never mixes old and new.
+
+    Args:
+        url: folder or fsspec URL of the registry.
+        storage_options: passed to fsspec for a remote one.
+
+    Raises:
+        NotFoundError: there is no registry.
+    """
+
+    def __init__(self, url: str, storage_options: StorageOptions | None = None) -> None:
+        self.place = Place(url, storage_options)
+        self._lock = threading.Lock()
+        self._stamp = self._read_stamp()
+        self.manifest: Manifest = read_manifest(self.place)
+        self._connection = connect(self.place, self.manifest)
+
+    def __repr__(self) -> str:
+        return f"Registry({self.place.url!r}, splits={self.manifest.splits})"
+
+    def sql(self, query: str, params: Params | None = None) -> DuckDBPyRelation:
+        """Return the rows of one SELECT as a lazy DuckDB relation.
+
+        Args:
+            query: one SELECT (or DESCRIBE, SHOW, SUMMARIZE, EXPLAIN) over the tables and views.
+            params: values for ``$name`` (a mapping) or ``?`` (a sequence).
+
+        Returns:
+            A relation: ``.arrow()``, ``.df()``, ``.pl()``, ``.fetchall()``.
+
+        Raises:
+            QueryError: DuckDB refuses the query, or it is not one that reads.
+        """
+        cursor = self._cursor()
+        try:
+            statements = cursor.extract_statements(query)
+            if len(statements) != 1 or statements[0].type not in _READING:
+                raise QueryError("Expected one statement that reads (SELECT, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN).")
+            relation = cursor.sql(query, params=params)
+        except duckdb.CatalogException as error:
+            raise QueryError(f"{error}\n\nThere is: {', '.join([*TABLES, *load_views()])}.") from error
+        except duckdb.Error as error:
+            raise QueryError(str(error)) from error
+        assert relation is not None  # every statement that reads has a result
+        return relation
+
+    def pairs(
+        self,
+        split: str | None = None,
+        pair_id: int | None = None,
+        style: int | None = None,
+        category: str | int | Sequence[str | int] = (),
+        level: Literal["instance", "image"] = "instance",
+        limit: int | None = None,
+    ) -> DuckDBPyRelation:
+        """Return positive pairs, sorted.
+
+        Args:
+            split: of this split only.
+            pair_id: of this group only.
+            style: of this style only.
+            category: names or ids; pairs of which either item has one of them.
+            level: ``instance`` for pairs of items (view instance_pairs), ``image`` for pairs of images with
+                the number of item pairs between them (view image_pairs).
+            limit: at most so many rows.
+
+        Raises:
+            UnknownNameError: there is no such split or category.
+        """
+        wanted = [category] if isinstance(category, str | int) else category
+        values = {
+            "split": self._known_split(split) if split is not None else None,
+            "pair_id": pair_id,
+            "style": style,
+            "categories": [find_category(name).id for name in wanted] or None,
+            "limit": limit,
+        }
+        conditions = {
+            "split": "split = $split",
+            "pair_id": "pair_id = $pair_id",
+            "style": "style = $style",
+            "categories": "(list_contains($categories, user_category_id) OR "
+            "list_contains($categories, shop_category_id))",
+        }
+        params = {name: value for name, value in values.items() if value is not None}
+        where = " AND ".join(sql for name, sql in conditions.items() if name in params) or "true"
+        if level == "image":
+            columns = "split, pair_id, user_image_id, shop_image_id"
+            query = f"SELECT {columns}, count(*) AS num_instance_pairs FROM instance_pairs WHERE {where}"
+            query += f" GROUP BY {columns} ORDER BY {columns}"
+        else:
+            query = f"SELECT * FROM instance_pairs WHERE {where}"
+            query += " ORDER BY split, pair_id, style, user_image_id, user_item_no, shop_image_id, shop_item_no"
+        return self.sql(query + (" LIMIT $limit" if limit is not None else ""), params)
+
+    def style(self, split: str, pair_id: int, style: int) -> DuckDBPyRelation:
+        """Return every item of one identity, consumer items first.
+
+        Raises:
+            UnknownNameError: there is no such split.
+            NotFoundError: no item has this pair_id and style; the message lists what there is.
+        """
+        params = {"split": self._known_split(split), "pair_id": pair_id, "style": style}
+        where = "split = $split AND pair_id = $pair_id"
+        found = self._rows(f"SELECT DISTINCT style FROM items WHERE {where} ORDER BY style", params)
+        if (style,) not in found:
+            there = (
+                f"the styles there are {', '.join(str(row[0]) for row in found)}"
+                if found
+                else ("no item of the split has this pair_id")
+            )
+            raise NotFoundError(f"{split} has no item of pair_id {pair_id} and style {style}; {there}.")
+        return self.sql(
+            f"SELECT * FROM items WHERE {where} AND style = $style ORDER BY source DESC, image_id, item_no", params
+        )
+
+    def image(self, split: str, image_id: int) -> DuckDBPyRelation:
+        """Return one image: a row of the table images with its items as a list of structs, in file order.
+
+        Raises:
+            UnknownNameError: there is no such split.
+            NotFoundError: there is no such image.
+        """
+        params = {"split": self._known_split(split), "image_id": image_id}
+        where = "split = $split AND image_id = $image_id"
+        if not self._rows(f"SELECT 1 FROM images WHERE {where}", params):
+            bounds = self._rows(
+                "SELECT min(image_id), max(image_id) FROM images WHERE split = $split", {"split": split}
+            )
+            low, high = bounds[0]
+            raise NotFoundError(f"{split} has no image {image_id}; its images are {low} to {high}.")
+        own = [column.name for column in TABLES["items"].columns if column.name not in _OF_IMAGE]
+        members = ", ".join(f"{name} := {name}" for name in own)
+        return self.sql(
+            f"SELECT *, (SELECT coalesce(list(struct_pack({members}) ORDER BY item_order), []) FROM items "
+            f"WHERE {where}) AS items FROM images WHERE {where}",
+            params,
+        )
+
+    def stats(self) -> dict[str, Any]:
+        """Return the counts of the views split_counts, category_counts and attribute_counts, nested by split."""
+        stats: dict[str, Any] = {}
+        for row in self._records("SELECT * FROM split_counts"):
+            stats[row.pop("split")] = {**row, "categories": {}, "attributes": {}}
+        for row in self._records("SELECT split, category_name, num_items FROM category_counts"):
+            stats[row["split"]]["categories"][row["category_name"]] = row["num_items"]
+        for row in self._records("SELECT split, attribute, meaning, num_items FROM attribute_counts"):
+            values = stats[row["split"]]["attributes"].setdefault(row["attribute"], {})
+            values[row["meaning"]] = row["num_items"]
+        return stats
+
+    def tables(self, name: str | None = None) -> list[dict[str, str]]:
+        """Return the columns of all tables and views, or of one.
+
+        Returns:
+            One entry a column: table, kind (table or view), column, type, unit, meaning.
+
+        Raises:
+            UnknownNameError: there is no table or view of this name.
+        """
+        names = [*TABLES, *load_views()]
+        if name is not None and name not in names:
+            raise unknown_name("table or view", name, names)
+        views = load_views()
+        rows = []
+        for table in names if name is None else [name]:
+            for column, kind, *_ in self._rows(f"DESCRIBE {table}"):
+                meaning = views[table].column_meaning(column) if table in views else FIELDS[column].meaning
+                rows.append(
+                    {
+                        "table": table,
+                        "kind": "view" if table in views else "table",
+                        "column": column,
+                        "type": kind,
+                        "unit": FIELDS[column].unit,
+                        "meaning": meaning,
+                    }
+                )
+        return rows
+
+    def _rows(self, query: str, params: Params | None = None) -> list[tuple[Any, ...]]:
+        used = params
+        if isinstance(params, Mapping):
+            used = {name: value for name, value in params.items() if f"${name}" in query}
+        with duckdb_errors():
+            return self.sql(query, used).fetchall()
+
+    def _records(self, query: str) -> list[dict[str, Any]]:
+        with duckdb_errors():
+            relation = self.sql(query)
+            return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+
+    def _known_split(self, split: str) -> str:
+        if find_split(split) not in self.manifest.splits:
+            there = ", ".join(self.manifest.splits) or "none yet"
+            raise UnknownNameError(f"The split {split} is not in the registry {self.place}; there is: {there}.")
+        return split
+
+    def _cursor(self) -> DuckDBPyConnection:
+        """Return a cursor on the registry as it is now."""
+        with self._lock:
+            stamp = self._read_stamp()
+            if stamp != self._stamp:
+                self.manifest = read_manifest(self.place)
+                self._connection = connect(self.place, self.manifest)
+                self._stamp = stamp
+            return self._connection.cursor()
+
+    def _read_stamp(self) -> tuple[int, int] | None:
+        """Return what changes when a local manifest is exchanged; a remote one is read once."""
+        if self.place.path is None:
+            return None
+        try:
+            found = os.stat(self.place.path / MANIFEST_NAME)
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
