@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _STAGING: Final = ".staging"
+_MOST_PENDING: Final = 16
 
 
 class TableWriter:
@@ -66,6 +67,11 @@ class TableWriter:
         """Take rows; they are written when they fill a row group."""
         self._pending.append(batch)
         self._num_pending += batch.num_rows
+        if len(self._pending) >= _MOST_PENDING:
+            # The batches are slices of larger ones, which a rare category would hold in memory all the while.
+            import pyarrow as pa
+
+            self._pending = [pa.concat_batches(self._pending)]
         self.rows += batch.num_rows
         size = self.table.row_group_size
         while self._num_pending >= size:

@@ -6,6 +6,7 @@ import gc
 import threading
 import zlib
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
@@ -169,27 +170,26 @@ def _images_batch(entries: Sequence[Entry], columns: Annotations, sizes: dict[in
 def _items_batch(columns: Annotations) -> tuple[pa.RecordBatch, tuple[tuple[int, int], ...]]:
     import pyarrow as pa
 
-    items = columns.items
     schema = arrow_schema(ITEMS)
-    # item -> position of its image, to repeat the image's columns
-    images = array("i", chain.from_iterable([k] * n for k, n in enumerate(columns.num_items)))
-    item_nos = list(map(item_no, columns.item_keys))
-    categories = [item.category_id for item in items]
-    # Items of one category stand together; the sort is by image within it because the image positions ascend.
-    order = sorted(range(len(items)), key=lambda k: (categories[k], images[k], item_nos[k]))
-    items = [items[k] for k in order]
-    owner = [images[k] for k in order]
+    number_of = {key: item_no(key) for key in set(columns.item_keys)}
+    numbers = [number_of[key] for key in columns.item_keys]
+    owners = list(chain.from_iterable([k] * n for k, n in enumerate(columns.num_items)))
     orders = list(chain.from_iterable(range(1, n + 1) for n in columns.num_items))
+    categories = [item.category_id for item in columns.items]
+    # Items of one category stand together, by image and number; one integer compares faster than three.
+    keys = [(c << 48) + (k << 16) + n for c, k, n in zip(categories, owners, numbers, strict=True)]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    items = [columns.items[k] for k in order]
+    owners = [owners[k] for k in order]
+    landmarks = [item.landmarks for item in items]
     values: dict[str, Any] = {
-        "image_id": [columns.image_ids[k] for k in owner],
-        "item_no": [item_nos[k] for k in order],
+        "image_id": [columns.image_ids[k] for k in owners],
+        "item_no": [numbers[k] for k in order],
         "item_order": [orders[k] for k in order],
-        "source": [columns.sources[k] for k in owner],
-        "pair_id": [columns.pair_ids[k] for k in owner],
-        "landmarks": _flat_lists([item.landmarks for item in items], "i"),
-        "num_landmarks_labelled": [
-            len(numbers) // 3 - numbers[2::3].count(0) for numbers in (item.landmarks for item in items)
-        ],
+        "source": [columns.sources[k] for k in owners],
+        "pair_id": [columns.pair_ids[k] for k in owners],
+        "landmarks": _flat_lists(landmarks, "i"),
+        "num_landmarks_labelled": [len(flat) // 3 - flat[2::3].count(0) for flat in landmarks],
         "segmentation": _segmentations(items),
     }
     names = ("style", "category_name", "scale", "occlusion", "zoom_in", "viewpoint", "bounding_box")
@@ -200,10 +200,8 @@ def _items_batch(columns: Annotations) -> tuple[pa.RecordBatch, tuple[tuple[int,
     for field in schema:
         column = values.get(field.name, ())
         arrays.append(column if isinstance(column, pa.Array) else pa.array(column, field.type))
-    counts: dict[int, int] = {}
-    for category_id in sorted(categories):
-        counts[category_id] = counts.get(category_id, 0) + 1
-    return pa.record_batch(arrays, schema=schema), tuple(counts.items())
+    counts = Counter(categories)
+    return pa.record_batch(arrays, schema=schema), tuple(sorted(counts.items()))
 
 
 def _offsets(lengths: Iterable[int]) -> Any:

@@ -1,0 +1,77 @@
+"""The frame that cloth is painted in, and the folds in it."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+from PIL import Image, ImageDraw, ImageFilter
+
+from registry.sample.templates import BOTTOMS, DRESSES
+
+#: Texture pixels per body height, and the stretch of the body frame that a texture covers.
+DENSITY: Final = 640
+HALF_WIDTH: Final = 0.30
+TOP: Final = 0.12
+
+
+def texture_row(y: float) -> float:
+    """Return the texture row of a body-frame height."""
+    return (y - TOP) * DENSITY
+
+
+def texture_column(x: float) -> float:
+    """Return the texture column of a body-frame x."""
+    return (x + HALF_WIDTH) * DENSITY
+
+
+def draw_folds(seed: int, category_id: int, size: tuple[int, int]) -> Image.Image:
+    """Return the soft light and shadow of folds, as brightness."""
+    rng = random.Random(f"folds:{seed}:{category_id}")
+    small = (size[0] // 3, size[1] // 3)
+    folds = Image.new("L", small, 236)
+    draw = ImageDraw.Draw(folds)
+
+    def stroke(start: tuple[float, float], end: tuple[float, float], tone: int, width: int) -> None:
+        draw.line(
+            (
+                texture_column(start[0]) / 3,
+                texture_row(start[1]) / 3,
+                texture_column(end[0]) / 3,
+                texture_row(end[1]) / 3,
+            ),
+            fill=tone,
+            width=width,
+        )
+
+    bottom = size[1] / DENSITY + TOP
+    if category_id in DRESSES or category_id == 9:
+        for k in range(-4, 5):
+            x = (k + rng.uniform(-0.25, 0.25)) * 0.0145
+            spread = 1.9 + rng.uniform(-0.2, 0.2)
+            start = rng.uniform(0.41, 0.50)
+            stroke((x * 1.2, start), (x * spread, bottom), rng.choice((196, 206, 214)), 3)
+            stroke((x * 1.2 + 0.007, start + 0.02), (x * spread + 0.011, bottom), 255, 2)
+    if category_id in (7, 8):
+        for side in (-1, 1):
+            stroke((side * 0.004, 0.535), (side * 0.05, 0.515), 196, 2)
+            stroke((side * 0.008, 0.550), (side * 0.055, 0.548), 206, 2)
+            for _ in range(3):
+                y = rng.uniform(0.68, 0.76)
+                stroke((side * 0.03, y), (side * 0.07, y + rng.uniform(-0.012, 0.012)), 206, 2)
+            stroke((side * 0.050, 0.45), (side * 0.048, bottom), 250, 4)
+    if category_id not in BOTTOMS:
+        for side in (-1, 1):
+            stroke((side * 0.082, 0.268), (side * 0.045, rng.uniform(0.285, 0.315)), 198, 3)
+            stroke((side * 0.080, 0.385), (side * 0.030, rng.uniform(0.395, 0.420)), 206, 2)
+            stroke((side * 0.078, 0.400), (side * 0.038, rng.uniform(0.420, 0.450)), 208, 2)
+            # Across the sleeve, at the elbow and above the cuff.
+            for distance in (0.06, 0.15, 0.24):
+                x, y = 0.088 + distance * 0.469, 0.2 + distance * 0.883
+                stroke((side * (x - 0.03), y + 0.012), (side * (x + 0.012), y - 0.006), 204, 2)
+        stroke((-0.02, 0.24), (-0.026, 0.36), 255, 5)
+        for _ in range(3):
+            x = rng.uniform(-0.06, 0.06)
+            stroke((x, rng.uniform(0.30, 0.36)), (x * 1.25, 0.48), 212, 3)
+    folds = folds.filter(ImageFilter.BoxBlur(2)).filter(ImageFilter.BoxBlur(1.5))
+    return folds.resize(size, Image.Resampling.BILINEAR)
