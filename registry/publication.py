@@ -44,10 +44,7 @@ class TableWriter:
         self.rows = 0
         self.table = table
         self.split = split
-        metadata = {"df2.schema_version": str(SCHEMA_VERSION), "df2.table": table.name}
-        if split:
-            metadata["df2.split"] = split
-        self._schema = arrow_schema(table).with_metadata(metadata)
+        self._schema = arrow_schema(table)
         # Landmarks and coordinates hardly repeat; a dictionary would be built and given up for every row group.
         dictionary = [c.name for c in table.stored_columns if c.field.type == "string" and c.name != "file_name"]
         self._writer = pq.ParquetWriter(
@@ -78,11 +75,13 @@ class TableWriter:
             self._write_group(size)
 
     def close(self, notes: dict[str, str] | None = None) -> None:
-        """Write the remaining rows and the footer, with these notes added to its metadata."""
+        """Write the remaining rows and the footer, with what the file is and these notes in its metadata."""
         if self._num_pending:
             self._write_group(self._num_pending)
-        if notes:
-            self._writer.add_key_value_metadata(notes)
+        metadata = {"df2.schema_version": str(SCHEMA_VERSION), "df2.table": self.table.name}
+        if self.split:
+            metadata["df2.split"] = self.split
+        self._writer.add_key_value_metadata(metadata | (notes or {}))
         self._writer.close()
 
     def _write_group(self, size: int) -> None:
@@ -138,6 +137,10 @@ class Publication:
         new = old.with_split(self.split, files, source)
         self.place.write(MANIFEST_NAME, new.to_json())
         clear_unnamed(self.place, new)
+        # A split's folder is there even if it is empty: data versioning tracks the folder.
+        for table in TABLES.values():
+            if "split" in table.partition:
+                self.place.make_folder(f"{table.name}/split={self.split}")
         return new
 
 

@@ -184,6 +184,11 @@ class Place:
                 return
             folder.rmdir()
 
+    def make_folder(self, name: str) -> None:
+        """Make a folder if it is not there; object stores have none."""
+        if self.path is not None:
+            (self.path / name).mkdir(parents=True, exist_ok=True)
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the place for writing; another local writer waits. The lock goes with the process that holds it."""

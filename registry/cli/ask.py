@@ -11,10 +11,18 @@ import click
 
 from registry.cli.output import Output, Rows, json_text, output_options, write_rows
 from registry.errors import StorageError, UsageError
+from registry.schemas import load_views
+from registry.tables import TABLES
 from registry.taxonomy import SPLITS
 
 if TYPE_CHECKING:
     from registry.store.registry import Registry
+
+#: What a terminal shows of an item; the rest is in the other formats.
+_ITEM_COLUMNS = [
+    *("item_no", "category_name", "x1", "y1", "x2", "y2", "scale", "occlusion", "zoom_in", "viewpoint"),
+    *("num_landmarks_labelled", "landmarks", "segmentation"),
+]
 
 
 def open_registry(url: str) -> Registry:
@@ -31,10 +39,11 @@ def open_registry(url: str) -> Registry:
 @output_options
 @click.pass_obj
 def sql(registry: str, query: str | None, file: Path | None, params: tuple[str, ...], output: Output) -> None:
-    """Print the rows of one SELECT over the tables and views (see 'df2 tables').
+    r"""Print the rows of one SELECT over the tables and views.
 
-    QUERY comes as an argument, from --file, or from standard input ('-' or nothing). A VALUE that is JSON is bound
-    as such (7, 0.5, [1, 2], "7"), any other as text. Nothing can be changed: only reading is possible.
+    'df2 tables' lists these. QUERY comes as an argument, from --file, or from standard input ('-' or nothing). A
+    VALUE that is JSON is bound as such (7, 0.5, [1, 2], "7"), any other as text. Nothing can be changed: only reading
+    is possible.
 
     \b
     df2 sql "SELECT split, count(*) AS n FROM items GROUP BY ALL"
@@ -65,8 +74,29 @@ def _parse_param(param: str) -> tuple[str, Any]:
 @output_options
 @click.pass_obj
 def tables(registry: str, name: str | None, output: Output) -> None:
-    """List tables and views with their columns, types, units and meaning; or those of NAME alone."""
-    write_rows(Rows.of_records(open_registry(registry).tables(name)), output)
+    r"""List the tables and views, or the columns of one.
+
+    Every column has a type, a unit and a meaning. Programs get the columns of all tables and views at once where
+    no NAME is given; a terminal shows what there is.
+
+    \b
+    df2 tables
+    df2 tables items
+    df2 tables --format csv
+    """
+    columns = open_registry(registry).tables(name)
+    if not output.is_table:
+        write_rows(Rows.of_records(columns), output)
+    elif name is not None:
+        shown = [{key: column[key] for key in ("column", "type", "unit", "meaning")} for column in columns]
+        write_rows(Rows.of_records(shown), output)
+    else:
+        kinds = {column["table"]: column["kind"] for column in columns}
+        meanings = {table.name: table.meaning for table in TABLES.values()}
+        meanings |= {view.name: view.meaning for view in load_views().values()}
+        shown = [{"name": table, "kind": kind, "meaning": meanings[table]} for table, kind in kinds.items()]
+        write_rows(Rows.of_records(shown), output)
+        click.echo("'df2 tables NAME' lists the columns of one.", err=True)
 
 
 @click.command()
@@ -84,8 +114,16 @@ def tables(registry: str, name: str | None, output: Output) -> None:
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many rows.")
 @output_options
 @click.pass_obj
-def pairs(registry: str, output: Output, **options: Any) -> None:
-    """List positive pairs: a consumer item and a shop item with the same split, pair_id and style > 0."""
+def pairs(registry: str, /, output: Output, **options: Any) -> None:
+    r"""List positive pairs: a consumer item and a shop item of one style.
+
+    Both are of the same split, pair_id and style > 0; their category may differ.
+
+    \b
+    df2 pairs --split train --category skirt --limit 5
+    df2 pairs --split validation --pair-id 7 --level image
+    df2 pairs -o pairs.parquet
+    """
     write_rows(Rows.of_relation(open_registry(registry).pairs(**options)), output)
 
 
@@ -96,8 +134,18 @@ def pairs(registry: str, output: Output, **options: Any) -> None:
 @output_options
 @click.pass_obj
 def style(registry: str, split: str, pair_id: int, style: int, output: Output) -> None:
-    """List every item of one identity (SPLIT PAIR_ID STYLE), consumer items first."""
-    write_rows(Rows.of_relation(open_registry(registry).style(split, pair_id, style)), output)
+    r"""List every item of one identity, consumer items first.
+
+    An identity is the items of one SPLIT with the same PAIR_ID and the same STYLE > 0. STYLE 0 lists the items
+    of the group that are on one side only.
+
+    \b
+    df2 style train 1 1
+    """
+    found = open_registry(registry).style(split, pair_id, style)
+    if output.is_table:
+        found = found.project(", ".join(["source", "image_id", *_ITEM_COLUMNS]))
+    write_rows(Rows.of_relation(found), output)
 
 
 @click.command()
@@ -106,16 +154,25 @@ def style(registry: str, split: str, pair_id: int, style: int, output: Output) -
 @output_options
 @click.pass_obj
 def image(registry: str, split: str, image_id: int, output: Output) -> None:
-    """Show one image with its items: SPLIT, and IMAGE_ID the number in its file name."""
+    r"""Show one image with its items.
+
+    IMAGE_ID is the number in its file name, and SPLIT goes with it: the numbers restart in every split. The items
+    come in the order of the annotation file, in JSON as a list of objects.
+
+    \b
+    df2 image train 1
+    df2 image validation 42 --format json
+    """
     found = open_registry(registry).image(split, image_id)
-    as_table = output.format == "table" or (output.format is None and output.path is None and sys.stdout.isatty())
-    if not as_table:
+    if not output.is_table:
         write_rows(Rows.of_relation(found), output)
         return
     row = dict(zip(found.columns, found.fetchall()[0], strict=True))
     items = row.pop("items")
     write_rows(Rows.of_records([row]), output)
-    write_rows(Rows.of_records(items), output)
+    if items:
+        columns = ["item_no", "style", *_ITEM_COLUMNS[1:]]
+        write_rows(Rows.of_records([{column: item[column] for column in columns} for item in items]), output)
 
 
 @click.command()
@@ -124,7 +181,14 @@ def image(registry: str, split: str, image_id: int, output: Output) -> None:
 @output_options
 @click.pass_obj
 def stats(registry: str, metrics: Path | None, plots: Path | None, output: Output) -> None:
-    """Count images, items, identities and pairs by split (the view split_counts)."""
+    r"""Count images, items, identities and pairs by split.
+
+    The counts of the view split_counts. With --metrics, those of category_counts and attribute_counts too.
+
+    \b
+    df2 stats
+    df2 stats --metrics metrics.json --plots plots
+    """
     opened = open_registry(registry)
     try:
         if metrics:
@@ -139,7 +203,7 @@ def stats(registry: str, metrics: Path | None, plots: Path | None, output: Outpu
             counts = opened.sql(f"SELECT * FROM {view}")
             write_rows(Rows.of_relation(counts), Output("csv", plots / f"{view}.csv"))
     counts = opened.sql("SELECT * FROM split_counts")
-    if output.format == "table" or (output.format is None and output.path is None and sys.stdout.isatty()):
+    if output.is_table:
         by_split = counts.fetchall()
         measures = zip(counts.columns, *by_split, strict=True)
         _, *splits = next(measures)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registry.errors import AnnotationError, PasswordError, StorageError
+from registry.errors import NotFoundError, PasswordError, StorageError
 from registry.taxonomy import SPLITS
 
 if TYPE_CHECKING:
@@ -55,12 +55,13 @@ _retrieval = click.option(
     help="Where all issues and notices are written.  [default: df2-issues-SPLIT.txt]",
 )
 def ingest(source: str, registry: str, split: str, issues_file: Path | None, dask: str | None, **options: Any) -> None:
-    """Replace one split of REGISTRY by what SOURCE holds; the other splits stay as they are.
+    """Replace one split of REGISTRY by what SOURCE holds.
 
-    SOURCE is a folder with annos/ (and perhaps image/), a .zip, .tar or .tar.gz of the same, a folder with SPLIT/ or
-    SPLIT.zip in it, or an fsspec URL of any of these. Archives are read in place. The password of a protected zip
-    comes from DF2_ZIP_PASSWORD or is asked for.
+    The other splits stay as they are. SOURCE is a folder with annos/ (and perhaps image/), a .zip, .tar or .tar.gz of
+    the same, a folder with SPLIT/ or SPLIT.zip in it, or an fsspec URL of any of these. Archives are read in place.
+    The password of a protected zip comes from DF2_ZIP_PASSWORD or is asked for.
     """
+    from registry.ingest.build import IngestError
     from registry.ingest.build import ingest as run
 
     issues_file = issues_file or Path(f"df2-issues-{split}.txt")
@@ -77,7 +78,7 @@ def ingest(source: str, registry: str, split: str, issues_file: Path | None, das
             if password or not sys.stdin.isatty():
                 raise
             report = attempt(click.prompt(f"Password of {source}", hide_input=True))
-    except AnnotationError as error:
+    except IngestError as error:
         _write_issues(error.report, issues_file)
         click.echo(f"All of them are in {issues_file}.", err=True)
         raise
@@ -146,10 +147,11 @@ def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it here.")
 @click.option("--image-sizes/--no-image-sizes", default=True, help="Whether photos count too.")
 def fingerprint(source: str, split: str, retrieval: tuple[str, ...], output: Path | None, image_sizes: bool) -> None:
-    """Print a small JSON that changes when an annotation (or photo) of SOURCE is edited, added or removed.
+    """Print a small JSON that changes when SOURCE does.
 
-    What a DVC stage depends on in the place of hundreds of thousands of files. With --output, what the disk shows
-    unchanged since the last time is not read again.
+    It changes when an annotation or a photo is edited, added or removed: what a DVC stage depends on in the place of
+    hundreds of thousands of files. With --output, what the disk shows unchanged since the last time is not read
+    again.
     """
     from registry.ingest.fingerprint import fingerprint_source
 
@@ -162,11 +164,16 @@ def fingerprint(source: str, split: str, retrieval: tuple[str, ...], output: Pat
 @click.command()
 @click.argument("registry")
 def manifest(registry: str) -> None:
-    """Make the manifest of REGISTRY again from the files that are in it (after 'dvc checkout' of a part of it)."""
+    """Make the manifest of REGISTRY again from its files.
+
+    For a registry of which 'dvc checkout' or 'dvc pull' brought a part.
+    """
     from registry.manifest import MANIFEST_NAME, rebuild_manifest
     from registry.storage import Place
 
     place = Place(registry)
+    if place.path is not None and not place.path.is_dir():
+        raise NotFoundError(f"There is no folder {place}.")
     with place.lock():
         made = rebuild_manifest(place)
         place.write(MANIFEST_NAME, made.to_json())
@@ -178,12 +185,16 @@ def manifest(registry: str) -> None:
 @click.option("--images", type=click.IntRange(1), default=240, show_default=True, metavar="N", help="Photos in all.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Same seed, same bytes.")
 def sample(dest: Path, images: int, seed: int) -> None:
-    """Draw a small release in the shape of DeepFashion2 into DEST: photos of clothes with their annotations."""
+    """Draw a small made-up release in the shape of DeepFashion2.
+
+    DEST gets photos of clothes with their annotations and the retrieval files.
+    """
     from registry.sample import write_sample
 
     with _progress("Drawing") as progress:
         summary = write_sample(dest, images, seed, progress)
-    click.echo(f"{dest}: {summary}")
+    splits = (f"{split} {number} images, {summary.items[split]} items" for split, number in summary.images.items())
+    click.echo(f"{dest}: {'; '.join(splits)}.")
 
 
 @click.command()
@@ -191,10 +202,10 @@ def sample(dest: Path, images: int, seed: int) -> None:
 @click.option("--copy", is_flag=True, help="Copy the rows in, so that the file is all that is needed.")
 @click.pass_obj
 def catalog(registry: str, file: Path, copy: bool) -> None:
-    """Write FILE, a database with all tables and views that any DuckDB client opens, from 1.0 on.
+    """Write a DuckDB database file with all tables and views.
 
-    It reads the registry's files where they lie, from any working directory, and shows the registry as it is when
-    asked; with --copy it holds the rows itself.
+    Any DuckDB client from 1.0 on opens FILE. It reads the registry's files where they lie, from any working
+    directory, and shows the registry as it is when asked; with --copy it holds the rows itself.
     """
     from registry.store.catalog import write_catalog
 

@@ -6,10 +6,13 @@ import base64
 import csv
 import functools
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
@@ -22,9 +25,11 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
 TEXT_FORMATS: Final = ("table", "json", "jsonl", "csv")
-#: Rows shown on a terminal before the rest is only counted.
+#: Rows and values of a list that a table shows.
 _SHOWN_ROWS: Final = 100
 _SHOWN_VALUES: Final = 6
+#: Text of a table's cell is broken into lines of at least this many characters where the terminal is narrow.
+_TEXT_WIDTH: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,11 @@ class Output:
 
     format: str | None
     path: Path | None
+
+    @property
+    def is_table(self) -> bool:
+        """Whether a person reads it: then columns and order may differ from what programs get."""
+        return self.format == "table" or (self.format is None and self.path is None and sys.stdout.isatty())
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -56,13 +66,12 @@ def output_options(command: Command) -> Command:
         type=click.Path(dir_okay=False, path_type=Path),
         help="Write to a file; its suffix chooses among .json .jsonl .csv .parquet .arrow.",
     )(with_output)
-    wrapped = click.option(
+    return click.option(  # type: ignore[return-value]  # the options change the signature
         "--format",
         "text_format",
         type=click.Choice(TEXT_FORMATS),
         help="How rows are written. Default: table on a terminal, json otherwise.",
     )(wrapped)
-    return wrapped  # type: ignore[return-value]  # the options change the signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +84,9 @@ class Rows:
 
     @classmethod
     def of_relation(cls, relation: DuckDBPyRelation) -> Rows:
-        """Return the rows of a relation; they stream."""
-        return cls(relation.columns, relation.iter_rows(), relation.to_arrow_table)
+        """Return the rows of a relation, fetched in batches; of columns of one name, the later get a number."""
+        names = _distinct(relation.columns)
+        return cls(names, relation.iter_rows(), lambda: relation.to_arrow_table().rename_columns(names))
 
     @classmethod
     def of_records(cls, records: Sequence[dict[str, Any]]) -> Rows:
@@ -88,6 +98,14 @@ class Rows:
             return pa.Table.from_pylist(list(records))
 
         return cls(list(records[0]) if records else [], [list(record.values()) for record in records], arrow)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    distinct: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{number}" for number in range(1, len(names)))
+        distinct.append(name if name not in distinct else next(new for new in numbered if new not in names))
+    return distinct
 
 
 def write_rows(rows: Rows, output: Output) -> None:
@@ -102,20 +120,23 @@ def write_rows(rows: Rows, output: Output) -> None:
 
     with duckdb_errors():
         if output.path is None:
-            chosen = output.format or ("table" if sys.stdout.isatty() else "json")
+            chosen = "table" if output.is_table else output.format or "json"
             _WRITERS[chosen](rows, sys.stdout)
             return
         chosen = output.format or output.path.suffix.lstrip(".")
         if chosen not in (*TEXT_FORMATS, "parquet", "arrow"):
             raise UsageError(f"Unknown suffix of {output.path}: expected .json, .jsonl, .csv, .parquet or .arrow.")
-        partial = output.path.with_name(f".{output.path.name}.partial")
+        is_device = output.path.exists() and not output.path.is_file()  # /dev/stdout, a pipe: not to be replaced
+        partial = output.path if is_device else output.path.with_name(f".{output.path.name}.partial")
         try:
             _write_file(rows, partial, chosen)
-            os.replace(partial, output.path)
+            if not is_device:
+                os.replace(partial, output.path)
         except OSError as error:
             raise StorageError(f"Cannot write {output.path}: {error.strerror or error}") from error
         finally:
-            partial.unlink(missing_ok=True)
+            if not is_device:
+                partial.unlink(missing_ok=True)
 
 
 def _write_file(rows: Rows, path: Path, chosen: str) -> None:
@@ -138,12 +159,27 @@ def _plain(value: Any) -> Any:
     """Return a JSON form of a value that JSON does not know."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
+    if isinstance(value, Decimal):
+        return float(value)
     return str(value)
 
 
+def _finite(value: Any) -> Any:
+    """Return a value with None in the place of the numbers that JSON cannot write."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def json_text(value: Any, indent: int | None = None) -> str:
-    """Return a value as JSON; bytes as base64, dates and decimals as text."""
-    return json.dumps(value, default=_plain, ensure_ascii=False, indent=indent)
+    """Return a value as JSON: bytes as base64, decimals as numbers, dates as text, NaN and infinity as null."""
+    dump = functools.partial(json.dumps, default=_plain, ensure_ascii=False, indent=indent, allow_nan=False)
+    try:
+        return dump(value)
+    except ValueError:
+        return dump(_finite(value))
 
 
 def _records(rows: Rows) -> Iterator[str]:
@@ -176,39 +212,82 @@ def _write_table(rows: Rows, file: TextIO) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    shown: list[Sequence[Any]] = []
-    num_more = 0
-    for row in rows.values:
-        if len(shown) < _SHOWN_ROWS:
-            shown.append(row)
-        else:
-            num_more += 1
-    for position, column in enumerate(rows.columns):
-        numeric = all(isinstance(row[position], int | float | None) for row in shown)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in shown:
-        table.add_row(*map(_cell, row))
+    values = list(islice(rows.values, _SHOWN_ROWS + 1))
+    more = len(values) > _SHOWN_ROWS
+    columns = [
+        _TableColumn.of_values(name, [row[position] for row in values[:_SHOWN_ROWS]])
+        for position, name in enumerate(rows.columns)
+    ]
     # Without a terminal there is no width to fit into.
     console = Console(file=file, width=None if file.isatty() else 10_000, highlight=False, markup=False)
+    fitting = _fitting(columns, console.width)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in fitting:
+        table.add_column(
+            column.name,
+            justify="right" if column.numeric else "left",
+            min_width=column.min_width,
+            no_wrap=not column.wraps,
+            overflow="fold",
+        )
+    for cells in zip(*(column.cells for column in fitting), strict=True):
+        table.add_row(*cells)
     console.print(table)
-    if num_more:
-        click.echo(f"... and {num_more:,} more rows: --limit, --format csv or -o FILE shows them.", err=True)
+    hidden = [column.name for column in columns if column not in fitting]
+    if hidden:
+        click.echo(f"Too wide to show: {', '.join(hidden)}; --format json or -o FILE has them.", err=True)
+    if more:
+        click.echo(f"These are the first {_SHOWN_ROWS} rows; --format csv or -o FILE has all.", err=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _TableColumn:
+    """A column of a table on a terminal."""
+
+    name: str
+    cells: list[str]
+    numeric: bool
+    nested: bool
+    wraps: bool
+
+    @classmethod
+    def of_values(cls, name: str, values: Sequence[Any]) -> _TableColumn:
+        cells = [_cell(value) for value in values]
+        numeric = all(isinstance(value, int | float | Decimal | None) for value in values)
+        nested = any(isinstance(value, list | dict) for value in values)
+        wraps = nested or any(isinstance(value, str) and len(value) > _TEXT_WIDTH for value in values)
+        return cls(name, cells, numeric, nested, wraps)
+
+    @property
+    def min_width(self) -> int:
+        longest = max((len(line) for cell in self.cells for line in cell.split("\n")), default=0)
+        return max(len(self.name), min(longest, _TEXT_WIDTH) if self.wraps else longest)
+
+
+def _fitting(columns: list[_TableColumn], width: int) -> list[_TableColumn]:
+    """Return the columns that fit; those of lists go first, then the last ones. At least one stays."""
+    fitting = list(columns)
+    while len(fitting) > 1 and sum(column.min_width + 2 for column in fitting) > width:
+        fitting.remove(next((column for column in reversed(fitting) if column.nested), fitting[-1]))
+    return fitting
 
 
 def _cell(value: Any) -> str:
+    text = str(value)
     if value is None:
-        return "NULL"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list) and len(value) > _SHOWN_VALUES:
-        first = ", ".join(map(_cell, value[:3]))
-        return f"[{first}, ... {len(value)} in all]"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_cell, value))}]"
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    return str(value)
+        text = "NULL"
+    elif isinstance(value, float):
+        text = f"{value:.6g}"
+    elif isinstance(value, dict):
+        text = json_text(value)
+    elif isinstance(value, bytes):
+        text = f"<{len(value)} bytes>"
+    elif isinstance(value, list) and any(isinstance(one, list | dict) for one in value):
+        text = f"[{len(value)} nested]"
+    elif isinstance(value, list):
+        first = ", ".join(map(_cell, value if len(value) <= _SHOWN_VALUES else value[:3]))
+        text = f"[{first}]" if len(value) <= _SHOWN_VALUES else f"[{first}, ... {len(value)} in all]"
+    return text
 
 
 _WRITERS: Final[dict[str, Callable[[Rows, TextIO], None]]] = {

@@ -52,7 +52,7 @@ _QUOTES_TOP: Final = 6
 _QUOTES_ITEM: Final = 24
 
 
-class _Unsound(Exception):
+class _UnsoundError(Exception):
     """The chunk is not sound as a whole; its files must be looked at one by one."""
 
 
@@ -99,7 +99,7 @@ def decode_annotations(files: Sequence[RawFile]) -> tuple[Annotations, dict[int,
     """
     try:
         return _decode_sound(files), {}
-    except (_Unsound, msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+    except (_UnsoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
         pass  # looked at one by one below, which says what is wrong
     issues: dict[int, list[Issue]] = {}
     sound = []
@@ -108,7 +108,7 @@ def decode_annotations(files: Sequence[RawFile]) -> tuple[Annotations, dict[int,
         if not found:
             try:
                 _decode_sound([file])
-            except (_Unsound, msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError) as error:
+            except (_UnsoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError) as error:
                 found = [Issue(file.path, (), f"the decoder refused it: {error}")]
         if found:
             issues[position] = found
@@ -121,7 +121,7 @@ def _decode_sound(files: Iterable[RawFile]) -> Annotations:
     """Decode files on the assumption that all are sound.
 
     Raises:
-        _Unsound, KeyError, RecursionError, UnicodeDecodeError, msgspec.DecodeError: at least one is not.
+        _UnsoundError, KeyError, RecursionError, UnicodeDecodeError, msgspec.DecodeError: at least one is not.
     """
     columns = Annotations()
     keys, items = columns.item_keys, columns.items
@@ -132,30 +132,30 @@ def _decode_sound(files: Iterable[RawFile]) -> Annotations:
         pair_id = document.pop("pair_id")
         count = len(document)
         if source.__class__ is not str or pair_id.__class__ is not int or not count:
-            raise _Unsound
+            raise _UnsoundError
         if data.count(b'"') != _QUOTES_TOP + _QUOTES_ITEM * count:
-            raise _Unsound
+            raise _UnsoundError
         columns.image_ids.append(file.image_id)
         columns.sources.append(source)
         columns.pair_ids.append(pair_id)
         columns.num_items.append(count)
         keys += document
-        items += document.values()  # type: ignore[arg-type]  # that all are items is checked below
+        items += document.values()  # that all are items is checked below
     _check_together(columns)
     return columns
 
 
 def _check_together(columns: Annotations) -> None:
-    """Raise _Unsound if any item breaks a rule that the decoder cannot express."""
+    """Raise _UnsoundError if any item breaks a rule that the decoder cannot express."""
     items = columns.items
     if not set(map(type, items)) <= {Item}:
-        raise _Unsound
+        raise _UnsoundError
     if not {(item.category_id, item.category_name, len(item.landmarks)) for item in items} <= _CATEGORY_FACTS:
-        raise _Unsound
+        raise _UnsoundError
     if not set(chain.from_iterable([item.landmarks[2::3] for item in items])) <= _VISIBILITIES:
-        raise _Unsound
+        raise _UnsoundError
     sizes = set(map(len, chain.from_iterable([item.segmentation for item in items])))
     if any(size < 6 or size % 2 for size in sizes):
-        raise _Unsound
+        raise _UnsoundError
     if not all(map(item_no, set(columns.item_keys))):
-        raise _Unsound
+        raise _UnsoundError

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Self
 
 from registry.errors import MissingDependencyError, PasswordError, SourceError
-from registry.ingest.sources import MEMBER, Entry, Listing, Size, build_listing, image_size
+from registry.ingest.issues import Issue
+from registry.ingest.sources import MEMBER, Entry, Listing, Size, build_listing, image_size, shown_name
 from registry.storage import StorageOptions, open_binary
 
 #: Compression method that marks an AES-encrypted entry (APPNOTE appendix E).
@@ -23,7 +26,16 @@ _EMPTY_ZIP: Final = b"PK\x05\x06" + bytes(18)
 #: How many entries are tried with the password before the work begins. ZipCrypto lets 1 wrong password of 256
 #: through its own check; the CRC of the content does not.
 _PASSWORD_TRIALS: Final = 2
-_READ_ERRORS: Final = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError)
+#: What the zipfile classes raise where an archive is damaged; ValueError for names and offsets.
+_READ_ERRORS: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+)
 
 
 @dataclass
@@ -38,6 +50,7 @@ class ZipSource:
     aes: bool
     options: Mapping[str, Any]
     password: bytes | None = field(repr=False)
+    _infos: list[zipfile.ZipInfo] = field(default_factory=list, repr=False)
 
     @classmethod
     def open(cls, url: str, split: str, options: StorageOptions | None, password: str | None) -> ZipSource:
@@ -58,7 +71,7 @@ class ZipSource:
         return source
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_infos"}
+        return {**self.__dict__, "_infos": []}  # each worker gets the entries it shall read
 
     @property
     def shareable(self) -> bool:
@@ -87,11 +100,11 @@ class ZipSource:
         with closing(self._archive()) as archive:
             for entry in entries:
                 try:
-                    yield archive.read(entry.locator)
+                    yield archive.read(self._member(entry.locator))
+                except self._damage as error:
+                    yield OSError(f"the archive is damaged here: {error}")
                 except RuntimeError:
                     yield OSError("the archive's password does not open it")
-                except _READ_ERRORS as error:
-                    yield OSError(f"the archive is damaged here: {error}")
 
     def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
         """Return the size of each photo, from its header."""
@@ -99,13 +112,35 @@ class ZipSource:
         with closing(self._archive()) as archive:
             for entry in entries:
                 try:
-                    with archive.open(entry.locator) as file:
+                    with archive.open(self._member(entry.locator)) as file:
                         sizes.append(image_size(file))
+                except self._damage as error:
+                    sizes.append(f"the archive is damaged here: {error}")
                 except RuntimeError:
                     sizes.append("the archive's password does not open it")
-                except _READ_ERRORS as error:
-                    sizes.append(f"the archive is damaged here: {error}")
         return sizes
+
+    @property
+    def _damage(self) -> tuple[type[Exception], ...]:
+        """What reading raises where the archive is damaged; pyzipper has a BadZipFile of its own."""
+        if not self.aes:
+            return _READ_ERRORS
+        import pyzipper
+
+        return (*_READ_ERRORS, pyzipper.BadZipFile)
+
+    def _member(self, info: zipfile.ZipInfo) -> Any:
+        """Return a member as the class that reads it wants it: pyzipper has a ZipInfo of its own."""
+        if not self.aes:
+            return info
+        from pyzipper.zipfile_aes import AESZipInfo
+
+        member = AESZipInfo(info.filename, info.date_time)
+        for name in ("orig_filename", "compress_type", "extra", "flag_bits", "header_offset", "_raw_time"):
+            setattr(member, name, getattr(info, name))
+        member.CRC, member.compress_size, member.file_size = info.CRC, info.compress_size, info.file_size
+        member._decodeExtra()
+        return member
 
     def _archive(self) -> Any:
         """Return an open archive that reads entries listed elsewhere.
@@ -124,12 +159,10 @@ class ZipSource:
                 ) from error
             archive = pyzipper.AESZipFile(file)
         else:
-            try:
+            with suppress(ImportError):  # without it slower, but the same bytes
                 # Replaces zipfile's ZipCrypto, which is pure Python, by one in C (20 times as fast).
                 import fast_zip_decryption  # noqa: F401
-            except ImportError:
-                pass  # slower, but the same bytes
-            archive = zipfile.ZipFile(file)  # type: ignore[arg-type]
+            archive = zipfile.ZipFile(file)
         file.target = open_binary(self.url, self.options)
         archive.setpassword(self.password) if self.password else None
         return archive
@@ -139,15 +172,36 @@ class ZipSource:
             raise PasswordError(
                 f"{self.url} is protected: set DF2_ZIP_PASSWORD to the password from the dataset's authors."
             )
+        refusals: tuple[type[Exception], ...] = (RuntimeError, *self._damage)
         with closing(self._archive()) as archive:
             for info in infos:
                 try:
-                    archive.read(info)
-                except (RuntimeError, *_READ_ERRORS) as error:
+                    archive.read(self._member(info))
+                except refusals as error:
                     raise PasswordError(
                         f"The password in DF2_ZIP_PASSWORD does not open {self.url} "
                         f"(or the archive is damaged at {info.filename})."
                     ) from error
+
+
+def zip_members(
+    url: str, wanted: Callable[[str], bool], options: StorageOptions | None = None, password: str | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """Yield (name without folders, bytes) of the wanted members of a zip archive.
+
+    Raises:
+        SourceError, PasswordError: the archive cannot be read.
+    """
+    infos = [info for info in _central_directory(url, options) if wanted(info.filename.rpartition("/")[2])]
+    secret = password.encode() if password else None
+    source = ZipSource(url, "", any(info.compress_type == _AES_METHOD for info in infos), options or {}, secret)
+    if any(info.flag_bits & _ENCRYPTED_FLAG for info in infos):
+        source._try_password(infos[:_PASSWORD_TRIALS])
+    entries = [Entry(0, info.filename.rpartition("/")[2], info) for info in infos]
+    for entry, data in zip(entries, source.read(entries), strict=True):
+        if isinstance(data, OSError):
+            raise SourceError(f"Cannot read {entry.name} in {url}: {data}")
+        yield entry.name, data
 
 
 class _Exchangeable:
@@ -166,12 +220,12 @@ def _central_directory(url: str, options: StorageOptions | None) -> list[zipfile
             return archive.infolist()
     except FileNotFoundError as error:
         raise SourceError(f"{url} does not exist.") from error
-    except zipfile.BadZipFile as error:
+    except OSError as error:
+        raise SourceError(f"Cannot read {url}: {error.strerror or error}") from error
+    except _READ_ERRORS as error:
         raise SourceError(
             f"{url} is not a complete zip archive ({error}). Is the download finished? Fetch it again."
         ) from error
-    except OSError as error:
-        raise SourceError(f"Cannot read {url}: {error}") from error
 
 
 def _choose_prefix(url: str, split: str, names: Iterable[str]) -> str:
@@ -188,6 +242,19 @@ def _choose_prefix(url: str, split: str, names: Iterable[str]) -> str:
     if len(prefixes) > 1:
         raise SourceError(f"{url} holds several folders, and none is {split}: {', '.join(sorted(prefixes))}.")
     return prefixes.pop()
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header; a damaged or missing one is an error, where tarfile would see the archive's end."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the zeros that mark the end
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error} at byte {archive.offset}") from error
 
 
 @dataclass
@@ -213,26 +280,44 @@ class TarSource:
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """Read the archive's headers, and its annotations where it is compressed."""
         found: dict[str, list[tuple[str, str, Any, int, None]]] = {}
+        odd: dict[str, list[Issue]] = {}
         try:
-            with (
-                closing(open_binary(self.url, self.options)) as file,
-                tarfile.open(fileobj=file, mode="r|gz" if self._compressed else "r:") as archive,
-            ):
+            with closing(open_binary(self.url, self.options)) as raw, self._unpacked(raw) as archive:
                 for member in archive:
                     match = MEMBER.fullmatch(member.name)
-                    if match and member.isreg() and (photos or match["kind"] == "annos"):
-                        locator = self._locator(archive, member, match["kind"])
-                        rows = found.setdefault(match["lead"] or "", [])
-                        rows.append((match["kind"], match["name"], locator, member.size, None))
-                    archive.members.clear()  # or it keeps every header
+                    if match and (photos or match["kind"] == "annos"):
+                        kind, name, lead = match["kind"], match["name"], match["lead"] or ""
+                        rows = found.setdefault(lead, [])
+                        if member.isreg():
+                            rows.append((kind, name, self._locator(archive, member, kind), member.size, None))
+                        elif not name.startswith("."):
+                            what = "a folder" if member.isdir() else "a link or device"
+                            issue = Issue(f"{split}/{kind}/{shown_name(name)}", (), f"expected a file, found {what}")
+                            odd.setdefault(lead, []).append(issue)
+                    archive.members = []  # type: ignore[attr-defined]  # or it keeps every header
         except FileNotFoundError as error:
             raise SourceError(f"{self.url} does not exist.") from error
         except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
             raise SourceError(
                 f"{self.url} is not a complete tar archive ({error}). Is the download finished? Fetch it again."
             ) from error
-        prefix = _choose_prefix(self.url, split, (f"{lead}/annos/x".lstrip("/") for lead in found))
-        return build_listing(split, found[prefix])
+        prefix = _choose_prefix(self.url, split, (f"{lead}/annos/x" if lead else "annos/x" for lead in found))
+        listing = build_listing(split, found[prefix])
+        listing.issues += odd.get(prefix, [])
+        return listing
+
+    @contextmanager
+    def _unpacked(self, raw: BinaryIO) -> Iterator[tarfile.TarFile]:
+        """Yield the open archive. A compressed one is read to its very end, where its checksum is."""
+        if not self._compressed:
+            with tarfile.open(fileobj=raw, mode="r:", tarinfo=_Header) as archive:
+                yield archive
+            return
+        with gzip.GzipFile(fileobj=raw) as file:
+            with tarfile.open(fileobj=file, mode="r|", tarinfo=_Header) as archive:
+                yield archive
+            while file.read(1 << 20):
+                pass
 
     def _locator(self, archive: tarfile.TarFile, member: tarfile.TarInfo, kind: str) -> Any:
         if not self._compressed:

@@ -25,7 +25,7 @@ from registry.ingest.chunks import (
 )
 from registry.ingest.issues import Issue, summarise
 from registry.ingest.retrieval import RetrievalLists, read_retrieval
-from registry.ingest.sources import Entry, Listing, Source, open_source
+from registry.ingest.sources import Entry, Listing, Source, open_source, release_lists
 from registry.publication import Publication, publication
 from registry.storage import Place, StorageOptions
 from registry.tables import IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, arrow_schema
@@ -83,7 +83,8 @@ def ingest(
         split: train, validation or test.
         source: folder, archive or fsspec URL; see :func:`registry.ingest.sources.open_source`.
         registry: folder or fsspec URL of the registry; made if it does not exist.
-        retrieval: query and gallery lists and ``*_information.json`` files, or folders or zips of them.
+        retrieval: query and gallery lists and ``*_information.json`` files, or folders or zips of them. Those of
+            a release (``json_for_SPLIT`` beside the split) are read too.
         on_error: ``fail`` changes nothing if any file is bad; ``quarantine`` puts bad files into that table.
         image_sizes: read width and height from the photos where the source has them.
         jobs: processes; None for one a core. More than one uses multiprocessing, so a script needs the usual
@@ -98,7 +99,7 @@ def ingest(
         What was done.
 
     Raises:
-        AnnotationError: files are bad, under ``fail``; carries the report as ``report``.
+        IngestError: files are bad, under ``fail``.
         SourceError, PasswordError: the source cannot be read.
         StorageError: the registry cannot be written.
     """
@@ -108,7 +109,8 @@ def ingest(
     listing = opened.list_files(split, photos=image_sizes or split == "test")
     report = IngestReport(split)
     report.bad_files += [BadFile(issue.file, (issue,), None) for issue in listing.issues]
-    lists = read_retrieval(split, retrieval, storage_options)
+    retrieval = [*retrieval, *release_lists(source, split, storage_options)]
+    lists = read_retrieval(split, retrieval, storage_options, password)
     report.bad_files += lists.bad_files
     if not listing.annotations and not (split == "test" and listing.photos):
         expected = "image/NNNNNN.jpg" if split == "test" else "annos/NNNNNN.json"
@@ -125,6 +127,18 @@ def ingest(
             build.add_photos(opened, listing, image_sizes)
         build.finish(on_error)
     return report
+
+
+class IngestError(AnnotationError):
+    """Bad files under ``--on-error fail``.
+
+    Attributes:
+        report: what was found.
+    """
+
+    def __init__(self, message: str, report: IngestReport) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class _Build:
@@ -183,12 +197,11 @@ class _Build:
         report.notices = sorted([*report.notices, *self.lists.disagreements()])
         report.bad_files.sort(key=lambda bad: bad.file)
         if report.bad_files and on_error == "fail":
-            error = AnnotationError(
+            raise IngestError(
                 f"{split} was not ingested, the registry is as it was: {summarise(report.issues)}\n"
-                "Mend or remove these files, or ingest the others with --on-error quarantine."
+                "Mend or remove these files, or ingest the others with --on-error quarantine.",
+                report,
             )
-            error.report = report  # type: ignore[attr-defined]  # for the issues file
-            raise error
         if report.bad_files:
             made.writer(QUARANTINE, split=split).write(_quarantine_batch(report.bad_files))
         if self.lists.entries:

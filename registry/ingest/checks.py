@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -47,8 +48,8 @@ class _Duplicates(dict[str, Any]):
     @classmethod
     def from_pairs(cls, pairs: list[tuple[str, Any]]) -> _Duplicates:
         found = cls(pairs)
-        keys = [key for key, _ in pairs]
-        found.duplicates = sorted({key for key in keys if keys.count(key) > 1}) if len(found) < len(keys) else []
+        counts = Counter(key for key, _ in pairs) if len(found) < len(pairs) else {}
+        found.duplicates = sorted(key for key, count in counts.items() if count > 1)
         return found
 
 
@@ -68,16 +69,16 @@ def check_annotation(data: bytes, file: str) -> list[Issue]:
     issues: set[Issue] = set()
 
     def report(place: Place, text: str) -> None:
-        issues.add(Issue(file, place, text))
+        issues.add(Issue(file, tuple(map(_shown_key, place)), text))
 
     document = _parse(data, report)
-    if document is not None:
+    if not issues:
         _check_document(document, report)
     return sorted(issues)
 
 
 def _parse(data: bytes, report: Report) -> Any:
-    """Return the parsed JSON, or None after reporting why there is none."""
+    """Return the parsed JSON; why there is none is reported."""
     if not data.strip(b" \t\r\n"):
         report((), "the file is empty; expected one JSON object")
         return None
@@ -93,7 +94,7 @@ def _parse(data: bytes, report: Report) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_Duplicates.from_pairs, parse_constant=refuse_constant)
     except json.JSONDecodeError as error:
-        report((), f"expected valid JSON: {error.msg} at character {error.pos} of {len(text)}")
+        report((), f"expected valid JSON: {error.msg} (character {error.pos} of {len(text)})")
     except RecursionError:
         report((), "expected JSON nested at most 4 deep, found it nested too deeply to read")
     except ValueError as error:  # NaN, Infinity, or an integer of more digits than Python converts
@@ -175,7 +176,7 @@ def _check_landmarks(item: _Duplicates, category_id: int | None, place: Place, r
         if type(number) is not int:
             report((*place, str(index)), f"expected an integer, found {_shown(number)}")
         elif index % 3 == 2 and number not in (0, 1, 2):
-            report((*place, str(index)), f"expected v 0, 1 or 2, found {number}")
+            report((*place, str(index)), f"expected v 0, 1 or 2, found {_shown(number)}")
         elif abs(number) > INT32_MAX:
             report((*place, str(index)), f"expected an integer of at most 32 bits, found {_shown(number)}")
 
@@ -243,3 +244,8 @@ def _shown(value: Any) -> str:
         return "an integer of more than 40 digits"
     text = json.dumps(value)
     return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _shown_key(key: str) -> str:
+    """Return a key as it is, or quoted and short if it would break a line, a terminal or an encoding."""
+    return key if key and key.isprintable() and len(key) <= 40 else _shown(key)

@@ -17,7 +17,7 @@ from typing import Any
 
 from registry.errors import SourceError, StorageError
 from registry.ingest.retrieval import retrieval_files
-from registry.ingest.sources import ARCHIVE_SUFFIXES, Source, locate_source, open_source
+from registry.ingest.sources import ARCHIVE_SUFFIXES, Source, locate_source, open_source, release_lists
 from registry.storage import StorageOptions, filesystem, local_path
 
 
@@ -49,6 +49,7 @@ def fingerprint_source(
         StorageError: ``output`` cannot be written.
     """
     located = locate_source(source, split, options)
+    retrieval = [*retrieval, *release_lists(source, split, options)]
     seen = hashlib.sha256()
     for path in (located, *retrieval):
         for line in _appearance(path, photos, options):
@@ -59,7 +60,8 @@ def fingerprint_source(
     if text is None:
         content = _content(open_source(located, split, options, password), split, photos)
         content["retrieval"] = {
-            name: hashlib.sha256(data).hexdigest() for name, data in sorted(retrieval_files(retrieval, options))
+            name: hashlib.sha256(data).hexdigest()
+            for name, data in sorted(retrieval_files(retrieval, options, password))
         }
         text = json.dumps({"split": split, **content}, indent=1) + "\n"
     if output and note:
@@ -120,7 +122,7 @@ def _content(source: Source, split: str, photos: bool) -> dict[str, Any]:
     listing = source.list_files(split, photos=photos or split == "test")
     digest = hashlib.sha256()
     entries = listing.annotations
-    known = bool(entries) and all(entry.crc is not None for entry in entries)
+    known = all(entry.crc is not None for entry in entries)
     for entry, data in zip(entries, [b""] * len(entries) if known else source.read(entries), strict=True):
         if isinstance(data, OSError):
             digest.update(repr((entry.name, str(data))).encode())

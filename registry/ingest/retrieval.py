@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import re
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from registry.errors import SourceError
+from registry.ingest.archives import zip_members
 from registry.ingest.chunks import BadFile
 from registry.ingest.issues import Issue
 from registry.storage import StorageOptions, filesystem, local_path, open_binary
@@ -167,7 +167,9 @@ def _describe(key: _ItemKey) -> str:
     return f"pair_id {key[1]}, style {key[2]} and box {list(key[3])}"
 
 
-def read_retrieval(split: str, urls: Sequence[str], options: StorageOptions | None = None) -> RetrievalLists:
+def read_retrieval(
+    split: str, urls: Sequence[str], options: StorageOptions | None = None, password: str | None = None
+) -> RetrievalLists:
     """Read the query and gallery lists of one split.
 
     Args:
@@ -175,12 +177,13 @@ def read_retrieval(split: str, urls: Sequence[str], options: StorageOptions | No
         urls: files, or folders or zips of them, local or remote. In a folder or zip only files with the published
             names are read (``*query*``, ``*gallery*``, ``retrieval_*_information.json``).
         options: passed to fsspec.
+        password: of a protected zip.
 
     Raises:
         SourceError: a path does not exist, or a file's name does not tell which list it is.
     """
     lists = RetrievalLists(split)
-    for name, data in retrieval_files(urls, options):
+    for name, data in retrieval_files(urls, options, password):
         try:
             lists.add(_entries(name, _role(name), data))
         except (ValueError, msgspec.MsgspecError) as error:
@@ -188,9 +191,11 @@ def read_retrieval(split: str, urls: Sequence[str], options: StorageOptions | No
     return lists
 
 
-def retrieval_files(urls: Sequence[str], options: StorageOptions | None = None) -> list[tuple[str, bytes]]:
+def retrieval_files(
+    urls: Sequence[str], options: StorageOptions | None = None, password: str | None = None
+) -> list[tuple[str, bytes]]:
     """Return (name, bytes) of the list files at these paths; see :func:`read_retrieval`."""
-    return [found for url in urls for found in sorted(_files(url, options))]
+    return [found for url in urls for found in sorted(_files(url, options, password))]
 
 
 def _role(name: str) -> str:
@@ -200,16 +205,12 @@ def _role(name: str) -> str:
     return ""
 
 
-def _files(url: str, options: StorageOptions | None) -> Iterator[tuple[str, bytes]]:
+def _files(url: str, options: StorageOptions | None, password: str | None) -> Iterator[tuple[str, bytes]]:
     """Yield (name, bytes) of the list files at a path."""
     path = local_path(url)
     try:
         if url.endswith(".zip"):
-            with closing(open_binary(url, options)) as file, zipfile.ZipFile(file) as archive:
-                for member in archive.namelist():
-                    name = member.rpartition("/")[2]
-                    if _role(name):
-                        yield name, archive.read(member)
+            yield from zip_members(url, lambda name: bool(_role(name)), options, password)
             return
         if path is not None and path.is_dir():
             yield from ((child.name, child.read_bytes()) for child in path.iterdir() if _role(child.name))
@@ -229,7 +230,7 @@ def _files(url: str, options: StorageOptions | None) -> Iterator[tuple[str, byte
             yield name, file.read()
     except FileNotFoundError as error:
         raise SourceError(f"{url} does not exist; expected query and gallery lists.") from error
-    except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+    except OSError as error:
         raise SourceError(f"Cannot read the retrieval lists at {url}: {error}") from error
 
 

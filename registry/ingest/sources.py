@@ -63,8 +63,9 @@ class Listing:
 class Source(Protocol):
     """The raw files of one split."""
 
-    #: Whether other processes can read it.
-    shareable: bool
+    @property
+    def shareable(self) -> bool:
+        """Whether other processes can read it."""
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """List the files.
@@ -87,6 +88,7 @@ def build_listing(split: str, names: Iterable[tuple[str, str, Any, int | None, i
     """
     listing = Listing()
     annotations: dict[int, Entry] = {}
+    others: list[tuple[str, str, int]] = []
     for kind, name, locator, size, crc in names:
         stem, _, suffix = name.rpartition(".")
         if not (stem.isascii() and stem.isdigit() and len(stem) < 10):
@@ -95,13 +97,18 @@ def build_listing(split: str, names: Iterable[tuple[str, str, Any, int | None, i
             continue
         image_id = int(stem)
         known = annotations if kind == "annos" else listing.photos
-        if (suffix == "json") != (kind == "annos"):
+        if suffix != ("json" if kind == "annos" else "jpg"):
             listing.issues.append(_name_issue(split, kind, name))
-        elif image_id in known:
-            other = known[image_id].name
-            listing.issues.append(Issue(f"{split}/{kind}/{name}", (), f"has the same number as {other}"))
-        else:
-            known[image_id] = Entry(image_id, name, locator, size, crc)
+            continue
+        entry = Entry(image_id, name, locator, size, crc)
+        kept = known.setdefault(image_id, entry)
+        if kept is not entry:
+            # The order in which a file system lists names shall not matter.
+            known[image_id], other = (kept, entry) if kept.name <= name else (entry, kept)
+            others.append((kind, other.name, image_id))
+    for kind, name, image_id in others:
+        kept = (annotations if kind == "annos" else listing.photos)[image_id]
+        listing.issues.append(Issue(f"{split}/{kind}/{name}", (), f"has the same number as {kept.name}"))
     listing.annotations = [annotations[image_id] for image_id in sorted(annotations)]
     listing.photos = {image_id: listing.photos[image_id] for image_id in sorted(listing.photos)}
     return listing
@@ -109,7 +116,12 @@ def build_listing(split: str, names: Iterable[tuple[str, str, Any, int | None, i
 
 def _name_issue(split: str, kind: str, name: str) -> Issue:
     expected = "NNNNNN.json" if kind == "annos" else "NNNNNN.jpg"
-    return Issue(f"{split}/{kind}/{name}", (), f"expected a name like {expected}")
+    return Issue(f"{split}/{kind}/{shown_name(name)}", (), f"expected a name like {expected}")
+
+
+def shown_name(name: str) -> str:
+    """Return a file name as it can be printed and stored: what is no text in it is escaped."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
 
 
 def image_size(file: BinaryIO) -> Size:
@@ -130,16 +142,21 @@ class LocalFolder:
     """A local folder that holds ``annos/`` or ``image/``."""
 
     folder: Path
-    shareable = True
+
+    @property
+    def shareable(self) -> bool:
+        """Whether other processes can read it."""
+        return True
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """List ``annos/``, and ``image/`` if photos are asked for."""
 
-        def names() -> Iterator[tuple[str, str, Any, None, None]]:
+        def names() -> Iterator[tuple[str, str, Any, int | None, None]]:
             for kind in ("annos", "image") if photos else ("annos",):
                 try:
-                    for name in os.listdir(self.folder / kind):
-                        yield kind, name, name, None, None
+                    with os.scandir(self.folder / kind) as entries:
+                        for entry in entries:
+                            yield kind, entry.name, entry.name, _photo_bytes(entry) if kind == "image" else None, None
                 except FileNotFoundError:
                     continue
                 except OSError as error:
@@ -169,6 +186,13 @@ class LocalFolder:
             except OSError as error:
                 sizes.append(f"cannot be read: {error.strerror}")
         return sizes
+
+
+def _photo_bytes(entry: os.DirEntry[str]) -> int | None:
+    try:
+        return entry.stat().st_size
+    except OSError:
+        return None  # what is wrong with it is told when its header is read
 
 
 def _read_file(name: str, folder: int) -> bytes:
@@ -264,6 +288,17 @@ def locate_source(url: str, split: str, options: StorageOptions | None = None) -
         f"Found no annotations or photos of {split} at {url}: expected a folder with annos/ or image/, "
         f"a folder with {split}/ or {split}.zip, or an archive ({', '.join(ARCHIVE_SUFFIXES)})."
     )
+
+
+def release_lists(url: str, split: str, options: StorageOptions | None = None) -> list[str]:
+    """Return where the retrieval lists of a split lie if ``url`` is a release: ``json_for_SPLIT`` in it."""
+    located = locate_source(url, split, options)
+    if located == url.rstrip("/") or url.endswith(ARCHIVE_SUFFIXES):
+        return []
+    lists = f"{url.rstrip('/')}/json_for_{split}"
+    if _is_folder(lists, options):
+        return [lists]
+    return [f"{lists}.zip"] if _exists(f"{lists}.zip", options) else []
 
 
 def open_source(url: str, split: str, options: StorageOptions | None = None, password: str | None = None) -> Source:

@@ -1,0 +1,1 @@
+"""Tables -> SQL: the connection recipe, look-ups, catalogs. The only user of duckdb."""

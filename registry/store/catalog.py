@@ -11,7 +11,7 @@ from registry.errors import StorageError, UsageError
 from registry.manifest import read_manifest
 from registry.schemas import load_views
 from registry.storage import Place
-from registry.store.connection import quote, table_sql, views_in_order
+from registry.store.connection import glob_escape, quote, table_sql, views_in_order
 from registry.tables import TABLES, Table
 
 # Written so that clients from 1.0 on open the file.
@@ -66,4 +66,4 @@ def write_catalog(registry: str, file: Path, *, copy: bool = False) -> None:
 
 def _pattern(place: Place, table: Table) -> str:
     folders = "".join(f"/{name}=*" for name in table.partition)
-    return f"{place.absolute_url}/{table.name}{folders}/*.parquet"
+    return f"{glob_escape(place.absolute_url)}/{table.name}{folders}/*.parquet"

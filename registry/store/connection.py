@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -33,21 +33,46 @@ def connect(place: Place, manifest: Manifest) -> DuckDBPyConnection:
     connection.execute("SET parquet_metadata_cache = true")  # files are named by their digests: a footer never changes
     if not place.is_local:
         connection.register_filesystem(place.fs)
-    views = views_in_order(connection)  # before there are any: then DuckDB parses them and binds nothing
-    for table in TABLES.values():
-        paths = [f"{place.absolute_url}/{file.path}" for file in manifest.of_table(table.name)]
-        connection.execute(f"CREATE VIEW {table.name} AS {table_sql(table, paths)}")
-    for view in views:
-        connection.execute(f"CREATE VIEW {view.name} AS\n{view.sql}")
+    _make_views(
+        connection,
+        {
+            table.name: [f"{place.absolute_url}/{file.path}" for file in manifest.of_table(table.name)]
+            for table in TABLES.values()
+        },
+    )
     connection.execute(f"SET allowed_directories = [{quote(place.absolute_url + '/')}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
 
 
+def view_columns() -> dict[str, list[tuple[str, str]]]:
+    """Return the (name, DuckDB type) of the columns of every view."""
+    with duckdb.connect() as connection:
+        _make_views(connection, {})
+        return {
+            name: [(row[0], row[1]) for row in connection.execute(f"DESCRIBE {name}").fetchall()]
+            for name in load_views()
+        }
+
+
+def _make_views(connection: DuckDBPyConnection, paths: Mapping[str, Sequence[str]]) -> None:
+    """Make a view for every table, on its files, and all views of ``schemas/views``."""
+    views = views_in_order(connection)  # before there are any: then DuckDB parses them and binds nothing
+    for table in TABLES.values():
+        connection.execute(f"CREATE VIEW {table.name} AS {table_sql(table, paths.get(table.name, ()))}")
+    for view in views:
+        connection.execute(f"CREATE VIEW {view.name} AS\n{view.sql}")
+
+
 def quote(text: str) -> str:
     """Return a SQL string literal. ``CREATE VIEW`` and ``SET`` take no bound parameters."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def glob_escape(path: str) -> str:
+    """Return a pattern for DuckDB that matches this path alone."""
+    return "".join(f"[{character}]" if character in "*?[" else character for character in path)
 
 
 def table_sql(table: Table, paths: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 Params = Mapping[str, Any] | Sequence[Any]
 
-_READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+_EXPLAIN = re.compile(r"\s*EXPLAIN\b\s*(ANALYZE\b|\([^()]*\))?", re.IGNORECASE)
 #: Columns of items that say something of the image, which :meth:`Registry.image` gives once.
 _OF_IMAGE = {"split", "image_id", "source", "pair_id"}
 
@@ -30,9 +31,9 @@ _OF_IMAGE = {"split", "image_id", "source", "pair_id"}
 class Registry:
     """A registry opened for reading.
 
-    Every method makes its own cursor, so one object serves many threads. When the registry was replaced since the
-    last call (a new ingestion), the next call reads the new one; a relation made before and not fetched yet may
-    then fail, because its files are gone, but never mixes old and new.
+    Every method makes its own cursor, so one object serves many threads. When a local registry was replaced since
+    the last call (a new ingestion), the next call reads the new one; a relation made before and not fetched yet may
+    then fail, because its files are gone, but never mixes old and new. A remote one is read as it was when opened.
 
     Args:
         url: folder or fsspec URL of the registry.
@@ -67,8 +68,7 @@ class Registry:
         """
         cursor = self._cursor()
         try:
-            statements = cursor.extract_statements(query)
-            if len(statements) != 1 or statements[0].type not in _READING:
+            if not _only_reads(cursor, query):
                 raise QueryError("Expected one statement that reads (SELECT, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN).")
             relation = cursor.sql(query, params=params)
         except duckdb.CatalogException as error:
@@ -141,7 +141,7 @@ class Registry:
             there = (
                 f"the styles there are {', '.join(str(row[0]) for row in found)}"
                 if found
-                else ("no item of the split has this pair_id")
+                else "no item of the split has this pair_id"
             )
             raise NotFoundError(f"{split} has no item of pair_id {pair_id} and style {style}; {there}.")
         return self.sql(
@@ -162,7 +162,8 @@ class Registry:
                 "SELECT min(image_id), max(image_id) FROM images WHERE split = $split", {"split": split}
             )
             low, high = bounds[0]
-            raise NotFoundError(f"{split} has no image {image_id}; its images are {low} to {high}.")
+            there = f"its images are {low} to {high}" if low is not None else "it has no image at all"
+            raise NotFoundError(f"{split} has no image {image_id}; {there}.")
         own = [column.name for column in TABLES["items"].columns if column.name not in _OF_IMAGE]
         members = ", ".join(f"{name} := {name}" for name in own)
         return self.sql(
@@ -175,7 +176,8 @@ class Registry:
         """Return the counts of the views split_counts, category_counts and attribute_counts, nested by split."""
         stats: dict[str, Any] = {}
         for row in self._records("SELECT * FROM split_counts"):
-            stats[row.pop("split")] = {**row, "categories": {}, "attributes": {}}
+            split = row.pop("split")
+            stats[split] = {**row, "categories": {}, "attributes": {}}
         for row in self._records("SELECT split, category_name, num_items FROM category_counts"):
             stats[row["split"]]["categories"][row["category_name"]] = row["num_items"]
         for row in self._records("SELECT split, attribute, meaning, num_items FROM attribute_counts"):
@@ -246,6 +248,18 @@ class Registry:
             return None
         try:
             found = os.stat(self.place.path / MANIFEST_NAME)
-        except FileNotFoundError:
+        except OSError:  # what is wrong is said where it is read
             return None
         return found.st_ino, found.st_mtime_ns
+
+
+def _only_reads(connection: DuckDBPyConnection, query: str) -> bool:
+    """Return whether a text is one statement that reads; EXPLAIN ANALYZE runs what it explains, so that counts."""
+    statements = connection.extract_statements(query)
+    if len(statements) != 1:
+        return False
+    kind = statements[0].type
+    explained = _EXPLAIN.match(query) if kind == duckdb.StatementType.EXPLAIN else None
+    if explained:
+        return _only_reads(connection, query[explained.end() :])
+    return bool(kind == duckdb.StatementType.SELECT)

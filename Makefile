@@ -1,0 +1,61 @@
+# make        builds the sample registry with 'dvc repro' and shows it
+# make test   lint, types and all tests
+.DEFAULT_GOAL := demo
+.PHONY: demo install test lint docs bench clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+# What DuckDB clients of the past are tested with; not part of the environment.
+DUCKDB1 := $(VENV)/duckdb-1
+
+ifeq ($(UV),)
+  MAKE_VENV = $(PYTHON) -m venv $(VENV)
+  PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
+else
+  MAKE_VENV = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+  PIP = $(UV) pip --quiet
+  export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+endif
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(MAKE_VENV)
+	$(PIP) install -c constraints.txt -e '.[sample,zip]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install -c constraints.txt -e '.[sample,zip,s3,dask,dev]'
+	touch $@
+
+$(DUCKDB1): $(VENV)/.installed
+	$(PIP) install --target $(DUCKDB1).partial duckdb==1.1.3
+	mv $(DUCKDB1).partial $(DUCKDB1)
+
+install: $(VENV)/.installed
+
+demo: install
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
+	@echo
+	@echo "What is in the registry (df2 stats):"
+	@$(BIN)/df2 stats --format table
+	@echo "The consumer and shop items of one pair_id (df2 pairs --split train --pair-id 2):"
+	@$(BIN)/df2 pairs --split train --pair-id 2 --format table
+	@echo "Go on with: $(BIN)/df2 --help, or open data/sample/train/image"
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint $(DUCKDB1)
+	DF2_DUCKDB1="$(CURDIR)/$(DUCKDB1)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m registry.reference
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.ingest
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,138 @@
+"""Small annotations in the shape of DeepFashion2, and the folders and archives that hold them.
+
+Everything is made up; :func:`item` and :func:`annotation` are sound as they come and take changes by keyword.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from registry.taxonomy import CATEGORIES, CATEGORY_BY_ID
+
+
+def landmarks(category_id: int, v: int = 2) -> list[int]:
+    """Return landmarks of a category, all with the same visibility (0: at the origin, as in the dataset)."""
+    numbers = range(1, CATEGORY_BY_ID[category_id].num_landmarks + 1)
+    return [value for k in numbers for value in ((10 + k, 20 + k, v) if v else (0, 0, 0))]
+
+
+def item(category_id: int = 1, style: int = 1, **changes: Any) -> dict[str, Any]:
+    """Return one item, with its keys in the order of the released files."""
+    found: dict[str, Any] = {
+        "segmentation": [[10.5, 20.25, 110.0, 20.0, 110.0, 220.125]],
+        "scale": 2,
+        "viewpoint": 2,
+        "zoom_in": 1,
+        "landmarks": landmarks(category_id) if category_id in CATEGORY_BY_ID else [],
+        "style": style,
+        "bounding_box": [10, 20, 110, 220],
+        "category_id": category_id,
+        "occlusion": 1,
+        "category_name": CATEGORY_BY_ID[category_id].name if category_id in CATEGORY_BY_ID else "hat",
+    }
+    return found | changes
+
+
+def annotation(
+    items: Sequence[Mapping[str, Any]] | Mapping[str, Any] = (), source: str = "user", pair_id: int = 1
+) -> dict[str, Any]:
+    """Return one annotation: items by key, or in a row as item1, item2, ...; one item if none is given."""
+    named = items if isinstance(items, Mapping) else {f"item{k}": one for k, one in enumerate(items or [item()], 1)}
+    keys = list(named)
+    # The order of the released files: item2, source, pair_id, item1.
+    return {
+        **{key: named[key] for key in keys[1:]},
+        "source": source,
+        "pair_id": pair_id,
+        **{key: named[key] for key in keys[:1]},
+    }
+
+
+def to_bytes(document: Any) -> bytes:
+    """Return an annotation as it stands in a file; bytes and text pass, so that broken files can be written too."""
+    if isinstance(document, bytes):
+        return document
+    return (document if isinstance(document, str) else json.dumps(document)).encode()
+
+
+def write_split(folder: Path, annotations: Mapping[int | str, Any], photos: Mapping[int | str, bytes] = {}) -> Path:
+    """Write one split as it lies on a disk (``annos/000001.json``, ``image/000001.jpg``); return the folder.
+
+    Args:
+        folder: such as ``tmp_path / "train"``.
+        annotations: image_id, or a name to be taken as it is, -> annotation (or bytes, or text).
+        photos: image_id or name -> bytes.
+    """
+    for kind, suffix, files in (("annos", "json", annotations), ("image", "jpg", photos)):
+        if files:
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            full = f"{name:06d}.{suffix}" if isinstance(name, int) else name
+            (folder / kind / full).write_bytes(to_bytes(content))
+    return folder
+
+
+def jpeg(width: int = 40, height: int = 30) -> bytes:
+    """Return a small JPEG."""
+    import io
+
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), "white").save(out, "JPEG")
+    return out.getvalue()
+
+
+#: Two pair groups: pair 1 (styles 1 and 2 on both sides, a style 0, mixed categories) and a lone user photo.
+SMALL_SPLIT: dict[int | str, dict[str, Any]] = {
+    1: annotation([item(1, 1), item(8, 2)], "user", 1),
+    2: annotation({"item2": item(9, 1), "item5": item(2, 0)}, "user", 1),
+    3: annotation([item(1, 1)], "shop", 1),
+    4: annotation([item(8, 2), item(10, 1)], "shop", 1),
+    7: annotation([item(13, 3, bounding_box=[0, 0, 0, 0], landmarks=landmarks(13, 0))], "user", 2),
+}
+
+_CODES = st.integers(1, 3)
+_INT32 = st.integers(-(2**31) + 1, 2**31 - 1)
+_COORDINATES = st.one_of(
+    st.integers(-10, 3000),
+    st.floats(-(2**53), 2**53, exclude_min=True, exclude_max=True, allow_nan=False),
+    st.integers(-(2**53) + 1, 2**53 - 1),
+)
+
+
+@st.composite
+def items(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a sound item, extreme numbers included, its keys in any order."""
+    category = draw(st.sampled_from(CATEGORIES))
+    count = category.num_landmarks
+    xs, ys = (draw(st.lists(_INT32, min_size=count, max_size=count)) for _ in "xy")
+    vs = draw(st.lists(st.integers(0, 2), min_size=count, max_size=count))
+    polygon = st.lists(st.tuples(_COORDINATES, _COORDINATES), min_size=3, max_size=6)
+    polygons = draw(st.lists(polygon, max_size=3))
+    found = item(
+        category.id,
+        draw(st.integers(0, 2**31 - 1)),
+        landmarks=[value for point in zip(xs, ys, vs, strict=True) for value in point],
+        segmentation=[[value for point in points for value in point] for points in polygons],
+        bounding_box=draw(st.lists(_COORDINATES, min_size=4, max_size=4)),
+        **{name: draw(_CODES) for name in ("scale", "viewpoint", "zoom_in", "occlusion")},
+    )
+    return {key: found[key] for key in draw(st.permutations(list(found)))}
+
+
+@st.composite
+def annotations(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a sound annotation: item numbers with gaps, top-level keys in any order."""
+    numbers = draw(st.lists(st.integers(1, 2**15 - 1), min_size=1, max_size=3, unique=True))
+    found = annotation(
+        {f"item{k}": draw(items()) for k in numbers},
+        draw(st.sampled_from(["user", "shop"])),
+        draw(st.integers(0, 2**31 - 1)),
+    )
+    return {key: found[key] for key in draw(st.permutations(list(found)))}
