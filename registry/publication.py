@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from registry.errors import NotFoundError, StorageError
 from registry.manifest import MANIFEST_NAME, DataFile, Manifest, read_manifest
 from registry.storage import Place, sha256
-from registry.tables import CATEGORIES, IMAGES, LANDMARK_SLOTS, SCHEMA_VERSION, TABLES, Table, arrow_schema
+from registry.tables import CATEGORIES, IMAGES, ITEMS, LANDMARK_SLOTS, SCHEMA_VERSION, TABLES, Table, arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +53,8 @@ class TableWriter:
             compression="zstd",
             compression_level=1,
             use_dictionary=dictionary,
-            column_encoding=None,
+            # Neighbouring coordinates share their leading bytes: half the time and, for whole numbers, half the size.
+            column_encoding={"segmentation.list.element.list.element": "BYTE_STREAM_SPLIT"} if table is ITEMS else None,
             write_statistics=[c.name for c in table.stored_columns if not c.field.type.startswith("list")],
             store_schema=False,
         )

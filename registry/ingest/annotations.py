@@ -63,6 +63,7 @@ class Annotations:
     Attributes:
         image_ids, sources, pair_ids, num_items: one entry an image.
         item_keys, items: one entry an item, image by image in file key order.
+        visibilities: the v of each item's landmarks.
     """
 
     image_ids: list[int] = field(default_factory=list)
@@ -71,6 +72,7 @@ class Annotations:
     num_items: list[int] = field(default_factory=list)
     item_keys: list[str] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
+    visibilities: list[list[int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ def _check_together(columns: Annotations) -> None:
         raise _UnsoundError
     if not {(item.category_id, item.category_name, len(item.landmarks)) for item in items} <= _CATEGORY_FACTS:
         raise _UnsoundError
-    if not set(chain.from_iterable([item.landmarks[2::3] for item in items])) <= _VISIBILITIES:
+    columns.visibilities = [item.landmarks[2::3] for item in items]
+    if not set(chain.from_iterable(columns.visibilities)) <= _VISIBILITIES:
         raise _UnsoundError
     sizes = set(map(len, chain.from_iterable([item.segmentation for item in items])))
     if any(size < 6 or size % 2 for size in sizes):

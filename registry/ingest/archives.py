@@ -97,7 +97,7 @@ class ZipSource:
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
         """Yield each member's bytes."""
-        with closing(self._archive()) as archive:
+        with self._archive() as archive:
             for entry in entries:
                 try:
                     yield archive.read(self._member(entry.locator))
@@ -109,7 +109,7 @@ class ZipSource:
     def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
         """Return the size of each photo, from its header."""
         sizes: list[Size] = []
-        with closing(self._archive()) as archive:
+        with self._archive() as archive:
             for entry in entries:
                 try:
                     with archive.open(self._member(entry.locator)) as file:
@@ -142,8 +142,9 @@ class ZipSource:
         member._decodeExtra()
         return member
 
-    def _archive(self) -> Any:
-        """Return an open archive that reads entries listed elsewhere.
+    @contextmanager
+    def _archive(self) -> Iterator[Any]:
+        """Yield an open archive that reads entries listed elsewhere.
 
         The zipfile classes read the whole central directory when they open (seconds on this dataset), so they are
         opened on an empty archive, and the file below them is exchanged for the real one.
@@ -163,9 +164,10 @@ class ZipSource:
                 # Replaces zipfile's ZipCrypto, which is pure Python, by one in C (20 times as fast).
                 import fast_zip_decryption  # noqa: F401
             archive = zipfile.ZipFile(file)
-        file.target = open_binary(self.url, self.options)
-        archive.setpassword(self.password) if self.password else None
-        return archive
+        if self.password:
+            archive.setpassword(self.password)
+        with closing(open_binary(self.url, self.options)) as file.target, archive:
+            yield archive
 
     def _try_password(self, infos: list[zipfile.ZipInfo]) -> None:
         if not self.password:
@@ -173,7 +175,7 @@ class ZipSource:
                 f"{self.url} is protected: set DF2_ZIP_PASSWORD to the password from the dataset's authors."
             )
         refusals: tuple[type[Exception], ...] = (RuntimeError, *self._damage)
-        with closing(self._archive()) as archive:
+        with self._archive() as archive:
             for info in infos:
                 try:
                     archive.read(self._member(info))

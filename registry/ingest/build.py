@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 from collections import deque
@@ -115,7 +116,7 @@ def ingest(
     if not listing.annotations and not (split == "test" and listing.photos):
         expected = "image/NNNNNN.jpg" if split == "test" else "annos/NNNNNN.json"
         raise SourceError(f"{source} holds no file of {split}: expected {expected}.")
-    with publication(place, split) as made:
+    with publication(place, split) as made, _no_collections():
         build = _Build(made, report, lists)
         if listing.annotations:
             report.notices += _photo_notices(listing, split) if image_sizes else []
@@ -207,6 +208,18 @@ class _Build:
         if self.lists.entries:
             made.writer(RETRIEVAL_LISTS, split=split).write(self.lists.batch())
         made.publish(self.fingerprint.hexdigest())
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Switch off the collection of cycles: decoded annotations hold none, and every run would walk all of them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _quarantine_batch(bad_files: Sequence[BadFile]) -> Any:

@@ -181,15 +181,15 @@ def _items_batch(columns: Annotations) -> tuple[pa.RecordBatch, tuple[tuple[int,
     order = sorted(range(len(keys)), key=keys.__getitem__)
     items = [columns.items[k] for k in order]
     owners = [owners[k] for k in order]
-    landmarks = [item.landmarks for item in items]
+    visibilities = [columns.visibilities[k] for k in order]
     values: dict[str, Any] = {
         "image_id": [columns.image_ids[k] for k in owners],
         "item_no": [numbers[k] for k in order],
         "item_order": [orders[k] for k in order],
         "source": [columns.sources[k] for k in owners],
         "pair_id": [columns.pair_ids[k] for k in owners],
-        "landmarks": _flat_lists(landmarks, "i"),
-        "num_landmarks_labelled": [len(flat) // 3 - flat[2::3].count(0) for flat in landmarks],
+        "landmarks": _flat_lists([item.landmarks for item in items], "i"),
+        "num_landmarks_labelled": [len(codes) - codes.count(0) for codes in visibilities],
         "segmentation": _segmentations(items),
     }
     names = ("style", "category_name", "scale", "occlusion", "zoom_in", "viewpoint", "bounding_box")

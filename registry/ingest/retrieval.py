@@ -7,16 +7,18 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 
 from registry.errors import SourceError
 from registry.ingest.archives import zip_members
+from registry.ingest.checks import INT32_MAX
 from registry.ingest.chunks import BadFile
 from registry.ingest.issues import Issue
 from registry.storage import StorageOptions, filesystem, local_path, open_binary
 from registry.tables import RETRIEVAL_LISTS, arrow_schema
+from registry.taxonomy import CATEGORIES, CATEGORY_BY_ID
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,26 +35,28 @@ _ROLES: Final = {
 }
 _SOURCE_OF_ROLE: Final = {"query": "user", "gallery": "shop"}
 _Box = tuple[float, float, float, float]
+_Int32 = Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX)]
+_CategoryId = Annotated[int, msgspec.Meta(ge=1, le=len(CATEGORIES))]
 
 
 class _QueryEntry(msgspec.Struct):
     """One record of ``val_query.json`` (Source: evaluation.md)."""
 
-    query_image_id: int
+    query_image_id: _Int32
     bbox: _Box
-    style: int
-    pair_id: int
-    cls: int | None = None
+    style: _Int32
+    pair_id: _Int32
+    cls: _CategoryId | None = None
 
 
 class _GalleryEntry(msgspec.Struct):
     """One record of ``val_gallery.json`` (Source: evaluation.md)."""
 
-    gallery_image_id: int
+    gallery_image_id: _Int32
     bbox: _Box
-    style: int
-    pair_id: int
-    cls: int | None = None
+    style: _Int32
+    pair_id: _Int32
+    cls: _CategoryId | None = None
 
 
 class _ImageEntry(msgspec.Struct):
@@ -98,7 +102,8 @@ class RetrievalLists:
     bad_files: list[BadFile] = field(default_factory=list)
     _roles: dict[int, str] = field(default_factory=dict)
     _sources: dict[int, str | None] = field(default_factory=dict)
-    _items: dict[str, set[_ItemKey]] = field(default_factory=lambda: {"query": set(), "gallery": set()})
+    # role -> item -> its categories (items that are the same in all but the category are possible)
+    _items: dict[str, dict[_ItemKey, set[str]]] = field(default_factory=lambda: {"query": {}, "gallery": {}})
 
     def add(self, entries: Sequence[ListEntry]) -> None:
         """Take the entries of one file."""
@@ -118,11 +123,12 @@ class RetrievalLists:
         self._sources.update(zip(images["image_id"].to_pylist(), images["source"].to_pylist(), strict=True))
         if items is None:
             return
-        names = ("source", "image_id", "pair_id", "style", "x1", "y1", "x2", "y2")
-        for source, image_id, pair_id, style, *box in zip(*(items[name].to_pylist() for name in names), strict=True):
+        names = ("source", "category_name", "image_id", "pair_id", "style", "x1", "y1", "x2", "y2")
+        columns = (items[name].to_pylist() for name in names)
+        for source, category, image_id, pair_id, style, *box in zip(*columns, strict=True):
             if source == "shop" or style > 0:
                 role = "gallery" if source == "shop" else "query"
-                self._items[role].add((image_id, pair_id, style, tuple(box)))
+                self._items[role].setdefault((image_id, pair_id, style, tuple(box)), set()).add(category)
 
     def disagreements(self) -> list[str]:
         """Return every contradiction between the lists and the annotations, a line each."""
@@ -141,10 +147,14 @@ class RetrievalLists:
                 continue
             key = (entry.image_id, entry.pair_id, entry.style, entry.box)
             listed.setdefault((entry.list_file, entry.role), set()).add(key)
-            if key not in self._items[entry.role]:
+            categories = self._items[entry.role].get(key)
+            if categories is None:
                 found.append(f"{where} has no {entry.role} item with {_describe(key)}")
+            elif entry.category_id is not None and CATEGORY_BY_ID[entry.category_id].name not in categories:
+                listed_as = CATEGORY_BY_ID[entry.category_id].name
+                found.append(f"{where} is listed as {listed_as}, its item is {' and '.join(sorted(categories))}")
         for (list_file, role), keys in listed.items():
-            for key in self._items[role] - keys:
+            for key in self._items[role].keys() - keys:
                 found.append(f"{list_file}: lacks the {role} item of image {key[0]:06d} with {_describe(key)}")
         return sorted(found)
 
@@ -183,11 +193,15 @@ def read_retrieval(
         SourceError: a path does not exist, or a file's name does not tell which list it is.
     """
     lists = RetrievalLists(split)
+    seen = set()
     for name, data in retrieval_files(urls, options, password):
+        if name in seen:
+            raise SourceError(f"Two retrieval lists are named {name}; expected one of each name, all of {split}.")
+        seen.add(name)
         try:
             lists.add(_entries(name, _role(name), data))
-        except (ValueError, msgspec.MsgspecError) as error:
-            lists.bad_files.append(BadFile(name, (Issue(name, (), str(error)),), None))
+        except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+            lists.bad_files.append(BadFile(name, (Issue(name, (), str(error)),), data))
     return lists
 
 
@@ -199,6 +213,8 @@ def retrieval_files(
 
 
 def _role(name: str) -> str:
+    if name.startswith("."):
+        return ""  # what systems leave behind
     for pattern, role in _ROLES.items():
         if fnmatch.fnmatch(name, pattern):
             return role

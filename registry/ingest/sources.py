@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from registry.errors import SourceError
 from registry.ingest.issues import Issue
@@ -26,8 +26,7 @@ MEMBER: Final = re.compile(r"(?:(?P<lead>.*)/)?(?P<kind>annos|image)/(?P<name>[^
 Size = tuple[int, int] | str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One file of a source.
 
     Attributes:

@@ -11,7 +11,7 @@ from registry.errors import StorageError, UsageError
 from registry.manifest import read_manifest
 from registry.schemas import load_views
 from registry.storage import Place
-from registry.store.connection import glob_escape, quote, table_sql, views_in_order
+from registry.store.connection import check_location, glob_escape, quote, table_sql, views_in_order
 from registry.tables import TABLES, Table
 
 # Written so that clients from 1.0 on open the file.
@@ -28,11 +28,13 @@ def write_catalog(registry: str, file: Path, *, copy: bool = False) -> None:
 
     Raises:
         NotFoundError: there is no registry.
+        UsageError: the registry is remote, or lies where DuckDB would misread its paths.
         StorageError: the file cannot be written.
     """
     place = Place(registry)
     if not place.is_local:
         raise UsageError(f"A catalog needs a local registry: DuckDB clients cannot open {place} by themselves.")
+    check_location(place)
     manifest = read_manifest(place)
     partial = file.with_name(f".{file.name}.partial")
     partial.unlink(missing_ok=True)
@@ -57,7 +59,7 @@ def write_catalog(registry: str, file: Path, *, copy: bool = False) -> None:
         connection.execute("USE memory")
         connection.execute("DETACH made")
         os.replace(partial, file)
-    except (duckdb.IOException, OSError) as error:
+    except (duckdb.Error, OSError) as error:
         raise StorageError(f"Cannot write {file}: {error}") from error
     finally:
         connection.close()

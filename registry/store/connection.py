@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from registry.errors import QueryError
+from registry.errors import QueryError, UsageError
 from registry.manifest import Manifest
 from registry.schemas import View, load_views
 from registry.storage import Place
@@ -22,7 +22,12 @@ def connect(place: Place, manifest: Manifest) -> DuckDBPyConnection:
     """Return a connection to an in-memory database whose views read the registry, and nothing else.
 
     The views are made first; then the connection is confined to the registry's folder and locked so.
+
+    Raises:
+        UsageError: the registry lies where DuckDB would misread its paths.
+        duckdb.Error: a file is not there or cannot be read.
     """
+    check_location(place)
     connection = duckdb.connect(
         config={
             "python_enable_replacements": "false",  # a misspelt table must not find a Python variable
@@ -68,6 +73,18 @@ def _make_views(connection: DuckDBPyConnection, paths: Mapping[str, Sequence[str
 def quote(text: str) -> str:
     """Return a SQL string literal. ``CREATE VIEW`` and ``SET`` take no bound parameters."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def check_location(place: Place) -> None:
+    """Refuse a place below a folder such as ``split=a``: DuckDB would take it for the partition of every file.
+
+    Raises:
+        UsageError: the place is such a one.
+    """
+    partitions = {f"{name}=" for table in TABLES.values() for name in table.partition}
+    for folder in place.absolute_url.split("/"):
+        if folder.startswith(tuple(partitions)):
+            raise UsageError(f"The registry {place} lies below {folder}/, which DuckDB takes for a partition: move it.")
 
 
 def glob_escape(path: str) -> str:

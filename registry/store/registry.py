@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import duckdb
 
-from registry.errors import NotFoundError, QueryError, UnknownNameError
+from registry.errors import NotFoundError, QueryError, RegistryFormatError, UnknownNameError
 from registry.manifest import MANIFEST_NAME, Manifest, read_manifest
 from registry.schemas import load_views
 from registry.storage import Place, StorageOptions
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 Params = Mapping[str, Any] | Sequence[Any]
+_Answer = TypeVar("_Answer")
 
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b\s*(ANALYZE\b|\([^()]*\))?", re.IGNORECASE)
 #: Columns of items that say something of the image, which :meth:`Registry.image` gives once.
@@ -41,14 +42,13 @@ class Registry:
 
     Raises:
         NotFoundError: there is no registry.
+        RegistryFormatError: it lacks a file, or is of a later version.
     """
 
     def __init__(self, url: str, storage_options: StorageOptions | None = None) -> None:
         self.place = Place(url, storage_options)
         self._lock = threading.Lock()
-        self._stamp = self._read_stamp()
-        self.manifest: Manifest = read_manifest(self.place)
-        self._connection = connect(self.place, self.manifest)
+        self._open()
 
     def __repr__(self) -> str:
         return f"Registry({self.place.url!r}, splits={self.manifest.splits})"
@@ -66,6 +66,9 @@ class Registry:
         Raises:
             QueryError: DuckDB refuses the query, or it is not one that reads.
         """
+        return self._again(lambda: self._relation(query, params))
+
+    def _relation(self, query: str, params: Params | None) -> DuckDBPyRelation:
         cursor = self._cursor()
         try:
             if not _only_reads(cursor, query):
@@ -218,13 +221,26 @@ class Registry:
         used = params
         if isinstance(params, Mapping):
             used = {name: value for name, value in params.items() if f"${name}" in query}
-        with duckdb_errors():
-            return self.sql(query, used).fetchall()
+
+        def ask() -> list[tuple[Any, ...]]:
+            with duckdb_errors():
+                return self.sql(query, used).fetchall()
+
+        return self._again(ask)
 
     def _records(self, query: str) -> list[dict[str, Any]]:
-        with duckdb_errors():
-            relation = self.sql(query)
-            return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+        columns = self.sql(query).columns
+        return [dict(zip(columns, row, strict=True)) for row in self._rows(query)]
+
+    def _again(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Return what ``ask`` returns; it is asked again if it fails and the registry was replaced meanwhile."""
+        while True:
+            stamp = self._read_stamp()
+            try:
+                return ask()
+            except QueryError:
+                if self._read_stamp() == stamp:
+                    raise
 
     def _known_split(self, split: str) -> str:
         if find_split(split) not in self.manifest.splits:
@@ -235,12 +251,26 @@ class Registry:
     def _cursor(self) -> DuckDBPyConnection:
         """Return a cursor on the registry as it is now."""
         with self._lock:
-            stamp = self._read_stamp()
-            if stamp != self._stamp:
-                self.manifest = read_manifest(self.place)
-                self._connection = connect(self.place, self.manifest)
-                self._stamp = stamp
+            if self._read_stamp() != self._stamp:
+                self._open()
             return self._connection.cursor()
+
+    def _open(self) -> None:
+        """Read the manifest and connect to what it names; again if it was exchanged in between."""
+        while True:
+            stamp = self._read_stamp()
+            manifest: Manifest = read_manifest(self.place)
+            try:
+                self._connection = connect(self.place, manifest)
+            except duckdb.Error as error:
+                if self._read_stamp() != stamp:
+                    continue
+                raise RegistryFormatError(
+                    f"{self.place} lacks a file that its manifest names, or it cannot be read: {error}\n"
+                    f"Bring it back with 'dvc checkout' or 'dvc pull', or do without: df2 manifest {self.place}"
+                ) from error
+            self.manifest, self._stamp = manifest, stamp
+            return
 
     def _read_stamp(self) -> tuple[int, int] | None:
         """Return what changes when a local manifest is exchanged; a remote one is read once."""

@@ -1,5 +1,7 @@
 """What is wrong with an annotation file, told exactly; and the decoder accepts what the checks accept."""
 
+# ruff: noqa: E501 - a bad file and what is said of it stand on one line
+
 from __future__ import annotations
 
 import json

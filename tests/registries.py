@@ -1,0 +1,24 @@
+"""A small registry of three splits, made once for all tests that only read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from registry.ingest.build import ingest
+from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, write_split
+
+#: One pair, under the same pair_id and style as the first of train.
+VALIDATION: dict[int | str, Any] = {
+    1: annotation([item(7, 1)], "user", 1),
+    2: annotation([item(7, 1)], "shop", 1),
+}
+
+
+def make_three_splits(folder: Path) -> Path:
+    """Return a new registry below ``folder``: train is ``SMALL_SPLIT``, test has two photos and no annotations."""
+    target = folder / "registry"
+    ingest("train", str(write_split(folder / "train", SMALL_SPLIT)), str(target), jobs=1)
+    ingest("validation", str(write_split(folder / "validation", VALIDATION)), str(target), jobs=1)
+    ingest("test", str(write_split(folder / "test", {}, {1: jpeg(), 2: jpeg(20, 50)})), str(target), jobs=1)
+    return target

@@ -1,0 +1,150 @@
+"""The database file over a registry, read by this DuckDB and, where there is one, by a client of version 1."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from registry.errors import NotFoundError, StorageError, UsageError
+from registry.ingest.build import ingest
+from registry.schemas import load_views
+from registry.store.catalog import write_catalog
+from registry.store.registry import Registry
+from registry.tables import TABLES
+from tests.helpers import annotation, item, write_split
+from tests.registries import make_three_splits
+
+NAMES = [*TABLES, *load_views()]
+
+
+def read(file: Path, query: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query on a database file, as any client asks for them."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_catalog_has_every_table_and_view_with_the_rows_of_the_registry(
+    df2: Registry, three_splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copy: bool
+) -> None:
+    write_catalog(str(three_splits), tmp_path / "df2.duckdb", copy=copy)
+    monkeypatch.chdir("/")
+    for name in NAMES:
+        query = f"SELECT * FROM {name} ORDER BY ALL"
+        assert read(tmp_path / "df2.duckdb", query) == df2.sql(query).fetchall()
+        query = f"DESCRIBE {name}"
+        assert read(tmp_path / "df2.duckdb", query) == df2.sql(query).fetchall()
+
+
+def test_a_catalog_of_a_relative_path_can_be_read_from_anywhere(
+    three_splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(three_splits.parent)
+    write_catalog(three_splits.name, tmp_path / "df2.duckdb")
+    monkeypatch.chdir("/")
+    assert read(tmp_path / "df2.duckdb", "SELECT count(*) FROM instance_pairs") == [(6,)]
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_the_comments_of_a_catalog_are_the_declared_meanings(three_splits: Path, tmp_path: Path, copy: bool) -> None:
+    write_catalog(str(three_splits), tmp_path / "df2.duckdb", copy=copy)
+    kind = "duckdb_tables()" if copy else "duckdb_views()"
+    name = "table_name" if copy else "view_name"
+    comments = dict(read(tmp_path / "df2.duckdb", f"SELECT {name}, comment FROM {kind} WHERE NOT internal"))
+    assert {table: comments[table] for table in TABLES} == {table.name: table.meaning for table in TABLES.values()}
+    columns = "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'items'"
+    described = dict(read(tmp_path / "df2.duckdb", columns))
+    assert described["x1"] == "Left edge of the bounding box. [px from the left edge]"
+    assert all(described.values())
+    views = dict(read(tmp_path / "df2.duckdb", "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal"))
+    assert {view: views[view] for view in load_views()} == {v.name: v.meaning for v in load_views().values()}
+
+
+def test_a_catalog_shows_the_registry_as_it_is_after_an_ingestion(tmp_path: Path) -> None:
+    target = make_three_splits(tmp_path)
+    write_catalog(str(target), tmp_path / "df2.duckdb")
+    write_catalog(str(target), tmp_path / "copy.duckdb", copy=True)
+    shutil.rmtree(tmp_path / "validation")
+    write_split(tmp_path / "validation", {9: annotation([item(9, 4)]), 10: annotation([item(3, 4)], "shop")})
+    ingest("validation", str(tmp_path / "validation"), str(target), jobs=1)
+    query = "SELECT * FROM instance_pairs WHERE split = 'validation'"
+    assert read(tmp_path / "df2.duckdb", query) == [("validation", 1, 4, 9, 1, 9, 10, 1, 3)]
+    assert read(tmp_path / "copy.duckdb", query) == [("validation", 1, 1, 1, 1, 7, 2, 1, 7)]
+
+
+def test_a_catalog_with_copies_needs_the_registry_no_more(tmp_path: Path) -> None:
+    target = make_three_splits(tmp_path)
+    write_catalog(str(target), tmp_path / "copy.duckdb", copy=True)
+    shutil.rmtree(target)
+    assert read(tmp_path / "copy.duckdb", "SELECT split, num_instance_pairs FROM split_counts") == [
+        ("test", 0),
+        ("train", 5),
+        ("validation", 1),
+    ]
+
+
+def test_a_catalog_replaces_the_one_before_and_leaves_nothing_else(three_splits: Path, tmp_path: Path) -> None:
+    for copy in (True, False, True):
+        write_catalog(str(three_splits), tmp_path / "df2.duckdb", copy=copy)
+    assert os.listdir(tmp_path) == ["df2.duckdb"]
+
+
+@pytest.mark.parametrize("name", ["o'brien é", 'a "b" c', "br[1]*?x", "$HOME"])
+def test_a_catalog_works_in_and_over_folders_of_any_name(three_splits: Path, tmp_path: Path, name: str) -> None:
+    target = tmp_path / name / "registry"
+    shutil.copytree(three_splits, target)
+    shutil.copytree(three_splits, tmp_path / "br1xx" / "registry")  # what an unescaped pattern would find
+    file = tmp_path / name.replace("?", "") / "df2 o'catalog.duckdb"  # DuckDB cuts its own paths at a question mark
+    file.parent.mkdir(exist_ok=True)
+    write_catalog(str(target), file)
+    assert read(file, "SELECT count(*) FROM items") == [(10,)]
+
+
+def test_a_catalog_that_cannot_be_written_is_an_error_of_storage(three_splits: Path, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=f"^Cannot write {tmp_path}/none/df2.duckdb: "):
+        write_catalog(str(three_splits), tmp_path / "none" / "df2.duckdb")
+
+
+def test_a_catalog_of_no_registry_or_of_a_remote_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="There is no registry at"):
+        write_catalog(str(tmp_path), tmp_path / "df2.duckdb")
+    with pytest.raises(UsageError, match="A catalog needs a local registry"):
+        write_catalog("memory://x", tmp_path / "df2.duckdb")
+    assert os.listdir(tmp_path) == []
+
+
+_CLIENT = """
+import duckdb, json, sys
+connection = duckdb.connect(sys.argv[1], read_only=True)
+assert duckdb.__version__.startswith("1."), duckdb.__version__
+print(json.dumps({name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in sys.argv[2:]}))
+"""
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_client_of_duckdb_1_reads_every_table_and_view(
+    df2: Registry, three_splits: Path, tmp_path: Path, copy: bool
+) -> None:
+    client = os.environ.get("DF2_DUCKDB1")
+    if not client:
+        pytest.skip("DF2_DUCKDB1 is unset; it names a folder made by: pip install --target FOLDER duckdb==1.1.3")
+    file = tmp_path / "o'brien é.duckdb"
+    write_catalog(str(three_splits), file, copy=copy)
+    shown = subprocess.run(
+        [sys.executable, "-c", _CLIENT, str(file), *NAMES],
+        env={**os.environ, "PYTHONPATH": client},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout) == {n: df2.sql(f"SELECT count(*) FROM {n}").fetchall()[0][0] for n in NAMES}
