@@ -49,7 +49,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 test: lint $(DUCKDB1)
-	DF2_DUCKDB1="$(CURDIR)/$(DUCKDB1)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto
+	DF2_DUCKDB1="$(CURDIR)/$(DUCKDB1)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadgroup
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m registry.reference

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -85,6 +85,10 @@ class TableWriter:
         self._writer.add_key_value_metadata(metadata | (notes or {}))
         self._writer.close()
 
+    def abandon(self) -> None:
+        """Give the file up if it is not finished: without this, its end would still be written one day."""
+        self._writer.is_open = False
+
     def _write_group(self, size: int) -> None:
         import pyarrow as pa
 
@@ -111,6 +115,11 @@ class Publication:
             self._writers[folder] = TableWriter(self._folder / folder / "new.parquet", table, split)
         return self._writers[folder]
 
+    def abandon(self) -> None:
+        """Give up the files that are not finished."""
+        for writer in self._writers.values():
+            writer.abandon()
+
     def publish(self, source: str) -> Manifest:
         """Finish the files, move them to their places and exchange the manifest; return the new one.
 
@@ -126,17 +135,23 @@ class Publication:
         except NotFoundError:
             old = Manifest()
         _write_facts(self)
-        files = []
-        for folder, writer in self._writers.items():
-            writer.close({"df2.source": source} if writer.table is IMAGES else None)
-            digest = sha256(writer.path)
-            path = f"{folder}/{digest[:16]}.parquet"
-            size = writer.path.stat().st_size
-            _flush(writer.path)
-            self.place.put(writer.path, path)
-            files.append(DataFile(path, writer.table.name, writer.split, writer.rows, size, digest))
-        new = old.with_split(self.split, files, source)
-        self.place.write(MANIFEST_NAME, new.to_json())
+        files: list[DataFile] = []
+        try:
+            for folder, writer in self._writers.items():
+                writer.close({"df2.source": source} if writer.table is IMAGES else None)
+                digest = sha256(writer.path)
+                path = f"{folder}/{digest[:16]}.parquet"
+                size = writer.path.stat().st_size
+                _flush(writer.path)
+                self.place.put(writer.path, path)
+                files.append(DataFile(path, writer.table.name, writer.split, writer.rows, size, digest))
+            new = old.with_split(self.split, files, source)
+            self.place.write(MANIFEST_NAME, new.to_json())
+        except (OSError, StorageError):
+            for file in {file.path for file in files} - {file.path for file in old.files}:
+                with suppress(OSError):
+                    self.place.remove(file)
+            raise
         clear_unnamed(self.place, new)
         # A split's folder is there even if it is empty: data versioning tracks the folder.
         for table in TABLES.values():
@@ -158,13 +173,15 @@ def publication(place: Place, split: str) -> Iterator[Publication]:
             shutil.rmtree(folder, ignore_errors=True)  # left by a writer that was killed
         else:
             folder = Path(tempfile.mkdtemp(prefix="df2-"))
+        made = Publication(place, split, folder)
         try:
-            yield Publication(place, split, folder)
+            yield made
         except OSError as error:
-            raise StorageError(
-                f"Cannot write the registry at {place}: {error.strerror or error}. It is as it was before."
-            ) from error
+            # Arrow's errors carry the system's number, and a text of their own.
+            reason = os.strerror(error.errno) if error.errno else error
+            raise StorageError(f"Cannot write the registry at {place}: {reason}. It is as it was before.") from error
         finally:
+            made.abandon()
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -116,7 +116,7 @@ class Place:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFoundError(f"{self.url}/{name} does not exist.") from error
         except OSError as error:
-            raise StorageError(f"Cannot read {self.url}/{name}: {error}") from error
+            raise StorageError(f"Cannot read {self.url}/{name}: {error.strerror or error}") from error
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file so that a reader sees the old bytes or the new ones, never a part.
@@ -137,7 +137,7 @@ class Place:
                 os.fsync(file.fileno())
             os.replace(partial, target)
         except OSError as error:
-            raise StorageError(f"Cannot write {self.url}/{name}: {error}") from error
+            raise StorageError(f"Cannot write {self.url}/{name}: {error.strerror or error}") from error
 
     def put(self, local: Path, name: str) -> None:
         """Move a finished local file to ``name``; the local file is gone afterwards.
@@ -155,7 +155,7 @@ class Place:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(local, target)
         except OSError as error:
-            raise StorageError(f"Cannot write {self.url}/{name}: {error}") from error
+            raise StorageError(f"Cannot write {self.url}/{name}: {error.strerror or error}") from error
 
     def list(self, name: str) -> list[str]:
         """Return the relative paths of all files below ``name``, sorted; none if it does not exist."""
@@ -180,9 +180,14 @@ class Place:
         target = self.path / name
         target.unlink(missing_ok=True)
         for folder in target.parents:
-            if folder == self.path or any(folder.iterdir()):
+            if folder == self.path:
                 return
-            folder.rmdir()
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return  # it is not empty
 
     def make_folder(self, name: str) -> None:
         """Make a folder if it is not there; object stores have none."""
@@ -202,19 +207,23 @@ class Place:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
                 descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+            except FileNotFoundError:
+                continue  # another writer removed the folder in between
             except OSError as error:
                 raise StorageError(f"Cannot write to {self.url}: {error.strerror}") from error
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             # The one who held it may have removed it; then it locks nothing.
-            if lock.exists() and os.stat(lock).st_ino == os.fstat(descriptor).st_ino:
-                break
+            with suppress(FileNotFoundError):
+                if os.stat(lock).st_ino == os.fstat(descriptor).st_ino:
+                    break
             os.close(descriptor)
         try:
             yield
         finally:
-            if os.listdir(self.path) == [lock.name]:  # nothing came of it
-                lock.unlink()
-                self.path.rmdir()
+            with suppress(OSError):  # another writer may come in between, or the folder be gone
+                if os.listdir(self.path) == [lock.name]:  # nothing came of it
+                    lock.unlink()
+                    self.path.rmdir()
             os.close(descriptor)
 
 

@@ -39,16 +39,16 @@ def open_registry(url: str) -> Registry:
 @output_options
 @click.pass_obj
 def sql(registry: str, query: str | None, file: Path | None, params: tuple[str, ...], output: Output) -> None:
-    r"""Print the rows of one SELECT over the tables and views.
+    """Print the rows of one SELECT over the tables and views.
 
     'df2 tables' lists these. QUERY comes as an argument, from --file, or from standard input ('-' or nothing). A
     VALUE that is JSON is bound as such (7, 0.5, [1, 2], "7"), any other as text. Nothing can be changed: only reading
     is possible.
 
     \b
-    df2 sql "SELECT split, count(*) AS n FROM items GROUP BY ALL"
-    df2 sql "FROM items WHERE category_name = $name LIMIT 3" -p name=skirt
-    """
+    df2 sql 'SELECT split, count(*) AS n FROM items GROUP BY ALL'
+    df2 sql 'FROM items WHERE category_name = $name LIMIT 3' -p name=skirt
+    """  # noqa: D301
     if (query is None) == (file is None) and not (query is None and not sys.stdin.isatty()):
         raise UsageError("Expected the SQL as an argument, from --file FILE, or on standard input.")
     text = file.read_text(encoding="utf-8") if file else query
@@ -74,7 +74,7 @@ def _parse_param(param: str) -> tuple[str, Any]:
 @output_options
 @click.pass_obj
 def tables(registry: str, name: str | None, output: Output) -> None:
-    r"""List the tables and views, or the columns of one.
+    """List the tables and views, or the columns of one.
 
     Every column has a type, a unit and a meaning. Programs get the columns of all tables and views at once where
     no NAME is given; a terminal shows what there is.
@@ -83,7 +83,7 @@ def tables(registry: str, name: str | None, output: Output) -> None:
     df2 tables
     df2 tables items
     df2 tables --format csv
-    """
+    """  # noqa: D301
     columns = open_registry(registry).tables(name)
     if not output.is_table:
         write_rows(Rows.of_records(columns), output)
@@ -115,7 +115,7 @@ def tables(registry: str, name: str | None, output: Output) -> None:
 @output_options
 @click.pass_obj
 def pairs(registry: str, /, output: Output, **options: Any) -> None:
-    r"""List positive pairs: a consumer item and a shop item of one style.
+    """List positive pairs: a consumer item and a shop item of one style.
 
     Both are of the same split, pair_id and style > 0; their category may differ.
 
@@ -123,7 +123,7 @@ def pairs(registry: str, /, output: Output, **options: Any) -> None:
     df2 pairs --split train --category skirt --limit 5
     df2 pairs --split validation --pair-id 7 --level image
     df2 pairs -o pairs.parquet
-    """
+    """  # noqa: D301
     write_rows(Rows.of_relation(open_registry(registry).pairs(**options)), output)
 
 
@@ -134,14 +134,14 @@ def pairs(registry: str, /, output: Output, **options: Any) -> None:
 @output_options
 @click.pass_obj
 def style(registry: str, split: str, pair_id: int, style: int, output: Output) -> None:
-    r"""List every item of one identity, consumer items first.
+    """List every item of one identity, consumer items first.
 
     An identity is the items of one SPLIT with the same PAIR_ID and the same STYLE > 0. STYLE 0 lists the items
     of the group that are on one side only.
 
     \b
     df2 style train 1 1
-    """
+    """  # noqa: D301
     found = open_registry(registry).style(split, pair_id, style)
     if output.is_table:
         found = found.project(", ".join(["source", "image_id", *_ITEM_COLUMNS]))
@@ -154,7 +154,7 @@ def style(registry: str, split: str, pair_id: int, style: int, output: Output) -
 @output_options
 @click.pass_obj
 def image(registry: str, split: str, image_id: int, output: Output) -> None:
-    r"""Show one image with its items.
+    """Show one image with its items.
 
     IMAGE_ID is the number in its file name, and SPLIT goes with it: the numbers restart in every split. The items
     come in the order of the annotation file, in JSON as a list of objects.
@@ -162,7 +162,7 @@ def image(registry: str, split: str, image_id: int, output: Output) -> None:
     \b
     df2 image train 1
     df2 image validation 42 --format json
-    """
+    """  # noqa: D301
     found = open_registry(registry).image(split, image_id)
     if not output.is_table:
         write_rows(Rows.of_relation(found), output)
@@ -181,14 +181,14 @@ def image(registry: str, split: str, image_id: int, output: Output) -> None:
 @output_options
 @click.pass_obj
 def stats(registry: str, metrics: Path | None, plots: Path | None, output: Output) -> None:
-    r"""Count images, items, identities and pairs by split.
+    """Count images, items, identities and pairs by split.
 
     The counts of the view split_counts. With --metrics, those of category_counts and attribute_counts too.
 
     \b
     df2 stats
     df2 stats --metrics metrics.json --plots plots
-    """
+    """  # noqa: D301
     opened = open_registry(registry)
     try:
         if metrics:

@@ -123,19 +123,23 @@ class ZipSource:
     @property
     def _damage(self) -> tuple[type[Exception], ...]:
         """What reading raises where the archive is damaged; pyzipper has a BadZipFile of its own."""
-        if not self.aes:
-            return _READ_ERRORS
-        import pyzipper
+        return (*_READ_ERRORS, self._pyzipper().BadZipFile) if self.aes else _READ_ERRORS
 
-        return (*_READ_ERRORS, pyzipper.BadZipFile)
+    def _pyzipper(self) -> Any:
+        """Return the package that reads AES."""
+        try:
+            import pyzipper
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"{self.url} is protected with AES, which needs: pip install 'deepfashion2-registry[zip]'"
+            ) from error
+        return pyzipper
 
     def _member(self, info: zipfile.ZipInfo) -> Any:
         """Return a member as the class that reads it wants it: pyzipper has a ZipInfo of its own."""
         if not self.aes:
             return info
-        from pyzipper.zipfile_aes import AESZipInfo
-
-        member = AESZipInfo(info.filename, info.date_time)
+        member = self._pyzipper().zipfile_aes.AESZipInfo(info.filename, info.date_time)
         for name in ("orig_filename", "compress_type", "extra", "flag_bits", "header_offset", "_raw_time"):
             setattr(member, name, getattr(info, name))
         member.CRC, member.compress_size, member.file_size = info.CRC, info.compress_size, info.file_size
@@ -152,13 +156,7 @@ class ZipSource:
         file = _Exchangeable(io.BytesIO(_EMPTY_ZIP))
         archive: Any
         if self.aes:
-            try:
-                import pyzipper
-            except ImportError as error:
-                raise MissingDependencyError(
-                    f"{self.url} is protected with AES, which needs: pip install 'deepfashion2-registry[zip]'"
-                ) from error
-            archive = pyzipper.AESZipFile(file)
+            archive = self._pyzipper().AESZipFile(file)
         else:
             with suppress(ImportError):  # without it slower, but the same bytes
                 # Replaces zipfile's ZipCrypto, which is pure Python, by one in C (20 times as fast).
@@ -166,7 +164,7 @@ class ZipSource:
             archive = zipfile.ZipFile(file)
         if self.password:
             archive.setpassword(self.password)
-        with closing(open_binary(self.url, self.options)) as file.target, archive:
+        with closing(_reopen(self.url, self.options)) as file.target, archive:
             yield archive
 
     def _try_password(self, infos: list[zipfile.ZipInfo]) -> None:
@@ -204,6 +202,14 @@ def zip_members(
         if isinstance(data, OSError):
             raise SourceError(f"Cannot read {entry.name} in {url}: {data}")
         yield entry.name, data
+
+
+def _reopen(url: str, options: StorageOptions | None) -> BinaryIO:
+    """Return an archive that was listed before, opened again."""
+    try:
+        return open_binary(url, options)
+    except OSError as error:
+        raise SourceError(f"Cannot read {url}: {error.strerror or error}") from error
 
 
 class _Exchangeable:
@@ -336,21 +342,27 @@ class TarSource:
         if self._compressed:
             yield from (zlib.decompress(entry.locator) for entry in entries)
             return
-        with closing(open_binary(self.url, self.options)) as file:
+        with closing(_reopen(self.url, self.options)) as file:
             for entry in entries:
                 offset, size = entry.locator
-                file.seek(offset)
-                data = file.read(size)
-                yield data if len(data) == size else OSError("the archive ends in the middle of it")
+                try:
+                    file.seek(offset)
+                    data = file.read(size)
+                    yield data if len(data) == size else OSError("the archive ends in the middle of it")
+                except OSError as error:
+                    yield error
 
     def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
         """Return the size of each photo, from its header."""
         if self._compressed:
             return [entry.locator for entry in entries]
-        with closing(open_binary(self.url, self.options)) as file:
+        with closing(_reopen(self.url, self.options)) as file:
             sizes: list[Size] = []
             for entry in entries:
                 offset, size = entry.locator
-                file.seek(offset)
-                sizes.append(image_size(io.BytesIO(file.read(size))))
+                try:
+                    file.seek(offset)
+                    sizes.append(image_size(io.BytesIO(file.read(size))))
+                except OSError as error:
+                    sizes.append(f"cannot be read: {error.strerror or error}")
             return sizes

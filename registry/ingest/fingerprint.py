@@ -53,7 +53,7 @@ def fingerprint_source(
     seen = hashlib.sha256()
     for path in (located, *retrieval):
         for line in _appearance(path, photos, options):
-            seen.update(line.encode())
+            seen.update(line.encode(errors="surrogateescape"))
     seen.update(repr((split, photos)).encode())
     note = output.with_name(f".{output.name}.seen") if output else None
     text = _noted(note, seen.hexdigest())
@@ -111,7 +111,10 @@ def _appearance(url: str, photos: bool, options: StorageOptions | None) -> Itera
         for folder in folders or [path]:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    status = entry.stat()
+                    try:
+                        status = entry.stat()
+                    except OSError:  # such as a link to nowhere; ingestion tells what is wrong with it
+                        status = entry.stat(follow_symlinks=False)
                     lines.append(f"{folder.name}/{entry.name} {status.st_size} {status.st_mtime_ns}")
         return sorted(lines)
     except OSError as error:

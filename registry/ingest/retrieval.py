@@ -239,10 +239,10 @@ def _files(url: str, options: StorageOptions | None, password: str | None) -> It
                     if _role(name):
                         yield name, fs.cat_file(child)
                 return
-        name = url.rpartition("/")[2]
-        if not _role(name):
-            raise SourceError(f"{url} is no retrieval list: expected a name like {', '.join(_ROLES)}.")
         with closing(open_binary(url, options)) as file:
+            name = url.rpartition("/")[2]
+            if not _role(name):
+                raise SourceError(f"{url} is no retrieval list: expected a name like {', '.join(_ROLES)}.")
             yield name, file.read()
     except FileNotFoundError as error:
         raise SourceError(f"{url} does not exist; expected query and gallery lists.") from error

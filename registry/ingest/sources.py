@@ -165,7 +165,10 @@ class LocalFolder:
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
         """Yield each file's bytes; names are resolved from an open folder, which saves a walk down the path."""
-        folder = os.open(self.folder / "annos", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            folder = os.open(self.folder / "annos", os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise SourceError(f"Cannot read {self.folder / 'annos'}: {error.strerror}") from error
         try:
             for entry in entries:
                 try:

@@ -75,7 +75,8 @@ class Registry:
                 raise QueryError("Expected one statement that reads (SELECT, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN).")
             relation = cursor.sql(query, params=params)
         except duckdb.CatalogException as error:
-            raise QueryError(f"{error}\n\nThere is: {', '.join([*TABLES, *load_views()])}.") from error
+            names = f"\n\nThere is: {', '.join([*TABLES, *load_views()])}."
+            raise QueryError(f"{error}{names if 'Table with name' in str(error) else ''}") from error
         except duckdb.Error as error:
             raise QueryError(str(error)) from error
         assert relation is not None  # every statement that reads has a result

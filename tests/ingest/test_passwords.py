@@ -112,7 +112,7 @@ def test_lists_in_a_protected_zip_are_read_with_the_password(
     protected: Path, members: dict[str, bytes], tmp_path: Path
 ) -> None:
     lists = write_zipcrypto(tmp_path / "json_for_train.zip", {"query.txt": b"000001.jpg\n"}, SECRET)
-    with pytest.raises(PasswordError, match="json_for_train.zip is protected"):
+    with pytest.raises(PasswordError, match=r"json_for_train\.zip is protected"):
         ingest("train", str(tmp_path / "plain"), str(tmp_path / "r"), retrieval=[str(lists)])
     report = ingest("train", str(protected), str(tmp_path / "r"), retrieval=[str(lists)], password=SECRET)
     assert (report.bad_files, report.notices) == ([], [])

@@ -183,6 +183,12 @@ def test_an_unknown_table_is_answered_with_all_there_are(df2: Registry) -> None:
     assert str(caught.value).endswith(f"There is: {', '.join([*TABLES, *load_views()])}.")
 
 
+def test_an_unknown_function_is_not_answered_with_tables(df2: Registry) -> None:
+    with pytest.raises(QueryError, match="Scalar Function with name summ does not exist") as caught:
+        df2.sql("SELECT summ(style) FROM items")
+    assert "There is" not in str(caught.value)
+
+
 def test_bad_sql_is_answered_with_the_position(df2: Registry) -> None:
     with pytest.raises(QueryError) as caught:
         df2.sql("SELECT split\n FROM items WHERE")

@@ -1,0 +1,150 @@
+"""How fast ingestion and look-ups are, as ratios within one run.
+
+Writes a synthetic release of full size (:mod:`benchmarks.corpus`), then times as whole processes, in turn:
+listing and reading every annotation file in one thread, ``df2 ingest`` from the folder, and from a zip. With
+``--cold`` (needs root) each is timed again with the page cache dropped before, as after a download or a restart.
+Then look-ups, warm in Python and cold on the command line.
+
+Run as ``python -m benchmarks.ingest [--dest DIR] [--scale 1.0] [--runs 5] [--cold]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import registry
+from benchmarks.corpus import SPLITS, write_split
+
+READ_ALL = """
+import os, sys
+folder = sys.argv[1]
+for name in sorted(os.listdir(folder)):
+    with open(os.path.join(folder, name), "rb") as file:
+        file.read()
+"""
+DF2 = str(Path(sys.executable).with_name("df2"))
+
+
+def run(command: list[str]) -> tuple[float, float]:
+    """Run a command; return (wall seconds, peak MiB of its largest process)."""
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        raise SystemExit(f"{command} ended with {process.returncode}")
+    return seconds, usage.ru_maxrss / 1024
+
+
+def drop_caches() -> None:
+    """Have the kernel forget every file it holds in memory."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3\n", encoding="ascii")
+
+
+def time_in_turn(
+    commands: dict[str, list[str]], runs: int, before: Callable[[], None]
+) -> dict[str, tuple[float, float]]:
+    """Return the median wall seconds and the highest peak of each command, run in turn so that noise hits all."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    for _ in range(runs):
+        for name, command in commands.items():
+            before()
+            found[name].append(run(command))
+    return {
+        name: (statistics.median(seconds for seconds, _ in rows), max(peak for _, peak in rows))
+        for name, rows in found.items()
+    }
+
+
+def report_ingest(dest: Path, runs: int, cold: bool) -> None:
+    """Print the ingestion of both splits against reading their files."""
+    print("| split | cache | list and read, s | folder, s | ratio | zip, s | ratio | largest process, MiB |")
+    print("|---|---|---|---|---|---|---|---|")
+    for split in SPLITS:
+        target = str(dest / "registry")
+        commands = {
+            "read": [sys.executable, "-c", READ_ALL, str(dest / split / "annos")],
+            "folder": [DF2, "ingest", "--split", split, str(dest / split), target],
+            "zip": [DF2, "ingest", "--split", split, str(dest / f"{split}.zip"), target],
+        }
+        for cache in ("warm", "cold") if cold else ("warm",):
+            if cache == "warm":
+                run(commands["read"])
+            found = time_in_turn(commands, runs, drop_caches if cache == "cold" else lambda: None)
+            (read, _), (folder, folder_peak), (archive, archive_peak) = found.values()
+            print(
+                f"| {split} | {cache} | {read:.2f} | {folder:.2f} | {folder / read:.2f} | {archive:.2f} "
+                f"| {archive / read:.2f} | {max(folder_peak, archive_peak):.0f} |",
+                flush=True,
+            )
+
+
+def report_lookups(dest: Path, runs: int) -> None:
+    """Print the look-ups, warm in Python and cold on the command line."""
+    target = str(dest / "registry")
+    opened = registry.open(target)
+    rng = random.Random(0)
+    pair_ids = [rng.randint(1, SPLITS["train"]["pair_ids"]) for _ in range(50)]
+    (last,) = opened.sql("SELECT max(pair_id) FROM images WHERE split = 'train'").fetchall()[0]
+    pair_ids = [min(pair_id, last) for pair_id in pair_ids]
+    identities = opened.sql("SELECT pair_id, style FROM identities WHERE split = 'train' USING SAMPLE 50").fetchall()
+
+    def warm(asks: list[Callable[[], object]]) -> str:
+        asks[0]()
+        seconds = []
+        for ask in asks:
+            start = time.perf_counter()
+            ask()
+            seconds.append(time.perf_counter() - start)
+        return f"{1000 * statistics.median(seconds):.1f}"
+
+    rows = {
+        "pairs of one pair_id, warm": warm(
+            [lambda n=n: opened.pairs("train", n).fetchall() for n in pair_ids]  # type: ignore[misc]
+        ),
+        "items of one identity, warm": warm(
+            [lambda n=n, s=s: opened.style("train", n, s).fetchall() for n, s in identities]  # type: ignore[misc]
+        ),
+        "count of all pairs, warm": warm([lambda: opened.sql("SELECT count(*) FROM instance_pairs").fetchall()] * 10),
+    }
+    commands = {
+        "`df2 pairs --split train --pair-id N`": ["pairs", "--split", "train", "--pair-id", str(pair_ids[0])],
+        "`df2 sql 'SELECT count(*) FROM instance_pairs'`": ["sql", "SELECT count(*) FROM instance_pairs"],
+        "`df2 --help`": ["--help"],
+    }
+    timed = time_in_turn({name: [DF2, "-r", target, *rest] for name, rest in commands.items()}, runs, lambda: None)
+    rows |= {name: f"{1000 * seconds:.0f}" for name, (seconds, _) in timed.items()}
+    print("\n| look-up | median, ms |\n|---|---|")
+    for name, text in rows.items():
+        print(f"| {name} | {text} |")
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dest", type=Path, default=Path("build/bench"), help="where the release is written, and kept")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the full size")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--cold", action="store_true", help="also with an empty page cache; needs root")
+    options = parser.parse_args()
+    for split in SPLITS:
+        write_split(options.dest, split, scale=options.scale)
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    report_ingest(options.dest, options.runs, options.cold)
+    report_lookups(options.dest, options.runs)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

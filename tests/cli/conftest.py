@@ -1,0 +1,34 @@
+"""Fixtures of the tests of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from registry.cli.main import main
+from tests.registries import make_three_splits
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def three_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a registry of three splits that no test changes."""
+    return make_three_splits(tmp_path_factory.mktemp("three"))
+
+
+@pytest.fixture
+def run(three_splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return what runs ``df2`` on the registry of three splits in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: object, input: str | None = None, registry: object = three_splits) -> Result:
+        chosen = ["--registry", str(registry)] if registry else []
+        result = CliRunner().invoke(main, [*chosen, *map(str, args)], input=input)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result
+
+    return run

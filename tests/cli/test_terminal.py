@@ -1,0 +1,82 @@
+"""What a person sees: the commands on a terminal of a certain width."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+
+def on_terminal(registry: Path, *arguments: str, columns: int = 120) -> list[str]:
+    """Return the lines that ``df2`` shows on a terminal, without colours and the blanks at their ends."""
+    master, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "registry.cli.main", "-r", str(registry), *arguments],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={**environment, "TERM": "xterm"},
+    )
+    os.close(terminal)
+    shown = b""
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:  # the terminal is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(master)
+    assert process.wait(timeout=60) == 0, shown
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
+    lines = plain.replace("\r", "").splitlines()
+    return [line.rstrip() for line in lines]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize(
+    "arguments",
+    [("tables",), ("tables", "items"), ("image", "train", "1"), ("style", "train", "1", "1"), ("stats",), ("pairs",),
+     ("sql", "FROM items"), ("sql", "FROM split_counts"), ("sql", "FROM landmarks")],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_table_fits_the_terminal(three_splits: Path, arguments: tuple[str, ...], columns: int) -> None:
+    lines = on_terminal(three_splits, *arguments, columns=columns)
+    tables = [line for line in lines if line.startswith(" ")]
+    assert tables
+    assert max(map(len, tables)) <= columns
+    rules = [index for index, line in enumerate(lines) if set(line.strip()) == {"─"}]
+    for index in rules:  # the names of columns stand whole in one line above the rule
+        assert not lines[index - 2].strip() or lines[index - 2].startswith("Too wide")
+
+
+def test_items_show_what_fits_and_name_the_rest(three_splits: Path) -> None:
+    lines = on_terminal(three_splits, "style", "train", "1", "2")
+    assert lines[1].split() == [
+        *("source", "image_id", "item_no", "category_name", "x1", "y1", "x2", "y2", "scale", "occlusion", "zoom_in"),
+        *("viewpoint",),
+    ]
+    assert lines[-1] == (
+        "Too wide to show: num_landmarks_labelled, landmarks, segmentation; --format json or -o FILE has them."
+    )
+
+
+def test_the_meaning_of_columns_is_shown_in_80_columns(three_splits: Path) -> None:
+    lines = on_terminal(three_splits, "tables", "items", columns=80)
+    assert lines[1].split() == ["column", "type", "unit", "meaning"]
+
+
+def test_sql_that_is_not_given_is_asked_for(three_splits: Path) -> None:
+    with pytest.raises(AssertionError, match="Expected the SQL as an argument"):
+        on_terminal(three_splits, "sql")

@@ -1,0 +1,216 @@
+"""The policy for bad files, and the same bytes from the same input."""
+
+from __future__ import annotations
+
+import json
+import random
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import registry
+from registry.cli.main import main
+from registry.errors import AnnotationError, UnknownNameError
+from registry.ingest.build import ingest
+from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, landmarks, to_bytes, write_split
+from tests.ingest.packing import files_in
+
+BAD_ITEM = annotation([item(), item(landmarks=landmarks(1)[:-1])])
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Return a folder of good files and of files that are bad in different ways."""
+    bad = {8: b"", 9: BAD_ITEM, 10: b'{"source": "\xff"}', 11: annotation(pair_id=2**31) | {"source": "x"}}
+    return write_split(tmp_path / "mixed" / "train", SMALL_SPLIT | bad)
+
+
+MIXED_ISSUES = [
+    "train/annos/000008.json: the file is empty; expected one JSON object",
+    "train/annos/000009.json > item2 > landmarks: expected 75 numbers for category 1 (short sleeve top), found 74",
+    "train/annos/000010.json: expected UTF-8 text, found byte 0xff at byte 12",
+    "train/annos/000011.json > pair_id: expected an integer from 0 to 2147483647, found 2147483648",
+    'train/annos/000011.json > source: expected user or shop, found "x"',
+]
+
+
+def test_under_fail_all_issues_are_told_and_nothing_changes(mixed: Path, small_registry: Path) -> None:
+    before = files_in(small_registry)
+    with pytest.raises(AnnotationError) as caught:
+        ingest("train", str(mixed), str(small_registry))
+    assert str(caught.value).splitlines() == [
+        "train was not ingested, the registry is as it was: 5 issues:",
+        *(f"  {line}" for line in MIXED_ISSUES),
+        "Mend or remove these files, or ingest the others with --on-error quarantine.",
+    ]
+    assert caught.value.exit_code == 3
+    assert files_in(small_registry) == before
+
+
+def test_under_fail_a_registry_that_was_not_there_is_not_made(mixed: Path, tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError):
+        ingest("train", str(mixed), str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_under_quarantine_good_files_are_ingested_and_bad_ones_kept_with_their_bytes(
+    mixed: Path, small_registry: Path, tmp_path: Path
+) -> None:
+    report = ingest("train", str(mixed), str(tmp_path / "r"), on_error="quarantine")
+    assert [str(issue) for issue in report.issues] == MIXED_ISSUES
+    df2 = registry.open(str(tmp_path / "r"))
+    assert df2.sql("SELECT split, file, issues, raw FROM quarantine ORDER BY file").fetchall() == [
+        ("train", "train/annos/000008.json", MIXED_ISSUES[:1], b""),
+        ("train", "train/annos/000009.json", MIXED_ISSUES[1:2], to_bytes(BAD_ITEM)),
+        ("train", "train/annos/000010.json", MIXED_ISSUES[2:3], b'{"source": "\xff"}'),
+        ("train", "train/annos/000011.json", MIXED_ISSUES[3:], (mixed / "annos" / "000011.json").read_bytes()),
+    ]
+    for table in ("images", "items"):
+        query = f"SELECT * FROM {table} ORDER BY ALL"
+        assert df2.sql(query).fetchall() == registry.open(str(small_registry)).sql(query).fetchall()
+
+
+def test_a_quarantine_is_emptied_when_the_files_are_mended(mixed: Path, small_source: Path, tmp_path: Path) -> None:
+    ingest("train", str(small_source), str(tmp_path / "clean"))
+    ingest("train", str(mixed), str(tmp_path / "r"), on_error="quarantine")
+    ingest("train", str(small_source), str(tmp_path / "r"))
+    assert files_in(tmp_path / "r") == files_in(tmp_path / "clean")
+
+
+def test_the_command_shows_twenty_issues_writes_all_and_ends_with_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_split(tmp_path / "train", dict.fromkeys(range(1, 26), b"") | {99: annotation()})
+    lines = [f"train/annos/{k:06d}.json: the file is empty; expected one JSON object" for k in range(1, 26)]
+    failed = CliRunner().invoke(main, ["ingest", "train", "r", "--split", "train"])
+    assert failed.exit_code == 3
+    assert [line.strip() for line in failed.stderr.splitlines() if ".json:" in line] == lines[:20]
+    assert "  ... and 5 more" in failed.stderr
+    assert (tmp_path / "df2-issues-train.txt").read_text() == "\n".join(lines) + "\n"
+    assert not (tmp_path / "r").exists()
+    done = CliRunner().invoke(main, ["ingest", "train", "r", "--split", "train", "--on-error", "quarantine"])
+    assert done.exit_code == 0
+    assert (tmp_path / "df2-issues-train.txt").read_text() == "\n".join(lines) + "\n"
+    assert registry.open("r").sql("SELECT count(*) FROM quarantine").fetchall() == [(25,)]
+
+
+def test_an_issues_file_of_an_earlier_run_is_cleared(small_source: Path, tmp_path: Path) -> None:
+    issues = tmp_path / "issues.txt"
+    issues.write_text("old")
+    arguments = ["ingest", str(small_source), str(tmp_path / "r"), "--split", "train", "--issues", str(issues)]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert not issues.exists()
+
+
+def test_an_unknown_split_is_refused(small_source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'train'"):
+        ingest("trian", str(small_source), str(tmp_path / "r"))
+
+
+def test_a_split_is_replaced_and_the_others_stay(small_registry: Path, tmp_path: Path) -> None:
+    before = files_in(small_registry)
+    other = write_split(tmp_path / "validation", {1: annotation([item(7)], "shop")})
+    ingest("validation", str(other), str(small_registry))
+    both = files_in(small_registry)
+    assert {name: data for name, data in both.items() if "split=train" in name} == {
+        name: data for name, data in before.items() if "split=train" in name
+    }
+    assert registry.open(str(small_registry)).manifest.splits == ["train", "validation"]
+    write_split(other, {1: annotation([item(8)], "shop")})
+    ingest("validation", str(other), str(small_registry))
+    found = registry.open(str(small_registry)).sql("SELECT split, category_id FROM items WHERE split != 'train'")
+    assert found.fetchall() == [("validation", 8)]
+    named = {file.path for file in registry.open(str(small_registry)).manifest.files}
+    assert set(files_in(small_registry)) == named | {"manifest.json", ".lock"}
+
+
+def test_the_order_in_which_splits_come_makes_no_difference(tmp_path: Path, small_source: Path) -> None:
+    other = write_split(tmp_path / "validation", {1: annotation()})
+    for name, splits in (("a", ["train", "validation"]), ("b", ["validation", "train", "train"])):
+        for split in splits:
+            ingest(split, str({"train": small_source, "validation": other}[split]), str(tmp_path / name))
+    assert files_in(tmp_path / "a") == files_in(tmp_path / "b")
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with enough files for several processes and chunks, bad ones among them."""
+    chance = random.Random(0)
+    documents: dict[int | str, Any] = {}
+    for image_id in chance.sample(range(1, 100_000), 2600):
+        items = [item(chance.randint(1, 13), chance.randint(0, 3)) for _ in range(chance.randint(1, 2))]
+        documents[image_id] = annotation(items, chance.choice(["user", "shop"]), chance.randint(1, 500))
+    for image_id in chance.sample(sorted(documents, key=str), 5):
+        documents[image_id] = b"{}"
+    documents["notes.txt"] = b""
+    photos = {image_id: jpeg() for image_id in list(documents)[:1500] if isinstance(image_id, int)}
+    return write_split(tmp_path_factory.mktemp("many") / "train", documents, photos)
+
+
+def test_any_number_of_processes_gives_the_same_bytes(many: Path, tmp_path: Path) -> None:
+    reports = [
+        ingest("train", str(many), str(tmp_path / f"{jobs}"), jobs=jobs, on_error="quarantine") for jobs in (1, 2, 3)
+    ]
+    assert len(reports[0].bad_files) == 6
+    for jobs, report in zip((2, 3), reports[1:], strict=True):
+        assert report == reports[0]
+        assert files_in(tmp_path / f"{jobs}") == files_in(tmp_path / "1")
+    with ThreadPoolExecutor(2) as pool:
+        ingest("train", str(many), str(tmp_path / "pool"), executor=pool, on_error="quarantine")
+    assert files_in(tmp_path / "pool") == files_in(tmp_path / "1")
+
+
+def test_progress_is_told_up_to_the_end(many: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    ingest(
+        "train", str(many), str(tmp_path / "r"), jobs=2, on_error="quarantine", image_sizes=False,
+        progress=lambda done, total: told.append((done, total)),
+    )  # fmt: skip
+    assert told == [(1024, 2600), (2048, 2600), (2600, 2600)]
+
+
+def test_rows_lie_in_their_declared_order(many: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    from registry.tables import TABLES
+
+    ingest("train", str(many), str(tmp_path / "r"), jobs=2, on_error="quarantine", image_sizes=False)
+    manifest = registry.open(str(tmp_path / "r")).manifest
+    for file in manifest.files:
+        order = TABLES[file.table].order
+        rows = pq.ParquetFile(tmp_path / "r" / file.path).read(columns=list(order)).to_pylist()
+        keys = [tuple(row[name] for name in order) for row in rows]
+        assert keys == sorted(keys)
+        assert len(keys) == file.rows
+
+
+def test_the_manifest_says_what_the_files_are(small_registry: Path) -> None:
+    import hashlib
+
+    document = json.loads((small_registry / "manifest.json").read_bytes())
+    assert list(document) == ["schema_version", "sources", "files"]
+    assert [entry["path"] for entry in document["files"]] == sorted(entry["path"] for entry in document["files"])
+    for entry in document["files"]:
+        data = (small_registry / entry["path"]).read_bytes()
+        assert entry["sha256"] == hashlib.sha256(data).hexdigest()
+        assert entry["bytes"] == len(data)
+        assert Path(entry["path"]).stem == entry["sha256"][:16]
+
+
+def test_the_source_of_a_split_changes_with_its_content_only(small_source: Path, tmp_path: Path) -> None:
+    def source() -> str:
+        ingest("train", str(small_source), str(tmp_path / "r"))
+        return registry.open(str(tmp_path / "r")).manifest.sources["train"]
+
+    first = source()
+    (small_source / "annos" / "000001.json").touch()
+    assert source() == first
+    write_split(small_source, {1: annotation()})
+    changed = source()
+    assert changed != first
+    (small_source / "annos" / "000002.json").unlink()
+    assert source() not in (first, changed)

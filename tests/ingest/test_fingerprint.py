@@ -1,0 +1,176 @@
+"""The fingerprint of a source changes with its content and with nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from registry.errors import SourceError, StorageError
+from registry.ingest.fingerprint import fingerprint_source
+from tests.helpers import SMALL_SPLIT, annotation, jpeg, write_split
+from tests.ingest.packing import files_in, write_tar, write_zip, write_zipcrypto
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_split(tmp_path / "train", SMALL_SPLIT, {k: jpeg() for k in SMALL_SPLIT})
+
+
+def test_it_says_how_many_files_there_are(source: Path) -> None:
+    document = json.loads(fingerprint_source(str(source), "train"))
+    assert document["split"] == "train"
+    assert document["annotations"]["files"] == document["photos"]["files"] == len(SMALL_SPLIT)
+    assert json.loads(fingerprint_source(str(source), "train", photos=False))["photos"]["files"] == 0
+
+
+def test_it_is_the_same_for_a_folder_an_archive_and_a_url(source: Path, tmp_path: Path) -> None:
+    expected = fingerprint_source(str(source), "train")
+    members = {f"deep/train/{name}": data for name, data in files_in(source).items()}
+    fs = fsspec.filesystem("memory")
+    fs.pipe({f"/fingerprint/{name}": data for name, data in members.items()})
+    for place in (
+        tmp_path,
+        f"file://{source}",
+        write_zip(tmp_path / "a.zip", members),
+        write_zipcrypto(tmp_path / "b.zip", members, "secret"),
+        write_tar(tmp_path / "a.tar", members),
+        write_tar(tmp_path / "a.tar.gz", members),
+        "memory://fingerprint/deep",
+    ):
+        assert fingerprint_source(str(place), "train", password="secret") == expected
+
+
+def test_it_does_not_depend_on_time_stamps_or_the_place(source: Path, tmp_path: Path) -> None:
+    expected = fingerprint_source(str(source), "train")
+    for path in (source / "annos").iterdir():
+        os.utime(path, (1, 1))
+    assert fingerprint_source(str(source), "train") == expected
+    shutil.move(source, tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "annos" / ".DS_Store").write_bytes(b"\0")
+    assert fingerprint_source(str(tmp_path / "elsewhere"), "train") == expected
+
+
+def _edit(source: Path) -> None:
+    path = source / "annos" / "000001.json"
+    path.write_bytes(path.read_bytes().replace(b'"style": 1', b'"style": 2'))  # of the same size
+
+
+def _add(source: Path) -> None:
+    write_split(source, {8: annotation()})
+
+
+def _remove(source: Path) -> None:
+    (source / "annos" / "000001.json").unlink()
+
+
+def _rename(source: Path) -> None:
+    (source / "annos" / "000001.json").rename(source / "annos" / "000005.json")
+
+
+def _add_photo(source: Path) -> None:
+    (source / "image" / "000008.jpg").write_bytes(jpeg())
+
+
+def _edit_photo(source: Path) -> None:
+    (source / "image" / "000001.jpg").write_bytes(jpeg(400, 300))
+
+
+def _remove_photo(source: Path) -> None:
+    (source / "image" / "000001.jpg").unlink()
+
+
+def _misname(source: Path) -> None:
+    (source / "annos" / "notes.txt").write_bytes(b"")
+
+
+CHANGES = [_edit, _add, _remove, _rename, _add_photo, _edit_photo, _remove_photo, _misname]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("with_note", [False, True])
+def test_it_changes_with_every_change(
+    change: Callable[[Path], None], with_note: bool, source: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "seen.json" if with_note else None
+    before = fingerprint_source(str(source), "train", output=output)
+    change(source)
+    after = fingerprint_source(str(source), "train", output=output)
+    assert after != before
+    assert fingerprint_source(str(source), "train") == after
+
+
+def test_it_changes_with_an_edited_list(source: Path, tmp_path: Path) -> None:
+    query = tmp_path / "query.txt"
+    seen = []
+    for text in ("000001.jpg", "000002.jpg"):
+        query.write_text(text)
+        seen.append(fingerprint_source(str(source), "train", [str(query)], output=tmp_path / "seen.json"))
+    seen.append(fingerprint_source(str(source), "train", output=tmp_path / "seen.json"))
+    assert len(set(seen)) == 3
+
+
+def test_what_the_disk_shows_unchanged_is_not_read_again(source: Path, tmp_path: Path) -> None:
+    output = tmp_path / "made" / "seen.json"
+    before = fingerprint_source(str(source), "train", output=output)
+    assert output.read_text() == before
+    assert sorted(path.name for path in output.parent.iterdir()) == [".seen.json.seen", "seen.json"]
+    path = source / "annos" / "000001.json"
+    status = path.stat()
+    _edit(source)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size
+    output.unlink()
+    assert fingerprint_source(str(source), "train", output=output) == before  # the note's word
+    assert output.read_text() == before
+    os.utime(path, ns=(1, 1))
+    assert fingerprint_source(str(source), "train", output=output) != before
+    assert output.read_text() == fingerprint_source(str(source), "train")
+
+
+@pytest.mark.parametrize("note", [b"", b"{", b"[]", b"null", b'{"seen": 1}', b"\xff"])
+def test_a_note_that_cannot_be_read_is_made_again(note: bytes, source: Path, tmp_path: Path) -> None:
+    output = tmp_path / "seen.json"
+    expected = fingerprint_source(str(source), "train", output=output)
+    good = (tmp_path / ".seen.json.seen").read_bytes()
+    (tmp_path / ".seen.json.seen").write_bytes(note)
+    assert fingerprint_source(str(source), "train", output=output) == expected
+    assert (tmp_path / ".seen.json.seen").read_bytes() == good
+
+
+def test_a_note_of_another_question_is_no_answer(source: Path, tmp_path: Path) -> None:
+    output = tmp_path / "seen.json"
+    assert fingerprint_source(str(source), "train", output=output) != fingerprint_source(
+        str(source), "train", photos=False, output=output
+    )
+
+
+def test_the_test_split_counts_by_its_photos(tmp_path: Path) -> None:
+    source = write_split(tmp_path / "test", {}, {1: jpeg(), 2: jpeg()})
+    document = json.loads(fingerprint_source(str(source), "test", photos=False))
+    assert (document["annotations"]["files"], document["photos"]["files"]) == (0, 2)
+
+
+def test_a_file_that_cannot_be_read_is_part_of_it(source: Path, tmp_path: Path) -> None:
+    before = fingerprint_source(str(source), "train")
+    (source / "annos" / "000009.json").symlink_to("nowhere.json")
+    (source / "image" / "000009.jpg").symlink_to("nowhere.jpg")
+    (source / "annos" / os.fsdecode(b"\xff.json")).write_bytes(b"")
+    after = fingerprint_source(str(source), "train", output=tmp_path / "seen.json")
+    assert after != before
+    assert fingerprint_source(str(source), "train", output=tmp_path / "seen.json") == after
+
+
+def test_what_is_not_there_and_what_cannot_be_written_are_clear_errors(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="Found no annotations or photos of train"):
+        fingerprint_source(str(tmp_path / "nothing"), "train")
+    with pytest.raises(SourceError, match=r"missing\.zip"):
+        fingerprint_source(str(tmp_path / "missing.zip"), "train")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match="Cannot write"):
+        fingerprint_source(str(source), "train", output=tmp_path / "file" / "seen.json")

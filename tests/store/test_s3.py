@@ -1,0 +1,51 @@
+"""A registry in an S3 bucket, on a server on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import registry
+from registry.errors import NotFoundError, QueryError
+from registry.ingest.build import ingest
+from tests.helpers import annotation, item, write_split
+
+pytest.importorskip("s3fs", reason="needs the extra s3")
+moto = pytest.importorskip("moto.server", reason="needs moto[server]")
+
+
+@pytest.fixture
+def options() -> Iterator[dict[str, Any]]:
+    """Yield the storage options of a server with the empty bucket ``df2``."""
+    import s3fs
+
+    server = moto.ThreadedMotoServer("127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    found = {"key": "a", "secret": "b", "endpoint_url": f"http://{host}:{port}"}
+    s3fs.S3FileSystem(**found).mkdir("df2")
+    yield found
+    server.stop()
+
+
+def test_a_registry_in_a_bucket_answers_like_a_local_one(
+    options: dict[str, Any], small_source: Path, small_registry: Path, tmp_path: Path
+) -> None:
+    url = "s3://df2/a/registry"
+    with pytest.raises(NotFoundError, match="There is no registry at s3://df2/a/registry"):
+        registry.open(url, options)
+    ingest("train", str(small_source), url, jobs=1, storage_options=options)
+    found, local = registry.open(url, options), registry.open(str(small_registry))
+    assert found.manifest == local.manifest
+    assert found.pairs().fetchall() == local.pairs().fetchall()
+    assert found.image("train", 4).fetchall() == local.image("train", 4).fetchall()
+    assert found.stats() == local.stats()
+    with pytest.raises(QueryError, match="Permission Error"):
+        found.sql("SELECT * FROM read_text('/etc/hostname')").fetchall()
+
+    write_split(tmp_path / "again", {1: annotation([item(5, 1)])})
+    ingest("train", str(tmp_path / "again"), url, jobs=1, storage_options=options)
+    assert registry.open(url, options).sql("SELECT category_name FROM items").fetchall() == [("vest",)]

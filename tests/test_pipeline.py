@@ -1,0 +1,124 @@
+"""The committed DVC pipeline, run by DVC itself in a new repository."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+
+class Project:
+    """A git repository with the committed pipeline in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(self, *command: str, expect: int = 0) -> str:
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        environment |= {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a"}
+        environment |= {"GIT_COMMITTER_EMAIL": "a@b"}
+        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def set_params(self, **changes: object) -> None:
+        params = yaml.safe_load((self.root / "params.yaml").read_text())
+        for name, value in changes.items():
+            if name in params["splits"]:
+                params["splits"][name]["source"] = value
+            else:
+                params[name] |= value
+        (self.root / "params.yaml").write_text(yaml.safe_dump(params))
+
+    def ran(self, output: str) -> set[str]:
+        """Return the stages that ran, but for the fingerprints, which always do."""
+        stages = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+        return {stage for stage in stages if not stage.startswith("fingerprint@")}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a project whose pipeline has run once, on raw data of its own, committed."""
+    root = tmp_path_factory.mktemp("work") / "project"
+    for name in ("registry", "schemas"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (root / ".dvc").mkdir()
+    for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, root / name)
+    made = Project(root)
+    made.run("git", "init", "-q")
+    made.run("df2", "sample", "raw", "--images", "12", "--seed", "3")
+    made.set_params(train="raw", validation="raw", test="raw", sample={"images": 6})
+    made.run("dvc", "repro", "-q")
+    made.run("git", "add", ".")
+    made.run("git", "commit", "-qm", "first")
+    return made
+
+
+def test_second_repro_runs_nothing(project: Project) -> None:
+    assert project.ran(project.run("dvc", "repro")) == set()
+
+
+def test_edited_annotation_runs_its_split_alone_and_metrics_diff_says_what_changed(project: Project) -> None:
+    path = sorted((project.root / "raw/train/annos").iterdir())[0]
+    before = path.read_bytes()
+    document = json.loads(before)
+    first = next(key for key in document if key.startswith("item"))
+    document["item9"] = document[first]
+    path.write_text(json.dumps(document))
+    assert project.ran(project.run("dvc", "repro")) == {"ingest@train", "manifest", "stats"}
+    changes = json.loads(project.run("dvc", "metrics", "diff", "--json"))
+    assert changes["metrics/counts.json"]["train.num_items"]["diff"] == 1
+    assert not any(name.startswith("validation") for name in changes["metrics/counts.json"])
+    path.write_bytes(before)
+    project.run("dvc", "repro", "-q")
+    assert project.run("git", "status", "--porcelain", "dvc.lock", "metrics") == ""
+
+
+def test_added_and_removed_annotations_are_noticed(project: Project) -> None:
+    annotations = project.root / "raw/validation/annos"
+    added = annotations / "000999.json"
+    shutil.copy(sorted(annotations.iterdir())[0], added)
+    assert "ingest@validation" in project.ran(project.run("dvc", "repro"))
+    added.unlink()
+    assert "ingest@validation" in project.ran(project.run("dvc", "repro"))
+
+
+def test_split_from_a_zip_of_the_same_files_needs_its_stage_only(project: Project) -> None:
+    shutil.make_archive(str(project.root / "train"), "zip", project.root / "raw", "train")
+    project.set_params(train="train.zip")
+    ran = project.ran(project.run("dvc", "repro"))
+    assert ran == {"ingest@train"}, "the tables are the same bytes, so nothing after it runs"
+    project.set_params(train="raw")
+    project.run("dvc", "repro", "-q")
+
+
+def test_failed_ingestion_leaves_the_registry_as_it_was(project: Project) -> None:
+    path = sorted((project.root / "raw/train/annos").iterdir())[0]
+    before = path.read_bytes()
+    manifest = (project.root / "data/registry/manifest.json").read_bytes()
+    path.write_bytes(before[:-20])
+    output = project.run("dvc", "repro", expect=255)
+    assert f"train/annos/{path.name}: expected valid JSON" in output
+    assert (project.root / "data/registry/manifest.json").read_bytes() == manifest
+    assert json.loads(project.run("df2", "stats"))[0]["num_images"] > 0
+    path.write_bytes(before)
+    project.run("dvc", "repro", "-q")
+
+
+def test_push_and_pull_work_with_the_committed_remote(project: Project) -> None:
+    counts = project.run("df2", "stats")
+    project.run("dvc", "push", "-q")
+    clone = Project(project.root.parent / "clone")
+    subprocess.run(["git", "clone", "-q", project.root, clone.root], check=True)
+    clone.run("dvc", "pull", "-q")
+    assert clone.run("df2", "stats") == counts
+    assert "manifest.json" in os.listdir(clone.root / "data/registry")

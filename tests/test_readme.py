@@ -1,0 +1,58 @@
+"""The README's questions and its Python lines, run as printed on the sample it speaks of."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from registry.cli.main import main
+from registry.ingest.build import ingest
+from registry.sample import write_sample
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUESTIONS = re.findall(r"\*\*(\d+)\. .*?\*\*\n\n```sql\n(.*?)```\n```text\n(.*?)```", README, re.DOTALL)
+
+# One worker makes the sample for all tests of this file.
+pytestmark = pytest.mark.xdist_group("readme")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the registry that 'make demo' builds."""
+    folder = tmp_path_factory.mktemp("demo")
+    write_sample(folder / "data/sample")
+    for split in ("train", "validation", "test"):
+        ingest(split, str(folder / "data/sample"), str(folder / "data/registry"), jobs=1)
+    return folder
+
+
+def lines(text: str) -> list[str]:
+    """Return the lines without what a terminal pads them with."""
+    return [line.rstrip() for line in text.strip("\n").splitlines()]
+
+
+def test_there_are_twelve_questions() -> None:
+    assert [number for number, _, _ in QUESTIONS] == [str(number) for number in range(1, 13)]
+
+
+@pytest.mark.parametrize(("number", "query", "answer"), QUESTIONS)
+def test_question_has_the_printed_answer(demo: Path, number: str, query: str, answer: str) -> None:
+    result = CliRunner().invoke(main, ["-r", str(demo / "data/registry"), "sql", query, "--format", "table"])
+    assert result.exit_code == 0, result.output
+    assert [line for line in lines(result.output) if line] == lines(answer)
+
+
+def test_counts_shown_are_those_of_the_demo(demo: Path) -> None:
+    for command in (["stats"], ["pairs", "--split", "train", "--pair-id", "2"]):
+        result = CliRunner().invoke(main, ["-r", str(demo / "data/registry"), *command, "--format", "table"])
+        shown = "\n".join(line for line in lines(result.output) if line)
+        assert shown in "\n".join(line for line in lines(README) if line)
+
+
+def test_python_lines_run(demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    monkeypatch.chdir(demo)
+    exec(compile(code, "README.md", "exec"), {})
+    assert re.fullmatch(r"[1-9]\d* [1-9]\d* [1-9]\d* [1-9]\d*\n", capsys.readouterr().out)

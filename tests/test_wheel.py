@@ -1,0 +1,57 @@
+"""The wheel: what is in it, and that it works by itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from registry.schemas import load_views, schemas_folder
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the wheel of this checkout."""
+    pytest.importorskip("hatchling", reason="needs hatchling to build the wheel")
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_views_and_no_tests(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {f"registry/schemas/views/{name}.sql" for name in load_views()} <= set(names)
+    tables = {f"registry/schemas/tables/{file.name}" for file in (schemas_folder() / "tables").iterdir()}
+    assert tables <= set(names)
+    assert {name.split("/")[0].rpartition(".")[2] for name in names} == {"registry", "dist-info"}
+
+
+def test_an_installed_wheel_finds_its_views_inside_itself(wheel: Path, tmp_path: Path, small_registry: Path) -> None:
+    target = tmp_path / "installed"
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--no-compile", "--target"]
+    subprocess.run([*install, str(target), str(wheel)], check=True, capture_output=True)
+    code = (
+        "import registry, sys\n"
+        "from registry.schemas import schemas_folder\n"
+        "from registry.cli.main import main\n"
+        "print(registry.__file__)\nprint(schemas_folder())\n"
+        "print(registry.open(sys.argv[1]).sql('SELECT num_instance_pairs FROM split_counts').fetchall())\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(small_registry)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(target)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    package = target / "registry"
+    assert shown.stdout.splitlines() == [str(package / "__init__.py"), str(package / "schemas"), "[(5,)]"]
+    assert (target / "bin" / "df2").exists()
