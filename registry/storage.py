@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from registry.errors import MissingDependencyError, NotFoundError, StorageError
+from registry.errors import MissingDependencyError, NotFoundError, RegistryError, StorageError
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -62,6 +62,17 @@ def filesystem(url: str, options: StorageOptions | None = None) -> tuple[Abstrac
     return found
 
 
+@contextmanager
+def remote_errors() -> Iterator[None]:
+    """Turn what the libraries of remote stores raise inside the block into OSError; they have no common base."""
+    try:
+        yield
+    except (OSError, RegistryError):
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
 def open_binary(url: str, options: StorageOptions | None = None) -> BinaryIO:
     """Open a local or remote file for reading.
 
@@ -72,7 +83,8 @@ def open_binary(url: str, options: StorageOptions | None = None) -> BinaryIO:
     if path is not None:
         return open(path, "rb")
     fs, inner = filesystem(url, options)
-    return cast(BinaryIO, fs.open(inner, "rb"))
+    with remote_errors():
+        return cast(BinaryIO, fs.open(inner, "rb"))
 
 
 class Place:
@@ -112,7 +124,8 @@ class Place:
         try:
             if self.path is not None:
                 return (self.path / name).read_bytes()
-            return cast(bytes, self.fs.cat_file(f"{self.root}/{name}"))
+            with remote_errors():
+                return cast(bytes, self.fs.cat_file(f"{self.root}/{name}"))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFoundError(f"{self.url}/{name} does not exist.") from error
         except OSError as error:
@@ -126,7 +139,8 @@ class Place:
         """
         try:
             if self.path is None:
-                self.fs.pipe_file(f"{self.root}/{name}", data)
+                with remote_errors():
+                    self.fs.pipe_file(f"{self.root}/{name}", data)
                 return
             target = self.path / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -147,8 +161,9 @@ class Place:
         """
         try:
             if self.path is None:
-                self.fs.makedirs(f"{self.root}/{name}".rpartition("/")[0], exist_ok=True)
-                self.fs.put_file(str(local), f"{self.root}/{name}")
+                with remote_errors():
+                    self.fs.makedirs(f"{self.root}/{name}".rpartition("/")[0], exist_ok=True)
+                    self.fs.put_file(str(local), f"{self.root}/{name}")
                 local.unlink()
                 return
             target = self.path / name
@@ -163,9 +178,12 @@ class Place:
             found = (Path(folder) / file for folder, _, files in os.walk(self.path / name) for file in files)
             return sorted(path.relative_to(self.path).as_posix() for path in found)
         try:
-            paths = self.fs.find(f"{self.root}/{name}")
+            with remote_errors():
+                paths = self.fs.find(f"{self.root}/{name}")
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise StorageError(f"Cannot list {self.url}/{name}: {error}") from error
         skip = len(self.root.rstrip("/")) + 1
         return sorted(path[skip:] for path in paths)
 
@@ -173,9 +191,12 @@ class Place:
         """Remove a file, and local folders that it leaves empty; nothing happens if it is gone already."""
         if self.path is None:
             try:
-                self.fs.rm_file(f"{self.root}/{name}")
+                with remote_errors():
+                    self.fs.rm_file(f"{self.root}/{name}")
             except FileNotFoundError:
-                return
+                pass
+            except OSError as error:
+                raise StorageError(f"Cannot remove {self.url}/{name}: {error}") from error
             return
         target = self.path / name
         target.unlink(missing_ok=True)

@@ -203,10 +203,13 @@ class _Build:
                 "Mend or remove these files, or ingest the others with --on-error quarantine.",
                 report,
             )
+        # These two tables have a file even without rows: a catalog that names them by a pattern stays valid.
+        quarantine = made.writer(QUARANTINE, split=split)
         if report.bad_files:
-            made.writer(QUARANTINE, split=split).write(_quarantine_batch(report.bad_files))
+            quarantine.write(_quarantine_batch(report.bad_files))
+        lists = made.writer(RETRIEVAL_LISTS, split=split)
         if self.lists.entries:
-            made.writer(RETRIEVAL_LISTS, split=split).write(self.lists.batch())
+            lists.write(self.lists.batch())
         made.publish(self.fingerprint.hexdigest())
 
 

@@ -2,7 +2,8 @@
 
 It changes exactly when the content does, not with time stamps or the place of the source, so it can be committed
 and compared between machines. Reading everything at each look would take seconds, so a note beside it keeps what
-the file system said (names, sizes, modification times) when the content was read last.
+the file system said (names, sizes, modification times; of
+photos names and inodes) when the content was read last.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from registry.errors import SourceError, StorageError
 from registry.ingest.retrieval import retrieval_files
 from registry.ingest.sources import ARCHIVE_SUFFIXES, Source, locate_source, open_source, release_lists
-from registry.storage import StorageOptions, filesystem, local_path
+from registry.storage import StorageOptions, filesystem, local_path, remote_errors
 
 
 def fingerprint_source(
@@ -98,9 +99,10 @@ def _appearance(url: str, photos: bool, options: StorageOptions | None) -> Itera
     try:
         if path is None:
             fs, inner = filesystem(url, options)
-            if url.endswith(ARCHIVE_SUFFIXES) or not fs.isdir(inner):
-                return [f"{inner} {fs.ukey(inner)}"]
-            found = fs.find(inner, detail=True)
+            with remote_errors():
+                if url.endswith(ARCHIVE_SUFFIXES) or not fs.isdir(inner):
+                    return [f"{inner} {fs.ukey(inner)}"]
+                found = fs.find(inner, detail=True)
             tags = ("size", "ETag", "mtime", "LastModified", "created")
             return [f"{name} {[str(info.get(tag)) for tag in tags]}" for name, info in sorted(found.items())]
         if not path.is_dir():
@@ -111,6 +113,10 @@ def _appearance(url: str, photos: bool, options: StorageOptions | None) -> Itera
         for folder in folders or [path]:
             with os.scandir(folder) as entries:
                 for entry in entries:
+                    if folder.name == "image":
+                        # Listing tells this; asking for size and time would double the length of every look.
+                        lines.append(f"image/{entry.name} {entry.inode()}")
+                        continue
                     try:
                         status = entry.stat()
                     except OSError:  # such as a link to nowhere; ingestion tells what is wrong with it

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from registry.errors import SourceError
 from registry.ingest.issues import Issue
-from registry.storage import StorageOptions, filesystem, local_path
+from registry.storage import StorageOptions, filesystem, local_path, remote_errors
 
 ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz")
 #: A file of the dataset inside an archive: leading folders, annos or image, name.
@@ -239,14 +239,16 @@ class RemoteFolder:
                         yield kind, info["name"].rpartition("/")[2], info["name"], info.get("size"), None
 
         try:
-            return build_listing(split, names())
+            with remote_errors():
+                return build_listing(split, names())
         except OSError as error:
             raise SourceError(f"Cannot list {self.url}: {error}") from error
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
         """Yield each file's bytes; they are fetched concurrently where the file system can."""
         fs, _ = filesystem(self.url, self.options)
-        found = fs.cat([entry.locator for entry in entries], on_error="return")
+        with remote_errors():
+            found = fs.cat([entry.locator for entry in entries], on_error="return")
         for entry in entries:
             data = found[fs._strip_protocol(entry.locator)]
             yield data if isinstance(data, bytes) else OSError(str(data))
@@ -329,15 +331,19 @@ def open_source(url: str, split: str, options: StorageOptions | None = None, pas
 
 def _is_folder(url: str, options: StorageOptions | None) -> bool:
     path = local_path(url)
-    if path:
-        return path.is_dir()
-    fs, inner = filesystem(url, options)
-    return bool(fs.isdir(inner))
+    return path.is_dir() if path else _ask("isdir", url, options)
 
 
 def _exists(url: str, options: StorageOptions | None) -> bool:
     path = local_path(url)
-    if path:
-        return path.is_file()
+    return path.is_file() if path else _ask("isfile", url, options)
+
+
+def _ask(question: str, url: str, options: StorageOptions | None) -> bool:
+    """Ask a remote file system whether something is a file or a folder."""
     fs, inner = filesystem(url, options)
-    return bool(fs.isfile(inner))
+    try:
+        with remote_errors():
+            return bool(getattr(fs, question)(inner))
+    except OSError as error:
+        raise SourceError(f"Cannot read {url}: {error}") from error

@@ -87,7 +87,7 @@ def test_killed_between_any_two_steps_of_publishing_the_old_or_the_new_one_is_th
 
 
 def test_killed_at_random_moments_no_part_and_no_litter_stays(small_source: Path, tmp_path: Path) -> None:
-    documents = {k: SMALL_SPLIT[1 + k % 4] for k in range(1, 2600)}
+    documents = {k: SMALL_SPLIT[1 + k % 4] for k in range(1, 2100)}
     big = write_split(tmp_path / "big" / "train", documents)
     ingest("train", str(big), str(tmp_path / "new"), jobs=1)
     new, clean = glance(tmp_path / "new"), files_in(tmp_path / "new")
@@ -100,7 +100,7 @@ def test_killed_at_random_moments_no_part_and_no_litter_stays(small_source: Path
     duration = time.monotonic() - started
     ingest("train", str(small_source), str(target), jobs=1)
     chance = random.Random(0)
-    for _ in range(12):
+    for _ in range(10):
         running = subprocess.Popen(
             command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )

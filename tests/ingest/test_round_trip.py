@@ -83,7 +83,7 @@ def test_real_annotations_are_all_ingested_and_read_back_equal(real_samples: Pat
     assert compared >= 32
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(documents=st.dictionaries(st.integers(0, 999_999_999), annotations(), min_size=1, max_size=6))
 def test_generated_annotations_are_read_back_equal(
     documents: dict[int, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
