@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.errors import NotFoundError, StorageError
+from registry.errors import NotFoundError, RegistryFormatError, StorageError
 from registry.manifest import MANIFEST_NAME, DataFile, Manifest, read_manifest
 from registry.storage import Place, sha256
 from registry.tables import CATEGORIES, IMAGES, ITEMS, LANDMARK_SLOTS, SCHEMA_VERSION, TABLES, Table, arrow_schema
@@ -130,10 +130,7 @@ class Publication:
         Raises:
             StorageError: something cannot be written; readers still see the old registry.
         """
-        try:
-            old = read_manifest(self.place)
-        except NotFoundError:
-            old = Manifest()
+        old = _read_or_begin(self.place, self.split)
         _write_facts(self)
         files: list[DataFile] = []
         try:
@@ -173,6 +170,7 @@ def publication(place: Place, split: str) -> Iterator[Publication]:
             shutil.rmtree(folder, ignore_errors=True)  # left by a writer that was killed
         else:
             folder = Path(tempfile.mkdtemp(prefix="df2-"))
+        _read_or_begin(place, split)  # before the work, not after it
         made = Publication(place, split, folder)
         try:
             yield made
@@ -202,6 +200,25 @@ def _write_facts(made: Publication) -> None:
         columns = zip(*values, strict=True)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
         made.writer(table).write(pa.record_batch(arrays, schema=schema))
+
+
+def _read_or_begin(place: Place, split: str) -> Manifest:
+    """Return the manifest that is to be replaced, an empty one for a new registry.
+
+    Raises:
+        RegistryFormatError: there are files of other splits and no manifest, so nothing tells whether they count.
+    """
+    try:
+        return read_manifest(place)
+    except NotFoundError:
+        tables = [table.name for table in TABLES.values() if "split" in table.partition]
+        others = [path for table in tables for path in place.list(table) if f"/split={split}/" not in path]
+        if others:
+            raise RegistryFormatError(
+                f"{place} holds data files of other splits ({others[0]}) but no {MANIFEST_NAME}. If they are whole, "
+                f"as after 'dvc checkout', run 'df2 manifest {place}'; if a writer was killed there, remove the folder."
+            ) from None
+        return Manifest()
 
 
 def clear_unnamed(place: Place, manifest: Manifest) -> None:

@@ -228,9 +228,11 @@ class Place:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
                 descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-            except FileNotFoundError:
-                continue  # another writer removed the folder in between
             except OSError as error:
+                # Another writer may have removed the folder in between, or made it again just now.
+                gone = isinstance(error, FileExistsError) and (self.path.is_dir() or not os.path.lexists(self.path))
+                if gone or isinstance(error, FileNotFoundError):
+                    continue
                 raise StorageError(f"Cannot write to {self.url}: {error.strerror}") from error
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             # The one who held it may have removed it; then it locks nothing.

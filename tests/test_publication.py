@@ -171,3 +171,25 @@ def test_a_damaged_manifest_is_never_overwritten(small_registry: Path, small_sou
 def test_where_there_is_no_registry_the_error_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"There is no registry at .* 'dvc repro' or 'df2 ingest'"):
         read_manifest(Place(str(tmp_path)))
+
+
+def test_data_of_other_splits_without_a_manifest_is_never_cleared_away(small_registry: Path, tmp_path: Path) -> None:
+    source = write_split(tmp_path / "validation", {1: annotation([item(2)])})
+    (small_registry / "manifest.json").unlink()
+    before = files_in(small_registry)
+    with pytest.raises(RegistryFormatError, match=r"no manifest\.json.* run 'df2 manifest"):
+        ingest("validation", str(source), str(small_registry), jobs=1)
+    assert files_in(small_registry) == before
+    place = Place(str(small_registry))
+    place.write("manifest.json", rebuild_manifest(place).to_json())
+    ingest("validation", str(source), str(small_registry), jobs=1)
+    assert read_manifest(place).splits == ["train", "validation"]
+
+
+def test_the_split_of_a_writer_killed_before_the_first_manifest_can_be_ingested_again(
+    small_registry: Path, small_source: Path
+) -> None:
+    before = files_in(small_registry)
+    (small_registry / "manifest.json").unlink()
+    ingest("train", str(small_source), str(small_registry), jobs=1)
+    assert files_in(small_registry) == before

@@ -97,7 +97,8 @@ def _dask_executor(address: str | None) -> Iterator[Any]:
         from distributed import Client
     except ImportError as error:
         raise MissingDependencyError("--dask needs: pip install 'deepfashion2-registry[dask]'") from error
-    with Client(address) as client, client.get_executor(retries=2) as executor:
+    client = Client(address)  # type: ignore[no-untyped-call,unused-ignore]
+    with client, client.get_executor(retries=2) as executor:  # type: ignore[no-untyped-call,unused-ignore]
         yield executor
 
 

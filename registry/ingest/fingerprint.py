@@ -2,8 +2,8 @@
 
 It changes exactly when the content does, not with time stamps or the place of the source, so it can be committed
 and compared between machines. Reading everything at each look would take seconds, so a note beside it keeps what
-the file system said (names, sizes, modification times; of
-photos names and inodes) when the content was read last.
+the file system said (names, sizes, modification times; of photos
+names and inodes) when the content was read last.
 """
 
 from __future__ import annotations

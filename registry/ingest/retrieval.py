@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 
 from registry.errors import SourceError
-from registry.ingest.archives import zip_members
 from registry.ingest.checks import INT32_MAX
 from registry.ingest.chunks import BadFile
 from registry.ingest.issues import Issue
+from registry.ingest.zips import zip_members
 from registry.storage import StorageOptions, filesystem, local_path, open_binary
 from registry.tables import RETRIEVAL_LISTS, arrow_schema
 from registry.taxonomy import CATEGORIES, CATEGORY_BY_ID

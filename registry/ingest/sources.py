@@ -1,7 +1,7 @@
 """Where the raw files of one split lie: a folder or an archive, local or remote.
 
 A source lists its files once and reads them in any process: what :meth:`Source.list_files` returns and the source
-itself can be pickled. Archives are in :mod:`registry.ingest.archives`.
+itself can be pickled. Archives are in :mod:`registry.ingest.zips` and :mod:`registry.ingest.tars`.
 """
 
 from __future__ import annotations
@@ -318,7 +318,8 @@ def open_source(url: str, split: str, options: StorageOptions | None = None, pas
         SourceError: there is nothing that can be read.
         PasswordError: the zip is protected and the password missing or wrong.
     """
-    from registry.ingest.archives import TarSource, ZipSource
+    from registry.ingest.tars import TarSource
+    from registry.ingest.zips import ZipSource
 
     located = locate_source(url, split, options)
     if located.endswith(".zip"):

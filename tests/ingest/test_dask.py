@@ -1,0 +1,48 @@
+"""Chunks run on a Dask scheduler and worker, as processes of their own on 127.0.0.1."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ingest.packing import files_in
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[str]:
+    """Yield the address of a scheduler with one worker."""
+    environment = {**os.environ, "DASK_DISTRIBUTED__SCHEDULER__DASHBOARD__ENABLED": "false"}
+    host = ["--host", "127.0.0.1", "--no-dashboard"]
+    started = subprocess.Popen(
+        [BIN / "dask", "scheduler", "--port", "0", *host], stderr=subprocess.PIPE, text=True, env=environment
+    )
+    assert started.stderr is not None
+    address = next(found[1] for line in started.stderr if (found := re.search(r"(tcp://127\.0\.0\.1:\d+)", line)))
+    worker = subprocess.Popen(
+        [BIN / "dask", "worker", address, *host, "--no-nanny", "--nthreads", "1", "--local-directory", str(tmp_path)],
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
+    yield address
+    for process in (worker, started):
+        process.terminate()
+        process.wait()
+    started.stderr.close()
+
+
+def test_a_dask_cluster_gives_the_same_bytes(
+    scheduler: str, small_source: Path, small_registry: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "by-dask"
+    command = [BIN / "df2", "ingest", "--split", "train", small_source, target, "--dask", scheduler]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert files_in(target) == files_in(small_registry)
