@@ -13,6 +13,8 @@ DUCKDB1 := $(VENV)/duckdb-1
 ifeq ($(UV),)
   MAKE_VENV = $(PYTHON) -m venv $(VENV)
   PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
+  # Beside the environment, not in it: what is in there is no conflict.
+  APART = --no-warn-conflicts
 else
   MAKE_VENV = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
   PIP = $(UV) pip --quiet
@@ -29,7 +31,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 $(DUCKDB1): $(VENV)/.installed
-	$(PIP) install --target $(DUCKDB1).partial duckdb==1.1.3
+	$(PIP) install $(APART) --target $(DUCKDB1).partial duckdb==1.1.3
 	mv $(DUCKDB1).partial $(DUCKDB1)
 
 install: $(VENV)/.installed

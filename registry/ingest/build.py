@@ -64,6 +64,19 @@ class IngestReport:
         return sorted(issue for bad in self.bad_files for issue in bad.issues)
 
 
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Switch off the collection of cycles: decoded annotations hold none, and every run would walk all of them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_no_collections()
 def ingest(
     split: str,
     source: str,
@@ -106,27 +119,28 @@ def ingest(
     """
     split = find_split(split)
     place = Place(registry, storage_options)
-    opened = open_source(source, split, storage_options, password)
-    listing = opened.list_files(split, photos=image_sizes or split == "test")
-    report = IngestReport(split)
-    report.bad_files += [BadFile(issue.file, (issue,), None) for issue in listing.issues]
-    retrieval = [*retrieval, *release_lists(source, split, storage_options)]
-    lists = read_retrieval(split, retrieval, storage_options, password)
-    report.bad_files += lists.bad_files
-    if not listing.annotations and not (split == "test" and listing.photos):
-        expected = "image/NNNNNN.jpg" if split == "test" else "annos/NNNNNN.json"
-        raise SourceError(f"{source} holds no file of {split}: expected {expected}.")
-    with publication(place, split) as made, _no_collections():
-        build = _Build(made, report, lists)
-        if listing.annotations:
-            report.notices += _photo_notices(listing, split) if image_sizes else []
-            jobs = jobs or os.cpu_count() or 1
-            with _executor(executor, jobs if opened.shareable else 1, len(listing.annotations)) as pool:
-                chunks = _chunks(split, listing, image_sizes)
-                build.add_annotated(_map_in_order(pool, opened, chunks, jobs), len(listing.annotations), progress)
-        else:
-            build.add_photos(opened, listing, image_sizes)
-        build.finish(on_error)
+    jobs = 1 if source.startswith("memory://") else jobs or os.cpu_count() or 1  # only this process sees its memory
+    with _executor(executor, jobs) as pool:
+        opened = open_source(source, split, storage_options, password)
+        listing = opened.list_files(split, photos=image_sizes or split == "test")
+        report = IngestReport(split)
+        report.bad_files += [BadFile(issue.file, (issue,), None) for issue in listing.issues]
+        retrieval = [*retrieval, *release_lists(source, split, storage_options)]
+        lists = read_retrieval(split, retrieval, storage_options, password)
+        report.bad_files += lists.bad_files
+        if not listing.annotations and not (split == "test" and listing.photos):
+            expected = "image/NNNNNN.jpg" if split == "test" else "annos/NNNNNN.json"
+            raise SourceError(f"{source} holds no file of {split}: expected {expected}.")
+        with publication(place, split) as made:
+            build = _Build(made, report, lists)
+            if listing.annotations:
+                report.notices += _photo_notices(listing, split) if image_sizes else []
+                workers = pool if executor or len(listing.annotations) > _SMALL else None
+                rows = _map_in_order(workers, opened, _chunks(split, listing, image_sizes), jobs)
+                build.add_annotated(rows, len(listing.annotations), progress)
+            else:
+                build.add_photos(opened, listing, image_sizes)
+            build.finish(on_error)
     return report
 
 
@@ -213,18 +227,6 @@ class _Build:
         made.publish(self.fingerprint.hexdigest())
 
 
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Switch off the collection of cycles: decoded annotations hold none, and every run would walk all of them."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
 def _quarantine_batch(bad_files: Sequence[BadFile]) -> Any:
     import pyarrow as pa
 
@@ -260,12 +262,18 @@ def _chunks(split: str, listing: Listing, image_sizes: bool) -> Iterator[Chunk]:
 
 
 @contextmanager
-def _executor(given: Executor | None, jobs: int, num_files: int) -> Iterator[Executor | None]:
-    """Yield what runs the chunks; None for this process."""
-    if given is not None or jobs == 1 or num_files <= _SMALL:
+def _executor(given: Executor | None, jobs: int) -> Iterator[Executor | None]:
+    """Yield what runs the chunks; None for this process.
+
+    Processes start before the source is listed. They load what they need meanwhile, and a fork of a process that
+    has listed an archive would inherit memory so scattered that decoding takes twice as long in it.
+    """
+    if given is not None or jobs == 1:
         yield given
         return
     with ProcessPoolExecutor(jobs, initializer=start_worker, mp_context=_context()) as pool:
+        for _ in range(jobs):
+            pool.submit(int)  # any task starts a process
         yield pool
 
 

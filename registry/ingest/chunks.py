@@ -74,6 +74,8 @@ def start_worker() -> None:
     import multiprocessing
     import os
 
+    import pyarrow  # noqa: F401  # now, while the parent lists the source
+
     gc.disable()  # decoded annotations hold no cycles, and collections would walk all of them
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -62,10 +62,6 @@ class Listing:
 class Source(Protocol):
     """The raw files of one split."""
 
-    @property
-    def shareable(self) -> bool:
-        """Whether other processes can read it."""
-
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """List the files.
 
@@ -142,11 +138,6 @@ class LocalFolder:
 
     folder: Path
 
-    @property
-    def shareable(self) -> bool:
-        """Whether other processes can read it."""
-        return True
-
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """List ``annos/``, and ``image/`` if photos are asked for."""
 
@@ -218,11 +209,6 @@ class RemoteFolder:
 
     url: str
     options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def shareable(self) -> bool:
-        """Whether other processes see it: all but the memory of this one."""
-        return not self.url.startswith("memory://")
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """List ``annos/``, and ``image/`` if photos are asked for."""

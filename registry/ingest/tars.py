@@ -43,11 +43,6 @@ class TarSource:
     options: Mapping[str, Any]
 
     @property
-    def shareable(self) -> bool:
-        """Whether other processes see it: all but the memory of this one."""
-        return not self.url.startswith("memory://")
-
-    @property
     def _compressed(self) -> bool:
         return not self.url.endswith(".tar")
 

@@ -73,17 +73,13 @@ class ZipSource:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_infos": []}  # each worker gets the entries it shall read
 
-    @property
-    def shareable(self) -> bool:
-        """Whether other processes see it: all but the memory of this one."""
-        return not self.url.startswith("memory://")
-
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """List the members of the split."""
         kinds = ("annos", "image") if photos else ("annos",)
 
         def names() -> Iterator[tuple[str, str, Any, int, int]]:
-            for info in self._infos:
+            while self._infos:
+                info = self._infos.pop()  # so that hundreds of thousands of them do not stay beside the entries
                 match = MEMBER.fullmatch(info.filename)
                 if match and (match["lead"] or "") == self.prefix and match["kind"] in kinds:
                     # AES entries carry no CRC of the content; what they do carry stands in for it.
@@ -91,9 +87,7 @@ class ZipSource:
                     crc = zlib.crc32(repr((info.compress_size, info.date_time)).encode()) if aes else info.CRC
                     yield match["kind"], match["name"], _locator(info), info.file_size, crc
 
-        listing = build_listing(split, names())
-        self._infos = []
-        return listing
+        return build_listing(split, names())
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
         """Yield each member's bytes."""

@@ -35,7 +35,9 @@ def connect(place: Place, manifest: Manifest) -> DuckDBPyConnection:
             "autoload_known_extensions": "false",
         }
     )
-    connection.execute("SET parquet_metadata_cache = true")  # files are named by their digests: a footer never changes
+    connection.execute(
+        "SET GLOBAL parquet_metadata_cache = true"
+    )  # files are named by their digests: a footer never changes
     if not place.is_local:
         connection.register_filesystem(place.fs)
     _make_views(
