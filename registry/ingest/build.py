@@ -271,7 +271,12 @@ def _executor(given: Executor | None, jobs: int) -> Iterator[Executor | None]:
     if given is not None or jobs == 1:
         yield given
         return
-    with ProcessPoolExecutor(jobs, initializer=start_worker, mp_context=_context()) as pool:
+    try:
+        pool = ProcessPoolExecutor(jobs, initializer=start_worker, mp_context=_context())
+    except OSError:  # no semaphores here, as in some containers: this process does it all, slower
+        yield None
+        return
+    with pool:
         for _ in range(jobs):
             pool.submit(int)  # any task starts a process
         yield pool
