@@ -54,7 +54,9 @@ class TableWriter:
             compression_level=1,
             use_dictionary=dictionary,
             # Neighbouring coordinates share their leading bytes: half the time and, for whole numbers, half the size.
-            column_encoding={"segmentation.list.element.list.element": "BYTE_STREAM_SPLIT"} if table is ITEMS else None,
+            column_encoding={"segmentation.list.element.list.element": "BYTE_STREAM_SPLIT"}
+            if table.name == ITEMS.name
+            else None,
             write_statistics=[c.name for c in table.stored_columns if not c.field.type.startswith("list")],
             store_schema=False,
         )
