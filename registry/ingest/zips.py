@@ -24,6 +24,7 @@ _EMPTY_ZIP: Final = b"PK\x05\x06" + bytes(18)
 #: How many entries are tried with the password before the work begins. ZipCrypto lets 1 wrong password of 256
 #: through its own check; the CRC of the content does not.
 _PASSWORD_TRIALS: Final = 2
+_PLAIN: Final = struct.Struct("<QQQLH")
 #: How much of a photo is read for its header; a colour profile may stand before the size.
 _PHOTO_START: Final = 1 << 14
 #: What the zipfile classes raise where an archive is damaged; ValueError for names and offsets.
@@ -95,8 +96,8 @@ class ZipSource:
             for entry in entries:
                 member = entry.locator
                 try:
-                    if isinstance(member, _Plain):
-                        yield _read_plain(file, member)
+                    if isinstance(member, bytes):
+                        yield _read_plain(file, _Plain.unpack(member))
                     else:
                         yield archive.read(self._member(member))
                 except self._damage as error:
@@ -111,8 +112,8 @@ class ZipSource:
             for entry in entries:
                 member = entry.locator
                 try:
-                    if isinstance(member, _Plain):
-                        sizes.append(_plain_photo_size(file, member))
+                    if isinstance(member, bytes):
+                        sizes.append(_plain_photo_size(file, _Plain.unpack(member)))
                     else:
                         with archive.open(self._member(member)) as photo:
                             sizes.append(image_size(photo))
@@ -207,7 +208,7 @@ def zip_members(
 
 
 class _Plain(NamedTuple):
-    """Where an unprotected member lies, at a tenth of the size of a ZipInfo."""
+    """Where an unprotected member lies. Listings hold it packed, at a tenth of the size of a ZipInfo."""
 
     offset: int
     packed_size: int
@@ -215,12 +216,21 @@ class _Plain(NamedTuple):
     crc: int
     method: int
 
+    def pack(self) -> bytes:
+        """Return it as bytes."""
+        return _PLAIN.pack(*self)
 
-def _locator(info: zipfile.ZipInfo) -> zipfile.ZipInfo | _Plain:
+    @classmethod
+    def unpack(cls, data: bytes) -> _Plain:
+        """Return what was packed."""
+        return cls(*_PLAIN.unpack(data))
+
+
+def _locator(info: zipfile.ZipInfo) -> zipfile.ZipInfo | bytes:
     """Return what is needed to read a member: of an unprotected one only where it lies."""
     if info.flag_bits & _ENCRYPTED_FLAG or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return info
-    return _Plain(info.header_offset, info.compress_size, info.file_size, info.CRC, info.compress_type)
+    return _Plain(info.header_offset, info.compress_size, info.file_size, info.CRC, info.compress_type).pack()
 
 
 def _packed(file: BinaryIO, member: _Plain, most: int) -> bytes:
