@@ -6,6 +6,7 @@ import io
 import struct
 import zipfile
 import zlib
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ _EMPTY_ZIP: Final = b"PK\x05\x06" + bytes(18)
 #: How many entries are tried with the password before the work begins. ZipCrypto lets 1 wrong password of 256
 #: through its own check; the CRC of the content does not.
 _PASSWORD_TRIALS: Final = 2
-_PLAIN: Final = struct.Struct("<QQQLH")
+_MEMBER: Final = struct.Struct("<QQQLHHH")
 #: How much of a photo is read for its header; a colour profile may stand before the size.
 _PHOTO_START: Final = 1 << 14
 #: What the zipfile classes raise where an archive is damaged; ValueError for names and offsets.
@@ -79,14 +80,10 @@ class ZipSource:
         kinds = ("annos", "image") if photos else ("annos",)
 
         def names() -> Iterator[tuple[str, str, Any, int, int]]:
-            while self._infos:
-                info = self._infos.pop()  # so that hundreds of thousands of them do not stay beside the entries
-                match = MEMBER.fullmatch(info.filename)
+            for filename, size, crc, locator in _members(self._infos):
+                match = MEMBER.fullmatch(filename)
                 if match and (match["lead"] or "") == self.prefix and match["kind"] in kinds:
-                    # AES entries carry no CRC of the content; what they do carry stands in for it.
-                    aes = info.compress_type == _AES_METHOD
-                    crc = zlib.crc32(repr((info.compress_size, info.date_time)).encode()) if aes else info.CRC
-                    yield match["kind"], match["name"], _locator(info), info.file_size, crc
+                    yield match["kind"], match["name"], locator, size, crc
 
         return build_listing(split, names())
 
@@ -97,7 +94,7 @@ class ZipSource:
                 member = entry.locator
                 try:
                     if isinstance(member, bytes):
-                        yield _read_plain(file, _Plain.unpack(member))
+                        yield _read_plain(file, _Member.unpack(member))
                     else:
                         yield archive.read(self._member(member))
                 except self._damage as error:
@@ -113,7 +110,7 @@ class ZipSource:
                 member = entry.locator
                 try:
                     if isinstance(member, bytes):
-                        sizes.append(_plain_photo_size(file, _Plain.unpack(member)))
+                        sizes.append(_plain_photo_size(file, _Member.unpack(member)))
                     else:
                         with archive.open(self._member(member)) as photo:
                             sizes.append(image_size(photo))
@@ -138,8 +135,11 @@ class ZipSource:
             ) from error
         return pyzipper
 
-    def _member(self, info: zipfile.ZipInfo) -> Any:
+    def _member(self, locator: zipfile.ZipInfo | tuple[str, bytes]) -> Any:
         """Return a member as the class that reads it wants it: pyzipper has a ZipInfo of its own."""
+        if isinstance(locator, tuple):
+            return _Member.unpack(locator[1]).zip_info(locator[0])
+        info = locator
         if not self.aes:
             return info
         member = self._pyzipper().zipfile_aes.AESZipInfo(info.filename, info.date_time)
@@ -207,33 +207,65 @@ def zip_members(
         yield entry.name, data
 
 
-class _Plain(NamedTuple):
-    """Where an unprotected member lies. Listings hold it packed, at a tenth of the size of a ZipInfo."""
+class _Member(NamedTuple):
+    """Where a member lies and how it is packed. Listings hold it as bytes, at a tenth of the size of a ZipInfo."""
 
     offset: int
     packed_size: int
     size: int
     crc: int
     method: int
-
-    def pack(self) -> bytes:
-        """Return it as bytes."""
-        return _PLAIN.pack(*self)
+    flags: int
+    raw_time: int
 
     @classmethod
-    def unpack(cls, data: bytes) -> _Plain:
-        """Return what was packed."""
-        return cls(*_PLAIN.unpack(data))
+    def unpack(cls, data: bytes) -> _Member:
+        """Return the member in the bytes that a listing holds."""
+        return cls(*_MEMBER.unpack(data))
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it can be read without the zipfile class: unprotected, stored or deflated."""
+        return not self.flags & _ENCRYPTED_FLAG and self.method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-def _locator(info: zipfile.ZipInfo) -> zipfile.ZipInfo | bytes:
-    """Return what is needed to read a member: of an unprotected one only where it lies."""
-    if info.flag_bits & _ENCRYPTED_FLAG or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+    def zip_info(self, filename: str) -> zipfile.ZipInfo:
+        """Return the ZipInfo that it was made from, as far as reading needs it."""
+        info = zipfile.ZipInfo(filename)
+        info.header_offset, info.compress_size, info.file_size = self.offset, self.packed_size, self.size
+        info.CRC, info.compress_type, info.flag_bits = self.crc, self.method, self.flags
+        info._raw_time = self.raw_time  # type: ignore[attr-defined]  # what ZipCrypto checks the password with
         return info
-    return _Plain(info.header_offset, info.compress_size, info.file_size, info.CRC, info.compress_type).pack()
 
 
-def _packed(file: BinaryIO, member: _Plain, most: int) -> bytes:
+def _members(infos: list[zipfile.ZipInfo]) -> Iterator[tuple[str, int, int, Any]]:
+    """Yield (file name, size, CRC, locator) of every member and empty the list.
+
+    The ZipInfos (280 MB for train with its photos) are given back to the system before anything is made that stays:
+    all names go into one text and all numbers into one array first.
+    """
+    if any(info.compress_type == _AES_METHOD for info in infos):
+        while infos:
+            info = infos.pop()
+            # AES entries carry no CRC of the content; what they do carry stands in for it.
+            stand_in = zlib.crc32(repr((info.compress_size, info.date_time)).encode())
+            yield info.filename, info.file_size, stand_in if info.compress_type == _AES_METHOD else info.CRC, info
+        return
+    names = "\0".join(info.filename for info in infos)  # zipfile ends a name at its first NUL
+    fields = array("Q")
+    for info in infos:
+        raw_time = info._raw_time  # type: ignore[attr-defined]
+        fields.extend((info.header_offset, info.compress_size, info.file_size, info.CRC))
+        fields.extend((info.compress_type, info.flag_bits, raw_time))
+    width = len(_Member._fields)
+    num_members = len(infos)
+    infos.clear()
+    for number, name in enumerate(names.split("\0") if num_members else ()):
+        member = _Member(*fields[width * number : width * (number + 1)])
+        packed = _MEMBER.pack(*member)
+        yield name, member.size, member.crc, packed if member.is_plain else (name, packed)
+
+
+def _packed(file: BinaryIO, member: _Member, most: int) -> bytes:
     """Return up to ``most`` packed bytes of a member (APPNOTE 4.3.7: header of 30 bytes, name, extra, data)."""
     file.seek(member.offset)
     header = file.read(30)
@@ -244,7 +276,7 @@ def _packed(file: BinaryIO, member: _Plain, most: int) -> bytes:
     return file.read(min(most, member.packed_size))
 
 
-def _read_plain(file: BinaryIO, member: _Plain) -> bytes:
+def _read_plain(file: BinaryIO, member: _Member) -> bytes:
     """Return a member's bytes; the zipfile class takes five times as long to open one as to unpack it."""
     data = _packed(file, member, member.packed_size)
     if member.method == zipfile.ZIP_DEFLATED:
@@ -254,7 +286,7 @@ def _read_plain(file: BinaryIO, member: _Plain) -> bytes:
     return data
 
 
-def _plain_photo_size(file: BinaryIO, member: _Plain) -> Size:
+def _plain_photo_size(file: BinaryIO, member: _Member) -> Size:
     """Return the size of a photo from its first bytes, or from all of it where they do not reach."""
     start = _packed(file, member, _PHOTO_START)
     if member.method == zipfile.ZIP_DEFLATED:
