@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _STAGING: Final = ".staging"
-_MOST_PENDING: Final = 16
+_MOST_PENDING: Final = 8
 
 
 class TableWriter:
@@ -95,7 +95,8 @@ class TableWriter:
         import pyarrow as pa
 
         table = pa.Table.from_batches(self._pending).cast(self._schema)
-        self._writer.write_table(table.slice(0, size), row_group_size=size)
+        # In one piece: pages end where the pieces end, and the bytes shall depend on the rows alone.
+        self._writer.write_table(table.slice(0, size).combine_chunks(), row_group_size=size)
         self._pending = table.slice(size).to_batches()
         self._num_pending -= size
 

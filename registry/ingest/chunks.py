@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: Files in a chunk: enough to make the work worth its delivery, few enough to stay in the processor's caches.
-CHUNK_FILES: Final = 1024
+CHUNK_FILES: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
