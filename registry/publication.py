@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING, Any, Final
 from registry.errors import NotFoundError, RegistryFormatError, StorageError
 from registry.manifest import MANIFEST_NAME, DataFile, Manifest, read_manifest
 from registry.storage import Place, sha256
-from registry.tables import CATEGORIES, IMAGES, ITEMS, LANDMARK_SLOTS, SCHEMA_VERSION, TABLES, Table, arrow_schema
+from registry.tables import (
+    CATEGORIES,
+    IMAGES,
+    ITEMS,
+    LANDMARK_SLOTS,
+    SCHEMA_VERSION,
+    TABLES,
+    Table,
+    arrow_schema,
+    record_batch,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -168,12 +178,12 @@ def publication(place: Place, split: str) -> Iterator[Publication]:
         StorageError: the place cannot be written (full, read-only); readers still see the old registry.
     """
     with place.lock():
+        _read_or_begin(place, split)  # before the work, not after it
         if place.path is not None:
             folder = place.path / _STAGING
             shutil.rmtree(folder, ignore_errors=True)  # left by a writer that was killed
         else:
             folder = Path(tempfile.mkdtemp(prefix="df2-"))
-        _read_or_begin(place, split)  # before the work, not after it
         made = Publication(place, split, folder)
         try:
             yield made
@@ -188,8 +198,6 @@ def publication(place: Place, split: str) -> Iterator[Publication]:
 
 def _write_facts(made: Publication) -> None:
     """Write the tables ``categories`` and ``landmark_slots``, which say the same in every registry."""
-    import pyarrow as pa
-
     from registry import taxonomy
 
     rows: dict[Table, list[tuple[Any, ...]]] = {
@@ -199,10 +207,7 @@ def _write_facts(made: Publication) -> None:
         ],
     }
     for table, values in rows.items():
-        schema = arrow_schema(table)
-        columns = zip(*values, strict=True)
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-        made.writer(table).write(pa.record_batch(arrays, schema=schema))
+        made.writer(table).write(record_batch(table, zip(*values, strict=True)))
 
 
 def _read_or_begin(place: Place, split: str) -> Manifest:

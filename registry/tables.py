@@ -6,8 +6,9 @@ A column is declared once (:data:`FIELDS`) and used by tables and views alike. F
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -262,6 +263,18 @@ def arrow_schema(table: Table, *, stored: bool = True) -> pa.Schema:
 
     columns = table.stored_columns if stored else table.columns
     return pa.schema([pa.field(c.name, arrow_type(c.field.type), nullable=c.nullable) for c in columns])
+
+
+def record_batch(table: Table, columns: Iterable[Sequence[Any]]) -> pa.RecordBatch:
+    """Return rows of a table from its stored columns, in order; columns that are Arrow arrays are taken as they are."""
+    import pyarrow as pa
+
+    schema = arrow_schema(table)
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column, field.type)
+        for column, field in zip(columns, schema, strict=True)
+    ]
+    return pa.record_batch(arrays, schema=schema)
 
 
 def duckdb_type(field: Field) -> str:

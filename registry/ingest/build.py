@@ -29,7 +29,7 @@ from registry.ingest.retrieval import RetrievalLists, read_retrieval
 from registry.ingest.sources import Entry, Listing, Source, open_source, release_lists
 from registry.publication import Publication, publication
 from registry.storage import Place, StorageOptions
-from registry.tables import IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, arrow_schema
+from registry.tables import IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, record_batch
 from registry.taxonomy import find_split
 
 OnError = Literal["fail", "quarantine"]
@@ -236,16 +236,12 @@ class _Build:
 
 
 def _quarantine_batch(bad_files: Sequence[BadFile]) -> Any:
-    import pyarrow as pa
-
     merged: dict[str, tuple[list[str], bytes | None]] = {}
     for bad in bad_files:
         texts, raw = merged.setdefault(bad.file, ([], None))
         merged[bad.file] = texts + [str(issue) for issue in bad.issues], raw or bad.raw
-    schema = arrow_schema(QUARANTINE)
     columns = (list(merged), [row[0] for row in merged.values()], [row[1] for row in merged.values()])
-    arrays = [pa.array(column, kind.type) for column, kind in zip(columns, schema, strict=True)]
-    return pa.record_batch(arrays, schema=schema)
+    return record_batch(QUARANTINE, columns)
 
 
 def _photo_notices(listing: Listing, split: str) -> list[str]:

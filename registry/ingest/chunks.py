@@ -17,7 +17,7 @@ from registry.ingest.annotations import Annotations, Item, RawFile, decode_annot
 from registry.ingest.checks import item_no
 from registry.ingest.issues import Issue
 from registry.ingest.sources import Entry, Size, Source
-from registry.tables import IMAGES, ITEMS, arrow_schema
+from registry.tables import IMAGES, ITEMS, record_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -147,15 +147,9 @@ def images_batch(
     num_items: Sequence[int | None],
 ) -> pa.RecordBatch:
     """Return rows of the table images."""
-    import pyarrow as pa
-
     known = [size if isinstance(size, tuple) else (None, None) for size in sizes]
     widths, heights = [size[0] for size in known], [size[1] for size in known]
-    values: list[Sequence[Any]] = [image_ids, file_names, sources, pair_ids, widths, heights, num_items]
-    schema = arrow_schema(IMAGES)
-    return pa.record_batch(
-        [pa.array(column, field.type) for column, field in zip(values, schema, strict=True)], schema=schema
-    )
+    return record_batch(IMAGES, (image_ids, file_names, sources, pair_ids, widths, heights, num_items))
 
 
 def _images_batch(entries: Sequence[Entry], columns: Annotations, sizes: dict[int, Size]) -> pa.RecordBatch:
@@ -170,9 +164,6 @@ def _images_batch(entries: Sequence[Entry], columns: Annotations, sizes: dict[in
 
 
 def _items_batch(columns: Annotations) -> tuple[pa.RecordBatch, tuple[tuple[int, int], ...]]:
-    import pyarrow as pa
-
-    schema = arrow_schema(ITEMS)
     number_of = {key: item_no(key) for key in set(columns.item_keys)}
     numbers = [number_of[key] for key in columns.item_keys]
     owners = list(chain.from_iterable([k] * n for k, n in enumerate(columns.num_items)))
@@ -198,12 +189,9 @@ def _items_batch(columns: Annotations) -> tuple[pa.RecordBatch, tuple[tuple[int,
     rows = list(zip(*map(attrgetter(*names), items), strict=True)) or [()] * len(names)
     values |= dict(zip(names, rows, strict=True))
     values |= dict(zip(("x1", "y1", "x2", "y2"), zip(*values["bounding_box"], strict=True), strict=False))
-    arrays = []
-    for field in schema:
-        column = values.get(field.name, ())
-        arrays.append(column if isinstance(column, pa.Array) else pa.array(column, field.type))
     counts = Counter(categories)
-    return pa.record_batch(arrays, schema=schema), tuple(sorted(counts.items()))
+    rows_of = record_batch(ITEMS, (values.get(column.name, ()) for column in ITEMS.stored_columns))
+    return rows_of, tuple(sorted(counts.items()))
 
 
 def _offsets(lengths: Iterable[int]) -> Any:

@@ -17,7 +17,7 @@ from registry.ingest.chunks import BadFile
 from registry.ingest.issues import Issue
 from registry.ingest.zips import zip_members
 from registry.storage import StorageOptions, filesystem, local_path, open_binary
-from registry.tables import RETRIEVAL_LISTS, arrow_schema
+from registry.tables import RETRIEVAL_LISTS, record_batch
 from registry.taxonomy import CATEGORIES, CATEGORY_BY_ID
 
 if TYPE_CHECKING:
@@ -160,17 +160,11 @@ class RetrievalLists:
 
     def batch(self) -> pa.RecordBatch:
         """Return the entries as rows of the table retrieval_lists."""
-        import pyarrow as pa
-
-        schema = arrow_schema(RETRIEVAL_LISTS)
         rows = [
             (e.list_file, e.entry_no, e.role, e.image_id, *(e.box or (None,) * 4), e.category_id, e.style, e.pair_id)
             for e in sorted(self.entries, key=lambda entry: (entry.list_file, entry.entry_no))
         ]
-        columns = zip(*rows, strict=True)
-        return pa.record_batch(
-            [pa.array(column, kind.type) for column, kind in zip(columns, schema, strict=True)], schema=schema
-        )
+        return record_batch(RETRIEVAL_LISTS, zip(*rows, strict=True))
 
 
 def _describe(key: _ItemKey) -> str:
