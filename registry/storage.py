@@ -131,6 +131,36 @@ class Place:
         except OSError as error:
             raise StorageError(f"Cannot read {self.url}/{name}: {error.strerror or error}") from error
 
+    def digest(self, name: str, *, sized_only: bool = False) -> tuple[int, bytes | None] | None:
+        """Return a file's size and SHA-256 (None if only the size is asked for), or None if there is no such file.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        try:
+            if self.path is None:
+                with remote_errors():
+                    return self._remote_digest(f"{self.root}/{name}", sized_only)
+            if sized_only:
+                return os.stat(self.path / name).st_size, None
+            with open(self.path / name, "rb") as file:
+                found = hashlib.file_digest(file, "sha256").digest()
+                return file.tell(), found
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(f"Cannot read {self.url}/{name}: {error.strerror or error}") from error
+
+    def _remote_digest(self, path: str, sized_only: bool) -> tuple[int, bytes | None]:
+        if sized_only:
+            return self.fs.size(path), None
+        found, size = hashlib.sha256(), 0
+        with self.fs.open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                found.update(block)
+                size += len(block)
+        return size, found.digest()
+
     def write(self, name: str, data: bytes) -> None:
         """Write a file so that a reader sees the old bytes or the new ones, never a part.
 

@@ -9,11 +9,13 @@ import click
 
 from registry import __version__
 from registry.cli.ask import image, pairs, sql, stats, style, tables
+from registry.cli.export import export_command, subset_command, verify
 from registry.cli.make import catalog, fingerprint, ingest, manifest, sample
 from registry.errors import RegistryError
 
 SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),
+    "Export": (subset_command, export_command, verify),
     "Make": (ingest, sample, catalog, manifest, fingerprint),
 }
 

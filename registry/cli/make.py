@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from registry.cli.progress import progress_bar
 from registry.errors import NotFoundError, PasswordError, StorageError
 from registry.taxonomy import SPLITS
 
@@ -68,7 +69,7 @@ def ingest(source: str, registry: str, split: str, issues_file: Path | None, das
     password = os.environ.get(PASSWORD_VARIABLE) or None
 
     def attempt(password: str | None) -> IngestReport:
-        with _progress(f"Ingesting {split}") as progress, _dask_executor(dask) as executor:
+        with progress_bar(f"Ingesting {split}") as progress, _dask_executor(dask) as executor:
             return run(split, source, registry, password=password, executor=executor, progress=progress, **options)
 
     try:
@@ -127,20 +128,6 @@ def _print_report(report: IngestReport, issues_file: Path) -> None:
         click.echo(f"All of them are in {issues_file}.", err=True)
 
 
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield a progress callback that draws a bar on a terminal; None elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 @click.command()
 @click.argument("source")
 @_split
@@ -192,7 +179,7 @@ def sample(dest: Path, images: int, seed: int) -> None:
     """
     from registry.sample import write_sample
 
-    with _progress("Drawing") as progress:
+    with progress_bar("Drawing") as progress:
         summary = write_sample(dest, images, seed, progress)
     splits = (f"{split} {number} images, {summary.items[split]} items" for split, number in summary.images.items())
     click.echo(f"{dest}: {'; '.join(splits)}.")

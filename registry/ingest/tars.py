@@ -113,6 +113,16 @@ class TarSource:
                 except OSError as error:
                     yield error
 
+    def read_photos(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
+        """Yield each photo's bytes.
+
+        Raises:
+            SourceError: the archive is compressed, so nothing in it can be read without reading all before it.
+        """
+        if self._compressed:
+            raise SourceError(f"Photos cannot be taken out of {self.url}: unpack it, or use the zip or a plain .tar.")
+        return self.read(entries)
+
     def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
         """Return the size of each photo, from its header."""
         if self._compressed:

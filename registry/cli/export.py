@@ -1,0 +1,225 @@
+"""The commands that choose a subset, export it, and check an export."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from registry.cli.ask import open_registry
+from registry.cli.make import PASSWORD_VARIABLE
+from registry.cli.output import Output, Rows, output_options, write_rows
+from registry.cli.progress import progress_bar
+from registry.cli.subset_options import subset_options
+from registry.errors import PasswordError
+
+if TYPE_CHECKING:
+    from registry.exports.formats import Format
+    from registry.exports.manifest import ExportManifest
+    from registry.resplit import Resplit
+    from registry.subset import Subset
+
+
+@click.command("subset")
+@subset_options
+@output_options
+@click.pass_obj
+def subset_command(registry: str, subset: Subset, resplit: Resplit | None, output: Output) -> None:
+    """Show what a subset holds, before anything is written.
+
+    Counts by split (or part of --resplit), category and source; a line for the whole of each has its identities and
+    pairs. Values of one option are alternatives, different options all have to hold.
+
+    \b
+    df2 subset --category skirt --occlusion 1
+    df2 subset --split train --paired --sample 10%
+    df2 subset --resplit train=0.8,val=0.1,test=0.1 --stratify category
+    """  # noqa: D301
+    from registry.store.selection import Selection
+
+    found = Selection(open_registry(registry), subset, resplit)
+    rows = found.summary()
+    if not output.is_table:
+        totals = ("identities", "instance_pairs", "image_pairs")
+        write_rows(Rows.of_records([row | {name: row.get(name) for name in totals} for row in rows]), output)
+    else:
+        shown = [{name: row[name] for name in _COUNTED} for row in rows if row["category_name"]]
+        parts = [{name: row[name] for name in _OF_PARTS} for row in rows if not row["category_name"]]
+        if shown:
+            write_rows(Rows.of_records(shown), output)
+        write_rows(Rows.of_records(parts), output)
+        if found.balance:
+            write_rows(Rows.of_records(found.balance), output)
+    click.echo(f"Subset {subset.digest[:16]}: {subset.text}", err=True)
+
+
+_COUNTED = ("part", "category_name", "user_items", "shop_items", "items", "images")
+_OF_PARTS = ("part", "images", "items", "user_items", "shop_items", "identities", "instance_pairs", "image_pairs")
+
+
+class _Formats(click.Group):
+    """The formats as commands, each with its own options; made when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from registry.exports.formats import format_names
+
+        return format_names()
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        from registry.exports.formats import find_format
+
+        return _format_command(find_format(name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if ctx.params.get("from_manifest"):
+            return "", _again, args
+        return super().resolve_command(ctx, args)
+
+
+@click.group("export", cls=_Formats, subcommand_metavar="FORMAT DEST [OPTIONS]...", invoke_without_command=False)
+@click.option(
+    "--from-manifest",
+    metavar="FILE",
+    help="Make the export with this export.json again: df2 export --from-manifest FILE DEST.",
+)
+def export_command(from_manifest: str | None) -> None:
+    """Write a subset in the format of a trainer.
+
+    DEST is a new or empty folder, or an fsspec URL. It gets everything or nothing, with export.json: from which data
+    it was made, what was left out and why, and the sha256 of every file. 'df2 export FORMAT --help' shows the options
+    of a format.
+
+    \b
+    df2 export coco skirts --category skirt --occlusion 1
+    df2 export yolo poses --task pose --split train --images link --photos data/sample
+    df2 export --from-manifest skirts/export.json skirts-again
+    """  # noqa: D301
+
+
+def _place_options(command: Any) -> Any:
+    command = click.option("--overwrite", is_flag=True, help="Replace an earlier export at DEST.")(command)
+    return click.option(
+        "--photos",
+        metavar="RELEASE",
+        envvar="DF2_PHOTOS",
+        show_envvar=True,
+        help="Folder or URL of the release with the photos: SPLIT/image or SPLIT.zip in it.",
+    )(command)
+
+
+def _format_command(found: Format) -> click.Command:
+    @click.pass_obj
+    def run(registry: str, /, dest: str, subset: Subset, resplit: Resplit | None, images: str, **given: Any) -> None:
+        from registry.exports.run import Plan, export
+
+        place = {name: given.pop(name) for name in ("photos", "overwrite")}
+        plan = Plan.of(found.name, subset, resplit=resplit, images=images, options=given)
+        opened = open_registry(registry)
+        made = _with_password(lambda options: export(opened, plan, dest, **options), dest, place)
+        _report(made, dest)
+
+    command: Any = subset_options(run)
+    command = _place_options(command)
+    command = click.option(
+        "--images",
+        type=click.Choice(found.images),
+        default=found.images[0],
+        show_default=True,
+        help="Photos: leave them, name them by their place in the release, or put links or copies into DEST.",
+    )(command)
+    for option in reversed(found.options):
+        command = _click_option(option)(command)
+    command = click.argument("dest")(command)
+    return click.command(
+        found.name, help=f"{found.summary}\n\nOptions of the format come first, then those of a subset."
+    )(command)
+
+
+def _click_option(option: Any) -> Any:
+    if option.kind == "flag":
+        return click.option(f"--{option.name}/--no-{option.name}", default=option.default, help=option.help)
+    kinds: dict[str, Any] = {
+        "choice": click.Choice(option.choices),
+        "integer": click.IntRange(int(option.minimum)),
+        "number": click.FloatRange(option.minimum),
+        "text": str,
+    }
+    shown = option.default is not None
+    return click.option(
+        f"--{option.name}", type=kinds[option.kind], default=option.default, show_default=shown, help=option.help
+    )
+
+
+@click.command("again")
+@click.argument("dest")
+@_place_options
+@click.pass_context
+def _again(ctx: click.Context, /, dest: str, **place: Any) -> None:
+    """Make an export again from its manifest."""
+    from registry.exports.manifest import read_manifest_file
+    from registry.exports.run import export_again
+
+    assert ctx.parent is not None
+    old = read_manifest_file(ctx.parent.params["from_manifest"])
+    opened = open_registry(ctx.obj)
+    made, different = _with_password(lambda options: export_again(opened, old, dest, **options), dest, place)
+    _report(made, dest)
+    if different:
+        shown = ", ".join(different[:5]) + (", ..." if len(different) > 5 else "")
+        click.echo(f"{len(different):,} files are not the same bytes as before: {shown}", err=True)
+        ctx.exit(1)
+    click.echo(f"All {len(made.files):,} files are the same bytes as before.")
+
+
+def _with_password(run: Callable[[dict[str, Any]], Any], title: str, place: dict[str, Any]) -> Any:
+    """Run an export with the password of the environment, or one that is asked for where it needs one."""
+    password = os.environ.get(PASSWORD_VARIABLE) or None
+    try:
+        with progress_bar(f"Exporting to {title}") as progress:
+            return run({**place, "password": password, "progress": progress})
+    except PasswordError:
+        if password or not sys.stdin.isatty():
+            raise
+    password = click.prompt(f"Password of {place['photos']}", hide_input=True)
+    with progress_bar(f"Exporting to {title}") as progress:
+        return run({**place, "password": password, "progress": progress})
+
+
+def _report(made: ExportManifest, dest: str) -> None:
+    for part, counts in made.counts.items():
+        click.echo(f"{part}: {', '.join(f'{number:,} {what}' for what, number in counts.items())}")
+    for entry in made.left_out:
+        click.echo(f"note: {entry['number']:,} {entry['what']}: {entry['why']}", err=True)
+    size = sum(file.size for file in made.files)
+    click.echo(f"{dest}: {made.format}, {len(made.files):,} files, {size / 1e6:,.1f} MB.")
+
+
+@click.command()
+@click.argument("place")
+@click.pass_context
+def verify(ctx: click.Context, place: str) -> None:
+    """Check that an export is as it was written.
+
+    Every file that its export.json names is read and compared. Exit code 1 if one is missing or changed; files
+    that no export wrote are named, and are no fault.
+    """
+    from registry.exports.manifest import verify_export
+    from registry.storage import Place
+
+    found = verify_export(Place(place))
+    for what, paths in (("missing", found.missing), ("changed", found.changed), ("not of the export", found.extra)):
+        for path in paths:
+            click.echo(f"{what}: {path}", err=True)
+    if not found.is_whole:
+        click.echo(
+            f"{place}: {len(found.missing):,} files missing, {len(found.changed):,} changed, of "
+            f"{len(found.manifest.files):,}.",
+            err=True,
+        )
+        ctx.exit(1)
+    click.echo(f"{place}: {found.manifest.format}, all {len(found.manifest.files):,} files are as they were written.")

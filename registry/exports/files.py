@@ -1,0 +1,293 @@
+"""Where the files of an export go: beside the destination until all are there, then to their place at once."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple, Protocol
+
+from registry.errors import StorageError, UsageError
+from registry.storage import Place, remote_errors
+
+MANIFEST_NAME: Final = "export.json"
+#: Files that one request to a remote store may carry along.
+_BATCH: Final = 256
+
+
+class Written(NamedTuple):
+    """One file of an export.
+
+    Attributes:
+        path: below the destination.
+        size: bytes.
+        sha256: digest, 32 bytes; None for a link, whose content is not of the export.
+    """
+
+    path: str
+    size: int
+    sha256: bytes | None
+
+
+class Files(Protocol):
+    """Takes the files of an export, by their paths below the destination, each once."""
+
+    written: list[Written]
+
+    def open(self, path: str) -> Any:
+        """Return a context manager that yields a binary file to write to, which is hashed on its way."""
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write one file."""
+
+    def write_all(self, files: Iterable[tuple[str, bytes | memoryview]]) -> None:
+        """Write many files; the faster way for thousands of small ones."""
+
+    def link(self, path: str, target: Path) -> None:
+        """Make a link to a local file, relative to where the link will lie."""
+
+
+class _Hashed(io.RawIOBase):
+    """A file that counts and hashes what is written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        with memoryview(data) as view:
+            self.digest.update(view)
+            self._file.write(view)
+            self.size += view.nbytes
+            return view.nbytes
+
+    def tell(self) -> int:
+        return self.size
+
+
+class LocalFiles:
+    """Files of an export to a local folder.
+
+    They are written to a hidden folder beside it, which takes its place when all are there; one that was left by an
+    export that was killed is cleared by the next.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.staging = folder.with_name(f".{folder.name}.partial")
+        self.written: list[Written] = []
+        self._folders: set[str] = set()
+
+    def open(self, path: str) -> Any:
+        """Return a context manager that yields a binary file to write to, which is hashed on its way."""
+        return self._open(path)
+
+    @contextmanager
+    def _open(self, path: str) -> Iterator[_Hashed]:
+        with open(self._place(path), "xb", buffering=1 << 20) as file:
+            hashed = _Hashed(file)
+            yield hashed
+        self.written.append(Written(path, hashed.size, hashed.digest.digest()))
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write one file."""
+        self.write_all([(path, data)])
+
+    def write_all(self, files: Iterable[tuple[str, bytes | memoryview]]) -> None:
+        """Write many files."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        for path, data in files:
+            descriptor = os.open(self._place(path), flags, 0o666)
+            try:
+                size = os.write(descriptor, data)
+                whole = memoryview(data).nbytes
+                while size < whole:
+                    size += os.write(descriptor, memoryview(data).cast("B")[size:])
+            finally:
+                os.close(descriptor)
+            self.written.append(Written(path, whole, hashlib.sha256(data).digest()))
+
+    def link(self, path: str, target: Path) -> None:
+        """Make a link to a local file, relative to where the link will lie."""
+        # A relative link begins at the real folder of the link, whatever links lead there.
+        folder = os.path.realpath((self.folder / path).parent)
+        os.symlink(os.path.relpath(os.path.realpath(target.parent), folder) + f"/{target.name}", self._place(path))
+        self.written.append(Written(path, target.stat().st_size, None))
+
+    def _place(self, path: str) -> str:
+        folder = path.rpartition("/")[0]
+        if folder not in self._folders:
+            (self.staging / folder).mkdir(parents=True, exist_ok=True)
+            self._folders.add(folder)
+        return f"{self.staging}/{path}"
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Hold the destination for writing; without :meth:`finish`, nothing is left of what was written.
+
+        Raises:
+            StorageError: it cannot be written, or another export writes to it at this moment.
+        """
+        try:
+            self.staging.parent.mkdir(parents=True, exist_ok=True)
+            self.staging.mkdir(exist_ok=True)
+            lock = os.open(self.staging, os.O_RDONLY)
+        except OSError as error:
+            raise StorageError(f"Cannot write {self.folder}: {error.strerror}.") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(lock)
+            raise StorageError(f"Another export writes to {self.folder} at this moment.") from error
+        try:
+            for leftover in self.staging.iterdir():  # of an export that was killed
+                _remove(leftover)
+            yield
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else error
+            raise StorageError(f"Cannot write {self.folder}: {reason}. Nothing was changed there.") from error
+        finally:
+            shutil.rmtree(self.staging, ignore_errors=True)
+            os.close(lock)
+
+    def finish(self, manifest: bytes) -> None:
+        """Add the manifest and exchange the destination for what was written."""
+        with open(self._place(MANIFEST_NAME), "xb") as file:
+            file.write(manifest)
+            file.flush()
+            os.fsync(file.fileno())
+        old = self.folder.with_name(f".{self.folder.name}.old")
+        _remove(old)
+        with suppress(FileNotFoundError):
+            os.rename(self.folder, old)
+        try:
+            os.rename(self.staging, self.folder)
+        except OSError:
+            with suppress(FileNotFoundError):
+                os.rename(old, self.folder)
+            raise
+        _remove(old)
+
+
+class RemoteFiles:
+    """Files of an export to an fsspec URL: the manifest is written last, and without it there is no export."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.written: list[Written] = []
+
+    def open(self, path: str) -> Any:
+        """Return a context manager that yields a binary file to write to, which is hashed on its way."""
+        return self._open(path)
+
+    @contextmanager
+    def _open(self, path: str) -> Iterator[_Hashed]:
+        full = f"{self.place.root}/{path}"
+        with remote_errors():
+            self.place.fs.makedirs(full.rpartition("/")[0], exist_ok=True)
+            file = self.place.fs.open(full, "wb")
+        hashed = _Hashed(file)
+        try:
+            yield hashed
+        except BaseException:
+            with suppress(Exception):  # what went wrong before is what is to be told
+                file.discard()
+            raise
+        with remote_errors():
+            file.close()
+        self.written.append(Written(path, hashed.size, hashed.digest.digest()))
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write one file."""
+        self.write_all([(path, data)])
+
+    def write_all(self, files: Iterable[tuple[str, bytes | memoryview]]) -> None:
+        """Write many files, many at once where the store can."""
+        batch: dict[str, bytes] = {}
+        for path, data in files:
+            batch[path] = bytes(data)
+            if len(batch) >= _BATCH:
+                self._send(batch)
+                batch = {}
+        self._send(batch)
+
+    def _send(self, batch: dict[str, bytes]) -> None:
+        if not batch:
+            return
+        with remote_errors():
+            for folder in {f"{self.place.root}/{path}".rpartition("/")[0] for path in batch}:
+                self.place.fs.makedirs(folder, exist_ok=True)
+            self.place.fs.pipe({f"{self.place.root}/{path}": data for path, data in batch.items()})
+        for path, data in batch.items():
+            self.written.append(Written(path, len(data), hashlib.sha256(data).digest()))
+
+    def link(self, path: str, target: Path) -> None:
+        """Raise: there are no links on a remote store."""
+        raise UsageError(f"Photos cannot be linked at {self.place}: use --images copy or reference.")
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Take away what was there before, its manifest first; what is not finished is taken away too."""
+        old = self.place.list("")
+        if MANIFEST_NAME in old:
+            self.place.remove(MANIFEST_NAME)
+        for path in old:
+            self.place.remove(path)
+        try:
+            yield
+        except BaseException as error:
+            for file in self.written:
+                with suppress(StorageError):
+                    self.place.remove(file.path)
+            if isinstance(error, OSError):
+                raise StorageError(
+                    f"Cannot write {self.place}: {error.strerror or error}. It holds no export."
+                ) from error
+            raise
+
+    def finish(self, manifest: bytes) -> None:
+        """Write the manifest: now it is an export."""
+        self.place.write(MANIFEST_NAME, manifest)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def open_destination(url: str, options: Any, overwrite: Callable[[Place, list[str]], None]) -> LocalFiles | RemoteFiles:
+    """Return what takes the files of an export.
+
+    Args:
+        url: folder or fsspec URL.
+        options: passed to fsspec.
+        overwrite: called with the place and the files in it where it is not empty; raises what there is to say.
+
+    Raises:
+        UsageError: it is not a folder.
+    """
+    place = Place(url, options)
+    if place.path is not None:
+        if os.path.lexists(place.path) and not place.path.is_dir():
+            raise UsageError(f"{url} is a file; expected a folder to write to.")
+        folder = Path(os.path.realpath(place.path))
+        if folder.is_dir():
+            there = place.list("") or sorted(os.listdir(folder))
+            if there:
+                overwrite(place, there)
+        return LocalFiles(folder)
+    there = place.list("")
+    if there:
+        overwrite(place, there)
+    return RemoteFiles(place)

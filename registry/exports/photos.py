@@ -1,0 +1,80 @@
+"""The photos of an export: looked up in the release, folder or archive, when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from registry.errors import SourceError, UsageError
+from registry.ingest.sources import Entry, LocalFolder, Source, locate_source, open_source
+from registry.storage import StorageOptions
+
+#: Photos read at once from a remote place.
+_BATCH = 64
+
+
+class Photos:
+    """The photos of a release.
+
+    Args:
+        release: a folder or URL that holds ``SPLIT/image`` or ``SPLIT.zip``, as for ``df2 ingest``; or what holds the
+            photos of one split.
+        password: of protected zips.
+        storage_options: passed to fsspec.
+    """
+
+    def __init__(
+        self, release: str, password: str | None = None, storage_options: StorageOptions | None = None
+    ) -> None:
+        self.release = release
+        self._password = password
+        self._options = storage_options
+        self._opened: dict[str, tuple[Source, dict[int, Entry]]] = {}
+
+    def check(self, split: str, image_ids: Sequence[int]) -> None:
+        """Make sure that photos are there.
+
+        Raises:
+            SourceError: some are missing; the message says how many and names the first.
+        """
+        _, entries = self._of_split(split)
+        missing = [image_id for image_id in image_ids if image_id not in entries]
+        if missing:
+            listed = ", ".join(f"{split}/image/{image_id:06d}.jpg" for image_id in missing[:5])
+            more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
+            raise SourceError(f"{self.release} lacks photos that the subset needs: {listed}{more}.")
+
+    def read(self, split: str, image_ids: Sequence[int]) -> Iterator[bytes]:
+        """Yield the bytes of photos.
+
+        Raises:
+            SourceError: one is missing or cannot be read.
+        """
+        self.check(split, image_ids)
+        source, entries = self._of_split(split)
+        for start in range(0, len(image_ids), _BATCH):
+            wanted = [entries[image_id] for image_id in image_ids[start : start + _BATCH]]
+            for entry, data in zip(wanted, source.read_photos(wanted), strict=True):
+                if isinstance(data, OSError):
+                    raise SourceError(f"Cannot read {split}/image/{entry.name} in {self.release}: {data}") from data
+                yield data
+
+    def paths(self, split: str, image_ids: Sequence[int]) -> list[Path]:
+        """Return the local files of photos.
+
+        Raises:
+            SourceError: one is missing.
+            UsageError: they are in an archive or at a remote place.
+        """
+        self.check(split, image_ids)
+        source, entries = self._of_split(split)
+        if not isinstance(source, LocalFolder):
+            raise UsageError(f"The photos of {split} in {self.release} are no local files to link to: use copy.")
+        return [source.folder / "image" / entries[image_id].name for image_id in image_ids]
+
+    def _of_split(self, split: str) -> tuple[Source, dict[int, Entry]]:
+        if split not in self._opened:
+            located = locate_source(self.release, split, self._options)
+            source = open_source(located, split, self._options, self._password)
+            self._opened[split] = source, source.list_files(split, photos=True).photos
+        return self._opened[split]

@@ -1,0 +1,301 @@
+"""Runs an export: a subset of a registry, in a format, to a place."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from registry.errors import UsageError
+from registry.exports.files import MANIFEST_NAME, Files, open_destination
+from registry.exports.formats import Format, find_format
+from registry.exports.manifest import ExportManifest, differing, read_export
+from registry.exports.photos import Photos
+from registry.resplit import Resplit
+from registry.rows import Chunk, Part, Rows
+from registry.storage import Place, StorageOptions
+from registry.subset import Subset
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from registry.manifest import Manifest
+    from registry.store.registry import Registry
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that decides the bytes of an export, besides the data.
+
+    Attributes:
+        format: what it is written in.
+        options: of the format.
+        images: what happens to photos.
+        subset: what is exported.
+        resplit: how it is divided anew, or None.
+    """
+
+    format: Format
+    options: Mapping[str, Any]
+    images: str
+    subset: Subset
+    resplit: Resplit | None = None
+
+    @classmethod
+    def of(
+        cls,
+        format: str,
+        subset: Subset | None = None,
+        *,
+        resplit: Resplit | None = None,
+        images: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Plan:
+        """Return a plan whose options are known to be sound.
+
+        Raises:
+            UsageError: the format or an option does not exist, or options do not go together.
+        """
+        found = find_format(format)
+        chosen = images or found.images[0]
+        if chosen not in found.images:
+            raise UsageError(f"The format {format} takes --images {' or '.join(found.images)}, not {chosen}.")
+        values = found.read_options(options or {})
+        found.check(values, chosen)
+        return cls(found, values, chosen, subset or Subset(), resplit)
+
+    @classmethod
+    def of_manifest(cls, manifest: ExportManifest) -> Plan:
+        """Return the plan that an export was made by."""
+        resplit = manifest.resplit
+        return cls.of(
+            manifest.format,
+            Subset.of(**manifest.subset),
+            resplit=Resplit.parse(resplit["fractions"], resplit["seed"], resplit["stratify"]) if resplit else None,
+            images=manifest.images,
+            options=manifest.options,
+        )
+
+
+class _Job:
+    """One export on its way; a :class:`registry.exports.formats.Job`."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        rows: Rows,
+        files: Files,
+        photos: Photos | None,
+        progress: Progress | None,
+    ) -> None:
+        self.files = files
+        self.options = plan.options
+        self.images = plan.images
+        self.counts = {part.name: dict(rows.counts(part)) for part in rows.parts}
+        self.left_out: Counter[tuple[str, str]] = Counter()
+        self._format = plan.format
+        self._rows = rows
+        self._photos = photos
+        self._progress = progress
+        self._done = 0
+        self._total = sum(counts["images"] for counts in self.counts.values())
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        return self._rows.parts
+
+    @property
+    def divided(self) -> bool:
+        return self._rows.divided
+
+    def chunks(self, part: Part, columns: Sequence[str] = ()) -> Iterator[Chunk]:
+        for chunk in self._rows.chunks(part, columns):
+            yield chunk
+            if columns and self._progress:
+                self._done += chunk.images.num_rows
+                self._progress(min(self._done, self._total), self._total)
+
+    def pairs(self, part: Part, negatives: int = 0, hard: bool = False) -> Iterator[pa.RecordBatch]:
+        return self._rows.pairs(part, negatives, hard)
+
+    def photo_names(self, chunk: Chunk) -> list[str]:
+        names = chunk.images.column("file_name").to_pylist()
+        if self.images in ("link", "copy"):
+            return [f"{chunk.part.name}/{chunk.part.file_name(chunk.split, name)}" for name in names]
+        return [f"{chunk.split}/image/{name}" for name in names]
+
+    def photos(self, chunk: Chunk) -> Iterator[bytes]:
+        return self._need_photos().read(chunk.split, chunk.images.column("image_id").to_pylist())
+
+    def put_photos(self, chunk: Chunk, names: Iterable[str]) -> None:
+        photos = self._need_photos()
+        image_ids = chunk.images.column("image_id").to_pylist()
+        if self.images == "link":
+            for name, path in zip(names, photos.paths(chunk.split, image_ids), strict=True):
+                self.files.link(name, path)
+        else:
+            self.files.write_all(zip(names, photos.read(chunk.split, image_ids), strict=True))
+
+    def leave_out(self, what: str, why: str, number: int = 1) -> None:
+        self.left_out[what, why] += number
+
+    def count(self, part: Part, what: str, number: int) -> None:
+        counts = self.counts[part.name]
+        counts[what] = counts.get(what, 0) + number
+
+    def run(self) -> None:
+        """Write the files of the format, and the photos where they stand beside them."""
+        self._format.write(self)
+        if self.images in ("link", "copy") and self._format.photo_path:
+            for part in self.parts:
+                for chunk in self.chunks(part):
+                    names = chunk.images.column("file_name").to_pylist()
+                    placed = (part.file_name(chunk.split, name) for name in names)
+                    path = self._format.photo_path
+                    self.put_photos(chunk, (path.format(part=part.name, name=name) for name in placed))
+
+    def _need_photos(self) -> Photos:
+        if self._photos is None:
+            raise UsageError(
+                "Photos are needed: --photos RELEASE names the folder or URL that holds them, as for 'df2 ingest'."
+            )
+        return self._photos
+
+
+def export(
+    registry: Registry,
+    plan: Plan,
+    dest: str,
+    *,
+    photos: str | None = None,
+    password: str | None = None,
+    storage_options: StorageOptions | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ExportManifest:
+    """Write an export and return its manifest, which is in it as ``export.json``.
+
+    A local destination gets all files at once, at the end; a remote one its manifest last. What fails leaves nothing.
+
+    Args:
+        registry: an open registry.
+        plan: what is exported and how.
+        dest: folder or fsspec URL; made if it is not there.
+        photos: release that holds the photos, where they are linked, copied or read.
+        password: of its protected zips.
+        storage_options: passed to fsspec for ``dest`` and ``photos``.
+        overwrite: whether an earlier export at ``dest`` may be replaced. Never replaced is what no export wrote.
+        progress: called with the images done and all images.
+
+    Raises:
+        UsageError: the destination is not empty, or photos are needed and not given.
+        SourceError: a photo is missing or cannot be read.
+        StorageError: the destination cannot be written; it is as it was.
+        UnknownNameError, QueryError: the subset does not fit the registry.
+    """
+    from registry.store.selection import Selection
+
+    if plan.images in ("link", "copy") and photos is None:
+        raise UsageError(
+            f"--images {plan.images} needs --photos RELEASE: the folder or URL that holds the photos, as for "
+            "'df2 ingest'."
+        )
+    files = open_destination(dest, storage_options, lambda place, there: _check_overwrite(place, there, overwrite))
+    rows = Selection(registry, plan.subset, plan.resplit)
+    found = Photos(photos, password, storage_options) if photos else None
+    with files.session():
+        job = _Job(plan, rows, files, found, progress)
+        job.run()
+        manifest = _manifest(plan, job, registry.place, rows.manifest)
+        files.finish(manifest.to_json())
+    return manifest
+
+
+def export_again(
+    registry: Registry, old: ExportManifest, dest: str, **options: Any
+) -> tuple[ExportManifest, list[str]]:
+    """Make an export again from its manifest; return the new manifest and the files that became different.
+
+    Args:
+        registry: the registry; it has to hold the same data.
+        old: the manifest of the export.
+        dest: as for :func:`export`, which takes the other arguments too.
+        options: of :func:`export`.
+
+    Raises:
+        UsageError: the registry holds other data.
+    """
+    digest = _digest(registry.manifest)
+    if digest != old.registry["manifest_sha256"]:
+        commit = old.revision.get("git")
+        remedy = f" 'git checkout {commit}' and 'dvc checkout' bring it back." if commit else ""
+        raise UsageError(
+            f"The export was made from other data: the manifest of its registry has the sha256 "
+            f"{old.registry['manifest_sha256'][:16]}…, that of {registry.place} {digest[:16]}….{remedy}"
+        )
+    new = export(registry, Plan.of_manifest(old), dest, **options)
+    return new, differing(old.files, new.files)
+
+
+def _check_overwrite(place: Place, there: list[str], overwrite: bool) -> None:
+    if not overwrite:
+        remedy = " --overwrite replaces it." if MANIFEST_NAME in there else ""
+        raise UsageError(f"{place} is not empty.{remedy or ' Expected a new or empty folder.'}")
+    if MANIFEST_NAME not in there:
+        raise UsageError(f"{place} holds {there[0]} and no export; --overwrite replaces nothing but exports.")
+    named = {file.path for file in read_export(place).files} | {MANIFEST_NAME}
+    extra = [path for path in there if path not in named]
+    if extra:
+        more = f" and {len(extra) - 1} more" if len(extra) > 1 else ""
+        raise UsageError(f"{place} holds {extra[0]}{more}, which no export wrote: move or remove it first.")
+
+
+def _manifest(plan: Plan, job: _Job, place: Place, registry: Manifest) -> ExportManifest:
+    resplit = plan.resplit
+    return ExportManifest(
+        format=plan.format.name,
+        options=dict(plan.options),
+        images=plan.images,
+        subset=plan.subset.to_dict(),
+        subset_digest=plan.subset.digest,
+        resplit={"fractions": resplit.text, "seed": resplit.seed, "stratify": resplit.stratify} if resplit else None,
+        registry={
+            "schema_version": registry.schema_version,
+            "manifest_sha256": _digest(registry),
+            "sources": registry.sources,
+        },
+        revision=_revision(place),
+        counts=job.counts,
+        left_out=[{"what": what, "why": why, "number": number} for (what, why), number in sorted(job.left_out.items())],
+        files=sorted(job.files.written),
+    )
+
+
+def _digest(manifest: Manifest) -> str:
+    return hashlib.sha256(manifest.to_json()).hexdigest()
+
+
+def _revision(place: Place) -> dict[str, Any]:
+    """Return the git commit of the repository that a local registry lies in, if it does in one."""
+    if place.path is None:
+        return {}
+
+    def git(*command: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(place.path), *command], capture_output=True, text=True, check=False, timeout=30
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    if not commit:
+        return {}
+    changed = git("status", "--porcelain", "--", ":/dvc.lock")
+    return {"git": commit, "dvc_lock": "as committed" if changed == "" else "differs"}

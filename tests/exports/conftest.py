@@ -1,0 +1,21 @@
+"""Fixtures of the tests of exports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.exports.releases import make_registry, make_release
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a release of three splits with photos that no test changes."""
+    return make_release(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="session")
+def exportable(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the registry of ``release`` that no test changes."""
+    return make_registry(release, tmp_path_factory.mktemp("exportable") / "registry")

@@ -1,0 +1,51 @@
+"""A small release with photos and its registry, and what exports from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import registry
+from registry.exports.manifest import ExportManifest
+from registry.exports.run import Plan, export
+from registry.ingest.build import ingest
+from registry.resplit import Resplit
+from registry.subset import Subset
+from tests.helpers import SMALL_SPLIT, jpeg, write_split
+from tests.registries import VALIDATION
+
+#: Size of every photo but those of test, which have 40 x 30 px.
+PHOTO_SIZE = (200, 300)
+
+
+def make_release(folder: Path) -> Path:
+    """Write a release below ``folder``: train is ``SMALL_SPLIT``, validation one pair, test two photos alone."""
+    for split, files in (("train", SMALL_SPLIT), ("validation", VALIDATION)):
+        write_split(folder / split, files, {image_id: jpeg(*PHOTO_SIZE) for image_id in files})
+    write_split(folder / "test", {}, {1: jpeg(), 2: jpeg()})
+    return folder
+
+
+def make_registry(release: Path, folder: Path) -> Path:
+    """Ingest every split of a release."""
+    for split in ("train", "validation", "test"):
+        ingest(split, str(release), str(folder), jobs=1)
+    return folder
+
+
+def run_export(
+    folder: Path,
+    format: str,
+    dest: Path | str,
+    *,
+    subset: dict[str, Any] | None = None,
+    resplit: Resplit | None = None,
+    images: str | None = None,
+    photos: Path | str | None = None,
+    overwrite: bool = False,
+    **options: Any,
+) -> ExportManifest:
+    """Export from the registry in a folder; ``options`` are those of the format, with underscores."""
+    plan = Plan.of(format, Subset.of(**(subset or {})), resplit=resplit, images=images, options=options)
+    opened = registry.open(str(folder))
+    return export(opened, plan, str(dest), photos=str(photos) if photos else None, overwrite=overwrite)
