@@ -107,7 +107,7 @@ class Registry:
         """
         wanted = [category] if isinstance(category, str | int) else category
         values = {
-            "split": self._known_split(split) if split is not None else None,
+            "split": self.check_split(split) if split is not None else None,
             "pair_id": pair_id,
             "style": style,
             "categories": [find_category(name).id for name in wanted] or None,
@@ -138,7 +138,7 @@ class Registry:
             UnknownNameError: there is no such split.
             NotFoundError: no item has this pair_id and style; the message lists what there is.
         """
-        params = {"split": self._known_split(split), "pair_id": pair_id, "style": style}
+        params = {"split": self.check_split(split), "pair_id": pair_id, "style": style}
         where = "split = $split AND pair_id = $pair_id"
         found = self._rows(f"SELECT DISTINCT style FROM items WHERE {where} ORDER BY style", params)
         if (style,) not in found:
@@ -159,7 +159,7 @@ class Registry:
             UnknownNameError: there is no such split.
             NotFoundError: there is no such image.
         """
-        params = {"split": self._known_split(split), "image_id": image_id}
+        params = {"split": self.check_split(split), "image_id": image_id}
         where = "split = $split AND image_id = $image_id"
         if not self._rows(f"SELECT 1 FROM images WHERE {where}", params):
             bounds = self._rows(
@@ -243,7 +243,12 @@ class Registry:
                 if self._read_stamp() == stamp:
                     raise
 
-    def _known_split(self, split: str) -> str:
+    def check_split(self, split: str) -> str:
+        """Return ``split`` if the registry has it.
+
+        Raises:
+            UnknownNameError: it has not; the message lists what there is.
+        """
         if find_split(split) not in self.manifest.splits:
             there = ", ".join(self.manifest.splits) or "none yet"
             raise UnknownNameError(f"The split {split} is not in the registry {self.place}; there is: {there}.")

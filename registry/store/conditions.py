@@ -1,0 +1,241 @@
+"""The check of a condition that a user writes: one SQL expression over the columns of ``items``, and nothing else.
+
+DuckDB parses it; what came of it is compared with lists of what may stand in it. So a condition cannot hold another
+query, read anything but its item, or give another answer tomorrow, and it can be put between parentheses behind WHERE.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from difflib import get_close_matches
+from typing import Any, Final
+
+import duckdb
+
+from registry.errors import UnknownNameError, UsageError
+from registry.store.connection import table_sql
+from registry.tables import ITEMS
+from registry.taxonomy import unknown_name
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+#: What a condition may call: functions whose result follows from their arguments alone and is not much larger.
+FUNCTIONS: Final = _words(
+    # Operators, as DuckDB names them.
+    "+ - * / // % ^ ** @ & | ~ << >> || ^@ @> <@ && "
+    "~~ !~~ ~~* !~~* ~~~ like_escape not_like_escape ilike_escape not_ilike_escape "
+    # Numbers.
+    "abs acos asin atan atan2 cbrt ceil ceiling cos degrees even exp floor fmod gcd isfinite isinf isnan lcm ln log "
+    "log10 log2 mod pi pow power radians round sign sin sqrt tan trunc "
+    # Choices.
+    "greatest if least nullif "
+    # Text.
+    "concat contains ends_with instr left length lower ltrim position prefix regexp_extract regexp_full_match "
+    "regexp_matches regexp_replace replace reverse right rtrim split_part starts_with string_split strlen strpos "
+    "substr substring suffix trim upper "
+    # Lists and structs; DuckDB also calls some of them for [1, 2], (1, 2), {'a': 1} and [x for x in list].
+    "array_extract flatten len list_apply list_avg list_bool_and list_bool_or list_concat list_contains list_count "
+    "list_element list_extract list_filter list_first list_has list_has_all list_has_any list_indexof list_last "
+    "list_max list_min list_position list_product list_reduce list_slice list_sum list_transform list_unique "
+    "list_value list_zip row struct_extract struct_pack"
+)
+#: What it may cast to. None of them depends on a clock or a time zone.
+TYPES: Final = _words(
+    "boolean bool tinyint int1 smallint int2 short integer int int4 int32 signed bigint int8 int64 long hugeint "
+    "utinyint usmallint uinteger ubigint uhugeint float float4 real double float8 decimal numeric dec "
+    "varchar char bpchar text string list"
+)
+
+_COLUMNS: Final = [column.name for column in ITEMS.columns]
+#: Classes of DuckDB's expressions, and their types where not all may stand in a condition.
+_CLASSES: Final = _words("BETWEEN CASE CAST COLUMN_REF COMPARISON CONJUNCTION CONSTANT FUNCTION LAMBDA TYPE")
+_OPERATORS: Final = _words(
+    "ARRAY_CONSTRUCTOR ARRAY_EXTRACT ARRAY_SLICE COMPARE_IN COMPARE_NOT_IN OPERATOR_COALESCE OPERATOR_IS_NOT_NULL "
+    "OPERATOR_IS_NULL OPERATOR_NOT OPERATOR_TRY STRUCT_EXTRACT"
+)
+_CALLED: Final = {
+    "COLLATE": "COLLATE",
+    "PARAMETER": "a parameter ($name or ?)",
+    "POSITIONAL_REFERENCE": "a position (#1)",
+    "STAR": "* or COLUMNS",
+    "SUBQUERY": "a subquery",
+    "WINDOW": "a window function",
+}
+_EXPECTED: Final = "one SQL expression over the columns of items, such as: category_id = 1 AND x2 - x1 > 200"
+_GOES_ON: Final = f"The condition goes on behind its expression: expected {_EXPECTED}."
+
+_FRAME: Final = "SELECT 1 FROM items WHERE\n"
+#: DuckDB's own limit of 1000 is more than Python's json and the recursion here can follow.
+_MAX_DEPTH: Final = 150
+
+#: An item on which the condition is tried out: what only values show (style = 'x') is found before any file is read.
+_ITEM: Final[dict[str, Any]] = {
+    "split": "train",
+    "image_id": 1,
+    "item_no": 1,
+    "item_order": 1,
+    "source": "user",
+    "pair_id": 1,
+    "style": 1,
+    "category_id": 9,
+    "category_name": "skirt",
+    "x1": 100.0,
+    "y1": 200.0,
+    "x2": 300.0,
+    "y2": 600.0,
+    "scale": 2,
+    "occlusion": 1,
+    "zoom_in": 1,
+    "viewpoint": 2,
+    "landmarks": [110, 210, 2, 200, 205, 2, 290, 210, 1, 105, 400, 2, 100, 590, 2, 200, 600, 2, 300, 590, 2, 0, 0, 0],
+    "num_landmarks_labelled": 7,
+    "segmentation": [[100.5, 200.5, 299.5, 200.5, 299.5, 599.5, 100.5, 599.5]],
+}
+
+
+def check_condition(text: str) -> None:
+    r"""Refuse a text that is not one condition on an item.
+
+    A text that passes can stand as ``WHERE (\n<text>\n)`` in a query that reads ``items`` only.
+
+    Raises:
+        UnknownNameError: it names a column that items does not have.
+        UsageError: it is not one expression, calls a function that is not in :data:`FUNCTIONS`, holds a subquery or
+            anything else that reaches beyond its item, or is not true or false of an item.
+    """
+    connection = duckdb.connect(
+        config={
+            "python_enable_replacements": "false",
+            "enable_external_access": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+        }
+    )
+    with connection:
+        connection.execute(f"SET max_expression_depth = {_MAX_DEPTH}")
+        _check(_parsed(connection, text), frozenset())
+        _try_out(connection, text)
+
+
+def _parsed(connection: duckdb.DuckDBPyConnection, text: str) -> Any:
+    """Return the one expression that the text is, as DuckDB's tree."""
+    if "\0" in text:
+        raise UsageError(f"The condition holds a zero byte: expected {_EXPECTED}.")
+    # Bare, a parenthesis that closes more than the text opened is an error; between parentheses, what follows an
+    # expression is one (ORDER BY, another statement). What can be read both ways is an expression.
+    (nothing_else,) = _statements(connection, _FRAME, "true", "")
+    nothing_else.pop("where_clause")
+    for before, after in ((_FRAME, "\n"), (f"{_FRAME}(\n", "\n)")):
+        first, *others = _statements(connection, before, text, after)
+        condition = first.pop("where_clause", None)
+        if others or first != nothing_else:
+            raise UsageError(_GOES_ON)
+    return condition
+
+
+def _statements(connection: duckdb.DuckDBPyConnection, before: str, text: str, after: str) -> list[dict[str, Any]]:
+    """Return the trees of the statements that the text makes between what is put before and after it."""
+    sql = f"{before}{text}{after}"
+    try:
+        ((answer,),) = connection.execute("SELECT json_serialize_sql($sql)", {"sql": sql}).fetchall()
+    except duckdb.Error as error:  # half of a surrogate pair is no text
+        raise UsageError(f"The condition cannot be read: {error}. Expected {_EXPECTED}.") from error
+    tree = json.loads(answer)
+    if not tree["error"]:
+        return [statement["node"] for statement in tree["statements"]]
+    message = tree["error_message"]
+    if message.startswith("Only SELECT statements"):
+        raise UsageError(_GOES_ON)
+    if message.startswith("Max expression depth"):
+        raise UsageError(f"The condition is nested too deeply: expected at most some {_MAX_DEPTH} levels.")
+    where = ""
+    if "position" in tree:
+        place = int(tree["position"]) - len(before)  # in bytes
+        if place < 0:
+            raise UsageError(f"The condition is empty: expected {_EXPECTED}.")
+        where = f" (character {len(text.encode()[:place].decode(errors='ignore')) + 1})"
+    raise UsageError(f"The condition cannot be read: {message}{where}. Expected {_EXPECTED}.")
+
+
+def _check(node: Any, variables: frozenset[str]) -> None:
+    """Refuse what may not stand in a condition.
+
+    Args:
+        node: a part of DuckDB's tree.
+        variables: parameters of the lambdas around it, in lower case.
+    """
+    if isinstance(node, list):
+        for part in node:
+            _check(part, variables)
+    if not isinstance(node, dict):
+        return
+    kind = node.get("class")
+    if kind == "COLUMN_REF":
+        _check_name(node["column_names"], variables)
+    elif kind == "FUNCTION":
+        _check_function(node["qualified_name"]["path"])
+    elif kind == "TYPE":
+        _check_type(node["qualified_name"]["path"])
+    elif kind == "LAMBDA":
+        if node["syntax_type"] != "LAMBDA_KEYWORD":  # the arrow is JSON's, or a lambda as it was once written
+            raise UsageError("The condition holds ->: expected a lambda as in list_filter(landmarks, lambda n: n > 0).")
+        variables |= _variables(node["lhs"])
+    elif kind == "OPERATOR":
+        kind = None if node["type"] in _OPERATORS else node["type"]
+    if kind and kind not in _CLASSES:
+        raise UsageError(f"The condition holds {_CALLED.get(kind, kind)}: expected {_EXPECTED}.")
+    for part in node.values():
+        _check(part, variables)
+
+
+def _variables(node: dict[str, Any]) -> frozenset[str]:
+    """Return the parameters that stand in front of a lambda: one, or a row of them."""
+    nodes = [node] if node["class"] == "COLUMN_REF" else [one["expression"] for one in node.get("arguments", ())]
+    return frozenset(one["column_names"][0].lower() for one in nodes if len(one.get("column_names", ())) == 1)
+
+
+def _check_name(path: list[str], variables: frozenset[str]) -> None:
+    names = [name.lower() for name in path]
+    if names[0] in variables or names[names[0] == "items" :] in [[column] for column in _COLUMNS]:
+        return
+    raise UnknownNameError(f"{unknown_name('column', '.'.join(path), _COLUMNS)} Text stands in single quotes.")
+
+
+def _check_function(path: list[str]) -> None:
+    if len(path) > 1:
+        raise UsageError(
+            f"The condition calls {'.'.join(path)}(): expected a function without a prefix: f(x), not x.f()."
+        )
+    name = path[0].lower()
+    if name not in FUNCTIONS:
+        named = sorted(function for function in FUNCTIONS if function[0].isalpha())
+        nearest = get_close_matches(name, named, n=1, cutoff=0.7)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise UsageError(f"The condition calls {name!r}, which it may not.{hint} It may call: {', '.join(named)}.")
+
+
+def _check_type(path: list[str]) -> None:
+    if len(path) > 1 or path[0].lower() not in TYPES:
+        raise UsageError(
+            f"The condition casts to {'.'.join(path)}: expected BOOLEAN, VARCHAR, a type of numbers or a list of these."
+        )
+
+
+def _try_out(connection: duckdb.DuckDBPyConnection, text: str) -> None:
+    """Refuse a condition that does not fit the types of items, or is not true or false of one."""
+    connection.execute(f"CREATE TABLE items AS {table_sql(ITEMS, ())}")
+    places = ", ".join(f"${column}" for column in _COLUMNS)
+    connection.execute(f"INSERT INTO items VALUES ({places})", _ITEM)
+    try:
+        ((_, kind, *_),) = connection.execute(f"DESCRIBE SELECT (\n{text}\n) FROM items").fetchall()
+        if kind != "BOOLEAN":
+            raise UsageError(f"The condition gives {kind}, not BOOLEAN: expected {_EXPECTED}.")
+        connection.execute(f"SELECT count(*) FROM items WHERE (\n{text}\n)").fetchall()
+    except duckdb.Error as error:
+        # The line before the text's own is not the user's.
+        message = re.sub(r"\bLINE (\d+):", lambda found: f"LINE {int(found[1]) - 1}:", str(error))
+        raise UsageError(f"The condition does not fit the columns of items. {message}") from error

@@ -1,0 +1,308 @@
+"""A subset of a registry: which items, said once and the same on the command line, in Python and in params.yaml.
+
+A subset is plain data with one canonical text; :mod:`registry.store.selection` finds what it holds. Nothing here
+asks a registry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from registry.errors import NotFoundError, UsageError
+from registry.taxonomy import ATTRIBUTE_CODES, CATEGORIES, SOURCES, SPLITS, find_category, find_split, unknown_name
+
+#: Lowest and highest number, both included.
+Range = tuple[int, int]
+
+_MOST: Final = 2**31 - 1
+_RANGE: Final = re.compile(r"(\d+)?(-)?(\d+)?")
+_SAMPLE: Final = re.compile(r"(\d+)|(\d+(?:\.\d+)?)%")
+#: Options that speak of items, not of whole images: with one of them, images without a matching item are left out.
+_OF_ITEMS: Final = ("category", *ATTRIBUTE_CODES, "style", "has_landmarks", "min_box_area", "where", "paired")
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """Which items of a registry; without any option, all of them and all images.
+
+    Options of one kind are alternatives (``category`` of two names: either), different kinds all have to hold.
+
+    Attributes:
+        split: names of splits.
+        category: category ids.
+        source: ``user``, ``shop``.
+        scale: codes, as ``occlusion``, ``zoom_in`` and ``viewpoint``.
+        style: ranges of styles, as ``pair_id`` and ``image_id``.
+        has_landmarks: only items with at least one labelled landmark (v > 0).
+        min_box_area: only items whose box has at least this area, px².
+        where: SQL condition over the columns of the table items.
+        paired: only items with a counterpart inside the subset: of the same identity, from the other source.
+        whole_images: all items of every image with a matching item.
+        sample: a number (``100``) or share (``10%``) of items, chosen by a hash of their key, so that the choice
+            hardly changes when data is added. Of whole identities with ``paired``, else of whole images with
+            ``whole_images``.
+        seed: of the sample.
+        limit: at most so many items (identities, images, as for ``sample``), the first in order.
+    """
+
+    split: tuple[str, ...] = ()
+    category: tuple[int, ...] = ()
+    source: tuple[str, ...] = ()
+    scale: tuple[int, ...] = ()
+    occlusion: tuple[int, ...] = ()
+    zoom_in: tuple[int, ...] = ()
+    viewpoint: tuple[int, ...] = ()
+    style: tuple[Range, ...] = ()
+    pair_id: tuple[Range, ...] = ()
+    image_id: tuple[Range, ...] = ()
+    has_landmarks: bool = False
+    min_box_area: float | None = None
+    where: str | None = None
+    paired: bool = False
+    whole_images: bool = False
+    sample: str | None = None
+    seed: int = 0
+    limit: int | None = None
+
+    @classmethod
+    def of(cls, **options: Any) -> Subset:
+        """Return the subset for options as people write them.
+
+        Every option takes one value or several: names or numbers of categories (``"skirt"``, ``9``), codes or names
+        of attributes (``1``, ``"slight or none"``, ``"1-2"``), numbers and ranges (``7``, ``"7-9"``, ``"100-"``),
+        for ``image_id`` also ``"@FILE"`` with one of these (or a file name such as 000001.jpg) a line.
+        Hyphens in option names count as underscores. None and empty values say nothing.
+
+        Raises:
+            UsageError: an option or value that does not exist; the message lists what does.
+            NotFoundError: the file after ``@`` is not there.
+        """
+        known = [field.name for field in fields(cls)]
+        values: dict[str, Any] = {}
+        for given, value in options.items():
+            name = given.replace("-", "_")
+            if name not in known:
+                raise unknown_name("option of a subset", given, known)
+            if value is None or (isinstance(value, str | Sequence) and not value):
+                continue
+            values[name] = _READERS[name](value, name)
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options that say something, as plain values that :meth:`of` reads back to an equal subset."""
+        found: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value == field.default or (field.name == "seed" and self.sample is None):
+                continue
+            found[field.name] = _plain(field.name, value)
+        return found
+
+    @property
+    def text(self) -> str:
+        """The canonical text: JSON of the options, the same for every way to say the same subset."""
+        return json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical text, hex digits."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def picks_items(self) -> bool:
+        """Whether an image has to have a matching item to belong to it (images without any item do not then)."""
+        options = self.to_dict()
+        by_unit = not self.whole_images and ("sample" in options or "limit" in options)
+        return by_unit or any(name in options for name in _OF_ITEMS)
+
+
+def load_subset(name: str, params: str | Path = "params.yaml") -> dict[str, Any]:
+    """Return the options of a named subset: an entry below ``subsets`` of a parameter file.
+
+    Raises:
+        NotFoundError: there is no such file.
+        UsageError: the file is no YAML, or there is no subset of this name; the message lists what there is.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    path = Path(params)
+    try:
+        document = YAML(typ="safe", pure=True).load(path)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"There is no {path}: named subsets stand below 'subsets:' in it.") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not sound YAML: {error}") from error
+    named = (document or {}).get("subsets") if isinstance(document, dict | None) else None
+    if not isinstance(named, dict) or not named:
+        raise UsageError(f"{path} names no subset: expected 'subsets:' with one entry a name.")
+    if name not in named:
+        raise unknown_name(f"subset in {path}", name, [str(key) for key in named])
+    if not isinstance(named[name], dict | None):
+        raise UsageError(f"{path}, subset {name}: expected options such as 'category: [skirt]', found {named[name]!r}.")
+    return dict(named[name] or {})
+
+
+def format_ranges(ranges: Iterable[Range]) -> list[int | str]:
+    """Return ranges as they are written: 7, "7-9", "100-"."""
+    return [
+        low if low == high else f"{low}-" if high == _MOST else f"{low}-{high}" if low else f"-{high}"
+        for low, high in ranges
+    ]
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name in ("style", "pair_id", "image_id"):
+        return format_ranges(value)
+    if name == "category":
+        return [next(c.name for c in CATEGORIES if c.id == one) for one in value]
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _several(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str | int | float) else list(value)
+
+
+def _read_splits(value: Any, name: str) -> tuple[str, ...]:
+    found = {find_split(one) for one in _several(value)}
+    return tuple(split for split in SPLITS if split in found)
+
+
+def _read_categories(value: Any, name: str) -> tuple[int, ...]:
+    return tuple(sorted({find_category(one).id for one in _several(value)}))
+
+
+def _read_sources(value: Any, name: str) -> tuple[str, ...]:
+    given = _several(value)
+    for one in given:
+        if one not in SOURCES:
+            raise unknown_name("source", one, list(SOURCES))
+    return tuple(source for source in SOURCES if source in given)
+
+
+def _read_codes(value: Any, name: str) -> tuple[int, ...]:
+    """Return the codes of an attribute from codes, ranges of codes and names."""
+    codes = ATTRIBUTE_CODES[name]
+    by_name = {meaning: code for code, meaning in codes.items()}
+    found: set[int] = set()
+    for one in _several(value):
+        text = str(one).strip().lower()
+        low, _, high = text.partition("-")
+        if text in by_name:
+            found.add(by_name[text])
+        elif low.isdecimal() and int(low) in codes and (high or low).isdecimal() and int(high or low) in codes:
+            found |= set(range(int(low), int(high or low) + 1))
+        else:
+            raise unknown_name(f"value of {name}", one, [f"{code}" for code in codes] + list(by_name))
+    return tuple(sorted(found))
+
+
+def _read_ranges(value: Any, name: str) -> tuple[Range, ...]:
+    return merge_ranges(_read_range(one, name) for one in _several(value))
+
+
+def _read_range(value: Any, name: str) -> Range:
+    match = _RANGE.fullmatch(str(value).strip())
+    if not match or not (match[1] or match[3]) or isinstance(value, bool):
+        raise UsageError(f"{name} {value!r}: expected a number or a range such as 7, 7-9, 100- or -100.")
+    low = int(match[1] or 0)
+    high = int(match[3]) if match[3] else (_MOST if match[2] else low)
+    if max(low, high) > _MOST or low > high:
+        raise UsageError(f"{name} {value!r}: expected the lower number first, and none above {_MOST}.")
+    return low, high
+
+
+def _read_image_ids(value: Any, name: str) -> tuple[Range, ...]:
+    ranges: list[Range] = []
+    for one in _several(value):
+        if not (isinstance(one, str) and one.startswith("@")):
+            ranges.append(_read_range(one, name))
+            continue
+        path = Path(one[1:])
+        try:
+            lines = path.read_text(encoding="utf-8").split("\n")
+        except FileNotFoundError as error:
+            raise NotFoundError(f"{name} {one}: there is no file {path}.") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{name} {one}: {path} cannot be read: {error}") from error
+        for number, line in enumerate(lines, start=1):
+            text = line.strip().removesuffix(".jpg").removesuffix(".json")
+            if text:
+                ranges.append(_read_range(text, f"{path}, line {number}: {name}"))
+        if not ranges:
+            raise UsageError(f"{name} {one}: {path} holds no number.")
+    return merge_ranges(ranges)
+
+
+def merge_ranges(ranges: Iterable[Range]) -> tuple[Range, ...]:
+    """Return ranges sorted, those that touch or overlap as one."""
+    merged: list[Range] = []
+    for low, high in sorted(ranges):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], max(high, merged[-1][1])
+        else:
+            merged.append((low, high))
+    return tuple(merged)
+
+
+def _read_flag(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{name}: expected true or false, found {value!r}.")
+    return value
+
+
+def _read_area(value: Any, name: str) -> float:
+    try:
+        area = float(value)
+    except (TypeError, ValueError):
+        area = -1.0
+    if not 0 <= area < float("inf") or isinstance(value, bool):
+        raise UsageError(f"{name}: expected an area in px² of at least 0, found {value!r}.")
+    return area
+
+
+def _read_where(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise UsageError(f"{name}: expected an SQL condition such as 'x2 - x1 > 100', found {value!r}.")
+    return value.strip()
+
+
+def _read_sample(value: Any, name: str) -> str:
+    text = str(value).strip()
+    match = _SAMPLE.fullmatch(text)
+    if not match or (match[2] and float(match[2]) > 100) or isinstance(value, bool):
+        raise UsageError(f"{name} {value!r}: expected a number such as 100 or a share such as 10%.")
+    return f"{float(match[2]):g}%" if match[2] else str(int(text))
+
+
+def _read_count(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UsageError(f"{name}: expected a whole number, found {value!r}.")
+    if name == "limit" and value < 0:
+        raise UsageError(f"{name}: expected at least 0, found {value}.")
+    return value
+
+
+_READERS: Final[Mapping[str, Any]] = {
+    "split": _read_splits,
+    "category": _read_categories,
+    "source": _read_sources,
+    **dict.fromkeys(ATTRIBUTE_CODES, _read_codes),
+    "style": _read_ranges,
+    "pair_id": _read_ranges,
+    "image_id": _read_image_ids,
+    "has_landmarks": _read_flag,
+    "min_box_area": _read_area,
+    "where": _read_where,
+    "paired": _read_flag,
+    "whole_images": _read_flag,
+    "sample": _read_sample,
+    "seed": _read_count,
+    "limit": _read_count,
+}

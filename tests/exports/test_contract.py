@@ -1,0 +1,276 @@
+"""What every format has to keep to, whatever it writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import registry
+from registry.errors import NotFoundError, SourceError, StorageError, UnknownNameError, UsageError
+from registry.exports import files as files_module
+from registry.exports.formats import MODULES, find_format
+from registry.exports.manifest import MANIFEST_NAME, read_export, verify_export
+from registry.exports.run import Plan, export_again
+from registry.resplit import Resplit
+from registry.storage import Place
+from registry.subset import Subset
+from tests.exports.releases import run_export
+from tests.ingest.packing import files_in
+
+FORMATS = [n for n in MODULES if n in ("coco","deepfashion2","parquet","arrow","csv","jsonl")]
+
+
+def modes(name: str) -> list[str]:
+    """Return what a format can do with photos."""
+    return list(find_format(name).images)
+
+
+EVERY_MODE = [(name, images) for name in FORMATS for images in modes(name)]
+
+
+@pytest.mark.parametrize(("name", "images"), EVERY_MODE)
+def test_the_same_rows_give_the_same_bytes(
+    name: str, images: str, exportable: Path, release: Path, tmp_path: Path
+) -> None:
+    first = run_export(exportable, name, tmp_path / "a" / "first", images=images, photos=release)
+    second = run_export(exportable, name, tmp_path / "b" / "second", images=images, photos=release)
+    assert first == second
+    assert files_in(tmp_path / "a" / "first") == files_in(tmp_path / "b" / "second")
+    assert verify_export(Place(str(tmp_path / "a" / "first"))).is_whole
+    assert read_export(Place(str(tmp_path / "a" / "first"))) == first
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_clock_host_or_path_of_this_machine_is_in_the_files(
+    name: str, exportable: Path, release: Path, tmp_path: Path
+) -> None:
+    run_export(exportable, name, tmp_path / "out", images=modes(name)[-1], photos=release)
+    for path, data in files_in(tmp_path / "out").items():
+        for trace in (str(tmp_path), str(release), os.uname().nodename, os.path.expanduser("~") + "/"):
+            assert trace.encode() not in data, path
+        assert not re.search(rb"20[2-9]\d-[01]\d-[0-3]\d", data), path
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_counts_agree_with_the_manifest_and_its_registry(
+    name: str, exportable: Path, release: Path, tmp_path: Path
+) -> None:
+    made = run_export(exportable, name, tmp_path / "out", images=modes(name)[-1], photos=release)
+    counts = {part: (found["images"], found["items"]) for part, found in made.counts.items()}
+    assert counts == {"train": (5, 8), "validation": (2, 2), "test": (2, 0)}
+    assert made.registry["sources"] == registry.open(str(exportable)).manifest.sources
+    listed = {file.path: file.size for file in made.files}
+    there = {path: len(data) for path, data in files_in(tmp_path / "out").items() if path != MANIFEST_NAME}
+    assert listed == there
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_empty_subset_gives_an_empty_export(name: str, exportable: Path, release: Path, tmp_path: Path) -> None:
+    subset = {"category": "sling", "split": ["train", "validation"]}
+    made = run_export(exportable, name, tmp_path / "out", subset=subset, images=modes(name)[-1], photos=release)
+    assert {part: found["items"] for part, found in made.counts.items()} == {"train": 0, "validation": 0}
+    assert verify_export(Place(str(tmp_path / "out"))).is_whole
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_parts_of_a_new_division_never_overwrite_each_other(
+    name: str, exportable: Path, release: Path, tmp_path: Path
+) -> None:
+    resplit = Resplit.parse("fit=0.5,held=0.5", 1)
+    images = modes(name)[-1]
+    made = run_export(exportable, name, tmp_path / "out", resplit=resplit, images=images, photos=release)
+    assert set(made.counts) == {"fit", "held"}
+    assert sum(found["images"] for found in made.counts.values()) == 9
+    assert sum(found["items"] for found in made.counts.values()) == 10
+    assert made.resplit == {"fractions": "fit=0.5,held=0.5", "seed": 1, "stratify": False}
+    assert len({file.path for file in made.files}) == len(made.files)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_export_is_made_again_from_its_manifest(name: str, exportable: Path, release: Path, tmp_path: Path) -> None:
+    subset = {"split": "train", "source": "user", "sample": "90%", "seed": 2}
+    old = run_export(exportable, name, tmp_path / "out", subset=subset, images=modes(name)[-1], photos=release)
+    opened = registry.open(str(exportable))
+    new, different = export_again(opened, old, str(tmp_path / "again"), photos=str(release))
+    assert (new, different) == (old, [])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_rows_are_as_they_were(name: str, exportable: Path, release: Path, tmp_path: Path) -> None:
+    before = files_in(exportable)
+    run_export(exportable, name, tmp_path / "out", images=modes(name)[-1], photos=release)
+    assert files_in(exportable) == before
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_unknown_option_or_mode_is_wrong_usage(name: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"Unknown option of the format {name} 'colour'"):
+        Plan.of(name, options={"colour": 1})
+    with pytest.raises(UsageError, match="takes --images"):
+        Plan.of(name, images="steal")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_photos_that_are_needed_have_to_be_named(name: str, exportable: Path, tmp_path: Path) -> None:
+    for images in set(modes(name)) & {"link", "copy"}:
+        with pytest.raises(UsageError, match="--photos RELEASE"):
+            run_export(exportable, name, tmp_path / "out", images=images)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if "copy" in modes(name)])
+def test_a_missing_photo_leaves_nothing(name: str, exportable: Path, release: Path, tmp_path: Path) -> None:
+    (tmp_path / "release" / "train" / "image").mkdir(parents=True)
+    (tmp_path / "release" / "train" / "image" / "000001.jpg").write_bytes(b"")
+    photos = tmp_path / "release"
+    with pytest.raises(SourceError, match=r"lacks photos that the subset needs: train/image/000002\.jpg"):
+        run_export(exportable, name, tmp_path / "out", subset={"split": "train"}, images="copy", photos=photos)
+    assert [path.name for path in tmp_path.iterdir()] == ["release"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_export_works_at_a_remote_place(name: str, exportable: Path, release: Path, tmp_path: Path) -> None:
+    images = "copy" if "copy" in modes(name) else modes(name)[0]
+    local = run_export(exportable, name, tmp_path / "out", images=images, photos=release)
+    remote = run_export(exportable, name, f"memory://{name}", images=images, photos=release)
+    assert remote == local
+    assert verify_export(Place(f"memory://{name}")).is_whole
+    place = Place(f"memory://{name}")
+    assert {path: place.read(path) for path in place.list("")} == files_in(tmp_path / "out")
+
+
+_FULL = """
+import resource, sys
+from tests.exports.releases import run_export
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+run_export(sys.argv[1], sys.argv[2], sys.argv[3], images=sys.argv[4], photos=sys.argv[5])
+"""
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_full_destination_is_said_and_left_as_it_was(
+    name: str, exportable: Path, release: Path, tmp_path: Path
+) -> None:
+    run_export(exportable, name, tmp_path / "out", images=modes(name)[-1], photos=release)
+    before = files_in(tmp_path)
+    command = [sys.executable, "-c", _FULL, exportable, name, tmp_path / "new", modes(name)[-1], release]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert "registry.errors.StorageError: Cannot write" in done.stderr
+    assert files_in(tmp_path) == before
+
+
+def test_a_destination_that_cannot_be_written_is_said(exportable: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_bytes(b"")
+    with pytest.raises(StorageError, match="Cannot write"):
+        run_export(exportable, "coco", blocked / "out")
+    with pytest.raises(UsageError, match="is a file; expected a folder"):
+        run_export(exportable, "coco", blocked)
+
+
+def test_what_fails_in_the_middle_leaves_nothing(
+    exportable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    run_export(exportable, "csv", tmp_path / "out")
+    before = files_in(tmp_path)
+    monkeypatch.setattr(files_module.LocalFiles, "finish", fail)
+    monkeypatch.setattr(files_module.RemoteFiles, "finish", fail)
+    with pytest.raises(StorageError, match=r"No space left on device\. Nothing was changed there\."):
+        run_export(exportable, "csv", tmp_path / "out", overwrite=True)
+    assert files_in(tmp_path) == before
+    with pytest.raises(StorageError, match=r"It holds no export\."):
+        run_export(exportable, "csv", "memory://broken")
+    assert Place("memory://broken").list("") == []
+
+
+@pytest.mark.parametrize("where", ["local", "memory"])
+def test_only_an_export_is_replaced(where: str, exportable: Path, tmp_path: Path) -> None:
+    dest = str(tmp_path / "out") if where == "local" else "memory://replaced"
+    place = Place(dest)
+    run_export(exportable, "coco", dest)
+    with pytest.raises(UsageError, match=r"is not empty\. --overwrite replaces it\."):
+        run_export(exportable, "csv", dest)
+    run_export(exportable, "csv", dest, overwrite=True)
+    assert place.list("") == [MANIFEST_NAME, "items.csv"]
+    place.write("notes.txt", b"mine")
+    with pytest.raises(UsageError, match=r"holds notes\.txt, which no export wrote: move or remove it first\."):
+        run_export(exportable, "coco", dest, overwrite=True)
+    place.remove(MANIFEST_NAME)
+    with pytest.raises(UsageError, match=r"and no export; --overwrite replaces nothing but exports\."):
+        run_export(exportable, "coco", dest, overwrite=True)
+    assert place.read("notes.txt") == b"mine"
+
+
+def test_an_empty_folder_and_what_a_killed_export_left_are_no_obstacle(exportable: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / ".out.partial" / "annotations").mkdir(parents=True)
+    (tmp_path / ".out.partial" / "annotations" / "train.json").write_bytes(b"half")
+    run_export(exportable, "coco", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert verify_export(Place(str(tmp_path / "out"))).is_whole
+
+
+def test_two_exports_to_one_place_do_not_mix(exportable: Path, tmp_path: Path) -> None:
+    with files_module.LocalFiles(tmp_path / "out").session():
+        with pytest.raises(StorageError, match="Another export writes to"):
+            run_export(exportable, "coco", tmp_path / "out")
+
+
+def test_an_export_that_changed_is_noticed(exportable: Path, release: Path, tmp_path: Path) -> None:
+    run_export(exportable, "coco", tmp_path / "out", images="link", photos=release)
+    place = Place(str(tmp_path / "out"))
+    (tmp_path / "out" / "annotations" / "train.json").write_bytes(b"{}")
+    (tmp_path / "out" / "annotations" / "test.json").unlink()
+    (tmp_path / "out" / "images" / "train" / "000001.jpg").unlink()
+    (tmp_path / "out" / "mine.txt").write_bytes(b"")
+    found = verify_export(place)
+    assert found.missing == ("annotations/test.json", "images/train/000001.jpg")
+    assert found.changed == ("annotations/train.json",)
+    assert found.extra == ("mine.txt",)
+    assert not found.is_whole
+    with pytest.raises(NotFoundError, match="There is no export at"):
+        verify_export(Place(str(tmp_path)))
+
+
+def test_an_export_is_not_made_again_from_other_data(exportable: Path, tmp_path: Path) -> None:
+    made = run_export(exportable, "coco", tmp_path / "out")
+    document = json.loads((tmp_path / "out" / MANIFEST_NAME).read_text())
+    document["registry"]["manifest_sha256"] = "0" * 64
+    document["revision"] = {"git": "abc"}
+    other = type(made).from_json(json.dumps(document).encode(), "other")
+    with pytest.raises(UsageError, match=r"made from other data.*'git checkout abc' and 'dvc checkout'"):
+        export_again(registry.open(str(exportable)), other, str(tmp_path / "again"))
+
+
+def test_the_manifest_names_the_commit_of_the_data(exportable: Path, tmp_path: Path) -> None:
+    assert run_export(exportable, "csv", tmp_path / "out").revision == {}
+    work = tmp_path / "work"
+    work.mkdir()
+    shutil.copytree(exportable, work / "registry")
+    git = ["git", "-C", str(work), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run([*git, *command], check=True)
+    revision = run_export(work / "registry", "csv", tmp_path / "second").revision
+    assert re.fullmatch(r"[0-9a-f]{40}", revision["git"])
+    assert revision["dvc_lock"] == "as committed"
+    (work / "dvc.lock").write_text("x")
+    assert run_export(work / "registry", "csv", tmp_path / "third").revision["dvc_lock"] == "differs"
+
+
+def test_the_canonical_subset_is_in_the_manifest(exportable: Path, tmp_path: Path) -> None:
+    subset = Subset.of(category=["shorts", "skirt"], occlusion="slight or none")
+    made = run_export(exportable, "csv", tmp_path / "out", subset=subset.to_dict())
+    assert made.subset == {"category": ["shorts", "skirt"], "occlusion": [1]}
+    assert made.subset_digest == subset.digest

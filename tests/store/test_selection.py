@@ -1,0 +1,288 @@
+"""What a subset holds, against the same rules in plain Python over the rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import registry
+from registry.errors import RegistryFormatError, UnknownNameError, UsageError
+from registry.ingest.build import ingest
+from registry.resplit import Resplit
+from registry.rows import Part
+from registry.store import selection as selection_module
+from registry.store.registry import Registry
+from registry.store.selection import Selection
+from registry.subset import Subset
+from registry.tables import IMAGES, ITEMS, arrow_schema
+from registry.taxonomy import SPLITS
+from tests.helpers import annotation, item, landmarks, write_split
+
+COLUMNS = [column.name for column in ITEMS.columns if column.name not in ("landmarks", "segmentation")]
+Row = dict[str, Any]
+
+
+def random_split(rng: random.Random, images: int) -> dict[int | str, Any]:
+    """Return annotations with many pairs: few groups, styles and categories."""
+    found: dict[int | str, Any] = {}
+    for image_id in rng.sample(range(1, 2 * images), images):
+        rows = []
+        for _ in range(rng.choice([1, 1, 2, 3])):
+            category = rng.choice([1, 8, 9, 13])
+            x, y = rng.randint(0, 50), rng.randint(0, 50)
+            box = [x, y, x + rng.randint(0, 40), y + rng.randint(1, 40)]
+            codes = {name: rng.randint(1, 3) for name in ("scale", "occlusion", "zoom_in", "viewpoint")}
+            points = landmarks(category, rng.choice([0, 2]))
+            rows.append(item(category, rng.randint(0, 2), bounding_box=box, landmarks=points, **codes))
+        found[image_id] = annotation(rows, rng.choice(["user", "shop"]), rng.randint(1, 8))
+    return found
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """Return a registry of random annotations, with photos alone in test."""
+    folder = tmp_path_factory.mktemp("random")
+    rng = random.Random(7)
+    for split, images in (("train", 40), ("validation", 25)):
+        ingest(split, str(write_split(folder / split, random_split(rng, images))), str(folder / "r"), jobs=1)
+    source = write_split(folder / "test", {}, {1: b"", 2: b""})
+    ingest("test", str(source), str(folder / "r"), jobs=1, image_sizes=False)
+    return registry.open(str(folder / "r"))
+
+
+@pytest.fixture(scope="module")
+def rows(opened: Registry) -> list[Row]:
+    """Return all items in order of split, image and file order."""
+    relation = opened.sql(f"SELECT {', '.join(COLUMNS)} FROM items")
+    found = [dict(zip(COLUMNS, row, strict=True)) for row in relation.fetchall()]
+    return sorted(found, key=lambda row: (SPLITS.index(row["split"]), row["image_id"], row["item_order"]))
+
+
+def chosen(selection: Selection) -> list[Row]:
+    """Return the items of a selection as its chunks give them."""
+    found: list[Row] = []
+    for part in selection.parts:
+        for chunk in selection.chunks(part, COLUMNS):
+            found += chunk.items.to_pylist()
+            assert sum(chunk.num_items) == chunk.items.num_rows
+    return found
+
+
+def md5(*values: object) -> str:
+    return hashlib.md5("/".join(map(str, values)).encode()).hexdigest()
+
+
+def expected(rows: list[Row], subset: Subset) -> list[Row]:
+    """Return the items of a subset by the rules its docstring states."""
+
+    def in_ranges(number: int, ranges: Any) -> bool:
+        return not ranges or any(low <= number <= high for low, high in ranges)
+
+    def matches(row: Row) -> bool:
+        lists = ("split", "source", "scale", "occlusion", "zoom_in", "viewpoint")
+        area = (row["x2"] - row["x1"]) * (row["y2"] - row["y1"])
+        return (
+            all(not getattr(subset, name) or row[name] in getattr(subset, name) for name in lists)
+            and (not subset.category or row["category_id"] in subset.category)
+            and all(in_ranges(row[name], getattr(subset, name)) for name in ("style", "pair_id", "image_id"))
+            and (not subset.has_landmarks or row["num_landmarks_labelled"] > 0)
+            and (
+                subset.min_box_area is None
+                or (area >= subset.min_box_area and row["x2"] > row["x1"] and row["y2"] > row["y1"])
+            )
+            and (subset.where is None or row["x1"] + row["y1"] > 30)
+        )
+
+    def unit(row: Row) -> tuple[Any, ...]:
+        if subset.paired:
+            return row["split"], row["pair_id"], row["style"]
+        return (row["split"], row["image_id"], row["item_no"])[: 2 if subset.whole_images else 3]
+
+    found = [row for row in rows if matches(row)]
+    if subset.paired:
+        sides = defaultdict(set)
+        for row in found:
+            sides[unit(row)].add(row["source"])
+        found = [row for row in found if row["style"] > 0 and len(sides[unit(row)]) == 2]
+    units = list(dict.fromkeys(unit(row) for row in found))
+    if subset.paired:
+        units.sort(key=lambda one: (SPLITS.index(one[0]), *one[1:]))
+    if subset.sample:
+        hashes = {one: md5(subset.seed, *one) for one in units}
+        if subset.sample.endswith("%"):
+            bound = int(float(subset.sample[:-1]) / 100 * 2**64)
+            kept = {one for one in units if int(hashes[one][:16], 16) < bound}
+        else:
+            kept = set(sorted(units, key=lambda one: hashes[one])[: int(subset.sample)])
+        units = [one for one in units if one in kept]
+    if subset.limit is not None:
+        units = units[: subset.limit]
+    found = [row for row in found if unit(row) in set(units)]
+    if subset.whole_images:
+        images = {(row["split"], row["image_id"]) for row in found}
+        found = [row for row in rows if (row["split"], row["image_id"]) in images]
+    return found
+
+
+_numbers = st.integers(0, 30)
+_ranges = st.lists(st.tuples(_numbers, _numbers).map(lambda pair: f"{min(pair)}-{max(pair)}"), max_size=2)
+_codes = st.lists(st.integers(1, 3), max_size=2)
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "split": st.lists(st.sampled_from(["train", "validation"]), max_size=2),
+        "category": st.lists(st.sampled_from([1, 8, 9]), max_size=2),
+        "source": st.lists(st.sampled_from(["user", "shop"]), max_size=1),
+        "scale": _codes,
+        "occlusion": _codes,
+        "zoom_in": _codes,
+        "viewpoint": _codes,
+        "style": st.sampled_from(["1-", "0", "1-2"]),
+        "pair_id": _ranges,
+        "image_id": _ranges | st.lists(st.integers(1, 80), min_size=20, max_size=40).map(lambda ids: [*ids, "70-"]),
+        "has_landmarks": st.just(True),
+        "min_box_area": st.integers(0, 900),
+        "where": st.just("x1 + y1 > 30 -- a comment"),
+        "paired": st.just(True),
+        "whole_images": st.just(True),
+        "sample": st.integers(0, 40).map(str) | st.integers(0, 100).map(lambda share: f"{share}%"),
+        "seed": st.integers(0, 3),
+        "limit": st.integers(0, 30),
+    },
+)
+
+
+@settings(max_examples=150)
+@given(options=OPTIONS)
+def test_a_subset_holds_what_its_options_say(opened: Registry, rows: list[Row], options: Row) -> None:
+    subset = Subset.of(**options)
+    assert chosen(Selection(opened, subset)) == expected(rows, subset)
+
+
+@pytest.mark.parametrize(
+    ("options", "images"),
+    [
+        ({}, {"train": 40, "validation": 25, "test": 2}),
+        ({"split": "test"}, {"test": 2}),
+        ({"split": "test", "category": "skirt"}, {"test": 0}),
+        ({"split": "test", "whole_images": True, "limit": 1}, {"test": 1}),
+        ({"split": "test", "limit": 1}, {"test": 0}),
+        ({"category": "sling"}, {"train": 0, "validation": 0, "test": 0}),
+        ({"whole_images": True, "sample": "3"}, None),
+    ],
+)
+def test_images_without_items_belong_to_what_does_not_pick_items(
+    opened: Registry, options: Row, images: dict[str, int] | None
+) -> None:
+    selection = Selection(opened, Subset.of(**options))
+    counts = {part.name: selection.counts(part)["images"] for part in selection.parts}
+    if images is None:
+        assert sum(counts.values()) == 3
+    else:
+        assert counts == images
+
+
+def test_a_share_keeps_what_it_chose_when_data_is_added(opened: Registry) -> None:
+    def keys(**options: Any) -> set[tuple[Any, ...]]:
+        found = chosen(Selection(opened, Subset.of(sample="30%", seed=1, **options)))
+        return {(row["split"], row["image_id"], row["item_no"]) for row in found}
+
+    assert keys(split="train") == {key for key in keys() if key[0] == "train"}
+    assert keys(split="train") != set()
+
+
+def test_chunks_are_whole_images_with_the_columns_of_the_tables(
+    opened: Registry, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection_module, "CHUNK_IMAGES", 7)
+    selection = Selection(opened)
+    found: list[Row] = []
+    for part in selection.parts:
+        assert part == Part(part.name, (part.name,))
+        for chunk in selection.chunks(part, [column.name for column in ITEMS.columns]):
+            assert chunk.images.num_rows <= 7
+            assert chunk.images.schema.equals(arrow_schema(IMAGES, stored=False))
+            assert chunk.items.schema.equals(arrow_schema(ITEMS, stored=False))
+            owners = [i for i, n in zip(chunk.images["image_id"].to_pylist(), chunk.num_items, strict=True) for _ in range(n)]
+            assert chunk.items["image_id"].to_pylist() == owners
+            found += [{name: row[name] for name in COLUMNS} for row in chunk.items.to_pylist()]
+    assert found == rows
+    assert [c.num_items for c in selection.chunks(selection.parts[0])][0] == [
+        c.num_items for c in selection.chunks(selection.parts[0], ["style"])
+    ][0]
+
+
+def test_the_summary_counts_what_the_subset_holds(opened: Registry) -> None:
+    everything = Selection(opened).summary()
+    totals = {row["part"]: row for row in everything if row["category_name"] is None}
+    views = {row["split"]: row for row in opened.sql("SELECT * FROM split_counts").to_dicts()}
+    for split, total in totals.items():
+        assert total["images"] == views[split]["num_images"]
+        assert total["items"] == views[split]["num_items"]
+        assert total["instance_pairs"] == views[split]["num_instance_pairs"]
+        assert total["image_pairs"] == views[split]["num_image_pairs"]
+        assert total["identities"] == views[split]["num_identities"]
+    users = Selection(opened, Subset.of(source="user", split="train")).summary()
+    assert users[-1]["shop_items"] == users[-1]["instance_pairs"] == 0
+    assert users[-1]["user_items"] == sum(row["user_items"] for row in users[:-1])
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+def test_a_new_division_cuts_no_group(opened: Registry, rows: list[Row], stratify: bool) -> None:
+    selection = Selection(opened, resplit=Resplit.parse("fit=0.7,held=0.3", 3, stratify))
+    assert [part.name for part in selection.parts] == ["fit", "held"]
+    assert all(part.splits == ("train", "validation", "test") for part in selection.parts)
+    part_of: dict[tuple[str, int], set[str]] = defaultdict(set)
+    images: dict[tuple[str, int], set[str]] = defaultdict(set)
+    found = 0
+    for part in selection.parts:
+        for chunk in selection.chunks(part, ["split", "pair_id", "image_id"]):
+            for row in chunk.items.to_pylist():
+                part_of[row["split"], row["pair_id"]].add(part.name)
+                found += 1
+            for image_id in chunk.images["image_id"].to_pylist():
+                images[chunk.split, image_id].add(part.name)
+    assert found == len(rows)
+    assert len(images) == 67
+    assert all(len(parts) == 1 for parts in [*part_of.values(), *images.values()])
+    assert {row["part"] for row in selection.balance} == {"fit", "held"}
+
+
+def test_numbers_and_names_of_several_splits_are_kept_apart() -> None:
+    both, one = Part("fit", ("train", "validation")), Part("fit", ("validation",))
+    assert [both.number("train", 7), both.number("validation", 7), one.number("validation", 7)] == [
+        1_000_007,
+        2_000_007,
+        7,
+    ]
+    assert both.file_name("train", "000007.jpg") == "train_000007.jpg"
+    assert one.file_name("validation", "000007.jpg") == "000007.jpg"
+    with pytest.raises(UsageError, match="export one split at a time"):
+        both.number("train", 1_000_000)
+
+
+def test_what_the_registry_lacks_is_said(opened: Registry, tmp_path: Path) -> None:
+    ingest("train", str(write_split(tmp_path / "train", {1: annotation()})), str(tmp_path / "r"), jobs=1)
+    small = registry.open(str(tmp_path / "r"))
+    with pytest.raises(UnknownNameError, match="The split validation is not in the registry"):
+        Selection(small, Subset.of(split="validation"))
+    with pytest.raises(UsageError, match="hat"):
+        Selection(opened, Subset.of(where="hat = 3"))
+
+
+def test_a_registry_that_was_replaced_meanwhile_is_said(tmp_path: Path) -> None:
+    source = write_split(tmp_path / "train", {1: annotation()})
+    ingest("train", str(source), str(tmp_path / "r"), jobs=1)
+    selection = Selection(registry.open(str(tmp_path / "r")))
+    (source / "annos" / "000001.json").write_text(json.dumps(annotation([item(9)])), encoding="utf-8")
+    ingest("train", str(source), str(tmp_path / "r"), jobs=1)
+    with pytest.raises(RegistryFormatError, match="If the registry was replaced meanwhile, start again"):
+        list(selection.chunks(selection.parts[0], ["landmarks"]))
