@@ -27,7 +27,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install -c constraints.txt -e '.[sample,zip,s3,dask,dev]'
+	$(PIP) install -c constraints.txt -e '.[sample,zip,s3,dask,coco,dev]'
 	touch $@
 
 $(DUCKDB1): $(VENV)/.installed
