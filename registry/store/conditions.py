@@ -199,8 +199,10 @@ def _variables(node: dict[str, Any]) -> frozenset[str]:
 
 
 def _check_name(path: list[str], variables: frozenset[str]) -> None:
-    names = [name.lower() for name in path]
-    if names[0] in variables or names[names[0] == "items" :] in [[column] for column in _COLUMNS]:
+    first, *others = [name.lower() for name in path]
+    if first in variables or (not others and first in _COLUMNS):
+        return
+    if first == "items" and len(others) == 1 and others[0] in _COLUMNS:
         return
     raise UnknownNameError(f"{unknown_name('column', '.'.join(path), _COLUMNS)} Text stands in single quotes.")
 
