@@ -3,6 +3,8 @@
 >>> import registry
 >>> df2 = registry.open("data/registry")                    # doctest: +SKIP
 >>> df2.pairs(split="train", pair_id=1811).df()             # doctest: +SKIP
+>>> df2.select(category="skirt", occlusion=1).summary()     # doctest: +SKIP
+>>> registry.export(df2, "coco", "skirts", subset={"category": "skirt"})  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -11,9 +13,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from registry.exports.manifest import ExportManifest
+    from registry.resplit import Resplit
     from registry.store.registry import Registry
+    from registry.subset import Subset
 
-__all__ = ["__version__", "open"]
+__all__ = ["__version__", "export", "open"]
 
 __version__ = "0.1.0"
 
@@ -31,3 +36,53 @@ def open(url: str = "data/registry", storage_options: Mapping[str, Any] | None =
     from registry.store.registry import Registry
 
     return Registry(url, storage_options)
+
+
+def export(
+    registry: Registry,
+    format: str,
+    dest: str,
+    *,
+    subset: Subset | Mapping[str, Any] | None = None,
+    resplit: Resplit | None = None,
+    images: str | None = None,
+    photos: str | None = None,
+    password: str | None = None,
+    overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> ExportManifest:
+    """Write a subset in the format of a trainer; return the manifest, which is in it as ``export.json``.
+
+    Args:
+        registry: an open registry.
+        format: ``coco``, ``yolo``, ...; ``df2 export --help`` lists all.
+        dest: new or empty folder, or an fsspec URL; gets everything or nothing.
+        subset: a :class:`registry.subset.Subset` or its options, such as ``{"category": "skirt"}``; all without it.
+        resplit: divides it anew (:meth:`registry.resplit.Resplit.parse`).
+        images: what happens to photos: ``none``, ``reference``, ``link`` or ``copy``, as the format can.
+        photos: release that holds the photos.
+        password: of its protected zips.
+        overwrite: whether an earlier export at ``dest`` may be replaced.
+        storage_options: passed to fsspec for ``dest`` and ``photos``.
+        options: of the format, with underscores.
+
+    Raises:
+        registry.errors.UsageError: an option that does not exist, or a destination that is not empty.
+        registry.errors.SourceError: a photo is missing.
+        registry.errors.StorageError: the destination cannot be written; it is as it was.
+    """
+    from registry.exports import run
+    from registry.subset import Subset
+
+    chosen = subset if isinstance(subset, Subset) else Subset.of(**(subset or {}))
+    plan = run.Plan.of(format, chosen, resplit=resplit, images=images, options=options)
+    return run.export(
+        registry,
+        plan,
+        dest,
+        photos=photos,
+        password=password,
+        storage_options=storage_options,
+        overwrite=overwrite,
+    )

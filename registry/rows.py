@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 #: Numbers of a split are moved by this much times 1, 2, 3 where several splits are in one part.
 SPLIT_STRIDE: Final = 1_000_000
+#: What :meth:`Rows.pairs` says of either item of a pair, with ``user_`` or ``shop_`` before the name.
+PAIRED_COLUMNS: Final = (
+    "file_name", "image_id", "item_no", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Part:
         return number + SPLIT_STRIDE * (1 + SPLITS.index(split))
 
     def offset(self, split: str) -> int:
-        """Return what :meth:`number` adds to the numbers of a split."""
+        """Return what :meth:`number` adds to the numbers of a split; that they allow it is known by then."""
         return 0 if len(self.splits) == 1 else SPLIT_STRIDE * (1 + SPLITS.index(split))
 
     def file_name(self, split: str, file_name: str) -> str:
@@ -99,7 +103,7 @@ class Rows(Protocol):
             columns: of the table items; none asks for images alone (``num_items`` is right all the same).
         """
 
-    def pairs(self, part: Part, negatives: int, hard: bool) -> Iterator[pa.RecordBatch]:
+    def pairs(self, part: Part, negatives: int, hard_negatives: int, seed: int) -> Iterator[pa.RecordBatch]:
         """Yield the pairs of items within a part; see :mod:`registry.store.pairs` for columns and rules."""
 
     def counts(self, part: Part) -> Mapping[str, Any]:

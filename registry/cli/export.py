@@ -43,8 +43,8 @@ def subset_command(registry: str, subset: Subset, resplit: Resplit | None, outpu
     found = Selection(open_registry(registry), subset, resplit)
     rows = found.summary()
     if not output.is_table:
-        totals = ("identities", "instance_pairs", "image_pairs")
-        write_rows(Rows.of_records([row | {name: row.get(name) for name in totals} for row in rows]), output)
+        names = (*_COUNTED, *_OF_PARTS[-3:])
+        write_rows(Rows.of_records([{name: row.get(name) for name in names} for row in rows]), output)
     else:
         shown = [{name: row[name] for name in _COUNTED} for row in rows if row["category_name"]]
         parts = [{name: row[name] for name in _OF_PARTS} for row in rows if not row["category_name"]]
@@ -52,11 +52,13 @@ def subset_command(registry: str, subset: Subset, resplit: Resplit | None, outpu
             write_rows(Rows.of_records(shown), output)
         write_rows(Rows.of_records(parts), output)
         if found.balance:
-            write_rows(Rows.of_records(found.balance), output)
+            shown = [{name: row[name] for name in _OF_BALANCE} for row in found.balance]
+            write_rows(Rows.of_records(shown), output)
     click.echo(f"Subset {subset.digest[:16]}: {subset.text}", err=True)
 
 
 _COUNTED = ("part", "category_name", "user_items", "shop_items", "items", "images")
+_OF_BALANCE = ("part", "fraction", "images_share", "items_share", "worst_deviation", "worst_of")
 _OF_PARTS = ("part", "images", "items", "user_items", "shop_items", "identities", "instance_pairs", "image_pairs")
 
 

@@ -17,7 +17,7 @@ from registry.taxonomy import CATEGORIES, NUM_LANDMARK_SLOTS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_ATTRIBUTES: Final = ("source", "scale", "occlusion", "zoom_in", "viewpoint", "item_no")
+ATTRIBUTE_COLUMNS: Final = ("source", "scale", "occlusion", "zoom_in", "viewpoint", "item_no")
 COLUMNS: Final = ("image_id", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2", "segmentation")
 
 AREA: Final = Option(
@@ -34,7 +34,7 @@ NAMES: Final = Option(
     "converter",
     ("converter", "dataset"),
 )
-ATTRIBUTES: Final = Option("attributes", f"Add {', '.join(_ATTRIBUTES)} to every annotation.")
+ATTRIBUTES: Final = Option("attributes", f"Add {', '.join(ATTRIBUTE_COLUMNS)} to every annotation.")
 
 
 def write(job: Job) -> None:
@@ -100,7 +100,7 @@ def _annotations(job: Job, part: Part) -> Iterator[bytes]:
     if with_landmarks:
         columns += ["landmarks", "num_landmarks_labelled"]
     if job.options["attributes"]:
-        columns += [name for name in _ATTRIBUTES if name not in columns]
+        columns += [name for name in ATTRIBUTE_COLUMNS if name not in columns]
     first = 1
     for chunk in job.chunks(part, columns):
         if not chunk.items.num_rows:
@@ -137,7 +137,7 @@ def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Arra
     pieces += [', "iscrowd": 0, "style": ', numbers(items.column("style")), *landmarks]
     pieces += [', "segmentation": ', polygon_lists(items.column("segmentation"))]
     if job.options["attributes"]:
-        for name in _ATTRIBUTES:
+        for name in ATTRIBUTE_COLUMNS:
             column = items.column(name)
             quoted = concat('"', column, '"') if name == "source" else numbers(column)
             pieces += [f', "{name}": ', quoted]

@@ -7,7 +7,9 @@ import hashlib
 import io
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
@@ -16,8 +18,11 @@ from registry.errors import StorageError, UsageError
 from registry.storage import Place, remote_errors
 
 MANIFEST_NAME: Final = "export.json"
-#: Files that one request to a remote store may carry along.
-_BATCH: Final = 256
+#: Files that are written in one go: at a remote store at the same time.
+_BATCH_FILES: Final = 256
+_BATCH_BYTES: Final = 8 << 20
+#: Calls that may wait for their turn: how much is in memory besides what is being made.
+_MOST_WAITING: Final = 4
 
 
 class Written(NamedTuple):
@@ -32,6 +37,22 @@ class Written(NamedTuple):
     path: str
     size: int
     sha256: bytes | None
+
+
+def batches(
+    files: Iterable[tuple[str, bytes | memoryview]],
+) -> Iterator[list[tuple[str, bytes | memoryview]]]:
+    """Yield files in batches of bounded number and size."""
+    batch: list[tuple[str, bytes | memoryview]] = []
+    size = 0
+    for path, data in files:
+        batch.append((path, data))
+        size += len(data)
+        if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 class Files(Protocol):
@@ -51,24 +72,60 @@ class Files(Protocol):
     def link(self, path: str, target: Path) -> None:
         """Make a link to a local file, relative to where the link will lie."""
 
+    def wait(self) -> None:
+        """Wait until all that was given is written."""
+
+
+class _Behind:
+    """Runs calls one after another in a thread, while what comes next is made; what one raises comes with a later call.
+
+    Writing and hashing leave the interpreter free, so they cost no time where there is a second processor.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._waiting: deque[Future[None]] = deque()
+
+    def run(self, call: Callable[..., None], *args: Any) -> None:
+        """Run a call in its turn; waits while too many are before it."""
+        self._waiting.append(self._thread.submit(call, *args))
+        while len(self._waiting) > _MOST_WAITING:
+            self._waiting.popleft().result()
+
+    def wait(self) -> None:
+        """Wait until all calls are done."""
+        while self._waiting:
+            self._waiting.popleft().result()
+
+    def close(self) -> None:
+        """Give up the calls that have not begun."""
+        self._thread.shutdown(cancel_futures=True)
+
 
 class _Hashed(io.RawIOBase):
     """A file that counts and hashes what is written to it."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, behind: _Behind) -> None:
         self._file = file
+        self._behind = behind
         self.digest = hashlib.sha256()
         self.size = 0
+        self.given_up = False  # what is still in buffers above is not wanted then
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        with memoryview(data) as view:
-            self.digest.update(view)
-            self._file.write(view)
-            self.size += view.nbytes
-            return view.nbytes
+        if self.given_up:
+            return len(data)
+        kept = data if isinstance(data, bytes) else bytes(data)  # whoever lent it may use it again
+        self.size += len(kept)
+        self._behind.run(self._write, kept)
+        return len(kept)
+
+    def _write(self, data: bytes) -> None:
+        self.digest.update(data)
+        self._file.write(data)
 
     def tell(self) -> int:
         return self.size
@@ -86,16 +143,24 @@ class LocalFiles:
         self.staging = folder.with_name(f".{folder.name}.partial")
         self.written: list[Written] = []
         self._folders: set[str] = set()
+        self._behind = _Behind()
 
     def open(self, path: str) -> Any:
         """Return a context manager that yields a binary file to write to, which is hashed on its way."""
         return self._open(path)
 
     @contextmanager
-    def _open(self, path: str) -> Iterator[_Hashed]:
-        with open(self._place(path), "xb", buffering=1 << 20) as file:
-            hashed = _Hashed(file)
-            yield hashed
+    def _open(self, path: str) -> Iterator[Any]:
+        with open(self._place(path), "xb", buffering=0) as file:
+            hashed = _Hashed(file, self._behind)
+            buffered = io.BufferedWriter(hashed, 1 << 18)
+            try:
+                yield buffered
+                buffered.flush()
+                self._behind.wait()
+            except BaseException:
+                hashed.given_up = True
+                raise
         self.written.append(Written(path, hashed.size, hashed.digest.digest()))
 
     def write(self, path: str, data: bytes) -> None:
@@ -104,17 +169,20 @@ class LocalFiles:
 
     def write_all(self, files: Iterable[tuple[str, bytes | memoryview]]) -> None:
         """Write many files."""
+        for batch in batches(files):
+            self._behind.run(self._write_batch, batch)
+
+    def _write_batch(self, batch: list[tuple[str, bytes | memoryview]]) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        for path, data in files:
+        for path, data in batch:
             descriptor = os.open(self._place(path), flags, 0o666)
             try:
                 size = os.write(descriptor, data)
-                whole = memoryview(data).nbytes
-                while size < whole:
-                    size += os.write(descriptor, memoryview(data).cast("B")[size:])
+                while size < len(data):
+                    size += os.write(descriptor, data[size:])
             finally:
                 os.close(descriptor)
-            self.written.append(Written(path, whole, hashlib.sha256(data).digest()))
+            self.written.append(Written(path, len(data), hashlib.sha256(data).digest()))
 
     def link(self, path: str, target: Path) -> None:
         """Make a link to a local file, relative to where the link will lie."""
@@ -129,6 +197,10 @@ class LocalFiles:
             (self.staging / folder).mkdir(parents=True, exist_ok=True)
             self._folders.add(folder)
         return f"{self.staging}/{path}"
+
+    def wait(self) -> None:
+        """Wait until all that was given is written."""
+        self._behind.wait()
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -156,6 +228,7 @@ class LocalFiles:
             reason = os.strerror(error.errno) if error.errno else error
             raise StorageError(f"Cannot write {self.folder}: {reason}. Nothing was changed there.") from error
         finally:
+            self._behind.close()
             shutil.rmtree(self.staging, ignore_errors=True)
             os.close(lock)
 
@@ -184,21 +257,27 @@ class RemoteFiles:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.written: list[Written] = []
+        self._behind = _Behind()
 
     def open(self, path: str) -> Any:
         """Return a context manager that yields a binary file to write to, which is hashed on its way."""
         return self._open(path)
 
     @contextmanager
-    def _open(self, path: str) -> Iterator[_Hashed]:
+    def _open(self, path: str) -> Iterator[Any]:
         full = f"{self.place.root}/{path}"
         with remote_errors():
             self.place.fs.makedirs(full.rpartition("/")[0], exist_ok=True)
             file = self.place.fs.open(full, "wb")
-        hashed = _Hashed(file)
+        hashed = _Hashed(file, self._behind)
+        buffered = io.BufferedWriter(hashed, 1 << 18)
         try:
-            yield hashed
+            yield buffered
+            with remote_errors():
+                buffered.flush()
+                self._behind.wait()
         except BaseException:
+            hashed.given_up = True
             with suppress(Exception):  # what went wrong before is what is to be told
                 file.discard()
             raise
@@ -212,27 +291,25 @@ class RemoteFiles:
 
     def write_all(self, files: Iterable[tuple[str, bytes | memoryview]]) -> None:
         """Write many files, many at once where the store can."""
-        batch: dict[str, bytes] = {}
-        for path, data in files:
-            batch[path] = bytes(data)
-            if len(batch) >= _BATCH:
-                self._send(batch)
-                batch = {}
-        self._send(batch)
+        for batch in batches(files):
+            self._behind.run(self._send, batch)
 
-    def _send(self, batch: dict[str, bytes]) -> None:
-        if not batch:
-            return
+    def _send(self, batch: list[tuple[str, bytes | memoryview]]) -> None:
+        whole = {path: bytes(data) for path, data in batch}
         with remote_errors():
-            for folder in {f"{self.place.root}/{path}".rpartition("/")[0] for path in batch}:
+            for folder in {f"{self.place.root}/{path}".rpartition("/")[0] for path in whole}:
                 self.place.fs.makedirs(folder, exist_ok=True)
-            self.place.fs.pipe({f"{self.place.root}/{path}": data for path, data in batch.items()})
-        for path, data in batch.items():
+            self.place.fs.pipe({f"{self.place.root}/{path}": data for path, data in whole.items()})
+        for path, data in whole.items():
             self.written.append(Written(path, len(data), hashlib.sha256(data).digest()))
 
     def link(self, path: str, target: Path) -> None:
         """Raise: there are no links on a remote store."""
         raise UsageError(f"Photos cannot be linked at {self.place}: use --images copy or reference.")
+
+    def wait(self) -> None:
+        """Wait until all that was given is written."""
+        self._behind.wait()
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -245,6 +322,7 @@ class RemoteFiles:
         try:
             yield
         except BaseException as error:
+            self._behind.close()
             for file in self.written:
                 with suppress(StorageError):
                     self.place.remove(file.path)
@@ -253,6 +331,7 @@ class RemoteFiles:
                     f"Cannot write {self.place}: {error.strerror or error}. It holds no export."
                 ) from error
             raise
+        self._behind.close()
 
     def finish(self, manifest: bytes) -> None:
         """Write the manifest: now it is an export."""

@@ -103,10 +103,14 @@ class Job(Protocol):
     def divided(self) -> bool:
         """Whether the parts are those of a new division."""
 
+    @property
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """By name of the part its ``images`` and ``items``, and what :meth:`count` added."""
+
     def chunks(self, part: Part, columns: Sequence[str] = ()) -> Iterator[Chunk]:
         """Yield the images of a part with the named columns of their items, in file order."""
 
-    def pairs(self, part: Part, negatives: int = 0, hard: bool = False) -> Iterator[pa.RecordBatch]:
+    def pairs(self, part: Part, negatives: int = 0, hard_negatives: int = 0, seed: int = 0) -> Iterator[pa.RecordBatch]:
         """Yield the pairs of items within a part (see :mod:`registry.store.pairs`)."""
 
     def photo_names(self, chunk: Chunk) -> list[str]:

@@ -29,8 +29,8 @@ class ExportManifest:
         subset_digest: of its canonical text.
         resplit: how it was divided anew (``fractions``, ``seed``, ``stratify``), or None.
         registry: ``schema_version``, ``manifest_sha256`` and ``sources`` (split -> fingerprint) of the registry.
-        revision: ``git`` commit of the repository the registry lies in and whether dvc.lock ``differs`` from it;
-            empty where there is none.
+        revision: ``git`` commit of the repository the registry lies in and whether ``dvc_lock`` is "as committed" or
+            "differs"; the ``dvc_stage`` that made it; empty where there is none of them.
         counts: part -> ``images``, ``items`` and what the format counts.
         left_out: entries of ``what``, ``why`` and ``number``.
         files: all files but the manifest, sorted by path.

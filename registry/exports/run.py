@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -120,8 +121,8 @@ class _Job:
                 self._done += chunk.images.num_rows
                 self._progress(min(self._done, self._total), self._total)
 
-    def pairs(self, part: Part, negatives: int = 0, hard: bool = False) -> Iterator[pa.RecordBatch]:
-        return self._rows.pairs(part, negatives, hard)
+    def pairs(self, part: Part, negatives: int = 0, hard_negatives: int = 0, seed: int = 0) -> Iterator[pa.RecordBatch]:
+        return self._rows.pairs(part, negatives, hard_negatives, seed)
 
     def photo_names(self, chunk: Chunk) -> list[str]:
         names = chunk.images.column("file_name").to_pylist()
@@ -211,6 +212,7 @@ def export(
     with files.session():
         job = _Job(plan, rows, files, found, progress)
         job.run()
+        files.wait()
         manifest = _manifest(plan, job, registry.place, rows.manifest)
         files.finish(manifest.to_json())
     return manifest
@@ -281,7 +283,14 @@ def _digest(manifest: Manifest) -> str:
 
 
 def _revision(place: Place) -> dict[str, Any]:
-    """Return the git commit of the repository that a local registry lies in, if it does in one."""
+    """Return the git commit of the repository that a local registry lies in, if it does in one.
+
+    In a DVC stage it is the name of the stage: the export is versioned by dvc.lock then, and could not name the commit
+    that will hold it.
+    """
+    stage = os.environ.get("DVC_STAGE")
+    if stage:
+        return {"dvc_stage": stage}
     if place.path is None:
         return {}
 

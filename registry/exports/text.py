@@ -20,12 +20,17 @@ def numbers(values: pa.Array) -> pa.Array:
 
 def number_lists(values: pa.Array, separator: str = ",") -> pa.Array:
     """Return each list of numbers as ``[1,2,3]``."""
-    return _lists(values, numbers(values.flatten()), separator)
+    return concat("[", _joined(values, numbers(values.flatten()), separator), "]")
 
 
 def polygon_lists(values: pa.Array, separator: str = ",") -> pa.Array:
     """Return each list of polygons as ``[[1,2,3,4],[5,6]]``."""
-    return _lists(values, number_lists(values.flatten(), separator), separator)
+    import pyarrow.compute as pc
+
+    # The brackets between polygons come in as their separator, which saves a copy of all numbers.
+    polygons = _joined(values.flatten(), numbers(values.flatten().flatten()), separator)
+    found = concat("[[", _joined(values, polygons, f"]{separator}["), "]]")
+    return pc.if_else(pc.equal(pc.list_value_length(values), 0), "[]", found)
 
 
 def concat(*pieces: pa.Array | str) -> pa.Array:
@@ -67,11 +72,12 @@ def choose(texts: Iterable[str], positions: pa.Array) -> pa.Array:
     return pa.array(list(texts), pa.string()).take(positions)
 
 
-def _lists(values: pa.Array, texts: pa.Array, separator: str) -> pa.Array:
+def _joined(values: pa.Array, texts: pa.Array, separator: str) -> pa.Array:
+    """Return the texts of the elements of each list put together."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     offsets = values.offsets  # of a slice, they do not begin at 0
     if len(offsets) and offsets[0].as_py():
         offsets = pc.subtract(offsets, offsets[0])
-    return concat("[", pc.binary_join(pa.ListArray.from_arrays(offsets, texts), separator), "]")
+    return pc.binary_join(pa.ListArray.from_arrays(offsets, texts), separator)

@@ -15,11 +15,15 @@ from registry.manifest import MANIFEST_NAME, Manifest, read_manifest
 from registry.schemas import load_views
 from registry.storage import Place, StorageOptions
 from registry.store.connection import connect, duckdb_errors
+from registry.subset import Subset
 from registry.tables import FIELDS, TABLES
 from registry.taxonomy import find_category, find_split, unknown_name
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+    from registry.resplit import Resplit
+    from registry.store.selection import Selection
 
 Params = Mapping[str, Any] | Sequence[Any]
 _Answer = TypeVar("_Answer")
@@ -175,6 +179,21 @@ class Registry:
             f"WHERE {where}) AS items FROM images WHERE {where}",
             params,
         )
+
+    def select(self, subset: Subset | None = None, *, resplit: Resplit | None = None, **options: Any) -> Selection:
+        """Return what a subset holds: ``.summary()`` counts it, ``.items(columns)`` are its rows.
+
+        Args:
+            subset: a subset; or its options by name (``category="skirt", occlusion=1``), as for ``df2 subset``.
+            resplit: divides it anew.
+            options: see :meth:`registry.subset.Subset.of`.
+
+        Raises:
+            UsageError: an option or value that does not exist.
+        """
+        from registry.store.selection import Selection
+
+        return Selection(self, subset or Subset.of(**options), resplit)
 
     def stats(self) -> dict[str, Any]:
         """Return the counts of the views split_counts, category_counts and attribute_counts, nested by split."""

@@ -202,6 +202,7 @@ def test_a_share_keeps_what_it_chose_when_data_is_added(opened: Registry) -> Non
 def test_chunks_are_whole_images_with_the_columns_of_the_tables(
     opened: Registry, rows: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(selection_module, "READ_IMAGES", 15)
     monkeypatch.setattr(selection_module, "CHUNK_IMAGES", 7)
     selection = Selection(opened)
     found: list[Row] = []
@@ -211,13 +212,14 @@ def test_chunks_are_whole_images_with_the_columns_of_the_tables(
             assert chunk.images.num_rows <= 7
             assert chunk.images.schema.equals(arrow_schema(IMAGES, stored=False))
             assert chunk.items.schema.equals(arrow_schema(ITEMS, stored=False))
-            owners = [i for i, n in zip(chunk.images["image_id"].to_pylist(), chunk.num_items, strict=True) for _ in range(n)]
+            owners = [
+                i for i, n in zip(chunk.images["image_id"].to_pylist(), chunk.num_items, strict=True) for _ in range(n)
+            ]
             assert chunk.items["image_id"].to_pylist() == owners
             found += [{name: row[name] for name in COLUMNS} for row in chunk.items.to_pylist()]
     assert found == rows
-    assert [c.num_items for c in selection.chunks(selection.parts[0])][0] == [
-        c.num_items for c in selection.chunks(selection.parts[0], ["style"])
-    ][0]
+    alone, with_items = (next(selection.chunks(selection.parts[0], columns)) for columns in ([], ["style"]))
+    assert alone.num_items == with_items.num_items
 
 
 def test_the_summary_counts_what_the_subset_holds(opened: Registry) -> None:
@@ -286,3 +288,14 @@ def test_a_registry_that_was_replaced_meanwhile_is_said(tmp_path: Path) -> None:
     ingest("train", str(source), str(tmp_path / "r"), jobs=1)
     with pytest.raises(RegistryFormatError, match="If the registry was replaced meanwhile, start again"):
         list(selection.chunks(selection.parts[0], ["landmarks"]))
+
+
+def test_numbers_that_cannot_be_kept_apart_are_said_before_anything_is_done(tmp_path: Path) -> None:
+    for split, image_id in (("train", 1_000_000), ("validation", 1)):
+        source = write_split(tmp_path / split, {image_id: annotation()})
+        ingest(split, str(source), str(tmp_path / "r"), jobs=1)
+    opened = registry.open(str(tmp_path / "r"))
+    resplit = Resplit.parse("a=0.5,b=0.5")
+    with pytest.raises(UsageError, match="The number 1000000 of train cannot be told from those of other splits"):
+        Selection(opened, resplit=resplit)
+    Selection(opened, Subset.of(split="train"), resplit)

@@ -1,0 +1,131 @@
+"""COCO by category: one file for each, with its own landmarks, their links and what they become in a mirror.
+
+Pose libraries train one set of keypoints at a time. Beside each annotation file stands what they want to know of the
+set, as a module that mmpose takes as ``metainfo=dict(from_file=...)``.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from itertools import groupby
+from pprint import pformat
+from typing import TYPE_CHECKING, Any, Final
+
+from registry.exports.coco import AREA, ATTRIBUTE_COLUMNS, ATTRIBUTES, COLUMNS, NAMES, annotation_texts, image_texts
+from registry.exports.formats import Format, Job
+from registry.exports.text import join_all, number_lists, numbers
+from registry.rows import Chunk, Part
+from registry.taxonomy import CATEGORIES, LANDMARK_SLOTS, SKELETON, Category
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def write(job: Job) -> None:
+    """Write ``annotations/PART/CATEGORY.json`` for every part and category, and ``metainfo/CATEGORY.py``."""
+    for category in CATEGORIES:
+        text = f"dataset_info = {pformat(metainfo(category), sort_dicts=False, width=120, compact=True)}\n"
+        job.files.write(f"metainfo/{category.coco_name}.py", text.encode("ascii"))
+    for part in job.parts:
+        _write_part(job, part)
+
+
+def _write_part(job: Job, part: Part) -> None:
+    columns = [*COLUMNS, "landmarks", "num_landmarks_labelled"]
+    if job.options["attributes"]:
+        columns += [name for name in ATTRIBUTE_COLUMNS if name not in columns]
+    with ExitStack() as stack:
+        files = {}
+        for category in CATEGORIES:
+            path = f"annotations/{part.name}/{category.coco_name}.json"
+            files[category.id] = stack.enter_context(job.files.open(path))
+            files[category.id].write(b'{"info": {}, "licenses": [], "annotations": [')
+        # Images come behind the annotations, so that one walk through the rows is enough for all files.
+        images: dict[int, list[bytes]] = {category.id: [] for category in CATEGORIES}
+        counts = dict.fromkeys(files, 0)
+        for chunk in job.chunks(part, columns):
+            for category_id, own in by_category(chunk).items():
+                keypoints: list[pa.Array | str] = [', "num_keypoints": ']
+                keypoints += [numbers(own.items.column("num_landmarks_labelled")), ', "keypoints": ']
+                keypoints += [number_lists(own.items.column("landmarks"))]
+                texts = annotation_texts(job, own, counts[category_id] + 1, keypoints)
+                files[category_id].write(b",\n" if counts[category_id] else b"\n")
+                files[category_id].write(join_all(texts, ",\n"))
+                counts[category_id] += len(texts)
+                images[category_id].append(join_all(image_texts(job, own), ",\n"))
+        for category in CATEGORIES:
+            file = files[category.id]
+            file.write(b'],\n"images": [')
+            for number, text in enumerate(images[category.id]):
+                file.write((b",\n" if number else b"\n") + text)
+            file.write(f'],\n"categories": [\n{json.dumps(category_record(job, category))}]}}\n'.encode("ascii"))
+
+
+def by_category(chunk: Chunk) -> dict[int, Chunk]:
+    """Return, for each category that occurs, its items of a chunk and the images that have some."""
+    import pyarrow as pa
+
+    owners = [position for position, number in enumerate(chunk.num_items) for _ in range(number)]
+    places: dict[int, list[int]] = {}
+    for place, category_id in enumerate(chunk.items.column("category_id").to_pylist()):
+        places.setdefault(category_id, []).append(place)
+    found = {}
+    for category_id in sorted(places):
+        own = [(owner, len(list(group))) for owner, group in groupby(owners[place] for place in places[category_id])]
+        images = chunk.images.take(pa.array([owner for owner, _ in own]))
+        items = chunk.items.take(pa.array(places[category_id]))
+        found[category_id] = Chunk(chunk.part, chunk.split, images, items, [number for _, number in own])
+    return found
+
+
+def category_record(job: Job, category: Category) -> dict[str, Any]:
+    """Return the COCO record of a category. Numbers in ``skeleton`` and ``swap`` count its landmarks from 1.
+
+    ``swap`` (which two landmarks change places when the image is mirrored) and ``sigmas`` are not part of COCO.
+    """
+    slots = [slot for slot in LANDMARK_SLOTS if slot.category_id == category.id]
+    swaps = [(slot.landmark_no, slot.swap_slot - category.landmark_offset + 1) for slot in slots]
+    return {
+        "id": category.id,
+        "name": category.coco_name if job.options["names"] == "converter" else category.name,
+        "supercategory": "clothes",
+        "keypoints": [slot.name for slot in slots],
+        "skeleton": SKELETON[category.id],
+        "swap": [pair for pair in swaps if pair[0] < pair[1]],
+        "sigmas": [slot.oks_sigma for slot in slots],
+    }
+
+
+def metainfo(category: Category) -> dict[str, Any]:
+    """Return what mmpose calls the ``dataset_info`` of a set of keypoints."""
+    slots = [slot for slot in LANDMARK_SLOTS if slot.category_id == category.id]
+    names = {slot.slot: slot.name for slot in slots}
+    own_names = [slot.name for slot in slots]
+    return {
+        "dataset_name": f"deepfashion2_{category.coco_name}",
+        "keypoint_info": {
+            number: {
+                "name": slot.name,
+                "id": number,
+                "color": [255, 128, 0],
+                "type": "",
+                "swap": names[slot.swap_slot] if slot.swap_slot != slot.slot else "",
+            }
+            for number, slot in enumerate(slots)
+        },
+        "skeleton_info": {
+            number: {"link": (own_names[first - 1], own_names[second - 1]), "id": number, "color": [0, 128, 255]}
+            for number, (first, second) in enumerate(SKELETON[category.id])
+        },
+        "joint_weights": [1.0] * len(slots),
+        "sigmas": [slot.oks_sigma for slot in slots],
+    }
+
+
+FORMAT: Final = Format(
+    name="coco-per-category",
+    summary="COCO JSON by category: annotations/SPLIT/CATEGORY.json with its own landmarks, skeleton and swaps.",
+    write=write,
+    options=(ATTRIBUTES, NAMES, AREA),
+)

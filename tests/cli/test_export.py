@@ -1,0 +1,163 @@
+"""df2 subset, df2 export, df2 verify."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from registry.cli.export import export_command
+from registry.exports.formats import MODULES
+from tests.cli.conftest import Run
+from tests.ingest.packing import files_in
+
+SUBSET = """\
+
+ part        category_name     user_items  shop_items  items  images
+ ───────────────────────────────────────────────────────────────────
+ train       short sleeve top           1           1      2       2
+ train       skirt                      1           0      1       1
+ validation  shorts                     1           1      2       2
+
+
+ part        images  items  user_items  shop_items  identities  instance_pairs  image_pairs
+ ──────────────────────────────────────────────────────────────────────────────────────────
+ train            3      3           2           1           1               2            2
+ validation       2      2           1           1           1               1            1
+
+"""
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def test_subset_shows_what_there_is_before_anything_is_written(run: Run) -> None:
+    shown = run("subset", "--category", "1", "--category", "skirt", "--category", "shorts", "--format", "table")
+    assert shown.exit_code == 0
+    assert lines(shown.stdout) == SUBSET.splitlines()
+    digest, _, text = shown.stderr.removeprefix("Subset ").partition(": ")
+    assert json.loads(text) == {"category": ["short sleeve top", "shorts", "skirt"]}
+    assert len(digest) == 16
+
+
+def test_subset_gives_programs_every_count(run: Run) -> None:
+    rows = json.loads(run("subset", "--split", "train", "--paired").stdout)
+    assert rows[-1] == {
+        "part": "train",
+        "category_name": None,
+        "user_items": 3,
+        "shop_items": 3,
+        "items": 6,
+        "images": 4,
+        "identities": 2,
+        "instance_pairs": 5,
+        "image_pairs": 4,
+    }
+    assert run("subset", "--split", "train", "--category", "sling").stdout.count("\n") == 1
+
+
+def test_subset_shows_how_a_new_division_is_balanced(run: Run) -> None:
+    shown = run("subset", "--resplit", "fit=0.5,held=0.5", "--stratify", "category", "--format", "table")
+    assert shown.exit_code == 0, shown.stderr
+    assert "worst" in shown.stdout
+    rows = json.loads(run("subset", "--resplit", "fit=0.5,held=0.5").stdout)
+    assert sum(row["images"] for row in rows if row["category_name"] is None) == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "text"),
+    [
+        (["--category", "hat"], 2, "Unknown category 'hat'"),
+        (["--where", "style > (SELECT 1)"], 2, "subquery"),
+        (["--where", "hat > 1"], 2, "hat"),
+        (["--split", "val"], 2, "Unknown split 'val'"),
+        (["--stratify", "category"], 2, "--stratify balances the parts of --resplit"),
+        (["--resplit", "a=0.5"], 2, "fewer than two parts"),
+        (["--subset", "easy"], 1, "There is no params.yaml"),
+        (["--image-id", "@none.txt"], 1, "there is no file none.txt"),
+    ],
+)
+def test_subset_says_what_cannot_be(run: Run, options: list[str], code: int, text: str) -> None:
+    found = run("subset", *options)
+    assert found.exit_code == code
+    assert text in found.stderr
+
+
+def test_a_named_subset_is_the_beginning_of_others(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("subsets:\n  tops:\n    category: [1, 2]\n    whole-images: true\n")
+    named = run("subset", "--subset", "tops", "--split", "train")
+    said = run("subset", "--category", "1", "--category", "2", "--whole-images", "--split", "train")
+    assert (named.stdout, named.stderr) == (said.stdout, said.stderr)
+    other = run("subset", "--subset", "tops", "--category", "skirt")
+    assert '"category": ["skirt"]' in other.stderr
+
+
+def test_export_verify_and_make_again(run: Run, tmp_path: Path) -> None:
+    made = run("export", "coco", "out", "--attributes", "--split", "train", "--category", "skirt")
+    assert made.exit_code == 0, made.stderr
+    size = sum(len(data) for path, data in files_in(tmp_path / "out").items() if path != "export.json")
+    assert made.stdout == f"train: 1 images, 1 items\nout: coco, 1 files, {size / 1e6:,.1f} MB.\n"
+    assert made.stderr == (
+        "note: 1 sizes of images: not known, so width and height are null: ingest with the photos to have them\n"
+    )
+    assert run("verify", "out").stdout == "out: coco, all 1 files are as they were written.\n"
+    for source in ("out/export.json", "out", tmp_path / "out"):
+        again = run("export", "--from-manifest", source, "again", "--overwrite")
+        assert again.exit_code == 0, again.stderr
+        assert again.stdout.endswith("All 1 files are the same bytes as before.\n")
+        assert files_in(tmp_path / "again") == files_in(tmp_path / "out")
+
+
+def test_verify_names_what_changed(run: Run, tmp_path: Path) -> None:
+    run("export", "csv", "out")
+    (tmp_path / "out" / "items.csv").write_bytes(b"")
+    (tmp_path / "out" / "notes.txt").write_bytes(b"")
+    found = run("verify", "out")
+    assert found.exit_code == 1
+    assert found.stderr == "changed: items.csv\nnot of the export: notes.txt\nout: 0 files missing, 1 changed, of 1.\n"
+    missing = run("verify", "nothing")
+    assert (missing.exit_code, missing.stdout) == (1, "")
+    assert "There is no export at nothing" in missing.stderr
+
+
+def test_an_export_that_comes_out_otherwise_is_said(run: Run, tmp_path: Path) -> None:
+    run("export", "csv", "out")
+    manifest = json.loads((tmp_path / "out" / "export.json").read_text())
+    manifest["files"][0]["sha256"] = "00" * 32
+    (tmp_path / "other.json").write_text(json.dumps(manifest))
+    found = run("export", "--from-manifest", "other.json", "again")
+    assert found.exit_code == 1
+    assert found.stderr.endswith("1 files are not the same bytes as before: items.csv\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["coko", "out"], "Unknown format 'coko'. Did you mean 'coco'?"),
+        (["coco"], "Missing argument 'DEST'"),
+        (["coco", "out", "--colour"], "No such option '--colour'"),
+        (["coco", "out", "--area", "round"], "'round' is not one of 'box', 'mask'"),
+        (["csv", "out", "--columns", "hat"], "Unknown column of items 'hat'"),
+        (["csv", "out", "--columns", "style,style"], "expected each column once"),
+        (["csv", "out", "--images", "copy"], "Invalid value for '--images'"),
+        (["coco", "out", "--images", "copy"], "--images copy needs --photos RELEASE"),
+    ],
+)
+def test_wrong_usage_of_export_ends_with_2(run: Run, tmp_path: Path, arguments: list[str], text: str) -> None:
+    found = run("export", *arguments)
+    assert found.exit_code == 2
+    assert text in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_help_of_every_format_shows_its_options(run: Run) -> None:
+    shown = run("export", "--help").stdout
+    for name in MODULES:
+        assert f"  {name} " in shown
+        own = run("export", name, "--help")
+        assert own.exit_code == 0, own.stderr
+        assert "--whole-images" in own.stdout
+    assert "--area [box|mask]" in run("export", "coco", "--help").stdout
+    assert export_command.get_short_help_str() == "Write a subset in the format of a trainer."
