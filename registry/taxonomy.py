@@ -5,12 +5,14 @@ Facts only, each with its source; nothing here reads a file or imports more than
 Source: the dataset's public README (categories, codes, landmark counts), its COCO converter
 ``deepfashion2_to_coco.py`` (converter names), its evaluation code (OKS sigmas) and its landmark figure
 (left-right swaps; the swap of vest 13 is missing where the others are published and follows from 9 -> 13).
+Names and links of the landmarks are those of the published landmark list; the links follow the lines of the figure.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Final
 
 from registry.errors import UnknownNameError
@@ -56,6 +58,7 @@ class LandmarkSlot:
         landmark_no: its number on that category, from 1, as in the landmark figure.
         swap_slot: the slot it becomes when the image is mirrored (itself on the centre line).
         oks_sigma: per-landmark constant of object keypoint similarity, a fraction of sqrt(area).
+        name: such as ``sss_kpt1`` (landmark 1 of the short sleeve top), unique among all 294.
     """
 
     slot: int
@@ -63,6 +66,7 @@ class LandmarkSlot:
     landmark_no: int
     swap_slot: int
     oks_sigma: float
+    name: str
 
 
 _CATEGORY_ROWS: Final = (
@@ -189,6 +193,29 @@ _OKS_SIGMAS: dict[int, tuple[float, ...]] = {
 }
 # fmt: on
 
+# What the names of a category's landmarks begin with.
+_NAME_PREFIXES: Final = {
+    1: "sss", 2: "lss", 3: "sso", 4: "lso", 5: "vest", 6: "sling", 7: "shorts", 8: "trousers", 9: "skirt",
+    10: "ssd", 11: "lsd", 12: "vd", 13: "sd",
+}  # fmt: skip
+
+# Lines along the edges of a garment, by category: each landmark number is linked to the next.
+_LINES: Final[dict[int, tuple[tuple[int, ...], ...]]] = {
+    1: ((1, 2, *range(7, 26), 6, 1), (2, 3, 4, 5, 6)),
+    2: ((1, 2, *range(7, 34), 6, 5, 4, 3, 2), (6, 1)),
+    3: ((1, 4, *range(7, 17), 31, 30, 2, 3, 4), (1, 6, *range(25, 16, -1), 29, 28, 27, 26, 5, 6)),
+    4: ((1, 2, *range(7, 21), 39, 38, 4, 3, 2), (1, 6, *range(33, 20, -1), 37, 36, 35, 34, 5, 6)),
+    5: ((1, 2, *range(7, 16), 6, 1), (2, 3, 4, 5, 6)),
+    6: ((1, 2, *range(8, 15), 6), (2, 7), (6, 15), (2, 3, 4, 5, 6), (1, 6)),
+    7: ((1, *range(4, 11), 3, 2, 1),),
+    8: ((1, *range(4, 15), 3, 2, 1),),
+    9: ((1, *range(4, 9), 3, 2, 1),),
+    10: ((1, 2, *range(7, 30), 6, 5, 4, 3, 2), (6, 1)),
+    11: ((1, 2, *range(7, 38), 6, 5, 4, 3, 2), (6, 1)),
+    12: ((1, 2, *range(7, 20), 6, 5, 4, 3, 2), (6, 1)),
+    13: ((1, 2, *range(8, 19), 6, 5, 4, 3, 2, 7), (6, 19), (6, 1)),
+}
+
 
 def _build_categories() -> tuple[Category, ...]:
     categories = []
@@ -207,7 +234,8 @@ def _build_slots() -> tuple[LandmarkSlot, ...]:
             swap_of[left], swap_of[right] = right, left
         for number, sigma in enumerate(_OKS_SIGMAS[category.id], start=1):
             offset = category.landmark_offset - 1
-            slots.append(LandmarkSlot(offset + number, category.id, number, offset + swap_of[number], sigma))
+            name = f"{_NAME_PREFIXES[category.id]}_kpt{number}"
+            slots.append(LandmarkSlot(offset + number, category.id, number, offset + swap_of[number], sigma, name))
     return tuple(slots)
 
 
@@ -216,6 +244,11 @@ CATEGORY_BY_ID: Final = {category.id: category for category in CATEGORIES}
 CATEGORY_BY_NAME: Final = {category.name: category for category in CATEGORIES}
 LANDMARK_SLOTS: Final = _build_slots()
 NUM_LANDMARK_SLOTS: Final = len(LANDMARK_SLOTS)
+
+#: Links between landmarks by category id, as pairs of ``landmark_no``, in the order in which they are published.
+SKELETON: Final[dict[int, tuple[tuple[int, int], ...]]] = {
+    category_id: tuple(link for line in lines for link in pairwise(line)) for category_id, lines in _LINES.items()
+}
 
 
 def unknown_name(kind: str, given: object, known: list[str]) -> UnknownNameError:

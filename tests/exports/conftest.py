@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.sample import write_sample
 from tests.exports.releases import make_registry, make_release
 
 
@@ -19,3 +20,17 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exportable(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the registry of ``release`` that no test changes."""
     return make_registry(release, tmp_path_factory.mktemp("exportable") / "registry")
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a drawn release of 60 photos (:mod:`registry.sample`) that no test changes."""
+    folder = tmp_path_factory.mktemp("drawn") / "release"
+    write_sample(folder, 60, 0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_registry(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the registry of ``drawn`` that no test changes."""
+    return make_registry(drawn, tmp_path_factory.mktemp("drawn-registry") / "registry")
