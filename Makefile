@@ -27,7 +27,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install -c constraints.txt -e '.[sample,zip,s3,dask,coco,dev]'
+	$(PIP) install -c constraints.txt -e '.[sample,zip,s3,dask,coco,yolo,dev]'
 	touch $@
 
 $(DUCKDB1): $(VENV)/.installed
@@ -43,6 +43,7 @@ demo: install
 	@$(BIN)/df2 stats --format table
 	@echo "The consumer and shop items of one pair_id (df2 pairs --split train --pair-id 2):"
 	@$(BIN)/df2 pairs --split train --pair-id 2 --format table
+	@echo "A subset, ready to train on (dvc repro export@easy-skirts): data/exports/easy-skirts"
 	@echo "Go on with: $(BIN)/df2 --help, or open data/sample/train/image"
 
 lint: $(VENV)/.installed-dev
@@ -58,6 +59,7 @@ docs: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.export
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

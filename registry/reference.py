@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from registry.exports.formats import MODULES, find_format
 from registry.schemas import load_views
 from registry.tables import FIELDS, SCHEMA_VERSION, TABLES, Table, duckdb_type
 
@@ -90,7 +91,24 @@ def cli_page() -> str:
         command = main.commands[name]
         inner = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
         parts.append(f"## df2 {name}\n\n```\n{command.get_help(inner)}\n```")
+        if name == "export":
+            parts += _format_options()
     return "\n\n".join(parts) + "\n"
+
+
+def _format_options() -> list[str]:
+    """Return a table of its own options for every built-in format; the options of subsets are those of df2 subset."""
+    parts = ["Besides the options of a subset (`df2 subset`), `--photos` and `--overwrite`, each format takes:"]
+    for name in MODULES:
+        found = find_format(name)
+        rows = [("--images", " ".join(found.images), found.images[0], "What happens to photos.")]
+        for option in found.options:
+            values = " ".join(option.choices) or ("" if option.kind == "flag" else option.kind.upper())
+            default = "" if option.default is None or option.default is False else str(option.default)
+            rows.append((f"--{option.name}", values, default, option.help))
+        table = _markdown_table(("option", "values", "default", "meaning"), rows)
+        parts.append(f"### df2 export {name}\n\n{found.summary}\n\n{table}")
+    return parts
 
 
 def generated_files() -> dict[str, str]:

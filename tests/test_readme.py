@@ -1,6 +1,7 @@
 """The README's questions and its Python lines, run as printed on the sample it speaks of."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -55,4 +56,16 @@ def test_python_lines_run(demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     monkeypatch.chdir(demo)
     exec(compile(code, "README.md", "exec"), {})
-    assert re.fullmatch(r"[1-9]\d* [1-9]\d* [1-9]\d* [1-9]\d*\n", capsys.readouterr().out)
+    out = capsys.readouterr().out
+    assert re.fullmatch(r"[1-9]\d* [1-9]\d* [1-9]\d* [1-9]\d*\n4 \{'train': .*\}\n", out)
+
+
+def test_commands_on_subsets_and_exports_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(demo / "data")
+    commands = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+    commands = [line for line in commands if line.startswith(("df2 subset", "df2 export", "df2 verify"))]
+    assert len(commands) == 8
+    for line in commands:
+        result = CliRunner().invoke(main, shlex.split(line, comments=True)[1:])
+        assert result.exit_code == 0, f"{line}\n{result.output}"

@@ -75,6 +75,12 @@ class _Formats(click.Group):
 
         return _format_command(find_format(name))
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from registry.exports.formats import find_format
+
+        with formatter.section("Formats"):
+            formatter.write_dl([(name, find_format(name).summary) for name in self.list_commands(ctx)])
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:

@@ -1,0 +1,76 @@
+"""A format at work on one image, in memory: for properties that many images have to show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from registry.exports.formats import find_format
+from registry.rows import Chunk, Part
+from registry.tables import IMAGES, ITEMS, arrow_schema
+
+
+class Recorder:
+    """A job with one chunk, whose files are kept in memory."""
+
+    images = "none"
+
+    def __init__(self, chunk: Chunk, options: Mapping[str, Any]) -> None:
+        self.options = options
+        self.parts = [chunk.part]
+        self.chunk = chunk
+        self.files = self
+        self.written: dict[str, bytes] = {}
+        self.left_out: Counter[str] = Counter()
+
+    def chunks(self, part: Part, columns: Sequence[str] = ()) -> Iterator[Chunk]:
+        yield self.chunk
+
+    def write(self, path: str, data: bytes) -> None:
+        self.written[path] = bytes(data)
+
+    def write_all(self, files: Iterator[tuple[str, Any]]) -> None:
+        for path, data in files:
+            self.write(path, data)
+
+    def leave_out(self, what: str, why: str, number: int = 1) -> None:
+        self.left_out[f"{what}: {why}"] += number
+
+    def count(self, part: Part, what: str, number: int) -> None:
+        assert what == "rows"
+
+    def num_left_out(self, what: str) -> int:
+        """Return how many of these were left out or changed."""
+        return sum(number for text, number in self.left_out.items() if text.startswith(f"{what}:"))
+
+    def rows(self) -> list[list[float]]:
+        text = self.written["labels/train/000001.txt"].decode()
+        return [[float(number) for number in line.split()] for line in text.splitlines()]
+
+
+def one_image(
+    format: str,
+    size: tuple[int | None, int | None],
+    items: Sequence[Mapping[str, Any]],
+    name: str = "000001.jpg",
+    **options: Any,
+) -> Recorder:
+    """Return the job that wrote one image with these items; each has some columns of the table."""
+    image = {"split": "train", "image_id": 1, "file_name": name, "num_items": len(items)}
+    images = [image | dict(zip(("width", "height"), size, strict=True))]
+    schema = arrow_schema(ITEMS, stored=False)
+    if items:
+        schema = pa.schema([schema.field(name) for name in items[0]])
+    chunk = Chunk(
+        Part("train", ("train",)),
+        "train",
+        pa.RecordBatch.from_pylist(images, schema=arrow_schema(IMAGES, stored=False)),
+        pa.RecordBatch.from_pylist(list(map(dict, items)), schema=schema),
+        [len(items)],
+    )
+    job = Recorder(chunk, options)
+    find_format(format).write(job)  # type: ignore[arg-type]  # it does not do all that a job does
+    return job
