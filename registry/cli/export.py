@@ -62,6 +62,15 @@ _OF_BALANCE = ("part", "fraction", "images_share", "items_share", "worst_deviati
 _OF_PARTS = ("part", "images", "items", "user_items", "shop_items", "identities", "instance_pairs", "image_pairs")
 
 
+#: What the choices of --images mean.
+_IMAGES = {
+    "none": "none: no photo is looked at",
+    "reference": "reference: files name photos by their place in the release",
+    "link": "link: relative links to the photos of --photos",
+    "copy": "copy: their bytes are put into the export",
+}
+
+
 class _Formats(click.Group):
     """The formats as commands, each with its own options; made when they are asked for."""
 
@@ -138,7 +147,7 @@ def _format_command(found: Format) -> click.Command:
         type=click.Choice(found.images),
         default=found.images[0],
         show_default=True,
-        help="Photos: leave them, name them by their place in the release, or put links or copies into DEST.",
+        help="; ".join(_IMAGES[mode] for mode in found.images) + ".",
     )(command)
     for option in reversed(found.options):
         command = _click_option(option)(command)
@@ -199,12 +208,14 @@ def _with_password(run: Callable[[dict[str, Any]], Any], title: str, place: dict
 
 
 def _report(made: ExportManifest, dest: str) -> None:
-    for part, counts in made.counts.items():
-        click.echo(f"{part}: {', '.join(f'{number:,} {what}' for what, number in counts.items())}")
     for entry in made.left_out:
         click.echo(f"note: {entry['number']:,} {entry['what']}: {entry['why']}", err=True)
     size = sum(file.size for file in made.files)
-    click.echo(f"{dest}: {made.format}, {len(made.files):,} files, {size / 1e6:,.1f} MB.")
+    parts = "; ".join(
+        f"{part} {', '.join(f'{number:,} {what}' for what, number in counts.items())}"
+        for part, counts in made.counts.items()
+    )
+    click.echo(f"{dest}: {made.format}, {parts}; {len(made.files):,} files, {size / 1e6:,.1f} MB.")
 
 
 @click.command()

@@ -202,9 +202,10 @@ def export(
     from registry.store.selection import Selection
 
     if plan.images in ("link", "copy") and photos is None:
+        without = " Or choose --images none." if "none" in plan.format.images else ""
         raise UsageError(
             f"--images {plan.images} needs --photos RELEASE: the folder or URL that holds the photos, as for "
-            "'df2 ingest'."
+            f"'df2 ingest'.{without}"
         )
     files = open_destination(dest, storage_options, lambda place, there: _check_overwrite(place, there, overwrite))
     rows = Selection(registry, plan.subset, plan.resplit)

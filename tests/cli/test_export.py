@@ -98,7 +98,7 @@ def test_export_verify_and_make_again(run: Run, tmp_path: Path) -> None:
     made = run("export", "coco", "out", "--attributes", "--split", "train", "--category", "skirt")
     assert made.exit_code == 0, made.stderr
     size = sum(len(data) for path, data in files_in(tmp_path / "out").items() if path != "export.json")
-    assert made.stdout == f"train: 1 images, 1 items\nout: coco, 1 files, {size / 1e6:,.1f} MB.\n"
+    assert made.stdout == f"out: coco, train 1 images, 1 items; 1 files, {size / 1e6:,.1f} MB.\n"
     assert made.stderr == (
         "note: 1 sizes of images: not known, so width and height are null: ingest with the photos to have them\n"
     )

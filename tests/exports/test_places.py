@@ -1,0 +1,133 @@
+"""Exports to and from the places people have: a bucket, zips with a password, a process that is killed."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import registry
+from registry.errors import NotFoundError, PasswordError, SourceError, StorageError, UsageError
+from registry.exports.manifest import verify_export
+from registry.exports.photos import Photos
+from registry.storage import Place
+from tests.exports.releases import make_registry, run_export
+from tests.helpers import jpeg
+from tests.ingest.packing import files_in, write_tar, write_zip, write_zipcrypto
+
+
+@pytest.fixture
+def bucket() -> Iterator[dict[str, Any]]:
+    """Yield the storage options of a server with the empty bucket ``df2``."""
+    s3fs = pytest.importorskip("s3fs", reason="needs the extra s3")
+    moto = pytest.importorskip("moto.server", reason="needs moto[server]")
+    server = moto.ThreadedMotoServer("127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    found = {"key": "a", "secret": "b", "endpoint_url": f"http://{host}:{port}"}
+    files = s3fs.S3FileSystem(**found)
+    if not files.exists("df2"):  # all servers of one process have the same buckets
+        files.mkdir("df2")
+    yield found
+    server.stop()
+
+
+def test_an_export_to_a_bucket_is_the_local_one(
+    bucket: dict[str, Any], exportable: Path, release: Path, tmp_path: Path
+) -> None:
+    opened = registry.open(str(exportable))
+    for name, options in (("coco", {}), ("yolo", {"images": "copy"}), ("parquet", {})):
+        url = f"s3://df2/exports/{name}"
+        place = Place(url, bucket)
+        for overwrite in (False, True):
+            registry.export(
+                opened, name, url, photos=str(release), overwrite=overwrite, storage_options=bucket, **options
+            )
+        run_export(exportable, name, tmp_path / name, photos=release, **options)
+        assert {path: place.read(path) for path in place.list("")} == files_in(tmp_path / name)
+        assert verify_export(place).is_whole
+        with pytest.raises(UsageError, match=r"is not empty\. --overwrite replaces it\."):
+            registry.export(opened, name, url, storage_options=bucket)
+    with pytest.raises(UsageError, match="cannot be linked"):
+        registry.export(opened, "coco", "s3://df2/links", images="link", photos=str(release), storage_options=bucket)
+    assert Place("s3://df2/links", bucket).list("") == []
+
+
+def test_an_export_to_a_bucket_that_is_not_there_is_said(bucket: dict[str, Any], exportable: Path) -> None:
+    with pytest.raises(StorageError, match="s3://nobody/out"):
+        registry.export(registry.open(str(exportable)), "csv", "s3://nobody/out", storage_options=bucket)
+    with pytest.raises(NotFoundError, match="There is no export at"):
+        verify_export(Place("s3://nobody/out", bucket))
+
+
+@pytest.mark.parametrize("kind", ["zip", "zipcrypto", "aes", "tar"])
+def test_photos_come_straight_out_of_archives(kind: str, exportable: Path, release: Path, tmp_path: Path) -> None:
+    archives = tmp_path / "archives"
+    archives.mkdir()
+    password = None
+    for split in ("train", "validation", "test"):
+        files = {f"{split}/{path}": data for path, data in files_in(release / split).items()}
+        if kind == "tar":
+            write_tar(archives / f"{split}.tar", files)
+        elif kind == "zipcrypto":
+            password = "secret"
+            write_zipcrypto(archives / f"{split}.zip", files, password)
+        else:
+            password = "secret" if kind == "aes" else None
+            write_zip(archives / f"{split}.zip", files, aes=password)
+    opened = registry.open(str(exportable))
+    registry.export(opened, "yolo", str(tmp_path / "a"), images="copy", photos=str(archives), password=password)
+    registry.export(opened, "yolo", str(tmp_path / "b"), images="copy", photos=str(release))
+    assert files_in(tmp_path / "a") == files_in(tmp_path / "b")
+    with pytest.raises(UsageError, match="are no local files to link to: use copy"):
+        registry.export(opened, "yolo", str(tmp_path / "c"), images="link", photos=str(archives), password=password)
+    if password:
+        for wrong in (None, "wrong"):
+            with pytest.raises(PasswordError):
+                registry.export(
+                    opened, "yolo", str(tmp_path / "c"), images="copy", photos=str(archives), password=wrong
+                )
+    assert not (tmp_path / "c").exists()
+
+
+def test_photos_are_not_taken_out_of_a_compressed_tar(release: Path, tmp_path: Path) -> None:
+    write_tar(tmp_path / "train.tar.gz", files_in(release))
+    with pytest.raises(SourceError, match="unpack it, or use the zip"):
+        list(Photos(str(tmp_path)).read("train", [1]))
+
+
+def test_a_photo_that_cannot_be_read_is_named(release: Path, tmp_path: Path) -> None:
+    (tmp_path / "train" / "image" / "000002.jpg").mkdir(parents=True)
+    (tmp_path / "train" / "image" / "000001.jpg").write_bytes(jpeg())
+    with pytest.raises(SourceError, match=r"Cannot read train/image/000002\.jpg in"):
+        list(Photos(str(tmp_path)).read("train", [1, 2]))
+
+
+_EXPORT = "import sys; from registry.cli.main import main; main(sys.argv[1:])"
+
+
+def test_an_export_that_is_killed_leaves_nothing_that_looks_finished(drawn: Path, tmp_path: Path) -> None:
+    folder = make_registry(drawn, tmp_path / "registry")
+    command = [sys.executable, "-c", _EXPORT, "-r", str(folder), "export", "voc", str(tmp_path / "out")]
+    command += ["--images", "copy", "--photos", str(drawn)]
+    started = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    whole, expected = time.monotonic() - started, files_in(tmp_path / "out")
+    rng = random.Random(0)
+    for _ in range(6):
+        subprocess.run(["rm", "-rf", str(tmp_path / "out")], check=True)
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            time.sleep(whole * rng.uniform(0.5, 1))
+            process.send_signal(signal.SIGKILL)
+        found = files_in(tmp_path / "out") if (tmp_path / "out").exists() else None
+        assert found in (None, expected)
+    subprocess.run([*command, "--overwrite"], check=True, capture_output=True)
+    assert files_in(tmp_path / "out") == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "registry"]
