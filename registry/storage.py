@@ -29,6 +29,9 @@ _EXTRAS = {
     "ssh": "ssh",
 }
 
+#: Protocols of stores that know names of files alone.
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}
+
 StorageOptions = Mapping[str, Any]
 
 
@@ -192,7 +195,7 @@ class Place:
         try:
             if self.path is None:
                 with remote_errors():
-                    self.fs.makedirs(f"{self.root}/{name}".rpartition("/")[0], exist_ok=True)
+                    self.make_remote_folder(name.rpartition("/")[0])
                     self.fs.put_file(str(local), f"{self.root}/{name}")
                 local.unlink()
                 return
@@ -239,6 +242,12 @@ class Place:
                 continue
             except OSError:
                 return  # it is not empty
+
+    def make_remote_folder(self, name: str) -> None:
+        """Make a folder of a remote place that has folders; object stores, which have none, would make a bucket."""
+        protocols = [self.fs.protocol] if isinstance(self.fs.protocol, str) else self.fs.protocol
+        if not _OBJECT_STORES & set(protocols):
+            self.fs.makedirs(f"{self.root}/{name}".rstrip("/"), exist_ok=True)
 
     def make_folder(self, name: str) -> None:
         """Make a folder if it is not there; object stores have none."""

@@ -267,7 +267,7 @@ class RemoteFiles:
     def _open(self, path: str) -> Iterator[Any]:
         full = f"{self.place.root}/{path}"
         with remote_errors():
-            self.place.fs.makedirs(full.rpartition("/")[0], exist_ok=True)
+            self.place.make_remote_folder(path.rpartition("/")[0])
             file = self.place.fs.open(full, "wb")
         hashed = _Hashed(file, self._behind)
         buffered = io.BufferedWriter(hashed, 1 << 18)
@@ -297,8 +297,8 @@ class RemoteFiles:
     def _send(self, batch: list[tuple[str, bytes | memoryview]]) -> None:
         whole = {path: bytes(data) for path, data in batch}
         with remote_errors():
-            for folder in {f"{self.place.root}/{path}".rpartition("/")[0] for path in whole}:
-                self.place.fs.makedirs(folder, exist_ok=True)
+            for folder in {path.rpartition("/")[0] for path in whole}:
+                self.place.make_remote_folder(folder)
             self.place.fs.pipe({f"{self.place.root}/{path}": data for path, data in whole.items()})
         for path, data in whole.items():
             self.written.append(Written(path, len(data), hashlib.sha256(data).digest()))
