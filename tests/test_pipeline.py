@@ -74,13 +74,33 @@ def test_edited_annotation_runs_its_split_alone_and_metrics_diff_says_what_chang
     first = next(key for key in document if key.startswith("item"))
     document["item9"] = document[first]
     path.write_text(json.dumps(document))
-    assert project.ran(project.run("dvc", "repro")) == {"ingest@train", "manifest", "stats"}
+    assert project.ran(project.run("dvc", "repro")) == {"ingest@train", "manifest", "stats", "export@easy-skirts"}
     changes = json.loads(project.run("dvc", "metrics", "diff", "--json"))
     assert changes["metrics/counts.json"]["train.num_items"]["diff"] == 1
     assert not any(name.startswith("validation") for name in changes["metrics/counts.json"])
     path.write_bytes(before)
     project.run("dvc", "repro", "-q")
     assert project.run("git", "status", "--porcelain", "dvc.lock", "metrics") == ""
+
+
+def test_a_named_export_runs_when_its_subset_changes_and_can_be_made_again(project: Project) -> None:
+    dest = project.root / "data/exports/easy-skirts"
+    before = {path.name: path.read_bytes() for path in dest.rglob("*.json")}
+    assert json.loads(before["export.json"])["revision"] == {"dvc_stage": "export@easy-skirts"}
+    assert project.ran(project.run("dvc", "repro", "export@easy-skirts")) == set()
+    project.set_params(subsets={"easy-skirts": {"category": ["skirt", "trousers"], "scale": ["small", "moderate"]}})
+    assert project.ran(project.run("dvc", "repro", "export@easy-skirts")) == {"export@easy-skirts"}
+    changed = json.loads((dest / "export.json").read_bytes())
+    assert changed["subset"] == {"category": ["trousers", "skirt"], "scale": [1, 2]}
+    project.run("df2", "verify", "data/exports/easy-skirts")
+    project.run("df2", "export", "--from-manifest", "data/exports/easy-skirts", "again")
+    again = json.loads((project.root / "again/export.json").read_bytes())
+    assert again["files"] == changed["files"]
+    assert again["revision"]["dvc_lock"] == "differs"
+    project.run("git", "checkout", "-q", "params.yaml")
+    project.run("dvc", "repro", "-q")
+    assert {path.name: path.read_bytes() for path in dest.rglob("*.json")} == before
+    assert project.run("git", "status", "--porcelain", "dvc.lock") == ""
 
 
 def test_added_and_removed_annotations_are_noticed(project: Project) -> None:
