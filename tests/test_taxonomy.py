@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from registry.errors import UnknownNameError
@@ -12,6 +16,7 @@ from registry.taxonomy import (
     CATEGORY_BY_NAME,
     LANDMARK_SLOTS,
     NUM_LANDMARK_SLOTS,
+    SKELETON,
     find_category,
     find_split,
 )
@@ -69,6 +74,58 @@ def test_there_is_a_sigma_above_zero_for_every_slot() -> None:
     assert len(sigmas) == 294
     assert all(0 < sigma < 0.1 for sigma in sigmas)
     assert sum(sigmas) == pytest.approx(11.519, abs=1e-9)
+
+
+@pytest.fixture(scope="module")
+def reference(real_samples: Path) -> dict[str, Any]:
+    """Return the published landmark list, which lies next to the real samples."""
+    found: dict[str, Any] = json.loads((real_samples.parent / "landmarks.json").read_bytes())
+    return found
+
+
+def test_landmarks_are_named_by_category_and_number() -> None:
+    names = [slot.name for slot in LANDMARK_SLOTS]
+    assert len(set(names)) == 294
+    assert [names[slot] for slot in (0, 24, 25, 128, 293)] == [
+        "sss_kpt1", "sss_kpt25", "lss_kpt1", "vest_kpt1", "sd_kpt19",
+    ]  # fmt: skip
+    assert all(slot.name.endswith(f"_kpt{slot.landmark_no}") for slot in LANDMARK_SLOTS)
+
+
+def test_names_are_those_of_the_reference(reference: dict[str, Any]) -> None:
+    assert [(slot.slot, slot.name) for slot in LANDMARK_SLOTS] == [
+        (keypoint["slot"], keypoint["name"]) for keypoint in reference["keypoints"]
+    ]
+
+
+def test_links_are_those_of_the_reference_in_its_order(reference: dict[str, Any]) -> None:
+    links = [
+        [LANDMARK_SLOTS[CATEGORY_BY_ID[category_id].landmark_offset + number - 1].name for number in link]
+        for category_id, category_links in SKELETON.items()
+        for link in category_links
+    ]
+    assert links == reference["skeleton"]
+
+
+def test_links_join_all_landmarks_of_a_category_and_no_two_twice() -> None:
+    assert list(SKELETON) == list(CATEGORY_BY_ID)
+    assert [len(links) for links in SKELETON.values()] == [26, 34, 32, 40, 16, 16, 10, 14, 8, 30, 38, 20, 20]
+    for category_id, links in SKELETON.items():
+        numbers = set(range(1, CATEGORY_BY_ID[category_id].num_landmarks + 1))
+        assert {number for link in links for number in link} == numbers
+        assert len({frozenset(link) for link in links}) == len(links)
+        assert all(start != end for start, end in links)
+
+
+def test_the_links_of_a_mirrored_item_are_the_same_links() -> None:
+    for category_id, links in SKELETON.items():
+        swap = {
+            slot.landmark_no: LANDMARK_SLOTS[slot.swap_slot].landmark_no
+            for slot in LANDMARK_SLOTS
+            if slot.category_id == category_id
+        }
+        mirrored = {frozenset((swap[start], swap[end])) for start, end in links}
+        assert mirrored == {frozenset(link) for link in links}
 
 
 def test_every_attribute_has_three_codes() -> None:

@@ -1,0 +1,232 @@
+"""Pure functions on an item's segmentation: its largest polygon, one ring for all of them, its area.
+
+A polygon is flat ``[x0, y0, x1, y1, ...]``, px from the top-left corner, open or closed (the last point repeats the
+first). A segmentation is an item's list of polygons: they may overlap, and the mask is their union. In the train split
+the first polygon is the outline and the others are parts that overlap it. Polygons leave the image by a pixel here and
+there; nothing is clipped, and no input is changed.
+
+What a polygon that crosses itself covers is read as pycocotools and OpenCV read it, by the even-odd rule: a point is
+inside if a line from it to the outside crosses the ring an odd number of times.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from registry.errors import AnnotationError, MissingDependencyError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import shapely
+
+Polygon: TypeAlias = Sequence[float]
+Segmentation: TypeAlias = Sequence[Polygon]
+
+_Ring: TypeAlias = list[tuple[float, float]]  # open
+_Floats: TypeAlias = "npt.NDArray[np.float64]"
+
+# Farther than any photo reaches (a JPEG has at most 65,535 px a side). pycocotools lists the points of an edge by the
+# fifth of a pixel: it takes 1.2 GB for a coordinate of 1e7 and ends in a segmentation fault at 1e9.
+_FARTHEST_PX = 1e5
+
+# Where a ring crosses itself, corners are rounded to this. Without a grid, GEOS lost pieces or raised an error in 30 of
+# 78,232 random segmentations with coordinates 1e-14 to 1e-6 px off whole numbers; with it, in none. A power of two, so
+# that rounding is exact and leaves whole numbers as they are.
+_GRID_PX = 2.0**-20
+
+
+def ring_area(polygon: Polygon) -> float:
+    """Return the area inside a ring in px², never negative (the shoelace formula).
+
+    It is the area of the mask only for a ring that does not cross itself: the two halves of an 8 cancel out.
+    """
+    xs, ys = polygon[0::2], polygon[1::2]
+    if not xs:
+        return 0.0
+    # Measured from the first point, so that a small ring far from the origin loses no digits.
+    x0, y0 = xs[0], ys[0]
+    twice = 0.0
+    for k in range(1, len(ys) - 1):
+        twice += (xs[k] - x0) * (ys[k + 1] - y0) - (xs[k + 1] - x0) * (ys[k] - y0)
+    return abs(twice) / 2
+
+
+def open_ring(polygon: Polygon) -> list[float]:
+    """Return the polygon without a last point that repeats the first; an open one comes back as it is."""
+    points = list(polygon)
+    if len(points) > 2 and points[-2:] == points[:2]:
+        del points[-2:]
+    return points
+
+
+def largest(segmentation: Segmentation) -> list[float]:
+    """Return the polygon with the largest :func:`ring_area`, the first of equals, unchanged; [] if there is none."""
+    if not segmentation:
+        return []
+    best: Polygon = max(segmentation, key=ring_area)
+    return list(best)
+
+
+def bridge(segmentation: Segmentation) -> list[float]:
+    """Return one ring that covers what the polygons of an item cover together.
+
+    For formats with one ring per item, such as YOLO. The union of the polygons is taken first, and its pieces and
+    holes are then joined by bridges of no width, out and back between their nearest vertices. Joining the polygons
+    themselves (as ultralytics' ``merge_multi_segment`` does) is right only if they are apart: readers fill the ring by
+    the even-odd rule, which turns every place that two of them cover into a hole.
+
+    The ring winds once around what is covered and not at all around the rest, so the even-odd and the non-zero rule
+    fill the same. What is left of the bridges depends on the reader: nothing with pycocotools; with ``cv2.fillPoly``,
+    which draws every edge, a line of one px between pieces that are apart (that to a hole runs through the mask).
+
+    Args:
+        segmentation: polygons; those with all points on one line cover nothing and are passed over.
+
+    Returns:
+        The flat ring; a segmentation with one polygon (left) gives that polygon unchanged, open or closed, and needs
+        no package. Otherwise the ring is open and begins on the largest piece. [] if nothing is covered.
+
+    Raises:
+        MissingDependencyError: there are several polygons, and shapely is not installed.
+    """
+    polygons = [polygon for polygon in segmentation if not _is_on_one_line(polygon)]
+    if len(polygons) < 2:
+        return list(polygons[0]) if polygons else []
+    rings = _rings_of_union(polygons)
+    return [number for point in _joined(rings) for number in point]
+
+
+def mask_area(segmentation: Segmentation, width: int | None, height: int | None) -> float:
+    """Return the area of the union of the polygons in px, counted as COCO does: pixels of pycocotools' mask.
+
+    Args:
+        segmentation: polygons; those of fewer than 3 points are passed over, as pycocotools would take two points for
+            the corner and size of a box.
+        width: of the image in px; None where unknown: the polygons are then not cut at the right edge.
+        height: of the image in px; None where unknown: they are then not cut at the bottom edge.
+
+    Raises:
+        AnnotationError: a coordinate is larger than a photo can be; pycocotools would take all memory or crash.
+        MissingDependencyError: pycocotools is not installed.
+    """
+    try:
+        from pycocotools import mask
+    except ImportError as error:
+        raise MissingDependencyError("Mask areas need: pip install 'deepfashion2-registry[coco]'") from error
+    polygons = [list(polygon) for polygon in segmentation if len(polygon) >= 6]
+    if not polygons:
+        return 0.0
+    farthest = max((number for polygon in polygons for number in polygon), key=abs)
+    if abs(farthest) > _FARTHEST_PX:
+        raise AnnotationError(
+            f"A polygon has the coordinate {farthest:.12g}; expected at most {_FARTHEST_PX:.0f} px from the corner."
+        )
+    width = _extent(polygon[0::2] for polygon in polygons) if width is None else width
+    height = _extent(polygon[1::2] for polygon in polygons) if height is None else height
+    return float(mask.area(mask.merge(mask.frPyObjects(polygons, height, width))))
+
+
+def _extent(coordinates: Iterable[Sequence[float]]) -> int:
+    """Return how many px an image must have along one axis to hold the coordinates."""
+    return max(math.ceil(max(map(max, coordinates))) + 1, 1)
+
+
+def _is_on_one_line(polygon: Polygon) -> bool:
+    """Return whether all points are the same or lie on one straight line (exactly; zero-area spikes do not)."""
+    x0, y0 = polygon[:2] or (0.0, 0.0)
+    dx = dy = 0.0
+    for k in range(2, len(polygon) - 1, 2):
+        x, y = polygon[k] - x0, polygon[k + 1] - y0
+        if dx * y != dy * x:
+            return False
+        if not dx and not dy:
+            dx, dy = x, y
+    return True
+
+
+def _rings_of_union(polygons: Sequence[Polygon]) -> list[_Ring]:
+    """Return the outer rings of the pieces of the union, largest first, then its holes, which run the other way.
+
+    Raises:
+        MissingDependencyError: shapely is not installed.
+    """
+    try:
+        import numpy as np  # comes with shapely
+        import shapely
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Several polygons in one ring need: pip install 'deepfashion2-registry[yolo]'"
+        ) from error
+    rings = [shapely.linearrings(np.reshape(polygon, (-1, 2))) for polygon in polygons]
+    parts = shapely.polygons(rings)
+    union = shapely.union_all(parts) if shapely.is_valid(parts).all() else _union_by_faces(rings)
+    pieces = sorted(shapely.get_parts(shapely.orient_polygons(union)), key=lambda piece: -piece.area)
+    borders = [piece.exterior for piece in pieces] + [hole for piece in pieces for hole in piece.interiors]
+    return [list(border.coords)[:-1] for border in borders]
+
+
+def _union_by_faces(rings: Sequence[shapely.LinearRing]) -> shapely.Geometry:
+    """Return the union of what rings, some of which meet themselves, cover by the even-odd rule.
+
+    All edges together divide the plane into faces; the union is of the faces that are inside a ring. The usual repairs
+    of a single ring give another mask: ``buffer(0)`` loses one half of an 8, ``make_valid`` by "structure" fills what
+    the ring winds around twice, and by "linework" it takes an edge that is passed twice (as along the border of an
+    image, where outlines are cut off) for one.
+    """
+    import numpy as np
+    import shapely
+
+    # The union of lines has a node at every crossing, and every edge once.
+    faces = shapely.get_parts(shapely.polygonize([shapely.union_all(rings, grid_size=_GRID_PX)]))
+    # A point of each face far from its border, as a face may be no wider than the grid in places. It is not the very
+    # centre of the largest circle inside: spikes, which are edges but no borders, run through that where they bisect.
+    radii = shapely.maximum_inscribed_circle(faces)
+    aside = shapely.length(radii)[:, None] * (0.4 * math.cos(1), 0.4 * math.sin(1))
+    points = shapely.get_coordinates(shapely.get_point(radii, 0)) + aside
+    is_covered = np.any([_is_inside(points, shapely.get_coordinates(ring)) for ring in rings], axis=0)
+    return shapely.coverage_union_all(faces[is_covered])
+
+
+def _is_inside(points: _Floats, ring: _Floats) -> npt.NDArray[np.bool_]:
+    """Return whether a line from each point to the right crosses the ring an odd number of times.
+
+    Args:
+        points: ``(n, 2)``, none of them on the ring.
+        ring: ``(m, 2)``, closed.
+    """
+    (x, y), (x1, y1), (x2, y2) = points.T[:, :, None], ring[:-1].T, ring[1:].T
+    side = (x2 - x1) * (y - y1) - (x - x1) * (y2 - y1)
+    crosses: npt.NDArray[np.bool_] = ((y1 > y) != (y2 > y)) & ((side > 0) == (y2 > y1))
+    is_odd: npt.NDArray[np.bool_] = crosses.sum(axis=1) % 2 == 1
+    return is_odd
+
+
+def _joined(rings: Sequence[_Ring]) -> _Ring:
+    """Return one ring through all of them: the first, and again and again the nearest of the others.
+
+    Bridges end at vertices: nearest points on edges would add vertices, and masks drawn from them came no nearer to
+    the union (measured on 2,347 items), as the added points move when they are rounded to pixels.
+    """
+    import numpy as np
+
+    if not rings:
+        return []
+    joined, *left = rings
+    while left:
+        here = np.asarray(joined)[:, np.newaxis]
+        candidates = []
+        for k, ring in enumerate(left):
+            squared = ((here - np.asarray(ring)) ** 2).sum(axis=2)
+            i, j = divmod(int(squared.argmin()), len(ring))
+            candidates.append((float(squared[i, j]), k, i, j))
+        _, k, i, j = min(candidates)
+        other = left.pop(k)
+        other = [*other[j:], *other[:j]]
+        if joined[i] == other[0]:  # the rings touch
+            joined = [*joined[:i], *other, *joined[i:]]
+        else:  # out along the bridge, around the other ring, and back
+            joined = [*joined[: i + 1], *other, other[0], *joined[i:]]
+    return joined
