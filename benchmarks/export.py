@@ -100,7 +100,7 @@ def main() -> int:
     commands = {
         "naive conversion": [*naive, str(out / "naive.json")],
         "df2 export coco": export("coco", "coco"),
-        "naive conversion, then skirts": [*naive, str(out / "naive-skirts.json"), "--skirts"],
+        "naive conversion, then a filter for skirts": [*naive, str(out / "naive-skirts.json"), "--skirts"],
         "df2 export coco, skirts": export("coco", "skirts", *skirts),
         "df2 export coco, train": train,
         "empty files": [sys.executable, "-c", EMPTY_FILES, str(out / "empty"), str(number)],
@@ -113,7 +113,7 @@ def main() -> int:
     }
     against = {
         "df2 export coco": "naive conversion",
-        "df2 export coco, skirts": "naive conversion, then skirts",
+        "df2 export coco, skirts": "naive conversion, then a filter for skirts",
         "df2 export webdataset": "copy of the photos",
     } | dict.fromkeys([name for name in commands if "yolo" in name or "deepfashion2" in name], "empty files")
 

@@ -25,7 +25,7 @@ from itertools import chain, count, islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from registry.errors import UsageError
-from registry.exports.bounds import cut, item_sizes, note, share_texts, shares
+from registry.exports.bounds import cut, item_sizes, note, share_texts, shares_above
 from registry.exports.formats import Job, Option
 from registry.exports.polygons import bridge, largest
 from registry.exports.text import join_groups
@@ -73,7 +73,7 @@ def polygon_rows(job: Job, chunk: Chunk) -> tuple[pa.Array, Sequence[int]]:
     note(job, "items", "left out, as they have no polygon that covers something", per_item.count(0))
 
     owners = pa.array([k for k, number in enumerate(per_item) for _ in range(number)], pa.int32())
-    texts = share_texts(shares(rings.flatten(), _limits(chunk, rings, owners)))
+    texts = share_texts(shares_above(rings.flatten(), _limits(chunk, rings, owners)))
     return join_groups(texts, pc.list_value_length(rings).to_pylist(), " "), per_item
 
 

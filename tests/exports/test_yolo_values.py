@@ -69,7 +69,9 @@ def test_polygons_are_those_of_the_item_inside_the_image(
     assert len(rows) == 1 - job.num_left_out("items")
     if rows:
         expected = np.clip(points, 0, size)
-        np.testing.assert_allclose(np.array(rows[0][1:]).reshape(-1, 2) * size, expected, rtol=0, atol=1e-3)
+        found = np.array(rows[0][1:]).reshape(-1, 2) * size
+        np.testing.assert_allclose(found, expected, rtol=0, atol=max(1e-3, 1.1e-6 * max(size)))
+        assert (found >= expected - 1e-9).all()  # readers cut off, they do not round
         assert (np.ptp(expected, axis=0) > 0).all()
         assert job.num_left_out("polygons") == (expected != np.array(points)).any()
 
