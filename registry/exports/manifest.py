@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 from registry import __version__
 from registry.errors import NotFoundError, RegistryFormatError
 from registry.exports.files import MANIFEST_NAME, Written
@@ -56,9 +58,9 @@ class ExportManifest:
             "schema_version": SCHEMA_VERSION,
             **{name: getattr(self, name) for name in _PLAIN},
         }
-        lines = [json.dumps(_entry(file)) for file in self.files]
-        text = json.dumps(head, indent=1)
-        return (text[:-2] + ',\n "files": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n").encode("ascii")
+        text = json.dumps(head, indent=1)[:-2].encode("ascii")
+        lines = map(msgspec.json.Encoder().encode, map(_entry, self.files))  # there may be hundreds of thousands
+        return text + b',\n "files": [\n  ' + b",\n  ".join(lines) + b"\n ]\n}\n"
 
     @classmethod
     def from_json(cls, data: bytes, where: str) -> ExportManifest:
