@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -45,3 +47,20 @@ def real_samples() -> Path:
     if not folder:
         pytest.skip("DEEPFASHION2_SAMPLES is unset; it names a folder with real annotations")
     return Path(folder)
+
+
+@pytest.fixture
+def bucket() -> Iterator[dict[str, Any]]:
+    """Yield the storage options of an S3 server on this machine with the empty bucket ``df2``."""
+    s3fs = pytest.importorskip("s3fs", reason="needs the extra s3")
+    moto = pytest.importorskip("moto.server", reason="needs moto[server]")
+    server = moto.ThreadedMotoServer("127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    found = {"key": "a", "secret": "b", "endpoint_url": f"http://{host}:{port}"}
+    files = s3fs.S3FileSystem(**found)
+    if files.exists("df2"):  # all servers of one process have the same buckets
+        files.rm("df2", recursive=True)
+    files.mkdir("df2")
+    yield found
+    server.stop()

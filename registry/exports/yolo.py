@@ -4,7 +4,7 @@ Layout: ``data.yaml``, ``labels/PART/NAME.txt`` and, where photos are linked or 
 label stands at the path of its photo with ``labels`` for the last ``images``, which is how ultralytics finds it.
 
 Coordinates are shares of the image's width and height. Edges and landmarks are rounded to 7 decimals, less than 1/1000
-px in a photo of 10,000 px; the centre of a box is the mean of its rounded edges and has 8, so that centre ± half the size
+px in a photo of 10,000 px; the centre of a box is the mean of its rounded edges and has 8, so that centre ± half size
 gives edges that never leave [0, 1]. What no reader could take for granted is decided here and counted in the manifest:
 
 * Boxes are cut at the border of the image. One without width or height (inside the image) is none: its item has no

@@ -281,9 +281,15 @@ def _executor(given: Executor | None, jobs: int) -> Iterator[Executor | None]:
         yield None
         return
     with pool:
-        for _ in range(jobs):
-            pool.submit(int)  # any task starts a process
-        yield pool
+        try:
+            for _ in range(jobs):
+                pool.submit(int)  # any task starts a process
+            yield pool
+        except BrokenProcessPool as error:
+            raise SourceError(
+                "A worker process ended before its work was done (out of memory, or killed). The registry is as it "
+                "was; try fewer processes with --jobs."
+            ) from error
 
 
 def _context() -> Any:
@@ -309,11 +315,6 @@ def _map_in_order(pool: Executor | None, source: Source, chunks: Iterable[Chunk]
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise SourceError(
-            "A worker process ended before its work was done (out of memory, or killed). The registry is as it "
-            "was; try fewer processes with --jobs."
-        ) from error
     finally:
         for future in waiting:
             future.cancel()

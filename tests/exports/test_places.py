@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,6 @@ from registry.storage import Place
 from tests.exports.releases import make_registry, run_export
 from tests.helpers import jpeg
 from tests.ingest.packing import files_in, write_tar, write_zip, write_zipcrypto
-
-
-@pytest.fixture
-def bucket() -> Iterator[dict[str, Any]]:
-    """Yield the storage options of a server with the empty bucket ``df2``."""
-    s3fs = pytest.importorskip("s3fs", reason="needs the extra s3")
-    moto = pytest.importorskip("moto.server", reason="needs moto[server]")
-    server = moto.ThreadedMotoServer("127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    found = {"key": "a", "secret": "b", "endpoint_url": f"http://{host}:{port}"}
-    files = s3fs.S3FileSystem(**found)
-    if not files.exists("df2"):  # all servers of one process have the same buckets
-        files.mkdir("df2")
-    yield found
-    server.stop()
 
 
 def test_an_export_to_a_bucket_is_the_local_one(

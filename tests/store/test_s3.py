@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +12,11 @@ from registry.errors import NotFoundError, QueryError
 from registry.ingest.build import ingest
 from tests.helpers import annotation, item, write_split
 
-pytest.importorskip("s3fs", reason="needs the extra s3")
-moto = pytest.importorskip("moto.server", reason="needs moto[server]")
-
-
-@pytest.fixture
-def options() -> Iterator[dict[str, Any]]:
-    """Yield the storage options of a server with the empty bucket ``df2``."""
-    import s3fs
-
-    server = moto.ThreadedMotoServer("127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    found = {"key": "a", "secret": "b", "endpoint_url": f"http://{host}:{port}"}
-    s3fs.S3FileSystem(**found).mkdir("df2")
-    yield found
-    server.stop()
-
 
 def test_a_registry_in_a_bucket_answers_like_a_local_one(
-    options: dict[str, Any], small_source: Path, small_registry: Path, tmp_path: Path
+    bucket: dict[str, Any], small_source: Path, small_registry: Path, tmp_path: Path
 ) -> None:
-    url = "s3://df2/a/registry"
+    url, options = "s3://df2/a/registry", bucket
     with pytest.raises(NotFoundError, match="There is no registry at s3://df2/a/registry"):
         registry.open(url, options)
     ingest("train", str(small_source), url, jobs=1, storage_options=options)
