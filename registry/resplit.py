@@ -21,6 +21,8 @@ Key = tuple[str, int]
 
 _EXAMPLE: Final = "train=0.8,val=0.1,test=0.1"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+#: What :func:`balance` says of a part in a few words.
+BALANCE: Final = ("part", "fraction", "images_share", "items_share", "worst_deviation", "worst_of")
 #: Passes over all groups with stratify: one that places them, the others place each of them again, now that the
 #: parts are full. On train the second moves some 20 to 80 groups of 14,555, the third fewer.
 _PASSES: Final = 3

@@ -38,13 +38,16 @@ def subset_command(registry: str, subset: Subset, resplit: Resplit | None, outpu
     df2 subset --split train --paired --sample 10%
     df2 subset --resplit train=0.8,val=0.1,test=0.1 --stratify category
     """  # noqa: D301
+    from registry.resplit import BALANCE
     from registry.store.selection import Selection
 
     found = Selection(open_registry(registry), subset, resplit)
     rows = found.summary()
     if not output.is_table:
-        names = (*_COUNTED, *_OF_PARTS[-3:])
-        write_rows(Rows.of_records([{name: row.get(name) for name in names} for row in rows]), output)
+        names = (*_COUNTED, *_OF_PARTS[-3:], *(BALANCE[1:] if resplit else ()))
+        of_part = {row["part"]: row for row in found.balance}
+        whole = [row | of_part.get(row["part"], {}) if row["category_name"] is None else row for row in rows]
+        write_rows(Rows.of_records([{name: row.get(name) for name in names} for row in whole]), output)
     else:
         shown = [{name: row[name] for name in _COUNTED} for row in rows if row["category_name"]]
         parts = [{name: row[name] for name in _OF_PARTS} for row in rows if not row["category_name"]]
@@ -52,13 +55,11 @@ def subset_command(registry: str, subset: Subset, resplit: Resplit | None, outpu
             write_rows(Rows.of_records(shown), output)
         write_rows(Rows.of_records(parts), output)
         if found.balance:
-            shown = [{name: row[name] for name in _OF_BALANCE} for row in found.balance]
-            write_rows(Rows.of_records(shown), output)
+            write_rows(Rows.of_records([{name: row[name] for name in BALANCE} for row in found.balance]), output)
     click.echo(f"Subset {subset.digest[:16]}: {subset.text}", err=True)
 
 
 _COUNTED = ("part", "category_name", "user_items", "shop_items", "items", "images")
-_OF_BALANCE = ("part", "fraction", "images_share", "items_share", "worst_deviation", "worst_of")
 _OF_PARTS = ("part", "images", "items", "user_items", "shop_items", "identities", "instance_pairs", "image_pairs")
 
 
@@ -210,6 +211,13 @@ def _with_password(run: Callable[[dict[str, Any]], Any], title: str, place: dict
 def _report(made: ExportManifest, dest: str) -> None:
     for entry in made.left_out:
         click.echo(f"note: {entry['number']:,} {entry['what']}: {entry['why']}", err=True)
+    for row in made.resplit["balance"] if made.resplit else []:
+        if row["worst_of"] is not None:
+            click.echo(
+                f"note: {row['part']} has {row['items_share']:.2%} of the items; farthest from {row['fraction']:.2%} "
+                f"is its share of {row['worst_of']}, by {100 * row['worst_deviation']:.2f} points",
+                err=True,
+            )
     size = sum(file.size for file in made.files)
     parts = "; ".join(
         f"{part} {', '.join(f'{number:,} {what}' for what, number in counts.items())}"

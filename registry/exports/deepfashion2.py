@@ -29,6 +29,14 @@ def write(job: Job) -> None:
     for part in job.parts:
         for chunk in job.chunks(part, _COLUMNS):
             job.files.write_all(_files(chunk))
+            if job.images != "none":
+                job.put_photos(chunk, (f"{part.name}/image/{name}.jpg" for name in _names(chunk)))
+
+
+def _names(chunk: Chunk) -> list[str]:
+    """Return the number of each image as files are named by; in a part of several splits it is a new one."""
+    image_ids = chunk.images.column("image_id").to_pylist()
+    return [f"{chunk.part.number(chunk.split, image_id):06d}" for image_id in image_ids]
 
 
 def _files(chunk: Chunk) -> Iterator[tuple[str, memoryview]]:
@@ -52,10 +60,9 @@ def _files(chunk: Chunk) -> Iterator[tuple[str, memoryview]]:
         "{", before, '"source": "', images.column("source"), '", "pair_id": ', numbers(pair_ids), ", ",
         texts.filter(is_last), "}",
     )  # fmt: skip
-    image_ids = images.column("image_id").to_pylist()
-    folder = f"{chunk.part.name}/annos"
-    for image_id, text in zip(image_ids, slices(files), strict=True):
-        yield f"{folder}/{chunk.part.number(chunk.split, image_id):06d}.json", text
+    names = [name for name, number in zip(_names(chunk), chunk.num_items, strict=True) if number]
+    for name, text in zip(names, slices(files), strict=True):
+        yield f"{chunk.part.name}/annos/{name}.json", text
 
 
 def _mark(positions: Iterable[int], length: int) -> list[bool]:
@@ -90,5 +97,5 @@ FORMAT: Final = Format(
     summary="The original layout: SPLIT/annos/NNNNNN.json, value for value what was ingested.",
     write=write,
     images=("none", "link", "copy"),
-    photo_path="{part}/image/{name}",
+    photo_path=None,
 )

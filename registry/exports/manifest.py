@@ -29,7 +29,7 @@ class ExportManifest:
         images: what was done with the photos.
         subset: canonical options of the subset.
         subset_digest: of its canonical text.
-        resplit: how it was divided anew (``fractions``, ``seed``, ``stratify``), or None.
+        resplit: how it was divided anew (``fractions``, ``seed``, ``stratify``) and how evenly (``balance``), or None.
         registry: ``schema_version``, ``manifest_sha256`` and ``sources`` (split -> fingerprint) of the registry.
         revision: ``git`` commit of the repository the registry lies in and whether ``dvc_lock`` is "as committed" or
             "differs"; the ``dvc_stage`` that made it; empty where there is none of them.

@@ -15,7 +15,7 @@ from registry.exports.files import MANIFEST_NAME, Files, open_destination
 from registry.exports.formats import Format, find_format
 from registry.exports.manifest import ExportManifest, differing, read_export
 from registry.exports.photos import Photos
-from registry.resplit import Resplit
+from registry.resplit import BALANCE, Resplit
 from registry.rows import Chunk, Part, Rows
 from registry.storage import Place, StorageOptions
 from registry.subset import Subset
@@ -214,7 +214,7 @@ def export(
         job = _Job(plan, rows, files, found, progress)
         job.run()
         files.wait()
-        manifest = _manifest(plan, job, registry.place, rows.manifest)
+        manifest = _manifest(plan, job, registry.place, rows.manifest, rows.balance)
         files.finish(manifest.to_json())
     return manifest
 
@@ -258,7 +258,9 @@ def _check_overwrite(place: Place, there: list[str], overwrite: bool) -> None:
         raise UsageError(f"{place} holds {extra[0]}{more}, which no export wrote: move or remove it first.")
 
 
-def _manifest(plan: Plan, job: _Job, place: Place, registry: Manifest) -> ExportManifest:
+def _manifest(
+    plan: Plan, job: _Job, place: Place, registry: Manifest, balance: Sequence[Mapping[str, Any]]
+) -> ExportManifest:
     resplit = plan.resplit
     return ExportManifest(
         format=plan.format.name,
@@ -266,7 +268,14 @@ def _manifest(plan: Plan, job: _Job, place: Place, registry: Manifest) -> Export
         images=plan.images,
         subset=plan.subset.to_dict(),
         subset_digest=plan.subset.digest,
-        resplit={"fractions": resplit.text, "seed": resplit.seed, "stratify": resplit.stratify} if resplit else None,
+        resplit={
+            "fractions": resplit.text,
+            "seed": resplit.seed,
+            "stratify": resplit.stratify,
+            "balance": [{name: row[name] for name in BALANCE} for row in balance],
+        }
+        if resplit
+        else None,
         registry={
             "schema_version": registry.schema_version,
             "manifest_sha256": _digest(registry),

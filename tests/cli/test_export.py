@@ -63,7 +63,10 @@ def test_subset_shows_how_a_new_division_is_balanced(run: Run) -> None:
     assert shown.exit_code == 0, shown.stderr
     assert "worst" in shown.stdout
     rows = json.loads(run("subset", "--resplit", "fit=0.5,held=0.5").stdout)
-    assert sum(row["images"] for row in rows if row["category_name"] is None) == 9
+    whole = [row for row in rows if row["category_name"] is None]
+    assert sum(row["images"] for row in whole) == 9
+    assert sum(row["images_share"] for row in whole) == pytest.approx(1)
+    assert {row["fraction"] for row in whole} == {0.5}
 
 
 @pytest.mark.parametrize(

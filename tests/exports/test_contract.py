@@ -90,7 +90,11 @@ def test_parts_of_a_new_division_never_overwrite_each_other(
     assert set(made.counts) == {"fit", "held"}
     assert sum(found["images"] for found in made.counts.values()) == 9
     assert sum(found["items"] for found in made.counts.values()) == 10
-    assert made.resplit == {"fractions": "fit=0.5,held=0.5", "seed": 1, "stratify": False}
+    assert made.resplit is not None
+    balance = made.resplit["balance"]
+    assert made.resplit == {"fractions": "fit=0.5,held=0.5", "seed": 1, "stratify": False, "balance": balance}
+    assert [row["part"] for row in balance] == ["fit", "held"]
+    assert sum(row["images_share"] for row in balance) == pytest.approx(1)
     assert len({file.path for file in made.files}) == len(made.files)
 
 
