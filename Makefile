@@ -23,7 +23,7 @@ endif
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(MAKE_VENV)
-	$(PIP) install -c constraints.txt -e '.[sample,zip]'
+	$(PIP) install -c constraints.txt -e '.[sample,zip,coco,yolo]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -46,7 +46,7 @@ def export(
     subset: Subset | Mapping[str, Any] | None = None,
     resplit: Resplit | None = None,
     images: str | None = None,
-    photos: str | None = None,
+    photos: str | Mapping[str, str] | None = None,
     password: str | None = None,
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
@@ -61,7 +61,7 @@ def export(
         subset: a :class:`registry.subset.Subset` or its options, such as ``{"category": "skirt"}``; all without it.
         resplit: divides it anew (:meth:`registry.resplit.Resplit.parse`).
         images: what happens to photos: ``none``, ``reference``, ``link`` or ``copy``, as the format can.
-        photos: release that holds the photos.
+        photos: release that holds the photos; or one for each split.
         password: of its protected zips.
         overwrite: whether an earlier export at ``dest`` may be replaced.
         storage_options: passed to fsspec for ``dest`` and ``photos``.

@@ -122,6 +122,42 @@ class Subset:
         return by_unit or any(name in options for name in _OF_ITEMS)
 
 
+def load_params(path: Path) -> Any:
+    """Return what a parameter file holds.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UsageError: it is no YAML.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(path)
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not sound YAML: {error}") from error
+
+
+def load_sources(params: str | Path = "params.yaml") -> dict[str, str]:
+    """Return where the raw files of each split lie, by the ``splits`` of a parameter file; nothing without one.
+
+    Raises:
+        UsageError: the file is no YAML.
+    """
+    path = Path(params)
+    try:
+        document = load_params(path)
+    except FileNotFoundError:
+        return {}
+    splits = document.get("splits") if isinstance(document, dict) else None
+    found = {}
+    for split, entry in (splits if isinstance(splits, dict) else {}).items():
+        source = entry.get("source") if isinstance(entry, dict) else None
+        if isinstance(source, str):
+            found[split] = source if "://" in source else str(path.parent / source)
+    return found
+
+
 def load_subset(name: str, params: str | Path = "params.yaml") -> dict[str, Any]:
     """Return the options of a named subset: an entry below ``subsets`` of a parameter file.
 
@@ -129,16 +165,11 @@ def load_subset(name: str, params: str | Path = "params.yaml") -> dict[str, Any]
         NotFoundError: there is no such file.
         UsageError: the file is no YAML, or there is no subset of this name; the message lists what there is.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     path = Path(params)
     try:
-        document = YAML(typ="safe", pure=True).load(path)
+        document = load_params(path)
     except FileNotFoundError as error:
         raise NotFoundError(f"There is no {path}: named subsets stand below 'subsets:' in it.") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not sound YAML: {error}") from error
     named = (document or {}).get("subsets") if isinstance(document, dict | None) else None
     if not isinstance(named, dict) or not named:
         raise UsageError(f"{path} names no subset: expected 'subsets:' with one entry a name.")

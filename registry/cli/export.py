@@ -15,6 +15,7 @@ from registry.cli.output import Output, Rows, output_options, write_rows
 from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options
 from registry.errors import PasswordError
+from registry.subset import load_sources
 
 if TYPE_CHECKING:
     from registry.exports.formats import Format
@@ -126,7 +127,8 @@ def _place_options(command: Any) -> Any:
         metavar="RELEASE",
         envvar="DF2_PHOTOS",
         show_envvar=True,
-        help="Folder or URL of the release with the photos: SPLIT/image or SPLIT.zip in it.",
+        help="Folder or URL of the release with the photos: SPLIT/image or SPLIT.zip in it. Default: the sources in "
+        "params.yaml.",
     )(command)
 
 
@@ -138,6 +140,8 @@ def _format_command(found: Format) -> click.Command:
         place = {name: given.pop(name) for name in ("photos", "overwrite")}
         plan = Plan.of(found.name, subset, resplit=resplit, images=images, options=given)
         opened = open_registry(registry)
+        params = click.get_current_context().params["params"]
+        place["photos"] = place["photos"] or load_sources(params) or None
         made = _with_password(lambda options: export(opened, plan, dest, **options), dest, place)
         _report(made, dest)
 
@@ -185,6 +189,7 @@ def _again(ctx: click.Context, /, dest: str, **place: Any) -> None:
     assert ctx.parent is not None
     old = read_manifest_file(ctx.parent.params["from_manifest"])
     opened = open_registry(ctx.obj)
+    place["photos"] = place["photos"] or load_sources() or None
     made, different = _with_password(lambda options: export_again(opened, old, dest, **options), dest, place)
     _report(made, dest)
     if different:
@@ -203,7 +208,7 @@ def _with_password(run: Callable[[dict[str, Any]], Any], title: str, place: dict
     except PasswordError:
         if password or not sys.stdin.isatty():
             raise
-    password = click.prompt(f"Password of {place['photos']}", hide_input=True)
+    password = click.prompt("Password of the photos' zip", hide_input=True)
     with progress_bar(f"Exporting to {title}") as progress:
         return run({**place, "password": password, "progress": progress})
 

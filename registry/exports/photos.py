@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from registry.errors import SourceError, UsageError
@@ -18,15 +18,18 @@ class Photos:
 
     Args:
         release: a folder or URL that holds ``SPLIT/image`` or ``SPLIT.zip``, as for ``df2 ingest``; or what holds the
-            photos of one split.
+            photos of one split; or one of these for each split.
         password: of protected zips.
         storage_options: passed to fsspec.
     """
 
     def __init__(
-        self, release: str, password: str | None = None, storage_options: StorageOptions | None = None
+        self,
+        release: str | Mapping[str, str],
+        password: str | None = None,
+        storage_options: StorageOptions | None = None,
     ) -> None:
-        self.release = release
+        self._release = release
         self._password = password
         self._options = storage_options
         self._opened: dict[str, tuple[Source, dict[int, Entry]]] = {}
@@ -42,7 +45,7 @@ class Photos:
         if missing:
             listed = ", ".join(f"{split}/image/{image_id:06d}.jpg" for image_id in missing[:5])
             more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
-            raise SourceError(f"{self.release} lacks photos that the subset needs: {listed}{more}.")
+            raise SourceError(f"{self._place(split)} lacks photos that the subset needs: {listed}{more}.")
 
     def read(self, split: str, image_ids: Sequence[int]) -> Iterator[bytes]:
         """Yield the bytes of photos.
@@ -56,7 +59,9 @@ class Photos:
             wanted = [entries[image_id] for image_id in image_ids[start : start + _BATCH]]
             for entry, data in zip(wanted, source.read_photos(wanted), strict=True):
                 if isinstance(data, OSError):
-                    raise SourceError(f"Cannot read {split}/image/{entry.name} in {self.release}: {data}") from data
+                    raise SourceError(
+                        f"Cannot read {split}/image/{entry.name} in {self._place(split)}: {data}"
+                    ) from data
                 yield data
 
     def paths(self, split: str, image_ids: Sequence[int]) -> list[Path]:
@@ -69,12 +74,19 @@ class Photos:
         self.check(split, image_ids)
         source, entries = self._of_split(split)
         if not isinstance(source, LocalFolder):
-            raise UsageError(f"The photos of {split} in {self.release} are no local files to link to: use copy.")
+            raise UsageError(f"The photos of {split} in {self._place(split)} are no local files to link to: use copy.")
         return [source.folder / "image" / entries[image_id].name for image_id in image_ids]
+
+    def _place(self, split: str) -> str:
+        if isinstance(self._release, str):
+            return self._release
+        if split not in self._release:
+            raise UsageError(f"No place of the photos of {split} is known: name it with --photos RELEASE.")
+        return self._release[split]
 
     def _of_split(self, split: str) -> tuple[Source, dict[int, Entry]]:
         if split not in self._opened:
-            located = locate_source(self.release, split, self._options)
+            located = locate_source(self._place(split), split, self._options)
             source = open_source(located, split, self._options, self._password)
             self._opened[split] = source, source.list_files(split, photos=True).photos
         return self._opened[split]

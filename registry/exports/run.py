@@ -173,7 +173,7 @@ def export(
     plan: Plan,
     dest: str,
     *,
-    photos: str | None = None,
+    photos: str | Mapping[str, str] | None = None,
     password: str | None = None,
     storage_options: StorageOptions | None = None,
     overwrite: bool = False,
@@ -187,7 +187,7 @@ def export(
         registry: an open registry.
         plan: what is exported and how.
         dest: folder or fsspec URL; made if it is not there.
-        photos: release that holds the photos, where they are linked, copied or read.
+        photos: release that holds the photos, where they are linked, copied or read; or one for each split.
         password: of its protected zips.
         storage_options: passed to fsspec for ``dest`` and ``photos``.
         overwrite: whether an earlier export at ``dest`` may be replaced. Never replaced is what no export wrote.

@@ -10,6 +10,7 @@ import pytest
 from registry.cli.export import export_command
 from registry.exports.formats import MODULES
 from tests.cli.conftest import Run
+from tests.helpers import jpeg, write_split
 from tests.ingest.packing import files_in
 
 SUBSET = """\
@@ -164,3 +165,17 @@ def test_the_help_of_every_format_shows_its_options(run: Run) -> None:
         assert "--whole-images" in own.stdout
     assert "--area [box|mask]" in run("export", "coco", "--help").stdout
     assert export_command.get_short_help_str() == "Write a subset in the format of a trainer."
+
+
+def test_photos_come_from_the_sources_in_params_yaml(run: Run, tmp_path: Path) -> None:
+    write_split(tmp_path / "raw" / "train", {}, {image_id: jpeg() for image_id in (1, 2, 3, 4, 7)})
+    (tmp_path / "raw" / "train").rename(tmp_path / "elsewhere")
+    (tmp_path / "params.yaml").write_text("splits:\n  train: {source: elsewhere}\n")
+    made = run("export", "coco", "out", "--split", "train", "--images", "copy")
+    assert made.exit_code == 0, made.stderr
+    assert len(list((tmp_path / "out" / "images" / "train").iterdir())) == 5
+    again = run("export", "--from-manifest", "out", "again")
+    assert again.exit_code == 0, again.stderr
+    failed = run("export", "coco", "other", "--split", "validation", "--images", "copy")
+    assert failed.exit_code == 2
+    assert "No place of the photos of validation is known: name it with --photos RELEASE." in failed.stderr
