@@ -48,7 +48,8 @@ def on_terminal(registry: Path, *arguments: str, columns: int = 120) -> list[str
 @pytest.mark.parametrize(
     "arguments",
     [("tables",), ("tables", "items"), ("image", "train", "1"), ("style", "train", "1", "1"), ("stats",), ("pairs",),
-     ("sql", "FROM items"), ("sql", "FROM split_counts"), ("sql", "FROM landmarks")],
+     ("sql", "FROM items"), ("sql", "FROM split_counts"), ("sql", "FROM landmarks"), ("subset", "--category", "1"),
+     ("subset", "--resplit", "a=0.5,b=0.5")],
     ids=" ".join,
 )  # fmt: skip
 def test_a_table_fits_the_terminal(three_splits: Path, arguments: tuple[str, ...], columns: int) -> None:
@@ -75,6 +76,13 @@ def test_items_show_what_fits_and_name_the_rest(three_splits: Path) -> None:
 def test_the_meaning_of_columns_is_shown_in_80_columns(three_splits: Path) -> None:
     lines = on_terminal(three_splits, "tables", "items", columns=80)
     assert lines[1].split() == ["column", "type", "unit", "meaning"]
+
+
+def test_an_export_shows_a_bar_while_it_runs_and_one_line_at_its_end(three_splits: Path, tmp_path: Path) -> None:
+    lines = on_terminal(three_splits, "export", "csv", str(tmp_path / "out"))
+    assert any("Exporting to" in line and "100%" in line for line in lines)
+    said = "csv, train 5 images, 8 items; validation 2 images, 2 items; test 2 images, 0 items; 1 files, 0.0 MB."
+    assert lines[-1].endswith(f"{tmp_path / 'out'}: {said}")
 
 
 def test_sql_that_is_not_given_is_asked_for(three_splits: Path) -> None:
