@@ -134,6 +134,14 @@ class Place:
         except OSError as error:
             raise StorageError(f"Cannot read {self.url}/{name}: {error.strerror or error}") from error
 
+    def exists(self, name: str) -> bool:
+        """Return whether there is a file of this name.
+
+        Raises:
+            StorageError: the place cannot be read.
+        """
+        return self.digest(name, sized_only=True) is not None
+
     def digest(self, name: str, *, sized_only: bool = False) -> tuple[int, bytes | None] | None:
         """Return a file's size and SHA-256 (None if only the size is asked for), or None if there is no such file.
 

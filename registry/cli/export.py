@@ -14,7 +14,7 @@ from registry.cli.make import PASSWORD_VARIABLE
 from registry.cli.output import Output, Rows, output_options, write_rows
 from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options
-from registry.errors import PasswordError
+from registry.errors import NotFoundError, PasswordError
 from registry.subset import load_sources
 
 if TYPE_CHECKING:
@@ -235,23 +235,36 @@ def _report(made: ExportManifest, dest: str) -> None:
 @click.argument("place")
 @click.pass_context
 def verify(ctx: click.Context, place: str) -> None:
-    """Check that an export is as it was written.
+    """Check that an export or a registry is as it was written.
 
-    Every file that its export.json names is read and compared. Exit code 1 if one is missing or changed; files
-    that no export wrote are named, and are no fault.
-    """
+    Every file that its manifest names is read and compared. Exit code 1 if one is missing or changed; files that are
+    not named are told, and are no fault.
+
+    \b
+    df2 verify skirts
+    df2 verify s3://bucket/registry
+    """  # noqa: D301
+    from registry import manifest
+    from registry.exports import files
     from registry.exports.manifest import verify_export
+    from registry.integrity import verify_registry
     from registry.storage import Place
 
-    found = verify_export(Place(place))
-    for what, paths in (("missing", found.missing), ("changed", found.changed), ("not of the export", found.extra)):
+    where = Place(place)
+    if where.exists(files.MANIFEST_NAME):
+        found = verify_export(where)
+    elif where.exists(manifest.MANIFEST_NAME):
+        found = verify_registry(where)
+    else:
+        names = f"{files.MANIFEST_NAME} or {manifest.MANIFEST_NAME}"
+        raise NotFoundError(f"There is no export and no registry at {place}: expected {names} in it.")
+    for what, paths in (("missing", found.missing), ("changed", found.changed), ("not named", found.extra)):
         for path in paths:
             click.echo(f"{what}: {path}", err=True)
     if not found.is_whole:
         click.echo(
-            f"{place}: {len(found.missing):,} files missing, {len(found.changed):,} changed, of "
-            f"{len(found.manifest.files):,}.",
+            f"{place}: {len(found.missing):,} files missing, {len(found.changed):,} changed, of {found.num_files:,}.",
             err=True,
         )
         ctx.exit(1)
-    click.echo(f"{place}: {found.manifest.format}, all {len(found.manifest.files):,} files are as they were written.")
+    click.echo(f"{place}: {found.kind}, all {found.num_files:,} files are as they were written.")

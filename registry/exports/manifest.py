@@ -12,6 +12,7 @@ import msgspec
 from registry import __version__
 from registry.errors import NotFoundError, RegistryFormatError
 from registry.exports.files import MANIFEST_NAME, Written
+from registry.integrity import Check, check_files
 from registry.storage import Place
 from registry.tables import SCHEMA_VERSION
 
@@ -121,28 +122,6 @@ def read_manifest_file(url: str) -> ExportManifest:
     return read_export(Place(url))
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What :func:`verify_export` found.
-
-    Attributes:
-        manifest: of the export.
-        missing: files that are named and not there.
-        changed: files whose size or digest is another.
-        extra: files that are there and not named.
-    """
-
-    manifest: ExportManifest
-    missing: tuple[str, ...]
-    changed: tuple[str, ...]
-    extra: tuple[str, ...]
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the export is as it was written; files beside it do not matter."""
-        return not (self.missing or self.changed)
-
-
 def verify_export(place: Place) -> Check:
     """Return how an export differs from its manifest. Every file is read; of a link, only the size is looked at.
 
@@ -151,16 +130,8 @@ def verify_export(place: Place) -> Check:
         StorageError: a file cannot be read.
     """
     manifest = read_export(place)
-    there = set(place.list("")) - {MANIFEST_NAME}
-    missing, changed = [], []
-    for file in manifest.files:
-        found = place.digest(file.path, sized_only=file.sha256 is None) if file.path in there else None
-        if found is None:
-            missing.append(file.path)
-        elif found != (file.size, file.sha256):
-            changed.append(file.path)
-    extra = there - {file.path for file in manifest.files}
-    return Check(manifest, tuple(missing), tuple(changed), tuple(sorted(extra)))
+    named = {file.path: (file.size, file.sha256) for file in manifest.files}
+    return check_files(place, manifest.format, named, MANIFEST_NAME)
 
 
 def differing(old: Iterable[Written], new: Iterable[Written]) -> list[str]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from registry.store.registry import Registry
 
-#: Images that one query reads. More are faster (train as COCO: 5.9 s with 6,144, 6.5 s with 4,096, 7.5 s with 3,072) and need
-#: more memory (361, 348 and 332 MB).
+#: Images that one query reads. More are faster (train as COCO: 5.9 s with 6,144, 6.5 s with 4,096, 7.5 s with 3,072)
+#: and need more memory (361, 348 and 332 MB).
 READ_IMAGES: Final = 4_096
 #: Images in a chunk: some 850 items, of which a format may hold several forms at once.
 CHUNK_IMAGES: Final = 512

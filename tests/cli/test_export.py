@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+import registry
 from registry.cli.export import export_command
 from registry.exports.formats import MODULES
 from tests.cli.conftest import Run
@@ -120,10 +122,25 @@ def test_verify_names_what_changed(run: Run, tmp_path: Path) -> None:
     (tmp_path / "out" / "notes.txt").write_bytes(b"")
     found = run("verify", "out")
     assert found.exit_code == 1
-    assert found.stderr == "changed: items.csv\nnot of the export: notes.txt\nout: 0 files missing, 1 changed, of 1.\n"
+    assert found.stderr == "changed: items.csv\nnot named: notes.txt\nout: 0 files missing, 1 changed, of 1.\n"
     missing = run("verify", "nothing")
     assert (missing.exit_code, missing.stdout) == (1, "")
-    assert "There is no export at nothing" in missing.stderr
+    assert "There is no export and no registry at nothing: expected export.json or manifest.json" in missing.stderr
+
+
+def test_verify_checks_a_registry_too(run: Run, three_splits: Path, tmp_path: Path) -> None:
+    shutil.copytree(three_splits, tmp_path / "copy")
+    whole = run("verify", "copy")
+    named = len(registry.open("copy").manifest.files)
+    assert whole.stdout == f"copy: registry, all {named} files are as they were written.\n"
+    gone, changed = sorted((tmp_path / "copy" / "items").rglob("*.parquet"))[:2]
+    gone.unlink()
+    changed.write_bytes(changed.read_bytes()[:-1] + b"?")
+    found = run("verify", "copy")
+    assert found.exit_code == 1
+    names = [path.relative_to(tmp_path / "copy").as_posix() for path in (gone, changed)]
+    last = f"copy: 1 files missing, 1 changed, of {named}."
+    assert found.stderr == f"missing: {names[0]}\nchanged: {names[1]}\n{last}\n"
 
 
 def test_an_export_that_comes_out_otherwise_is_said(run: Run, tmp_path: Path) -> None:
