@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from registry.errors import UsageError
 from registry.exports.formats import Format, Job, Option
 from registry.exports.text import concat, join_all, number_lists, numbers, polygon_lists
-from registry.tables import ITEMS, arrow_schema
+from registry.tables import ITEMS, arrow_schema, arrow_type
 from registry.taxonomy import unknown_name
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = tuple(column.name for column in ITEMS.columns)
 _OPTION: Final = Option("columns", "Columns of the table items, in this order: a,b,c.  [default: all]", "text", None)
+#: Rows in a row group of Parquet, at least.
+_GROUP_ROWS: Final = 8_192
 #: Takes batches of rows until it is closed.
 Sink = Callable[["pa.RecordBatch"], None]
 
@@ -40,12 +42,36 @@ def chosen_columns(options: Mapping[str, Any]) -> list[str]:
 
 @contextmanager
 def parquet_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
-    """Yield what writes batches as Parquet."""
+    """Yield what writes batches as Parquet, encoded as in the registry (:mod:`registry.publication`)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(file, schema, compression="zstd", store_schema=False) as writer:
-        yield lambda batch: writer.write_table(pa.Table.from_batches([batch], schema))
+    polygons = [field.name for field in schema if field.type == arrow_type("list<list<float64>>")]
+    pending: list[pa.RecordBatch] = []
+    with pq.ParquetWriter(
+        file,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[field.name for field in schema if pa.types.is_string(field.type)],
+        column_encoding={f"{name}.list.element.list.element": "BYTE_STREAM_SPLIT" for name in polygons} or None,
+        store_schema=False,
+    ) as writer:
+
+        def write_group() -> None:
+            # In one piece: pages end where the pieces end.
+            table = pa.Table.from_batches(pending, schema).combine_chunks()
+            writer.write_table(table, row_group_size=max(1, len(table)))
+            pending.clear()
+
+        def write_batch(batch: pa.RecordBatch) -> None:
+            pending.append(batch)
+            if sum(len(one) for one in pending) >= _GROUP_ROWS:
+                write_group()
+
+        yield write_batch
+        if pending:
+            write_group()
 
 
 @contextmanager
