@@ -203,7 +203,7 @@ class LocalFiles:
         self._behind.wait()
 
     @contextmanager
-    def session(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Hold the destination for writing; without :meth:`finish`, nothing is left of what was written.
 
         Raises:
@@ -312,7 +312,7 @@ class RemoteFiles:
         self._behind.wait()
 
     @contextmanager
-    def session(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Take away what was there before, its manifest first; what is not finished is taken away too."""
         old = self.place.list("")
         if MANIFEST_NAME in old:

@@ -210,7 +210,7 @@ def export(
     files = open_destination(dest, storage_options, lambda place, there: _check_overwrite(place, there, overwrite))
     rows = Selection(registry, plan.subset, plan.resplit)
     found = Photos(photos, password, storage_options) if photos else None
-    with files.session():
+    with files.hold():
         job = _Job(plan, rows, files, found, progress)
         job.run()
         files.wait()

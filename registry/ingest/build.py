@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -280,23 +281,43 @@ def _executor(given: Executor | None, jobs: int) -> Iterator[Executor | None]:
     except OSError:  # no semaphores here, as in some containers: this process does it all, slower
         yield None
         return
+    done = threading.Event()
     with pool:
         try:
             for _ in range(jobs):
                 pool.submit(int)  # any task starts a process
+            threading.Thread(target=_watch_workers, args=(pool, done), daemon=True).start()
             yield pool
         except BrokenProcessPool as error:
             raise SourceError(
                 "A worker process ended before its work was done (out of memory, or killed). The registry is as it "
                 "was; try fewer processes with --jobs."
             ) from error
+        finally:
+            done.set()
+
+
+def _watch_workers(pool: Any, done: threading.Event) -> None:
+    """Break the pool when a worker was killed and the pool does not notice.
+
+    A worker that is killed while it writes a result leaves half of it in the pipe, and the pool waits for the other
+    half for ever. With all workers gone and this process' own end closed, the pipe ends and the pool sees it.
+    """
+    while not done.wait(1):
+        workers = list((pool._processes or {}).values())
+        if any(worker.exitcode for worker in workers):
+            if done.wait(3):
+                return
+            for worker in workers:
+                worker.kill()
+            pool._result_queue._writer.close()
+            return
 
 
 def _context() -> Any:
     """Return how processes start: forked, which is quickest, where no other thread could hold a lock."""
     import multiprocessing
     import sys
-    import threading
 
     alone = threading.active_count() == 1 and sys.platform == "linux"
     return multiprocessing.get_context("fork" if alone else "spawn")

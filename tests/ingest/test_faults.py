@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,24 @@ def test_a_killed_worker_is_a_clear_error(working: tuple[subprocess.Popen[bytes]
         "was; try fewer processes with --jobs.\n"
     )
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_workers_killed_at_any_time_are_a_clear_error(tmp_path: Path) -> None:
+    source = write_split(tmp_path / "train", dict.fromkeys(range(1, 2000), SMALL_SPLIT[1]))
+    chance = random.Random(0)
+    for number in range(6):
+        command = [*INGEST, str(source), str(tmp_path / f"r{number}"), "--split", "train", "-j", "2"]
+        running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        while len(children(running.pid)) < 2 and running.poll() is None:
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.2))
+        for pid in children(running.pid) if running.poll() is None else []:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        output = running.communicate(timeout=60)[0].decode()
+        assert running.returncode in (0, 3), output
+        assert (tmp_path / f"r{number}" / "manifest.json").exists() == (running.returncode == 0)
 
 
 def test_two_ingestions_at_once_take_turns(small_source: Path, changed: Path, tmp_path: Path) -> None:
