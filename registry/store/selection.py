@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -13,7 +13,7 @@ from registry.errors import QueryError, RegistryFormatError
 from registry.resplit import Group, Resplit, assign, balance
 from registry.rows import Chunk, Part
 from registry.store.conditions import check_condition
-from registry.store.connection import connect
+from registry.store.connection import connect, duckdb_errors
 from registry.store.filters import image_conditions, item_conditions
 from registry.subset import Subset
 from registry.tables import IMAGES, ITEMS, arrow_schema
@@ -65,10 +65,8 @@ class Selection:
             registry.check_split(split)
         self.place, self.manifest = registry.place, registry.manifest
         splits = [split for split in SPLITS if split in (self.subset.split or self.manifest.splits)]
-        try:
+        with self._errors():
             self._connection = connect(self.place, self.manifest)
-        except duckdb.Error as error:
-            raise self._gone(error) from error
         self._choose()
         self.divided = resplit is not None
         self.balance: list[dict[str, Any]] = []
@@ -140,12 +138,8 @@ class Selection:
         """Yield the pairs of items within a part."""
         from registry.store.pairs import read_pairs
 
-        try:
+        with self._errors():
             yield from read_pairs(self._connection.cursor(), part, negatives, hard_negatives, seed)
-        except duckdb.IOException as error:
-            raise self._gone(error) from error
-        except duckdb.Error as error:
-            raise QueryError(str(error)) from error
 
     def items(self, columns: Sequence[str]) -> DuckDBPyRelation:
         """Return the chosen items as a lazy relation, in order of split, image and file order."""
@@ -161,42 +155,49 @@ class Selection:
         split, low, high = bound
         params: dict[str, Any] = {"part": part.name, "split": split, "low": low, "high": high}
         where = "split = $split AND image_id BETWEEN $low AND $high"
-        wanted = list(dict.fromkeys(["image_id", *columns]))
         images = (
-            f"SELECT images.* FROM images SEMI JOIN (SELECT split, image_id FROM chosen_images WHERE part = $part) "
-            f"AS chosen USING (split, image_id) WHERE {where} ORDER BY image_id"
+            "SELECT images.*, chosen.num_items AS num_chosen FROM images JOIN (SELECT split, image_id, num_items "
+            f"FROM chosen_images WHERE part = $part AND {where}) AS chosen USING (split, image_id) "
+            f"WHERE {where} ORDER BY image_id"
         )
+        schema = arrow_schema(IMAGES, stored=False)
+        image_rows = self._batch(images, params, schema.append(pa.field("num_chosen", pa.int64())))
+        num_items = image_rows.column("num_chosen").to_pylist()
+        image_rows = image_rows.select(schema.names)
+        if not columns:
+            return Chunk(part, split, image_rows, pa.record_batch([]), num_items)
         # The categories that occur, said outright, let DuckDB pass over the files of all others.
         items = (
-            f"SELECT {', '.join(wanted)} FROM items SEMI JOIN (SELECT split, image_id, item_no FROM chosen_items "
+            f"SELECT {', '.join(columns)} FROM items SEMI JOIN (SELECT split, image_id, item_no FROM chosen_items "
             f"WHERE part = $part AND {where}) AS chosen USING (split, image_id, item_no) "
             f"WHERE {where} AND category_id IN ({self._categories}) ORDER BY image_id, item_order"
         )
-        image_rows = self._batch(images, params, arrow_schema(IMAGES, stored=False))
         schema = arrow_schema(ITEMS, stored=False)
-        item_rows = self._batch(items, params, pa.schema([schema.field(name) for name in wanted]))
-        found = Counter(item_rows.column("image_id").to_pylist())
-        num_items = [found[image_id] for image_id in image_rows.column("image_id").to_pylist()]
-        return Chunk(part, split, image_rows, item_rows.select(list(columns)), num_items)
+        item_rows = self._batch(items, params, pa.schema([schema.field(name) for name in columns]))
+        return Chunk(part, split, image_rows, item_rows, num_items)
 
     def _batch(self, query: str, params: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
         """Return the rows of a query as one batch of a schema."""
         import pyarrow as pa
 
-        try:
+        with self._errors():
             table = self._connection.cursor().sql(query, params=params).to_arrow_table().cast(schema)
-        except duckdb.IOException as error:
-            raise self._gone(error) from error
-        except duckdb.Error as error:
-            raise QueryError(str(error)) from error
         batches = table.combine_chunks().to_batches()
         return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=schema)
 
-    def _gone(self, error: Exception) -> RegistryFormatError:
-        return RegistryFormatError(
-            f"A file of {self.place} cannot be read: {error}\nIf the registry was replaced meanwhile, start again; if "
-            f"a part of it is missing, bring it back with 'dvc checkout' or 'dvc pull'."
-        )
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn DuckDB's errors inside the block into ours."""
+        try:
+            with duckdb_errors():
+                yield
+        except QueryError as error:
+            if not isinstance(error.__cause__, duckdb.IOException):
+                raise
+            raise RegistryFormatError(
+                f"A file of {self.place} cannot be read: {error}\nIf the registry was replaced meanwhile, start again; "
+                f"if a part of it is missing, bring it back with 'dvc checkout' or 'dvc pull'."
+            ) from error
 
     def _choose(self) -> None:
         """Make ``items_found`` and ``images_found``: the keys of what the subset holds."""
@@ -321,12 +322,8 @@ class Selection:
         self._rows(query, params)
 
     def _rows(self, query: str, params: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        try:
+        with self._errors():
             return self._connection.execute(query, params).fetchall()
-        except duckdb.IOException as error:
-            raise self._gone(error) from error
-        except duckdb.Error as error:
-            raise QueryError(str(error)) from error
 
 
 def _slices(chunk: Chunk) -> Iterator[Chunk]:
