@@ -6,8 +6,10 @@ other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from registry.errors import UsageError
@@ -47,14 +49,13 @@ class Part:
         Raises:
             UsageError: the number is too high to be kept apart from those of other splits.
         """
-        if len(self.splits) == 1:
-            return number
-        if not 0 <= number < SPLIT_STRIDE:
+        offset = self.offset(split)
+        if offset and not 0 <= number < SPLIT_STRIDE:
             raise UsageError(
                 f"The number {number} of {split} cannot be told from those of other splits in one part: "
                 f"export one split at a time (--split {split})."
             )
-        return number + SPLIT_STRIDE * (1 + SPLITS.index(split))
+        return number + offset
 
     def offset(self, split: str) -> int:
         """Return what :meth:`number` adds to the numbers of a split; that they allow it is known by then."""
@@ -82,6 +83,32 @@ class Chunk:
     images: pa.RecordBatch
     items: pa.RecordBatch
     num_items: Sequence[int]
+
+    def file_names(self) -> list[str]:
+        """Return the name of the photo of each image, unique within the part."""
+        return [self.part.file_name(self.split, name) for name in self.images.column("file_name").to_pylist()]
+
+    def owners(self) -> pa.Array:
+        """Return for each item the position of its image among ``images``."""
+        import pyarrow as pa
+
+        return pa.array(chain.from_iterable([k] * n for k, n in enumerate(self.num_items)), pa.int32())
+
+    def by_category(self) -> dict[int, Chunk]:
+        """Return for each category that occurs, ascending, its items and the images that have some."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        category_ids = self.items.column("category_id")
+        found = {}
+        for category_id in sorted(set(category_ids.to_pylist())):
+            own = pc.equal(category_ids, category_id)
+            held = Counter(self.owners().filter(own).to_pylist())
+            images = self.images.take(pa.array(sorted(held), pa.int32()))
+            found[category_id] = replace(
+                self, images=images, items=self.items.filter(own), num_items=[held[k] for k in sorted(held)]
+            )
+        return found
 
 
 class Rows(Protocol):

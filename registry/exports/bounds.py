@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from registry.errors import UsageError
@@ -81,7 +80,7 @@ def item_sizes(chunk: Chunk) -> Sizes:
     """Return the size of the photo of each item of a chunk."""
     import pyarrow as pa
 
-    owners = pa.array(chain.from_iterable([k] * number for k, number in enumerate(chunk.num_items)), pa.int32())
+    owners = chunk.owners()
     return Sizes(*(chunk.images.column(name).take(owners).cast(pa.float64()) for name in ("width", "height")))
 
 

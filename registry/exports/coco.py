@@ -82,11 +82,7 @@ def image_texts(job: Job, chunk: Chunk) -> pa.Array:
         job.leave_out(
             "sizes of images", "not known, so width and height are null: ingest with the photos to have them", unknown
         )
-    names = images.column("file_name").to_pylist()
-    if job.images == "reference":
-        names = job.photo_names(chunk)
-    else:
-        names = [chunk.part.file_name(chunk.split, name) for name in names]
+    names = job.photo_names(chunk) if job.images == "reference" else chunk.file_names()
     ids = numbers(pc.add(images.column("image_id").cast(pa.int64()), chunk.part.offset(chunk.split)))
     pieces = ('{"coco_url": "", "date_captured": "", "file_name": ', pa.array(map(json.dumps, names), pa.string()))
     return concat(
@@ -150,10 +146,9 @@ def mask_areas(chunk: Chunk) -> pa.Array:
 
     from registry.exports.polygons import mask_area
 
-    sizes = zip(chunk.images.column("width").to_pylist(), chunk.images.column("height").to_pylist(), strict=True)
-    of_item = [size for size, number in zip(sizes, chunk.num_items, strict=True) for _ in range(number)]
-    polygons = chunk.items.column("segmentation").to_pylist()
-    areas = [mask_area(found, *size) for found, size in zip(polygons, of_item, strict=True)]
+    owners = chunk.owners()
+    width, height = (chunk.images.column(name).take(owners).to_pylist() for name in ("width", "height"))
+    areas = map(mask_area, chunk.items.column("segmentation").to_pylist(), width, height)
     return pa.array(areas, pa.float64())
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from itertools import groupby
 from pprint import pformat
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.exports.coco import AREA, ATTRIBUTE_COLUMNS, ATTRIBUTES, COLUMNS, NAMES, annotation_texts, image_texts
 from registry.exports.formats import Format, Job
 from registry.exports.text import join_all, number_lists, numbers
-from registry.rows import Chunk, Part
+from registry.rows import Part
 from registry.taxonomy import CATEGORIES, LANDMARK_SLOTS, SKELETON, Category
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def _write_part(job: Job, part: Part) -> None:
         images: dict[int, list[bytes]] = {category.id: [] for category in CATEGORIES}
         counts = dict.fromkeys(files, 0)
         for chunk in job.chunks(part, columns):
-            for category_id, own in by_category(chunk).items():
+            for category_id, own in chunk.by_category().items():
                 keypoints: list[pa.Array | str] = [', "num_keypoints": ']
                 keypoints += [numbers(own.items.column("num_landmarks_labelled")), ', "keypoints": ']
                 keypoints += [number_lists(own.items.column("landmarks"))]
@@ -60,23 +59,6 @@ def _write_part(job: Job, part: Part) -> None:
             for number, text in enumerate(images[category.id]):
                 file.write((b",\n" if number else b"\n") + text)
             file.write(f'],\n"categories": [\n{json.dumps(category_record(job, category))}]}}\n'.encode("ascii"))
-
-
-def by_category(chunk: Chunk) -> dict[int, Chunk]:
-    """Return, for each category that occurs, its items of a chunk and the images that have some."""
-    import pyarrow as pa
-
-    owners = [position for position, number in enumerate(chunk.num_items) for _ in range(number)]
-    places: dict[int, list[int]] = {}
-    for place, category_id in enumerate(chunk.items.column("category_id").to_pylist()):
-        places.setdefault(category_id, []).append(place)
-    found = {}
-    for category_id in sorted(places):
-        own = [(owner, len(list(group))) for owner, group in groupby(owners[place] for place in places[category_id])]
-        images = chunk.images.take(pa.array([owner for owner, _ in own]))
-        items = chunk.items.take(pa.array(places[category_id]))
-        found[category_id] = Chunk(chunk.part, chunk.split, images, items, [number for _, number in own])
-    return found
 
 
 def category_record(job: Job, category: Category) -> dict[str, Any]:

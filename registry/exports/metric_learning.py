@@ -175,7 +175,7 @@ def _rows(job: Job, chunk: Chunk, split: str) -> pa.RecordBatch:
     import pyarrow.compute as pc
 
     items, num_rows = chunk.items, chunk.items.num_rows
-    image_of = pa.array([place for place, number in enumerate(chunk.num_items) for _ in range(number)], pa.int32())
+    image_of = chunk.owners()
     folder = _PHOTO_FOLDER if job.images in ("link", "copy") else ""
     paths = pa.array([folder + name for name in job.photo_names(chunk)], pa.string())
     corners = []

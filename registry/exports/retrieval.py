@@ -69,8 +69,6 @@ def _write_lists(job: Job, part: Part, queries: _List, gallery: _List) -> None:
         has_style = pc.greater(chunk.items.column("style"), 0)
         shop_items = chunk.items.filter(is_shop)
         query_items = chunk.items.filter(pc.and_not(has_style, is_shop))
-        for name in ("image_id", "pair_id"):
-            part.number(chunk.split, pc.max(chunk.items.column(name)).as_py())  # raises where an offset would not do
         gallery.add(_records(shop_items, part.offset(chunk.split), "gallery"))
         queries.add(_records(query_items, part.offset(chunk.split), "query"))
         asked[chunk.split].append(_identities(query_items))

@@ -125,10 +125,9 @@ class _Job:
         return self._rows.pairs(part, negatives, hard_negatives, seed)
 
     def photo_names(self, chunk: Chunk) -> list[str]:
-        names = chunk.images.column("file_name").to_pylist()
         if self.images in ("link", "copy"):
-            return [f"{chunk.part.name}/{chunk.part.file_name(chunk.split, name)}" for name in names]
-        return [f"{chunk.split}/image/{name}" for name in names]
+            return [f"{chunk.part.name}/{name}" for name in chunk.file_names()]
+        return [f"{chunk.split}/image/{name}" for name in chunk.images.column("file_name").to_pylist()]
 
     def photos(self, chunk: Chunk) -> Iterator[bytes]:
         return self._need_photos().read(chunk.split, chunk.images.column("image_id").to_pylist())
@@ -155,10 +154,8 @@ class _Job:
         if self.images in ("link", "copy") and self._format.photo_path:
             for part in self.parts:
                 for chunk in self.chunks(part):
-                    names = chunk.images.column("file_name").to_pylist()
-                    placed = (part.file_name(chunk.split, name) for name in names)
                     path = self._format.photo_path
-                    self.put_photos(chunk, (path.format(part=part.name, name=name) for name in placed))
+                    self.put_photos(chunk, (path.format(part=part.name, name=name) for name in chunk.file_names()))
 
     def _need_photos(self) -> Photos:
         if self._photos is None:

@@ -58,8 +58,8 @@ def write(job: Job) -> None:
     for part in job.parts:
         stems = []
         for chunk in job.chunks(part, columns):
-            names = [part.file_name(chunk.split, name) for name in chunk.images.column("file_name").to_pylist()]
-            stems += [f"{part.name}/{name.rpartition('.')[0] or name}\n" for name in names]
+            names = chunk.file_names()
+            stems += [f"{part.name}/{name.removesuffix('.jpg')}\n" for name in names]
             job.files.write_all(_files(job, chunk, names))
         job.files.write(f"ImageSets/Main/{part.name}.txt", "".join(stems).encode())
     labels = ["# label:color_rgb:parts:actions", *(f"{category.name}:::" for category in CATEGORIES)]
@@ -86,7 +86,7 @@ def _files(job: Job, chunk: Chunk, names: list[str]) -> Iterator[tuple[str, memo
     )  # fmt: skip
     for name, text, is_annotated in zip(names, slices(files), annotated.to_pylist(), strict=True):
         if is_annotated:
-            yield f"Annotations/{chunk.part.name}/{name.rpartition('.')[0] or name}.xml", text
+            yield f"Annotations/{chunk.part.name}/{name.removesuffix('.jpg')}.xml", text
 
 
 def _objects(job: Job, chunk: Chunk) -> tuple[pa.Array, list[int]]:

@@ -21,7 +21,6 @@ Source: docs.ultralytics.com/datasets; ultralytics 8.4.190, ``data/utils.py`` (`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,7 +42,7 @@ from registry.exports.text import concat, join_groups, numbers, slices
 from registry.exports.yolo_pose import LANDMARKS, keypoint_lines, landmark_texts
 from registry.exports.yolo_segment import MULTIPOLYGON, polygon_rows, refuse_several
 from registry.rows import Chunk, Part
-from registry.taxonomy import CATEGORIES, Category
+from registry.taxonomy import CATEGORIES, CATEGORY_BY_ID, Category
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,19 +94,10 @@ def write(job: Job) -> None:
 
 def _by_category(job: Job, chunk: Chunk) -> Iterator[tuple[Category, Chunk]]:
     """Yield for each category that occurs the images that hold an item of it, with these items."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    category_ids = iter(chunk.items.column("category_id").to_pylist())
-    of_images = [list(islice(category_ids, number)) for number in chunk.num_items]
     why = "in no dataset, as they hold no item and the datasets are those of categories"
     note(job, "images", why, chunk.num_items.count(0))
-    for category in CATEGORIES:
-        held = [ids.count(category.id) for ids in of_images]
-        if any(held):
-            images = chunk.images.filter(pa.array([number > 0 for number in held], pa.bool_()))
-            items = chunk.items.filter(pc.equal(chunk.items.column("category_id"), category.id))
-            yield category, replace(chunk, images=images, items=items, num_items=[n for n in held if n])
+    for category_id, own in chunk.by_category().items():
+        yield CATEGORY_BY_ID[category_id], own
 
 
 def _write_chunk(job: Job, chunk: Chunk, folder: str) -> None:
@@ -120,8 +110,8 @@ def _write_chunk(job: Job, chunk: Chunk, folder: str) -> None:
     rows = iter(per_item)
     labels = join_groups(lines, [sum(islice(rows, number)) for number in chunk.num_items], "")
     job.count(part, "rows", len(lines))
-    names = [part.file_name(chunk.split, name) for name in chunk.images.column("file_name").to_pylist()]
-    paths = (f"{folder}labels/{part.name}/{name.rpartition('.')[0] or name}.txt" for name in names)
+    names = chunk.file_names()
+    paths = (f"{folder}labels/{part.name}/{name.removesuffix('.jpg')}.txt" for name in names)
     job.files.write_all(zip(paths, slices(labels), strict=True))
     if job.images != "none":
         job.put_photos(chunk, (f"{folder}images/{part.name}/{name}" for name in names))
