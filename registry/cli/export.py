@@ -140,8 +140,8 @@ def _format_command(found: Format) -> click.Command:
         place = {name: given.pop(name) for name in ("photos", "overwrite")}
         plan = Plan.of(found.name, subset, resplit=resplit, images=images, options=given)
         opened = open_registry(registry)
-        params = click.get_current_context().params["params"]
-        place["photos"] = place["photos"] or load_sources(params) or None
+        if images in ("link", "copy"):
+            place["photos"] = place["photos"] or load_sources(click.get_current_context().params["params"]) or None
         made = _with_password(lambda options: export(opened, plan, dest, **options), dest, place)
         _report(made, dest)
 
@@ -189,7 +189,8 @@ def _again(ctx: click.Context, /, dest: str, **place: Any) -> None:
     assert ctx.parent is not None
     old = read_manifest_file(ctx.parent.params["from_manifest"])
     opened = open_registry(ctx.obj)
-    place["photos"] = place["photos"] or load_sources() or None
+    if old.images in ("link", "copy"):
+        place["photos"] = place["photos"] or load_sources() or None
     made, different = _with_password(lambda options: export_again(opened, old, dest, **options), dest, place)
     _report(made, dest)
     if different:

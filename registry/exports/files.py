@@ -10,7 +10,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
@@ -125,33 +125,24 @@ class _Hashed(io.RawIOBase):
 
     def _write(self, data: bytes) -> None:
         self.digest.update(data)
-        self._file.write(data)
+        with remote_errors():
+            self._file.write(data)
 
     def tell(self) -> int:
         return self.size
 
 
-class LocalFiles:
-    """Files of an export to a local folder.
+class _Sink:
+    """What both kinds of destination do alike: they write behind, hash on the way and remember what was written."""
 
-    They are written to a hidden folder beside it, which takes its place when all are there; one that was left by an
-    export that was killed is cleared by the next.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.staging = folder.with_name(f".{folder.name}.partial")
+    def __init__(self) -> None:
         self.written: list[Written] = []
-        self._folders: set[str] = set()
         self._behind = _Behind()
 
-    def open(self, path: str) -> Any:
-        """Return a context manager that yields a binary file to write to, which is hashed on its way."""
-        return self._open(path)
-
     @contextmanager
-    def _open(self, path: str) -> Iterator[Any]:
-        with open(self._place(path), "xb", buffering=0) as file:
+    def open(self, path: str) -> Iterator[Any]:
+        """Yield a binary file to write to, which is hashed on its way."""
+        with self._open_raw(path) as file:
             hashed = _Hashed(file, self._behind)
             buffered = io.BufferedWriter(hashed, 1 << 18)
             try:
@@ -171,6 +162,33 @@ class LocalFiles:
         """Write many files."""
         for batch in batches(files):
             self._behind.run(self._write_batch, batch)
+
+    def wait(self) -> None:
+        """Wait until all that was given is written."""
+        self._behind.wait()
+
+    def _open_raw(self, path: str) -> AbstractContextManager[Any]:
+        raise NotImplementedError
+
+    def _write_batch(self, batch: list[tuple[str, bytes | memoryview]]) -> None:
+        raise NotImplementedError
+
+
+class LocalFiles(_Sink):
+    """Files of an export to a local folder.
+
+    They are written to a hidden folder beside it, which takes its place when all are there; one that was left by an
+    export that was killed is cleared by the next.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        self.staging = folder.with_name(f".{folder.name}.partial")
+        self._folders: set[str] = set()
+
+    def _open_raw(self, path: str) -> AbstractContextManager[Any]:
+        return open(self._place(path), "xb", buffering=0)
 
     def _write_batch(self, batch: list[tuple[str, bytes | memoryview]]) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -197,10 +215,6 @@ class LocalFiles:
             (self.staging / folder).mkdir(parents=True, exist_ok=True)
             self._folders.add(folder)
         return f"{self.staging}/{path}"
-
-    def wait(self) -> None:
-        """Wait until all that was given is written."""
-        self._behind.wait()
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -251,50 +265,28 @@ class LocalFiles:
         _remove(old)
 
 
-class RemoteFiles:
+class RemoteFiles(_Sink):
     """Files of an export to an fsspec URL: the manifest is written last, and without it there is no export."""
 
     def __init__(self, place: Place) -> None:
+        super().__init__()
         self.place = place
-        self.written: list[Written] = []
-        self._behind = _Behind()
-
-    def open(self, path: str) -> Any:
-        """Return a context manager that yields a binary file to write to, which is hashed on its way."""
-        return self._open(path)
 
     @contextmanager
-    def _open(self, path: str) -> Iterator[Any]:
-        full = f"{self.place.root}/{path}"
+    def _open_raw(self, path: str) -> Iterator[Any]:
         with remote_errors():
             self.place.make_remote_folder(path.rpartition("/")[0])
-            file = self.place.fs.open(full, "wb")
-        hashed = _Hashed(file, self._behind)
-        buffered = io.BufferedWriter(hashed, 1 << 18)
+            file = self.place.fs.open(f"{self.place.root}/{path}", "wb")
         try:
-            yield buffered
-            with remote_errors():
-                buffered.flush()
-                self._behind.wait()
+            yield file
         except BaseException:
-            hashed.given_up = True
             with suppress(Exception):  # what went wrong before is what is to be told
                 file.discard()
             raise
         with remote_errors():
             file.close()
-        self.written.append(Written(path, hashed.size, hashed.digest.digest()))
 
-    def write(self, path: str, data: bytes) -> None:
-        """Write one file."""
-        self.write_all([(path, data)])
-
-    def write_all(self, files: Iterable[tuple[str, bytes | memoryview]]) -> None:
-        """Write many files, many at once where the store can."""
-        for batch in batches(files):
-            self._behind.run(self._send, batch)
-
-    def _send(self, batch: list[tuple[str, bytes | memoryview]]) -> None:
+    def _write_batch(self, batch: list[tuple[str, bytes | memoryview]]) -> None:
         whole = {path: bytes(data) for path, data in batch}
         with remote_errors():
             for folder in {path.rpartition("/")[0] for path in whole}:
@@ -306,10 +298,6 @@ class RemoteFiles:
     def link(self, path: str, target: Path) -> None:
         """Raise: there are no links on a remote store."""
         raise UsageError(f"Photos cannot be linked at {self.place}: use --images copy or reference.")
-
-    def wait(self) -> None:
-        """Wait until all that was given is written."""
-        self._behind.wait()
 
     @contextmanager
     def hold(self) -> Iterator[None]:
