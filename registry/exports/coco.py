@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.exports.formats import Format, Job, Option
-from registry.exports.text import choose, concat, join_all, number_lists, numbers, polygon_lists
+from registry.exports.text import Records, choose, concat, number_lists, numbers, polygon_lists
 from registry.rows import Chunk, Part
 from registry.taxonomy import CATEGORIES, NUM_LANDMARK_SLOTS
 
@@ -42,13 +42,11 @@ def write(job: Job) -> None:
     for part in job.parts:
         with job.files.open(f"annotations/{part.name}.json") as file:
             file.write(b'{"info": {}, "licenses": [], "images": [')
-            for number, text in enumerate(_images(job, part)):
-                file.write(b",\n" if number else b"\n")
-                file.write(text)
+            records = Records(file)
+            for chunk in job.chunks(part):
+                records.add(image_texts(job, chunk))
             file.write(b'],\n"annotations": [')
-            for number, text in enumerate(_annotations(job, part)):
-                file.write(b",\n" if number else b"\n")
-                file.write(text)
+            _add_annotations(job, part, Records(file))
             file.write(b'],\n"categories": [\n')
             file.write(",\n".join(json.dumps(category) for category in categories(job)).encode("ascii"))
             file.write(b"]}\n")
@@ -62,12 +60,6 @@ def categories(job: Job) -> Iterator[dict[str, Any]]:
         if job.options["landmarks"] == "union":
             found |= {"keypoints": [str(no) for no in range(1, NUM_LANDMARK_SLOTS + 1)], "skeleton": []}
         yield found
-
-
-def _images(job: Job, part: Part) -> Iterator[bytes]:
-    for chunk in job.chunks(part):
-        if chunk.images.num_rows:
-            yield join_all(image_texts(job, chunk), ",\n")
 
 
 def image_texts(job: Job, chunk: Chunk) -> pa.Array:
@@ -90,20 +82,16 @@ def image_texts(job: Job, chunk: Chunk) -> pa.Array:
     )
 
 
-def _annotations(job: Job, part: Part) -> Iterator[bytes]:
+def _add_annotations(job: Job, part: Part, records: Records) -> None:
     columns = [*COLUMNS]
     with_landmarks = job.options["landmarks"] == "union"
     if with_landmarks:
         columns += ["landmarks", "num_landmarks_labelled"]
     if job.options["attributes"]:
         columns += [name for name in ATTRIBUTE_COLUMNS if name not in columns]
-    first = 1
     for chunk in job.chunks(part, columns):
-        if not chunk.items.num_rows:
-            continue
         landmarks = _union_landmarks(chunk.items) if with_landmarks else []
-        yield join_all(annotation_texts(job, chunk, first, landmarks), ",\n")
-        first += chunk.items.num_rows
+        records.add(annotation_texts(job, chunk, records.length + 1, landmarks))
 
 
 def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Array | str]) -> pa.Array:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registry.exports.coco import AREA, ATTRIBUTE_COLUMNS, ATTRIBUTES, COLUMNS, NAMES, annotation_texts, image_texts
 from registry.exports.formats import Format, Job
-from registry.exports.text import join_all, number_lists, numbers
+from registry.exports.text import Records, number_lists, numbers
 from registry.rows import Part
 from registry.taxonomy import CATEGORIES, LANDMARK_SLOTS, SKELETON, Category
 
@@ -36,28 +36,28 @@ def _write_part(job: Job, part: Part) -> None:
         columns += [name for name in ATTRIBUTE_COLUMNS if name not in columns]
     with ExitStack() as stack:
         files = {}
+        annotations = {}
         for category in CATEGORIES:
             path = f"annotations/{part.name}/{category.coco_name}.json"
             files[category.id] = stack.enter_context(job.files.open(path))
             files[category.id].write(b'{"info": {}, "licenses": [], "annotations": [')
+            annotations[category.id] = Records(files[category.id])
         # Images come behind the annotations, so that one walk through the rows is enough for all files.
-        images: dict[int, list[bytes]] = {category.id: [] for category in CATEGORIES}
-        counts = dict.fromkeys(files, 0)
+        images: dict[int, list[pa.Array]] = {category.id: [] for category in CATEGORIES}
         for chunk in job.chunks(part, columns):
             for category_id, own in chunk.by_category().items():
                 keypoints: list[pa.Array | str] = [', "num_keypoints": ']
                 keypoints += [numbers(own.items.column("num_landmarks_labelled")), ', "keypoints": ']
                 keypoints += [number_lists(own.items.column("landmarks"))]
-                texts = annotation_texts(job, own, counts[category_id] + 1, keypoints)
-                files[category_id].write(b",\n" if counts[category_id] else b"\n")
-                files[category_id].write(join_all(texts, ",\n"))
-                counts[category_id] += len(texts)
-                images[category_id].append(join_all(image_texts(job, own), ",\n"))
+                records = annotations[category_id]
+                records.add(annotation_texts(job, own, records.length + 1, keypoints))
+                images[category_id].append(image_texts(job, own))
         for category in CATEGORIES:
             file = files[category.id]
             file.write(b'],\n"images": [')
-            for number, text in enumerate(images[category.id]):
-                file.write((b",\n" if number else b"\n") + text)
+            records = Records(file)
+            for texts in images[category.id]:
+                records.add(texts)
             file.write(f'],\n"categories": [\n{json.dumps(category_record(job, category))}]}}\n'.encode("ascii"))
 
 

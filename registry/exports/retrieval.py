@@ -7,35 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from registry.exports.formats import Format, Job
-from registry.exports.text import concat, join_all, numbers
+from registry.exports.text import Records, concat, numbers
 from registry.rows import Part
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _COLUMNS: Final = ("image_id", "source", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2")
-
-
-class _List:
-    """A JSON list that is written as its records come, one a line."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._before = b"[\n"
-        self.length = 0
-
-    def add(self, records: pa.Array) -> None:
-        if len(records):
-            self._file.write(self._before)
-            self._file.write(join_all(records, ",\n"))
-            self._before = b",\n"
-            self.length += len(records)
-
-    def finish(self) -> None:
-        self._file.write(b"\n]\n" if self.length else b"[]\n")
 
 
 def write(job: Job) -> None:
@@ -47,8 +28,13 @@ def write(job: Job) -> None:
     for part in job.parts:
         name = _published_name(part, job.parts)
         with ExitStack() as stack:
-            files = (stack.enter_context(job.files.open(f"{name}_{role}.json")) for role in ("query", "gallery"))
-            _write_lists(job, part, *map(_List, files))
+            files = [stack.enter_context(job.files.open(f"{name}_{role}.json")) for role in ("query", "gallery")]
+            for file in files:
+                file.write(b"[")
+            lists = [Records(file) for file in files]
+            _write_lists(job, part, *lists)
+            for file, records in zip(files, lists, strict=True):
+                file.write(b"\n]\n" if records.length else b"]\n")
 
 
 def _published_name(part: Part, parts: Sequence[Part]) -> str:
@@ -57,7 +43,7 @@ def _published_name(part: Part, parts: Sequence[Part]) -> str:
     return "val" if part.name == "validation" and "val" not in taken else part.name
 
 
-def _write_lists(job: Job, part: Part, queries: _List, gallery: _List) -> None:
+def _write_lists(job: Job, part: Part, queries: Records, gallery: Records) -> None:
     import pyarrow.compute as pc
 
     asked: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
@@ -73,8 +59,6 @@ def _write_lists(job: Job, part: Part, queries: _List, gallery: _List) -> None:
         queries.add(_records(query_items, part.offset(chunk.split), "query"))
         asked[chunk.split].append(_identities(query_items))
         offered[chunk.split].append(_identities(shop_items))
-    queries.finish()
-    gallery.finish()
     job.count(part, "queries", queries.length)
     job.count(part, "gallery", gallery.length)
     job.count(part, "queries_without_answer", sum(_unanswered(asked[split], offered[split]) for split in part.splits))

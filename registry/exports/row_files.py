@@ -87,13 +87,13 @@ def arrow_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
 def csv_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
     """Yield what writes batches as CSV: a header, lists as JSON in quotes, no value for null."""
     file.write((",".join(schema.names) + "\n").encode("ascii"))
-    yield lambda batch: _write_lines(file, concat(*_pieces(batch, "", ",", "", quote_lists=True)))
+    yield lambda batch: _write_lines(file, concat(*row_pieces(batch, "", ",", "", quote_lists=True)))
 
 
 @contextmanager
 def jsonl_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
     """Yield what writes batches as one JSON object a line."""
-    yield lambda batch: _write_lines(file, concat(*_pieces(batch, "{", ", ", "}", named=True)))
+    yield lambda batch: _write_lines(file, concat(*row_pieces(batch, "{", ", ", "}", named=True)))
 
 
 SINKS: Final = {"parquet": parquet_rows, "arrow": arrow_rows, "csv": csv_rows, "jsonl": jsonl_rows}
@@ -105,9 +105,19 @@ def _write_lines(file: BinaryIO, texts: pa.Array) -> None:
         file.write(b"\n")
 
 
-def _pieces(
+def row_pieces(
     batch: pa.RecordBatch, before: str, between: str, after: str, *, named: bool = False, quote_lists: bool = False
 ) -> Iterator[pa.Array | str]:
+    """Yield the pieces of text of each row: its values with something before, between and after them.
+
+    Args:
+        batch: the rows.
+        before: stands before the first value.
+        between: stands between two.
+        after: stands behind the last.
+        named: as JSON, each with its name.
+        quote_lists: lists in quotes, as CSV wants to have them.
+    """
     yield before
     for position, name in enumerate(batch.schema.names):
         yield between if position else ""

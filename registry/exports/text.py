@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,6 +53,25 @@ def join_groups(texts: pa.Array, lengths: Sequence[int], separator: str) -> pa.A
 def join_all(texts: pa.Array, separator: str) -> bytes:
     """Return all texts of a column put together."""
     return b"".join(slices(join_groups(texts, [len(texts)], separator)))
+
+
+class Records:
+    """A JSON list that is written as its records come, one a line; the brackets are left to the caller.
+
+    Attributes:
+        length: records so far.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.length = 0
+
+    def add(self, texts: pa.Array) -> None:
+        """Write records."""
+        if len(texts):
+            self._file.write(b",\n" if self.length else b"\n")
+            self._file.write(join_all(texts, ",\n"))
+            self.length += len(texts)
 
 
 def slices(texts: pa.Array) -> list[memoryview]:

@@ -12,16 +12,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from registry.exports.formats import Format, Job, Option
-from registry.exports.row_files import cell_texts
+from registry.exports.row_files import row_pieces
 from registry.exports.text import concat, join_groups, slices
 from registry.rows import Chunk, Part
-from registry.tables import IMAGES, ITEMS
+from registry.tables import ITEMS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _COLUMNS: Final = tuple(column.name for column in ITEMS.columns)
-_IMAGE_COLUMNS: Final = tuple(column.name for column in IMAGES.columns)
 
 #: The released photos have 56 KB on average, so a shard of them has some 250 MB.
 SHARD_SIZE: Final = Option(
@@ -75,16 +74,8 @@ def _with_texts(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, pa.Array]]:
 
 def sample_texts(chunk: Chunk) -> pa.Array:
     """Return each image of a chunk as JSON: the columns of the table images, and its items with those of items."""
-    items = concat("{", *_fields(chunk.items, _COLUMNS), "}")
-    return concat(
-        "{", *_fields(chunk.images, _IMAGE_COLUMNS), ', "items": [', join_groups(items, chunk.num_items, ", "), "]}"
-    )
-
-
-def _fields(rows: pa.RecordBatch, names: Iterable[str]) -> Iterator[pa.Array | str]:
-    for position, name in enumerate(names):
-        yield f'{", " if position else ""}"{name}": '
-        yield cell_texts(rows.column(name), in_json=True, quote_lists=False)
+    items = join_groups(concat(*row_pieces(chunk.items, "{", ", ", "}", named=True)), chunk.num_items, ", ")
+    return concat(*row_pieces(chunk.images, "{", ", ", ', "items": [', named=True), items, "]}")
 
 
 def _write_tar(file: BinaryIO, members: Iterable[tuple[str, bytes | memoryview]]) -> None:
