@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+from registry.ahead import in_order
 from registry.errors import MissingDependencyError, SourceError, UsageError
 from registry.exports.formats import Format, Job, Option
 from registry.rows import Chunk, Part
@@ -86,7 +86,7 @@ def _chunk_files(
             boxes = [(item["x1"], item["y1"], item["x2"], item["y2"]) for item in group]
             yield group, pool.submit(cut, photo, boxes, margin, quality, f"{chunk.split}/image/{name}")
 
-    for group, found in _in_order(start(), ahead):
+    for group, found in in_order(start(), ahead):
         for item, crop in zip(group, found, strict=True):
             if crop is None:
                 job.leave_out("crops", "the box has no area within the photo")
@@ -94,17 +94,6 @@ def _chunk_files(
             path = crop_path(chunk.part, chunk.split, item)
             lines.append(_line(path, chunk, item, crop))
             yield path, crop.data
-
-
-def _in_order(
-    started: Iterator[tuple[list[dict[str, Any]], Future[list[Crop | None]]]], ahead: int
-) -> Iterator[tuple[list[dict[str, Any]], list[Crop | None]]]:
-    """Yield what was started with its result, in order; no more than ``ahead`` of it is on its way."""
-    waiting = deque(islice(started, ahead))
-    while waiting:
-        group, future = waiting.popleft()
-        yield group, future.result()
-        waiting.extend(islice(started, 1))
 
 
 def cut(photo: bytes, boxes: Sequence[Box], margin: float, quality: int, name: str) -> list[Crop | None]:

@@ -7,10 +7,11 @@ and the ustar interchange format of POSIX.1-1988.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from registry.ahead import in_order
 from registry.exports.formats import Format, Job, Option
 from registry.exports.row_files import row_pieces
 from registry.exports.text import concat, join_groups, slices
@@ -62,14 +63,7 @@ def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
 def _with_texts(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, pa.Array]]:
     """Yield chunks with the JSON of their images, which is made for the next one while this one is used."""
     with ThreadPoolExecutor(1) as ahead:
-        waiting: list[tuple[Chunk, Future[pa.Array]]] = []
-        for chunk in chunks:
-            waiting.append((chunk, ahead.submit(sample_texts, chunk)))
-            if len(waiting) > 1:
-                first, texts = waiting.pop(0)
-                yield first, texts.result()
-        for first, texts in waiting:
-            yield first, texts.result()
+        yield from in_order(((chunk, ahead.submit(sample_texts, chunk)) for chunk in chunks), 2)
 
 
 def sample_texts(chunk: Chunk) -> pa.Array:

@@ -6,14 +6,14 @@ import gc
 import hashlib
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from registry.ahead import in_order
 from registry.errors import AnnotationError, SourceError
 from registry.ingest.chunks import (
     CHUNK_FILES,
@@ -328,14 +328,5 @@ def _map_in_order(pool: Executor | None, source: Source, chunks: Iterable[Chunk]
     if pool is None:
         yield from (read_chunk(source, chunk) for chunk in chunks)
         return
-    waiting: deque[Future[ChunkRows]] = deque()
-    try:
-        for chunk in chunks:
-            waiting.append(pool.submit(read_chunk, source, chunk))
-            if len(waiting) > 2 * jobs:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
+    started = ((None, pool.submit(read_chunk, source, chunk)) for chunk in chunks)
+    yield from (rows for _, rows in in_order(started, 2 * jobs + 1))

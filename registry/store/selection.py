@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
+from registry.ahead import in_order
 from registry.errors import QueryError, RegistryFormatError
 from registry.resplit import Group, Resplit, assign, balance
 from registry.rows import Chunk, Part
@@ -126,11 +127,8 @@ class Selection:
         )
         ranges = [bound for split in part.splits for bound in bounds if bound[0] == split]
         with ThreadPoolExecutor(1) as ahead:
-            waiting = [ahead.submit(self._chunk, part, bound, columns) for bound in ranges[:1]]
-            for following in [*ranges[1:], None][: len(ranges)]:
-                chunk = waiting.pop().result()
-                if following is not None:
-                    waiting.append(ahead.submit(self._chunk, part, following, columns))
+            started = ((bound, ahead.submit(self._chunk, part, bound, columns)) for bound in ranges)
+            for _, chunk in in_order(started, 2):
                 yield from _slices(chunk)
                 del chunk  # or it stays in memory while the next one is waited for
 

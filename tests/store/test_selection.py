@@ -237,6 +237,11 @@ def test_the_summary_counts_what_the_subset_holds(opened: Registry) -> None:
     assert users[-1]["user_items"] == sum(row["user_items"] for row in users[:-1])
 
 
+def test_items_are_the_rows_of_the_subset_as_a_relation(opened: Registry, rows: list[Row]) -> None:
+    selection = opened.select(source="user", style="1-")
+    assert selection.items(COLUMNS).to_dicts() == expected(rows, Subset.of(source="user", style="1-"))
+
+
 @pytest.mark.parametrize("stratify", [False, True])
 def test_a_new_division_cuts_no_group(opened: Registry, rows: list[Row], stratify: bool) -> None:
     selection = Selection(opened, resplit=Resplit.parse("fit=0.7,held=0.3", 3, stratify))
