@@ -6,15 +6,20 @@ prints or exits; the command line turns them into one line on stderr at a single
 
 from __future__ import annotations
 
+from registry.redaction import redact
+
 
 class RegistryError(Exception):
-    """Base of every error this package raises on purpose.
+    """Base of every error this package raises on purpose. Secrets are taken out of its message.
 
     Attributes:
         exit_code: what the ``df2`` process returns when this error ends it.
     """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redact(message))
 
 
 class UsageError(RegistryError):
@@ -55,6 +60,10 @@ class StorageError(RegistryError):
     """A place that cannot be written or read: full disk, no permission, gone."""
 
     exit_code = 4
+
+
+class ConflictError(StorageError):
+    """Somebody else changed a place while it was written; what they wrote is there, and nothing of this."""
 
 
 class RegistryFormatError(RegistryError):

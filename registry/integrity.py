@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
 
 from registry.manifest import MANIFEST_NAME, read_manifest
 from registry.storage import Place
+
+#: Files that are read at the same time.
+_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +51,13 @@ def check_files(place: Place, kind: str, named: Mapping[str, tuple[int, bytes | 
         StorageError: a file cannot be read.
     """
     there = set(place.list("")) - {manifest}
-    missing, changed = [], []
-    for path, known in sorted(named.items()):
-        found = place.digest(path, sized_only=known[1] is None) if path in there else None
-        if found is None:
-            missing.append(path)
-        elif found != known:
-            changed.append(path)
-    return Check(kind, len(named), tuple(missing), tuple(changed), tuple(sorted(there - set(named))))
+    paths = sorted(named)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # files are waited for, or read where the interpreter is left free
+        digests = list(pool.map(lambda path: place.digest(path, sized_only=named[path][1] is None), paths))
+    found = dict(zip(paths, digests, strict=True))
+    missing = tuple(path for path in paths if found[path] is None)
+    changed = tuple(path for path in paths if found[path] not in (None, named[path]))
+    return Check(kind, len(named), missing, changed, tuple(sorted(there - set(named))))
 
 
 def verify_registry(place: Place) -> Check:

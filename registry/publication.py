@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.errors import NotFoundError, RegistryFormatError, StorageError
+from registry.errors import ConflictError, NotFoundError, RegistryError, RegistryFormatError, StorageError
 from registry.manifest import MANIFEST_NAME, DataFile, Manifest, read_manifest
-from registry.storage import Place, sha256
+from registry.storage import Place
 from registry.tables import (
     CATEGORIES,
     IMAGES,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _STAGING: Final = ".staging"
 _MOST_PENDING: Final = 8
+#: How often the manifest of a remote place is made anew because others were faster.
+_ATTEMPTS: Final = 10
 
 
 class TableWriter:
@@ -133,6 +136,17 @@ class Publication:
         for writer in self._writers.values():
             writer.abandon()
 
+    def _put(self, file: DataFile, local: Path) -> None:
+        self.place.put(local, file.path, keep=not self.place.is_local)
+
+    def _put_back(self, made: Mapping[DataFile, Path]) -> None:
+        """Write again what another writer cleared away as nobody's, before the manifest named it."""
+        if not self.place.is_local:
+            there = self.place.sizes("")
+            for file, local in made.items():
+                if file.path not in there:
+                    self._put(file, local)
+
     def publish(self, source: str) -> Manifest:
         """Finish the files, move them to their places and exchange the manifest; return the new one.
 
@@ -143,26 +157,24 @@ class Publication:
         Raises:
             StorageError: something cannot be written; readers still see the old registry.
         """
-        old = _read_or_begin(self.place, self.split)
         _write_facts(self)
-        files: list[DataFile] = []
+        made: dict[DataFile, Path] = {}
         try:
             for folder, writer in self._writers.items():
                 writer.close({"df2.source": source} if writer.table is IMAGES else None)
-                digest = sha256(writer.path)
-                path = f"{folder}/{digest[:16]}.parquet"
-                size = writer.path.stat().st_size
-                _flush(writer.path)
-                self.place.put(writer.path, path)
-                files.append(DataFile(path, writer.table.name, writer.split, writer.rows, size, digest))
-            new = old.with_split(self.split, files, source)
-            self.place.write(MANIFEST_NAME, new.to_json())
+                with open(writer.path, "rb") as written, mmap(written.fileno(), 0, access=ACCESS_READ) as data:
+                    os.fsync(written.fileno())  # before the manifest names it
+                    file = DataFile.of(data, folder, writer.table.name, writer.split, writer.rows)
+                made[file] = writer.path
+                self._put(file, writer.path)
+            old, new = exchange_manifest(self.place, self.split, lambda old: old.with_split(self.split, made, source))
+            self._put_back(made)
         except (OSError, StorageError):
-            for file in {file.path for file in files} - {file.path for file in old.files}:
-                with suppress(OSError):
-                    self.place.remove(file)
+            with suppress(RegistryError):  # what went wrong before is what is to be told
+                clear_unnamed(self.place, _read_or_begin(self.place, self.split), [file.path for file in made])
             raise
-        clear_unnamed(self.place, new)
+        # Of a remote place, nobody knows who else is writing files there that no manifest names yet.
+        clear_unnamed(self.place, new, None if self.place.is_local else [file.path for file in old.files])
         # A split's folder is there even if it is empty: data versioning tracks the folder.
         for table in TABLES.values():
             if "split" in table.partition:
@@ -221,7 +233,7 @@ def _read_or_begin(place: Place, split: str) -> Manifest:
     except NotFoundError:
         tables = [table.name for table in TABLES.values() if "split" in table.partition]
         others = [path for table in tables for path in place.list(table) if f"/split={split}/" not in path]
-        if others:
+        if others and place.is_local:
             raise RegistryFormatError(
                 f"{place} holds data files of other splits ({others[0]}) but no {MANIFEST_NAME}. If they are whole, "
                 f"as after 'dvc checkout', run 'df2 manifest {place}'; if a writer was killed there, remove the folder."
@@ -229,19 +241,49 @@ def _read_or_begin(place: Place, split: str) -> Manifest:
         return Manifest()
 
 
-def clear_unnamed(place: Place, manifest: Manifest) -> None:
-    """Remove data files that the manifest does not name: those of an older version or of a killed writer."""
+def exchange_manifest(place: Place, split: str, change: Callable[[Manifest], Manifest]) -> tuple[Manifest, Manifest]:
+    """Exchange the manifest for one made from it; return the old and the new one.
+
+    If another writer comes first at a remote place, it is made again from theirs: both splits are in it then.
+
+    Raises:
+        StorageError: it cannot be written; the old one is there.
+    """
+    for attempt in range(_ATTEMPTS):
+        data, version = place.read_version(MANIFEST_NAME)
+        old = _read_or_begin(place, split) if data is None else Manifest.from_json(data, f"{place}/{MANIFEST_NAME}")
+        new = change(old)
+        try:
+            place.replace(MANIFEST_NAME, new.to_json(), version)
+        except ConflictError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return old, new
+    raise AssertionError("the last attempt returns or raises")
+
+
+def clear_unnamed(place: Place, manifest: Manifest, among: Iterable[str] | None = None) -> None:
+    """Remove data files that the manifest does not name: those of an older version or of a killed writer.
+
+    Args:
+        place: the registry.
+        manifest: what stays.
+        among: of these files alone; None for all that are there.
+    """
     named = {file.path for file in manifest.files}
-    for table in TABLES:
-        for path in place.list(table):
-            if path not in named and path.endswith(".parquet"):
-                place.remove(path)
+    for path in data_files(place.sizes("")) if among is None else among:
+        if path not in named:
+            place.remove(path)
 
 
-def _flush(path: Path) -> None:
-    """Have the operating system write a file to the disk before the manifest names it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def data_files(paths: Iterable[str]) -> list[str]:
+    """Return the paths that a registry wrote: its data files, and what a writer that was killed left of one."""
+    found = []
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        is_part = name.startswith(".") and name.endswith(".partial")
+        is_data = folder.partition("/")[0] in TABLES and (is_part or name.endswith(".parquet"))
+        if is_data or (is_part and name.startswith(f".{MANIFEST_NAME}.")):
+            found.append(path)
+    return sorted(found)

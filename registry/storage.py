@@ -1,4 +1,4 @@
-"""Places, local or remote, behind one small interface; the only module that uses fsspec.
+"""Places: folders, local or remote, behind one small interface.
 
 Local folders go through the operating system directly (atomic renames, locks); everything else through fsspec.
 """
@@ -7,87 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, Final, cast
 
-from registry.errors import MissingDependencyError, NotFoundError, RegistryError, StorageError
+from registry.errors import ConflictError, NotFoundError, StorageError
+from registry.filesystems import StorageOptions, filesystem, is_conflict, local_path, remote_errors, retried
+from registry.redaction import redact
 
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
+#: Protocols of stores that know names of files alone, and show a file when all of it is there.
+_OBJECT_STORES: Final = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory"}
+_BLOCK: Final = 1 << 20
 
-#: Protocol -> the extra of this package that brings it.
-_EXTRAS = {
-    "s3": "s3",
-    "s3a": "s3",
-    "gs": "gs",
-    "gcs": "gs",
-    "abfs": "azure",
-    "az": "azure",
-    "sftp": "ssh",
-    "ssh": "ssh",
-}
-
-#: Protocols of stores that know names of files alone.
-_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}
-
-StorageOptions = Mapping[str, Any]
-
-
-def local_path(url: str) -> Path | None:
-    """Return the local path of a URL or path, or None if it is remote."""
-    if url.startswith("file://"):
-        return Path(url[len("file://") :]).absolute()
-    if "://" in url or "::" in url:
-        return None
-    return Path(url).expanduser().absolute()
-
-
-def filesystem(url: str, options: StorageOptions | None = None) -> tuple[AbstractFileSystem, str]:
-    """Return the fsspec file system of a URL and the path in it.
-
-    Raises:
-        MissingDependencyError: the protocol needs an extra that is not installed.
-        StorageError: the protocol is unknown.
-    """
-    import fsspec
-
-    protocol = url.partition("://")[0]
-    try:
-        found: tuple[AbstractFileSystem, str] = fsspec.core.url_to_fs(url, **(options or {}))
-    except ImportError as error:
-        extra = _EXTRAS.get(protocol)
-        install = f"pip install 'deepfashion2-registry[{extra}]'" if extra else str(error)
-        raise MissingDependencyError(f"{protocol}:// needs a package that is not installed: {install}") from error
-    except ValueError as error:
-        raise StorageError(f"Cannot use {url}: {error}") from error
-    return found
-
-
-@contextmanager
-def remote_errors() -> Iterator[None]:
-    """Turn what the libraries of remote stores raise inside the block into OSError; they have no common base."""
-    try:
-        yield
-    except (OSError, RegistryError):
-        raise
-    except Exception as error:
-        raise OSError(f"{type(error).__name__}: {error}") from error
-
-
-def open_binary(url: str, options: StorageOptions | None = None) -> BinaryIO:
-    """Open a local or remote file for reading.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
-    path = local_path(url)
-    if path is not None:
-        return open(path, "rb")
-    fs, inner = filesystem(url, options)
-    with remote_errors():
-        return cast(BinaryIO, fs.open(inner, "rb"))
+#: Version of a file that is not there.
+ABSENT: Final = ""
 
 
 class Place:
@@ -95,7 +31,7 @@ class Place:
 
     Args:
         url: path or fsspec URL.
-        storage_options: passed to fsspec for a remote one.
+        storage_options: for a remote one; see :func:`registry.filesystems.filesystem`.
     """
 
     def __init__(self, url: str, storage_options: StorageOptions | None = None) -> None:
@@ -105,7 +41,7 @@ class Place:
             self.fs, self.root = filesystem(self.url, storage_options)
 
     def __str__(self) -> str:
-        return self.url
+        return redact(self.url)
 
     @property
     def is_local(self) -> bool:
@@ -124,15 +60,53 @@ class Place:
             NotFoundError: there is no such file.
             StorageError: it cannot be read.
         """
-        try:
+        with self._reading(name):
             if self.path is not None:
                 return (self.path / name).read_bytes()
-            with remote_errors():
-                return cast(bytes, self.fs.cat_file(f"{self.root}/{name}"))
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise NotFoundError(f"{self.url}/{name} does not exist.") from error
-        except OSError as error:
-            raise StorageError(f"Cannot read {self.url}/{name}: {error.strerror or error}") from error
+            return retried(lambda: cast(bytes, self.fs.cat_file(self._remote(name))))
+
+    def read_range(self, name: str, start: int, end: int) -> bytes:
+        """Return the bytes of a remote file from ``start`` up to ``end``, in one request.
+
+        Raises:
+            NotFoundError: there is no such file.
+            StorageError: it cannot be read, or ends before ``end``.
+        """
+        with self._reading(name):
+            data = retried(lambda: self._read_range(self._remote(name), start, end))
+        if len(data) != end - start:
+            raise StorageError(
+                f"{self.url}/{name} gave {len(data):,} of the {end - start:,} bytes asked for: it was cut or changed."
+            )
+        return data
+
+    def _read_range(self, path: str, start: int, end: int) -> bytes:
+        from fsspec import AbstractFileSystem
+
+        if self.fs.async_impl and not self._speaks("ssh", "sftp"):
+            data = cast(bytes, self.fs.cat_file(path, start=start, end=end))
+            # A web server that knows no ranges sends all of the file.
+            return data[start:end] if len(data) > end - start else data
+        # sshfs' own method gives all of a file, whatever is asked for.
+        return cast(bytes, AbstractFileSystem.cat_file(self.fs, path, start=start, end=end, cache_type="none"))
+
+    def read_version(self, name: str) -> tuple[bytes | None, str]:
+        """Return a file's bytes and its version, for :meth:`replace`; None and :data:`ABSENT` if it is not there.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        try:
+            # What is read may be newer than the version, never older: then replacing it fails, which is right.
+            etag = self._etag(name) if self._speaks("s3") else None
+            data = self.read(name)
+        except NotFoundError:
+            return None, ABSENT
+        return data, etag or hashlib.sha256(data).hexdigest()
+
+    def _etag(self, name: str) -> str:
+        with self._reading(name):
+            return cast(str, retried(lambda: self.fs.info(self._remote(name), refresh=True))["ETag"])
 
     def exists(self, name: str) -> bool:
         """Return whether there is a file of this name.
@@ -149,28 +123,40 @@ class Place:
             StorageError: it cannot be read.
         """
         try:
-            if self.path is None:
-                with remote_errors():
-                    return self._remote_digest(f"{self.root}/{name}", sized_only)
-            if sized_only:
-                return os.stat(self.path / name).st_size, None
-            with open(self.path / name, "rb") as file:
-                found = hashlib.file_digest(file, "sha256").digest()
-                return file.tell(), found
-        except (FileNotFoundError, NotADirectoryError):
+            with self._reading(name):
+                if self.path is None:
+                    return retried(lambda: self._remote_digest(self._remote(name), sized_only))
+                if sized_only:
+                    return os.stat(self.path / name).st_size, None
+                with open(self.path / name, "rb") as file:
+                    found = hashlib.file_digest(file, "sha256").digest()
+                    return file.tell(), found
+        except NotFoundError:
             return None
-        except OSError as error:
-            raise StorageError(f"Cannot read {self.url}/{name}: {error.strerror or error}") from error
 
     def _remote_digest(self, path: str, sized_only: bool) -> tuple[int, bytes | None]:
+        self.fs.invalidate_cache()
         if sized_only:
             return self.fs.size(path), None
         found, size = hashlib.sha256(), 0
         with self.fs.open(path, "rb") as file:
-            while block := file.read(1 << 20):
+            while block := file.read(_BLOCK):
                 found.update(block)
                 size += len(block)
         return size, found.digest()
+
+    def fetch(self, name: str, target: Path) -> None:
+        """Copy a file of the place to a local file.
+
+        Raises:
+            NotFoundError: there is no such file.
+            StorageError: it cannot be read.
+        """
+        with self._reading(name):
+            if self.path is not None:
+                shutil.copyfile(self.path / name, target)
+            else:
+                retried(lambda: self.fs.get_file(self._remote(name), str(target)))
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file so that a reader sees the old bytes or the new ones, never a part.
@@ -178,10 +164,9 @@ class Place:
         Raises:
             StorageError: it cannot be written; the old file is as it was.
         """
-        try:
+        with self._writing(name):
             if self.path is None:
-                with remote_errors():
-                    self.fs.pipe_file(f"{self.root}/{name}", data)
+                self._write_remote(name, lambda path: self.fs.pipe_file(path, data))
                 return
             target = self.path / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -191,53 +176,118 @@ class Place:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, target)
-        except OSError as error:
-            raise StorageError(f"Cannot write {self.url}/{name}: {error.strerror or error}") from error
 
-    def put(self, local: Path, name: str) -> None:
-        """Move a finished local file to ``name``; the local file is gone afterwards.
+    def replace(self, name: str, data: bytes, version: str) -> None:
+        """Write a file if it is still the one of which :meth:`read_version` gave this version.
+
+        On S3 the store itself sees to that. Elsewhere it is looked at right before: a local place is to be held
+        (:meth:`lock`), and on others nothing keeps two writers apart who come in the same moment.
+
+        Raises:
+            ConflictError: it is another one by now.
+            StorageError: it cannot be written.
+        """
+        if self._speaks("s3"):
+            condition: dict[str, str] = {"mode": "create"} if version == ABSENT else {"IfMatch": version}
+            try:
+                with self._writing(name):
+                    retried(lambda: self.fs.pipe_file(self._remote(name), data, **condition))
+            except StorageError as error:
+                # The store may have taken it and the answer was lost: then it refused only our second attempt.
+                conflict = isinstance(error.__cause__, OSError) and is_conflict(error.__cause__)
+                if not conflict or self.read(name) != data:
+                    raise self._conflict(name) if conflict else error from error.__cause__
+            return
+        if self.read_version(name)[1] != version:
+            raise self._conflict(name)
+        self.write(name, data)
+
+    def _conflict(self, name: str) -> ConflictError:
+        return ConflictError(
+            f"Somebody else changed {self.url}/{name} in the meantime: it is theirs, and nothing of this was written "
+            "to it. Look at what is there now, and run this again if it is still wanted."
+        )
+
+    def put(self, local: Path, name: str, *, keep: bool = False) -> None:
+        """Move a finished local file to ``name``; the local file is gone afterwards unless it is to be kept.
 
         Raises:
             StorageError: it cannot be written.
         """
-        try:
+        with self._writing(name):
             if self.path is None:
-                with remote_errors():
-                    self.make_remote_folder(name.rpartition("/")[0])
-                    self.fs.put_file(str(local), f"{self.root}/{name}")
-                local.unlink()
+                self._write_remote(name, lambda path: self.fs.put_file(str(local), path))
+                if not keep:
+                    local.unlink()
                 return
             target = self.path / name
             target.parent.mkdir(parents=True, exist_ok=True)
+            if keep:
+                partial = target.with_name(f".{target.name}.partial")
+                shutil.copyfile(local, partial)
+                flush(partial)
+                local = partial
             os.replace(local, target)
-        except OSError as error:
-            raise StorageError(f"Cannot write {self.url}/{name}: {error.strerror or error}") from error
+
+    def _write_remote(self, name: str, write: Callable[[str], Any]) -> None:
+        """Write a remote file; one that would be seen while it grows gets its name at the end."""
+        path = self._remote(name)
+        if self._speaks(*_OBJECT_STORES):
+            retried(lambda: write(path))
+            return
+        folder, _, base = path.rpartition("/")
+        partial = f"{folder}/.{base}.{secrets.token_hex(4)}.partial"
+        retried(lambda: self.make_remote_folder(name.rpartition("/")[0]))
+        try:
+            retried(lambda: write(partial))
+            retried(lambda: self._rename(partial, path))
+        except OSError:
+            with suppress(OSError), remote_errors():
+                self.fs.rm_file(partial)
+            raise
+
+    def _rename(self, old: str, new: str) -> None:
+        if self._speaks("webdav"):  # its mv() copies and removes
+            self.fs.client.move(old, new, overwrite=True)
+        else:
+            self.fs.mv(old, new)
 
     def list(self, name: str) -> list[str]:
         """Return the relative paths of all files below ``name``, sorted; none if it does not exist."""
+        return sorted(self.sizes(name))
+
+    def sizes(self, name: str) -> dict[str, int]:
+        """Return the relative paths of all files below ``name`` with their sizes; none if it does not exist.
+
+        Web servers may show no folders; then there is nothing either.
+
+        Raises:
+            StorageError: the place cannot be listed.
+        """
         if self.path is not None:
             found = (Path(folder) / file for folder, _, files in os.walk(self.path / name) for file in files)
-            return sorted(path.relative_to(self.path).as_posix() for path in found)
+            return {path.relative_to(self.path).as_posix(): path.lstat().st_size for path in found}
         try:
-            with remote_errors():
-                paths = self.fs.find(f"{self.root}/{name}")
+            self.fs.invalidate_cache()
+            entries = retried(lambda: self.fs.find(f"{self.root}/{name}".rstrip("/"), detail=True))
         except FileNotFoundError:
-            return []
+            return {}
         except OSError as error:
-            raise StorageError(f"Cannot list {self.url}/{name}: {error}") from error
+            if self._speaks("http", "https"):
+                return {}
+            raise StorageError(f"Cannot list {self.url}/{name}: {error.strerror or error}") from error
         skip = len(self.root.rstrip("/")) + 1
-        return sorted(path[skip:] for path in paths)
+        return {path[skip:]: entry["size"] for path, entry in entries.items()}
 
     def remove(self, name: str) -> None:
         """Remove a file, and local folders that it leaves empty; nothing happens if it is gone already."""
         if self.path is None:
             try:
-                with remote_errors():
-                    self.fs.rm_file(f"{self.root}/{name}")
+                retried(lambda: self.fs.rm_file(self._remote(name)))
             except FileNotFoundError:
                 pass
             except OSError as error:
-                raise StorageError(f"Cannot remove {self.url}/{name}: {error}") from error
+                raise StorageError(f"Cannot remove {self.url}/{name}: {error.strerror or error}") from error
             return
         target = self.path / name
         target.unlink(missing_ok=True)
@@ -253,18 +303,52 @@ class Place:
 
     def make_remote_folder(self, name: str) -> None:
         """Make a folder of a remote place that has folders; object stores, which have none, would make a bucket."""
-        protocols = [self.fs.protocol] if isinstance(self.fs.protocol, str) else self.fs.protocol
-        if not _OBJECT_STORES & set(protocols):
-            self.fs.makedirs(f"{self.root}/{name}".rstrip("/"), exist_ok=True)
+        if not self._speaks(*_OBJECT_STORES):
+            self.fs.makedirs(self._remote(name).rstrip("/"), exist_ok=True)
 
     def make_folder(self, name: str) -> None:
         """Make a folder if it is not there; object stores have none."""
         if self.path is not None:
             (self.path / name).mkdir(parents=True, exist_ok=True)
 
+    def _remote(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def _speaks(self, *protocols: str) -> bool:
+        if self.path is not None:
+            return False
+        own = [self.fs.protocol] if isinstance(self.fs.protocol, str) else self.fs.protocol
+        return not set(protocols).isdisjoint(own)
+
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the place for writing; another local writer waits. The lock goes with the process that holds it."""
+    def _reading(self, name: str) -> Iterator[None]:
+        """Turn the errors of a read into those of this package."""
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotFoundError(f"{self.url}/{name} does not exist.") from error
+        except OSError as error:
+            raise StorageError(f"Cannot read {self.url}/{name}: {error.strerror or error}") from error
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        """Turn the errors of a write into those of this package."""
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(f"Cannot write {self.url}/{name}: {error.strerror or error}") from error
+
+    @contextmanager
+    def lock(self, *, wait: bool = True) -> Iterator[None]:
+        """Hold a local place for writing; remote ones cannot be held. The lock goes with the process that holds it.
+
+        Args:
+            wait: for another writer that holds it.
+
+        Raises:
+            ConflictError: another writer holds it, and is not waited for.
+            StorageError: the place cannot be written to.
+        """
         if self.path is None:
             yield
             return
@@ -281,7 +365,13 @@ class Place:
                 if gone or isinstance(error, FileNotFoundError):
                     continue
                 raise StorageError(f"Cannot write to {self.url}: {error.strerror}") from error
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                os.close(descriptor)
+                raise ConflictError(
+                    f"Another writer is at work at {self.url}; run this again when it is done."
+                ) from error
             # The one who held it may have removed it; then it locks nothing.
             with suppress(FileNotFoundError):
                 if os.stat(lock).st_ino == os.fstat(descriptor).st_ino:
@@ -297,7 +387,10 @@ class Place:
             os.close(descriptor)
 
 
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a local file as hex digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def flush(path: Path) -> None:
+    """Have the operating system write a local file to the disk, before something names it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

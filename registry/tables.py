@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: Version of the tables and of the manifest; a reader refuses a registry with a higher one.
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 #: Our type names and DuckDB's for them. Arrow's are built in :func:`arrow_type`.
 DUCKDB_TYPES: Final = {
@@ -82,6 +82,12 @@ _FIELD_LIST: Final = (
     ),
     Field("num_landmarks_labelled", "int16", "Landmarks with v > 0.", "landmarks", "counted at ingestion"),
     Field("segmentation", "list<list<float64>>", "Polygons, each flat x, y, ...; the mask is their union.", "px"),
+    Field(
+        "content_hash",
+        "int64",
+        "Hash of what the row says but for key and item_order; the same in every registry. NULL in schema version 1.",
+        source="registry/content.py",
+    ),
     Field("role", "string", "query or gallery.", source="retrieval files"),
     Field("list_file", "string", "Name of the published file the entry stands in.", source="retrieval files"),
     Field("entry_no", "int32", "Position of the entry in that file, from 1.", source="retrieval files"),
@@ -143,10 +149,17 @@ FIELDS: Final[dict[str, Field]] = {field.name: field for field in _FIELD_LIST}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A field in a table, with what is particular to it there."""
+    """A field in a table, with what is particular to it there.
+
+    Attributes:
+        field: the field.
+        nullable: whether it may be NULL.
+        since: the first version of the tables that has it; NULL in a registry of an earlier one.
+    """
 
     field: Field
     nullable: bool = False
+    since: int = 1
 
     @property
     def name(self) -> str:
@@ -198,9 +211,12 @@ IMAGES: Final = Table(
 ITEMS: Final = Table(
     "items",
     "One row per item: one garment in one image.",
-    _columns(
-        "split image_id item_no item_order source pair_id style category_id category_name x1 y1 x2 y2 "
-        "scale occlusion zoom_in viewpoint landmarks num_landmarks_labelled segmentation"
+    (
+        *_columns(
+            "split image_id item_no item_order source pair_id style category_id category_name x1 y1 x2 y2 "
+            "scale occlusion zoom_in viewpoint landmarks num_landmarks_labelled segmentation"
+        ),
+        Column(FIELDS["content_hash"], nullable=True, since=2),
     ),
     key=("split", "image_id", "item_no"),
     partition=("split", "category_id"),
@@ -241,6 +257,9 @@ QUARANTINE: Final = Table(
 TABLES: Final[dict[str, Table]] = {
     table.name: table for table in (IMAGES, ITEMS, RETRIEVAL_LISTS, CATEGORIES, LANDMARK_SLOTS, QUARANTINE)
 }
+
+#: Names of the columns of items that the dataset itself has something to say in: what exports and look-ups show.
+ITEM_COLUMNS: Final = tuple(column.name for column in ITEMS.columns if column.name != "content_hash")
 
 
 def arrow_type(name: str) -> pa.DataType:

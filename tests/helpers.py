@@ -5,11 +5,13 @@ Everything is made up; :func:`item` and :func:`annotation` are sound as they com
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from registry.taxonomy import CATEGORIES, CATEGORY_BY_ID
@@ -74,6 +76,33 @@ def write_split(folder: Path, annotations: Mapping[int | str, Any], photos: Mapp
         for name, content in files.items():
             full = f"{name:06d}.{suffix}" if isinstance(name, int) else name
             (folder / kind / full).write_bytes(to_bytes(content))
+    return folder
+
+
+def make_version_1(folder: Path) -> Path:
+    """Turn a registry into one of schema version 1, as the program of that time left it; return its folder."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    files = []
+    for entry in manifest["files"]:
+        path = folder / entry["path"]
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+        names = [name for name in table.column_names if name != "content_hash"]
+        notes = {**table.schema.metadata, b"df2.schema_version": b"1"}
+        pq.write_table(table.select(names).replace_schema_metadata(notes), path, store_schema=False)
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        renamed = path.rename(path.with_name(f"{digest[:16]}.parquet"))
+        files.append(
+            {
+                "path": renamed.relative_to(folder).as_posix(),
+                **{name: entry[name] for name in ("table", "split", "rows")},
+                "bytes": len(data),
+                "sha256": digest,
+            }
+        )
+    old = {"schema_version": 1, "sources": manifest["sources"], "files": sorted(files, key=lambda file: file["path"])}
+    (folder / "manifest.json").write_text(json.dumps(old, indent=1) + "\n")
     return folder
 
 

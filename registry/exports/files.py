@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from registry.errors import StorageError, UsageError
-from registry.storage import Place, remote_errors
+from registry.filesystems import remote_errors
+from registry.storage import Place
 
 MANIFEST_NAME: Final = "export.json"
 #: Files that are written in one go: at a remote store at the same time.

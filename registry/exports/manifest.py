@@ -12,6 +12,7 @@ import msgspec
 from registry import __version__
 from registry.errors import NotFoundError, RegistryFormatError
 from registry.exports.files import MANIFEST_NAME, Written
+from registry.filesystems import StorageOptions
 from registry.integrity import Check, check_files
 from registry.storage import Place
 from registry.tables import SCHEMA_VERSION
@@ -110,7 +111,7 @@ def read_export(place: Place) -> ExportManifest:
     return ExportManifest.from_json(data, f"{place}/{MANIFEST_NAME}")
 
 
-def read_manifest_file(url: str) -> ExportManifest:
+def read_manifest_file(url: str, storage_options: StorageOptions | None = None) -> ExportManifest:
     """Return the manifest in a file, or in the folder of an export; a path or an fsspec URL.
 
     Raises:
@@ -118,8 +119,8 @@ def read_manifest_file(url: str) -> ExportManifest:
     """
     folder, _, name = url.rpartition("/")
     if name.endswith(".json"):
-        return ExportManifest.from_json(Place(folder or ".").read(name), url)
-    return read_export(Place(url))
+        return ExportManifest.from_json(Place(folder or ".", storage_options).read(name), url)
+    return read_export(Place(url, storage_options))
 
 
 def verify_export(place: Place) -> Check:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from registry.errors import SourceError, UsageError
+from registry.filesystems import StorageOptions
 from registry.ingest.sources import Entry, LocalFolder, Source, locate_source, open_source
-from registry.storage import StorageOptions
 
 #: Photos read at once from a remote place.
 _BATCH = 64

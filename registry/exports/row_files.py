@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from registry.errors import UsageError
 from registry.exports.formats import Format, Job, Option
 from registry.exports.text import concat, join_all, number_lists, numbers, polygon_lists
-from registry.tables import ITEMS, arrow_schema, arrow_type
+from registry.tables import ITEM_COLUMNS, ITEMS, arrow_schema, arrow_type
 from registry.taxonomy import unknown_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_COLUMNS: Final = tuple(column.name for column in ITEMS.columns)
-_OPTION: Final = Option("columns", "Columns of the table items, in this order: a,b,c.  [default: all]", "text", None)
+_OPTION: Final = Option("columns", "Columns of the table items but content_hash, in this order: a,b,c.  [default: all]", "text", None)
 #: Rows in a row group of Parquet, at least.
 _GROUP_ROWS: Final = 8_192
 #: Takes batches of rows until it is closed.
@@ -30,11 +29,11 @@ def chosen_columns(options: Mapping[str, Any]) -> list[str]:
         UsageError: one does not exist, or stands there twice.
     """
     if options["columns"] is None:
-        return list(_COLUMNS)
+        return list(ITEM_COLUMNS)
     names = [name.strip() for name in options["columns"].split(",")]
     for name in names:
-        if name not in _COLUMNS:
-            raise unknown_name("column of items", name, list(_COLUMNS))
+        if name not in ITEM_COLUMNS:
+            raise unknown_name("column of items", name, list(ITEM_COLUMNS))
     if len(set(names)) < len(names):
         raise UsageError(f"columns: expected each column once, found {options['columns']}.")
     return names

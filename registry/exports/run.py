@@ -15,9 +15,10 @@ from registry.exports.files import MANIFEST_NAME, Files, open_destination
 from registry.exports.formats import Format, find_format
 from registry.exports.manifest import ExportManifest, differing, read_export
 from registry.exports.photos import Photos
+from registry.filesystems import StorageOptions
 from registry.resplit import BALANCE, Resplit
 from registry.rows import Chunk, Part, Rows
-from registry.storage import Place, StorageOptions
+from registry.storage import Place
 from registry.subset import Subset
 
 if TYPE_CHECKING:

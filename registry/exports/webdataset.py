@@ -16,12 +16,10 @@ from registry.exports.formats import Format, Job, Option
 from registry.exports.row_files import row_pieces
 from registry.exports.text import concat, join_groups, slices
 from registry.rows import Chunk, Part
-from registry.tables import ITEMS
+from registry.tables import ITEM_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_COLUMNS: Final = tuple(column.name for column in ITEMS.columns)
 
 #: The released photos have 56 KB on average, so a shard of them has some 250 MB.
 SHARD_SIZE: Final = Option(
@@ -50,7 +48,7 @@ def write(job: Job) -> None:
 
 def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
     """Yield name and content of all members of a part: of each image the photo, if wanted, and the JSON."""
-    for chunk, texts in _with_texts(job.chunks(part, _COLUMNS)):
+    for chunk, texts in _with_texts(job.chunks(part, ITEM_COLUMNS)):
         photos = job.photos(chunk) if job.images == "copy" else None
         image_ids = chunk.images.column("image_id").to_pylist()
         for image_id, text in zip(image_ids, slices(texts), strict=True):

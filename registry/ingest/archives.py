@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from registry.errors import SourceError
+from registry.filesystems import StorageOptions, open_binary
 from registry.ingest.sources import MEMBER
-from registry.storage import StorageOptions, open_binary
 
 
 def choose_prefix(url: str, split: str, names: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from registry.ahead import in_order
 from registry.errors import AnnotationError, SourceError
+from registry.filesystems import StorageOptions
 from registry.ingest.chunks import (
     CHUNK_FILES,
     BadFile,
@@ -29,7 +30,7 @@ from registry.ingest.issues import Issue, summarise
 from registry.ingest.retrieval import RetrievalLists, read_retrieval
 from registry.ingest.sources import Entry, Listing, Source, open_source, release_lists
 from registry.publication import Publication, publication
-from registry.storage import Place, StorageOptions
+from registry.storage import Place
 from registry.tables import IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, record_batch
 from registry.taxonomy import find_split
 

@@ -13,11 +13,12 @@ from itertools import accumulate, chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from registry.content import HASHED, content_hashes
 from registry.ingest.annotations import Annotations, Item, RawFile, decode_annotations
 from registry.ingest.checks import item_no
 from registry.ingest.issues import Issue
 from registry.ingest.sources import Entry, Size, Source
-from registry.tables import IMAGES, ITEMS, record_batch
+from registry.tables import IMAGES, ITEMS, arrow_schema, record_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -164,6 +165,8 @@ def _images_batch(entries: Sequence[Entry], columns: Annotations, sizes: dict[in
 
 
 def _items_batch(columns: Annotations) -> tuple[pa.RecordBatch, tuple[tuple[int, int], ...]]:
+    import pyarrow as pa
+
     number_of = {key: item_no(key) for key in set(columns.item_keys)}
     numbers = [number_of[key] for key in columns.item_keys]
     owners = list(chain.from_iterable([k] * n for k, n in enumerate(columns.num_items)))
@@ -181,6 +184,7 @@ def _items_batch(columns: Annotations) -> tuple[pa.RecordBatch, tuple[tuple[int,
         "item_order": [orders[k] for k in order],
         "source": [columns.sources[k] for k in owners],
         "pair_id": [columns.pair_ids[k] for k in owners],
+        "category_id": [categories[k] for k in order],
         "landmarks": _flat_lists([item.landmarks for item in items], "i"),
         "num_landmarks_labelled": [len(codes) - codes.count(0) for codes in visibilities],
         "segmentation": _segmentations(items),
@@ -190,6 +194,9 @@ def _items_batch(columns: Annotations) -> tuple[pa.RecordBatch, tuple[tuple[int,
     values |= dict(zip(names, rows, strict=True))
     values |= dict(zip(("x1", "y1", "x2", "y2"), zip(*values["bounding_box"], strict=True), strict=False))
     counts = Counter(categories)
+    schema = arrow_schema(ITEMS, stored=False)
+    values |= {name: pa.array(values.get(name, ()), schema.field(name).type) for name in HASHED}
+    values["content_hash"] = content_hashes(values)
     rows_of = record_batch(ITEMS, (values.get(column.name, ()) for column in ITEMS.stored_columns))
     return rows_of, tuple(sorted(counts.items()))
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from registry.errors import SourceError, StorageError
+from registry.filesystems import StorageOptions, filesystem, local_path, remote_errors
 from registry.ingest.retrieval import retrieval_files
 from registry.ingest.sources import ARCHIVE_SUFFIXES, Source, locate_source, open_source, release_lists
-from registry.storage import StorageOptions, filesystem, local_path, remote_errors
 
 
 def fingerprint_source(

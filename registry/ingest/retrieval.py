@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 
 from registry.errors import SourceError
+from registry.filesystems import StorageOptions, filesystem, local_path, open_binary
 from registry.ingest.checks import INT32_MAX
 from registry.ingest.chunks import BadFile
 from registry.ingest.issues import Issue
 from registry.ingest.zips import zip_members
-from registry.storage import StorageOptions, filesystem, local_path, open_binary
 from registry.tables import RETRIEVAL_LISTS, record_batch
 from registry.taxonomy import CATEGORIES, CATEGORY_BY_ID
 

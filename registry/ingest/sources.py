@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from registry.errors import SourceError
+from registry.filesystems import StorageOptions, filesystem, local_path, remote_errors
 from registry.ingest.issues import Issue
-from registry.storage import StorageOptions, filesystem, local_path, remote_errors
 
 ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz")
 #: A file of the dataset inside an archive: leading folders, annos or image, name.

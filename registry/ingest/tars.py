@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Self
 
 from registry.errors import SourceError
+from registry.filesystems import open_binary
 from registry.ingest.archives import choose_prefix, reopen
 from registry.ingest.issues import Issue
 from registry.ingest.sources import MEMBER, Entry, Listing, Size, build_listing, image_size, shown_name
-from registry.storage import open_binary
 
 
 class _Header(tarfile.TarInfo):

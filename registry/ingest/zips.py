@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from registry.errors import MissingDependencyError, PasswordError, SourceError
+from registry.filesystems import StorageOptions, open_binary
 from registry.ingest.archives import choose_prefix, reopen
 from registry.ingest.sources import MEMBER, Entry, Listing, Size, build_listing, image_size
-from registry.storage import StorageOptions, open_binary
 
 #: Compression method that marks an AES-encrypted entry (APPNOTE appendix E).
 _AES_METHOD: Final = 99

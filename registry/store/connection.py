@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from registry.errors import QueryError, UsageError
+from registry import errors
+from registry.errors import QueryError, RegistryError, UsageError
 from registry.manifest import Manifest
 from registry.schemas import View, load_views
 from registry.storage import Place
-from registry.tables import TABLES, Table, duckdb_type
+from registry.tables import SCHEMA_VERSION, TABLES, Table, duckdb_type
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from registry.blocks import Blocks
 
-def connect(place: Place, manifest: Manifest) -> DuckDBPyConnection:
+_BELOW: Final = re.compile(
+    r"Traceback \(most recent call last\):\n(?: .*\n)+(?:[\w.]*\.)?(\w+): (.*?)(?:\n\nLINE \d|$)", re.S
+)
+
+
+def connect(place: Place, manifest: Manifest, blocks: Blocks | None = None) -> DuckDBPyConnection:
     """Return a connection to an in-memory database whose views read the registry, and nothing else.
 
-    The views are made first; then the connection is confined to the registry's folder and locked so.
+    The views are made first; then the connection is confined to the registry's files and locked so.
+
+    Args:
+        place: folder or URL of the registry.
+        manifest: names its files.
+        blocks: reads them where they are remote, and keeps what it read; without it, each connection keeps its own.
 
     Raises:
         UsageError: the registry lies where DuckDB would misread its paths.
@@ -38,19 +51,28 @@ def connect(place: Place, manifest: Manifest) -> DuckDBPyConnection:
     connection.execute(
         "SET GLOBAL parquet_metadata_cache = true"
     )  # files are named by their digests: a footer never changes
-    if not place.is_local:
-        connection.register_filesystem(place.fs)
-    _make_views(
-        connection,
-        {
-            table.name: [f"{place.absolute_url}/{file.path}" for file in manifest.of_table(table.name)]
-            for table in TABLES.values()
-        },
-    )
-    connection.execute(f"SET allowed_directories = [{quote(place.absolute_url + '/')}]")
+    root = register(connection, place, manifest, blocks)
+    paths = {table.name: [f"{root}{file.path}" for file in manifest.of_table(table.name)] for table in TABLES.values()}
+    try:
+        _make_views(connection, paths, manifest.schema_version)
+    except duckdb.Error:
+        connection.close()
+        raise
+    connection.execute(f"SET allowed_directories = [{quote(root)}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def register(connection: DuckDBPyConnection, place: Place, manifest: Manifest, blocks: Blocks | None = None) -> str:
+    """Let a connection read the files of a registry; return what their paths in the manifest are put behind."""
+    if place.is_local:
+        return f"{place.absolute_url}/"
+    from registry.blocks import Blocks
+    from registry.store.remote import PROTOCOL, ManifestFiles
+
+    connection.register_filesystem(ManifestFiles(manifest, blocks or Blocks(place)))
+    return f"{PROTOCOL}://"
 
 
 def view_columns() -> dict[str, list[tuple[str, str]]]:
@@ -63,11 +85,13 @@ def view_columns() -> dict[str, list[tuple[str, str]]]:
         }
 
 
-def _make_views(connection: DuckDBPyConnection, paths: Mapping[str, Sequence[str]]) -> None:
+def _make_views(
+    connection: DuckDBPyConnection, paths: Mapping[str, Sequence[str]], version: int = SCHEMA_VERSION
+) -> None:
     """Make a view for every table, on its files, and all views of ``schemas/views``."""
     views = views_in_order(connection)  # before there are any: then DuckDB parses them and binds nothing
     for table in TABLES.values():
-        connection.execute(f"CREATE VIEW {table.name} AS {table_sql(table, paths.get(table.name, ()))}")
+        connection.execute(f"CREATE VIEW {table.name} AS {table_sql(table, paths.get(table.name, ()), version)}")
     for view in views:
         connection.execute(f"CREATE VIEW {view.name} AS\n{view.sql}")
 
@@ -94,13 +118,21 @@ def glob_escape(path: str) -> str:
     return "".join(f"[{character}]" if character in "*?[" else character for character in path)
 
 
-def table_sql(table: Table, paths: Iterable[str]) -> str:
-    """Return a SELECT of a table's columns from Parquet files; of no rows, with the right types, without files."""
+def table_sql(table: Table, paths: Iterable[str], version: int = SCHEMA_VERSION) -> str:
+    """Return a SELECT of a table's columns from Parquet files; of no rows, with the right types, without files.
+
+    Args:
+        table: the table.
+        paths: of its files.
+        version: schema version of the registry they belong to; a later column is NULL.
+    """
     listed = ", ".join(quote(path) for path in paths)
     if not listed:
         columns = ", ".join(f"NULL::{duckdb_type(c.field)} AS {c.name}" for c in table.columns)
         return f"SELECT {columns} WHERE false"
-    columns = ", ".join(column.name for column in table.columns)
+    columns = ", ".join(
+        c.name if c.since <= version else f"NULL::{duckdb_type(c.field)} AS {c.name}" for c in table.columns
+    )
     types = {c.name: duckdb_type(c.field) for c in table.columns if c.name in table.partition}
     hive = ", ".join(f"{quote(name)}: {quote(kind)}" for name, kind in types.items())
     options = f", hive_partitioning = true, hive_types = {{{hive}}}" if hive else ", hive_partitioning = false"
@@ -122,8 +154,20 @@ def views_in_order(connection: DuckDBPyConnection) -> list[View]:
 
 @contextmanager
 def duckdb_errors() -> Iterator[None]:
-    """Turn DuckDB's errors inside the block into :class:`QueryError` with DuckDB's message."""
+    """Turn DuckDB's errors inside the block into those of this package."""
     try:
         yield
     except duckdb.Error as error:
-        raise QueryError(str(error)) from error
+        raise own_error(error) from error
+
+
+def own_error(error: duckdb.Error) -> RegistryError:
+    """Return DuckDB's error as one of this package: with DuckDB's message, or as what went wrong below it.
+
+    Of an error in reading a remote file, DuckDB passes on the traceback as text, and nothing else.
+    """
+    found = _BELOW.search(str(error))
+    kind = getattr(errors, found[1], None) if found else None
+    if found and isinstance(kind, type) and issubclass(kind, RegistryError):
+        return kind(found[2])
+    return QueryError(str(error))

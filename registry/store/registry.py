@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import duckdb
 
-from registry.errors import NotFoundError, QueryError, RegistryFormatError, UnknownNameError
+from registry.blocks import Blocks
+from registry.errors import NotFoundError, QueryError, RegistryFormatError, StorageError, UnknownNameError
+from registry.filesystems import StorageOptions
 from registry.manifest import MANIFEST_NAME, Manifest, read_manifest
 from registry.schemas import load_views
-from registry.storage import Place, StorageOptions
-from registry.store.connection import connect, duckdb_errors
+from registry.storage import Place
+from registry.store.connection import connect, duckdb_errors, own_error
 from registry.subset import Subset
-from registry.tables import FIELDS, TABLES
+from registry.tables import FIELDS, ITEM_COLUMNS, TABLES
 from registry.taxonomy import find_category, find_split, unknown_name
 
 if TYPE_CHECKING:
@@ -43,19 +45,21 @@ class Registry:
     Args:
         url: folder or fsspec URL of the registry.
         storage_options: passed to fsspec for a remote one.
+        cache: folder that keeps what is read of a remote one.
 
     Raises:
         NotFoundError: there is no registry.
         RegistryFormatError: it lacks a file, or is of a later version.
     """
 
-    def __init__(self, url: str, storage_options: StorageOptions | None = None) -> None:
+    def __init__(self, url: str, storage_options: StorageOptions | None = None, *, cache: str | None = None) -> None:
         self.place = Place(url, storage_options)
+        self._blocks = None if self.place.is_local else Blocks(self.place, cache)
         self._lock = threading.Lock()
         self._open()
 
     def __repr__(self) -> str:
-        return f"Registry({self.place.url!r}, splits={self.manifest.splits})"
+        return f"Registry({str(self.place)!r}, splits={self.manifest.splits})"
 
     def sql(self, query: str, params: Params | None = None) -> DuckDBPyRelation:
         """Return the rows of one SELECT as a lazy DuckDB relation.
@@ -82,7 +86,7 @@ class Registry:
             names = f"\n\nThere is: {', '.join([*TABLES, *load_views()])}."
             raise QueryError(f"{error}{names if 'Table with name' in str(error) else ''}") from error
         except duckdb.Error as error:
-            raise QueryError(str(error)) from error
+            raise own_error(error) from error
         assert relation is not None  # every statement that reads has a result
         return relation
 
@@ -153,7 +157,9 @@ class Registry:
             )
             raise NotFoundError(f"{split} has no item of pair_id {pair_id} and style {style}; {there}.")
         return self.sql(
-            f"SELECT * FROM items WHERE {where} AND style = $style ORDER BY source DESC, image_id, item_no", params
+            f"SELECT {', '.join(ITEM_COLUMNS)} FROM items WHERE {where} AND style = $style "
+            "ORDER BY source DESC, image_id, item_no",
+            params,
         )
 
     def image(self, split: str, image_id: int) -> DuckDBPyRelation:
@@ -172,7 +178,7 @@ class Registry:
             low, high = bounds[0]
             there = f"its images are {low} to {high}" if low is not None else "it has no image at all"
             raise NotFoundError(f"{split} has no image {image_id}; {there}.")
-        own = [column.name for column in TABLES["items"].columns if column.name not in _OF_IMAGE]
+        own = [name for name in ITEM_COLUMNS if name not in _OF_IMAGE]
         members = ", ".join(f"{name} := {name}" for name in own)
         return self.sql(
             f"SELECT *, (SELECT coalesce(list(struct_pack({members}) ORDER BY item_order), []) FROM items "
@@ -258,9 +264,15 @@ class Registry:
             stamp = self._read_stamp()
             try:
                 return ask()
-            except QueryError:
-                if self._read_stamp() == stamp:
+            except (QueryError, NotFoundError, StorageError):
+                if self.place.is_local:
+                    if self._read_stamp() == stamp:
+                        raise
+                elif read_manifest(self.place) == self.manifest:
                     raise
+                else:
+                    with self._lock:
+                        self._open()
 
     def check_split(self, split: str) -> str:
         """Return ``split`` if the registry has it.
@@ -272,6 +284,10 @@ class Registry:
             there = ", ".join(self.manifest.splits) or "none yet"
             raise UnknownNameError(f"The split {split} is not in the registry {self.place}; there is: {there}.")
         return split
+
+    def connect(self) -> DuckDBPyConnection:
+        """Return a connection of its own to the registry as it was when last read."""
+        return connect(self.place, self.manifest, self._blocks)
 
     def _cursor(self) -> DuckDBPyConnection:
         """Return a cursor on the registry as it is now."""
@@ -286,13 +302,17 @@ class Registry:
             stamp = self._read_stamp()
             manifest: Manifest = read_manifest(self.place)
             try:
-                self._connection = connect(self.place, manifest)
+                self._connection = connect(self.place, manifest, self._blocks)
             except duckdb.Error as error:
-                if self._read_stamp() != stamp:
+                if self._read_stamp() != stamp or read_manifest(self.place) != manifest:
                     continue
+                below = own_error(error)
+                if isinstance(below, StorageError):
+                    raise below from error
+                bring_back = "with 'dvc checkout' or 'dvc pull'" if self.place.is_local else "with 'df2 sync'"
                 raise RegistryFormatError(
-                    f"{self.place} lacks a file that its manifest names, or it cannot be read: {error}\n"
-                    f"Bring it back with 'dvc checkout' or 'dvc pull', or do without: df2 manifest {self.place}"
+                    f"{self.place} lacks a file that its manifest names, or it cannot be read: {below}\n"
+                    f"Bring it back {bring_back}, or do without: df2 manifest {self.place}"
                 ) from error
             self.manifest, self._stamp = manifest, stamp
             return

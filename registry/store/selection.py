@@ -14,7 +14,7 @@ from registry.errors import QueryError, RegistryFormatError
 from registry.resplit import Group, Resplit, assign, balance
 from registry.rows import Chunk, Part
 from registry.store.conditions import check_condition
-from registry.store.connection import connect, duckdb_errors
+from registry.store.connection import duckdb_errors
 from registry.store.filters import image_conditions, item_conditions
 from registry.subset import Subset
 from registry.tables import IMAGES, ITEMS, arrow_schema
@@ -67,7 +67,7 @@ class Selection:
         self.place, self.manifest = registry.place, registry.manifest
         splits = [split for split in SPLITS if split in (self.subset.split or self.manifest.splits)]
         with self._errors():
-            self._connection = connect(self.place, self.manifest)
+            self._connection = registry.connect()
         self._choose()
         self.divided = resplit is not None
         self.balance: list[dict[str, Any]] = []

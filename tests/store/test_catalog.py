@@ -16,6 +16,7 @@ import pytest
 from registry.errors import NotFoundError, StorageError, UsageError
 from registry.ingest.build import ingest
 from registry.schemas import load_views
+from registry.storage import Place
 from registry.store.catalog import write_catalog
 from registry.store.registry import Registry
 from registry.tables import TABLES
@@ -35,7 +36,7 @@ def read(file: Path, query: str) -> list[tuple[Any, ...]]:
 def test_a_catalog_has_every_table_and_view_with_the_rows_of_the_registry(
     df2: Registry, three_splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copy: bool
 ) -> None:
-    write_catalog(str(three_splits), tmp_path / "df2.duckdb", copy=copy)
+    write_catalog(Place(str(three_splits)), tmp_path / "df2.duckdb", copy=copy)
     monkeypatch.chdir("/")
     for name in NAMES:
         query = f"SELECT * FROM {name} ORDER BY ALL"
@@ -48,14 +49,14 @@ def test_a_catalog_of_a_relative_path_can_be_read_from_anywhere(
     three_splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(three_splits.parent)
-    write_catalog(three_splits.name, tmp_path / "df2.duckdb")
+    write_catalog(Place(three_splits.name), tmp_path / "df2.duckdb")
     monkeypatch.chdir("/")
     assert read(tmp_path / "df2.duckdb", "SELECT count(*) FROM instance_pairs") == [(6,)]
 
 
 @pytest.mark.parametrize("copy", [False, True])
 def test_the_comments_of_a_catalog_are_the_declared_meanings(three_splits: Path, tmp_path: Path, copy: bool) -> None:
-    write_catalog(str(three_splits), tmp_path / "df2.duckdb", copy=copy)
+    write_catalog(Place(str(three_splits)), tmp_path / "df2.duckdb", copy=copy)
     kind = "duckdb_tables()" if copy else "duckdb_views()"
     name = "table_name" if copy else "view_name"
     comments = dict(read(tmp_path / "df2.duckdb", f"SELECT {name}, comment FROM {kind} WHERE NOT internal"))
@@ -70,8 +71,8 @@ def test_the_comments_of_a_catalog_are_the_declared_meanings(three_splits: Path,
 
 def test_a_catalog_shows_the_registry_as_it_is_after_an_ingestion(tmp_path: Path) -> None:
     target = make_three_splits(tmp_path)
-    write_catalog(str(target), tmp_path / "df2.duckdb")
-    write_catalog(str(target), tmp_path / "copy.duckdb", copy=True)
+    write_catalog(Place(str(target)), tmp_path / "df2.duckdb")
+    write_catalog(Place(str(target)), tmp_path / "copy.duckdb", copy=True)
     shutil.rmtree(tmp_path / "validation")
     write_split(tmp_path / "validation", {9: annotation([item(9, 4)]), 10: annotation([item(3, 4)], "shop")})
     ingest("validation", str(tmp_path / "validation"), str(target), jobs=1)
@@ -82,7 +83,7 @@ def test_a_catalog_shows_the_registry_as_it_is_after_an_ingestion(tmp_path: Path
 
 def test_a_catalog_with_copies_needs_the_registry_no_more(tmp_path: Path) -> None:
     target = make_three_splits(tmp_path)
-    write_catalog(str(target), tmp_path / "copy.duckdb", copy=True)
+    write_catalog(Place(str(target)), tmp_path / "copy.duckdb", copy=True)
     shutil.rmtree(target)
     assert read(tmp_path / "copy.duckdb", "SELECT split, num_instance_pairs FROM split_counts") == [
         ("test", 0),
@@ -93,7 +94,7 @@ def test_a_catalog_with_copies_needs_the_registry_no_more(tmp_path: Path) -> Non
 
 def test_a_catalog_replaces_the_one_before_and_leaves_nothing_else(three_splits: Path, tmp_path: Path) -> None:
     for copy in (True, False, True):
-        write_catalog(str(three_splits), tmp_path / "df2.duckdb", copy=copy)
+        write_catalog(Place(str(three_splits)), tmp_path / "df2.duckdb", copy=copy)
     assert os.listdir(tmp_path) == ["df2.duckdb"]
 
 
@@ -104,20 +105,20 @@ def test_a_catalog_works_in_and_over_folders_of_any_name(three_splits: Path, tmp
     shutil.copytree(three_splits, tmp_path / "br1xx" / "registry")  # what an unescaped pattern would find
     file = tmp_path / name.replace("?", "") / "df2 o'catalog.duckdb"  # DuckDB cuts its own paths at a question mark
     file.parent.mkdir(exist_ok=True)
-    write_catalog(str(target), file)
+    write_catalog(Place(str(target)), file)
     assert read(file, "SELECT count(*) FROM items") == [(10,)]
 
 
 def test_a_catalog_that_cannot_be_written_is_an_error_of_storage(three_splits: Path, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=f"^Cannot write {tmp_path}/none/df2.duckdb: "):
-        write_catalog(str(three_splits), tmp_path / "none" / "df2.duckdb")
+        write_catalog(Place(str(three_splits)), tmp_path / "none" / "df2.duckdb")
 
 
 def test_a_catalog_of_no_registry_or_of_a_remote_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="There is no registry at"):
-        write_catalog(str(tmp_path), tmp_path / "df2.duckdb")
-    with pytest.raises(UsageError, match="A catalog needs a local registry"):
-        write_catalog("memory://x", tmp_path / "df2.duckdb")
+        write_catalog(Place(str(tmp_path)), tmp_path / "df2.duckdb")
+    with pytest.raises(UsageError, match="copy its rows into the catalog with --copy"):
+        write_catalog(Place("memory://x"), tmp_path / "df2.duckdb")
     assert os.listdir(tmp_path) == []
 
 
@@ -137,7 +138,7 @@ def test_a_client_of_duckdb_1_reads_every_table_and_view(
     if not client:
         pytest.skip("DF2_DUCKDB1 is unset; it names a folder made by: pip install --target FOLDER duckdb==1.1.3")
     file = tmp_path / "o'brien é.duckdb"
-    write_catalog(str(three_splits), file, copy=copy)
+    write_catalog(Place(str(three_splits)), file, copy=copy)
     shown = subprocess.run(
         [sys.executable, "-c", _CLIENT, str(file), *NAMES],
         env={**os.environ, "PYTHONPATH": client},

@@ -1,0 +1,220 @@
+"""Blocks of remote files: read once, compared with the manifest, kept in memory and, if asked for, on disk."""
+
+from __future__ import annotations
+
+import base64
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from registry.errors import StorageError
+from registry.manifest import BLOCK_BYTES, BLOCK_DIGEST_BYTES, DataFile, block_digest
+from registry.storage import Place
+
+#: How much is kept in memory, and on disk: all of the released data several times over.
+MEMORY_BYTES: Final = 256 << 20
+DISK_BYTES: Final = 2 << 30
+#: Blocks that are read on where a file is read from one to the next: half a megabyte.
+_AHEAD: Final = 16
+
+_Key = tuple[str, int]
+
+
+class Blocks:
+    """Reads ranges of the files of a registry at a remote place; serves many threads.
+
+    Args:
+        place: where the files are.
+        folder: keeps blocks for other sessions and processes; None for memory alone.
+    """
+
+    def __init__(self, place: Place, folder: str | None = None) -> None:
+        self.place = place
+        self._disk = _Disk(Path(folder).expanduser()) if folder else None
+        self._memory: OrderedDict[_Key, bytes] = OrderedDict()
+        self._coming: dict[_Key, Future[bytes]] = {}
+        self._lock = threading.Lock()
+
+    def read(self, file: DataFile, start: int, end: int) -> bytes:
+        """Return the bytes of a file from ``start`` up to ``end``, or to its end.
+
+        Raises:
+            StorageError: they cannot be read, or are not those that the manifest tells of.
+        """
+        end = min(end, file.bytes)
+        if start >= end:
+            return b""
+        first, last = start // BLOCK_BYTES, (end - 1) // BLOCK_BYTES
+        found = self._blocks(file, range(first, last + 1))
+        return b"".join(found)[start - first * BLOCK_BYTES :][: end - start]
+
+    def _blocks(self, file: DataFile, numbers: range) -> list[bytes]:
+        """Return blocks; those that nobody has or reads already are read here."""
+        found: dict[int, bytes] = {}
+        own: dict[int, Future[bytes]] = {}
+        others: dict[int, Future[bytes]] = {}
+        with self._lock:
+            for number in self._wanted(file, numbers):
+                key = (file.sha256, number)
+                if key in self._memory:
+                    self._memory.move_to_end(key)
+                    found[number] = self._memory[key]
+                elif key in self._coming:
+                    others[number] = self._coming[key]
+                else:
+                    own[number] = self._coming[key] = Future()
+        if own:
+            self._fetch(file, own)
+        for number, future in {**own, **others}.items():
+            if number in numbers:
+                found[number] = future.result()
+        return [found[number] for number in numbers]
+
+    def _wanted(self, file: DataFile, numbers: range) -> range:
+        """Return the blocks that are asked for, and those that will be next if the file is read through."""
+        before = {(file.sha256, numbers.start - 1), (file.sha256, numbers.start - 2)}
+        if numbers.start < 2 or not before <= self._memory.keys() or (file.sha256, numbers[-1]) in self._memory:
+            return numbers
+        return range(numbers.start, min(numbers.stop + _AHEAD, -(-file.bytes // BLOCK_BYTES)))
+
+    def _fetch(self, file: DataFile, wanted: dict[int, Future[bytes]]) -> None:
+        """Read blocks from disk or the place, and hand them to all who wait for them."""
+        try:
+            for number, block in self._from_disk(file, wanted):
+                self._hand_out(file, number, block, wanted)
+            for run in _runs(number for number, future in wanted.items() if not future.done()):
+                for number, block in zip(run, self._from_place(file, run), strict=True):
+                    if self._disk and file.blocks:
+                        self._disk.write(file, number, block)
+                    self._hand_out(file, number, block, wanted)
+        except BaseException as error:
+            with self._lock:
+                for number, future in wanted.items():
+                    self._coming.pop((file.sha256, number), None)
+                    if not future.done():
+                        future.set_exception(error)
+            raise
+
+    def _hand_out(self, file: DataFile, number: int, block: bytes, wanted: dict[int, Future[bytes]]) -> None:
+        key = (file.sha256, number)
+        with self._lock:
+            self._memory[key] = block
+            while len(self._memory) > MEMORY_BYTES // BLOCK_BYTES:
+                self._memory.popitem(last=False)
+            self._coming.pop(key)
+        wanted[number].set_result(block)
+
+    def _from_disk(self, file: DataFile, numbers: Iterable[int]) -> Iterable[tuple[int, bytes]]:
+        for number in list(numbers) if self._disk else ():
+            block = self._disk.read(file, number) if self._disk else None
+            if block is not None:
+                yield number, block
+
+    def _from_place(self, file: DataFile, run: range) -> list[bytes]:
+        """Return neighbouring blocks in one request; in a second one if the first gave something else."""
+        start, end = run.start * BLOCK_BYTES, min(run.stop * BLOCK_BYTES, file.bytes)
+        for _ in range(2):
+            data = self.place.read_range(file.path, start, end)
+            blocks = [data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES)]
+            wrong = [number for number, block in zip(run, blocks, strict=True) if not _is_right(file, number, block)]
+            if not wrong:
+                return blocks
+        raise StorageError(
+            f"{self.place}/{file.path} is not the file that the manifest names: it differs from byte "
+            f"{wrong[0] * BLOCK_BYTES:,} on. 'df2 verify {self.place}' finds all such files, and "
+            f"'df2 sync --check WHOLE {self.place}' brings them back from a place where they are whole."
+        )
+
+
+def _is_right(file: DataFile, number: int, block: bytes) -> bool:
+    """Return whether a block is what the manifest says, if it says anything (not in schema version 1)."""
+    known = base64.b64decode(file.blocks)[number * BLOCK_DIGEST_BYTES :][:BLOCK_DIGEST_BYTES]
+    return block_digest(block) == known if file.blocks else True
+
+
+def _runs(numbers: Iterable[int]) -> list[range]:
+    """Return ascending numbers as ranges without gaps."""
+    runs: list[range] = []
+    for number in numbers:
+        if runs and runs[-1].stop == number:
+            runs[-1] = range(runs[-1].start, number + 1)
+        else:
+            runs.append(range(number, number + 1))
+    return runs
+
+
+class _Disk:
+    """Blocks in a folder, each a file named by the digest of what it is a block of; many processes share it.
+
+    A block counts if its digest is the manifest's, so that nothing in the folder can make an answer wrong.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"Cannot write to the cache {folder}: {error.strerror}") from error
+        self._size = self._shrink()
+
+    def read(self, file: DataFile, number: int) -> bytes | None:
+        """Return a block, or None if it is not here."""
+        path = self._path(file, number)
+        try:
+            block = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"Cannot read the cache {path}: {error.strerror}") from error
+        if not _is_right(file, number, block):
+            return None
+        with suppress(OSError):  # it was removed by another process just now
+            os.utime(path)
+        return block
+
+    def write(self, file: DataFile, number: int, block: bytes) -> None:
+        """Keep a block; the oldest ones go when there are too many."""
+        path = self._path(file, number)
+        partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
+        try:
+            path.parent.mkdir(exist_ok=True)
+            partial.write_bytes(block)
+            os.replace(partial, path)
+        except FileNotFoundError:
+            return  # another process shrinks the cache, and took the folder for an empty one
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise StorageError(f"Cannot write to the cache {path.parent}: {error.strerror}") from error
+        with self._lock:
+            self._size += len(block)
+            if self._size > DISK_BYTES:
+                self._size = self._shrink()
+
+    def _path(self, file: DataFile, number: int) -> Path:
+        return self._folder / file.sha256[:32] / str(number)
+
+    def _shrink(self) -> int:
+        """Remove what was not used for longest, down to three quarters of the bound; return the bytes that stay."""
+        found = []
+        for folder, _, names in os.walk(self._folder):
+            for name in names:
+                with suppress(FileNotFoundError):  # another process shrinks it too
+                    path = os.path.join(folder, name)
+                    status = os.stat(path)
+                    found.append((status.st_mtime_ns, path, status.st_size))
+        size = sum(one[2] for one in found)
+        for _, path, length in sorted(found) if size > DISK_BYTES else ():
+            if size <= DISK_BYTES * 3 // 4:
+                break
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            with suppress(OSError):  # others are left in it
+                os.rmdir(os.path.dirname(path))
+            size -= length
+        return size

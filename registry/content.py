@@ -1,0 +1,89 @@
+"""The content hash of an item: the same number for the same content, in every registry and every version.
+
+It is made from a byte form of the row that depends on nothing but its values, by BLAKE2b with a digest of 8 bytes, and
+stored as a signed little-endian number. The byte form is, for each column of :data:`HASHED` in this order:
+
+* a number: its bytes, as wide as its type, little-endian; -0.0 as 0.0, which it is equal to,
+* a text: UTF-8, ended by a zero byte,
+* a list of numbers: how many there are (int32), then their bytes,
+* a list of lists: how many there are (int32), the length of each (int32), then the bytes of all numbers.
+
+Not part of it are the key and ``item_order``, which say where the item stands and nothing about it. A column that a
+later version of the table brings must stay out: the hashes of earlier registries would not be those of later ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: The columns that are hashed. Neither they nor their order nor their types may ever change.
+HASHED: Final = (
+    *("source", "pair_id", "style", "category_id", "category_name", "x1", "y1", "x2", "y2"),
+    *("scale", "occlusion", "zoom_in", "viewpoint", "landmarks", "num_landmarks_labelled", "segmentation"),
+)
+
+
+def content_hashes(columns: Mapping[str, pa.Array]) -> pa.Array:
+    """Return the content hash (int64) of every row.
+
+    Args:
+        columns: at least those of :data:`HASHED`, with the types of the table items and no NULL.
+    """
+    import pyarrow as pa
+
+    digests = [blake2b(form, digest_size=8).digest() for form in byte_forms(columns).to_pylist()]
+    return pa.Array.from_buffers(pa.int64(), len(digests), [None, pa.py_buffer(b"".join(digests))])
+
+
+def byte_forms(columns: Mapping[str, pa.Array]) -> pa.Array:
+    """Return the byte form (binary) of every row; see :func:`content_hashes`.
+
+    Arrow joins whole columns: at a fifth of the time that packing row by row takes.
+    """
+    import pyarrow.compute as pc
+
+    pieces = [piece for name in HASHED for piece in _pieces(columns[name])]
+    return pc.binary_join_element_wise(*pieces, b"")
+
+
+def _pieces(values: pa.Array) -> Iterator[pa.Array | bytes]:
+    """Yield the parts of a column's byte form, each with one entry a row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_string(values.type):
+        yield values.cast(pa.binary())
+        yield b"\0"
+    elif not pa.types.is_list(values.type):
+        yield _positive_zeros(values).view(pa.binary(values.type.bit_width // 8)).cast(pa.binary())
+    else:
+        yield from _pieces(pc.list_value_length(values))
+        numbers, offsets = values.values, values.offsets
+        if pa.types.is_list(numbers.type):
+            yield _runs(pc.list_value_length(numbers), offsets)
+            numbers, offsets = numbers.values, numbers.offsets.take(offsets)
+        yield _runs(_positive_zeros(numbers), offsets)
+
+
+def _positive_zeros(numbers: pa.Array) -> pa.Array:
+    """Return numbers with 0.0 for -0.0."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.add(numbers, 0.0) if pa.types.is_floating(numbers.type) else numbers
+
+
+def _runs(numbers: pa.Array, offsets: pa.Array) -> pa.Array:
+    """Return the bytes of the numbers from each offset to the next; they are little-endian wherever pyarrow runs."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    width = numbers.type.bit_width // 8
+    data = numbers.buffers()[1].slice(numbers.offset * width)
+    ends = pc.multiply(offsets, pa.scalar(width, pa.int32()))
+    return pa.Array.from_buffers(pa.binary(), len(ends) - 1, [None, ends.buffers()[1], data])

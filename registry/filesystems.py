@@ -1,0 +1,159 @@
+"""fsspec file systems of URLs: which options they get, what their errors become, when a call is made again.
+
+With :mod:`registry.storage` the only user of fsspec.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
+from urllib.parse import unquote, urlsplit
+
+from registry.errors import MissingDependencyError, RegistryError, StorageError
+from registry.redaction import remember
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+#: Protocol -> the extra of this package that brings it.
+_EXTRAS: Final = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gs",
+    "gcs": "gs",
+    "abfs": "azure",
+    "abfss": "azure",
+    "az": "azure",
+    "sftp": "ssh",
+    "ssh": "ssh",
+    "webdav": "webdav",
+    "webdavs": "webdav",
+}
+
+#: Options by name; ``PROTOCOL:NAME`` or ``URL:NAME`` is for the places of that protocol, or below that URL, alone.
+StorageOptions = Mapping[str, Any]
+_Answer = TypeVar("_Answer")
+
+#: Seconds before a call to a store is made again.
+_DELAYS: Final = (0.2, 0.8, 2.4)
+
+
+def local_path(url: str) -> Path | None:
+    """Return the local path of a URL or path, or None if it is remote."""
+    if url.startswith("file://"):
+        return Path(url[len("file://") :]).absolute()
+    if "://" in url or "::" in url:
+        return None
+    return Path(url).expanduser().absolute()
+
+
+def options_of(url: str, options: StorageOptions | None) -> dict[str, Any]:
+    """Return the options that are for a URL, those for it alone before the others."""
+    found: dict[str, Any] = {}
+    for name in sorted(options or {}, key=lambda name: name.rpartition(":")[1]):
+        scope, _, inner = name.rpartition(":")
+        if scope in ("", url.partition("://")[0]) or ("://" in scope and f"{url}/".startswith(f"{scope}/")):
+            found[inner] = (options or {})[name]
+    return found
+
+
+def filesystem(url: str, options: StorageOptions | None = None) -> tuple[AbstractFileSystem, str]:
+    """Return the fsspec file system of a URL and the path in it.
+
+    Args:
+        url: fsspec URL; also ``webdav://`` and ``webdavs://USER:PASSWORD@HOST/path``.
+        options: passed to fsspec, as far as they are for this URL (:func:`options_of`). What is not given comes from
+            where the libraries of the stores look: the environment, ``~/.ssh/config``, fsspec's configuration.
+
+    Raises:
+        MissingDependencyError: the protocol needs an extra that is not installed.
+        StorageError: the protocol or an option is unknown, or the store cannot be reached.
+    """
+    import fsspec
+
+    given = options_of(url, options)
+    remember(given)
+    protocol = url.partition("://")[0]
+    try:
+        with remote_errors():
+            if protocol in ("webdav", "webdavs"):
+                return _webdav(url, given)
+            found: tuple[AbstractFileSystem, str] = fsspec.core.url_to_fs(url, **given)
+    except ImportError as error:
+        extra = _EXTRAS.get(protocol)
+        install = f"pip install 'deepfashion2-registry[{extra}]'" if extra else str(error)
+        raise MissingDependencyError(f"{protocol}:// needs a package that is not installed: {install}") from error
+    except OSError as error:
+        what = "use" if isinstance(error.__cause__, ValueError | TypeError) else "reach"
+        raise StorageError(f"Cannot {what} {url}: {error.strerror or error}") from error
+    return found
+
+
+def _webdav(url: str, options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:
+    """Return a WebDAV file system: webdav4 takes the server as an option and not from the URL."""
+    from webdav4.fsspec import WebdavFileSystem
+
+    parts = urlsplit(url)
+    server = f"{parts.scheme.replace('webdav', 'http')}://{parts.netloc.rpartition('@')[2]}"
+    if parts.username is not None and "auth" not in options:
+        options["auth"] = (unquote(parts.username), unquote(parts.password or ""))
+        remember(options)
+    if isinstance(options.get("auth"), list):  # JSON has no tuples
+        options["auth"] = tuple(options["auth"])
+    fs = WebdavFileSystem(options.pop("base_url", server), **options)
+    return fs, unquote(parts.path).strip("/")
+
+
+@contextmanager
+def remote_errors() -> Iterator[None]:
+    """Turn what the libraries of remote stores raise inside the block into OSError; they have no common base."""
+    try:
+        yield
+    except (OSError, RegistryError, ImportError):
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def retried(call: Callable[[], _Answer]) -> _Answer:
+    """Return what a call to a store returns; what may pass (a busy server, a lost connection) is tried again.
+
+    Raises:
+        OSError: it failed for good.
+    """
+    for delay in _DELAYS:
+        try:
+            with remote_errors():
+                return call()
+        except (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError):
+            raise
+        except OSError as error:
+            if is_conflict(error):
+                raise
+            time.sleep(delay * random.uniform(0.5, 1))
+    with remote_errors():
+        return call()
+
+
+def is_conflict(error: OSError) -> bool:
+    """Return whether a store refused a conditional write because its condition does not hold."""
+    response = getattr(error.__cause__, "response", None)
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    return isinstance(error, FileExistsError) or code in ("PreconditionFailed", "ConditionalRequestConflict", "412")
+
+
+def open_binary(url: str, options: StorageOptions | None = None) -> BinaryIO:
+    """Open a local or remote file for reading.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    path = local_path(url)
+    if path is not None:
+        return open(path, "rb")
+    fs, inner = filesystem(url, options)
+    return retried(lambda: cast(BinaryIO, fs.open(inner, "rb")))

@@ -1,0 +1,109 @@
+"""How DuckDB reads a remote registry: the files that the manifest names, without asking the store what there is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from fsspec import AbstractFileSystem
+
+from registry.blocks import Blocks
+from registry.errors import RegistryError
+from registry.manifest import BLOCK_BYTES, DataFile, Manifest
+from registry.tables import TABLES
+
+#: The protocol that DuckDB knows the files by; their paths are those of the manifest.
+PROTOCOL: Final = "df2"
+#: Bytes of a Parquet footer for a column in a row group, generously, and for the rest.
+_FOOTER_COLUMN: Final = 110
+_FOOTER_REST: Final = 4_096
+#: What DuckDB reads of a file's end first.
+_TAIL: Final = 16_384
+
+
+class ManifestFiles(AbstractFileSystem):  # type: ignore[misc]
+    """The files of one version of a registry, read only.
+
+    Args:
+        manifest: names them.
+        blocks: reads them.
+    """
+
+    protocol = PROTOCOL
+    cachable = False
+
+    def __init__(self, manifest: Manifest, blocks: Blocks) -> None:
+        super().__init__()
+        self._files = {file.path: file for file in manifest.files}
+        self._blocks = blocks
+        #: What went wrong in a read; DuckDB would pass on its text alone.
+        self.error: RegistryError | None = None
+
+    def file(self, path: str) -> DataFile:
+        """Return what the manifest says of a file."""
+        try:
+            return self._files[path.removeprefix(f"{PROTOCOL}://")]
+        except KeyError:
+            raise FileNotFoundError(path) from None
+
+    def open(self, path: str, mode: str = "rb", **options: Any) -> _File:
+        """Open a file for reading."""
+        if mode != "rb":
+            raise PermissionError(f"{path} can only be read.")
+        return _File(self, self.file(path))
+
+    def read(self, file: DataFile, start: int, size: int) -> bytes:
+        """Return bytes of a file, and read ahead what DuckDB is sure to ask for next."""
+        try:
+            if size > 0 and start + size == file.bytes and start >= file.bytes - _TAIL:
+                table = TABLES[file.table]
+                groups = -(-file.rows // table.row_group_size)
+                footer = _FOOTER_REST + groups * len(table.stored_columns) * _FOOTER_COLUMN
+                self._blocks.read(file, max(0, file.bytes - max(footer, BLOCK_BYTES)), file.bytes)
+            return self._blocks.read(file, start, start + size if size >= 0 else file.bytes)
+        except RegistryError as error:
+            self.error = error
+            raise
+
+    def info(self, path: str, **options: Any) -> dict[str, Any]:
+        """Return name, size and type."""
+        return {"name": path, "size": self.file(path).bytes, "type": "file"}
+
+    def glob(self, path: str, **options: Any) -> list[str]:
+        """Return the path itself: DuckDB asks for files by their names."""
+        return [path] if path.removeprefix(f"{PROTOCOL}://") in self._files else []
+
+    def exists(self, path: str, **options: Any) -> bool:
+        """Return whether the manifest names a file."""
+        return path.removeprefix(f"{PROTOCOL}://") in self._files
+
+    def modified(self, path: str) -> datetime:
+        """Return a moment that is always the same: under its name, a file never changes."""
+        return datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class _File:
+    """One open file."""
+
+    closed = False
+
+    def __init__(self, files: ManifestFiles, file: DataFile) -> None:
+        self._files = files
+        self._file = file
+        self._at = 0
+        self.size = file.bytes
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._files.read(self._file, self._at, size)
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, self._file.bytes)[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def close(self) -> None:
+        self.closed = True

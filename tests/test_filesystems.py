@@ -1,0 +1,119 @@
+"""File systems of URLs: options, errors, second attempts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from registry import filesystems
+from registry.errors import MissingDependencyError, StorageError
+from registry.filesystems import filesystem, is_conflict, local_path, options_of, retried
+
+
+def test_options_go_to_the_places_they_are_for() -> None:
+    options = {"anon": True, "s3:key": "a", "s3://lab:key": "b", "ssh:port": 22, "s3://lab/x:anon": False}
+    assert options_of("s3://other/x", options) == {"anon": True, "key": "a"}
+    assert options_of("s3://lab/y", options) == {"anon": True, "key": "b"}
+    assert options_of("s3://lab/x/y", options) == {"anon": False, "key": "b"}
+    assert options_of("s3://laboratory/x", options) == {"anon": True, "key": "a"}
+    assert options_of("ssh://host/x", options) == {"anon": True, "port": 22}
+    assert options_of("http://host", None) == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "package", "extra"),
+    [
+        ("s3://b/x", "s3fs", "s3"), ("gs://b/x", "gcsfs", "gs"), ("abfs://b/x", "adlfs", "azure"),
+        ("webdav://h/x", "webdav4", "webdav"),
+    ],
+)  # fmt: skip
+def test_a_missing_package_is_named_with_the_way_to_install_it(url: str, package: str, extra: str) -> None:
+    code = f"""
+import sys
+sys.modules[{package!r}] = None
+from registry.errors import MissingDependencyError
+from registry.filesystems import filesystem
+try:
+    filesystem({url!r})
+except MissingDependencyError as error:
+    print(error)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"pip install 'deepfashion2-registry[{extra}]'" in found.stdout
+
+
+@pytest.mark.parametrize("url", ["nosuch://x/y", "memory://x/y"])
+def test_an_unknown_protocol_or_option_is_told(url: str) -> None:
+    with pytest.raises((StorageError, MissingDependencyError), match=r"Cannot use|needs a package"):
+        filesystem(url.replace("memory", "webdav"), {"nosuch_option": 1})
+
+
+def test_webdav_urls_say_the_server_and_the_user() -> None:
+    pytest.importorskip("webdav4", reason="needs the extra webdav")
+    fs, path = filesystem("webdavs://ada:hunter%2F2@host:8443/dav/a%20b/")
+    assert path == "dav/a b"
+    assert str(fs.client.base_url) == "https://host:8443"
+    fs, path = filesystem("webdav://host/x", {"auth": ["ada", "hunter2"]})
+    assert (str(fs.client.base_url), path) == ("http://host", "x")
+
+
+def test_local_urls_and_paths_are_local(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert local_path("file:///a/b") == local_path("/a/b")
+    assert local_path("x") == tmp_path / "x"
+    assert local_path("s3://x") is None
+    assert local_path("simplecache::x") is None
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    taken: list[float] = []
+    monkeypatch.setattr(filesystems.time, "sleep", taken.append)
+    return taken
+
+
+def test_what_may_pass_is_tried_again_and_longer_waited_for_each_time(naps: list[float]) -> None:
+    answers = iter([OSError("busy"), RuntimeError("of a client library"), "done"])
+
+    def call() -> Any:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert retried(call) == "done"
+    assert len(naps) == 2
+    assert naps[0] <= 0.2 < 0.4 <= naps[1] <= 0.8
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(), PermissionError(), FileExistsError(), IsADirectoryError()])
+def test_what_will_not_pass_is_not_tried_again(naps: list[float], error: OSError) -> None:
+    def call() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        retried(call)
+    assert naps == []
+
+
+def test_what_does_not_pass_ends_with_what_it_was(naps: list[float]) -> None:
+    def call() -> None:
+        raise RuntimeError("gone for good")
+
+    with pytest.raises(OSError, match="RuntimeError: gone for good"):
+        retried(call)
+    assert len(naps) == 3
+
+
+def test_a_refused_condition_is_known_by_its_code() -> None:
+    class ClientError(Exception):
+        response: dict[str, Any] = {"Error": {"Code": "PreconditionFailed"}}  # noqa: RUF012
+
+    refused = OSError("At least one of the pre-conditions you specified did not hold")
+    refused.__cause__ = ClientError()
+    assert is_conflict(refused)
+    assert is_conflict(FileExistsError())
+    assert not is_conflict(OSError("other"))
