@@ -23,19 +23,37 @@ __all__ = ["__version__", "export", "open"]
 __version__ = "0.1.0"
 
 
-def open(url: str = "data/registry", storage_options: Mapping[str, Any] | None = None) -> Registry:
+def open(
+    url: str = "data/registry",
+    storage_options: Mapping[str, Any] | None = None,
+    *,
+    rev: str | None = None,
+    repo: str | None = None,
+    cache: str | None = None,
+) -> Registry:
     """Open a registry for reading.
 
     Args:
-        url: folder or fsspec URL of the registry.
+        url: folder or fsspec URL of the registry; with ``rev``, its path in the repository.
         storage_options: passed to fsspec for a remote one.
+        rev: open it as of this git revision, through DVC; the work tree is not touched.
+        repo: path or URL of the repository of ``rev``; that of the working directory without it.
+        cache: folder that keeps what is read of a remote one, for other sessions and processes.
 
     Raises:
-        registry.errors.NotFoundError: there is no registry.
+        registry.errors.NotFoundError: there is no registry, or no such revision.
+        registry.errors.StorageError: it cannot be read, or fetched.
     """
+    from registry.errors import UsageError
     from registry.store.registry import Registry
 
-    return Registry(url, storage_options)
+    if rev is not None:
+        from registry.revisions import checkout
+
+        url = str(checkout(rev, repo, url))
+    elif repo is not None:
+        raise UsageError("A repository is given and no revision of it: add rev (--rev).")
+    return Registry(url, storage_options, cache=cache)
 
 
 def export(

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from registry.cli.output import Output, Rows, json_text, output_options, write_rows
+from registry.cli.places import Places
 from registry.errors import StorageError, UsageError
 from registry.schemas import load_views
 from registry.tables import TABLES
 from registry.taxonomy import SPLITS
-
-if TYPE_CHECKING:
-    from registry.store.registry import Registry
 
 #: What a terminal shows of an item; the rest is in the other formats.
 _ITEM_COLUMNS = [
@@ -25,20 +23,13 @@ _ITEM_COLUMNS = [
 ]
 
 
-def open_registry(url: str) -> Registry:
-    """Return the open registry at a URL."""
-    from registry.store.registry import Registry
-
-    return Registry(url)
-
-
 @click.command()
 @click.argument("query", required=False)
 @click.option("-f", "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the SQL here.")
 @click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Bind $NAME in the query.")
 @output_options
 @click.pass_obj
-def sql(registry: str, query: str | None, file: Path | None, params: tuple[str, ...], output: Output) -> None:
+def sql(places: Places, query: str | None, file: Path | None, params: tuple[str, ...], output: Output) -> None:
     """Print the rows of one SELECT over the tables and views.
 
     'df2 tables' lists these. QUERY comes as an argument, from --file, or from standard input ('-' or nothing). A
@@ -56,7 +47,7 @@ def sql(registry: str, query: str | None, file: Path | None, params: tuple[str, 
         text = sys.stdin.read()
     assert text is not None
     values = dict(_parse_param(param) for param in params)
-    write_rows(Rows.of_relation(open_registry(registry).sql(text, values or None)), output)
+    write_rows(Rows.of_relation(places.open().sql(text, values or None)), output)
 
 
 def _parse_param(param: str) -> tuple[str, Any]:
@@ -73,7 +64,7 @@ def _parse_param(param: str) -> tuple[str, Any]:
 @click.argument("name", required=False)
 @output_options
 @click.pass_obj
-def tables(registry: str, name: str | None, output: Output) -> None:
+def tables(places: Places, name: str | None, output: Output) -> None:
     """List the tables and views, or the columns of one.
 
     Every column has a type, a unit and a meaning. Programs get the columns of all tables and views at once where
@@ -84,7 +75,7 @@ def tables(registry: str, name: str | None, output: Output) -> None:
     df2 tables items
     df2 tables --format csv
     """  # noqa: D301
-    columns = open_registry(registry).tables(name)
+    columns = places.open().tables(name)
     if not output.is_table:
         write_rows(Rows.of_records(columns), output)
     elif name is not None:
@@ -114,7 +105,7 @@ def tables(registry: str, name: str | None, output: Output) -> None:
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many rows.")
 @output_options
 @click.pass_obj
-def pairs(registry: str, /, output: Output, **options: Any) -> None:
+def pairs(places: Places, /, output: Output, **options: Any) -> None:
     """List positive pairs: a consumer item and a shop item of one style.
 
     Both are of the same split, pair_id and style > 0; their category may differ.
@@ -124,7 +115,7 @@ def pairs(registry: str, /, output: Output, **options: Any) -> None:
     df2 pairs --split validation --pair-id 7 --level image
     df2 pairs -o pairs.parquet
     """  # noqa: D301
-    write_rows(Rows.of_relation(open_registry(registry).pairs(**options)), output)
+    write_rows(Rows.of_relation(places.open().pairs(**options)), output)
 
 
 @click.command()
@@ -133,7 +124,7 @@ def pairs(registry: str, /, output: Output, **options: Any) -> None:
 @click.argument("style", type=int)
 @output_options
 @click.pass_obj
-def style(registry: str, split: str, pair_id: int, style: int, output: Output) -> None:
+def style(places: Places, split: str, pair_id: int, style: int, output: Output) -> None:
     """List every item of one identity, consumer items first.
 
     An identity is the items of one SPLIT with the same PAIR_ID and the same STYLE > 0. STYLE 0 lists the items
@@ -142,7 +133,7 @@ def style(registry: str, split: str, pair_id: int, style: int, output: Output) -
     \b
     df2 style train 1 1
     """  # noqa: D301
-    found = open_registry(registry).style(split, pair_id, style)
+    found = places.open().style(split, pair_id, style)
     if output.is_table:
         found = found.project(", ".join(["source", "image_id", *_ITEM_COLUMNS]))
     write_rows(Rows.of_relation(found), output)
@@ -153,7 +144,7 @@ def style(registry: str, split: str, pair_id: int, style: int, output: Output) -
 @click.argument("image_id", type=int)
 @output_options
 @click.pass_obj
-def image(registry: str, split: str, image_id: int, output: Output) -> None:
+def image(places: Places, split: str, image_id: int, output: Output) -> None:
     """Show one image with its items.
 
     IMAGE_ID is the number in its file name, and SPLIT goes with it: the numbers restart in every split. The items
@@ -163,7 +154,7 @@ def image(registry: str, split: str, image_id: int, output: Output) -> None:
     df2 image train 1
     df2 image validation 42 --format json
     """  # noqa: D301
-    found = open_registry(registry).image(split, image_id)
+    found = places.open().image(split, image_id)
     if not output.is_table:
         write_rows(Rows.of_relation(found), output)
         return
@@ -180,7 +171,7 @@ def image(registry: str, split: str, image_id: int, output: Output) -> None:
 @click.option("--plots", type=click.Path(file_okay=False, path_type=Path), help="Also write CSV files to plot.")
 @output_options
 @click.pass_obj
-def stats(registry: str, metrics: Path | None, plots: Path | None, output: Output) -> None:
+def stats(places: Places, metrics: Path | None, plots: Path | None, output: Output) -> None:
     """Count images, items, identities and pairs by split.
 
     The counts of the view split_counts. With --metrics, those of category_counts and attribute_counts too.
@@ -189,7 +180,7 @@ def stats(registry: str, metrics: Path | None, plots: Path | None, output: Outpu
     df2 stats
     df2 stats --metrics metrics.json --plots plots
     """  # noqa: D301
-    opened = open_registry(registry)
+    opened = places.open()
     try:
         if metrics:
             metrics.parent.mkdir(parents=True, exist_ok=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registry.cli.ask import open_registry
 from registry.cli.make import PASSWORD_VARIABLE
 from registry.cli.output import Output, Rows, output_options, write_rows
+from registry.cli.places import Places, storage_option
 from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options
 from registry.errors import NotFoundError, PasswordError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @subset_options
 @output_options
 @click.pass_obj
-def subset_command(registry: str, subset: Subset, resplit: Resplit | None, output: Output) -> None:
+def subset_command(places: Places, subset: Subset, resplit: Resplit | None, output: Output) -> None:
     """Show what a subset holds, before anything is written.
 
     Counts by split (or part of --resplit), category and source; a line for the whole of each has its identities and
@@ -42,7 +42,7 @@ def subset_command(registry: str, subset: Subset, resplit: Resplit | None, outpu
     from registry.resplit import BALANCE
     from registry.store.selection import Selection
 
-    found = Selection(open_registry(registry), subset, resplit)
+    found = Selection(places.open(), subset, resplit)
     rows = found.summary()
     if not output.is_table:
         names = (*_COUNTED, *_OF_PARTS[-3:], *(BALANCE[1:] if resplit else ()))
@@ -121,6 +121,7 @@ def export_command(from_manifest: str | None) -> None:
 
 
 def _place_options(command: Any) -> Any:
+    command = storage_option(command)
     command = click.option("--overwrite", is_flag=True, help="Replace an earlier export at DEST.")(command)
     return click.option(
         "--photos",
@@ -134,12 +135,13 @@ def _place_options(command: Any) -> Any:
 
 def _format_command(found: Format) -> click.Command:
     @click.pass_obj
-    def run(registry: str, /, dest: str, subset: Subset, resplit: Resplit | None, images: str, **given: Any) -> None:
+    def run(places: Places, /, dest: str, subset: Subset, resplit: Resplit | None, images: str, **given: Any) -> None:
         from registry.exports.run import Plan, export
 
         place = {name: given.pop(name) for name in ("photos", "overwrite")}
+        place["storage_options"] = places.storage_options
         plan = Plan.of(found.name, subset, resplit=resplit, images=images, options=given)
-        opened = open_registry(registry)
+        opened = places.open()
         if images in ("link", "copy"):
             place["photos"] = place["photos"] or load_sources(click.get_current_context().params["params"]) or None
         made = _with_password(lambda options: export(opened, plan, dest, **options), dest, place)
@@ -187,8 +189,9 @@ def _again(ctx: click.Context, /, dest: str, **place: Any) -> None:
     from registry.exports.run import export_again
 
     assert ctx.parent is not None
-    old = read_manifest_file(ctx.parent.params["from_manifest"])
-    opened = open_registry(ctx.obj)
+    place["storage_options"] = ctx.obj.storage_options
+    old = read_manifest_file(ctx.parent.params["from_manifest"], ctx.obj.storage_options)
+    opened = ctx.obj.open()
     if old.images in ("link", "copy"):
         place["photos"] = place["photos"] or load_sources() or None
     made, different = _with_password(lambda options: export_again(opened, old, dest, **options), dest, place)
@@ -234,6 +237,7 @@ def _report(made: ExportManifest, dest: str) -> None:
 
 @click.command()
 @click.argument("place")
+@storage_option
 @click.pass_context
 def verify(ctx: click.Context, place: str) -> None:
     """Check that an export or a registry is as it was written.
@@ -249,9 +253,8 @@ def verify(ctx: click.Context, place: str) -> None:
     from registry.exports import files
     from registry.exports.manifest import verify_export
     from registry.integrity import verify_registry
-    from registry.storage import Place
 
-    where = Place(place)
+    where = ctx.obj.place(place)
     if where.exists(files.MANIFEST_NAME):
         found = verify_export(where)
     elif where.exists(manifest.MANIFEST_NAME):

@@ -11,11 +11,15 @@ from registry import __version__
 from registry.cli.ask import image, pairs, sql, stats, style, tables
 from registry.cli.export import export_command, subset_command, verify
 from registry.cli.make import catalog, fingerprint, ingest, manifest, sample
+from registry.cli.places import Places, storage_option
+from registry.cli.sync import sync
 from registry.errors import RegistryError
+from registry.redaction import install
 
 SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),
     "Export": (subset_command, export_command, verify),
+    "Move": (sync,),
     "Make": (ingest, sample, catalog, manifest, fingerprint),
 }
 
@@ -47,14 +51,26 @@ class _Group(click.Group):
     show_envvar=True,
     help="Folder or fsspec URL of the registry.",
 )
+@click.option("--rev", metavar="REV", help="The registry as of this git revision (a tag, a commit), through DVC.")
+@click.option("--repo", metavar="PATH|URL", help="Repository of --rev. Default: that of the working directory.")
+@click.option(
+    "--cache",
+    metavar="DIR",
+    envvar="DF2_CACHE",
+    show_envvar=True,
+    help="Keep what is read of remote registries in this folder.",
+)
+@storage_option
 @click.version_option(__version__, prog_name="df2")
 @click.pass_context
-def main(ctx: click.Context, registry: str) -> None:
+def main(ctx: click.Context, registry: str, rev: str | None, repo: str | None, cache: str | None) -> None:
     """A data-versioned registry of DeepFashion2: ingest it, ask it in SQL, look up pairs and styles.
 
-    Exit codes: 0 done, 1 error, 2 wrong usage, 3 bad input data, 4 a place that cannot be written or read.
+    Every place is a folder or an fsspec URL. Exit codes: 0 done, 1 error, 2 wrong usage, 3 bad input data, 4 a place
+    that cannot be written or read.
     """
-    ctx.obj = registry
+    install()
+    ctx.obj = Places(registry, rev, repo, cache, ctx.meta.get("df2.storage_options", {}))
 
 
 for _commands in SECTIONS.values():

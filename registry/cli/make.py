@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from registry.cli.places import Places, storage_option
 from registry.cli.progress import progress_bar
-from registry.errors import NotFoundError, PasswordError, StorageError
+from registry.errors import NotFoundError, PasswordError, StorageError, UsageError
+from registry.filesystems import local_path
+from registry.redaction import redact
 from registry.taxonomy import SPLITS
 
 if TYPE_CHECKING:
@@ -55,7 +59,18 @@ _retrieval = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where all issues and notices are written.  [default: df2-issues-SPLIT.txt]",
 )
-def ingest(source: str, registry: str, split: str, issues_file: Path | None, dask: str | None, **options: Any) -> None:
+@storage_option
+@click.pass_obj
+def ingest(
+    places: Places,
+    /,
+    source: str,
+    registry: str,
+    split: str,
+    issues_file: Path | None,
+    dask: str | None,
+    **options: Any,
+) -> None:
     """Replace one split of REGISTRY by what SOURCE holds.
 
     The other splits stay as they are. SOURCE is a folder with annos/ (and perhaps image/), a .zip, .tar or .tar.gz of
@@ -67,6 +82,7 @@ def ingest(source: str, registry: str, split: str, issues_file: Path | None, das
 
     issues_file = issues_file or Path(f"df2-issues-{split}.txt")
     password = os.environ.get(PASSWORD_VARIABLE) or None
+    options["storage_options"] = places.storage_options
 
     def attempt(password: str | None) -> IngestReport:
         with progress_bar(f"Ingesting {split}") as progress, _dask_executor(dask) as executor:
@@ -134,7 +150,11 @@ def _print_report(report: IngestReport, issues_file: Path) -> None:
 @_retrieval
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it here.")
 @click.option("--image-sizes/--no-image-sizes", default=True, help="Whether photos count too.")
-def fingerprint(source: str, split: str, retrieval: tuple[str, ...], output: Path | None, image_sizes: bool) -> None:
+@storage_option
+@click.pass_obj
+def fingerprint(
+    places: Places, source: str, split: str, retrieval: tuple[str, ...], output: Path | None, image_sizes: bool
+) -> None:
     """Print a small JSON that changes when SOURCE does.
 
     It changes when an annotation or a photo is edited, added or removed: what a DVC stage depends on in the place of
@@ -144,27 +164,37 @@ def fingerprint(source: str, split: str, retrieval: tuple[str, ...], output: Pat
     from registry.ingest.fingerprint import fingerprint_source
 
     password = os.environ.get(PASSWORD_VARIABLE)
-    text = fingerprint_source(source, split, retrieval, photos=image_sizes, output=output, password=password)
+    text = fingerprint_source(
+        source,
+        split,
+        retrieval,
+        photos=image_sizes,
+        output=output,
+        password=password,
+        options=places.storage_options,
+    )
     if output is None:
         click.echo(text, nl=False)
 
 
 @click.command()
 @click.argument("registry")
-def manifest(registry: str) -> None:
+@storage_option
+@click.pass_obj
+def manifest(places: Places, registry: str) -> None:
     """Make the manifest of REGISTRY again from its files.
 
     For a registry of which 'dvc checkout' or 'dvc pull' brought a part.
     """
     from registry.manifest import MANIFEST_NAME, rebuild_manifest
-    from registry.storage import Place
 
-    place = Place(registry)
+    place = places.place(registry)
     if place.path is not None and not place.path.is_dir():
         raise NotFoundError(f"There is no folder {place}.")
     with place.lock():
+        _, version = place.read_version(MANIFEST_NAME)
         made = rebuild_manifest(place)
-        place.write(MANIFEST_NAME, made.to_json())
+        place.replace(MANIFEST_NAME, made.to_json(), version)
     click.echo(f"{len(made.files)} files, splits: {', '.join(made.splits) or 'none'}.")
 
 
@@ -186,16 +216,29 @@ def sample(dest: Path, images: int, seed: int) -> None:
 
 
 @click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file")
 @click.option("--copy", is_flag=True, help="Copy the rows in, so that the file is all that is needed.")
 @click.pass_obj
-def catalog(registry: str, file: Path, copy: bool) -> None:
+def catalog(places: Places, file: str, copy: bool) -> None:
     """Write a DuckDB database file with all tables and views.
 
     Any DuckDB client from 1.0 on opens FILE. It reads the registry's files where they lie, from any working
-    directory, and shows the registry as it is when asked; with --copy it holds the rows itself.
+    directory, and shows the registry as it is when asked; with --copy it holds the rows itself. That is the one way
+    for a registry or a FILE that is not local.
     """
     from registry.store.catalog import write_catalog
 
-    write_catalog(registry, file, copy=copy)
-    click.echo(f"{file}: open it with 'duckdb {file}'.")
+    place = places.open().place
+    if local_path(file) is not None:
+        if os.path.isdir(file):
+            raise click.BadParameter(f"{file} is a folder; expected a file to write to.")
+        write_catalog(place, Path(file.removeprefix("file://")).expanduser(), copy=copy)
+        click.echo(f"{file}: open it with 'duckdb {file}'.")
+        return
+    if not copy:
+        raise UsageError("Elsewhere the registry's files are not found: copy its rows into the catalog with --copy.")
+    folder, _, name = file.rpartition("/")
+    with tempfile.TemporaryDirectory(prefix="df2-") as made:
+        write_catalog(place, Path(made, name), copy=True)
+        places.place(folder).put(Path(made, name), name)
+    click.echo(f"{redact(file)}: written.")

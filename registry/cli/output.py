@@ -9,6 +9,7 @@ import json
 import math
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 import click
 
 from registry.errors import StorageError, UsageError
+from registry.filesystems import local_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,14 +59,22 @@ def output_options(command: Command) -> Command:
     """Add ``--format`` and ``-o`` to a command; it gets them as ``output``, an :class:`Output`."""
 
     @functools.wraps(command)
-    def with_output(*args: Any, text_format: str | None, output: Path | None, **kwargs: Any) -> Any:
-        return command(*args, output=Output(text_format, output), **kwargs)
+    def with_output(*args: Any, text_format: str | None, output: str | None, **kwargs: Any) -> Any:
+        if output is None or local_path(output) is not None:
+            path = Path(output.removeprefix("file://")) if output is not None else None
+            return command(*args, output=Output(text_format, path), **kwargs)
+        folder, _, name = output.rpartition("/")
+        place = click.get_current_context().obj.place(folder)
+        with tempfile.TemporaryDirectory(prefix="df2-") as made:
+            done = command(*args, output=Output(text_format, Path(made, name)), **kwargs)
+            place.put(Path(made, name), name)
+        return done
 
     wrapped = click.option(
         "-o",
         "--output",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="Write to a file; its suffix chooses among .json .jsonl .csv .parquet .arrow.",
+        type=click.Path(dir_okay=False),
+        help="Write to a file or URL; its suffix chooses among .json .jsonl .csv .parquet .arrow.",
     )(with_output)
     return click.option(  # type: ignore[return-value]  # the options change the signature
         "--format",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -45,8 +45,10 @@ _OPTIONS = (
         metavar="N|P%",
         help="So many items by a hash of their key; whole images with --whole-images, identities with --paired.",
     ),
-    click.option("--seed", type=int, metavar="S", help="Of --sample and --resplit.  [default: 0]"),
+    click.option("--seed", type=int, metavar="S", help="Of what is chosen at random.  [default: 0]"),
     click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many, counted as for --sample."),
+)  # fmt: skip
+_OF_DIVISION = (
     click.option(
         "--resplit", metavar="PART=SHARE,...", help="Divide anew, pair_id by pair_id: train=0.8,val=0.1,test=0.1."
     ),
@@ -58,23 +60,33 @@ _OPTIONS = (
 
 def subset_options(command: Command) -> Command:
     """Add the options of a subset to a command; it gets ``subset`` and ``resplit``."""
+    return _with_options(command, (*_OPTIONS, *_OF_DIVISION))
 
+
+def undivided_subset_options(command: Command) -> Command:
+    """Add the options of a subset, without those that divide it anew, to a command; it gets ``subset``."""
+    return _with_options(command, _OPTIONS)
+
+
+def _with_options(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
     @functools.wraps(command)
-    def with_subset(
-        *args: Any, named: str | None, params: str, resplit: str | None, stratify: str | None, **kwargs: Any
-    ) -> Any:
+    def with_subset(*args: Any, named: str | None, params: str, **kwargs: Any) -> Any:
         options = {field.name: kwargs.pop(field.name) for field in fields(Subset)}
-        seed = options["seed"]
-        if stratify and not resplit:
-            raise click.UsageError("--stratify balances the parts of --resplit, which is not given.")
         base = load_subset(named, params) if named else {}
         given = {
             name: value for name, value in options.items() if value is not None and value != () and value is not False
         }
+        if "resplit" in kwargs:
+            kwargs["resplit"] = _read_division(kwargs["resplit"], kwargs.pop("stratify"), options["seed"])
         subset = Subset.of(**{name.replace("-", "_"): value for name, value in base.items()} | given)
-        division = Resplit.parse(resplit, seed or 0, stratify is not None) if resplit else None
-        return command(*args, subset=subset, resplit=division, **kwargs)
+        return command(*args, subset=subset, **kwargs)
 
-    for option in reversed(_OPTIONS):
+    for option in reversed(options):
         with_subset = option(with_subset)
     return with_subset  # type: ignore[return-value]  # the options change the signature
+
+
+def _read_division(resplit: str | None, stratify: str | None, seed: int | None) -> Resplit | None:
+    if stratify and not resplit:
+        raise click.UsageError("--stratify balances the parts of --resplit, which is not given.")
+    return Resplit.parse(resplit, seed or 0, stratify is not None) if resplit else None

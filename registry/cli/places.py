@@ -1,0 +1,83 @@
+"""Where things are: the options that say which registry, of which revision, reached how."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from registry.errors import UsageError
+from registry.redaction import is_secret
+
+if TYPE_CHECKING:
+    from registry.storage import Place
+    from registry.store.registry import Registry
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass
+class Places:
+    """What the global options say.
+
+    Attributes:
+        registry: folder or URL of the registry; with ``rev``, its path in the repository.
+        rev: git revision, or None for the registry as it is now.
+        repo: path or URL of the repository of ``rev``; None for that of the working directory.
+        cache: folder that keeps what is read of remote registries, or None.
+        storage_options: for every remote place.
+    """
+
+    registry: str
+    rev: str | None = None
+    repo: str | None = None
+    cache: str | None = None
+    storage_options: dict[str, Any] = field(default_factory=dict)
+
+    def open(self) -> Registry:
+        """Return the registry, open."""
+        import registry
+
+        return registry.open(self.registry, self.storage_options, rev=self.rev, repo=self.repo, cache=self.cache)
+
+    def place(self, url: str) -> Place:
+        """Return the place at a URL."""
+        from registry.storage import Place
+
+        return Place(url, self.storage_options)
+
+
+def storage_option(command: Command) -> Command:
+    """Add ``--storage-option`` to a command; what it says goes into :class:`Places`, wherever it stands."""
+
+    def keep(ctx: click.Context, param: click.Parameter, values: Iterable[str]) -> None:
+        found = dict(_parse(value) for value in values)
+        if isinstance(ctx.obj, Places):
+            ctx.obj.storage_options.update(found)
+        else:
+            ctx.meta["df2.storage_options"] = found
+
+    return click.option(
+        "--storage-option",
+        metavar="KEY=VALUE",
+        multiple=True,
+        expose_value=False,
+        callback=keep,
+        help="Passed to the file system of remote places (endpoint_url=http://...). Repeatable. PROTOCOL:KEY=VALUE or "
+        "URL:KEY=VALUE is for these alone. Secrets are better kept in the environment.",
+    )(command)
+
+
+def _parse(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        shown = f"{name}=..." if equals else "one without '='"  # the value may be a secret
+        raise UsageError(f"Expected --storage-option KEY=VALUE, found {shown}.")
+    try:
+        # A password of digits is still a text.
+        return name, value if is_secret(name) and not value.startswith(("[", "{")) else json.loads(value)
+    except ValueError:
+        return name, value
