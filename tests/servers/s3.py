@@ -1,0 +1,51 @@
+"""What all S3 servers have in common for whoever talks to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+_REGION = "us-east-1"
+#: Not /dev/null, which dvc-s3 takes for a file and cannot read.
+_NO_FILE = "/dev/null/none"
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """An S3 server on this machine, and who may use it."""
+
+    endpoint_url: str
+    key: str
+    secret: str
+
+    @property
+    def storage_options(self) -> dict[str, Any]:
+        """What fsspec needs for ``s3://`` URLs."""
+        return {"key": self.key, "secret": self.secret, "endpoint_url": self.endpoint_url}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables with which boto3, s3fs and DVC find this server, and nothing else, without options."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_DEFAULT_REGION": _REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": _NO_FILE,
+            "AWS_SHARED_CREDENTIALS_FILE": _NO_FILE,
+        }
+
+    def files(self, **options: Any) -> Any:
+        """Return an s3fs file system that shares nothing with others and remembers no listing."""
+        import s3fs
+
+        return s3fs.S3FileSystem(**self.storage_options, use_listings_cache=False, skip_instance_cache=True, **options)
+
+    def make_bucket(self, name: str) -> str:
+        """Make a bucket, or empty it if there is one of that name, and return its URL."""
+        files = self.files()
+        if files.exists(name):
+            files.rm(name, recursive=True)
+        files.mkdir(name)
+        return f"s3://{name}"
