@@ -1,0 +1,145 @@
+"""The command that compares two registries."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from registry.cli.output import Output, Rows, json_text, output_options, write_rows
+from registry.cli.places import Places
+from registry.cli.subset_options import undivided_subset_options
+from registry.diff import CHANGES, PAIR_COLUMNS
+from registry.errors import NotFoundError, RegistryError, StorageError, UnknownNameError
+from registry.tables import FIELDS, arrow_type
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from registry.diff import Summary
+    from registry.store.diff import Diff
+    from registry.store.registry import Registry
+    from registry.subset import Subset
+
+_KEYS = {
+    "images": ("split", "image_id"),
+    "items": ("split", "image_id", "item_no", "category_name"),
+}
+
+
+class _Comparison(click.Command):
+    """A command that returns whether there is a difference, and ends as diff does: 0 none, 1 some, 2 any error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            is_different = super().invoke(ctx)
+        except RegistryError as error:
+            error.exit_code = 2
+            raise
+        except BrokenPipeError:  # whoever read the rows has seen enough
+            raise
+        except (OSError, MemoryError) as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(2)
+        ctx.exit(1 if is_different else 0)
+
+
+@click.command("diff", cls=_Comparison)
+@click.argument("a")
+@click.argument("b", required=False)
+@click.option("--rows", is_flag=True, help="Print what differs, one row each, as jsonl or in another --format.")
+@click.option(
+    "--of",
+    type=click.Choice(list(CHANGES)),
+    default="items",
+    show_default=True,
+    help="What --rows prints.",
+)
+@undivided_subset_options
+@output_options
+@click.pass_obj
+def diff(places: Places, a: str, b: str | None, rows: bool, of: str, subset: Subset, output: Output) -> bool:
+    """Show what became different from registry A to registry B.
+
+    Each is a folder, a URL, or a git revision (a tag, a commit) of the registry; B is the registry of -r if it is not
+    given. Images and items are compared by key: (split, image_id) and (split, image_id, item_no). Pairs are gained and
+    lost. With options of a subset, the subset of A is compared with the subset of B. Exit codes: 0 no difference,
+    1 differences, 2 trouble.
+
+    \b
+    df2 diff data/old-registry
+    df2 diff v1.0 v1.1 --category skirt
+    df2 diff v1.0 --rows --of instance_pairs -o pairs.csv
+    """  # noqa: D301
+    from registry.store.diff import Diff
+
+    found = Diff(_open(places, a), places.open() if b is None else _open(places, b), subset)
+    if rows:
+        write_rows(_rows(found, of), output if output.path or output.format else Output("jsonl", None))
+    else:
+        _write_summary(found.summary, output)
+    return not found.summary.is_same
+
+
+def _open(places: Places, name: str) -> Registry:
+    """Return the registry that an argument names: a URL, a folder that is there, or else a git revision."""
+    if "://" in name or os.path.isdir(name):
+        return replace(places, registry=name, rev=None, repo=None).open()
+    try:
+        return replace(places, rev=name).open()
+    except (NotFoundError, UnknownNameError) as error:
+        raise NotFoundError(f"There is no folder {name}, and no registry of this git revision: {error}") from error
+
+
+def _write_summary(found: Summary, output: Output) -> None:
+    """Write how much differs: the totals as one JSON object, or rows by split and category."""
+    rows = found.rows()
+    chosen = output.format or (output.path.suffix.lstrip(".") if output.path else None)
+    if output.is_table and output.path is None:
+        for is_total, name in ((False, "category_name"), (True, "of")):
+            names = ("split", name, "added", "removed", "changed")
+            shown = [{name: row[name] for name in names} for row in rows if (row["category_name"] is None) == is_total]
+            if shown:
+                write_rows(Rows.of_records(shown), output)
+        for of, fields in found.fields.items():
+            if fields:
+                differ = ", ".join(f"{name} {number:,}" for name, number in fields.items())
+                click.echo(f"Columns in which {of} differ: {differ}.")
+    elif chosen in (None, "json"):
+        _write_text(json_text(found.counts()) + "\n", output.path)
+    else:
+        write_rows(Rows.of_records(rows), output)
+
+
+def _write_text(text: str, path: Path | None) -> None:
+    if path is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"Cannot write {path}: {error.strerror}") from error
+
+
+def _rows(found: Diff, of: str) -> Rows:
+    """Return the rows of what differs; in Arrow, where a column has one type, old and new are JSON."""
+    columns: tuple[str, ...] = ("change", *PAIR_COLUMNS)
+    if of == "instance_pairs":
+        records = found.instance_pairs()
+    else:
+        columns = ("change", *_KEYS[of], "fields", "old", "new")
+        records = (change.to_dict() for change in (found.items() if of == "items" else found.images()))
+
+    def arrow() -> pa.Table:
+        import pyarrow as pa
+
+        nested = ("old", "new")
+        plain = [{k: json_text(v) if v and k in nested else v for k, v in record.items()} for record in records]
+        types = {name: arrow_type(FIELDS[name].type) for name in columns if name in FIELDS}
+        types["fields"] = pa.list_(pa.string())
+        return pa.Table.from_pylist(plain, pa.schema([(name, types.get(name, pa.string())) for name in columns]))
+
+    return Rows(columns, (list(record.values()) for record in records), arrow)
