@@ -27,7 +27,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install -c constraints.txt -e '.[sample,zip,s3,dask,coco,yolo,dev]'
+	$(PIP) install -c constraints.txt -e '.[sample,zip,s3,gs,ssh,webdav,dask,coco,yolo,dev]'
 	touch $@
 
 $(DUCKDB1): $(VENV)/.installed
@@ -60,6 +60,12 @@ docs: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.export
+	$(BIN)/python -m benchmarks.diff
+
+# Whether others can pull the data of a tag; docs/releasing.md.
+.PHONY: release-check
+release-check: install
+	$(BIN)/python -m registry.cli.release $(or $(TAG),$(error Name the tag: make release-check TAG=v1.0)) $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -5,6 +5,7 @@ With :mod:`registry.storage` the only user of fsspec.
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +40,9 @@ StorageOptions = Mapping[str, Any]
 _Answer = TypeVar("_Answer")
 
 #: Seconds before a call to a store is made again.
-_DELAYS: Final = (0.2, 0.8, 2.4)
+_DELAYS: Final = (0.3, 2.0)
+#: Attempts of botocore, below s3fs' five and ours. Its own default makes a hundred of them in three minutes.
+_S3_RETRIES: Final = {"total_max_attempts": 3, "mode": "standard"}
 
 
 def local_path(url: str) -> Path | None:
@@ -78,6 +81,8 @@ def filesystem(url: str, options: StorageOptions | None = None) -> tuple[Abstrac
     given = options_of(url, options)
     remember(given)
     protocol = url.partition("://")[0]
+    if protocol in ("s3", "s3a") and not {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys():
+        given["config_kwargs"] = {"retries": _S3_RETRIES, **given.get("config_kwargs", {})}
     try:
         with remote_errors():
             if protocol in ("webdav", "webdavs"):

@@ -171,15 +171,14 @@ def _local_copy(source: Place, file: DataFile, folder: Path) -> tuple[Path, bool
         try:
             if source.path is None:
                 source.fetch(file.path, local)
-            opened = open(local, "rb")
+            with open(local, "rb") as opened:
+                if hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256:
+                    return local, source.path is None
         except (NotFoundError, FileNotFoundError) as error:
             raise NotFoundError(
                 f"{source}/{file.path} does not exist, which its manifest names. 'df2 verify {source}' finds all such "
                 "files."
             ) from error
-        with opened:
-            if hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256:
-                return local, source.path is None
     raise StorageError(
         f"{source}/{file.path} is not the file that its manifest names: it was changed or cut. "
         f"'df2 verify {source}' finds all such files."

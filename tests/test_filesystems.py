@@ -86,7 +86,7 @@ def test_what_may_pass_is_tried_again_and_longer_waited_for_each_time(naps: list
 
     assert retried(call) == "done"
     assert len(naps) == 2
-    assert naps[0] <= 0.2 < 0.4 <= naps[1] <= 0.8
+    assert naps[0] <= 0.3 < 1 <= naps[1] <= 2
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(), PermissionError(), FileExistsError(), IsADirectoryError()])
@@ -105,7 +105,7 @@ def test_what_does_not_pass_ends_with_what_it_was(naps: list[float]) -> None:
 
     with pytest.raises(OSError, match="RuntimeError: gone for good"):
         retried(call)
-    assert len(naps) == 3
+    assert len(naps) == 2
 
 
 def test_a_refused_condition_is_known_by_its_code() -> None:

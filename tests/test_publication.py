@@ -152,7 +152,10 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
         (b"\xff", "x is not a manifest of a registry"),
         (b'{"schema_version": "1"}', "x is not a manifest of a registry"),
         (b'{"schema_version": 1, "files": [{"a": 1}], "sources": {}}', "x is not a manifest of a registry"),
-        (json.dumps({"schema_version": SCHEMA_VERSION + 1}).encode(), f"x has schema version {SCHEMA_VERSION + 1}, .* upgrade it"),
+        (
+            json.dumps({"schema_version": SCHEMA_VERSION + 1}).encode(),
+            f"x has schema version {SCHEMA_VERSION + 1}, .* upgrade it",
+        ),
     ],
 )
 def test_what_is_no_manifest_is_told(data: bytes, text: str) -> None:

@@ -205,6 +205,8 @@ def test_of_two_writers_one_wins_and_the_other_is_told(
 
 
 def test_many_writers_at_once_leave_the_registry_of_one_of_them(source: Place, newer: Place, dest: Place) -> None:
+    if "ssh" in dest.url or "webdav" in dest.url:
+        pytest.skip("these stores have no conditional writes: nothing keeps writers of the same moment apart")
     outcomes: list[Any] = []
 
     def write(place: Place) -> None:

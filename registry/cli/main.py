@@ -9,16 +9,19 @@ import click
 
 from registry import __version__
 from registry.cli.ask import image, pairs, sql, stats, style, tables
+from registry.cli.diff import diff
 from registry.cli.export import export_command, subset_command, verify
 from registry.cli.make import catalog, fingerprint, ingest, manifest, sample
 from registry.cli.places import Places, storage_option
 from registry.cli.sync import sync
+from registry.cli.versions import versions
 from registry.errors import RegistryError
 from registry.redaction import install
 
 SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),
     "Export": (subset_command, export_command, verify),
+    "Compare": (versions, diff),
     "Move": (sync,),
     "Make": (ingest, sample, catalog, manifest, fingerprint),
 }
@@ -67,7 +70,7 @@ def main(ctx: click.Context, registry: str, rev: str | None, repo: str | None, c
     """A data-versioned registry of DeepFashion2: ingest it, ask it in SQL, look up pairs and styles.
 
     Every place is a folder or an fsspec URL. Exit codes: 0 done, 1 error, 2 wrong usage, 3 bad input data, 4 a place
-    that cannot be written or read.
+    that cannot be written or read; df2 diff ends as diff does: 0 same, 1 different, 2 trouble.
     """
     install()
     ctx.obj = Places(registry, rev, repo, cache, ctx.meta.get("df2.storage_options", {}))

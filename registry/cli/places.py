@@ -41,13 +41,21 @@ class Places:
         """Return the registry, open."""
         import registry
 
-        return registry.open(self.registry, self.storage_options, rev=self.rev, repo=self.repo, cache=self.cache)
+        if self.rev is None:
+            return registry.open(self.registry, self.storage_options, repo=self.repo, cache=self.cache)
+        from registry.revisions import checkout
+
+        return registry.open(str(checkout(self.rev, self.repo, self.registry, progress=_note)))
 
     def place(self, url: str) -> Place:
         """Return the place at a URL."""
         from registry.storage import Place
 
         return Place(url, self.storage_options)
+
+
+def _note(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def storage_option(command: Command) -> Command:

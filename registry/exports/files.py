@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from registry.errors import StorageError, UsageError
-from registry.filesystems import remote_errors
+from registry.filesystems import remote_errors, retried
 from registry.storage import Place
 
 MANIFEST_NAME: Final = "export.json"
@@ -289,10 +290,9 @@ class RemoteFiles(_Sink):
 
     def _write_batch(self, batch: list[tuple[str, bytes | memoryview]]) -> None:
         whole = {path: bytes(data) for path, data in batch}
-        with remote_errors():
-            for folder in {path.rpartition("/")[0] for path in whole}:
-                self.place.make_remote_folder(folder)
-            self.place.fs.pipe({f"{self.place.root}/{path}": data for path, data in whole.items()})
+        for folder in {path.rpartition("/")[0] for path in whole}:
+            retried(partial(self.place.make_remote_folder, folder))
+        retried(lambda: self.place.fs.pipe({f"{self.place.root}/{path}": data for path, data in whole.items()}))
         for path, data in whole.items():
             self.written.append(Written(path, len(data), hashlib.sha256(data).digest()))
 

@@ -15,7 +15,9 @@ from registry.taxonomy import unknown_name
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_OPTION: Final = Option("columns", "Columns of the table items but content_hash, in this order: a,b,c.  [default: all]", "text", None)
+_OPTION: Final = Option(
+    "columns", "Columns of the table items but content_hash, in this order: a,b,c.  [default: all]", "text", None
+)
 #: Rows in a row group of Parquet, at least.
 _GROUP_ROWS: Final = 8_192
 #: Takes batches of rows until it is closed.

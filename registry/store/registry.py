@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
     from registry.resplit import Resplit
+    from registry.store.diff import Diff
     from registry.store.selection import Selection
 
 Params = Mapping[str, Any] | Sequence[Any]
@@ -200,6 +201,21 @@ class Registry:
         from registry.store.selection import Selection
 
         return Selection(self, subset or Subset.of(**options), resplit)
+
+    def diff(self, other: Registry, subset: Subset | None = None, **options: Any) -> Diff:
+        """Return what is different in another registry: ``.summary`` counts it, ``.items()`` are the items.
+
+        Args:
+            other: the newer one.
+            subset: of both; or its options by name, as for :meth:`select`.
+            options: see :meth:`registry.subset.Subset.of`.
+
+        Raises:
+            UsageError: an option or value that does not exist.
+        """
+        from registry.store.diff import Diff
+
+        return Diff(self, other, subset or Subset.of(**options))
 
     def stats(self) -> dict[str, Any]:
         """Return the counts of the views split_counts, category_counts and attribute_counts, nested by split."""

@@ -48,7 +48,8 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 def test_rows_are_those_of_the_table_in_file_order(kind: str, drawn_registry: Path, tmp_path: Path) -> None:
     run_export(drawn_registry, kind, tmp_path / "out")
     relation = registry.open(str(drawn_registry)).sql(
-        "SELECT * EXCLUDE content_hash FROM items ORDER BY list_position(['train', 'validation'], split), image_id, item_order"
+        "SELECT * EXCLUDE content_hash FROM items "
+        "ORDER BY list_position(['train', 'validation'], split), image_id, item_order"
     )
     assert rows_of(tmp_path / "out" / f"items.{kind}") == relation.to_arrow_table().to_pylist()
 

@@ -1,0 +1,92 @@
+"""Writers that are killed at any moment: the registry is the old one or the new one, and the next writer goes on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import registry
+from registry.ingest.build import ingest
+from registry.integrity import verify_registry
+from registry.manifest import MANIFEST_NAME
+from registry.storage import Place
+from registry.sync import sync
+from tests.helpers import SMALL_SPLIT, annotation, item, write_split
+
+#: Kills of each writer at each place: 200 in all.
+KILLS = 50
+
+_SPAWN = multiprocessing.get_context("forkserver")
+# A process of the pool is forked from one that has these already: what is killed is the work, not its preparation.
+_SPAWN.set_forkserver_preload(
+    ["registry.sync", "registry.ingest.build", "pyarrow.parquet", "s3fs", "aiobotocore.session"]
+)
+
+
+def _sync(source: str, dest: str, options: dict[str, Any]) -> None:
+    sync(Place(source), Place(dest, options), prune=True)
+
+
+def _ingest(source: str, dest: str, options: dict[str, Any]) -> None:
+    ingest("train", source, dest, jobs=1, storage_options=options)
+
+
+def _run(write: Callable[..., None], *args: Any, seconds: float | None = None) -> float:
+    """Run a writer in a process of its own and kill it after so many seconds; return how long it ran."""
+    process = _SPAWN.Process(target=write, args=args)
+    process.start()
+    begin = time.perf_counter()
+    process.join(seconds)
+    if process.is_alive():
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    else:
+        assert process.exitcode == 0
+    return time.perf_counter() - begin
+
+
+@pytest.mark.parametrize("where", ["local", "s3"])
+@pytest.mark.parametrize("write", [_sync, _ingest])
+def test_after_a_kill_the_registry_is_the_old_or_the_new_one(
+    write: Callable[..., None], where: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    options = request.getfixturevalue("bucket") if where == "s3" else {}
+    dest = "s3://df2/dest" if where == "s3" else str(tmp_path / "dest")
+    versions = [SMALL_SPLIT, {**SMALL_SPLIT, 9: annotation([item(2, 1)], "shop", 3)}]
+    sources, manifests = [], []
+    for number, version in enumerate(versions):
+        raw = str(write_split(tmp_path / str(number) / "train", version))
+        made = str(tmp_path / f"registry{number}")
+        ingest("train", raw, made, jobs=1)
+        sources.append(made if write is _sync else raw)
+        manifests.append(Place(made).read(MANIFEST_NAME))
+    place = Place(dest, options)
+    _run(write, sources[0], dest, options)
+    longest = max(_run(write, sources[k % 2], dest, options) for k in (1, 2))
+    assert place.read(MANIFEST_NAME) == manifests[0]
+    counts = [registry.open(dest, options).sql("SELECT count(*) FROM items").fetchall()]
+    chance = random.Random(0)
+    current, seen = 0, [0, 0]
+    for _ in range(KILLS):
+        wanted = 1 - current
+        _run(write, sources[wanted], dest, options, seconds=chance.uniform(0, longest))
+        found = place.read(MANIFEST_NAME)
+        assert found in manifests
+        assert verify_registry(place).is_whole
+        seen[found == manifests[wanted]] += 1
+        current = manifests.index(found)
+    assert all(seen), f"{seen[0]} killed before and {seen[1]} after the exchange: the moments were not spread"
+    _run(write, sources[0], dest, options)
+    _run(_sync, str(tmp_path / "registry0"), dest, options)  # clears what killed writers left
+    assert place.read(MANIFEST_NAME) == manifests[0]
+    assert registry.open(dest, options).sql("SELECT count(*) FROM items").fetchall() == counts[0]
+    assert verify_registry(place).extra == ()
