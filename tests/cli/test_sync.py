@@ -1,0 +1,54 @@
+"""df2 sync."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from registry.manifest import MANIFEST_NAME
+from registry.storage import Place
+from tests.cli.conftest import Run
+
+
+def test_sync_says_what_it_sent_and_the_second_time_that_there_was_nothing(run: Run, three_splits: Path) -> None:
+    first = run("sync", three_splits, "there")
+    number = len(Place(str(three_splits)).list("")) - 2  # the manifest and the lock
+    assert (first.exit_code, first.stderr) == (0, "")
+    assert first.stdout.startswith(f"there: {number} files sent (0.")
+    assert first.stdout.endswith(" MB), 0 were there.\n")
+    again = run("sync", three_splits, "there", "--prune")
+    assert again.stdout == (
+        f"there: 0 files sent (0.0 MB), {number} were there, 0 old ones removed; it held this version already.\n"
+    )
+    assert run("verify", "there").exit_code == 0
+
+
+def test_a_dry_run_lists_and_writes_nothing(run: Run, three_splits: Path, tmp_path: Path) -> None:
+    shown = run("sync", three_splits, "there", "--dry-run")
+    *sent, summary = shown.stdout.splitlines()
+    assert len(sent) == len(Place(str(three_splits)).list("")) - 2
+    assert sent[0].startswith("send categories/") and sent[0].endswith(" bytes)")
+    assert " files would be sent (0." in summary
+    assert list(tmp_path.iterdir()) == []
+    run("sync", three_splits, "there")
+    (tmp_path / "there" / "items" / "split=train" / "old.parquet").write_bytes(b"")
+    shown = run("sync", three_splits, "there", "-n", "--prune")
+    assert shown.stdout.splitlines()[0] == "remove items/split=train/old.parquet"
+    assert (tmp_path / "there" / "items" / "split=train" / "old.parquet").exists()
+
+
+def test_what_is_no_registry_ends_with_one_message(run: Run, tmp_path: Path) -> None:
+    shown = run("sync", "nothing", "there")
+    assert (shown.exit_code, shown.stdout) == (1, "")
+    assert shown.stderr.startswith("Error: There is no registry at nothing.")
+    (tmp_path / MANIFEST_NAME).write_text("{}")
+    shown = run("sync", ".", "there")
+    assert shown.stderr == "Error: ./manifest.json is not a manifest of a registry: 'schema_version'\n"
+
+
+def test_damage_is_mended_when_it_is_looked_for(run: Run, three_splits: Path, tmp_path: Path) -> None:
+    run("sync", three_splits, "there")
+    damaged = next((tmp_path / "there" / "items").rglob("*.parquet"))
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    assert run("verify", "there").exit_code == 1
+    assert run("sync", three_splits, "there", "--check").stdout.startswith("there: 1 files sent")
+    assert run("verify", "there").exit_code == 0
