@@ -79,26 +79,32 @@ class S3Proxy:
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.create_task(self._connection(reader, writer))
             tasks.add(task)
-            task.add_done_callback(tasks.discard)
+
+            def forget(_: object) -> None:
+                writer.transport.abort()  # of one that was stopped; it does nothing to what is closed
+                tasks.discard(task)
+
+            task.add_done_callback(forget)
 
         server = await asyncio.start_server(accept, sock=listening)
         await self._stopped.wait()
+        # A server that closes while it accepts leaves sockets behind: it first hears nothing new, and ends what it has.
+        self._loop.remove_reader(listening)
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(others)
         server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # transports close in the next round
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.set_write_buffer_limits(0)  # what was written is on its way before anything else happens
-        try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError):
-                while (head := await read_head(reader)) is not None:
-                    if not await _Exchange(self, head, reader, writer).run():
-                        break
-            await _close(writer)
-        finally:
-            writer.transport.abort()  # where the proxy is stopped; it does nothing to what is closed
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while (head := await read_head(reader)) is not None:
+                if not await _Exchange(self, head, reader, writer).run():
+                    break
+        writer.close()
+        await _closed(writer)
 
 
 class _Exchange:
@@ -143,8 +149,9 @@ class _Exchange:
             return goes_on and upload.done() and upload.exception() is None
         finally:
             upload.cancel()
+            writer.close()  # before anything that may be interrupted, when the proxy is stopped
             await asyncio.gather(upload, return_exceptions=True)
-            await _close(writer)
+            await _closed(writer)
 
     async def _upload(self, writer: asyncio.StreamWriter) -> None:
         writer.write(self.head.raw)
@@ -213,7 +220,6 @@ class _Exchange:
         return False
 
 
-async def _close(writer: asyncio.StreamWriter) -> None:
-    writer.close()
+async def _closed(writer: asyncio.StreamWriter) -> None:
     with suppress(ConnectionError):
         await writer.wait_closed()
