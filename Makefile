@@ -61,6 +61,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.export
 	$(BIN)/python -m benchmarks.diff
+	$(BIN)/python -m benchmarks.remote
 
 # Whether others can pull the data of a tag; docs/releasing.md.
 .PHONY: release-check

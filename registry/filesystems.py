@@ -41,6 +41,8 @@ _Answer = TypeVar("_Answer")
 
 #: Seconds before a call to a store is made again.
 _DELAYS: Final = (0.3, 2.0)
+#: A call that lasted so many seconds was made again below already, by the store's own library.
+_LONG: Final = 10.0
 #: Attempts of botocore, below s3fs' five and ours. Its own default makes a hundred of them in three minutes.
 _S3_RETRIES: Final = {"total_max_attempts": 3, "mode": "standard"}
 
@@ -131,13 +133,14 @@ def retried(call: Callable[[], _Answer]) -> _Answer:
         OSError: it failed for good.
     """
     for delay in _DELAYS:
+        begin = time.monotonic()
         try:
             with remote_errors():
                 return call()
         except (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError):
             raise
         except OSError as error:
-            if is_conflict(error):
+            if is_conflict(error) or time.monotonic() - begin > _LONG:
                 raise
             time.sleep(delay * random.uniform(0.5, 1))
     with remote_errors():

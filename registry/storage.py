@@ -194,9 +194,11 @@ class Place:
                     retried(lambda: self.fs.pipe_file(self._remote(name), data, **condition))
             except StorageError as error:
                 # The store may have taken it and the answer was lost: then it refused only our second attempt.
-                conflict = isinstance(error.__cause__, OSError) and is_conflict(error.__cause__)
-                if not conflict or self.read(name) != data:
-                    raise self._conflict(name) if conflict else error from error.__cause__
+                cause = error.__cause__
+                gone = isinstance(cause, FileNotFoundError) and version != ABSENT  # some say so instead of refusing
+                conflict = gone or (isinstance(cause, OSError) and is_conflict(cause))
+                if not conflict or gone or self.read(name) != data:
+                    raise self._conflict(name) if conflict else error from cause
             return
         if self.read_version(name)[1] != version:
             raise self._conflict(name)

@@ -108,6 +108,20 @@ def test_what_does_not_pass_ends_with_what_it_was(naps: list[float]) -> None:
     assert len(naps) == 2
 
 
+def test_what_took_long_was_tried_again_below_and_is_not_here(
+    naps: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 11.0])
+    monkeypatch.setattr(filesystems.time, "monotonic", lambda: next(clock))
+
+    def call() -> None:
+        raise OSError("no such host")
+
+    with pytest.raises(OSError, match="no such host"):
+        retried(call)
+    assert naps == []
+
+
 def test_a_refused_condition_is_known_by_its_code() -> None:
     class ClientError(Exception):
         response: dict[str, Any] = {"Error": {"Code": "PreconditionFailed"}}  # noqa: RUF012

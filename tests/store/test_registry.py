@@ -14,7 +14,6 @@ import pytest
 
 import registry
 from registry.errors import (
-    MissingDependencyError,
     NotFoundError,
     QueryError,
     RegistryFormatError,
@@ -465,14 +464,6 @@ def test_a_registry_of_a_later_version_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(StorageError, match="Cannot use nowhere://x"):
         registry.open("nowhere://x")
-
-
-def test_a_protocol_whose_package_is_missing_is_answered_with_the_install_line(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "gcsfs", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'deepfashion2-registry\[gs\]'"):
-        registry.open("gs://bucket/registry")
 
 
 def test_opening_a_registry_that_lacks_a_file_names_the_file(tmp_path: Path) -> None:
