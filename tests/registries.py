@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from registry.ingest.build import ingest
+from registry.storage import Place
+from registry.sync import sync
 from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, write_split
 
 #: One pair, under the same pair_id and style as the first of train.
@@ -13,6 +15,14 @@ VALIDATION: dict[int | str, Any] = {
     1: annotation([item(7, 1)], "user", 1),
     2: annotation([item(7, 1)], "shop", 1),
 }
+
+
+def make_newer(old: Path, folder: Path) -> Path:
+    """Return a copy of a registry with ``SMALL_SPLIT`` as train, to which an image of another category was added."""
+    sync(Place(str(old)), Place(str(folder / "newer")))
+    changed = {**SMALL_SPLIT, 9: annotation([item(2, 1)], "shop", 3)}
+    ingest("train", str(write_split(folder / "changed" / "train", changed)), str(folder / "newer"), jobs=1)
+    return folder / "newer"
 
 
 def make_three_splits(folder: Path) -> Path:

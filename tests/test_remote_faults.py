@@ -21,7 +21,8 @@ from registry.manifest import MANIFEST_NAME
 from registry.storage import Place
 from registry.store.connection import duckdb_errors
 from registry.sync import sync
-from tests.helpers import SMALL_SPLIT, annotation, item, write_split
+from tests.helpers import SMALL_SPLIT, annotation, write_split
+from tests.registries import make_newer
 from tests.servers.faults import (
     Fault,
     Request,
@@ -73,11 +74,7 @@ def direct(options: dict[str, Any], seaweedfs: S3Server) -> dict[str, Any]:
 
 @pytest.fixture
 def newer(small_registry: Path, tmp_path: Path) -> Place:
-    made = Place(str(tmp_path / "newer"))
-    sync(Place(str(small_registry)), made)
-    changed = {**SMALL_SPLIT, 9: annotation([item(2, 1)], "shop", 3)}
-    ingest("train", str(write_split(tmp_path / "changed" / "train", changed)), str(made), jobs=1)
-    return made
+    return Place(str(make_newer(small_registry, tmp_path)))
 
 
 PASSING: dict[str, tuple[Fault, When]] = {

@@ -22,24 +22,9 @@ from registry.errors import NotFoundError, RegistryFormatError, StorageError, Un
 from registry.integrity import verify_registry
 from registry.revisions import checkout
 from registry.storage import Place
-from tests.repositories import LARGER_SPLIT, Project, make_added, make_pipeline, set_apart
+from tests.repositories import LARGER_SPLIT, Project, make_added
 
 Make = Callable[[], Project]
-
-
-@pytest.fixture(autouse=True)
-def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    set_apart(monkeypatch, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a project like the real one, and its remote storage."""
-    folder = tmp_path_factory.mktemp("template")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        set_apart(monkeypatch, folder)
-        make_pipeline(folder)
-    return folder
 
 
 @pytest.fixture

@@ -15,22 +15,7 @@ from registry.cli.places import Places
 from registry.cli.versions import versions as versions_command
 from registry.errors import NotFoundError, StorageError, UsageError
 from registry.versions import Counts, Version, versions
-from tests.repositories import LARGER_SPLIT, Project, make_added, make_pipeline, set_apart
-
-
-@pytest.fixture(autouse=True)
-def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    set_apart(monkeypatch, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a project like the real one, and its remote storage."""
-    folder = tmp_path_factory.mktemp("template")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        set_apart(monkeypatch, folder)
-        make_pipeline(folder)
-    return folder
+from tests.repositories import LARGER_SPLIT, Project, make_added
 
 
 @pytest.fixture

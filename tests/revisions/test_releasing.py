@@ -14,24 +14,9 @@ from registry.errors import UnknownNameError
 from registry.manifest import read_manifest
 from registry.release import check_release
 from registry.storage import Place
-from tests.repositories import Project, make_pipeline, set_apart
+from tests.repositories import Project
 
-ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(autouse=True)
-def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    set_apart(monkeypatch, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a project like the real one, and its remote storage."""
-    folder = tmp_path_factory.mktemp("template")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        set_apart(monkeypatch, folder)
-        make_pipeline(folder)
-    return folder
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
