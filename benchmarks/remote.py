@@ -11,12 +11,10 @@ Run as ``python -m benchmarks.remote [--dest DIR] [--scale 1.0] [--runs 3] [--la
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import platform
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -70,14 +68,6 @@ GET_ALL = "s3fs gets everything"
 LOCAL, COLD, EMPTY, FULL = "folder", "no cache", "empty cache", "full cache"
 #: A line's bytes a second. The server is on this machine: what bytes cost elsewhere is reckoned, not measured.
 LINE = 100e6 / 8
-
-
-class Proxy(S3Proxy):
-    """A proxy that sends small pieces at once: else the body of an answer comes 40 ms after its head."""
-
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await super()._connection(reader, writer)
 
 
 @dataclass(frozen=True)
@@ -272,12 +262,13 @@ def main() -> int:
     # What is measured is not to depend on whose accounts and places these are.
     for name in filter(is_setting, list(os.environ)):
         del os.environ[name]
+    options.dest = options.dest.absolute()  # servers run in folders of their own
     options.dest.mkdir(parents=True, exist_ok=True)
     base = options.registry or make_registry(options.dest, options.scale)
     with (
         tempfile.TemporaryDirectory(prefix="remote-", dir=options.dest) as temporary,
         run_seaweedfs(Path(temporary) / "server") as server,
-        Proxy(server.endpoint_url) as proxy,
+        S3Proxy(server.endpoint_url) as proxy,
     ):
         folder = Path(temporary)
         changed = folder / "changed"

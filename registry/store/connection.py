@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
     from registry.blocks import Blocks
 
+#: Of DuckDB on a remote registry: how many requests may be on their way.
+_THREADS: Final = 8
+#: The end of a traceback: the name of the exception and its text, before what DuckDB adds.
 _BELOW: Final = re.compile(
-    r"Traceback \(most recent call last\):\n(?: .*\n)+(?:[\w.]*\.)?(\w+): (.*?)(?:\n\nLINE \d|$)", re.S
+    r"Traceback \(most recent call last\):\n(?: .*\n)+(?:[\w.]*\.)?(\w+): (.*?)(?:\n\nLINE \d|$)", re.DOTALL
 )
 
 
@@ -71,7 +75,11 @@ def register(connection: DuckDBPyConnection, place: Place, manifest: Manifest, b
     from registry.blocks import Blocks
     from registry.store.remote import PROTOCOL, ManifestFiles
 
-    connection.register_filesystem(ManifestFiles(manifest, blocks or Blocks(place)))
+    files = ManifestFiles(manifest, blocks or Blocks(place))
+    files.read_ahead()
+    connection.register_filesystem(files)
+    # A thread waits for one answer at a time.
+    connection.execute(f"SET threads = {max(_THREADS, os.cpu_count() or 1)}")
     return f"{PROTOCOL}://"
 
 

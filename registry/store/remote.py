@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from fsspec import AbstractFileSystem
 
 from registry.blocks import Blocks
-from registry.errors import RegistryError
 from registry.manifest import BLOCK_BYTES, DataFile, Manifest
 from registry.tables import TABLES
 
@@ -36,8 +36,13 @@ class ManifestFiles(AbstractFileSystem):  # type: ignore[misc]
         super().__init__()
         self._files = {file.path: file for file in manifest.files}
         self._blocks = blocks
-        #: What went wrong in a read; DuckDB would pass on its text alone.
-        self.error: RegistryError | None = None
+
+    def read_ahead(self) -> None:
+        """Read the footers of the first file of every table at once: DuckDB asks for them one after another."""
+        first = {file.table: file for file in reversed(self._files.values())}
+        with ThreadPoolExecutor(len(first) or 1) as pool:
+            for file in first.values():
+                pool.submit(self.read, file, file.bytes - 1, 1)  # what cannot be read is told when it is asked for
 
     def file(self, path: str) -> DataFile:
         """Return what the manifest says of a file."""
@@ -54,16 +59,12 @@ class ManifestFiles(AbstractFileSystem):  # type: ignore[misc]
 
     def read(self, file: DataFile, start: int, size: int) -> bytes:
         """Return bytes of a file, and read ahead what DuckDB is sure to ask for next."""
-        try:
-            if size > 0 and start + size == file.bytes and start >= file.bytes - _TAIL:
-                table = TABLES[file.table]
-                groups = -(-file.rows // table.row_group_size)
-                footer = _FOOTER_REST + groups * len(table.stored_columns) * _FOOTER_COLUMN
-                self._blocks.read(file, max(0, file.bytes - max(footer, BLOCK_BYTES)), file.bytes)
-            return self._blocks.read(file, start, start + size if size >= 0 else file.bytes)
-        except RegistryError as error:
-            self.error = error
-            raise
+        if size > 0 and start + size == file.bytes and start >= file.bytes - _TAIL:
+            table = TABLES[file.table]
+            groups = -(-file.rows // table.row_group_size)
+            footer = _FOOTER_REST + groups * len(table.stored_columns) * _FOOTER_COLUMN
+            self._blocks.read(file, max(0, file.bytes - max(footer, BLOCK_BYTES)), file.bytes)
+        return self._blocks.read(file, start, start + size if size >= 0 else file.bytes)
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
         """Return name, size and type."""
