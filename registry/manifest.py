@@ -140,7 +140,7 @@ def read_manifest(place: Place) -> Manifest:
         RegistryFormatError: there is something else, or one of a later version.
     """
     try:
-        data = place.read(MANIFEST_NAME)
+        data = place.read(MANIFEST_NAME, not_empty=True)
     except NotFoundError as error:
         raise NotFoundError(
             f"There is no registry at {place}. Make one with 'dvc repro' or 'df2 ingest', or name another place "

@@ -53,18 +53,22 @@ class Place:
         """The absolute local path, or the URL."""
         return str(self.path) if self.path is not None else self.fs.unstrip_protocol(self.root).rstrip("/")
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, *, not_empty: bool = False) -> bytes:
         """Return a file's bytes.
+
+        Args:
+            name: of the file.
+            not_empty: whether there is anything in it for sure, which saves a request on S3.
 
         Raises:
             NotFoundError: there is no such file.
             StorageError: it cannot be read.
         """
+        # Asked for all, s3fs asks for the size first; not if asked for all from byte 0 on, which must be there then.
+        whole = {"start": 0} if not_empty and self._speaks("s3") else {}
         with self._reading(name):
             if self.path is not None:
                 return (self.path / name).read_bytes()
-            # Asked for all, s3fs asks for the size first; asked for all from byte 0 on, it does not.
-            whole = {"start": 0} if self._speaks("s3") else {}
             return retried(lambda: cast(bytes, self.fs.cat_file(self._remote(name), **whole)))
 
     def read_range(self, name: str, start: int, end: int) -> bytes:
@@ -93,7 +97,9 @@ class Place:
         return cast(bytes, AbstractFileSystem.cat_file(self.fs, path, start=start, end=end, cache_type="none"))
 
     def read_version(self, name: str) -> tuple[bytes | None, str]:
-        """Return a file's bytes and its version, for :meth:`replace`; None and :data:`ABSENT` if it is not there.
+        """Return the bytes and the version, for :meth:`replace`, of a file that is never empty.
+
+        None and :data:`ABSENT` are returned if it is not there.
 
         Raises:
             StorageError: it cannot be read.
@@ -101,7 +107,7 @@ class Place:
         try:
             # What is read may be newer than the version, never older: then replacing it fails, which is right.
             etag = self._etag(name) if self._speaks("s3") else None
-            data = self.read(name)
+            data = self.read(name, not_empty=True)
         except NotFoundError:
             return None, ABSENT
         return data, etag or hashlib.sha256(data).hexdigest()
