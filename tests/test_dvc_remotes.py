@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -19,14 +20,18 @@ import yaml
 import registry
 from registry.ingest.build import ingest
 from registry.integrity import verify_registry
+from registry.manifest import read_manifest
 from registry.storage import Place
 from tests.helpers import SMALL_SPLIT, jpeg, write_split
 from tests.repositories import LARGER_SPLIT, Project, set_apart
+from tests.servers.gcs import GCSServer
+from tests.servers.http import HTTPServer
 from tests.servers.s3 import S3Server
 from tests.servers.ssh import SSHServer
 from tests.servers.webdav import WebDAVServer
 
 ROOT = Path(__file__).parents[1]
+DOCS = (ROOT / "docs/remotes.md").read_text(encoding="utf-8")
 #: What is committed with each version.
 COMMITTED = ("dvc.lock", "metrics/counts.json", "metrics/category_counts.csv", "metrics/attribute_counts.csv")
 #: One with items and one without; every folder of every split costs DVC a new connection.
@@ -222,6 +227,15 @@ def dvc(project: Project, *commands: str, expect: int = 0) -> str:
     return run(project.root, sys.executable, "-c", DVC, arguments, expect=expect)
 
 
+def documented(project: Project, name: str, places: Mapping[str, str] = {}, **environment: str) -> str:
+    """Run the lines of docs/remotes.md that have a name, at other places; return what they say."""
+    (lines,) = re.findall(rf"<!-- test: {name} -->\n```sh\n(.*?)```", DOCS, re.DOTALL)
+    for documented, place in places.items():
+        lines = lines.replace(documented, place)
+    settings = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment}
+    return run(project.root, "env", *(f"{name}={value}" for name, value in settings.items()), "bash", "-euc", lines)
+
+
 def test_a_clone_pulls_a_version_whole_and_opens_the_one_before(shared: Shared, tmp_path: Path) -> None:
     clone = shared.clone(tmp_path / "clone")
     dvc(clone, "pull")
@@ -236,11 +250,11 @@ def test_another_repository_gets_imports_and_updates_a_version(shared: Shared, t
     other.init()
     secrets = tmp_path / "secrets"
     secrets.write_text(shared.remote.local)
-    asked = f"{shared.url} data/registry --rev v1.0 --config {secrets}"
-    dvc(other, f"get {asked} -o once", f"import {asked} -o registry")
-    assert counts(other.root / "once") == counts(other.root / "registry") == shared.counts["v1.0"]
-    dvc(other, "update registry.dvc --rev v2.0")
+    places = {"https://git.our-lab.org/fashion.git": shared.url, "--rev v1.0": f"--rev v1.0 --config {secrets}"}
+    documented(other, "others", places)
+    assert counts(other.root / "once") == shared.counts["v1.0"]
     assert counts(other.root / "registry") == shared.counts["v2.0"]
+    assert "rev: v1.0" in other.git("show", ":registry.dvc")
     other.commit("Imported")
     assert "rev: v2.0" in (other.root / "registry.dvc").read_text()
     assert_no_secrets(other, shared.remote)
@@ -265,7 +279,7 @@ def test_a_wrong_secret_is_refused_and_breaks_nothing(template: Path, tmp_path: 
     wrong = replace(remote, secrets={**remote.secrets, "secret_access_key": "not-the-secret-0815"})
     right = replace(remote, secrets={**remote.secrets, "secret_access_key": seaweedfs.secret})
     project = make_project(template, tmp_path, wrong)
-    make_version(project, template, "v1.0")
+    make_version(project, template, "v2.0")
     said = dvc(project, "push", expect=255)
     assert "ERROR: unexpected error - Forbidden" in said
     assert "not-the-secret-0815" not in said
@@ -277,51 +291,111 @@ def test_a_wrong_secret_is_refused_and_breaks_nothing(template: Path, tmp_path: 
     (project.root / ".dvc/config.local").write_text(wrong.local)
     assert "Forbidden" in dvc(project, "pull data/registry/manifest.json", expect=1)
     assert counts(project.registry)["train"]["num_images"] > 0
-    (project.root / ".dvc/config.local").write_text(right.local)
-    dvc(project, "pull")
 
 
-def test_a_tag_without_a_remote_is_left_out_without_a_word_and_can_be_mended(template: Path, tmp_path: Path) -> None:
-    project = make_project(template, tmp_path, None)
+@pytest.mark.parametrize("remote", [None, Remote("../../storage")], ids=["no remote", "a relative remote"])
+def test_a_tag_without_a_remote_for_others_fails_and_is_mended_as_documented(
+    remote: Remote | None, template: Path, tmp_path: Path
+) -> None:
+    project = make_project(template, tmp_path, remote)
     make_version(project, template, "v1.0")
-    remote = Remote(str(tmp_path / "storage"))
-    (project.root / ".dvc/config").write_text(remote.committed)
+    if remote:
+        dvc(project, "push")
+    shared = Shared(project, Remote(str(tmp_path / "new")))
+    (project.root / ".dvc/config").write_text(shared.remote.committed)
     make_version(project, template, "v2.0")
-    shared = Shared(project, remote)
-    assert dvc(project, "push", "push -T", "push -A").count("Everything is up to date.") == 2
-    other = Project(tmp_path / "other")
+    said = dvc(project, "push", *([] if remote else ["push -T", "push -A"]))  # -T would push to /storage, relative to /
+    assert said.count("Everything is up to date.") == (0 if remote else 2)
+    other = Project(tmp_path / "elsewhere/other")
     other.init()
     dvc(other, f"get {shared.url} data/registry --rev v2.0 -o new")
     assert counts(other.root / "new") == shared.counts["v2.0"]
-    assert "no default remote" in dvc(other, f"get {shared.url} data/registry --rev v1.0 -o old", expect=255)
+    said = dvc(other, f"get {shared.url} data/registry --rev v1.0 -o registry", expect=255)
+    assert re.search("failed to load directory .* No such file or directory", said)
+    assert ("'/storage/files/" in said) == bool(remote)
+    if remote:
+        clone = shared.clone(tmp_path / "else/where/clone")
+        clone.git("checkout", "-q", "v1.0")
+        said = dvc(clone, "pull", expect=1)
+        assert "Some of the cache files do not exist neither locally nor on remote" in said
 
-    # Where the data still is: a remote for every revision.
-    assert "files pushed" in dvc(project, f"remote add --local -d storage {remote.url}", "push -T")
-    assert dvc(other, f"get {shared.url} data/registry --rev v1.0 -o old", expect=255)
-    (tmp_path / "remote").write_text(remote.committed)
-    dvc(other, f"get {shared.url} data/registry --rev v1.0 -o old --config {tmp_path}/remote")
-    assert counts(other.root / "old") == shared.counts["v1.0"]
-
-    # For those who give no configuration: a new tag, whose commit has the remote.
-    (project.root / ".dvc/config.local").unlink()
-    project.git("checkout", "-q", "-b", "mended", "v1.0")
-    dvc(project, f"remote add -d storage {remote.url}")
-    project.commit("A remote for v1.0", "v1.0.1")
-    assert "Everything is up to date." in dvc(project, "push")
-    dvc(other, f"get {shared.url} data/registry --rev v1.0.1 -o again")
-    assert counts(other.root / "again") == shared.counts["v1.0"]
+    places = {"s3://our-bucket/df2": shared.remote.url, "https://git.our-lab.org/fashion.git": shared.url}
+    if not remote:
+        again = ["remote add --local -d storage " + shared.remote.url, "push -T"]
+        assert "Everything is up to date." in dvc(project, *again), "DVC remembers what it left out"
+    assert "files pushed" in documented(project, "mend", places)
+    (configuration,) = re.findall(r"```ini\n(\[core\].*?)```", DOCS, re.DOTALL)
+    (other.root / "storage.ini").write_text(configuration.replace("s3://our-bucket/df2", shared.remote.url))
+    documented(other, "mended", places)
+    assert counts(other.root / "registry") == shared.counts["v1.0"]
+    if not remote:
+        documented(project, "retag", places)
+        dvc(other, f"get {shared.url} data/registry --rev v1.0.1 -o again")
+        assert counts(other.root / "again") == shared.counts["v1.0"]
 
 
-def test_a_remote_relative_to_the_checkout_is_no_use_to_others(template: Path, tmp_path: Path) -> None:
-    shared = share(template, tmp_path, Remote("../../storage"))
-    assert (tmp_path / "storage/files").is_dir()
-    other = Project(tmp_path / "elsewhere/other")
-    other.init()
-    said = dvc(other, f"get {shared.url} data/registry --rev v1.0 -o got", expect=255)
-    print(said)
-    (tmp_path / "remote").write_text(Remote(str(tmp_path / "storage")).committed)
-    dvc(other, f"get {shared.url} data/registry --rev v1.0 -o got --config {tmp_path}/remote")
-    assert counts(other.root / "got") == shared.counts["v1.0"]
-    clone = shared.clone(tmp_path / "deeper/down/clone")
-    print(dvc(clone, "pull"))
-    assert 0
+@pytest.fixture
+def checkout(template: Path, tmp_path: Path) -> Project:
+    """Return a repository with one version and the remote that is committed here."""
+    project = make_project(template, tmp_path, Remote("../../df2-storage"))
+    make_version(project, template, "v2.0")
+    return project
+
+
+def check_documented(project: Project, said: str, secret: str | None = None) -> None:
+    """Fail if data was not synced, asked and pushed, or a secret was said or committed."""
+    num_files = len(read_manifest(Place(str(project.registry))).files)
+    assert f": {num_files} files sent" in said
+    assert '[{"split": "train", "pair_id": 1, ' in said
+    assert "files pushed" in said
+    assert project.git("log", "--format=%s", "-1").startswith("Data is shared in ")
+    assert project.git("status", "--porcelain") == ""
+    if secret:
+        assert secret not in said
+        assert_no_secrets(project, Remote("", secrets={"secret": secret}))
+
+
+def test_the_documented_lines_for_a_folder_run(checkout: Project, tmp_path: Path) -> None:
+    check_documented(checkout, documented(checkout, "folder", {"/mnt/shared": f"{tmp_path}/shared"}))
+
+
+@pytest.mark.xdist_group("seaweedfs")
+def test_the_documented_lines_for_s3_run(checkout: Project, seaweedfs: S3Server) -> None:
+    places = {"https://s3.our-lab.org": seaweedfs.endpoint_url, "s3://our-bucket": seaweedfs.make_bucket("documented")}
+    environment = {name: value for name, value in seaweedfs.environment.items() if name != "AWS_ENDPOINT_URL"}
+    said = documented(checkout, "s3", places, **environment)
+    check_documented(checkout, said, seaweedfs.secret)
+    assert said.count("files are as they were written") == 1
+
+
+def test_the_documented_lines_for_google_cloud_storage_run(checkout: Project, gcs_server: GCSServer) -> None:
+    places = {"gs://our-bucket": gcs_server.make_bucket("documented")}
+    check_documented(checkout, documented(checkout, "gs", places, **gcs_server.environment))
+
+
+@pytest.mark.xdist_group("ssh")
+def test_the_documented_lines_for_ssh_run(checkout: Project, ssh_server: SSHServer, tmp_path: Path) -> None:
+    (tmp_path / ".ssh").mkdir()
+    host = {"HostName": ssh_server.host, "Port": ssh_server.port, "User": ssh_server.user}
+    host["IdentityFile"] = ssh_server.key_file
+    (tmp_path / ".ssh/config").write_text(
+        "\n  ".join(["Host nas", *(f"{name} {value}" for name, value in host.items())])
+    )
+    places = {"ssh://nas/data": f"ssh://nas{ssh_server.root}/{tmp_path.name}"}
+    check_documented(checkout, documented(checkout, "ssh", places, HOME=str(tmp_path)))
+
+
+def test_the_documented_lines_for_webdav_run(checkout: Project, webdav_server: WebDAVServer, tmp_path: Path) -> None:
+    (webdav_server.root / tmp_path.name / "df2").mkdir(parents=True)
+    host = webdav_server.base_url.removeprefix("http://")
+    places = {"webdavs:": "webdav:", "cloud.our-lab.org/dav": f"{host}/{tmp_path.name}"}
+    places |= {" ada": f" {webdav_server.user}", "ada:": f"{webdav_server.user}:"}
+    said = documented(checkout, "webdav", places, PASSWORD=webdav_server.password)
+    check_documented(checkout, said, webdav_server.password)
+
+
+def test_the_documented_lines_for_a_web_server_run(checkout: Project, http_server: HTTPServer, tmp_path: Path) -> None:
+    shutil.copytree(checkout.registry, http_server.root / tmp_path.name / "registry")
+    said = documented(checkout, "http", {"https://data.our-lab.org": http_server.url(tmp_path.name)})
+    assert '[{"split": "train", "pair_id": 1, ' in said
+    assert counts(checkout.root / "copy") == counts(checkout.registry)
