@@ -9,7 +9,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
 from urllib.parse import unquote, urlsplit
@@ -45,6 +45,8 @@ _DELAYS: Final = (0.3, 2.0)
 _LONG: Final = 10.0
 #: Attempts of botocore, below s3fs' five and ours. Its own default makes a hundred of them in three minutes.
 _S3_RETRIES: Final = {"total_max_attempts": 3, "mode": "standard"}
+#: Seconds; with botocore's 60, a server that takes connections and says nothing is waited for for four minutes.
+_S3_TIMEOUTS: Final = {"connect_timeout": 10, "read_timeout": 30}
 
 
 def local_path(url: str) -> Path | None:
@@ -59,7 +61,7 @@ def local_path(url: str) -> Path | None:
 def options_of(url: str, options: StorageOptions | None) -> dict[str, Any]:
     """Return the options that are for a URL, those for it alone before the others."""
     found: dict[str, Any] = {}
-    for name in sorted(options or {}, key=lambda name: name.rpartition(":")[1]):
+    for name in sorted(options or {}, key=lambda name: len(name.rpartition(":")[0])):
         scope, _, inner = name.rpartition(":")
         if scope in ("", url.partition("://")[0]) or ("://" in scope and f"{url}/".startswith(f"{scope}/")):
             found[inner] = (options or {})[name]
@@ -83,8 +85,13 @@ def filesystem(url: str, options: StorageOptions | None = None) -> tuple[Abstrac
     given = options_of(url, options)
     remember(given)
     protocol = url.partition("://")[0]
+    with suppress(ValueError):  # a port that is none is told below
+        remember({"password": unquote(urlsplit(url).password or "")})
+    if protocol in ("gs", "gcs"):
+        # Without it, gcsfs asks another service for the kind of every bucket, and tells that it may not.
+        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     if protocol in ("s3", "s3a") and not {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys():
-        given["config_kwargs"] = {"retries": _S3_RETRIES, **given.get("config_kwargs", {})}
+        given["config_kwargs"] = {"retries": _S3_RETRIES, **_S3_TIMEOUTS, **given.get("config_kwargs", {})}
     try:
         with remote_errors():
             if protocol in ("webdav", "webdavs"):
@@ -96,7 +103,7 @@ def filesystem(url: str, options: StorageOptions | None = None) -> tuple[Abstrac
         raise MissingDependencyError(f"{protocol}:// needs a package that is not installed: {install}") from error
     except OSError as error:
         what = "use" if isinstance(error.__cause__, ValueError | TypeError) else "reach"
-        raise StorageError(f"Cannot {what} {url}: {error.strerror or error}") from error
+        raise StorageError(f"Cannot {what} {url}: {reason(error)}") from error
     return found
 
 
@@ -140,11 +147,18 @@ def retried(call: Callable[[], _Answer]) -> _Answer:
         except (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError):
             raise
         except OSError as error:
-            if is_conflict(error) or time.monotonic() - begin > _LONG:
+            if is_conflict(error) or isinstance(error.__cause__, TypeError | ValueError):
+                raise  # what cannot be is no more likely the second time
+            if time.monotonic() - begin > _LONG:
                 raise
             time.sleep(delay * random.uniform(0.5, 1))
     with remote_errors():
         return call()
+
+
+def reason(error: OSError) -> str:
+    """Return what an error says, or what it is called where it says nothing."""
+    return error.strerror or str(error) or type(error).__name__
 
 
 def is_conflict(error: OSError) -> bool:

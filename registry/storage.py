@@ -9,18 +9,30 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 from registry.errors import ConflictError, NotFoundError, StorageError
-from registry.filesystems import StorageOptions, filesystem, is_conflict, local_path, remote_errors, retried
+from registry.filesystems import (
+    StorageOptions,
+    filesystem,
+    is_conflict,
+    local_path,
+    reason,
+    remote_errors,
+    retried,
+)
 from registry.redaction import redact
 
 #: Protocols of stores that know names of files alone, and show a file when all of it is there.
 _OBJECT_STORES: Final = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory"}
 _BLOCK: Final = 1 << 20
+#: So long a folder that comes and goes is made again before it is said not to be there, as behind a broken link.
+_LOCK_SECONDS: Final = 2.0
 
 #: Version of a file that is not there.
 ABSENT: Final = ""
@@ -286,7 +298,10 @@ class Place:
             if self._speaks("http", "https"):
                 return {}
             raise StorageError(f"Cannot list {self.url}/{name}: {error.strerror or error}") from error
-        skip = len(self.root.rstrip("/")) + 1
+        root = self.root.rstrip("/")
+        if self._speaks("http", "https"):  # its names are those of links
+            root, entries = unquote(root), {unquote(path): entry for path, entry in entries.items()}
+        skip = len(root) + 1
         return {path[skip:]: entry["size"] for path, entry in entries.items()}
 
     def remove(self, name: str) -> None:
@@ -338,7 +353,7 @@ class Place:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFoundError(f"{self.url}/{name} does not exist.") from error
         except OSError as error:
-            raise StorageError(f"Cannot read {self.url}/{name}: {error.strerror or error}") from error
+            raise StorageError(f"Cannot read {self.url}/{name}: {reason(error)}") from error
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[None]:
@@ -346,7 +361,7 @@ class Place:
         try:
             yield
         except OSError as error:
-            raise StorageError(f"Cannot write {self.url}/{name}: {error.strerror or error}") from error
+            raise StorageError(f"Cannot write {self.url}/{name}: {reason(error)}") from error
 
     @contextmanager
     def lock(self, *, wait: bool = True) -> Iterator[None]:
@@ -365,6 +380,7 @@ class Place:
         import fcntl
 
         lock = self.path / ".lock"
+        deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -372,7 +388,7 @@ class Place:
             except OSError as error:
                 # Another writer may have removed the folder in between, or made it again just now.
                 gone = isinstance(error, FileExistsError) and (self.path.is_dir() or not os.path.lexists(self.path))
-                if gone or isinstance(error, FileNotFoundError):
+                if (gone or isinstance(error, FileNotFoundError)) and time.monotonic() < deadline:
                     continue
                 raise StorageError(f"Cannot write to {self.url}: {error.strerror}") from error
             try:

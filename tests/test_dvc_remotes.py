@@ -22,7 +22,7 @@ from registry.ingest.build import ingest
 from registry.integrity import verify_registry
 from registry.manifest import read_manifest
 from registry.storage import Place
-from tests.helpers import SMALL_SPLIT, jpeg, write_split
+from tests.helpers import SMALL_SPLIT, write_split
 from tests.repositories import LARGER_SPLIT, Project, set_apart
 from tests.servers.gcs import GCSServer
 from tests.servers.http import HTTPServer
@@ -34,9 +34,6 @@ ROOT = Path(__file__).parents[1]
 DOCS = (ROOT / "docs/remotes.md").read_text(encoding="utf-8")
 #: What is committed with each version.
 COMMITTED = ("dvc.lock", "metrics/counts.json", "metrics/category_counts.csv", "metrics/attribute_counts.csv")
-#: One with items and one without; every folder of every split costs DVC a new connection.
-SPLITS = ("train", "test")
-
 
 #: Runs commands of DVC one after another, up to the first that fails. In a process of its own: DVC leaves connections
 #: open, and exchanges the streams of the process that it is in.
@@ -110,7 +107,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("dvc.yaml", ".gitignore", ".dvcignore"):
             shutil.copy(ROOT / name, project.root / name)
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
-        params["splits"] = {split: params["splits"][split] for split in SPLITS}
+        del params["splits"]["validation"], params["splits"]["test"]  # DVC has a new connection for every folder
         (project.root / "params.yaml").write_text(yaml.safe_dump(params))
         for name in ("registry/sample", "registry/ingest", "registry/exports", "schemas/views"):
             (project.root / name).mkdir(parents=True)
@@ -131,11 +128,8 @@ def _make_outputs(project: Project, train: Mapping[int | str, Any]) -> None:
     raw = project.root / "data/sample"
     shutil.rmtree(raw, ignore_errors=True)
     (project.root / "data/fingerprints").mkdir(parents=True, exist_ok=True)
-    write_split(raw / "train", train)
-    write_split(raw / "test", {}, {1: jpeg()})
-    for split in SPLITS:
-        ingest(split, str(raw), str(project.registry), jobs=1)
-        (project.root / f"data/fingerprints/{split}.json").write_text(json.dumps(len(train)))
+    ingest("train", str(write_split(raw / "train", train)), str(project.registry), jobs=1)
+    (project.root / "data/fingerprints/train.json").write_text(json.dumps(len(train)))
     project.count()
     for name in COMMITTED[2:]:
         (project.root / name).write_text("num_items\n")
@@ -188,10 +182,10 @@ def make_remote(kind: str, request: pytest.FixtureRequest, folder: Path) -> Remo
 
 
 KINDS = [
-    "folder",
+    pytest.param("folder", marks=pytest.mark.xdist_group("dvc")),
     pytest.param("s3", marks=pytest.mark.xdist_group("seaweedfs")),
     pytest.param("ssh", marks=pytest.mark.xdist_group("ssh")),
-    "webdav",
+    pytest.param("webdav", marks=pytest.mark.xdist_group("dvc")),
 ]
 
 
@@ -230,9 +224,10 @@ def dvc(project: Project, *commands: str, expect: int = 0) -> str:
 def documented(project: Project, name: str, places: Mapping[str, str] = {}, **environment: str) -> str:
     """Run the lines of docs/remotes.md that have a name, at other places; return what they say."""
     (lines,) = re.findall(rf"<!-- test: {name} -->\n```sh\n(.*?)```", DOCS, re.DOTALL)
-    for documented, place in places.items():
-        lines = lines.replace(documented, place)
-    settings = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment}
+    for other, place in places.items():
+        lines = lines.replace(other, place)
+    settings = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TMPDIR": str(project.root.parent)}
+    settings |= environment
     return run(project.root, "env", *(f"{name}={value}" for name, value in settings.items()), "bash", "-euc", lines)
 
 
@@ -293,6 +288,7 @@ def test_a_wrong_secret_is_refused_and_breaks_nothing(template: Path, tmp_path: 
     assert counts(project.registry)["train"]["num_images"] > 0
 
 
+@pytest.mark.xdist_group("dvc")
 @pytest.mark.parametrize("remote", [None, Remote("../../storage")], ids=["no remote", "a relative remote"])
 def test_a_tag_without_a_remote_for_others_fails_and_is_mended_as_documented(
     remote: Remote | None, template: Path, tmp_path: Path
@@ -355,6 +351,7 @@ def check_documented(project: Project, said: str, secret: str | None = None) -> 
         assert_no_secrets(project, Remote("", secrets={"secret": secret}))
 
 
+@pytest.mark.xdist_group("dvc")
 def test_the_documented_lines_for_a_folder_run(checkout: Project, tmp_path: Path) -> None:
     check_documented(checkout, documented(checkout, "folder", {"/mnt/shared": f"{tmp_path}/shared"}))
 
@@ -368,6 +365,7 @@ def test_the_documented_lines_for_s3_run(checkout: Project, seaweedfs: S3Server)
     assert said.count("files are as they were written") == 1
 
 
+@pytest.mark.xdist_group("dvc")
 def test_the_documented_lines_for_google_cloud_storage_run(checkout: Project, gcs_server: GCSServer) -> None:
     places = {"gs://our-bucket": gcs_server.make_bucket("documented")}
     check_documented(checkout, documented(checkout, "gs", places, **gcs_server.environment))
@@ -385,6 +383,7 @@ def test_the_documented_lines_for_ssh_run(checkout: Project, ssh_server: SSHServ
     check_documented(checkout, documented(checkout, "ssh", places, HOME=str(tmp_path)))
 
 
+@pytest.mark.xdist_group("dvc")
 def test_the_documented_lines_for_webdav_run(checkout: Project, webdav_server: WebDAVServer, tmp_path: Path) -> None:
     (webdav_server.root / tmp_path.name / "df2").mkdir(parents=True)
     host = webdav_server.base_url.removeprefix("http://")
@@ -394,6 +393,7 @@ def test_the_documented_lines_for_webdav_run(checkout: Project, webdav_server: W
     check_documented(checkout, said, webdav_server.password)
 
 
+@pytest.mark.xdist_group("dvc")
 def test_the_documented_lines_for_a_web_server_run(checkout: Project, http_server: HTTPServer, tmp_path: Path) -> None:
     shutil.copytree(checkout.registry, http_server.root / tmp_path.name / "registry")
     said = documented(checkout, "http", {"https://data.our-lab.org": http_server.url(tmp_path.name)})

@@ -21,6 +21,7 @@ def test_options_go_to_the_places_they_are_for() -> None:
     assert options_of("s3://laboratory/x", options) == {"anon": True, "key": "a"}
     assert options_of("ssh://host/x", options) == {"anon": True, "port": 22}
     assert options_of("http://host", None) == {}
+    assert options_of("s3://lab/y", {"s3://lab:key": "b", "s3:key": "a", "key": "c"}) == {"key": "b"}
 
 
 @pytest.mark.parametrize(

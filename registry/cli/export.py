@@ -15,6 +15,7 @@ from registry.cli.places import Places, storage_option
 from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options
 from registry.errors import NotFoundError, PasswordError
+from registry.redaction import redact
 from registry.subset import load_sources
 
 if TYPE_CHECKING:
@@ -207,13 +208,13 @@ def _with_password(run: Callable[[dict[str, Any]], Any], title: str, place: dict
     """Run an export with the password of the environment, or one that is asked for where it needs one."""
     password = os.environ.get(PASSWORD_VARIABLE) or None
     try:
-        with progress_bar(f"Exporting to {title}") as progress:
+        with progress_bar(f"Exporting to {redact(title)}") as progress:
             return run({**place, "password": password, "progress": progress})
     except PasswordError:
         if password or not sys.stdin.isatty():
             raise
     password = click.prompt("Password of the photos' zip", hide_input=True)
-    with progress_bar(f"Exporting to {title}") as progress:
+    with progress_bar(f"Exporting to {redact(title)}") as progress:
         return run({**place, "password": password, "progress": progress})
 
 
@@ -232,7 +233,7 @@ def _report(made: ExportManifest, dest: str) -> None:
         f"{part} {', '.join(f'{number:,} {what}' for what, number in counts.items())}"
         for part, counts in made.counts.items()
     )
-    click.echo(f"{dest}: {made.format}, {parts}; {len(made.files):,} files, {size / 1e6:,.1f} MB.")
+    click.echo(f"{redact(dest)}: {made.format}, {parts}; {len(made.files):,} files, {size / 1e6:,.1f} MB.")
 
 
 @click.command()
@@ -267,8 +268,8 @@ def verify(ctx: click.Context, place: str) -> None:
             click.echo(f"{what}: {path}", err=True)
     if not found.is_whole:
         click.echo(
-            f"{place}: {len(found.missing):,} files missing, {len(found.changed):,} changed, of {found.num_files:,}.",
+            f"{where}: {len(found.missing):,} files missing, {len(found.changed):,} changed, of {found.num_files:,}.",
             err=True,
         )
         ctx.exit(1)
-    click.echo(f"{place}: {found.kind}, all {found.num_files:,} files are as they were written.")
+    click.echo(f"{where}: {found.kind}, all {found.num_files:,} files are as they were written.")

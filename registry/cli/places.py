@@ -62,7 +62,10 @@ def storage_option(command: Command) -> Command:
     """Add ``--storage-option`` to a command; what it says goes into :class:`Places`, wherever it stands."""
 
     def keep(ctx: click.Context, param: click.Parameter, values: Iterable[str]) -> None:
-        found = dict(_parse(value) for value in values)
+        try:
+            found = dict(_parse(value) for value in values)
+        except UsageError as error:
+            raise click.UsageError(str(error), ctx) from None
         if isinstance(ctx.obj, Places):
             ctx.obj.storage_options.update(found)
         else:

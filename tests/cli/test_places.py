@@ -98,6 +98,22 @@ def test_every_kind_of_place_goes_through_the_commands(run: Run, tmp_path: Path)
     fsspec.filesystem("memory").store.clear()
 
 
+def test_an_option_that_is_none_is_wrong_usage(run: Run) -> None:
+    shown = run("--storage-option", "nothing", "stats")
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    assert shown.stderr.endswith("Error: Expected --storage-option KEY=VALUE, found one without '='.\n")
+
+
+def test_a_password_in_a_url_is_not_shown_where_all_is_well(run: Run, three_splits: Path) -> None:
+    fsspec.filesystem("memory").store.clear()
+    url = f"memory://ada:{MARKER}@x/registry"
+    for command in (["sync", three_splits, url], ["verify", url], ["export", "csv", f"memory://ada:{MARKER}@x/csv"]):
+        shown = run(*command)
+        assert shown.exit_code == 0
+        assert MARKER not in shown.output
+    fsspec.filesystem("memory").store.clear()
+
+
 def test_a_repository_without_a_revision_is_told(run: Run) -> None:
     shown = run("--repo", ".", "stats")
     assert (shown.exit_code, shown.stderr) == (

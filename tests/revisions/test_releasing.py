@@ -128,10 +128,11 @@ def test_what_is_no_tag_is_wrong_usage(project: Project) -> None:
     assert check(project, "main") == (2, "Error: 'main' is no tag: 'git tag main' makes one.\n")
 
 
-def test_make_runs_the_check() -> None:
-    done = subprocess.run(
-        ["make", "-n", "release-check", "TAG=v1.0"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+def test_make_runs_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # of the make that may run this test
+        monkeypatch.delenv(name, raising=False)
+    command = ["make", "-n", "release-check"]
+    done = subprocess.run([*command, "TAG=v1.0"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == [".venv/bin/python", "-m", "registry.cli.release", "v1.0"]
-    done = subprocess.run(["make", "-n", "release-check"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert "make release-check TAG=v1.0" in done.stderr

@@ -403,7 +403,7 @@ def test_a_revision_without_a_remote_whose_data_was_never_pushed_names_the_trap(
     project.commit("A remote")
     with pytest.raises(StorageError) as caught:
         checkout("v1.0")
-    remedy = f"run 'dvc remote add --local -d storage {tmp_path}/storage' and then 'dvc push -T'"
+    remedy = f"run 'dvc remote add --local -d storage {tmp_path}/storage' and then 'DVC_SITE_CACHE_DIR="
     assert "The .dvc/config committed at v1.0 names no remote; 'dvc push -T' and '-A' leave" in str(caught.value)
     assert remedy in str(caught.value)
     # The trap, and the remedy, are as they say.
