@@ -122,12 +122,13 @@ def test_webdav_gives_what_it_took_to_those_with_the_password(webdav_server: Web
 def test_http_gives_files_and_parts_of_them_and_takes_none(http_server: HTTPServer) -> None:
     import fsspec
 
-    (http_server.root / "a").mkdir()
-    (http_server.root / NAME).write_bytes(DATA)
-    files, url = fsspec.url_to_fs(http_server.url(NAME))
+    own = f"own/{NAME}"  # others have folders there too
+    (http_server.root / own).parent.mkdir(parents=True)
+    (http_server.root / own).write_bytes(DATA)
+    files, url = fsspec.url_to_fs(http_server.url(own))
     assert files.cat_file(url) == DATA
     assert files.cat_file(url, start=10, end=20) == DATA[10:20]
-    assert files.find(http_server.url()) == [url]
+    assert files.find(http_server.url("own/")) == [url]
     with pytest.raises(FileNotFoundError):
         files.cat_file(http_server.url("../server.log"))
     with pytest.raises(Exception, match="Method Not Allowed"):
