@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -110,10 +111,11 @@ class Blocks:
         wanted[number].set_result(block)
 
     def _from_disk(self, file: DataFile, numbers: Iterable[int]) -> Iterable[tuple[int, bytes]]:
-        for number in list(numbers) if self._disk else ():
-            block = self._disk.read(file, number) if self._disk else None
-            if block is not None:
-                yield number, block
+        if self._disk is not None:
+            for number in numbers:
+                block = self._disk.read(file, number)
+                if block is not None:
+                    yield number, block
 
     def _from_place(self, file: DataFile, run: range) -> list[bytes]:
         """Return neighbouring blocks in one request; in a second one if the first gave something else."""
@@ -133,8 +135,14 @@ class Blocks:
 
 def _is_right(file: DataFile, number: int, block: bytes) -> bool:
     """Return whether a block is what the manifest says, if it says anything (not in schema version 1)."""
-    known = base64.b64decode(file.blocks)[number * BLOCK_DIGEST_BYTES :][:BLOCK_DIGEST_BYTES]
-    return block_digest(block) == known if file.blocks else True
+    known = _digests(file.blocks)[number * BLOCK_DIGEST_BYTES :][:BLOCK_DIGEST_BYTES]
+    return not file.blocks or block_digest(block) == known
+
+
+@lru_cache
+def _digests(blocks: str) -> bytes:
+    """Return the digests of a file's blocks, one after another; all of them are in the manifest in one text."""
+    return base64.b64decode(blocks)
 
 
 def _runs(numbers: Iterable[int]) -> list[range]:

@@ -6,7 +6,12 @@ prints or exits; the command line turns them into one line on stderr at a single
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from registry.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class RegistryError(Exception):
@@ -72,3 +77,9 @@ class RegistryFormatError(RegistryError):
 
 class MissingDependencyError(RegistryError):
     """An optional package is needed; the message carries the ``pip install`` line."""
+
+
+def first_names(names: Sequence[str], most: int) -> str:
+    """Return names as messages list them: the first ones, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

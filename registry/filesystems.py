@@ -90,8 +90,10 @@ def filesystem(url: str, options: StorageOptions | None = None) -> tuple[Abstrac
     if protocol in ("gs", "gcs"):
         # Without it, gcsfs asks another service for the kind of every bucket, and tells that it may not.
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    if protocol in ("s3", "s3a") and not {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys():
-        given["config_kwargs"] = {"retries": _S3_RETRIES, **_S3_TIMEOUTS, **given.get("config_kwargs", {})}
+    if protocol in ("s3", "s3a"):
+        own = {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys()
+        retries = {} if own else {"retries": _S3_RETRIES}
+        given["config_kwargs"] = {**retries, **_S3_TIMEOUTS, **given.get("config_kwargs", {})}
     try:
         with remote_errors():
             if protocol in ("webdav", "webdavs"):
@@ -115,7 +117,6 @@ def _webdav(url: str, options: dict[str, Any]) -> tuple[AbstractFileSystem, str]
     server = f"{parts.scheme.replace('webdav', 'http')}://{parts.netloc.rpartition('@')[2]}"
     if parts.username is not None and "auth" not in options:
         options["auth"] = (unquote(parts.username), unquote(parts.password or ""))
-        remember(options)
     if isinstance(options.get("auth"), list):  # JSON has no tuples
         options["auth"] = tuple(options["auth"])
     fs = WebdavFileSystem(options.pop("base_url", server), **options)

@@ -45,7 +45,6 @@ class DataFile:
     bytes: int
     sha256: str
     blocks: str = ""
-
     schema_version: int = 1
 
     @classmethod
@@ -139,14 +138,31 @@ def read_manifest(place: Place) -> Manifest:
         NotFoundError: there is no registry.
         RegistryFormatError: there is something else, or one of a later version.
     """
+    return parse_manifest(read_manifest_bytes(place), place)
+
+
+def parse_manifest(data: bytes, place: Place) -> Manifest:
+    """Return the manifest that was read at a place.
+
+    Raises:
+        RegistryFormatError: it is none, or of a later version.
+    """
+    return Manifest.from_json(data, f"{place}/{MANIFEST_NAME}")
+
+
+def read_manifest_bytes(place: Place) -> bytes:
+    """Return the manifest of a registry as it is written.
+
+    Raises:
+        NotFoundError: there is no registry.
+    """
     try:
-        data = place.read(MANIFEST_NAME, not_empty=True)
+        return place.read(MANIFEST_NAME, not_empty=True)
     except NotFoundError as error:
         raise NotFoundError(
             f"There is no registry at {place}. Make one with 'dvc repro' or 'df2 ingest', or name another place "
             "with --registry or DF2_REGISTRY."
         ) from error
-    return Manifest.from_json(data, f"{place}/{MANIFEST_NAME}")
 
 
 def rebuild_manifest(place: Place) -> Manifest:

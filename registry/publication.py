@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.errors import ConflictError, NotFoundError, RegistryError, RegistryFormatError, StorageError
-from registry.manifest import MANIFEST_NAME, DataFile, Manifest, read_manifest
+from registry.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest
 from registry.storage import Place
 from registry.tables import (
     CATEGORIES,
@@ -231,14 +231,23 @@ def _read_or_begin(place: Place, split: str) -> Manifest:
     try:
         return read_manifest(place)
     except NotFoundError:
-        tables = [table.name for table in TABLES.values() if "split" in table.partition]
-        others = [path for table in tables for path in place.list(table) if f"/split={split}/" not in path]
-        if others and place.is_local:
-            raise RegistryFormatError(
-                f"{place} holds data files of other splits ({others[0]}) but no {MANIFEST_NAME}. If they are whole, "
-                f"as after 'dvc checkout', run 'df2 manifest {place}'; if a writer was killed there, remove the folder."
-            ) from None
-        return Manifest()
+        return _begin(place, split)
+
+
+def _begin(place: Place, split: str) -> Manifest:
+    """Return the empty manifest that a new registry starts from.
+
+    Raises:
+        RegistryFormatError: it is none: there are files of other splits.
+    """
+    tables = [table.name for table in TABLES.values() if "split" in table.partition]
+    others = [path for table in tables for path in place.list(table) if f"/split={split}/" not in path]
+    if others and place.is_local:
+        raise RegistryFormatError(
+            f"{place} holds data files of other splits ({others[0]}) but no {MANIFEST_NAME}. If they are whole, "
+            f"as after 'dvc checkout', run 'df2 manifest {place}'; if a writer was killed there, remove the folder."
+        )
+    return Manifest()
 
 
 def exchange_manifest(place: Place, split: str, change: Callable[[Manifest], Manifest]) -> tuple[Manifest, Manifest]:
@@ -249,18 +258,18 @@ def exchange_manifest(place: Place, split: str, change: Callable[[Manifest], Man
     Raises:
         StorageError: it cannot be written; the old one is there.
     """
-    for attempt in range(_ATTEMPTS):
+    attempts = 0
+    while True:
         data, version = place.read_version(MANIFEST_NAME)
-        old = _read_or_begin(place, split) if data is None else Manifest.from_json(data, f"{place}/{MANIFEST_NAME}")
+        old = _begin(place, split) if data is None else parse_manifest(data, place)
         new = change(old)
         try:
             place.replace(MANIFEST_NAME, new.to_json(), version)
-        except ConflictError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-        else:
             return old, new
-    raise AssertionError("the last attempt returns or raises")
+        except ConflictError:
+            attempts += 1
+            if attempts == _ATTEMPTS:
+                raise
 
 
 def clear_unnamed(place: Place, manifest: Manifest, among: Iterable[str] | None = None) -> None:
@@ -271,10 +280,14 @@ def clear_unnamed(place: Place, manifest: Manifest, among: Iterable[str] | None 
         manifest: what stays.
         among: of these files alone; None for all that are there.
     """
+    for path in unnamed(data_files(place.sizes("")) if among is None else among, manifest):
+        place.remove(path)
+
+
+def unnamed(paths: Iterable[str], manifest: Manifest) -> list[str]:
+    """Return the paths that the manifest does not name."""
     named = {file.path for file in manifest.files}
-    for path in data_files(place.sizes("")) if among is None else among:
-        if path not in named:
-            place.remove(path)
+    return [path for path in paths if path not in named]
 
 
 def data_files(paths: Iterable[str]) -> list[str]:

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import sys
-import traceback
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final
@@ -21,7 +20,9 @@ _SECRET_NAME: Final = re.compile(
 )
 #: What the programs of the stores, and this one, read from the environment.
 _ENVIRONMENT: Final = ("AWS_", "AZURE_", "GOOGLE_", "GCS_", "FSSPEC_", "DF2_")
-_USER_INFO: Final = re.compile(r"(\w[\w+.-]*://[^/\s:@'\"]*:)[^/\s@'\"]+@")
+_PASSWORD: Final = re.compile(r"(\w[\w+.-]*://[^/\s:@'\"]*:)[^/\s@'\"]+@")
+#: What stands before an @ without a colon: a name over SSH, a token over HTTP.
+_TOKEN: Final = re.compile(r"(https?://)[^/\s:@'\"]+@")
 _PARAMETER: Final = re.compile(r"([?&]([\w.-]+)=)[^&\s'\"]+")
 #: Shorter values would be found in every other word.
 _SHORTEST: Final = 6
@@ -42,10 +43,11 @@ def remember(options: Mapping[str, Any]) -> None:
 def redact(text: str) -> str:
     """Return a text without its secrets.
 
-    Hidden are passwords in URLs, query parameters with secret names (``X-Amz-Signature``, ``sig``), and the values of
-    secret options that were given, that are in the environment, or in fsspec's configuration.
+    Hidden are passwords and tokens in URLs, query parameters with secret names (``X-Amz-Signature``, ``sig``), and
+    the values of secret options that were given, that are in the environment, or in fsspec's configuration.
     """
-    text = _USER_INFO.sub(rf"\1{_HIDDEN}@", text)
+    for user_info in (_PASSWORD, _TOKEN):
+        text = user_info.sub(rf"\1{_HIDDEN}@", text)
     text = _PARAMETER.sub(lambda found: f"{found[1]}{_HIDDEN}" if is_secret(found[2]) else found[0], text)
     environment = {name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)}
     configured = sys.modules["fsspec.config"].conf if "fsspec.config" in sys.modules else {}
@@ -68,6 +70,8 @@ class _RedactedRecord(logging.LogRecord):
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    import traceback
+
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 

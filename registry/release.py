@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import registry
-from registry.errors import RegistryError, StorageError, UnknownNameError, UsageError
+from registry.errors import RegistryError, StorageError, UnknownNameError, UsageError, first_names
 from registry.integrity import verify_registry
 from registry.manifest import MANIFEST_NAME
 from registry.redaction import redact
@@ -192,7 +192,7 @@ def _verify(folder: Path) -> Iterator[Finding]:
     found = verify_registry(Place(str(folder)))
     for what, paths in (("missing", found.missing), ("changed", found.changed)):
         if paths:
-            shown = ", ".join(paths[:_SHOWN]) + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
+            shown = first_names(paths, _SHOWN)
             yield Finding("fail", f"{len(paths)} of {found.num_files} files of the manifest are {what}: {shown}.")
     if found.is_whole:
         yield Finding("ok", f"All {found.num_files} files are as they were written.")

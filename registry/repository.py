@@ -12,14 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from registry.errors import MissingDependencyError, NotFoundError, StorageError, UnknownNameError, UsageError
+from registry.errors import (
+    MissingDependencyError,
+    NotFoundError,
+    StorageError,
+    UnknownNameError,
+    UsageError,
+    first_names,
+)
 from registry.filesystems import local_path
 from registry.storage import Place
 
 #: What a git hook or alias sets; it would lead git to the repository that the hook runs for.
 _OF_HOOKS: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 _HASH: Final = re.compile(r"[0-9a-f]{7,64}")
-_USER_INFO: Final = re.compile(r"(https?://)[^/@\s]+@")
 _SHOWN_TAGS: Final = 20
 
 
@@ -70,12 +76,9 @@ class Repository:
             self.update(rev)
         found = self._find(rev)
         if found is None:
-            tags = self.git(
-                "for-each-ref", "--sort=-version:refname", "--format=%(refname:short)", "refs/tags"
-            ).decode()
-            listed = tags.split()
-            more = f" and {len(listed) - _SHOWN_TAGS} older ones" if len(listed) > _SHOWN_TAGS else ""
-            there = f"its tags are {', '.join(listed[:_SHOWN_TAGS])}{more}" if listed else "it has no tag"
+            listed = self.git("for-each-ref", "--sort=-version:refname", "--format=%(refname:short)", "refs/tags")
+            tags = listed.decode().split()
+            there = f"its tags are {first_names(tags, _SHOWN_TAGS)}" if tags else "it has no tag"
             raise UnknownNameError(f"There is no revision {rev!r} in {self.name}; {there}.")
         return found
 
@@ -196,7 +199,7 @@ def git(folder: Path, *arguments: str, input: bytes | None = None) -> bytes:
     except FileNotFoundError as error:
         raise MissingDependencyError("Revisions are read with git, which is not installed.") from error
     if done.returncode:
-        said = _USER_INFO.sub(r"\1***@", done.stderr.decode(errors="replace").strip())
+        said = done.stderr.decode(errors="replace").strip()
         raise StorageError(f"git says: {said or f'exit code {done.returncode}'}")
     return done.stdout
 
@@ -235,7 +238,7 @@ def _checked(inside: str, root: object) -> str:
 
 
 def _find_in_clone(url: str, path: str) -> tuple[Repository, str]:
-    name = _USER_INFO.sub(r"\1", url)
+    name = re.sub(r"^(https?://)[^/@\s]+@", r"\1", url)
     inside = _checked(path, name)
     own = user_cache() / hashlib.sha256(url.encode()).hexdigest()[:16]
     folder = own / "git"

@@ -9,9 +9,8 @@ import hashlib
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import unquote
@@ -26,13 +25,12 @@ from registry.filesystems import (
     remote_errors,
     retried,
 )
+from registry.locking import locked
 from registry.redaction import redact
 
 #: Protocols of stores that know names of files alone, and show a file when all of it is there.
 _OBJECT_STORES: Final = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory"}
 _BLOCK: Final = 1 << 20
-#: So long a folder that comes and goes is made again before it is said not to be there, as behind a broken link.
-_LOCK_SECONDS: Final = 2.0
 
 #: Version of a file that is not there.
 ABSENT: Final = ""
@@ -207,22 +205,24 @@ class Place:
             ConflictError: it is another one by now.
             StorageError: it cannot be written.
         """
-        if self._speaks("s3"):
-            condition: dict[str, str] = {"mode": "create"} if version == ABSENT else {"IfMatch": version}
-            try:
-                with self._writing(name):
-                    retried(lambda: self.fs.pipe_file(self._remote(name), data, **condition))
-            except StorageError as error:
-                # The store may have taken it and the answer was lost: then it refused only our second attempt.
-                cause = error.__cause__
-                gone = isinstance(cause, FileNotFoundError) and version != ABSENT  # some say so instead of refusing
-                conflict = gone or (isinstance(cause, OSError) and is_conflict(cause))
-                if not conflict or gone or self.read(name) != data:
-                    raise self._conflict(name) if conflict else error from cause
+        if not self._speaks("s3"):
+            if self.read_version(name)[1] != version:
+                raise self._conflict(name)
+            self.write(name, data)
             return
-        if self.read_version(name)[1] != version:
-            raise self._conflict(name)
-        self.write(name, data)
+        condition: dict[str, str] = {"mode": "create"} if version == ABSENT else {"IfMatch": version}
+        try:
+            with self._writing(name):
+                retried(lambda: self.fs.pipe_file(self._remote(name), data, **condition))
+        except StorageError as error:
+            cause = error.__cause__
+            assert isinstance(cause, OSError)
+            is_gone = isinstance(cause, FileNotFoundError) and version != ABSENT  # some say so instead of refusing
+            if not is_gone and not is_conflict(cause):
+                raise
+            # The store may have taken it and the answer was lost: then it refused only our second attempt.
+            if self.read_version(name)[0] != data:
+                raise self._conflict(name) from cause
 
     def _conflict(self, name: str) -> ConflictError:
         return ConflictError(
@@ -291,13 +291,13 @@ class Place:
             return {path.relative_to(self.path).as_posix(): path.lstat().st_size for path in found}
         try:
             self.fs.invalidate_cache()
-            entries = retried(lambda: self.fs.find(f"{self.root}/{name}".rstrip("/"), detail=True))
+            entries = retried(lambda: self.fs.find(self._remote(name).rstrip("/"), detail=True))
         except FileNotFoundError:
             return {}
         except OSError as error:
             if self._speaks("http", "https"):
                 return {}
-            raise StorageError(f"Cannot list {self.url}/{name}: {error.strerror or error}") from error
+            raise StorageError(f"Cannot list {self.url}/{name}: {reason(error)}") from error
         root = self.root.rstrip("/")
         if self._speaks("http", "https"):  # its names are those of links
             root, entries = unquote(root), {unquote(path): entry for path, entry in entries.items()}
@@ -312,7 +312,7 @@ class Place:
             except FileNotFoundError:
                 pass
             except OSError as error:
-                raise StorageError(f"Cannot remove {self.url}/{name}: {error.strerror or error}") from error
+                raise StorageError(f"Cannot remove {self.url}/{name}: {reason(error)}") from error
             return
         target = self.path / name
         target.unlink(missing_ok=True)
@@ -363,8 +363,7 @@ class Place:
         except OSError as error:
             raise StorageError(f"Cannot write {self.url}/{name}: {reason(error)}") from error
 
-    @contextmanager
-    def lock(self, *, wait: bool = True) -> Iterator[None]:
+    def lock(self, *, wait: bool = True) -> AbstractContextManager[None]:
         """Hold a local place for writing; remote ones cannot be held. The lock goes with the process that holds it.
 
         Args:
@@ -374,43 +373,7 @@ class Place:
             ConflictError: another writer holds it, and is not waited for.
             StorageError: the place cannot be written to.
         """
-        if self.path is None:
-            yield
-            return
-        import fcntl
-
-        lock = self.path / ".lock"
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while True:
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-                descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-            except OSError as error:
-                # Another writer may have removed the folder in between, or made it again just now.
-                gone = isinstance(error, FileExistsError) and (self.path.is_dir() or not os.path.lexists(self.path))
-                if (gone or isinstance(error, FileNotFoundError)) and time.monotonic() < deadline:
-                    continue
-                raise StorageError(f"Cannot write to {self.url}: {error.strerror}") from error
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError as error:
-                os.close(descriptor)
-                raise ConflictError(
-                    f"Another writer is at work at {self.url}; run this again when it is done."
-                ) from error
-            # The one who held it may have removed it; then it locks nothing.
-            with suppress(FileNotFoundError):
-                if os.stat(lock).st_ino == os.fstat(descriptor).st_ino:
-                    break
-            os.close(descriptor)
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # another writer may come in between, or the folder be gone
-                if os.listdir(self.path) == [lock.name]:  # nothing came of it
-                    lock.unlink()
-                    self.path.rmdir()
-            os.close(descriptor)
+        return nullcontext() if self.path is None else locked(self.path, self.url, wait=wait)
 
 
 def flush(path: Path) -> None:

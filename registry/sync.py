@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from registry.errors import ConflictError, NotFoundError, StorageError
-from registry.manifest import MANIFEST_NAME, DataFile, Manifest, read_manifest
-from registry.publication import data_files
+from registry.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest_bytes
+from registry.publication import data_files, unnamed
 from registry.storage import Place
 
 #: Called with the number of bytes sent and of all.
@@ -78,23 +78,23 @@ def sync(
         ConflictError: another writer is at work at ``dest``, or changed it in the meantime.
         StorageError: a place cannot be read or written, or a file of ``source`` is not what its manifest says.
     """
-    read_manifest(source)  # says what to do if there is none
-    data = source.read(MANIFEST_NAME)
-    manifest = Manifest.from_json(data, f"{source}/{MANIFEST_NAME}")
+    data = read_manifest_bytes(source)
+    manifest = parse_manifest(data, source)
     with ExitStack() as held:
         if not dry_run:
             held.enter_context(dest.lock(wait=False))
         old_data, version = dest.read_version(MANIFEST_NAME)
-        old = Manifest.from_json(old_data, f"{dest}/{MANIFEST_NAME}") if old_data is not None else Manifest()
+        old = parse_manifest(old_data, dest) if old_data is not None else Manifest()
         there = dest.sizes("")
+        sized = [file for file in manifest.files if there.get(file.path) == file.bytes]
+        # What no manifest names was left by a writer that was killed: it counts if it is whole.
         known = set() if check else {(file.path, file.sha256) for file in old.files}
-        kept = [file for file in manifest.files if there.get(file.path) == file.bytes]
-        if not dry_run:
-            # What no manifest names was left by a writer that was killed: it counts if it is whole.
-            kept = [file for file in kept if (file.path, file.sha256) in known or _is_there(dest, file)]
-        sent = [file for file in manifest.files if file not in set(kept)]
+        with ThreadPoolExecutor(jobs) as pool:
+            whole = pool.map(lambda file: (file.path, file.sha256) in known or _is_there(dest, file), sized)
+            kept = {file for file, is_whole in zip(sized, whole, strict=True) if is_whole}
+        sent = [file for file in manifest.files if file not in kept]
         is_new = old_data != data
-        removed = _unnamed(there, manifest) if prune else []
+        removed = unnamed(data_files(there), manifest) if prune else []
         if not dry_run:
             try:
                 _send(source, dest, sent, jobs, progress)
@@ -109,18 +109,13 @@ def sync(
                 _send(source, dest, lost, jobs, None)  # another writer took them for leftovers
             if prune:
                 removed = _prune(dest, data, manifest)
-    return SyncReport(tuple(sent), tuple(kept), tuple(removed), is_new)
-
-
-def _unnamed(there: dict[str, int], manifest: Manifest) -> list[str]:
-    named = {file.path for file in manifest.files}
-    return [path for path in data_files(there) if path not in named]
+    return SyncReport(tuple(sent), tuple(sorted(kept)), tuple(removed), is_new)
 
 
 def _prune(dest: Place, data: bytes, manifest: Manifest) -> list[str]:
     """Remove what the manifest does not name, as long as it is the one that is there; return what was removed."""
     removed = []
-    for path in _unnamed(dest.sizes(""), manifest):
+    for path in unnamed(data_files(dest.sizes("")), manifest):
         if dest.read(MANIFEST_NAME) != data:
             raise ConflictError(f"Somebody else changed {dest} in the meantime: the rest of its old files was left.")
         dest.remove(path)
@@ -150,30 +145,30 @@ def _send_one(source: Place, dest: Place, file: DataFile, folder: Path) -> None:
     Raises:
         StorageError: it does not arrive as the manifest of the source says.
     """
-    local, is_own = _local_copy(source, file, folder)
+    local = _local_copy(source, file, folder)
     for _ in range(_ATTEMPTS):
         dest.put(local, file.path, keep=True)
         if _is_there(dest, file):
-            if is_own:
+            if source.path is None:
                 local.unlink()
             return
     raise StorageError(f"{dest}/{file.path} is not what was sent there, {_ATTEMPTS} times. Is its disk broken?")
 
 
-def _local_copy(source: Place, file: DataFile, folder: Path) -> tuple[Path, bool]:
-    """Return a local file that is one of the source's, and whether it was made for this.
+def _local_copy(source: Place, file: DataFile, folder: Path) -> Path:
+    """Return a file of the source, or a copy of it in a local folder if the source is remote.
 
     Raises:
         StorageError: it is not what the manifest of the source says.
     """
+    local = source.path / file.path if source.path is not None else folder / file.path.replace("/", "_")
     for _ in range(_ATTEMPTS):
-        local = source.path / file.path if source.path is not None else folder / file.path.replace("/", "_")
         try:
             if source.path is None:
                 source.fetch(file.path, local)
             with open(local, "rb") as opened:
                 if hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256:
-                    return local, source.path is None
+                    return local
         except (NotFoundError, FileNotFoundError) as error:
             raise NotFoundError(
                 f"{source}/{file.path} does not exist, which its manifest names. 'df2 verify {source}' finds all such "

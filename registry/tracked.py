@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.errors import MissingDependencyError, RegistryFormatError, StorageError
+from registry.errors import MissingDependencyError, RegistryFormatError, StorageError, first_names
 from registry.redaction import redact, remember
 from registry.remotes import Remotes, cache_settings, committed_remotes, remotes_for
 from registry.repository import Repository
@@ -128,7 +128,7 @@ def tracked_files(
     if not missing:
         return files
     if not fetch:
-        listed = _listed(missing)
+        listed = first_names(missing, _SHOWN)
         raise StorageError(f"{wanted} is not in the cache {view.cache}, and nothing is fetched: {listed}.")
     unreachable = next((error for error in _logged(log) if not isinstance(_origin(error), FileNotFoundError)), None)
     if unreachable is not None:
@@ -344,7 +344,8 @@ def _unreachable(view: _View, wanted: Wanted, error: BaseException) -> StorageEr
 def _explain(view: _View, wanted: Wanted, missing: list[str]) -> str:
     """Return what is missing, where it was looked for, why it may not be there, and what to do."""
     remotes = view.remotes
-    text = f"{wanted} is not whole. Neither in the cache {view.cache} nor in {view.source}: {_listed(missing)}."
+    listed = first_names(missing, _SHOWN)
+    text = f"{wanted} is not whole. Neither in the cache {view.cache} nor in {view.source}: {listed}."
     push = f"Where the data still is, check out {wanted.rev} and run 'dvc push'."
     if view.imported:
         return text
@@ -360,10 +361,6 @@ def _explain(view: _View, wanted: Wanted, missing: list[str]) -> str:
     if view.committed.default in view.committed.relative:
         push += " ('dvc push -T' and '-A' take a relative url for one below '/', and push it there.)"
     return f"{text}\n{push}"
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def _origin(error: BaseException) -> BaseException:

@@ -52,6 +52,15 @@ def test_an_unknown_protocol_or_option_is_told(url: str) -> None:
         filesystem(url.replace("memory", "webdav"), {"nosuch_option": 1})
 
 
+def test_attempts_of_s3_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("s3fs", reason="needs the extra s3")
+    assert filesystem("s3://bucket/x")[0].config_kwargs["retries"]["total_max_attempts"] == 3
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "7")
+    config = filesystem("s3://bucket/x")[0].config_kwargs
+    assert "retries" not in config
+    assert config["connect_timeout"] == 10
+
+
 def test_webdav_urls_say_the_server_and_the_user() -> None:
     pytest.importorskip("webdav4", reason="needs the extra webdav")
     fs, path = filesystem("webdavs://ada:hunter%2F2@host:8443/dav/a%20b/")

@@ -40,6 +40,7 @@ def test_secret_options_are_known_by_their_names(name: str, is_it: bool) -> None
     ("text", "expected"),
     [
         ("at webdav://ada:hunter2@host/x: no", "at webdav://ada:***@host/x: no"),
+        ("clone https://hunter2@host/x.git", "clone https://***@host/x.git"),
         ("https://h/x?sig=abc%2F&v=1 and", "https://h/x?sig=***&v=1 and"),
         ("https://h/x?X-Amz-Credential=A&X-Amz-Signature=b'", "https://h/x?X-Amz-Credential=***&X-Amz-Signature=***'"),
         ("s3://bucket/key=1/a.parquet", "s3://bucket/key=1/a.parquet"),

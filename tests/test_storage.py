@@ -10,7 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from registry import storage
+from registry import locking
 from registry.errors import NotFoundError, StorageError
 from registry.filesystems import filesystem, local_path, open_binary
 from registry.storage import Place
@@ -171,7 +171,7 @@ def test_a_file_is_opened_and_digested(tmp_path: Path) -> None:
 def test_a_folder_behind_a_broken_link_is_told_and_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "_LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(locking, "_SECONDS", 0.05)
     (tmp_path / "share").symlink_to(tmp_path / "not-mounted")
     place = Place(str(tmp_path / "share" / "registry"))
     with pytest.raises(StorageError, match=r"Cannot write to .*share/registry"), place.lock():

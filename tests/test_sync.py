@@ -140,6 +140,7 @@ def test_damage_at_the_destination_is_mended_if_it_is_looked_for(source: Place, 
     dest.write(changed.path, bytes(changed.bytes))
     dest.remove(missing.path)
     assert sync(source, dest).sent == (missing,)  # by name and size the other one is there
+    assert sync(source, dest, check=True, dry_run=True).sent == (changed,)
     assert sync(source, dest, check=True).sent == (changed,)
     assert content(dest) == content(source)
 

@@ -12,9 +12,7 @@ import click
 from registry.cli.output import Output, Rows, json_text, output_options, write_rows
 from registry.cli.places import Places
 from registry.cli.subset_options import undivided_subset_options
-from registry.diff import CHANGES, PAIR_COLUMNS
 from registry.errors import NotFoundError, RegistryError, StorageError, UnknownNameError
-from registry.tables import FIELDS, arrow_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +51,7 @@ class _Comparison(click.Command):
 @click.option("--rows", is_flag=True, help="Print what differs, one row each, as jsonl or in another --format.")
 @click.option(
     "--of",
-    type=click.Choice(list(CHANGES)),
+    type=click.Choice(["images", "items", "instance_pairs"]),
     default="items",
     show_default=True,
     help="What --rows prints.",
@@ -126,6 +124,9 @@ def _write_text(text: str, path: Path | None) -> None:
 
 def _rows(found: Diff, of: str) -> Rows:
     """Return the rows of what differs; in Arrow, where a column has one type, old and new are JSON."""
+    from registry.diff import PAIR_COLUMNS
+    from registry.tables import FIELDS, arrow_type
+
     columns: tuple[str, ...] = ("change", *PAIR_COLUMNS)
     if of == "instance_pairs":
         records = found.instance_pairs()

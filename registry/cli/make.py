@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -229,16 +228,11 @@ def catalog(places: Places, file: str, copy: bool) -> None:
     from registry.store.catalog import write_catalog
 
     place = places.open().place
-    if local_path(file) is not None:
-        if os.path.isdir(file):
-            raise click.BadParameter(f"{file} is a folder; expected a file to write to.")
-        write_catalog(place, Path(file.removeprefix("file://")).expanduser(), copy=copy)
-        click.echo(f"{file}: open it with 'duckdb {file}'.")
-        return
-    if not copy:
+    is_local = local_path(file) is not None
+    if os.path.isdir(file):
+        raise click.BadParameter(f"{file} is a folder; expected a file to write to.")
+    if not is_local and not copy:
         raise UsageError("Elsewhere the registry's files are not found: copy its rows into the catalog with --copy.")
-    folder, _, name = file.rpartition("/")
-    with tempfile.TemporaryDirectory(prefix="df2-") as made:
-        write_catalog(place, Path(made, name), copy=True)
-        places.place(folder).put(Path(made, name), name)
-    click.echo(f"{redact(file)}: written.")
+    with places.local_file(file) as path:
+        write_catalog(place, path, copy=copy)
+    click.echo(f"{file}: open it with 'duckdb {file}'." if is_local else f"{redact(file)}: written.")

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 import click
 
 from registry.errors import StorageError, UsageError
-from registry.filesystems import local_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,15 +58,10 @@ def output_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_output(*args: Any, text_format: str | None, output: str | None, **kwargs: Any) -> Any:
-        if output is None or local_path(output) is not None:
-            path = Path(output.removeprefix("file://")) if output is not None else None
+        if output is None:
+            return command(*args, output=Output(text_format, None), **kwargs)
+        with click.get_current_context().obj.local_file(output) as path:
             return command(*args, output=Output(text_format, path), **kwargs)
-        folder, _, name = output.rpartition("/")
-        place = click.get_current_context().obj.place(folder)
-        with tempfile.TemporaryDirectory(prefix="df2-") as made:
-            done = command(*args, output=Output(text_format, Path(made, name)), **kwargs)
-            place.put(Path(made, name), name)
-        return done
 
     wrapped = click.option(
         "-o",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from registry.errors import UsageError
+from registry.filesystems import local_path
 from registry.redaction import is_secret
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ class Places:
             return registry.open(self.registry, self.storage_options, repo=self.repo, cache=self.cache)
         from registry.revisions import checkout
 
-        return registry.open(str(checkout(self.rev, self.repo, self.registry, progress=_note)))
+        return registry.open(str(checkout(self.rev, self.repo, self.registry, progress=note)))
 
     def place(self, url: str) -> Place:
         """Return the place at a URL."""
@@ -53,8 +56,27 @@ class Places:
 
         return Place(url, self.storage_options)
 
+    @contextmanager
+    def local_file(self, url: str) -> Iterator[Path]:
+        """Yield where to write a file that is to be at a path or URL; one for a URL is put there at the end.
 
-def _note(line: str) -> None:
+        Raises:
+            StorageError: it cannot be put there.
+        """
+        import tempfile
+
+        if local_path(url) is not None:
+            yield Path(url.removeprefix("file://")).expanduser()
+            return
+        folder, _, name = url.rpartition("/")
+        place = self.place(folder)
+        with tempfile.TemporaryDirectory(prefix="df2-") as made:
+            yield Path(made, name)
+            place.put(Path(made, name), name)
+
+
+def note(line: str) -> None:
+    """Tell what goes on, beside what was asked for."""
     click.echo(line, err=True)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from registry.cli.output import Output, Rows, output_options, write_rows
-from registry.cli.places import Places
+from registry.cli.places import Places, note
 from registry.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def versions(places: Places, repo: str | None, fetch: bool, output: Output) -> N
 
     if places.rev is not None:
         raise UsageError("'df2 versions' lists all revisions: leave --rev out.")
-    found = versions(
-        repo or places.repo, places.registry, fetch=fetch, progress=lambda line: click.echo(line, err=True)
-    )
+    found = versions(repo or places.repo, places.registry, fetch=fetch, progress=note)
     if not output.is_table:
         write_rows(Rows.of_records([version.record() for version in found]), output)
         return

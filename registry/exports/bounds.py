@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from registry.errors import UsageError
+from registry.errors import UsageError, first_names
 from registry.exports.formats import Job
 from registry.exports.text import numbers
 from registry.rows import Chunk
@@ -67,8 +67,7 @@ def require_sizes(job: Job, reason: str, needed: Callable[[int, int | None], boo
     found = []
     for split in splits:
         names = sorted(unknown[split])
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
-        found.append(f"{len(names):,} of {split} ({shown})")
+        found.append(f"{len(names):,} of {split} ({first_names(names, 3)})")
     remedy = " and ".join(f"'df2 ingest --split {split} RELEASE REGISTRY'" for split in splits)
     raise UsageError(
         f"{reason}, and the size of images is not known: {', '.join(found)}. Their photos were not there when they "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from registry.errors import SourceError, UsageError
+from registry.errors import SourceError, UsageError, first_names
 from registry.filesystems import StorageOptions
 from registry.ingest.sources import Entry, LocalFolder, Source, locate_source, open_source
 
@@ -43,9 +43,8 @@ class Photos:
         _, entries = self._of_split(split)
         missing = [image_id for image_id in image_ids if image_id not in entries]
         if missing:
-            listed = ", ".join(f"{split}/image/{image_id:06d}.jpg" for image_id in missing[:5])
-            more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
-            raise SourceError(f"{self._place(split)} lacks photos that the subset needs: {listed}{more}.")
+            names = [f"{split}/image/{image_id:06d}.jpg" for image_id in missing]
+            raise SourceError(f"{self._place(split)} lacks photos that the subset needs: {first_names(names, 5)}.")
 
     def read(self, split: str, image_ids: Sequence[int]) -> Iterator[bytes]:
         """Yield the bytes of photos.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from registry.errors import UsageError
+from registry.errors import UsageError, first_names
 from registry.exports.files import MANIFEST_NAME, Files, open_destination
 from registry.exports.formats import Format, find_format
 from registry.exports.manifest import ExportManifest, differing, read_export
@@ -252,8 +252,7 @@ def _check_overwrite(place: Place, there: list[str], overwrite: bool) -> None:
     named = {file.path for file in read_export(place).files} | {MANIFEST_NAME}
     extra = [path for path in there if path not in named]
     if extra:
-        more = f" and {len(extra) - 1} more" if len(extra) > 1 else ""
-        raise UsageError(f"{place} holds {extra[0]}{more}, which no export wrote: move or remove it first.")
+        raise UsageError(f"{place} holds {first_names(extra, 1)}, which no export wrote: move or remove it first.")
 
 
 def _manifest(

@@ -277,18 +277,14 @@ class Registry:
     def _again(self, ask: Callable[[], _Answer]) -> _Answer:
         """Return what ``ask`` returns; it is asked again if it fails and the registry was replaced meanwhile."""
         while True:
-            stamp = self._read_stamp()
+            manifest, stamp = self.manifest, self._read_stamp()
             try:
                 return ask()
             except (QueryError, NotFoundError, StorageError):
-                if self.place.is_local:
-                    if self._read_stamp() == stamp:
-                        raise
-                elif read_manifest(self.place) == self.manifest:
+                if not self._is_replaced(manifest, stamp):
                     raise
-                else:
-                    with self._lock:
-                        self._open()
+                with self._lock:
+                    self._open()
 
     def check_split(self, split: str) -> str:
         """Return ``split`` if the registry has it.
@@ -316,11 +312,11 @@ class Registry:
         """Read the manifest and connect to what it names; again if it was exchanged in between."""
         while True:
             stamp = self._read_stamp()
-            manifest: Manifest = read_manifest(self.place)
+            manifest = read_manifest(self.place)
             try:
                 self._connection = connect(self.place, manifest, self._blocks)
             except duckdb.Error as error:
-                if self._read_stamp() != stamp or read_manifest(self.place) != manifest:
+                if self._is_replaced(manifest, stamp):
                     continue
                 below = own_error(error)
                 if isinstance(below, StorageError):
@@ -332,6 +328,10 @@ class Registry:
                 ) from error
             self.manifest, self._stamp = manifest, stamp
             return
+
+    def _is_replaced(self, manifest: Manifest, stamp: tuple[int, int] | None) -> bool:
+        """Return whether there is another registry by now than the one of this manifest and stamp."""
+        return self._read_stamp() != stamp if self.place.is_local else read_manifest(self.place) != manifest
 
     def _read_stamp(self) -> tuple[int, int] | None:
         """Return what changes when a local manifest is exchanged; a remote one is read once."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,3 +34,14 @@ def run(three_splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         return result
 
     return run
+
+
+def exit_code_of_reader_that_stops(*arguments: str) -> int:
+    """Run ``df2``, read one line of what it prints and close the pipe; it must say nothing about that."""
+    command = [sys.executable, "-m", "registry.cli.main", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        return process.wait(timeout=60)

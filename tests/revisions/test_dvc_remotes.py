@@ -30,7 +30,7 @@ from tests.servers.s3 import S3Server
 from tests.servers.ssh import SSHServer
 from tests.servers.webdav import WebDAVServer
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/remotes.md").read_text(encoding="utf-8")
 #: What is committed with each version.
 COMMITTED = ("dvc.lock", "metrics/counts.json", "metrics/category_counts.csv", "metrics/attribute_counts.csv")
@@ -89,11 +89,6 @@ class Shared:
         subprocess.run(["git", "clone", "-q", self.url, root], check=True)
         (root / ".dvc/config.local").write_text(self.remote.local)
         return Project(root)
-
-
-@pytest.fixture(autouse=True)
-def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    set_apart(monkeypatch, tmp_path)
 
 
 @pytest.fixture(scope="module")
