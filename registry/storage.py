@@ -11,8 +11,9 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
 from registry.errors import ConflictError, NotFoundError, StorageError
@@ -21,12 +22,17 @@ from registry.filesystems import (
     filesystem,
     is_conflict,
     local_path,
+    options_of,
     reason,
     remote_errors,
     retried,
 )
 from registry.locking import locked
 from registry.redaction import redact
+from registry.s3_reader import s3_reader
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 #: Protocols of stores that know names of files alone, and show a file when all of it is there.
 _OBJECT_STORES: Final = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory"}
@@ -47,11 +53,29 @@ class Place:
     def __init__(self, url: str, storage_options: StorageOptions | None = None) -> None:
         self.url = url.rstrip("/") or "/"
         self.path = local_path(self.url)
-        if self.path is None:
-            self.fs, self.root = filesystem(self.url, storage_options)
+        self._storage_options = storage_options
+        #: Reads until fsspec's file system is needed, which takes longest of all to start on S3.
+        self._s3_reader = None if self.path is not None else s3_reader(self.url, options_of(self.url, storage_options))
+        if self.path is None and self._s3_reader is None:
+            _ = self.fs  # what is wrong with the URL or the options is to be told now
 
     def __str__(self) -> str:
         return redact(self.url)
+
+    @cached_property
+    def _filesystem(self) -> tuple[AbstractFileSystem, str]:
+        self._s3_reader = None
+        return filesystem(self.url, self._storage_options)
+
+    @property
+    def fs(self) -> AbstractFileSystem:
+        """The file system of a remote place."""
+        return self._filesystem[0]
+
+    @property
+    def root(self) -> str:
+        """The path of a remote place in its file system."""
+        return self._filesystem[1]
 
     @property
     def is_local(self) -> bool:
@@ -61,7 +85,7 @@ class Place:
     @property
     def absolute_url(self) -> str:
         """The absolute local path, or the URL."""
-        return str(self.path) if self.path is not None else self.fs.unstrip_protocol(self.root).rstrip("/")
+        return str(self.path) if self.path is not None else self.url
 
     def read(self, name: str, *, not_empty: bool = False) -> bytes:
         """Return a file's bytes.
@@ -74,11 +98,13 @@ class Place:
             NotFoundError: there is no such file.
             StorageError: it cannot be read.
         """
-        # Asked for all, s3fs asks for the size first; not if asked for all from byte 0 on, which must be there then.
-        whole = {"start": 0} if not_empty and self._speaks("s3") else {}
         with self._reading(name):
             if self.path is not None:
                 return (self.path / name).read_bytes()
+            if (data := self._read_quickly(name)) is not None:
+                return data
+            # Asked for all, s3fs asks for the size first; not if asked for all from byte 0 on, which must be there.
+            whole = {"start": 0} if not_empty and self._speaks("s3") else {}
             return retried(lambda: cast(bytes, self.fs.cat_file(self._remote(name), **whole)))
 
     def read_range(self, name: str, start: int, end: int) -> bytes:
@@ -89,12 +115,18 @@ class Place:
             StorageError: it cannot be read, or ends before ``end``.
         """
         with self._reading(name):
-            data = retried(lambda: self._read_range(self._remote(name), start, end))
+            data = self._read_quickly(name, start, end)
+            if data is None:
+                data = retried(lambda: self._read_range(self._remote(name), start, end))
         if len(data) != end - start:
             raise StorageError(
                 f"{self.url}/{name} gave {len(data):,} of the {end - start:,} bytes asked for: it was cut or changed."
             )
         return data
+
+    def _read_quickly(self, name: str, *bounds: int) -> bytes | None:
+        reader = self._s3_reader  # another thread may give it up
+        return reader.read(name, *bounds) if reader is not None else None
 
     def _read_range(self, path: str, start: int, end: int) -> bytes:
         from fsspec import AbstractFileSystem

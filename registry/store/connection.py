@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from registry.blocks import Blocks
 
 #: Of DuckDB on a remote registry: how many requests may be on their way.
-_THREADS: Final = 8
+_THREADS: Final = 16
 #: The end of a traceback: the name of the exception and its text, before what DuckDB adds.
 _BELOW: Final = re.compile(
     r"Traceback \(most recent call last\):\n(?: .*\n)+(?:[\w.]*\.)?(\w+): (.*?)(?:\n\nLINE \d|$)", re.DOTALL
