@@ -118,7 +118,7 @@ class S3Reader:
                     "connect_timeout": _CONNECT_TIMEOUT,
                     "timeout": _TIMEOUT,
                 },
-                retry_config={"max_retries": 0},
+                retry_config={"max_retries": 1},  # a connection that the server gave up meanwhile
             )
         except (BotoCoreError, ClientError, BaseError):
             return None

@@ -147,10 +147,13 @@ def test_what_goes_wrong_is_said_by_s3fs(url: str, seaweedfs: S3Server) -> None:
         Place(url, {**seaweedfs.storage_options, "profile": "nobodys"}).read("items/split=train/0a.parquet")
 
 
-def test_what_passes_is_tried_again_by_s3fs(url: str, seaweedfs: S3Server, s3_proxy: S3Proxy) -> None:
+@pytest.mark.parametrize(("failures", "fast"), [(1, True), (2, False)])
+def test_what_passes_is_tried_again_once_and_then_by_s3fs(
+    url: str, seaweedfs: S3Server, s3_proxy: S3Proxy, failures: int, fast: bool
+) -> None:
     place = Place(url, s3_proxy.through(seaweedfs).storage_options)
-    s3_proxy.fault = first(1, status(503, "SlowDown"))
-    assert not is_fast(place)
+    s3_proxy.fault = first(failures, status(503, "SlowDown"))
+    assert is_fast(place) is fast
 
 
 def test_a_process_that_was_forked_reads_with_s3fs(url: str, seaweedfs: S3Server) -> None:
