@@ -20,6 +20,9 @@ from tests.registries import make_three_splits
 from tests.servers.proxy import S3Proxy
 from tests.servers.s3 import S3Server
 
+#: An option that obstore does not know, so that s3fs reads.
+S3FS = {"default_cache_type": "none"}
+
 
 @pytest.fixture(scope="module")
 def three_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -34,10 +37,11 @@ def counted(moto_server: S3Server, bucket: dict[str, Any], three_splits: Path) -
         yield proxy
 
 
+@pytest.mark.parametrize("more", [{}, S3FS], ids=["obstore", "s3fs"])
 def test_a_look_up_asks_for_the_manifest_and_for_blocks_and_lists_nothing(
-    counted: S3Proxy, moto_server: S3Server, three_splits: Path, tmp_path: Path
+    counted: S3Proxy, moto_server: S3Server, three_splits: Path, tmp_path: Path, more: dict[str, Any]
 ) -> None:
-    options = counted.through(moto_server).storage_options
+    options = counted.through(moto_server).storage_options | more
     expected = registry.open(str(three_splits)).pairs("train", 1).fetchall()
     opened = registry.open("s3://df2/registry", options, cache=str(tmp_path))
     assert opened.pairs("train", 1).fetchall() == expected
@@ -57,6 +61,7 @@ def test_a_look_up_asks_for_the_manifest_and_for_blocks_and_lists_nothing(
     again = registry.open("s3://df2/registry", options, cache=str(tmp_path))
     assert again.pairs("train", 1).fetchall() == expected
     assert {request.path for request in counted.requests} == {"/df2/registry/manifest.json"}  # kept on disk
+    assert ("_filesystem" in vars(opened.place)) is bool(more)
 
 
 def test_counts_come_from_footers_and_selections_share_what_was_read(counted: S3Proxy, moto_server: S3Server) -> None:
@@ -74,7 +79,7 @@ def _same(opened: registry.Registry, local: registry.Registry) -> None:  # type:
     assert opened.tables() == local.tables()
 
 
-@pytest.mark.parametrize("kind", ["memory", "s3", "ssh", "webdav", "http", "gs"])
+@pytest.mark.parametrize("kind", ["memory", "s3", "s3fs", "ssh", "webdav", "http", "gs"])
 def test_every_kind_of_place_gives_the_same_rows(
     kind: str, request: pytest.FixtureRequest, three_splits: Path, tmp_path: Path
 ) -> None:
@@ -82,6 +87,7 @@ def test_every_kind_of_place_gives_the_same_rows(
     urls: dict[str, Callable[[], tuple[str, Any]]] = {
         "memory": lambda: (f"memory://{name}", None),
         "s3": lambda: (f"s3://df2/{name}", request.getfixturevalue("bucket")),
+        "s3fs": lambda: (f"s3://df2/{name}", request.getfixturevalue("bucket") | S3FS),
         "ssh": lambda: (server.url(f"{name}"), server.storage_options),
         "webdav": lambda: (
             server.base_url.replace("http://", f"webdav://{server.user}:{server.password}@") + f"/{name}",
