@@ -35,6 +35,9 @@ _EXTRAS: Final = {
     "webdavs": "webdav",
 }
 
+#: Protocols of S3.
+S3: Final = ("s3", "s3a")
+
 #: Options by name; ``PROTOCOL:NAME`` or ``URL:NAME`` is for the places of that protocol, or below that URL, alone.
 StorageOptions = Mapping[str, Any]
 _Answer = TypeVar("_Answer")
@@ -68,6 +71,13 @@ def options_of(url: str, options: StorageOptions | None) -> dict[str, Any]:
     return found
 
 
+def s3_options(url: str, options: StorageOptions | None) -> dict[str, Any]:
+    """Return the options that are for an S3 URL, and below them those of fsspec's configuration."""
+    from fsspec.config import conf
+
+    return {**conf.get("s3", {}), **conf.get("s3a", {}), **options_of(url, options)}
+
+
 def filesystem(url: str, options: StorageOptions | None = None) -> tuple[AbstractFileSystem, str]:
     """Return the fsspec file system of a URL and the path in it.
 
@@ -82,18 +92,18 @@ def filesystem(url: str, options: StorageOptions | None = None) -> tuple[Abstrac
     """
     import fsspec
 
-    given = options_of(url, options)
-    remember(given)
     protocol = url.partition("://")[0]
+    given = s3_options(url, options) if protocol in S3 else options_of(url, options)
+    remember(given)
     with suppress(ValueError):  # a port that is none is told below
         remember({"password": unquote(urlsplit(url).password or "")})
     if protocol in ("gs", "gcs"):
         # Without it, gcsfs asks another service for the kind of every bucket, and tells that it may not.
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    if protocol in ("s3", "s3a"):
+    if protocol in S3:
         own = {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys()
         retries = {} if own else {"retries": _S3_RETRIES}
-        given["config_kwargs"] = {**retries, **_S3_TIMEOUTS, **given.get("config_kwargs", {})}
+        given["config_kwargs"] = {**retries, **_S3_TIMEOUTS, **(given.get("config_kwargs") or {})}
     try:
         with remote_errors():
             if protocol in ("webdav", "webdavs"):

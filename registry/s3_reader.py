@@ -14,6 +14,7 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from registry.filesystems import S3, StorageOptions, s3_options
 from registry.redaction import remember
 
 if TYPE_CHECKING:
@@ -33,21 +34,19 @@ _CONNECT_TIMEOUT: Final = timedelta(seconds=10)
 _TIMEOUT: Final = timedelta(seconds=30)
 
 
-def s3_reader(url: str, options: Mapping[str, Any]) -> S3Reader | None:
-    """Return what reads below a URL, or None if s3fs has to.
+def s3_reader(url: str, options: StorageOptions | None) -> S3Reader | None:
+    """Return what reads below a URL, or None if fsspec has to.
 
     Args:
         url: of a folder.
-        options: storage options that are for this URL.
+        options: as for :func:`registry.filesystems.filesystem`.
     """
     protocol, _, path = url.partition("://")
-    if protocol not in ("s3", "s3a") or not _PATH.fullmatch(path):
+    if protocol not in S3 or not _PATH.fullmatch(path):
         return None
     if not all(map(find_spec, ("obstore", "botocore", "s3fs"))):
         return None
-    from fsspec.config import conf
-
-    given = {**conf.get("s3", {}), **conf.get("s3a", {}), **options}
+    given = s3_options(url, options)
     if not (given.keys() <= _OPTIONS and (given.get("client_kwargs") or {}).keys() <= _CLIENT_OPTIONS):
         return None
     remember(given)
@@ -67,8 +66,8 @@ class S3Reader:
         self._options = options
         self._process = os.getpid()
 
-    def read(self, name: str, start: int = 0, end: int | None = None) -> bytes | None:
-        """Return a file's bytes from ``start`` up to ``end``, or to its end; None if s3fs has to."""
+    def read(self, name: str, bounds: tuple[int, int] | None = None) -> bytes | None:
+        """Return a file's bytes, or those from the first bound up to the second; None if s3fs has to."""
         if self._process != os.getpid():  # obstore's threads are not there after a fork
             return None
         if self._store is None or not _PATH.fullmatch(name):
@@ -77,9 +76,9 @@ class S3Reader:
 
         path = f"{self._prefix}/{name}".removeprefix("/")
         try:
-            if end is None:
-                return bytes(obstore.get(self._store, path).bytes())[start:]
-            return bytes(obstore.get_range(self._store, path, start=start, end=end))
+            if bounds is None:
+                return bytes(obstore.get(self._store, path).bytes())
+            return bytes(obstore.get_range(self._store, path, start=bounds[0], end=bounds[1]))
         except obstore.exceptions.BaseError:
             return None
 
@@ -101,8 +100,9 @@ class S3Reader:
             endpoint = endpoint or f"https://s3.{region}.amazonaws.com"
             if endpoint.startswith("https:") and session.get_config_variable("ca_bundle"):
                 return None
-            credentials = None if self._options.get("anon") else _credentials(session, self._options)
-            if credentials is None and not self._options.get("anon"):
+            is_anonymous = bool(self._options.get("anon"))
+            credentials = None if is_anonymous else _credentials(session, self._options)
+            if credentials is None and not is_anonymous:
                 return None
             return S3Store(
                 self._bucket,
@@ -111,7 +111,7 @@ class S3Reader:
                 aws_endpoint_url_s3=endpoint,
                 region=region,
                 virtual_hosted_style_request=False,
-                skip_signature=credentials is None,
+                skip_signature=is_anonymous,
                 credential_provider=credentials,
                 client_options={
                     "allow_http": endpoint.startswith("http:"),

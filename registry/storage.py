@@ -22,7 +22,6 @@ from registry.filesystems import (
     filesystem,
     is_conflict,
     local_path,
-    options_of,
     reason,
     remote_errors,
     retried,
@@ -55,7 +54,7 @@ class Place:
         self.path = local_path(self.url)
         self._storage_options = storage_options
         #: Reads until fsspec's file system is needed, which takes longest of all to start on S3.
-        self._s3_reader = None if self.path is not None else s3_reader(self.url, options_of(self.url, storage_options))
+        self._s3_reader = None if self.path is not None else s3_reader(self.url, storage_options)
         if self.path is None and self._s3_reader is None:
             _ = self.fs  # what is wrong with the URL or the options is to be told now
 
@@ -115,7 +114,7 @@ class Place:
             StorageError: it cannot be read, or ends before ``end``.
         """
         with self._reading(name):
-            data = self._read_quickly(name, start, end)
+            data = self._read_quickly(name, (start, end))
             if data is None:
                 data = retried(lambda: self._read_range(self._remote(name), start, end))
         if len(data) != end - start:
@@ -124,9 +123,9 @@ class Place:
             )
         return data
 
-    def _read_quickly(self, name: str, *bounds: int) -> bytes | None:
+    def _read_quickly(self, name: str, bounds: tuple[int, int] | None = None) -> bytes | None:
         reader = self._s3_reader  # another thread may give it up
-        return reader.read(name, *bounds) if reader is not None else None
+        return reader.read(name, bounds) if reader is not None else None
 
     def _read_range(self, path: str, start: int, end: int) -> bytes:
         from fsspec import AbstractFileSystem

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import fsspec.config
 import pytest
 
 from registry import filesystems
@@ -58,6 +59,15 @@ def test_attempts_of_s3_are_those_of_the_environment(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "7")
     config = filesystem("s3://bucket/x")[0].config_kwargs
     assert "retries" not in config
+    assert config["connect_timeout"] == 10
+
+
+def test_what_fsspec_is_configured_with_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("s3fs", reason="needs the extra s3")
+    configured = {"config_kwargs": {"s3": {"addressing_style": "path"}, "read_timeout": 99}}
+    monkeypatch.setitem(fsspec.config.conf, "s3", configured)
+    config = filesystem("s3://bucket/x")[0].config_kwargs
+    assert (config["s3"], config["read_timeout"]) == ({"addressing_style": "path"}, 99)
     assert config["connect_timeout"] == 10
 
 
