@@ -57,6 +57,11 @@ def redact(text: str) -> str:
     return text
 
 
+def without_user(url: str) -> str:
+    """Return a URL without the name, password or token of whoever uses it over HTTP; over SSH, the name says where."""
+    return re.sub(r"^(https?://)[^/@\s]+@", r"\1", url)
+
+
 def install() -> None:
     """Redact the log records and the uncaught exceptions of this process."""
     sys.excepthook = _excepthook

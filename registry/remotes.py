@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from registry.redaction import without_user
 from registry.repository import Repository
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ class Remotes:
 
     @property
     def url(self) -> str:
-        """The url of the default remote, without the name and password of a user."""
-        return re.sub(r"://[^/@]*@", "://", self.options[self.default]["url"]) if self.default else ""
+        """The url of the default remote, as messages show it."""
+        return without_user(self.options[self.default]["url"]) if self.default else ""
 
 
 def remotes_for(repository: Repository, scm: Git, committed: Remotes) -> Remotes:

@@ -21,6 +21,7 @@ from registry.errors import (
     first_names,
 )
 from registry.filesystems import local_path
+from registry.redaction import without_user
 from registry.storage import Place
 
 #: What a git hook or alias sets; it would lead git to the repository that the hook runs for.
@@ -238,7 +239,7 @@ def _checked(inside: str, root: object) -> str:
 
 
 def _find_in_clone(url: str, path: str) -> tuple[Repository, str]:
-    name = re.sub(r"^(https?://)[^/@\s]+@", r"\1", url)
+    name = without_user(url)
     inside = _checked(path, name)
     own = user_cache() / hashlib.sha256(url.encode()).hexdigest()[:16]
     folder = own / "git"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registry.cli.output import Output, Rows, json_text, output_options, write_rows
+from registry.cli.output import Output, Rows, json_text, output_options, replacing, write_rows
 from registry.cli.places import Places
 from registry.cli.subset_options import undivided_subset_options
-from registry.errors import NotFoundError, RegistryError, StorageError, UnknownNameError
+from registry.errors import NotFoundError, RegistryError, UnknownNameError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -116,10 +116,8 @@ def _write_text(text: str, path: Path | None) -> None:
     if path is None:
         click.echo(text, nl=False)
         return
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"Cannot write {path}: {error.strerror}") from error
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _rows(found: Diff, of: str) -> Rows:

@@ -10,6 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -129,17 +130,28 @@ def write_rows(rows: Rows, output: Output) -> None:
         chosen = output.format or output.path.suffix.lstrip(".")
         if chosen not in (*TEXT_FORMATS, "parquet", "arrow"):
             raise UsageError(f"Unknown suffix of {output.path}: expected .json, .jsonl, .csv, .parquet or .arrow.")
-        is_device = output.path.exists() and not output.path.is_file()  # /dev/stdout, a pipe: not to be replaced
-        partial = output.path if is_device else output.path.with_name(f".{output.path.name}.partial")
-        try:
+        with replacing(output.path) as partial:
             _write_file(rows, partial, chosen)
-            if not is_device:
-                os.replace(partial, output.path)
-        except OSError as error:
-            raise StorageError(f"Cannot write {output.path}: {error.strerror or error}") from error
-        finally:
-            if not is_device:
-                partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield where to write a file that takes the place of another one when it is whole.
+
+    Raises:
+        StorageError: it cannot be written; nothing half-written is left.
+    """
+    is_device = path.exists() and not path.is_file()  # /dev/stdout, a pipe: not to be replaced
+    partial = path if is_device else path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        if not is_device:
+            os.replace(partial, path)
+    except OSError as error:
+        raise StorageError(f"Cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if not is_device:
+            partial.unlink(missing_ok=True)
 
 
 def _write_file(rows: Rows, path: Path, chosen: str) -> None:
