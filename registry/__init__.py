@@ -30,6 +30,8 @@ def open(
     rev: str | None = None,
     repo: str | None = None,
     cache: str | None = None,
+    memory: str | None = None,
+    timeout: float | None = None,
 ) -> Registry:
     """Open a registry for reading.
 
@@ -39,6 +41,8 @@ def open(
         rev: open it as of this git revision, through DVC; the work tree is not touched.
         repo: path or URL of the repository of ``rev``; that of the working directory without it.
         cache: folder that keeps what is read of a remote one, for other sessions and processes.
+        memory: what DuckDB may use at most, such as ``"4GB"``; half of the machine's memory without it.
+        timeout: seconds that a query may run; as long as it takes without it.
 
     Raises:
         registry.errors.NotFoundError: there is no registry, or no such revision.
@@ -53,7 +57,7 @@ def open(
         url = str(checkout(rev, repo, url))
     elif repo is not None:
         raise UsageError("A repository is given and no revision of it: add rev (--rev).")
-    return Registry(url, storage_options, cache=cache)
+    return Registry(url, storage_options, cache=cache, memory=memory, timeout=timeout)
 
 
 def export(

@@ -1,9 +1,16 @@
-"""Blocks of remote files: read once, compared with the manifest, kept in memory and, if asked for, on disk."""
+"""Blocks of the files of a registry: compared with the manifest when they are read, then kept.
+
+Local and remote files are read the same way, so a damaged local file is noticed just as a remote one is. Remote blocks
+are kept in memory and, if asked for, on disk.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import logging
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -13,21 +20,30 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from registry.errors import StorageError
-from registry.manifest import BLOCK_BYTES, BLOCK_DIGEST_BYTES, DataFile, block_digest
+from registry.errors import NotFoundError, RegistryFormatError, StorageError
+from registry.manifest import BLOCK_BYTES, BLOCK_DIGEST_BYTES, DataFile, block_digest, block_digests
+from registry.regular_files import read_regular
 from registry.storage import Place
 
 #: How much is kept in memory, and on disk: all of the released data several times over.
 MEMORY_BYTES: Final = 256 << 20
 DISK_BYTES: Final = 2 << 30
+#: Of local files less: DuckDB keeps what it read, and the rest is in the system's memory.
+LOCAL_MEMORY_BYTES: Final = 16 << 20
 #: Blocks that are read on where a file is read from one to the next: half a megabyte.
 _AHEAD: Final = 16
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+#: Names in a cache folder: of the blocks of a file, and of a block or one that is being written.
+_FOLDER: Final = re.compile(r"[0-9a-f]{32}")
+_BLOCK: Final = re.compile(r"\d+(\.\d+-\d+)?", re.ASCII)
+_log = logging.getLogger(__name__)
 
 _Key = tuple[str, int]
 
 
 class Blocks:
-    """Reads ranges of the files of a registry at a remote place; serves many threads.
+    """Reads ranges of the files of a registry; serves many threads.
 
     Args:
         place: where the files are.
@@ -37,7 +53,9 @@ class Blocks:
     def __init__(self, place: Place, folder: str | None = None) -> None:
         self.place = place
         self._disk = _Disk(Path(folder).expanduser()) if folder else None
+        self._most = (LOCAL_MEMORY_BYTES if place.is_local else MEMORY_BYTES) // BLOCK_BYTES
         self._memory: OrderedDict[_Key, bytes] = OrderedDict()
+        self._digests: dict[str, bytes] = {}
         self._coming: dict[_Key, Future[bytes]] = {}
         self._lock = threading.Lock()
 
@@ -105,7 +123,7 @@ class Blocks:
         key = (file.sha256, number)
         with self._lock:
             self._memory[key] = block
-            while len(self._memory) > MEMORY_BYTES // BLOCK_BYTES:
+            while len(self._memory) > self._most:
                 self._memory.popitem(last=False)
             self._coming.pop(key)
         wanted[number].set_result(block)
@@ -114,33 +132,64 @@ class Blocks:
         if self._disk is not None:
             for number in numbers:
                 block = self._disk.read(file, number)
-                if block is not None:
+                if block is not None and self._is_right(file, number, block):
                     yield number, block
 
     def _from_place(self, file: DataFile, run: range) -> list[bytes]:
         """Return neighbouring blocks in one request; in a second one if the first gave something else."""
         start, end = run.start * BLOCK_BYTES, min(run.stop * BLOCK_BYTES, file.bytes)
         for _ in range(2):
-            data = self.place.read_range(file.path, start, end)
-            blocks = [data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES)]
-            wrong = [number for number, block in zip(run, blocks, strict=True) if not _is_right(file, number, block)]
+            try:
+                data = self.place.read_range(file.path, start, end)
+                blocks = [data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES)]
+                wrong = [
+                    number for number, block in zip(run, blocks, strict=True) if not self._is_right(file, number, block)
+                ]
+            except NotFoundError as error:
+                raise NotFoundError(f"{error} {self._remedy()}") from error
+            except StorageError as error:
+                raise StorageError(f"{error} {self._remedy()}") from error
             if not wrong:
                 return blocks
         raise StorageError(
             f"{self.place}/{file.path} is not the file that the manifest names: it differs from byte "
-            f"{wrong[0] * BLOCK_BYTES:,} on. 'df2 verify {self.place}' finds all such files, and "
-            f"'df2 sync --check WHOLE {self.place}' brings them back from a place where they are whole."
+            f"{wrong[0] * BLOCK_BYTES:,} on. {self._remedy()}"
         )
 
+    def _is_right(self, file: DataFile, number: int, block: bytes) -> bool:
+        """Return whether a block is what the manifest says."""
+        expected = self._digests_of(file)[number * BLOCK_DIGEST_BYTES :][:BLOCK_DIGEST_BYTES]
+        return block_digest(block) == expected
 
-def _is_right(file: DataFile, number: int, block: bytes) -> bool:
-    """Return whether a block is what the manifest says, if it says anything (not in schema version 1)."""
-    known = _digests(file.blocks)[number * BLOCK_DIGEST_BYTES :][:BLOCK_DIGEST_BYTES]
-    return not file.blocks or block_digest(block) == known
+    def _digests_of(self, file: DataFile) -> bytes:
+        """Return the digests of a file's blocks, one after another.
+
+        A manifest of schema version 1 has none: the file is read whole once, compared with its SHA-256, and the
+        digests of its blocks are kept.
+
+        Raises:
+            StorageError: the whole file is another one.
+        """
+        if file.blocks:
+            return _decoded(file.blocks)
+        if file.sha256 not in self._digests:
+            data = self.place.read_range(file.path, 0, file.bytes)
+            if hashlib.sha256(data).hexdigest() != file.sha256:
+                raise StorageError(f"{self.place}/{file.path} is not the file that the manifest names.")
+            self._digests[file.sha256] = base64.b64decode(block_digests(memoryview(data)))
+        return self._digests[file.sha256]
+
+    def _remedy(self) -> str:
+        back = (
+            "'dvc checkout' or 'dvc pull' brings them back"
+            if self.place.is_local
+            else f"'df2 sync --check WHOLE {self.place}' brings them back from a place where they are whole"
+        )
+        return f"'df2 verify {self.place}' finds all such files, and {back}."
 
 
 @lru_cache
-def _digests(blocks: str) -> bytes:
+def _decoded(blocks: str) -> bytes:
     """Return the digests of a file's blocks, one after another; all of them are in the manifest in one text."""
     return base64.b64decode(blocks)
 
@@ -159,28 +208,32 @@ def _runs(numbers: Iterable[int]) -> list[range]:
 class _Disk:
     """Blocks in a folder, each a file named by the digest of what it is a block of; many processes share it.
 
-    A block counts if its digest is the manifest's, so that nothing in the folder can make an answer wrong.
+    What is read from it is compared with the manifest, so that nothing in the folder can make an answer wrong. A folder
+    that cannot be written or read is warned of once, and done without.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
+        self._is_broken = False
+        self._size = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._size = self._shrink()
         except OSError as error:
-            raise StorageError(f"Cannot write to the cache {folder}: {error.strerror}") from error
-        self._size = self._shrink()
+            self._give_up("write to", folder, error)
 
     def read(self, file: DataFile, number: int) -> bytes | None:
-        """Return a block, or None if it is not here."""
+        """Return a block as it is kept, or None if it is not here."""
         path = self._path(file, number)
+        if self._is_broken:
+            return None
         try:
-            block = path.read_bytes()
+            block = read_regular(path)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StorageError(f"Cannot read the cache {path}: {error.strerror}") from error
-        if not _is_right(file, number, block):
+            self._give_up("read", path, error)
             return None
         with suppress(OSError):  # it was removed by another process just now
             os.utime(path)
@@ -189,35 +242,51 @@ class _Disk:
     def write(self, file: DataFile, number: int, block: bytes) -> None:
         """Keep a block; the oldest ones go when there are too many."""
         path = self._path(file, number)
+        if self._is_broken:
+            return
         partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
         try:
             path.parent.mkdir(exist_ok=True)
             partial.write_bytes(block)
             os.replace(partial, path)
+            with self._lock:
+                self._size += len(block)
+                if self._size > DISK_BYTES:
+                    self._size = self._shrink()
         except FileNotFoundError:
             return  # another process shrinks the cache, and took the folder for an empty one
         except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise StorageError(f"Cannot write to the cache {path.parent}: {error.strerror}") from error
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            self._give_up("write to", path.parent, error)
+
+    def _give_up(self, what: str, path: Path, error: OSError) -> None:
+        """Do without the folder from now on, and say so once."""
         with self._lock:
-            self._size += len(block)
-            if self._size > DISK_BYTES:
-                self._size = self._shrink()
+            if not self._is_broken:
+                _log.warning("Cannot %s the cache %s: %s. Reading goes on without it.", what, path, error.strerror)
+            self._is_broken = True
 
     def _path(self, file: DataFile, number: int) -> Path:
+        if not _SHA256.fullmatch(file.sha256):  # it becomes the name of a folder
+            raise RegistryFormatError(
+                f"The manifest gives {file.path} the SHA-256 {file.sha256!r}: expected 64 hex digits."
+            )
         return self._folder / file.sha256[:32] / str(number)
 
     def _shrink(self) -> int:
         """Remove what was not used for longest, down to three quarters of the bound; return the bytes that stay."""
-        found = []
-        for folder, _, names in os.walk(self._folder):
-            for name in names:
-                with suppress(FileNotFoundError):  # another process shrinks it too
-                    path = os.path.join(folder, name)
-                    status = os.stat(path)
-                    found.append((status.st_mtime_ns, path, status.st_size))
-        size = sum(one[2] for one in found)
-        for _, path, length in sorted(found) if size > DISK_BYTES else ():
+        blocks = []
+        for folder in os.scandir(self._folder):
+            if not (_FOLDER.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False)):
+                continue  # it is the user's
+            with suppress(FileNotFoundError):  # another process shrinks it too
+                for entry in os.scandir(folder):
+                    if _BLOCK.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                        status = entry.stat(follow_symlinks=False)
+                        blocks.append((status.st_mtime_ns, entry.path, status.st_size))
+        size = sum(length for _, _, length in blocks)
+        for _, path, length in sorted(blocks) if size > DISK_BYTES else ():
             if size <= DISK_BYTES * 3 // 4:
                 break
             with suppress(FileNotFoundError):

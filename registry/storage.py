@@ -28,6 +28,7 @@ from registry.filesystems import (
 )
 from registry.locking import locked
 from registry.redaction import redact
+from registry.regular_files import open_regular, read_range, read_regular, regular_size
 from registry.s3_reader import s3_reader
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Place:
         """
         with self._reading(name):
             if self.path is not None:
-                return (self.path / name).read_bytes()
+                return read_regular(self.path / name)
             if (data := self._read_quickly(name)) is not None:
                 return data
             # Asked for all, s3fs asks for the size first; not if asked for all from byte 0 on, which must be there.
@@ -107,15 +108,19 @@ class Place:
             return retried(lambda: cast(bytes, self.fs.cat_file(self._remote(name), **whole)))
 
     def read_range(self, name: str, start: int, end: int) -> bytes:
-        """Return the bytes of a remote file from ``start`` up to ``end``, in one request.
+        """Return the bytes of a file from ``start`` up to ``end``; of a remote one in one request.
 
         Raises:
             NotFoundError: there is no such file.
             StorageError: it cannot be read, or ends before ``end``.
         """
         with self._reading(name):
-            data = self._read_quickly(name, (start, end))
-            if data is None:
+            if self.path is not None:
+                with open_regular(self.path / name) as descriptor:
+                    data = read_range(descriptor, start, end)
+            elif (quick := self._read_quickly(name, (start, end))) is not None:
+                data = quick
+            else:
                 data = retried(lambda: self._read_range(self._remote(name), start, end))
         if len(data) != end - start:
             raise StorageError(
@@ -157,6 +162,18 @@ class Place:
         with self._reading(name):
             return cast(str, retried(lambda: self.fs.info(self._remote(name), refresh=True))["ETag"])
 
+    def size(self, name: str) -> int:
+        """Return the size of a file; a local one must be a regular file.
+
+        Raises:
+            NotFoundError: there is no such file.
+            StorageError: it cannot be read.
+        """
+        with self._reading(name):
+            if self.path is not None:
+                return regular_size(self.path / name)
+            return cast(int, retried(lambda: self.fs.size(self._remote(name))))
+
     def exists(self, name: str) -> bool:
         """Return whether there is a file of this name.
 
@@ -165,11 +182,18 @@ class Place:
         """
         return self.digest(name, sized_only=True) is not None
 
-    def digest(self, name: str, *, sized_only: bool = False) -> tuple[int, bytes | None] | None:
+    def digest(
+        self, name: str, *, sized_only: bool = False, size: int | None = None
+    ) -> tuple[int, bytes | None] | None:
         """Return a file's size and SHA-256 (None if only the size is asked for), or None if there is no such file.
 
+        Args:
+            name: of the file.
+            sized_only: whether the SHA-256 is not asked for.
+            size: the size that is expected; a local file of another size is not read, and has no SHA-256.
+
         Raises:
-            StorageError: it cannot be read.
+            StorageError: it cannot be read, or is no regular file.
         """
         try:
             with self._reading(name):
@@ -177,7 +201,10 @@ class Place:
                     return retried(lambda: self._remote_digest(self._remote(name), sized_only))
                 if sized_only:
                     return os.stat(self.path / name).st_size, None
-                with open(self.path / name, "rb") as file:
+                with open_regular(self.path / name) as descriptor, open(descriptor, "rb", closefd=False) as file:
+                    length = os.fstat(descriptor).st_size
+                    if size not in (None, length):
+                        return length, None
                     found = hashlib.file_digest(file, "sha256").digest()
                     return file.tell(), found
         except NotFoundError:
@@ -318,8 +345,12 @@ class Place:
             StorageError: the place cannot be listed.
         """
         if self.path is not None:
-            found = (Path(folder) / file for folder, _, files in os.walk(self.path / name) for file in files)
-            return {path.relative_to(self.path).as_posix(): path.lstat().st_size for path in found}
+            sizes = {}
+            for folder, _, files in os.walk(self.path / name):
+                for path in (Path(folder) / file for file in files):
+                    with suppress(FileNotFoundError):  # another process removed it since it was listed
+                        sizes[path.relative_to(self.path).as_posix()] = path.lstat().st_size
+            return sizes
         try:
             self.fs.invalidate_cache()
             entries = retried(lambda: self.fs.find(self._remote(name).rstrip("/"), detail=True))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 
 from registry import blocks
 from registry.blocks import Blocks
-from registry.errors import NotFoundError, StorageError
+from registry.errors import NotFoundError, RegistryFormatError, StorageError
 from registry.manifest import BLOCK_BYTES, DataFile
 from registry.storage import Place
 
@@ -112,10 +115,13 @@ def test_a_missing_file_is_named_to_all_who_wait_for_it_and_found_when_it_is_bac
     assert found.read(FILE, 0, 9) == DATA[:9]
 
 
-def test_files_of_schema_version_1_are_read_without_a_check(place: Counted, tmp_path: Path) -> None:
+def test_files_of_schema_version_1_are_compared_as_a_whole(place: Counted, tmp_path: Path) -> None:
     old = replace(FILE, blocks="", schema_version=1)
     assert Blocks(place, str(tmp_path)).read(old, 5, len(DATA)) == DATA[5:]
-    assert list(tmp_path.iterdir()) == []  # what cannot be checked is not kept on disk
+    assert list(tmp_path.iterdir()) == []  # another session would have to read the whole file again all the same
+    place.write(FILE.path, DATA[:-1] + b"x")
+    with pytest.raises(StorageError, match=r"items/a\.parquet is not the file that the manifest names"):
+        Blocks(place).read(old, 0, 9)
 
 
 def test_the_cache_serves_another_session_without_a_request(place: Counted, tmp_path: Path) -> None:
@@ -159,9 +165,85 @@ def test_two_caches_in_one_folder_agree(place: Counted, tmp_path: Path, monkeypa
     assert set(answers) == {DATA}
 
 
-def test_a_cache_that_cannot_be_written_is_one_clear_error(place: Counted, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["file", "file/x"])
+def test_a_cache_that_cannot_be_written_is_one_warning_and_reading_goes_on(
+    place: Counted, tmp_path: Path, caplog: pytest.LogCaptureFixture, folder: str
+) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StorageError, match=r"Cannot write to the cache .*/file: File exists"):
-        Blocks(place, str(tmp_path / "file"))
-    with pytest.raises(StorageError, match=r"Cannot write to the cache .*/file/x: Not a directory"):
-        Blocks(place, str(tmp_path / "file" / "x"))
+    found = Blocks(place, str(tmp_path / folder))
+    assert found.read(FILE, 0, 9) == DATA[:9]
+    assert found.read(FILE, 3 * BLOCK_BYTES, len(DATA)) == DATA[3 * BLOCK_BYTES :]
+    (message,) = caplog.messages
+    assert re.fullmatch(r"Cannot write to the cache .*: .*\. Reading goes on without it\.", message)
+
+
+def test_a_cache_that_becomes_full_is_one_warning_and_reading_goes_on(
+    place: Counted, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = Blocks(place, str(tmp_path))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
+        assert found.read(FILE, 0, len(DATA)) == DATA
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [message.rpartition(": ")[2] for message in caplog.messages] == [
+        "File too large. Reading goes on without it."
+    ]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_fifo_in_the_cache_is_no_block(place: Counted, tmp_path: Path) -> None:
+    Blocks(place, str(tmp_path)).read(FILE, 0, 9)
+    (kept,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    kept.unlink()
+    os.mkfifo(kept)
+    assert Blocks(place, str(tmp_path)).read(FILE, 0, 9) == DATA[:9]
+
+
+def test_a_digest_that_is_none_never_becomes_a_path_of_the_cache(place: Counted, tmp_path: Path) -> None:
+    bad = replace(FILE, sha256="../../victim")
+    with pytest.raises(RegistryFormatError, match=r"items/a\.parquet the SHA-256 '\.\./\.\./victim': expected 64 hex"):
+        Blocks(place, str(tmp_path / "a" / "b")).read(bad, 0, 9)
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b"]
+
+
+def test_a_full_cache_removes_only_files_of_its_own(
+    place: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "1").write_bytes(bytes(5 * BLOCK_BYTES))
+    (tmp_path / "diary.txt").write_bytes(bytes(5 * BLOCK_BYTES))
+    monkeypatch.setattr(blocks, "DISK_BYTES", 2 * BLOCK_BYTES)
+    Blocks(place, str(tmp_path)).read(FILE, 0, len(DATA))
+    assert (tmp_path / "notes" / "1").exists() and (tmp_path / "diary.txt").exists()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_damaged_local_file_is_an_error_too(tmp_path: Path, version: int) -> None:
+    local = Place(str(tmp_path))
+    local.write(FILE.path, DATA)
+    file = FILE if version == 2 else replace(FILE, blocks="", schema_version=1)
+    assert Blocks(local).read(file, 7, len(DATA)) == DATA[7:]
+    local.write(FILE.path, DATA[:-3] + b"x" + DATA[-2:])
+    with pytest.raises(StorageError, match=r"items/a\.parquet is not the file that the manifest names.*dvc checkout"):
+        Blocks(local).read(file, len(DATA) - 10, len(DATA))
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (os.mkfifo, "expected a regular file, found a FIFO"),
+        (os.mkdir, "expected a regular file, found a folder"),
+        (lambda path: os.symlink("/dev/zero", path), "expected a regular file, found a device"),
+        (lambda path: os.symlink("/etc/hostname", path), "it was cut or changed"),
+        (lambda path: None, "does not exist"),
+    ],
+)
+def test_a_local_file_that_is_none_is_one_error_that_says_what_to_do(tmp_path: Path, make: Any, text: str) -> None:
+    (tmp_path / "items").mkdir()
+    make(tmp_path / FILE.path)
+    with pytest.raises((StorageError, NotFoundError), match=f"items/a.parquet.*{text}.*'df2 verify .*'dvc checkout'"):
+        Blocks(Place(str(tmp_path))).read(FILE, 0, len(DATA))

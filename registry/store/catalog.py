@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import stat
+import tempfile
 from pathlib import Path
 
 import duckdb
@@ -10,16 +14,19 @@ import duckdb
 from registry.errors import StorageError, UsageError
 from registry.manifest import read_manifest
 from registry.schemas import load_views
-from registry.storage import Place
-from registry.store.connection import check_location, glob_escape, quote, register, table_sql, views_in_order
-from registry.tables import TABLES, Table
+from registry.storage import Place, flush
+from registry.store.connection import duckdb_errors, glob_escape, quote, register, table_sql, views_in_order
+from registry.store.paths import table_paths
+from registry.store.settings import Limits, open_database
+from registry.tables import TABLES, Table, duckdb_type
+from registry.temporary import private_folder
 
 # Written so that clients from 1.0 on open the file.
 _STORAGE_VERSION = "v1.0.0"
 
 
 def write_catalog(place: Place, file: Path, *, copy: bool = False) -> None:
-    """Write a database with the tables and views of a registry; an existing one is replaced.
+    """Write a database with the tables and views of a registry; an earlier catalog is replaced.
 
     Args:
         place: folder of the registry; a remote one only to be copied.
@@ -28,46 +35,119 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False) -> None:
 
     Raises:
         NotFoundError: there is no registry.
-        UsageError: the registry is remote, or lies where DuckDB would misread its paths.
-        StorageError: the file cannot be written.
+        UsageError: the registry cannot be read by other clients where it lies, or the file is something else.
+        StorageError: the file cannot be written; it is as it was.
     """
-    if not (place.is_local or copy):
+    if not copy:
+        _check_readable(place)
+    _check_replaceable(file)
+    manifest = read_manifest(place)
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        # DuckDB's own files (.wal) stay in there, and so does what it makes of a path with a question mark.
+        with tempfile.TemporaryDirectory(dir=private_folder()) as folder:
+            database = Path(folder, "catalog.duckdb")
+            with open_database(Limits.of(), spill=True) as connection, duckdb_errors():
+                register(connection, place, manifest)
+                views = views_in_order(connection)
+                connection.execute(f"ATTACH {quote(str(database))} AS catalog (STORAGE_VERSION '{_STORAGE_VERSION}')")
+                connection.execute("USE catalog")
+                paths = table_paths(manifest)
+                for table in TABLES.values():
+                    if copy or not paths[table.name]:
+                        select = table_sql(table, paths[table.name], manifest.schema_version)
+                    else:
+                        select = _pattern_sql(place, table, manifest.schema_version)
+                    what = "TABLE" if copy else "VIEW"
+                    connection.execute(f"CREATE {what} {table.name} AS {select}")
+                    connection.execute(f"COMMENT ON {what} {table.name} IS {quote(table.meaning)}")
+                    for column in table.columns:
+                        comment = column.field.meaning + (f" [{column.field.unit}]" if column.field.unit else "")
+                        connection.execute(f"COMMENT ON COLUMN {table.name}.{column.name} IS {quote(comment)}")
+                for view in views:
+                    connection.execute(f"CREATE VIEW {view.name} AS\n{view.sql}")
+                    connection.execute(f"COMMENT ON VIEW {view.name} IS {quote(load_views()[view.name].meaning)}")
+                connection.execute("USE memory")
+                connection.execute("DETACH catalog")
+            partial.unlink(missing_ok=True)  # of a writer that was killed
+            shutil.copyfile(database, partial)
+            flush(partial)
+            os.replace(partial, file)
+    except OSError as error:
+        raise StorageError(f"Cannot write {file}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    file.with_name(f".{file.name}.partial.wal").unlink(missing_ok=True)  # version 0.1.0 left it when it was killed
+
+
+def _check_readable(place: Place) -> None:
+    """Refuse a registry that a DuckDB client cannot read by its path.
+
+    Raises:
+        UsageError: the registry is remote, or its path is one that DuckDB's patterns cannot name.
+    """
+    if not place.is_local:
         raise UsageError(
             f"DuckDB clients cannot open {place} by themselves: copy its rows into the catalog with --copy."
         )
-    check_location(place)
-    manifest = read_manifest(place)
-    partial = file.with_name(f".{file.name}.partial")
-    partial.unlink(missing_ok=True)
-    connection = duckdb.connect()
-    root = register(connection, place, manifest)
+    path = place.absolute_url
+    if "\\" in path or not path.isprintable():
+        raise UsageError(
+            f"DuckDB clients cannot read the registry {str(place)!r} by its path, which holds a backslash, a control "
+            "character or bytes that are not UTF-8: copy its rows into the catalog with --copy, or move it."
+        )
+
+
+def _check_replaceable(file: Path) -> None:
+    """Refuse to replace anything but an earlier catalog.
+
+    Raises:
+        UsageError: the file is there, and is no database with the tables and views of a registry alone.
+    """
     try:
-        views = views_in_order(connection)
-        connection.execute(f"ATTACH {quote(str(partial))} AS made (STORAGE_VERSION '{_STORAGE_VERSION}')")
-        connection.execute("USE made")
-        for table in TABLES.values():
-            named = [f"{root}{data.path}" for data in manifest.of_table(table.name)]
-            # A pattern instead of the names of today: the catalog outlives the next ingestion.
-            paths = named if copy or not named else [_pattern(place, table)]
-            what = "TABLE" if copy else "VIEW"
-            connection.execute(f"CREATE {what} {table.name} AS {table_sql(table, paths, manifest.schema_version)}")
-            connection.execute(f"COMMENT ON {what} {table.name} IS {quote(table.meaning)}")
-            for column in table.columns:
-                comment = column.field.meaning + (f" [{column.field.unit}]" if column.field.unit else "")
-                connection.execute(f"COMMENT ON COLUMN {table.name}.{column.name} IS {quote(comment)}")
-        for view in views:
-            connection.execute(f"CREATE VIEW {view.name} AS\n{view.sql}")
-            connection.execute(f"COMMENT ON VIEW {view.name} IS {quote(load_views()[view.name].meaning)}")
-        connection.execute("USE memory")
-        connection.execute("DETACH made")
-        os.replace(partial, file)
-    except (duckdb.Error, OSError) as error:
-        raise StorageError(f"Cannot write {file}: {error}") from error
-    finally:
-        connection.close()
-        partial.unlink(missing_ok=True)
+        mode = file.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StorageError(f"Cannot write {file}: {error.strerror}") from error
+    if not (stat.S_ISREG(mode) and _is_catalog(file)):
+        raise UsageError(f"{file} is there and is no catalog of a registry: name another file, or remove it first.")
 
 
-def _pattern(place: Place, table: Table) -> str:
+def _is_catalog(file: Path) -> bool:
+    """Return whether a file is a DuckDB database that holds what :func:`write_catalog` writes and nothing else."""
+    with tempfile.TemporaryDirectory(dir=private_folder()) as folder:
+        link = Path(folder, "catalog.duckdb")  # DuckDB takes part of some names for options
+        try:
+            link.symlink_to(file.absolute())
+            with duckdb.connect(str(link), read_only=True) as connection:
+                rows = connection.execute(
+                    "SELECT table_name FROM duckdb_tables() WHERE NOT internal "
+                    "UNION SELECT view_name FROM duckdb_views() WHERE NOT internal"
+                ).fetchall()
+        except (duckdb.Error, OSError):
+            return False
+    names = {name for (name,) in rows}
+    return set(TABLES) <= names <= {*TABLES, *load_views()}
+
+
+def _pattern_sql(place: Place, table: Table, version: int) -> str:
+    """Return a SELECT of a table's columns from the files that lie in its folders whenever it is asked.
+
+    A pattern, instead of the names of today: the catalog outlives the next ingestion. The partition columns come from
+    the end of each file's path, so no folder above the registry can become a column.
+    """
     folders = "".join(f"/{name}=*" for name in table.partition)
-    return f"{glob_escape(place.absolute_url)}/{table.name}{folders}/*.parquet"
+    pattern = f"{glob_escape(place.absolute_url)}/{table.name}{folders}/*.parquet"
+    path_end = "".join(f"/{name}=([^/]*)" for name in table.partition) + "/[^/]*$"
+    columns = []
+    for column in table.columns:
+        kind = duckdb_type(column.field)
+        if column.name in table.partition:
+            group = table.partition.index(column.name) + 1
+            value = f"regexp_extract(filename, {quote(re.escape(f'/{table.name}') + path_end)}, {group})::{kind}"
+            columns.append(f"{value} AS {column.name}")
+        else:
+            columns.append(column.name if column.since <= version else f"NULL::{kind} AS {column.name}")
+    options = "hive_partitioning = false" + (", filename = true" if table.partition else "")
+    return f"SELECT {', '.join(columns)} FROM read_parquet([{quote(pattern)}], {options})"

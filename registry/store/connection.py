@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from registry import errors
-from registry.errors import QueryError, RegistryError, UsageError
+from registry.errors import QueryError, RegistryError
 from registry.manifest import Manifest
 from registry.schemas import View, load_views
 from registry.storage import Place
+from registry.store.paths import PROTOCOL, table_paths
+from registry.store.settings import Limits, limit_error, open_database
 from registry.tables import SCHEMA_VERSION, TABLES, Table, duckdb_type
 
 if TYPE_CHECKING:
@@ -24,13 +26,17 @@ if TYPE_CHECKING:
 
 #: Of DuckDB on a remote registry: how many requests may be on their way.
 _THREADS: Final = 16
+#: Bytes of a local file that DuckDB reads and keeps at once.
+_LARGEST_READ: Final = 2 << 20
 #: The end of a traceback: the name of the exception and its text, before what DuckDB adds.
 _BELOW: Final = re.compile(
     r"Traceback \(most recent call last\):\n(?: .*\n)+(?:[\w.]*\.)?(\w+): (.*?)(?:\n\nLINE \d|$)", re.DOTALL
 )
 
 
-def connect(place: Place, manifest: Manifest, blocks: Blocks | None = None) -> DuckDBPyConnection:
+def connect(
+    place: Place, manifest: Manifest, blocks: Blocks | None = None, limits: Limits | None = None, *, spill: bool = False
+) -> DuckDBPyConnection:
     """Return a connection to an in-memory database whose views read the registry, and nothing else.
 
     The views are made first; then the connection is confined to the registry's files and locked so.
@@ -38,49 +44,50 @@ def connect(place: Place, manifest: Manifest, blocks: Blocks | None = None) -> D
     Args:
         place: folder or URL of the registry.
         manifest: names its files.
-        blocks: reads them where they are remote, and keeps what it read; without it, each connection keeps its own.
+        blocks: reads them, and keeps what it read; without it, each connection keeps its own.
+        limits: what a query may take.
+        spill: see :func:`registry.store.settings.open_database`; not for a user's SQL.
 
     Raises:
-        UsageError: the registry lies where DuckDB would misread its paths.
+        RegistryFormatError: the manifest is not one of a registry's files.
         duckdb.Error: a file is not there or cannot be read.
     """
-    check_location(place)
-    connection = duckdb.connect(
-        config={
-            "python_enable_replacements": "false",  # a misspelt table must not find a Python variable
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
-    )
-    connection.execute(
-        "SET GLOBAL parquet_metadata_cache = true"
-    )  # files are named by their digests: a footer never changes
-    root = register(connection, place, manifest, blocks)
-    paths = {table.name: [f"{root}{file.path}" for file in manifest.of_table(table.name)] for table in TABLES.values()}
+    connection = open_database(limits or Limits.of(), spill=spill)
     try:
-        _make_views(connection, paths, manifest.schema_version)
-    except duckdb.Error:
+        register(connection, place, manifest, blocks)
+        _make_views(connection, table_paths(manifest), manifest.schema_version)
+        connection.execute(f"SET allowed_directories = ['{PROTOCOL}://']")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+    except BaseException:
         connection.close()
         raise
-    connection.execute(f"SET allowed_directories = [{quote(root)}]")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
     return connection
 
 
-def register(connection: DuckDBPyConnection, place: Place, manifest: Manifest, blocks: Blocks | None = None) -> str:
-    """Let a connection read the files of a registry; return what their paths in the manifest are put behind."""
-    if place.is_local:
-        return f"{place.absolute_url}/"
+def register(connection: DuckDBPyConnection, place: Place, manifest: Manifest, blocks: Blocks | None = None) -> None:
+    """Let a connection read the files of a registry by the paths of :func:`registry.store.paths.table_paths`.
+
+    Raises:
+        RegistryFormatError: the manifest is not one of a registry's files.
+    """
     from registry.blocks import Blocks
-    from registry.store.remote import PROTOCOL, ManifestFiles
+    from registry.store.remote import ManifestFiles
 
     files = ManifestFiles(manifest, blocks or Blocks(place))
-    files.read_ahead()
     connection.register_filesystem(files)
-    # A thread waits for one answer at a time.
-    connection.execute(f"SET threads = {max(_THREADS, os.cpu_count() or 1)}")
-    return f"{PROTOCOL}://"
+    connection.execute(
+        "SET GLOBAL parquet_metadata_cache = true"
+    )  # files are named by their digests: a footer never changes
+    if place.is_local:
+        # DuckDB keeps what was read and checked, within its limit of memory.
+        connection.execute("SET GLOBAL cache_local_files = true")
+        connection.execute("SET GLOBAL validate_external_file_cache = 'NO_VALIDATION'")
+        connection.execute(f"SET GLOBAL external_file_cache_local_max_block_size = {_LARGEST_READ}")
+    else:
+        files.read_ahead()
+        # A thread waits for one answer at a time.
+        connection.execute(f"SET threads = {max(_THREADS, os.cpu_count() or 1)}")
 
 
 def view_columns() -> dict[str, list[tuple[str, str]]]:
@@ -107,18 +114,6 @@ def _make_views(
 def quote(text: str) -> str:
     """Return a SQL string literal. ``CREATE VIEW`` and ``SET`` take no bound parameters."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def check_location(place: Place) -> None:
-    """Refuse a place below a folder such as ``split=a``: DuckDB would take it for the partition of every file.
-
-    Raises:
-        UsageError: the place is such a one.
-    """
-    partitions = {f"{name}=" for table in TABLES.values() for name in table.partition}
-    for folder in place.absolute_url.split("/"):
-        if folder.startswith(tuple(partitions)):
-            raise UsageError(f"The registry {place} lies below {folder}/, which DuckDB takes for a partition: move it.")
 
 
 def glob_escape(path: str) -> str:
@@ -174,6 +169,9 @@ def own_error(error: duckdb.Error) -> RegistryError:
 
     Of an error in reading a remote file, DuckDB passes on the traceback as text, and nothing else.
     """
+    reached = limit_error(error)
+    if reached is not None:
+        return reached
     found = _BELOW.search(str(error))
     kind = getattr(errors, found[1], None) if found else None
     if found and isinstance(kind, type) and issubclass(kind, RegistryError):

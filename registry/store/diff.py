@@ -8,18 +8,18 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, Final
 
-import duckdb
-
 from registry.diff import COMPARED, PAIR_COLUMNS, Change, Count, Summary
 from registry.errors import UnknownNameError
 from registry.store.connection import duckdb_errors
 from registry.store.selection import Selection
+from registry.store.settings import open_database
 from registry.subset import Subset
 from registry.tables import FIELDS, IMAGES, ITEM_COLUMNS, ITEMS
 from registry.taxonomy import CATEGORY_BY_ID, SPLITS
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from duckdb import DuckDBPyRelation
 
     from registry.store.registry import Registry
 
@@ -55,7 +55,7 @@ class Diff:
         self.subset = subset or Subset()
         _check_splits(self.subset, old, new)
         self._sides = {"old": _Side.of(old, self.subset), "new": _Side.of(new, self.subset)}
-        self._connection = duckdb.connect()
+        self._connection = open_database(old.limits, spill=True)
         with duckdb_errors():
             for name, side in self._sides.items():
                 self._load(f"{name}_images", side.images())
@@ -200,7 +200,7 @@ class Diff:
         self._connection.execute(f"CREATE TABLE {table} AS FROM loaded")
         self._connection.unregister("loaded")
 
-    def _relation(self, query: str, params: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
+    def _relation(self, query: str, params: Mapping[str, Any] | None = None) -> DuckDBPyRelation:
         return self._connection.cursor().sql(query, params=params)
 
 

@@ -17,6 +17,7 @@ from registry.manifest import MANIFEST_NAME, Manifest, read_manifest
 from registry.schemas import load_views
 from registry.storage import Place
 from registry.store.connection import connect, duckdb_errors, own_error
+from registry.store.settings import Limits
 from registry.subset import Subset
 from registry.tables import FIELDS, ITEM_COLUMNS, TABLES
 from registry.taxonomy import find_category, find_split, unknown_name
@@ -47,15 +48,27 @@ class Registry:
         url: folder or fsspec URL of the registry.
         storage_options: passed to fsspec for a remote one.
         cache: folder that keeps what is read of a remote one.
+        memory: what DuckDB may use at most, such as ``"4GB"``; half of the machine's memory without it.
+        timeout: seconds that a query may run; as long as it takes without it.
 
     Raises:
         NotFoundError: there is no registry.
         RegistryFormatError: it lacks a file, or is of a later version.
+        UsageError: a limit is not one.
     """
 
-    def __init__(self, url: str, storage_options: StorageOptions | None = None, *, cache: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        storage_options: StorageOptions | None = None,
+        *,
+        cache: str | None = None,
+        memory: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self.limits = Limits.of(memory, timeout)
         self.place = Place(url, storage_options)
-        self._blocks = None if self.place.is_local else Blocks(self.place, cache)
+        self._blocks = Blocks(self.place, None if self.place.is_local else cache)
         self._lock = threading.Lock()
         self._open()
 
@@ -298,8 +311,8 @@ class Registry:
         return split
 
     def connect(self) -> DuckDBPyConnection:
-        """Return a connection of its own to the registry as it was when last read."""
-        return connect(self.place, self.manifest, self._blocks)
+        """Return a connection of its own to the registry as it was when last read; not for a user's SQL."""
+        return connect(self.place, self.manifest, self._blocks, self.limits, spill=True)
 
     def _cursor(self) -> DuckDBPyConnection:
         """Return a cursor on the registry as it is now."""
@@ -314,11 +327,13 @@ class Registry:
             stamp = self._read_stamp()
             manifest = read_manifest(self.place)
             try:
-                self._connection = connect(self.place, manifest, self._blocks)
-            except duckdb.Error as error:
+                if self.place.is_local:
+                    _check_sizes(self.place, manifest)
+                self._connection = connect(self.place, manifest, self._blocks, self.limits)
+            except (duckdb.Error, NotFoundError, StorageError) as error:
                 if self._is_replaced(manifest, stamp):
                     continue
-                below = own_error(error)
+                below = own_error(error) if isinstance(error, duckdb.Error) else error
                 if isinstance(below, StorageError):
                     raise below from error
                 bring_back = "with 'dvc checkout' or 'dvc pull'" if self.place.is_local else "with 'df2 sync'"
@@ -342,6 +357,21 @@ class Registry:
         except OSError:  # what is wrong is said where it is read
             return None
         return found.st_ino, found.st_mtime_ns
+
+
+def _check_sizes(place: Place, manifest: Manifest) -> None:
+    """Refuse a local registry whose files are not there or have another size, before anything is asked of it.
+
+    Raises:
+        NotFoundError, StorageError: a file is not there, or is not the one that the manifest names.
+    """
+    for file in manifest.files:
+        size = place.size(file.path)
+        if size != file.bytes:
+            raise StorageError(
+                f"{place}/{file.path} is not the file that the manifest names: it has {size:,} bytes, expected "
+                f"{file.bytes:,}."
+            )
 
 
 def _only_reads(connection: DuckDBPyConnection, query: str) -> bool:

@@ -1,4 +1,7 @@
-"""How DuckDB reads a remote registry: the files that the manifest names, without asking the store what there is."""
+"""How DuckDB reads a registry: the files that the manifest names, by paths that follow from the manifest alone.
+
+DuckDB never sees where a registry lies, so no folder above or beside its files can become a column of theirs.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,9 @@ from fsspec import AbstractFileSystem
 
 from registry.blocks import Blocks
 from registry.manifest import BLOCK_BYTES, DataFile, Manifest
+from registry.store.paths import PROTOCOL, virtual_path
 from registry.tables import TABLES
 
-#: The protocol that DuckDB knows the files by; their paths are those of the manifest.
-PROTOCOL: Final = "df2"
 #: Bytes of a Parquet footer for a column in a row group, generously, and for the rest.
 _FOOTER_COLUMN: Final = 110
 _FOOTER_REST: Final = 4_096
@@ -34,7 +36,7 @@ class ManifestFiles(AbstractFileSystem):  # type: ignore[misc]
 
     def __init__(self, manifest: Manifest, blocks: Blocks) -> None:
         super().__init__()
-        self._files = {file.path: file for file in manifest.files}
+        self._files = {virtual_path(file): file for file in manifest.files}
         self._blocks = blocks
 
     def read_ahead(self) -> None:
@@ -47,7 +49,7 @@ class ManifestFiles(AbstractFileSystem):  # type: ignore[misc]
     def file(self, path: str) -> DataFile:
         """Return what the manifest says of a file."""
         try:
-            return self._files[path.removeprefix(f"{PROTOCOL}://")]
+            return self._files[path]
         except KeyError:
             raise FileNotFoundError(path) from None
 
@@ -72,11 +74,11 @@ class ManifestFiles(AbstractFileSystem):  # type: ignore[misc]
 
     def glob(self, path: str, **options: Any) -> list[str]:
         """Return the path itself: DuckDB asks for files by their names."""
-        return [path] if path.removeprefix(f"{PROTOCOL}://") in self._files else []
+        return [path] if path in self._files else []
 
     def exists(self, path: str, **options: Any) -> bool:
         """Return whether the manifest names a file."""
-        return path.removeprefix(f"{PROTOCOL}://") in self._files
+        return path in self._files
 
     def modified(self, path: str) -> datetime:
         """Return a moment that is always the same: under its name, a file never changes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -19,7 +20,6 @@ from registry.errors import (
     RegistryFormatError,
     StorageError,
     UnknownNameError,
-    UsageError,
 )
 from registry.ingest.build import ingest
 from registry.schemas import load_views
@@ -157,13 +157,15 @@ def test_other_files_and_places_cannot_be_read(df2: Registry, query: str) -> Non
         df2.sql(query).fetchall()
 
 
-def test_a_path_cannot_climb_out_of_the_registry(df2: Registry) -> None:
-    inside = f"{df2.place.absolute_url}/manifest.json"
-    assert df2.sql(f"SELECT size > 0 FROM read_text({quote(inside)})").fetchall() == [(True,)]
-    outside = f"{df2.place.absolute_url}/../train/annos/000001.json"
-    assert os.path.exists(outside)
-    with pytest.raises(QueryError, match="Permission Error"):
-        df2.sql(f"SELECT * FROM read_text({quote(outside)})").fetchall()
+def test_sql_reads_no_file_but_through_the_tables_and_views(df2: Registry) -> None:
+    folder = df2.place.absolute_url
+    for path in ("manifest.json", "../train/annos/000001.json"):
+        assert os.path.exists(f"{folder}/{path}")
+        with pytest.raises(QueryError, match="Permission Error"):
+            df2.sql(f"SELECT * FROM read_text({quote(f'{folder}/{path}')})").fetchall()
+    assert df2.sql("SELECT current_setting('allowed_directories'), current_setting('temp_directory')").fetchall() == [
+        (["df2://"], "")
+    ]
 
 
 def test_python_variables_are_out_of_reach(df2: Registry) -> None:
@@ -412,7 +414,21 @@ def test_a_relative_path_outlives_a_change_of_the_working_directory(
     assert found.pairs().fetchall() == PAIRS
 
 
-@pytest.mark.parametrize("name", ["o'brien é", 'a "b" c', "br[1]*?x", "a=b", "50% #1;--", "$HOME"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "o'brien é",
+        'a "b" c',
+        "br[1]*?x",
+        "v[12]",
+        "back\\slash",
+        "two\nlines",
+        "a=b",
+        "50% #1;--",
+        "$HOME",
+        os.fsdecode(b"\xff"),
+    ],
+)
 def test_a_registry_may_lie_in_a_folder_of_any_name(three_splits: Path, tmp_path: Path, name: str) -> None:
     target = tmp_path / name / "registry"
     shutil.copytree(three_splits, target)
@@ -475,11 +491,46 @@ def test_opening_a_registry_that_lacks_a_file_names_the_file(tmp_path: Path) -> 
     assert str(caught.value).endswith(f"or do without: df2 manifest {target}")
 
 
-def test_a_registry_below_a_folder_named_like_a_partition_is_refused(three_splits: Path, tmp_path: Path) -> None:
-    target = tmp_path / "split=train" / "registry"
+_COLUMNS = sorted({column.name for table in TABLES.values() for column in table.columns})
+
+
+@pytest.mark.parametrize("change", [str, str.upper, str.capitalize])
+def test_no_folder_above_a_registry_changes_a_column(three_splits: Path, tmp_path: Path, change: Any) -> None:
+    expected = registry.open(str(three_splits))
+    target = tmp_path.joinpath(*(f"{change(name)}=7" for name in _COLUMNS), "registry")
     shutil.copytree(three_splits, target)
-    with pytest.raises(UsageError, match="lies below split=train/, which DuckDB takes for a partition"):
-        registry.open(str(target))
+    found = registry.open(str(target))
+    for name in [*TABLES, *load_views()]:
+        query = f"SELECT * FROM {name} ORDER BY ALL"
+        assert found.sql(query).fetchall() == expected.sql(query).fetchall()
+    assert found.select(category="skirt").summary() == expected.select(category="skirt").summary()
+    assert found.diff(expected).summary.is_same
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "items/split=validation/category_id=1/{}",
+        "items/split=train/category_id=14/{}",
+        "items/split=train/category_id=01/{}",
+        "items/split=train/{}",
+        "items/source=shop/split=train/category_id=1/{}",
+        "items/Split=train/category_id=1/{}",
+        "items/split=train/category_id=1/style=9/{}",
+        "images/split=train/{}",
+        "{}",
+    ],
+)
+def test_a_manifest_whose_path_is_not_that_of_its_table_and_split_is_refused(small_registry: Path, path: str) -> None:
+    manifest = json.loads((small_registry / "manifest.json").read_text())
+    entry = next(file for file in manifest["files"] if "/split=train/category_id=1/" in file["path"])
+    moved = path.format(entry["path"].rpartition("/")[2])
+    (small_registry / moved).parent.mkdir(parents=True, exist_ok=True)
+    os.rename(small_registry / entry["path"], small_registry / moved)
+    entry["path"] = moved
+    (small_registry / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RegistryFormatError, match="to a file of the table items and the split train: expected items/"):
+        registry.open(str(small_registry))
 
 
 def test_a_registry_in_memory_answers_like_a_local_one(tmp_path: Path) -> None:
