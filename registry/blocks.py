@@ -72,6 +72,24 @@ class Blocks:
         found = self._blocks(file, range(first, last + 1))
         return b"".join(found)[start - first * BLOCK_BYTES :][: end - start]
 
+    def check_sizes(self, files: Iterable[DataFile]) -> None:
+        """Refuse files that are not there or have another size, before anything is asked of them.
+
+        Raises:
+            NotFoundError: a file is not there.
+            StorageError: a file is no regular file, or has another size than the manifest says.
+        """
+        for file in files:
+            try:
+                size = self.place.size(file.path)
+            except StorageError as error:
+                raise StorageError(f"{error}. {self._remedy()}") from error
+            if size != file.bytes:
+                raise StorageError(
+                    f"{self.place}/{file.path} is not the file that the manifest names: it has {size:,} bytes, "
+                    f"expected {file.bytes:,}. {self._remedy()}"
+                )
+
     def _blocks(self, file: DataFile, numbers: range) -> list[bytes]:
         """Return blocks; those that nobody has or reads already are read here."""
         found: dict[int, bytes] = {}
@@ -145,10 +163,8 @@ class Blocks:
                 wrong = [
                     number for number, block in zip(run, blocks, strict=True) if not self._is_right(file, number, block)
                 ]
-            except NotFoundError as error:
-                raise NotFoundError(f"{error} {self._remedy()}") from error
-            except StorageError as error:
-                raise StorageError(f"{error} {self._remedy()}") from error
+            except (NotFoundError, StorageError) as error:
+                raise type(error)(f"{str(error).rstrip('.')}. {self._remedy()}") from error
             if not wrong:
                 return blocks
         raise StorageError(

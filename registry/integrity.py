@@ -1,4 +1,9 @@
-"""Whether files are still those that a manifest names."""
+"""Whether files are still those that a manifest names.
+
+Only regular files are read, and of a local file no more than the size that is named: a FIFO, a device or a file of
+another size counts as changed without being read. A symbolic link is followed, because DVC puts links into its cache
+(``cache.type`` ``symlink``): what counts is that the file it leads to has the size and the digest that are named.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-from registry.manifest import MANIFEST_NAME, read_manifest
+from registry.errors import NotFoundError, StorageError
+from registry.manifest import MANIFEST_NAME, Manifest, parse_manifest, read_manifest_bytes
 from registry.storage import Place
 
 #: Files that are read at the same time.
@@ -22,7 +28,7 @@ class Check:
         kind: what it is a manifest of: ``registry``, or the format of an export.
         num_files: how many it names.
         missing: files that are named and not there.
-        changed: files whose size or digest is another.
+        changed: files whose size or digest is another, or that are no regular files.
         extra: files that are there and not named.
     """
 
@@ -50,26 +56,43 @@ def check_files(place: Place, kind: str, named: Mapping[str, tuple[int, bytes | 
     Raises:
         StorageError: a file cannot be read.
     """
-    there = set(place.list("")) - {manifest}
+    present = set(place.list("")) - {manifest}
     paths = sorted(named)
+
+    def digest(path: str) -> tuple[int, bytes | None] | None:
+        size, sha256 = named[path]
+        return place.digest(path, sized_only=sha256 is None, size=size)
+
     with ThreadPoolExecutor(_AT_ONCE) as pool:  # files are waited for, or read where the interpreter is left free
-        digests = list(pool.map(lambda path: place.digest(path, sized_only=named[path][1] is None), paths))
-    found = dict(zip(paths, digests, strict=True))
-    missing = tuple(path for path in paths if found[path] is None)
-    changed = tuple(path for path in paths if found[path] not in (None, named[path]))
-    return Check(kind, len(named), missing, changed, tuple(sorted(there - set(named))))
+        digests = dict(zip(paths, pool.map(digest, paths), strict=True))
+    missing = tuple(path for path in paths if digests[path] is None)
+    changed = tuple(path for path in paths if digests[path] not in (None, named[path]))
+    return Check(kind, len(named), missing, changed, tuple(sorted(present - set(named))))
 
 
 def verify_registry(place: Place) -> Check:
-    """Return how a registry differs from its manifest.
+    """Return how a registry differs from its manifest; while it is replaced, that of the old or of the new one.
 
     Raises:
         NotFoundError, RegistryFormatError: there is no registry.
         StorageError: a file cannot be read.
     """
-    files = read_manifest(place).files
-    named = {file.path: (file.bytes, bytes.fromhex(file.sha256)) for file in files}
-    found = check_files(place, "registry", named, MANIFEST_NAME)
+    data = read_manifest_bytes(place)
+    while True:
+        try:
+            check = _verify(place, parse_manifest(data, place))
+        except (NotFoundError, StorageError):
+            if (newer := read_manifest_bytes(place)) == data:
+                raise
+        else:
+            if (newer := read_manifest_bytes(place)) == data:
+                return check
+        data = newer  # another registry was put in its place meanwhile
+
+
+def _verify(place: Place, manifest: Manifest) -> Check:
+    named = {file.path: (file.bytes, bytes.fromhex(file.sha256)) for file in manifest.files}
+    check = check_files(place, "registry", named, MANIFEST_NAME)
     # The lock of a writer, which stays where one was.
-    extra = tuple(path for path in found.extra if path != ".lock")
-    return Check(found.kind, found.num_files, found.missing, found.changed, extra)
+    extra = tuple(path for path in check.extra if path != ".lock")
+    return Check(check.kind, check.num_files, check.missing, check.changed, extra)

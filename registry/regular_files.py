@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -39,6 +40,15 @@ def read_regular(path: str | os.PathLike[str]) -> bytes:
         return file.read()
 
 
+def is_regular(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path, after symbolic links, is a regular file.
+
+    Raises:
+        OSError: there is nothing.
+    """
+    return stat.S_ISREG(os.stat(path).st_mode)
+
+
 def regular_size(path: str | os.PathLike[str]) -> int:
     """Return the size of a regular file.
 
@@ -60,13 +70,14 @@ def read_range(descriptor: int, start: int, end: int) -> bytes:
 
 
 def _check(status: os.stat_result, path: str | os.PathLike[str]) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(0, f"expected a regular file, found {_kind(status.st_mode)}", os.fspath(path))
+        raise OSError(errno.EINVAL, f"expected a regular file, found {_kind(status.st_mode)}", os.fspath(path))
 
 
 def _kind(mode: int) -> str:
     kinds = {
-        stat.S_IFDIR: "a folder",
         stat.S_IFIFO: "a FIFO",
         stat.S_IFSOCK: "a socket",
         stat.S_IFCHR: "a device",

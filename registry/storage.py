@@ -28,7 +28,7 @@ from registry.filesystems import (
 )
 from registry.locking import locked
 from registry.redaction import redact
-from registry.regular_files import open_regular, read_range, read_regular, regular_size
+from registry.regular_files import is_regular, open_regular, read_range, read_regular, regular_size
 from registry.s3_reader import s3_reader
 
 if TYPE_CHECKING:
@@ -192,8 +192,11 @@ class Place:
             sized_only: whether the SHA-256 is not asked for.
             size: the size that is expected; a local file of another size is not read, and has no SHA-256.
 
+        Returns:
+            Size and SHA-256. A folder, FIFO or device has the size -1 and no SHA-256.
+
         Raises:
-            StorageError: it cannot be read, or is no regular file.
+            StorageError: it cannot be read.
         """
         try:
             with self._reading(name):
@@ -201,6 +204,8 @@ class Place:
                     return retried(lambda: self._remote_digest(self._remote(name), sized_only))
                 if sized_only:
                     return os.stat(self.path / name).st_size, None
+                if not is_regular(self.path / name):
+                    return -1, None
                 with open_regular(self.path / name) as descriptor, open(descriptor, "rb", closefd=False) as file:
                     length = os.fstat(descriptor).st_size
                     if size not in (None, length):

@@ -236,7 +236,7 @@ def test_a_damaged_local_file_is_an_error_too(tmp_path: Path, version: int) -> N
     ("make", "text"),
     [
         (os.mkfifo, "expected a regular file, found a FIFO"),
-        (os.mkdir, "expected a regular file, found a folder"),
+        (os.mkdir, "Is a directory"),
         (lambda path: os.symlink("/dev/zero", path), "expected a regular file, found a device"),
         (lambda path: os.symlink("/etc/hostname", path), "it was cut or changed"),
         (lambda path: None, "does not exist"),

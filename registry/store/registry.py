@@ -328,7 +328,7 @@ class Registry:
             manifest = read_manifest(self.place)
             try:
                 if self.place.is_local:
-                    _check_sizes(self.place, manifest)
+                    self._blocks.check_sizes(manifest.files)
                 self._connection = connect(self.place, manifest, self._blocks, self.limits)
             except (duckdb.Error, NotFoundError, StorageError) as error:
                 if self._is_replaced(manifest, stamp):
@@ -357,21 +357,6 @@ class Registry:
         except OSError:  # what is wrong is said where it is read
             return None
         return found.st_ino, found.st_mtime_ns
-
-
-def _check_sizes(place: Place, manifest: Manifest) -> None:
-    """Refuse a local registry whose files are not there or have another size, before anything is asked of it.
-
-    Raises:
-        NotFoundError, StorageError: a file is not there, or is not the one that the manifest names.
-    """
-    for file in manifest.files:
-        size = place.size(file.path)
-        if size != file.bytes:
-            raise StorageError(
-                f"{place}/{file.path} is not the file that the manifest names: it has {size:,} bytes, expected "
-                f"{file.bytes:,}."
-            )
 
 
 def _only_reads(connection: DuckDBPyConnection, query: str) -> bool:

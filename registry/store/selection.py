@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from registry.ahead import in_order
-from registry.errors import QueryError, RegistryFormatError
+from registry.errors import NotFoundError, QueryError, RegistryFormatError
 from registry.resplit import Group, Resplit, assign, balance
 from registry.rows import Chunk, Part
 from registry.store.conditions import check_condition
@@ -189,13 +189,14 @@ class Selection:
         try:
             with duckdb_errors():
                 yield
+        except NotFoundError as error:
+            raise RegistryFormatError(
+                f"A file of {self.place} cannot be read: {error}\nIf the registry was replaced meanwhile, start again."
+            ) from error
         except QueryError as error:
             if not isinstance(error.__cause__, duckdb.IOException):
                 raise
-            raise RegistryFormatError(
-                f"A file of {self.place} cannot be read: {error}\nIf the registry was replaced meanwhile, start again; "
-                f"if a part of it is missing, bring it back with 'dvc checkout' or 'dvc pull'."
-            ) from error
+            raise RegistryFormatError(f"A file of {self.place} cannot be read: {error}") from error
 
     def _choose(self) -> None:
         """Make ``items_found`` and ``images_found``: the keys of what the subset holds."""
