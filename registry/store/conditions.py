@@ -15,6 +15,8 @@ import duckdb
 
 from registry.errors import UnknownNameError, UsageError
 from registry.store.connection import table_sql
+from registry.store.growth import check_growth
+from registry.store.settings import Limits, limit_error, open_database
 from registry.tables import ITEMS
 from registry.taxonomy import unknown_name
 
@@ -72,6 +74,9 @@ _FRAME: Final = "SELECT 1 FROM items WHERE\n"
 #: DuckDB's own limit of 1000 is more than Python's json and the recursion here can follow.
 _MAX_DEPTH: Final = 150
 
+#: What the trial may take: one item needs next to nothing.
+_TRIAL: Final = Limits(memory=256 << 20, timeout=10)
+
 #: An item on which the condition is tried out: what only values show (style = 'x') is found before any file is read.
 _ITEM: Final[dict[str, Any]] = {
     "split": "train",
@@ -106,19 +111,14 @@ def check_condition(text: str) -> None:
     Raises:
         UnknownNameError: it names a column that items does not have.
         UsageError: it is not one expression, calls a function that is not in :data:`FUNCTIONS`, holds a subquery or
-            anything else that reaches beyond its item, or is not true or false of an item.
+            anything else that reaches beyond its item, is not true or false of an item, or may make very large values.
     """
-    connection = duckdb.connect(
-        config={
-            "python_enable_replacements": "false",
-            "enable_external_access": "false",
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-        }
-    )
-    with connection:
+    with open_database(_TRIAL) as connection:
+        connection.execute("SET enable_external_access = false")
         connection.execute(f"SET max_expression_depth = {_MAX_DEPTH}")
-        _check(_parsed(connection, text), frozenset())
+        condition = _parsed(connection, text)
+        _check(condition, frozenset())
+        check_growth(condition)
         _try_out(connection, text)
 
 
@@ -239,6 +239,11 @@ def _try_out(connection: duckdb.DuckDBPyConnection, text: str) -> None:
             raise UsageError(f"The condition gives {kind}, not BOOLEAN: expected {_EXPECTED}.")
         connection.execute(f"SELECT count(*) FROM items WHERE (\n{text}\n)").fetchall()
     except duckdb.Error as error:
+        if limit_error(error):
+            raise UsageError(
+                "The condition takes too much memory or time on a single item: expected one that looks at each "
+                "landmark and polygon a few times."
+            ) from error
         # The line before the text's own is not the user's.
         message = re.sub(r"\bLINE (\d+):", lambda found: f"LINE {int(found[1]) - 1}:", str(error))
         raise UsageError(f"The condition does not fit the columns of items. {message}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 import duckdb
@@ -225,6 +226,54 @@ def test_everything_else_is_refused(text: str, reason: str) -> None:
     with pytest.raises(UsageError, match=reason) as caught:
         check_condition(text)
     assert caught.value.exit_code == 2
+
+
+def _nested(text: str, times: int) -> str:
+    for _ in range(times):
+        text = f"list_transform({text}, lambda x: x || x)"
+    return f"len({text}) = 1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "len(list_reduce([source for n in landmarks], lambda a, b: a || a)) > 1",
+        "len(list_reduce([[n] for n in landmarks], lambda a, b: list_concat(a, a))) > 1",
+        "len(list_reduce([source for n in landmarks], lambda a, b: replace(a, 'u', 'uu'))) > 1",
+        "len(list_reduce([source for n in landmarks], lambda a, b: regexp_replace(a, '.', '\\0\\0', 'g'))) > 1",
+        "list_reduce([{'a': source} for n in landmarks], lambda a, b: {'a': a.a || a.a}).a = 'x'",
+        "len(list_reduce([[n] for n in landmarks], lambda a, b: flatten([a, a]))) > 1",
+        _nested("[source]", 40),
+        "len(" + "replace(" * 30 + "source" + ", 'u', 'uu')" * 30 + ") > 1",
+        "len(" + "regexp_replace(" * 30 + "source" + ", '(.)', '\\1\\1', 'g')" * 30 + ") > 1",
+        "len([[[[1 for a in landmarks] for b in landmarks] for c in landmarks] for d in landmarks]) > 1",
+        "len([[[[1 for d in c] for c in segmentation] for b in segmentation] for a in landmarks]) > 1",
+    ],
+    ids=lambda text: text[:60],
+)
+def test_a_condition_whose_values_grow_without_bound_is_refused_before_it_is_run(text: str) -> None:
+    begin = time.monotonic()
+    with pytest.raises(UsageError, match="may take too much memory or time on a single item"):
+        check_condition(text)
+    assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "list_reduce(landmarks, lambda a, b: a + b) > 10",
+        "list_reduce(string_split(category_name, ' '), lambda a, b: a || '_' || b) = 'short_sleeve_top'",
+        "replace(replace(category_name, ' ', '_'), 'e', 'ee') = 'skirt'",
+        "regexp_replace(lower(category_name), '[^a-z]+', '-', 'g') LIKE 'short-%'",
+        "len([p for p in segmentation if len([v for v in p if v > 3000]) > 0]) = 0",
+        "list_max(list_transform(segmentation, lambda p: list_max(p))) < 1000",
+        "len(flatten(segmentation)) > 20",
+        "list_sum([(p[1] - x1) ** 2 for p in segmentation]) >= 0",
+        "len([n for n, i in landmarks if i % 3 = 0 AND n = 2]) > 3",
+    ],
+)
+def test_a_condition_may_look_at_every_landmark_and_polygon(text: str) -> None:
+    check_condition(text)
 
 
 @pytest.mark.parametrize(
