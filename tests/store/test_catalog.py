@@ -122,6 +122,106 @@ def test_a_catalog_of_no_registry_or_of_a_remote_one_is_refused(tmp_path: Path) 
     assert os.listdir(tmp_path) == []
 
 
+_COLUMNS = sorted({column.name for table in TABLES.values() for column in table.columns})
+
+
+@pytest.mark.parametrize("copy", [False, True])
+@pytest.mark.parametrize("change", [str, str.upper])
+def test_no_folder_above_a_registry_changes_a_column_of_its_catalog(
+    df2: Registry, three_splits: Path, tmp_path: Path, copy: bool, change: Any
+) -> None:
+    target = tmp_path.joinpath(*(f"{change(name)}=7" for name in _COLUMNS), "registry")
+    shutil.copytree(three_splits, target)
+    write_catalog(Place(str(target)), tmp_path / "df2.duckdb", copy=copy)
+    for name in NAMES:
+        query = f"SELECT * FROM {name} ORDER BY ALL"
+        assert read(tmp_path / "df2.duckdb", query) == df2.sql(query).fetchall()
+    assert not _other_counts(tmp_path / "df2.duckdb", df2)
+
+
+def test_a_catalog_reads_the_files_of_the_splits_and_categories_asked_for_alone(
+    three_splits: Path, tmp_path: Path
+) -> None:
+    write_catalog(Place(str(three_splits)), tmp_path / "df2.duckdb")
+    query = "EXPLAIN ANALYZE SELECT sum(style) FROM items WHERE split = 'train' AND category_id IN (8, 9)"
+    ((_, plan),) = read(tmp_path / "df2.duckdb", query)
+    assert "Scanning Files: 2/" in plan
+
+
+@pytest.mark.parametrize("name", ["back\\slash", "two\nlines", os.fsdecode(b"\xff")])
+def test_a_registry_in_a_path_that_no_pattern_can_name_is_refused_or_copied(
+    three_splits: Path, tmp_path: Path, name: str
+) -> None:
+    target = tmp_path / name / "registry"
+    shutil.copytree(three_splits, target)
+    with pytest.raises(UsageError, match=r"cannot read the registry .* by its path.*with --copy, or move it"):
+        write_catalog(Place(str(target)), tmp_path / "df2.duckdb")
+    write_catalog(Place(str(target)), tmp_path / "df2.duckdb", copy=True)
+    assert read(tmp_path / "df2.duckdb", "SELECT count(*) FROM items") == [(10,)]
+
+
+@pytest.mark.parametrize("name", ["what?.duckdb", "back\\slash.duckdb", "two\nlines.duckdb", "v[1].duckdb"])
+def test_a_catalog_may_have_any_name(three_splits: Path, tmp_path: Path, name: str) -> None:
+    for _ in range(2):
+        write_catalog(Place(str(three_splits)), tmp_path / name)
+    assert os.listdir(tmp_path) == [name]
+    os.rename(tmp_path / name, tmp_path / "df2.duckdb")
+    assert read(tmp_path / "df2.duckdb", "SELECT count(*) FROM items") == [(10,)]
+
+
+def _other_database(path: Path) -> None:
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE items AS SELECT 1 AS id")
+
+
+def _catalog_with_more(path: Path, three_splits: Path) -> None:
+    write_catalog(Place(str(three_splits)), path)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE mine AS SELECT 1 AS id")
+
+
+@pytest.mark.parametrize("kind", ["text", "folder", "device", "fifo", "database", "more"])
+def test_nothing_but_an_earlier_catalog_is_replaced(three_splits: Path, tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "notes"
+    {
+        "text": lambda: file.write_text("mine"),
+        "folder": file.mkdir,
+        "device": lambda: file.symlink_to("/dev/null"),
+        "fifo": lambda: os.mkfifo(file),
+        "database": lambda: _other_database(file),
+        "more": lambda: _catalog_with_more(file, three_splits),
+    }[kind]()
+    before = file.read_bytes() if file.is_file() else b""
+    with pytest.raises(UsageError, match=r"notes is there and is no catalog of a registry: name another file"):
+        write_catalog(Place(str(three_splits)), file)
+    assert os.listdir(tmp_path) == ["notes"]
+    assert not before or file.read_bytes() == before
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_catalog(three_splits: Path, tmp_path: Path) -> None:
+    for name in (".df2.duckdb.partial", ".df2.duckdb.partial.wal"):
+        (tmp_path / name).write_bytes(b"half")
+    write_catalog(Place(str(three_splits)), tmp_path / "df2.duckdb")
+    assert os.listdir(tmp_path) == ["df2.duckdb"]
+
+
+def _other_counts(file: Path, df2: Registry) -> dict[str, int]:
+    """Return the counts of tables and views that a client of DuckDB 1 finds otherwise than the registry."""
+    client = os.environ.get("DF2_DUCKDB1")
+    if not client:
+        return {}
+    shown = subprocess.run(
+        [sys.executable, "-c", _CLIENT, str(file), *NAMES],
+        env={**os.environ, "PYTHONPATH": client},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    counts = json.loads(shown.stdout)
+    return {n: counts[n] for n in NAMES if counts[n] != df2.sql(f"SELECT count(*) FROM {n}").fetchall()[0][0]}
+
+
 _CLIENT = """
 import duckdb, json, sys
 connection = duckdb.connect(sys.argv[1], read_only=True)
