@@ -15,12 +15,12 @@ PROTOCOL: Final = "df2"
 
 
 def table_paths(manifest: Manifest) -> dict[str, list[str]]:
-    """Return the paths that DuckDB knows the files of each table by.
+    """Return the pattern that gives DuckDB the files of each table; none for a table without files.
 
-    Raises:
-        RegistryFormatError: a path of the manifest is not that of a file of its table and split.
+    A pattern, because DuckDB asks for each path that it is given several times in every query.
     """
-    return {name: [virtual_path(file) for file in manifest.of_table(name)] for name in TABLES}
+    tables = {file.table for file in manifest.files}
+    return {name: [f"{PROTOCOL}://{name}/*"] if name in tables else [] for name in TABLES}
 
 
 def virtual_path(file: DataFile) -> str:

@@ -13,7 +13,7 @@ from fsspec import AbstractFileSystem
 
 from registry.blocks import Blocks
 from registry.manifest import BLOCK_BYTES, DataFile, Manifest
-from registry.store.paths import PROTOCOL, virtual_path
+from registry.store.paths import PROTOCOL, table_paths, virtual_path
 from registry.tables import TABLES
 
 #: Bytes of a Parquet footer for a column in a row group, generously, and for the rest.
@@ -37,6 +37,11 @@ class ManifestFiles(AbstractFileSystem):  # type: ignore[misc]
     def __init__(self, manifest: Manifest, blocks: Blocks) -> None:
         super().__init__()
         self._files = {virtual_path(file): file for file in manifest.files}
+        self._tables = {
+            pattern: [path for path in self._files if path.startswith(pattern.removesuffix("*"))]
+            for patterns in table_paths(manifest).values()
+            for pattern in patterns
+        }
         self._blocks = blocks
 
     def read_ahead(self) -> None:
@@ -73,8 +78,8 @@ class ManifestFiles(AbstractFileSystem):  # type: ignore[misc]
         return {"name": path, "size": self.file(path).bytes, "type": "file"}
 
     def glob(self, path: str, **options: Any) -> list[str]:
-        """Return the path itself: DuckDB asks for files by their names."""
-        return [path] if path in self._files else []
+        """Return the files of a table for its pattern (``df2://items/*``), and a file for its path."""
+        return self._tables.get(path) or ([path] if path in self._files else [])
 
     def exists(self, path: str, **options: Any) -> bool:
         """Return whether the manifest names a file."""
