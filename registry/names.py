@@ -99,7 +99,7 @@ def _data_pattern() -> re.Pattern[str]:
     return re.compile(rf"\A(?:{'|'.join(folders)})/[0-9a-f]{{16}}\.parquet\Z", re.ASCII)
 
 
-def parse_json(data: bytes, kind: type[T], where: str, what: str) -> T:
+def parse_json(data: bytes, kind: type[T], where: str, what: str, version: str, newest: int) -> T:
     """Return a JSON document as a struct.
 
     Args:
@@ -107,14 +107,21 @@ def parse_json(data: bytes, kind: type[T], where: str, what: str) -> T:
         kind: the struct.
         where: path or URL of the document, for the error.
         what: what it is expected to be, for the error.
+        version: key of the document's version.
+        newest: version that this program reads.
 
     Raises:
-        RegistryFormatError: it is none; all its problems are listed, each with its place.
+        RegistryFormatError: it is of a later version, or something else; then all its problems are listed, each with
+            its place.
     """
     try:
-        return _decoder(kind).decode(data)
+        document = msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise RegistryFormatError(_explain(data, kind, where, what, error)) from error
+        raise RegistryFormatError(_explain(data, kind, where, what, version, newest, error)) from error
+    found = getattr(document, version)
+    if found > newest:
+        raise RegistryFormatError(_too_new(where, version, found, newest))
+    return document
 
 
 def parse_value(value: Any, kind: type[T], where: str, what: str) -> T:
@@ -141,12 +148,9 @@ def shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
-@lru_cache
-def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    return msgspec.json.Decoder(kind)
-
-
-def _explain(data: bytes, kind: type[msgspec.Struct], where: str, what: str, error: Exception) -> str:
+def _explain(
+    data: bytes, kind: type[msgspec.Struct], where: str, what: str, version: str, newest: int, error: Exception
+) -> str:
     """Return the message for a text that is not the document."""
     try:
         document = msgspec.json.decode(data)
@@ -154,7 +158,15 @@ def _explain(data: bytes, kind: type[msgspec.Struct], where: str, what: str, err
         return f"{where} is not {what}: it is nested too deeply."
     except (msgspec.MsgspecError, ValueError) as malformed:
         return f"{where} is not {what}: {malformed}"
+    found = document.get(version) if isinstance(document, dict) else None
+    if type(found) is int and found > newest:
+        return _too_new(where, version, found, newest)
     return _listed(_problems_or(document, kind, error), where, what)
+
+
+def _too_new(where: str, version: str, found: int, newest: int) -> str:
+    name = version.replace("_", " ")
+    return f"{where} has {name} {found}, this program reads up to {newest}: upgrade it."
 
 
 def _problems_or(document: Any, kind: type[msgspec.Struct], error: Exception) -> list[_Problem]:
