@@ -7,6 +7,10 @@ looked at a column at a time.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from registry.errors import RegistryFormatError
@@ -22,6 +26,46 @@ _PHOTO: Final = r"^[0-9]{1,9}\.jpg$"
 _EXACT: Final = float(2**53)
 
 
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """Rows that are looked at.
+
+    Attributes:
+        rows: of a table.
+        split: their split.
+        place: the registry.
+        image_ids: the images that they are of, in order, where the rows have no image_id.
+        num_items: how many of the rows each of these images has.
+    """
+
+    rows: pa.RecordBatch
+    split: str
+    place: object
+    image_ids: pa.Array | None = None
+    num_items: Sequence[int] = ()
+
+    def require(self, name: str, is_sound: pa.Array) -> None:
+        """Raise an error for the first row that is not sound."""
+        if not is_sound.false_count:
+            return
+        import pyarrow.compute as pc
+
+        position = pc.index(is_sound, False).as_py()
+        expected = _EXPECTED.get(name, "a value that 'df2 ingest' writes")
+        found = shown(self.rows.column(name)[position].as_py())
+        raise RegistryFormatError(
+            f"{self.place} > {self.split} > {self._image(position)}{name}: expected {expected}, found {found}. The rows "
+            "were not written by 'df2 ingest': take the registry from a place that you trust, or ingest the split again."
+        )
+
+    def _image(self, position: int) -> str:
+        if "image_id" in self.rows.schema.names:
+            return f"image {self.rows.column('image_id')[position]} > "
+        if self.image_ids is None:
+            return ""
+        return f"image {self.image_ids[bisect_right(list(accumulate(self.num_items)), position)]} > "
+
+
 def check_images(images: pa.RecordBatch, split: str, place: object) -> None:
     """Refuse rows of the table images, ascending by image_id, that no ingestion writes.
 
@@ -30,8 +74,9 @@ def check_images(images: pa.RecordBatch, split: str, place: object) -> None:
     """
     import pyarrow.compute as pc
 
-    _check_columns(images, split, place)
-    _check_file_names(images, split, place)
+    cells = _Cells(images, split, place)
+    _check_columns(cells)
+    _check_file_names(cells)
     image_ids = images.column("image_id")
     is_repeated = pc.equal(image_ids.slice(1), image_ids.slice(0, max(0, len(image_ids) - 1)))
     if is_repeated.true_count:
@@ -39,65 +84,62 @@ def check_images(images: pa.RecordBatch, split: str, place: object) -> None:
         raise RegistryFormatError(f"{place} > {split} > image {image_id}: expected one row in the table images.")
 
 
-def check_items(items: pa.RecordBatch, split: str, place: object) -> None:
+def check_items(
+    items: pa.RecordBatch,
+    split: str,
+    place: object,
+    image_ids: pa.Array | None = None,
+    num_items: Sequence[int] = (),
+) -> None:
     """Refuse rows of the table items, with any of its columns, that no ingestion writes.
 
+    Args:
+        items: the rows.
+        split: their split.
+        place: the registry, for the error.
+        image_ids: for the error, of rows without image_id: the images that they are of, in order.
+        num_items: how many of the rows each of these images has.
+
     Raises:
-        RegistryFormatError: a row is not sound; the message names the split and, if it is in the rows, the image.
+        RegistryFormatError: a row is not sound; the message names the split and the image.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    _check_columns(items, split, place)
+    cells = _Cells(items, split, place, image_ids, num_items)
+    _check_columns(cells)
     if "file_name" in items.schema.names:
-        _check_file_names(items, split, place)
+        _check_file_names(cells)
     if "category_id" not in items.schema.names:
         return
     positions = pc.subtract(items.column("category_id").cast(pa.int32()), 1)
     if "category_name" in items.schema.names:
         expected = pa.array([category.name for category in CATEGORIES]).take(positions)
-        _require(items, "category_name", pc.equal(items.column("category_name"), expected), split, place)
+        cells.require("category_name", pc.equal(items.column("category_name"), expected))
     if "landmarks" in items.schema.names:
         lengths = pa.array([3 * category.num_landmarks for category in CATEGORIES], pa.int32()).take(positions)
-        is_sound = pc.equal(pc.list_value_length(items.column("landmarks")), lengths)
-        _require(items, "landmarks", is_sound, split, place)
+        cells.require("landmarks", pc.equal(pc.list_value_length(items.column("landmarks")), lengths))
 
 
-def _check_columns(rows: pa.RecordBatch, split: str, place: object) -> None:
+def _check_columns(cells: _Cells) -> None:
     import pyarrow.compute as pc
 
-    for field, values in zip(rows.schema, rows.columns, strict=True):
+    for field, values in zip(cells.rows.schema, cells.rows.columns, strict=True):
         if values.null_count and not field.nullable:
-            _require(rows, field.name, values.is_valid(), split, place)
-        is_sound = _is_sound(field.name, values, split)
+            cells.require(field.name, values.is_valid())
+        is_sound = _is_sound(field.name, values, cells.split)
         if is_sound is not None:
-            _require(rows, field.name, pc.fill_null(is_sound, True), split, place)
+            cells.require(field.name, pc.fill_null(is_sound, True))
 
 
-def _check_file_names(rows: pa.RecordBatch, split: str, place: object) -> None:
+def _check_file_names(cells: _Cells) -> None:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    names = rows.column("file_name")
-    _require(rows, "file_name", pc.match_substring_regex(names, _PHOTO), split, place)
+    names = cells.rows.column("file_name")
+    cells.require("file_name", pc.match_substring_regex(names, _PHOTO))
     numbers = pc.utf8_slice_codeunits(names, 0, -len(".jpg")).cast(pa.int32())
-    _require(rows, "file_name", pc.equal(numbers, rows.column("image_id")), split, place)
-
-
-def _require(rows: pa.RecordBatch, name: str, is_sound: pa.Array, split: str, place: object) -> None:
-    """Raise an error for the first row that is not sound."""
-    if not is_sound.false_count:
-        return
-    import pyarrow.compute as pc
-
-    position = pc.index(is_sound, False).as_py()
-    image = f" > image {rows.column('image_id')[position]}" if "image_id" in rows.schema.names else ""
-    expected = _EXPECTED.get(name, "a number that 'df2 ingest' writes")
-    found = shown(rows.column(name)[position].as_py())
-    raise RegistryFormatError(
-        f"{place} > {split}{image} > {name}: expected {expected}, found {found}. The rows were not written by "
-        "'df2 ingest': take the registry from a place that you trust, or ingest the split again."
-    )
+    cells.require("file_name", pc.equal(numbers, cells.rows.column("image_id")))
 
 
 _EXPECTED: Final = {
@@ -113,6 +155,8 @@ _EXPECTED: Final = {
     **dict.fromkeys(("image_id", "pair_id", "style", "num_items", "num_landmarks_labelled"), "a number from 0 on"),
     **dict.fromkeys(("item_no", "item_order", "width", "height"), "a number from 1 on"),
 }
+#: Values of columns of words.
+_WORDS: Final = {"source": SOURCES, "category_name": tuple(category.name for category in CATEGORIES)}
 #: Lowest and highest value of columns of whole numbers.
 _RANGES: Final = {
     **dict.fromkeys(("image_id", "pair_id", "style", "num_items", "num_landmarks_labelled"), (0, 2**31 - 1)),
@@ -136,8 +180,8 @@ def _is_sound(name: str, values: pa.Array, split: str) -> pa.Array | None:
             is_sound = pc.and_(pc.greater_equal(wide, low), pc.less_equal(wide, high))
     elif name in ("x1", "y1", "x2", "y2"):
         is_sound = pc.less(pc.abs(values), _EXACT)  # NaN is not
-    elif name == "source":
-        is_sound = pc.or_(pc.is_in(values, value_set=pa.array(SOURCES)), values.is_null())
+    elif name in _WORDS:
+        is_sound = pc.or_(pc.is_in(values, value_set=pa.array(_WORDS[name])), values.is_null())
     elif name == "split":
         is_sound = pc.equal(values, split)
     elif name == "segmentation":

@@ -59,7 +59,9 @@ SplitName = Annotated[str, Meta(pattern=rf"\A(?:{'|'.join(SPLITS)})\Z", descript
 #: Rows and bytes: below 2^53, which every program reads exactly.
 Count = Annotated[int, Meta(ge=0, lt=2**53, description="a whole number from 0 to 2^53 - 1")]
 Version = Annotated[int, Meta(ge=1, lt=2**31, description="a whole number from 1 on")]
-Base64 = Annotated[str, Meta(pattern=r"\A(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=))?\Z")]
+Base64 = Annotated[
+    str, Meta(pattern=r"\A(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==|[A-Za-z0-9+/]=))?\Z", description="base64")
+]
 
 #: Values that a partition column has in folder names.
 _PARTITION_VALUES: Final = {
@@ -69,6 +71,8 @@ _PARTITION_VALUES: Final = {
 #: Problems of a document that one message lists.
 _MOST_LISTED: Final = 20
 _SHOWN: Final = 60
+#: What messages call types without a description.
+_KINDS: Final[dict[Any, str]] = {bool: "true or false", int: "a whole number", str: "a text"}
 _AT: Final = re.compile(r" - at `[^`]*`\Z")
 
 
@@ -271,6 +275,8 @@ def _description(kind: Any) -> str | None:
     for meta in getattr(kind, "__metadata__", ()):
         if isinstance(meta, Meta) and meta.description:
             return meta.description
+    if kind in _KINDS:
+        return _KINDS[kind]
     inner = [_description(one) for one in get_args(kind) if one is not NoneType]
     null = " or null" if NoneType in get_args(kind) else ""
     return f"{inner[0]}{null}" if inner and inner[0] else None

@@ -89,7 +89,7 @@ class ExportManifest:
 _PLAIN: Final = tuple(name for name in ExportManifest.__dataclass_fields__ if name != "files")
 
 #: Value of an option: what YAML and JSON have for a word on the command line.
-_Plain = bool | int | float | ShortText | None
+_Plain = Annotated[bool | int | float | ShortText | None, Meta(description="a plain value")]
 _Commit = Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z", description="hex digits")]
 _Fractions = Annotated[str, Meta(max_length=100_000, description="a text such as train=0.8,val=0.2")]
 

@@ -174,12 +174,12 @@ class Selection:
         )
         schema = arrow_schema(ITEMS, stored=False)
         item_rows = self._batch(items, params, pa.schema([schema.field(name) for name in columns]))
-        check_items(item_rows, split, self.place)
         if sum(num_items) != item_rows.num_rows:
             raise RegistryFormatError(
                 f"{self.place} > {split}: expected every item to be of an image in the table images, found images "
                 f"{image_rows.column('image_id')[0]} to {image_rows.column('image_id')[-1]} with other items."
             )
+        check_items(item_rows, split, self.place, image_rows.column("image_id"), num_items)
         return Chunk(part, split, image_rows, item_rows, num_items)
 
     def _batch(self, query: str, params: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
