@@ -54,8 +54,9 @@ class _Cells:
         expected = _EXPECTED.get(name, "a value that 'df2 ingest' writes")
         found = shown(self.rows.column(name)[position].as_py())
         raise RegistryFormatError(
-            f"{self.place} > {self.split} > {self._image(position)}{name}: expected {expected}, found {found}. The rows "
-            "were not written by 'df2 ingest': take the registry from a place that you trust, or ingest the split again."
+            f"{self.place} > {self.split} > {self._image(position)}{name}: expected {expected}, found {found}. The "
+            "rows were not written by 'df2 ingest': take the registry from a place that you trust, or ingest the split "
+            "again."
         )
 
     def _image(self, position: int) -> str:
