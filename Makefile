@@ -63,6 +63,14 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.diff
 	$(BIN)/python -m benchmarks.remote
 
+# Long: what others may have written, at random; some tens of minutes.
+.PHONY: fuzz
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.fuzz manifests
+	$(BIN)/python -m benchmarks.fuzz where
+	$(BIN)/python -m benchmarks.fuzz_ingest decoder
+	$(BIN)/python -m benchmarks.fuzz_ingest archives
+
 # Whether others can pull the data of a tag; docs/releasing.md.
 .PHONY: release-check
 release-check: install

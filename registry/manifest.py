@@ -7,17 +7,37 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from mmap import mmap
-from typing import Any, Final
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
 
 from registry.errors import NotFoundError, RegistryFormatError
+from registry.names import (
+    Base64,
+    Count,
+    RelativePath,
+    Sha256,
+    ShortText,
+    SplitName,
+    TableName,
+    Version,
+    is_data_path,
+    parse_json,
+    shown,
+)
 from registry.storage import Place
 from registry.tables import SCHEMA_VERSION, TABLES
+from registry.taxonomy import SPLITS
 
 MANIFEST_NAME: Final = "manifest.json"
 #: What is read of a remote file at least: as small as a look-up needs, as large as is worth a request.
 BLOCK_BYTES: Final = 32_768
 BLOCK_DIGEST_BYTES: Final = 8
+#: Odd files that one message lists.
+_MOST_LISTED: Final = 20
 
 _Data = bytes | mmap
 
@@ -118,17 +138,55 @@ class Manifest:
         Raises:
             RegistryFormatError: it is none, or of a later version.
         """
-        try:
-            document: dict[str, Any] = json.loads(data)
-            version = document["schema_version"]
-            if version > SCHEMA_VERSION:
-                raise RegistryFormatError(
-                    f"{where} has schema version {version}, this program reads up to {SCHEMA_VERSION}: upgrade it."
-                )
-            files = tuple(DataFile(**entry) for entry in document["files"])
-            return cls(files, document["sources"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise RegistryFormatError(f"{where} is not a manifest of a registry: {error}") from error
+        document = parse_json(data, _Document, where, "a manifest of a registry", "schema_version", SCHEMA_VERSION)
+        files = tuple(DataFile(*msgspec.structs.astuple(entry)) for entry in document.files)
+        return cls(files, document.sources)
+
+
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A :class:`DataFile` in a manifest; its path follows from the table, the split and the digest."""
+
+    path: RelativePath
+    table: TableName
+    split: SplitName | None
+    rows: Count
+    bytes: Count
+    sha256: Sha256
+    blocks: Base64 = ""
+    schema_version: Annotated[
+        int, Meta(ge=1, le=SCHEMA_VERSION, description=f"a whole number from 1 to {SCHEMA_VERSION}")
+    ] = 1
+
+    def __post_init__(self) -> None:
+        problems = []
+        partition = TABLES[self.table].partition
+        if ("split" in partition) != (self.split is not None):
+            problems.append(f"expected {'a' if 'split' in partition else 'no'} split for the table {self.table}")
+        begin = f"{self.table}/split={self.split}/" if self.split else f"{self.table}/"
+        name = f"{self.sha256[:16]}.parquet"
+        if not (self.path.startswith(begin) and self.path.endswith(f"/{name}") and is_data_path(self.path)):
+            folders = "".join(f"{column}=.../" for column in partition[1:])
+            problems.append(f"expected the path {begin}{folders}{name}, found {shown(self.path)}")
+        expected = BLOCK_DIGEST_BYTES * -(-self.bytes // BLOCK_BYTES)
+        size = len(self.blocks) * 3 // 4 - self.blocks[-2:].count("=")
+        if size != expected and (self.blocks or self.schema_version > 1):
+            problems.append(f"expected {expected:,} bytes of blocks for a file of {self.bytes:,} bytes, found {size:,}")
+        if problems:
+            raise ValueError("\n".join(problems))
+
+
+class _Document(msgspec.Struct):
+    """A manifest. Any change of what a file's entry may hold raises the schema version."""
+
+    schema_version: Version
+    files: list[_Entry]
+    sources: dict[SplitName, ShortText]
+
+    def __post_init__(self) -> None:
+        paths = sorted(entry.path for entry in self.files)
+        repeated = [path for path, same in groupby(paths) if len(list(same)) > 1]
+        if repeated:
+            raise ValueError("\n".join(f"expected each path once, found {path} twice or more" for path in repeated))
 
 
 def read_manifest(place: Place) -> Manifest:
@@ -171,32 +229,64 @@ def rebuild_manifest(place: Place) -> Manifest:
     Every file is read whole, for its digest. What is in the manifest already is not looked at.
 
     Raises:
-        RegistryFormatError: a file is not what its path says.
+        RegistryFormatError: files are not what their paths say; all of them are listed.
+    """
+    files: list[DataFile] = []
+    sources: dict[str, str] = {}
+    odd: list[str] = []
+    for table in TABLES.values():
+        for path in place.list(table.name):
+            if not path.endswith(".parquet"):
+                continue
+            try:
+                file, source = _data_file(place, path, table.name)
+            except ValueError as error:
+                odd.append(f"{place}/{path} {error}.")
+                continue
+            files.append(file)
+            if file.split and source:
+                sources[file.split] = source
+    if odd:
+        listed = "\n".join(odd[:_MOST_LISTED]) + (
+            f"\n... and {len(odd) - _MOST_LISTED:,} more" if odd[_MOST_LISTED:] else ""
+        )
+        raise RegistryFormatError(f"{listed}\nNothing was written. Move or remove what no 'df2 ingest' wrote.")
+    return Manifest(tuple(sorted(files)), dict(sorted(sources.items())))
+
+
+def _data_file(place: Place, path: str, table: str) -> tuple[DataFile, str | None]:
+    """Return the entry of a file that is in a registry, and the fingerprint that it carries.
+
+    Raises:
+        ValueError: it is not what its path says; the message follows its path.
     """
     import io
 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    files: list[DataFile] = []
-    sources: dict[str, str] = {}
-    for table in TABLES.values():
-        for path in place.list(table.name):
-            if not path.endswith(".parquet"):
-                continue
-            data = place.read(path)
-            try:
-                metadata = pq.read_metadata(io.BytesIO(data))
-            except pa.ArrowException as error:
-                raise RegistryFormatError(f"{place}/{path} is not a Parquet file: {error}") from error
-            notes = {key.decode(): value.decode() for key, value in (metadata.metadata or {}).items()}
-            if notes.get("df2.table") != table.name:
-                raise RegistryFormatError(f"{place}/{path} is not a file of the table {table.name}.")
-            split = notes.get("df2.split")
-            if split and f"/split={split}/" not in path:
-                raise RegistryFormatError(f"{place}/{path} belongs to the split {split}.")
-            if split and "df2.source" in notes:
-                sources[split] = notes["df2.source"]
-            found = DataFile.of(data, path.rpartition("/")[0], table.name, split, metadata.num_rows)
-            files.append(replace(found, path=path, schema_version=int(notes["df2.schema_version"])))
-    return Manifest(tuple(sorted(files)), dict(sorted(sources.items())))
+    if not is_data_path(path):
+        raise ValueError("has no name that 'df2 ingest' gives")
+    if place.path is not None and not (place.path / path).is_file():
+        raise ValueError("is no regular file")
+    data = place.read(path)
+    try:
+        metadata = pq.read_metadata(io.BytesIO(data))
+        notes = {key.decode(): value.decode() for key, value in (metadata.metadata or {}).items()}
+        version = int(notes.get("df2.schema_version", "0"))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ValueError(f"is not a Parquet file: {' '.join(str(error).split())}") from error
+    if notes.get("df2.table") != table:
+        raise ValueError(f"is not a file of the table {table}")
+    split = notes.get("df2.split")
+    folder = path.rpartition("/")[0]
+    if split and f"/split={split}/" not in path:
+        raise ValueError(f"belongs to the split {split if split in SPLITS else shown(split)}")
+    if not split and "split" in TABLES[table].partition:
+        raise ValueError("does not say which split it belongs to")
+    if not 1 <= version <= SCHEMA_VERSION:
+        raise ValueError(f"has schema version {version}; expected 1 to {SCHEMA_VERSION}")
+    file = DataFile.of(data, folder, table, split or None, metadata.num_rows)
+    if file.path != path:
+        raise ValueError(f"has another content than its name says, which is that of {file.path}: it was changed")
+    return replace(file, schema_version=version), notes.get("df2.source")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import registry
-from registry.errors import RegistryError, StorageError, UnknownNameError, UsageError, first_names
+from registry.errors import RegistryError, RegistryFormatError, StorageError, UnknownNameError, UsageError, first_names
 from registry.integrity import verify_registry
 from registry.manifest import MANIFEST_NAME
 from registry.redaction import redact
@@ -129,15 +129,23 @@ def _clone(repository: Repository, tag: str, commit: str, target: Path) -> Itera
 def _committed_remote(root: Path) -> tuple[str, str] | None:
     """Return name and url of the default remote in the configuration that is committed."""
     config = _config(root / ".dvc" / "config")
-    name = config.get("core", {}).get("remote")
-    url = config.get(f'remote "{name}"', {}).get("url")
-    return (name, url) if name and url else None
+    name = _section(config, "core").get("remote")
+    url = _section(config, f'remote "{name}"').get("url")
+    return (name, url) if isinstance(name, str) and isinstance(url, str) and name and url else None
+
+
+def _section(config: Any, name: str) -> Mapping[str, Any]:
+    section = config.get(name)
+    return section if isinstance(section, Mapping) else {}
 
 
 def _config(path: Path) -> Any:
-    from configobj import ConfigObj  # type: ignore[import-untyped]  # what DVC writes its configuration with
+    from configobj import ConfigObj, ConfigObjError  # type: ignore[import-untyped]  # what DVC writes it with
 
-    return ConfigObj(str(path), list_values=False)
+    try:
+        return ConfigObj(str(path), list_values=False, interpolation=False)
+    except (ConfigObjError, UnicodeDecodeError) as error:
+        raise RegistryFormatError(f"{path} is not a configuration of DVC: {error}") from error
 
 
 def _local(url: str, dvc_folder: Path) -> str | None:
@@ -156,7 +164,7 @@ def _configure(root: Path, dvc_folder: Path, name: str, url: str, scratch: Path)
     config = _config(root / ".dvc" / "config.local")
     config["core"] = {"remote": name}
     config["cache"] = {"dir": str(scratch / "cache")}
-    config[section] = {**own.get(section, {}), "url": url}
+    config[section] = {**_section(own, section), "url": url}
     config.write()
 
 
@@ -205,7 +213,7 @@ def _compare(folder: Path, metrics: Path) -> Iterator[Finding]:
     except FileNotFoundError:
         yield Finding("note", "No metrics/counts.json is committed, so the counts were not compared.")
         return
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         yield Finding("fail", f"metrics/counts.json is not JSON: {error}. 'dvc repro stats' writes it.")
         return
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from registry.errors import NotFoundError, RegistryFormatError, StorageError
-from registry.manifest import MANIFEST_NAME
+from registry.manifest import MANIFEST_NAME, Manifest
+from registry.names import is_relative_path, shown
 from registry.repository import Repository, find_repository
 from registry.storage import Place
 from registry.tracked import Wanted, tracked_files, tracked_paths
@@ -83,10 +83,10 @@ def checkout_commit(
 def _is_whole(folder: Path) -> bool:
     """Return whether a folder has a manifest and all that it names."""
     try:
-        named = [entry["path"] for entry in json.loads((folder / MANIFEST_NAME).read_bytes())["files"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        manifest = Manifest.from_json((folder / MANIFEST_NAME).read_bytes(), str(folder / MANIFEST_NAME))
+    except (OSError, RegistryFormatError):
         return False
-    return all((folder / path).is_file() for path in named)
+    return all((folder / file.path).is_file() for file in manifest.files)
 
 
 def _make(folder: Path, wanted: Wanted, fetch: bool, progress: Callable[[str], None] | None) -> None:
@@ -100,6 +100,17 @@ def _make(folder: Path, wanted: Wanted, fetch: bool, progress: Callable[[str], N
         committed = _committed_files(wanted)
         if MANIFEST_NAME not in {*tracked, *committed}:
             raise _nothing_there(wanted, staging, bool(tracked or committed))
+        for name in (*tracked, *committed):
+            if not is_relative_path(name):
+                raise RegistryFormatError(
+                    f"{wanted} ({wanted.repository.name}) has a file {shown(name)}: expected a relative path that "
+                    "stays inside."
+                )
+        twice = tracked.keys() & committed.keys()
+        if twice:  # writing one would write through the link to DVC's cache
+            raise RegistryFormatError(
+                f"{wanted} has {sorted(twice)[0]} from DVC and from git ({wanted.repository.name}): expected it once."
+            )
         for name, place in tracked.items():
             _link(place, _target(staging / "files", name))
         for name, content in committed.items():
@@ -140,13 +151,7 @@ def _nothing_there(wanted: Wanted, staging: Path, something: bool) -> Exception:
 
 
 def _target(folder: Path, name: str) -> Path:
-    """Return the place of a file below a folder, which is made.
-
-    Raises:
-        RegistryFormatError: the name leads out of the folder.
-    """
-    if name.startswith("/") or ".." in name.split("/"):
-        raise RegistryFormatError(f"DVC's list of files names {name}, which lies outside of the registry.")
+    """Return the place of a file below a folder, which is made."""
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
     return target

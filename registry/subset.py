@@ -71,7 +71,7 @@ class Subset:
     limit: int | None = None
 
     @classmethod
-    def of(cls, **options: Any) -> Subset:
+    def of(cls, /, **options: Any) -> Subset:
         """Return the subset for options as people write them.
 
         Every option takes one value or several: names or numbers of categories (``"skirt"``, ``9``), codes or names
@@ -83,15 +83,35 @@ class Subset:
             UsageError: an option or value that does not exist; the message lists what does.
             NotFoundError: the file after ``@`` is not there.
         """
+        return cls._of(options, files=True)
+
+    @classmethod
+    def of_document(cls, options: Mapping[str, Any]) -> Subset:
+        """Return the subset in a document that others may have written, as :meth:`of`: no file is read for it.
+
+        Raises:
+            UsageError: as for :meth:`of`, and for ``"@FILE"``.
+        """
+        return cls._of(options, files=False)
+
+    @classmethod
+    def _of(cls, options: Mapping[str, Any], *, files: bool) -> Subset:
         known = [field.name for field in fields(cls)]
         values: dict[str, Any] = {}
         for given, value in options.items():
             name = given.replace("-", "_")
             if name not in known:
                 raise unknown_name("option of a subset", given, known)
-            if value is None or (isinstance(value, str | Sequence) and not value):
+            if value is None or (isinstance(value, str | Sequence | Mapping) and not value):
                 continue
-            values[name] = _READERS[name](value, name)
+            if isinstance(value, Mapping):
+                raise UsageError(f"{name}: expected a value or a list of values, found {value!r}.")
+            if not files and name == "image_id" and any(str(one).startswith("@") for one in _several(value)):
+                raise UsageError(f"{name} {value!r}: expected numbers and ranges; no file is read for it here.")
+            try:
+                values[name] = _READERS[name](value, name)
+            except (TypeError, ValueError, OverflowError) as error:  # a number of thousands of digits
+                raise UsageError(f"{name}: {str(value)[:80]!r} cannot be read: {error}.") from error
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:

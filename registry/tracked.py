@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.errors import MissingDependencyError, RegistryFormatError, StorageError, first_names
+from registry.names import is_relative_path, shown
 from registry.redaction import redact, remember
 from registry.remotes import Remotes, cache_settings, committed_remotes, remotes_for
 from registry.repository import Repository
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 _one_at_a_time = threading.Lock()
 _LOGGERS: Final = ("dvc", "dvc_data", "dvc_objects")
 _SHOWN: Final = 3
+#: MD5, or another digest of files and, with its suffix, of lists of files.
+_HASH: Final = re.compile(r"[0-9a-f]{32,128}(\.dir)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +111,14 @@ def tracked_files(
     with _opened(wanted, scratch / "before") as (view, log):
         if view is None:
             return {}
+        _check_hashes(((str(out), out.hash_info.value) for out in view.outs if out.hash_info), wanted)
         unfinished = sorted(str(out) for out in view.outs if not out.hash_info and not out.stage.is_import)
         if unfinished:
             raise RegistryFormatError(
                 f"{wanted.rev} of {wanted.repository.name} has no data for {unfinished[0]}: it was committed before "
                 "'dvc repro' or 'dvc commit' had recorded it in dvc.lock. Take another revision."
             )
-        files, missing = _cached(view, wanted.path)
+        files, missing = _cached(view, wanted)
         if missing and fetch:
             if progress is not None:
                 progress(f"Fetching {wanted} ...")
@@ -121,7 +126,7 @@ def tracked_files(
     if missing and fetch:
         with _opened(wanted, scratch / "after") as (again, _):  # DVC keeps what it knew of the cache before
             assert again is not None
-            files, missing = _cached(again, wanted.path)
+            files, missing = _cached(again, wanted)
             if missing and named:  # instead of the folders that they are in
                 folders = {name for name in missing if not any(one.startswith(name) for one in named)}
                 missing = sorted({*named, *folders} - {f"{wanted.path}/"})
@@ -262,11 +267,38 @@ def _data(index: Index, path: str) -> DataIndexView:
     return view(data, lambda key: _on_the_way(key, path))
 
 
-def _cached(view: _View, path: str) -> tuple[dict[str, str], list[str]]:
+def _check_hashes(hashes: Iterable[tuple[str, str | None]], wanted: Wanted) -> None:
+    """Refuse hashes that are none: DVC makes paths of its cache, and names on the remote, of them.
+
+    Raises:
+        RegistryFormatError: one is not hex digits; the message names what it is of.
+    """
+    for name, value in hashes:
+        if not _HASH.fullmatch(str(value)):
+            raise RegistryFormatError(
+                f"{shown(name)} in {wanted.rev} of {wanted.repository.name} has the hash {shown(value)}: expected hex "
+                "digits. Its DVC files were not written by DVC."
+            )
+
+
+def _check_lists(data: DataIndexView, wanted: Wanted) -> None:
+    """Refuse lists of files in which a name leads out of its folder, or a hash is none."""
+    for key, entry in data.iteritems():
+        if not is_relative_path("/".join(key)):
+            raise RegistryFormatError(
+                f"DVC's list of files of {wanted} ({wanted.repository.name}) names {shown('/'.join(key))}: expected "
+                "relative paths that stay inside."
+            )
+        if entry.hash_info:
+            _check_hashes([("/".join(key), entry.hash_info.value)], wanted)
+
+
+def _cached(view: _View, wanted: Wanted) -> tuple[dict[str, str], list[str]]:
     """Return the files below a path with their places in the cache, and the names of those that are not there.
 
     A folder of which not even the list of files is there is missing as a whole, with a slash behind its name.
     """
+    path = wanted.path
     depth = len(path.split("/"))
     # DVC would ask the remote for lists.
     unlisted = [
@@ -277,6 +309,7 @@ def _cached(view: _View, path: str) -> tuple[dict[str, str], list[str]]:
     if unlisted:
         return {}, sorted(unlisted)
     data = _data(view.repo.index, path)
+    _check_lists(data, wanted)
     files = {
         "/".join(key[depth:]): data.storage_map.get_cache(entry)[1]
         for key, entry in data.iteritems()
@@ -307,7 +340,10 @@ def _fetch(view: _View, wanted: Wanted) -> list[str]:
     clones = set(open_repo.CLONES)
     data = _data(index, wanted.path)
     try:
+        _check_lists(data, wanted)  # which fetches the lists; before any file is
         fetch(collect([data], "remote"))
+    except RegistryFormatError:
+        raise
     except Exception as error:  # what the libraries of the stores raise has no common base
         raise _unreachable(view, wanted, error) from error
     finally:

@@ -184,7 +184,7 @@ class _Reader:
         for line in reversed(log.decode(errors="replace").split("\0")):
             if not line:
                 continue
-            name, parents, date, subject = line.split("\1")
+            name, parents, date, subject = line.split("\1", 3)
             parent = commits.get(parents.partition(" ")[0])
             files, data = (parent.files, parent.data) if parent else ({}, frozenset())
             if name in changes:
@@ -258,9 +258,17 @@ def _parse(content: bytes) -> Any:
     import yaml  # type: ignore[import-untyped]
 
     try:
-        return yaml.load(content, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))
-    except yaml.YAMLError:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(content, Loader=_loader())):
+            return None  # DVC writes no alias, and a few lines of them stand for gigabytes
+        return yaml.load(content, Loader=_loader())
+    except (yaml.YAMLError, RecursionError, ValueError):
         return None
+
+
+def _loader() -> Any:
+    import yaml
+
+    return getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 def _stages(document: Any) -> list[dict[str, Any]]:
@@ -274,13 +282,21 @@ def _stages(document: Any) -> list[dict[str, Any]]:
 
 def _entries(stage: dict[str, Any], kind: str, file: str) -> Iterator[tuple[str, str]]:
     """Yield (path, hash) of the outputs or dependencies of a stage that a file tells of."""
-    folder = posixpath.join(posixpath.dirname(file), stage.get("wdir", "."))
-    for entry in stage.get(kind) or ():
+    folder = posixpath.join(posixpath.dirname(file), _text(stage, "wdir", "."))
+    entries = stage.get(kind)
+    for entry in entries if isinstance(entries, list) else ():
         if not isinstance(entry, dict):
             continue
         # What was imported without being downloaded has no hash of its own; then its origin says what it is.
-        known = entry.get(entry.get("hash", "md5")) or entry.get("md5") or json.dumps([entry, stage.get("deps")])
-        yield posixpath.normpath(posixpath.join(folder, entry.get("path", "."))), known
+        known = _text(entry, _text(entry, "hash", "md5")) or _text(entry, "md5")
+        path = posixpath.normpath(posixpath.join(folder, _text(entry, "path", ".")))
+        yield path, known or json.dumps([entry, stage.get("deps")])
+
+
+def _text(mapping: dict[str, Any], key: str, default: str = "") -> str:
+    """Return a text of a YAML file; the default if there is something else."""
+    value = mapping.get(key)
+    return value if isinstance(value, str) else default
 
 
 def _counts(content: bytes) -> Counts | None:
@@ -289,7 +305,7 @@ def _counts(content: bytes) -> Counts | None:
         splits = list(json.loads(content).values())
         sums = {field.name: sum(split[f"num_{field.name}"] for split in splits) for field in fields(Counts)}
         return Counts(**sums)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -314,5 +330,5 @@ def _tags(repository: Repository) -> list[tuple[str, str]]:
     listed = repository.git("for-each-ref", "--sort=version:refname", "--sort=creatordate", format, "refs/tags").decode(
         errors="replace"
     )
-    found = [line.split("\0") for line in listed.splitlines()]
+    found = [line.split("\0") for line in listed.split("\n") if line]
     return [(name, peeled or commit) for name, commit, peeled in found]

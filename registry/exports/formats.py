@@ -42,6 +42,9 @@ ENTRY_POINTS: Final = "deepfashion2_registry.formats"
 #: place in the release (``train/image/000001.jpg``). ``link`` and ``copy``: they are put into the export.
 IMAGES: Final = ("none", "reference", "link", "copy")
 
+#: Highest whole number of an option: what 32 bits hold.
+_MOST: Final = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -69,16 +72,18 @@ class Option:
         Raises:
             UsageError: it is not of this kind.
         """
+        if value is None and self.default is None:
+            return None
         if self.kind == "choice" and value not in self.choices and value != self.default:
             raise unknown_name(f"value of {self.name}", value, list(self.choices))
-        kinds = {"flag": bool, "integer": int, "number": (int, float), "text": str, "choice": str}
-        expected = "true or false" if self.kind == "flag" else f"a value of kind {self.kind}"
-        if value != self.default and (
-            not isinstance(value, kinds[self.kind]) or (self.kind != "flag" and isinstance(value, bool))  # type: ignore[arg-type]
-        ):
+        kinds: dict[str, tuple[type, ...]] = {"flag": (bool,), "integer": (int,), "number": (int, float)}
+        if type(value) not in kinds.get(self.kind, (str,)):  # by its type alone: True is equal to 1
+            expected = "true or false" if self.kind == "flag" else f"a value of kind {self.kind}"
             raise UsageError(f"{self.name}: expected {expected}, found {value!r}.")
         if self.kind in ("integer", "number") and value is not None and value < self.minimum:
             raise UsageError(f"{self.name}: expected at least {self.minimum:g}, found {value}.")
+        if isinstance(value, int) and value > _MOST:
+            raise UsageError(f"{self.name}: expected at most {_MOST}, found {value}.")
         return value
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from registry import __version__
-from registry.errors import NotFoundError, RegistryFormatError
+from registry.errors import NotFoundError
 from registry.exports.files import MANIFEST_NAME, Written
 from registry.filesystems import StorageOptions
 from registry.integrity import Check, check_files
+from registry.names import Count, RelativePath, Sha256, ShortText, SplitName, Version, leading_out, parse_json
 from registry.storage import Place
 from registry.tables import SCHEMA_VERSION
 
@@ -71,23 +75,111 @@ class ExportManifest:
         Raises:
             RegistryFormatError: it is none, or of a later version.
         """
-        try:
-            document: dict[str, Any] = json.loads(data)
-            if document["export_version"] > EXPORT_VERSION:
-                raise RegistryFormatError(
-                    f"{where} has export version {document['export_version']}, this program reads up to "
-                    f"{EXPORT_VERSION}: upgrade it."
-                )
-            files = [
-                Written(one["path"], one["bytes"], bytes.fromhex(one["sha256"]) if "sha256" in one else None)
-                for one in document["files"]
-            ]
-            return cls(**{name: document[name] for name in _PLAIN}, files=files)
-        except (ValueError, KeyError, TypeError) as error:
-            raise RegistryFormatError(f"{where} is not the manifest of an export: {error!r}") from error
+        document = parse_json(
+            data, _QuickDocument, where, "the manifest of an export", "export_version", EXPORT_VERSION, _Document
+        )
+        plain = {name: msgspec.to_builtins(getattr(document, name)) for name in _PLAIN}
+        from_hex = bytes.fromhex
+        files = [
+            Written(file.path, file.bytes, from_hex(file.sha256) if file.sha256 else None) for file in document.files
+        ]
+        return cls(**plain, files=files)
 
 
 _PLAIN: Final = tuple(name for name in ExportManifest.__dataclass_fields__ if name != "files")
+
+#: Value of an option: what YAML and JSON have for a word on the command line.
+_Plain = Annotated[bool | int | float | ShortText | None, Meta(description="a plain value")]
+_Commit = Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z", description="hex digits")]
+_Fractions = Annotated[str, Meta(max_length=100_000, description="a text such as train=0.8,val=0.2")]
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A :class:`Written` in a manifest."""
+
+    path: RelativePath
+    bytes: Count
+    sha256: Sha256 | None = None
+    link: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.sha256 is None) != self.link:
+            raise ValueError("expected either a sha256 or a link")
+
+
+class _Resplit(msgspec.Struct):
+    fractions: _Fractions
+    seed: int
+    stratify: bool
+    balance: list[dict[str, _Plain]]
+
+
+class _Registry(msgspec.Struct):
+    schema_version: Version
+    manifest_sha256: Sha256
+    sources: dict[SplitName, ShortText]
+
+
+class _Revision(msgspec.Struct, omit_defaults=True):
+    git: _Commit | None = None
+    dvc_lock: ShortText | None = None
+    dvc_stage: ShortText | None = None
+
+
+class _LeftOut(msgspec.Struct):
+    what: ShortText
+    why: ShortText
+    number: Count
+
+
+class _Document(msgspec.Struct):
+    """An ``export.json``: the fields of :class:`ExportManifest` as they are written."""
+
+    export_version: Version
+    format: ShortText
+    options: dict[ShortText, _Plain]
+    images: ShortText
+    subset: dict[ShortText, Any]
+    subset_digest: Sha256
+    resplit: _Resplit | None
+    registry: _Registry
+    revision: _Revision
+    counts: dict[ShortText, dict[ShortText, Count]]
+    left_out: list[_LeftOut]
+    files: list[_File]
+
+    def __post_init__(self) -> None:
+        paths = [file.path for file in self.files]
+        problems = []
+        if len(set(paths)) < len(paths):
+            repeated = (path for path, number in Counter(paths).items() if number > 1)
+            problems += [f"expected each path once, found {path} twice or more" for path in repeated]
+        if MANIFEST_NAME in paths:
+            problems.append(f"expected the files beside {MANIFEST_NAME}, found itself among them")
+        if problems:
+            raise ValueError("\n".join(problems))
+
+
+class _QuickFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A :class:`_File` of which paths and digests are not looked at: there may be hundreds of thousands."""
+
+    path: str
+    bytes: Count
+    sha256: Annotated[str, Meta(min_length=64, max_length=64)] | None = None
+    link: bool = False
+
+
+class _QuickDocument(_Document):
+    """A :class:`_Document` that looks at all paths and digests at once."""
+
+    files: list[_QuickFile]  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        digests = "".join([file.sha256 or "" for file in self.files])
+        is_odd = leading_out([file.path for file in self.files]) or not re.fullmatch("[0-9a-f]*", digests)
+        if is_odd or any((file.sha256 is None) != file.link for file in self.files):
+            raise ValueError("expected relative paths that stay inside, each with a sha256 or a link")
 
 
 def _entry(file: Written) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from registry.errors import UsageError, first_names
+from registry.errors import RegistryFormatError, UsageError, first_names
 from registry.exports.files import MANIFEST_NAME, Files, open_destination
 from registry.exports.formats import Format, find_format
 from registry.exports.manifest import ExportManifest, differing, read_export
@@ -73,15 +73,22 @@ class Plan:
 
     @classmethod
     def of_manifest(cls, manifest: ExportManifest) -> Plan:
-        """Return the plan that an export was made by."""
+        """Return the plan that an export was made by.
+
+        Raises:
+            RegistryFormatError: a format, option or value in the manifest does not exist.
+        """
         resplit = manifest.resplit
-        return cls.of(
-            manifest.format,
-            Subset.of(**manifest.subset),
-            resplit=Resplit.parse(resplit["fractions"], resplit["seed"], resplit["stratify"]) if resplit else None,
-            images=manifest.images,
-            options=manifest.options,
-        )
+        try:
+            return cls.of(
+                manifest.format,
+                Subset.of_document(manifest.subset),
+                resplit=Resplit.parse(resplit["fractions"], resplit["seed"], resplit["stratify"]) if resplit else None,
+                images=manifest.images,
+                options=manifest.options,
+            )
+        except UsageError as error:
+            raise RegistryFormatError(f"The manifest of the export cannot be followed: {error}") from error
 
 
 class _Job:

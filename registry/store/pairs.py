@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from registry.cells import check_items
 from registry.rows import PAIRED_COLUMNS, Part
 
 if TYPE_CHECKING:
@@ -167,7 +168,12 @@ _HARD: Final = """
 
 
 def read_pairs(
-    cursor: DuckDBPyConnection, part: Part, negatives: int = 0, hard_negatives: int = 0, seed: int = 0
+    cursor: DuckDBPyConnection,
+    part: Part,
+    negatives: int = 0,
+    hard_negatives: int = 0,
+    seed: int = 0,
+    place: object = "registry",
 ) -> Iterator[pa.RecordBatch]:
     """Yield the pairs of items within a part, split by split, each positive pair before its negatives.
 
@@ -177,6 +183,7 @@ def read_pairs(
         negatives: how many of kind ``category`` each positive pair has; fewer where there are not so many.
         hard_negatives: how many of kind ``hard``.
         seed: another one chooses other negatives.
+        place: the registry, for errors.
 
     Returns:
         Batches of ``split``, ``pair_no`` (of the positive pair, from 1 in every split, in file order of the user
@@ -187,11 +194,11 @@ def read_pairs(
     with cursor:
         for split in part.splits:
             params = {"part": part.name, "split": split, "seed": seed}
-            yield from _pairs_of_split(cursor, params, negatives, hard_negatives)
+            yield from _pairs_of_split(cursor, params, negatives, hard_negatives, place)
 
 
 def _pairs_of_split(
-    cursor: DuckDBPyConnection, params: dict[str, Any], negatives: int, hard_negatives: int
+    cursor: DuckDBPyConnection, params: dict[str, Any], negatives: int, hard_negatives: int, place: object
 ) -> Iterator[pa.RecordBatch]:
     split, seed = params["split"], params["seed"]
     cursor.execute(_ITEMS, params)
@@ -216,6 +223,8 @@ def _pairs_of_split(
     ((num_pairs,),) = cursor.execute("SELECT count(*) FROM positive_pairs").fetchall()
     # In DuckDB only the places of items are put in order; everything said of them is fetched once and taken by place.
     items = cursor.sql(f"SELECT {_LISTED} FROM paired_items ORDER BY place").to_arrow_table().combine_chunks()
+    for batch in items.to_batches():
+        check_items(batch, split, place)
     pairs_at_once = max(1, _BLOCK_ROWS // (1 + negatives + hard_negatives))
     for low in range(1, num_pairs + 1, pairs_at_once):
         bounds = {"low": low, "high": low + pairs_at_once - 1}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from registry.ahead import in_order
+from registry.cells import check_images, check_items
 from registry.errors import NotFoundError, QueryError, RegistryFormatError
 from registry.resplit import Group, Resplit, assign, balance
 from registry.rows import Chunk, Part
@@ -137,7 +138,7 @@ class Selection:
         from registry.store.pairs import read_pairs
 
         with self._errors():
-            yield from read_pairs(self._connection.cursor(), part, negatives, hard_negatives, seed)
+            yield from read_pairs(self._connection.cursor(), part, negatives, hard_negatives, seed, self.place)
 
     def items(self, columns: Sequence[str]) -> DuckDBPyRelation:
         """Return the chosen items as a lazy relation, in order of split, image and file order."""
@@ -162,6 +163,7 @@ class Selection:
         image_rows = self._batch(images, params, schema.append(pa.field("num_chosen", pa.int64())))
         num_items = image_rows.column("num_chosen").to_pylist()
         image_rows = image_rows.select(schema.names)
+        check_images(image_rows, split, self.place)
         if not columns:
             return Chunk(part, split, image_rows, pa.record_batch([]), num_items)
         # The categories that occur, said outright, let DuckDB pass over the files of all others.
@@ -172,14 +174,23 @@ class Selection:
         )
         schema = arrow_schema(ITEMS, stored=False)
         item_rows = self._batch(items, params, pa.schema([schema.field(name) for name in columns]))
+        if sum(num_items) != item_rows.num_rows:
+            raise RegistryFormatError(
+                f"{self.place} > {split}: expected every item to be of an image in the table images, found images "
+                f"{image_rows.column('image_id')[0]} to {image_rows.column('image_id')[-1]} with other items."
+            )
+        check_items(item_rows, split, self.place, image_rows.column("image_id"), num_items)
         return Chunk(part, split, image_rows, item_rows, num_items)
 
     def _batch(self, query: str, params: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
         """Return the rows of a query as one batch of a schema."""
         import pyarrow as pa
 
-        with self._errors():
-            table = self._connection.cursor().sql(query, params=params).to_arrow_table().cast(schema)
+        try:
+            with self._errors():
+                table = self._connection.cursor().sql(query, params=params).to_arrow_table().cast(schema)
+        except pa.ArrowException as error:
+            raise RegistryFormatError(f"{self.place} has columns of other types than declared: {error}") from error
         batches = table.combine_chunks().to_batches()
         return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=schema)
 

@@ -42,7 +42,8 @@ def test_what_is_no_registry_ends_with_one_message(run: Run, tmp_path: Path) -> 
     assert shown.stderr.startswith("Error: There is no registry at nothing.")
     (tmp_path / MANIFEST_NAME).write_text("{}")
     shown = run("sync", ".", "there")
-    assert shown.stderr == "Error: ./manifest.json is not a manifest of a registry: 'schema_version'\n"
+    keys = "".join(f"manifest.json > {key}: missing\n" for key in ("schema_version", "files", "sources"))
+    assert shown.stderr == f"Error: ./manifest.json is not a manifest of a registry:\n{keys}"
 
 
 def test_damage_is_mended_when_it_is_looked_for(run: Run, three_splits: Path, tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""Registries that somebody made by hand to do harm: sound by every digest, with cells that no ingestion writes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from registry.manifest import MANIFEST_NAME, DataFile, Manifest
+
+#: Table, column, and a value that would leave the destination, or break the syntax of a file of an export.
+POISON: tuple[tuple[str, str, Any], ...] = (
+    ("images", "file_name", "../../../../evil.jpg"),
+    ("images", "file_name", "/tmp/evil.jpg"),
+    ("images", "file_name", "sub/000001.jpg"),
+    ("images", "file_name", 'a"b.jpg'),
+    ("images", "file_name", "000001.jpg\n"),
+    ("images", "file_name", "000077.jpg"),
+    ("images", "file_name", "٣.jpg"),
+    ("images", "source", "../evil"),
+    ("images", "image_id", -1),
+    ("images", "width", -5),
+    ("items", "category_name", "../../evil"),
+    ("items", "category_name", "sling dress"),
+    ("items", "source", '"}, {"evil": "'),
+    ("items", "style", -1),
+    ("items", "item_no", 0),
+    ("items", "scale", 7),
+    ("items", "x1", float("nan")),
+    ("items", "y2", float("inf")),
+    ("items", "landmarks", [1, 2, 2]),
+    ("items", "segmentation", [[1.0, 2.0, float("nan"), 4.0, 5.0, 6.0]]),
+    ("items", "segmentation", [[1.0, 2.0, 3.0]]),
+)
+
+
+def poisoned(registry: Path, folder: Path, table: str, column: str, value: Any) -> Path:
+    """Return a copy of a registry in which the first row of a file of train has another cell; its manifest fits."""
+    shutil.copytree(registry, folder)
+    manifest = Manifest.from_json((folder / MANIFEST_NAME).read_bytes(), "x")
+    old = next(file for file in manifest.of_table(table) if file.split == "train")
+    rows = pq.read_table(folder / old.path, partitioning=None)
+    cells = rows.column(column).to_pylist()
+    cells[0] = value
+    position = rows.schema.get_field_index(column)
+    rows = rows.set_column(position, rows.schema.field(position), pa.array(cells, rows.schema.field(position).type))
+    (folder / old.path).unlink()
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, store_schema=False)
+    data = sink.getvalue().to_pybytes()
+    new = DataFile.of(data, old.path.rpartition("/")[0], table, "train", len(rows))
+    (folder / new.path).write_bytes(data)
+    files = tuple(sorted(new if file == old else file for file in manifest.files))
+    (folder / MANIFEST_NAME).write_bytes(Manifest(files, manifest.sources).to_json())
+    return folder
