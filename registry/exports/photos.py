@@ -7,6 +7,7 @@ from pathlib import Path
 
 from registry.errors import SourceError, UsageError, first_names
 from registry.filesystems import StorageOptions
+from registry.ingest.files import Fault
 from registry.ingest.sources import Entry, LocalFolder, Source, locate_source, open_source
 
 #: Photos read at once from a remote place.
@@ -57,10 +58,8 @@ class Photos:
         for start in range(0, len(image_ids), _BATCH):
             wanted = [entries[image_id] for image_id in image_ids[start : start + _BATCH]]
             for entry, data in zip(wanted, source.read_photos(wanted), strict=True):
-                if isinstance(data, OSError):
-                    raise SourceError(
-                        f"Cannot read {split}/image/{entry.name} in {self._place(split)}: {data}"
-                    ) from data
+                if isinstance(data, Fault):
+                    raise SourceError(f"Cannot copy {split}/image/{entry.name} of {self._place(split)}: {data}.")
                 yield data
 
     def paths(self, split: str, image_ids: Sequence[int]) -> list[Path]:
