@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
-from registry.errors import NotFoundError, RegistryError
+from registry.errors import NotFoundError, RegistryError, UsageError
 from registry.manifest import MANIFEST_NAME
 from registry.repository import Repository, find_repository
 from registry.revisions import NO_DATA, checkout_commit
@@ -255,11 +255,11 @@ def _is_of_dvc(path: str) -> bool:
 
 def _parse(content: bytes) -> Any:
     """Return what is in a YAML file of DVC, every value as text; None if it cannot be read, as amid a merge."""
-    import yaml  # type: ignore[import-untyped]
+    from registry.yaml_files import parse_yaml
 
     try:
-        return yaml.load(content, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))
-    except yaml.YAMLError:
+        return parse_yaml(content, "dvc.lock", as_text=True)
+    except UsageError:
         return None
 
 
