@@ -22,6 +22,7 @@ class Photos:
             photos of one split; or one of these for each split.
         password: of protected zips.
         storage_options: passed to fsspec.
+        follow_links: whether photos may be links that lead out of their folder.
     """
 
     def __init__(
@@ -29,10 +30,13 @@ class Photos:
         release: str | Mapping[str, str],
         password: str | None = None,
         storage_options: StorageOptions | None = None,
+        *,
+        follow_links: bool = False,
     ) -> None:
         self._release = release
         self._password = password
         self._options = storage_options
+        self._follow_links = follow_links
         self._opened: dict[str, tuple[Source, dict[int, Entry]]] = {}
 
     def check(self, split: str, image_ids: Sequence[int]) -> None:
@@ -66,14 +70,20 @@ class Photos:
         """Return the local files of photos.
 
         Raises:
-            SourceError: one is missing.
+            SourceError: one is missing, or is a link out of the release.
             UsageError: they are in an archive or at a remote place.
         """
         self.check(split, image_ids)
         source, entries = self._of_split(split)
         if not isinstance(source, LocalFolder):
             raise UsageError(f"The photos of {split} in {self._place(split)} are no local files to link to: use copy.")
-        return [source.folder / "image" / entries[image_id].name for image_id in image_ids]
+        paths = [source.folder / "image" / entries[image_id].name for image_id in image_ids]
+        with source.reader("image") as reader:
+            for path in filter(Path.is_symlink, paths):
+                fault = reader.read_ends(path.name, 1)
+                if isinstance(fault, Fault):
+                    raise SourceError(f"Cannot link to {path}: {fault}.")
+        return paths
 
     def _place(self, split: str) -> str:
         if isinstance(self._release, str):
@@ -85,6 +95,6 @@ class Photos:
     def _of_split(self, split: str) -> tuple[Source, dict[int, Entry]]:
         if split not in self._opened:
             located = locate_source(self._place(split), split, self._options)
-            source = open_source(located, split, self._options, self._password)
+            source = open_source(located, split, self._options, self._password, follow_links=self._follow_links)
             self._opened[split] = source, source.list_files(split, photos=True).photos
         return self._opened[split]
