@@ -121,7 +121,8 @@ def test_split_from_a_zip_of_the_same_files_needs_its_stage_only(project: Projec
     project.run("dvc", "repro", "-q")
 
 
-HOSTILE = """it's "a"; touch pwned1 $(touch pwned2) `touch pwned3` & touch pwned4 | x"""
+# DVC breaks a longer name over two lines in dvc.lock, and cannot read it then.
+HOSTILE = """it's "a";touch pwned1;$(touch pwned2)`touch pwned3`&x"""
 
 
 def test_values_of_params_are_words_whatever_is_in_them(project: Project) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, Self, cast
 
 from registry.errors import SourceError
 from registry.ingest.archives import choose_prefix, is_of_place, reopen
@@ -92,6 +92,21 @@ class _Header(tarfile.TarInfo):
             raise tarfile.ReadError(f"{error} at byte {archive.offset}") from error
 
 
+class _Ending:
+    """A stream that is an error to read on and on at its end, as tarfile does where a header tells too large a size."""
+
+    def __init__(self, file: gzip.GzipFile) -> None:
+        self._file = file
+        self._num_ends = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self._num_ends += not data
+        if self._num_ends > 2:
+            raise tarfile.ReadError("unexpected end of data")
+        return data
+
+
 @dataclass
 class TarSource:
     """One split in a tar archive, plain or gzip-compressed.
@@ -148,7 +163,8 @@ class TarSource:
                 yield archive
             return
         with gzip.GzipFile(fileobj=raw) as file:
-            with tarfile.open(fileobj=file, mode="r|", tarinfo=_Header) as archive:
+            stream = cast(BinaryIO, _Ending(file))
+            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive:
                 yield archive
             while file.read(1 << 20):
                 pass
