@@ -72,6 +72,7 @@ def export(
     password: str | None = None,
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
+    follow_links: bool = False,
     **options: Any,
 ) -> ExportManifest:
     """Write a subset in the format of a trainer; return the manifest, which is in it as ``export.json``.
@@ -87,6 +88,7 @@ def export(
         password: of its protected zips.
         overwrite: whether an earlier export at ``dest`` may be replaced.
         storage_options: passed to fsspec for ``dest`` and ``photos``.
+        follow_links: whether photos may be links that lead out of their release.
         options: of the format, with underscores.
 
     Raises:
@@ -106,5 +108,6 @@ def export(
         photos=photos,
         password=password,
         storage_options=storage_options,
+        follow_links=follow_links,
         overwrite=overwrite,
     )

@@ -16,13 +16,18 @@ from typing import Any, Final
 
 from registry.errors import NotFoundError, UsageError
 from registry.taxonomy import ATTRIBUTE_CODES, CATEGORIES, SOURCES, SPLITS, find_category, find_split, unknown_name
+from registry.yaml_files import load_yaml
 
 #: Lowest and highest number, both included.
 Range = tuple[int, int]
 
 _MOST: Final = 2**31 - 1
-_RANGE: Final = re.compile(r"(\d+)?(-)?(\d+)?")
-_SAMPLE: Final = re.compile(r"(\d+)|(\d+(?:\.\d+)?)%")
+_RANGE: Final = re.compile(r"(\d{1,18})?(-)?(\d{1,18})?", re.ASCII)
+#: A number of at most 18 digits, or a share: its digits before and after the point.
+_SAMPLE: Final = re.compile(r"(\d{1,18})|(\d{1,18})(?:\.(\d{1,40}))?%", re.ASCII)
+#: Beyond this a double no longer tells neighbouring integers apart; SQL's BIGINT ends at 2^63.
+_EXACT: Final = 2**53
+_BIGINT: Final = 2**63
 #: Options that speak of items, not of whole images: with one of them, images without a matching item are left out.
 _OF_ITEMS: Final = ("category", *ATTRIBUTE_CODES, "style", "has_landmarks", "min_box_area", "where", "paired")
 
@@ -147,15 +152,9 @@ def load_params(path: Path) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
-        UsageError: it is no YAML.
+        UsageError: it is no YAML within the bounds of :mod:`registry.yaml_files`.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        return YAML(typ="safe", pure=True).load(path)
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not sound YAML: {error}") from error
+    return load_yaml(path)
 
 
 def load_sources(params: str | Path = "params.yaml") -> dict[str, str]:
@@ -259,9 +258,10 @@ def _read_ranges(value: Any, name: str) -> tuple[Range, ...]:
 
 
 def _read_range(value: Any, name: str) -> Range:
-    match = _RANGE.fullmatch(str(value).strip())
+    is_long = isinstance(value, int) and abs(value) >= _BIGINT  # the text of very long ones is an error of Python
+    match = None if is_long else _RANGE.fullmatch(str(value).strip())
     if not match or not (match[1] or match[3]) or isinstance(value, bool):
-        raise UsageError(f"{name} {value!r}: expected a number or a range such as 7, 7-9, 100- or -100.")
+        raise UsageError(f"{name} {shown_value(value)}: expected a number or a range such as 7, 7-9, 100- or -100.")
     low = int(match[1] or 0)
     high = int(match[3]) if match[3] else (_MOST if match[2] else low)
     if max(low, high) > _MOST or low > high:
@@ -311,10 +311,12 @@ def _read_flag(value: Any, name: str) -> bool:
 def _read_area(value: Any, name: str) -> float:
     try:
         area = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         area = -1.0
     if not 0 <= area < float("inf") or isinstance(value, bool):
-        raise UsageError(f"{name}: expected an area in px² of at least 0, found {value!r}.")
+        raise UsageError(f"{name}: expected an area in px² of at least 0, found {shown_value(value)}.")
+    if area >= _EXACT:  # what was said would not read back
+        raise UsageError(f"{name}: expected an area below 2^53 px², found {shown_value(value)}.")
     return area
 
 
@@ -325,19 +327,34 @@ def _read_where(value: Any, name: str) -> str:
 
 
 def _read_sample(value: Any, name: str) -> str:
-    text = str(value).strip()
+    """Return a number or share as it was said, without zeros that say nothing; never by way of a double."""
+    text = str(value).strip() if not isinstance(value, bool | float) else repr(value)
     match = _SAMPLE.fullmatch(text)
-    if not match or (match[2] and float(match[2]) > 100) or isinstance(value, bool):
-        raise UsageError(f"{name} {value!r}: expected a number such as 100 or a share such as 10%.")
-    return f"{float(match[2]):g}%" if match[2] else str(int(text))
+    whole = (match[2] or "").lstrip("0") or "0" if match else ""
+    part = (match[3] or "").rstrip("0") if match else ""
+    if not match or (match[2] and (int(whole) > 100 or (int(whole) == 100 and part))):
+        raise UsageError(f"{name} {shown_value(value)}: expected a number such as 100 or a share such as 10%.")
+    if match[1]:
+        return str(int(text))
+    return f"{whole}.{part}%" if part else f"{whole}%"
 
 
 def _read_count(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise UsageError(f"{name}: expected a whole number, found {value!r}.")
+        raise UsageError(f"{name}: expected a whole number, found {shown_value(value)}.")
     if name == "limit" and value < 0:
-        raise UsageError(f"{name}: expected at least 0, found {value}.")
+        raise UsageError(f"{name}: expected at least 0, found {shown_value(value)}.")
+    if not -_BIGINT <= value < _BIGINT:
+        raise UsageError(f"{name}: expected a number of at most 64 bits, found {shown_value(value)}.")
     return value
+
+
+def shown_value(value: Any) -> str:
+    """Return a value as a message shows it: in one line, and short."""
+    if isinstance(value, int) and abs(value) >= 10**40:
+        return "a number of more than 40 digits"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 _READERS: Final[Mapping[str, Any]] = {

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
-from registry.errors import NotFoundError, RegistryError
+from registry.errors import NotFoundError, RegistryError, UsageError
 from registry.manifest import MANIFEST_NAME
 from registry.repository import Repository, find_repository
 from registry.revisions import NO_DATA, checkout_commit
@@ -255,20 +255,12 @@ def _is_of_dvc(path: str) -> bool:
 
 def _parse(content: bytes) -> Any:
     """Return what is in a YAML file of DVC, every value as text; None if it cannot be read, as amid a merge."""
-    import yaml  # type: ignore[import-untyped]
+    from registry.yaml_files import parse_yaml
 
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(content, Loader=_loader())):
-            return None  # DVC writes no alias, and a few lines of them stand for gigabytes
-        return yaml.load(content, Loader=_loader())
-    except (yaml.YAMLError, RecursionError, ValueError):
+        return parse_yaml(content, "dvc.lock", as_text=True)
+    except UsageError:
         return None
-
-
-def _loader() -> Any:
-    import yaml
-
-    return getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 def _stages(document: Any) -> list[dict[str, Any]]:

@@ -121,6 +121,36 @@ def test_split_from_a_zip_of_the_same_files_needs_its_stage_only(project: Projec
     project.run("dvc", "repro", "-q")
 
 
+# DVC breaks a longer name over two lines in dvc.lock, and cannot read it then.
+HOSTILE = """it's "a";touch pwned1;$(touch pwned2)`touch pwned3`&x"""
+
+
+def test_values_of_params_are_words_whatever_is_in_them(project: Project) -> None:
+    params = yaml.safe_load((project.root / "params.yaml").read_text())
+    lock = (project.root / "dvc.lock").read_bytes()
+    odd = project.root / HOSTILE
+    shutil.copytree(project.root / "raw", odd)
+    for split in params["splits"]:
+        params["splits"][split]["source"] = HOSTILE
+    params["subsets"][HOSTILE] = {"category": ["skirt"]}
+    params["exports"] = {HOSTILE: {"format": "coco", "options": {"subset": HOSTILE, "where": "category_name <> ';'"}}}
+    (project.root / "params.yaml").write_text(yaml.safe_dump(params))
+    assert "ingest@train" in project.ran(project.run("dvc", "repro"))
+    manifest = json.loads((project.root / "data/exports" / HOSTILE / "export.json").read_bytes())
+    assert manifest["subset"] == {"category": ["skirt"], "where": "category_name <> ';'"}
+    assert project.ran(project.run("dvc", "repro")) == set()
+    # Names of options and values that no command knows are errors of that command.
+    for bad in ({"jobs": "1; touch pwned5"}, {"jobs; touch pwned6": 1}, {"jobs": {"touch": "pwned7"}}):
+        project.set_params(ingest=bad)
+        assert "Error: " in project.run("dvc", "repro", expect=255)
+        project.run("git", "checkout", "-q", "params.yaml")
+    assert not list(project.root.rglob("pwned*"))
+    shutil.rmtree(odd)
+    shutil.rmtree(project.root / "data/exports" / HOSTILE)
+    (project.root / "dvc.lock").write_bytes(lock)
+    project.run("dvc", "repro", "-q")
+
+
 def test_failed_ingestion_leaves_the_registry_as_it_was(project: Project) -> None:
     path = sorted((project.root / "raw/train/annos").iterdir())[0]
     before = path.read_bytes()

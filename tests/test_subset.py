@@ -74,6 +74,33 @@ def test_what_says_nothing_is_left_out() -> None:
     assert Subset.of(limit=0).to_dict() == {"limit": 0}
 
 
+@pytest.mark.parametrize(
+    ("said", "canonical"),
+    [
+        ("33.33333333%", "33.33333333%"), ("0.00001%", "0.00001%"), ("010.50%", "10.5%"), ("100.000%", "100%"),
+        ("0%", "0%"), ("00%", "0%"), ("007", "7"), ("0.1234567890123456789%", "0.1234567890123456789%"), (12, "12"),
+    ],
+)  # fmt: skip
+def test_a_sample_is_kept_as_it_was_said_and_reads_back_equal(said: Any, canonical: str) -> None:
+    subset = Subset.of(sample=said)
+    assert subset.to_dict() == {"sample": canonical}
+    assert Subset.of(**json.loads(subset.text)) == subset
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sample": "100.0000001%"}, {"sample": "9" * 5000}, {"sample": "1e1%"}, {"sample": "٣%"}, {"sample": True},
+        {"seed": 2**63}, {"limit": 2**63}, {"limit": 10**5000}, {"style": "9" * 5000}, {"style": 10**5000},
+        {"min_box_area": 2**53 + 1}, {"min_box_area": 10**400}, {"min_box_area": float("nan")},
+    ],
+)  # fmt: skip
+def test_a_number_that_would_not_read_back_equal_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError) as caught:
+        Subset.of(**options)
+    assert len(str(caught.value)) < 250
+
+
 def test_a_file_lists_images(tmp_path: Path) -> None:
     listed = tmp_path / "ids.txt"
     listed.write_text("7\n000001.jpg\n\n3-5\n 000002.json \n", encoding="utf-8")

@@ -124,6 +124,7 @@ def export_command(from_manifest: str | None) -> None:
 def _place_options(command: Any) -> Any:
     command = storage_option(command)
     command = click.option("--overwrite", is_flag=True, help="Replace an earlier export at DEST.")(command)
+    command = click.option("--follow-links", is_flag=True, help="Take photos that are links out of RELEASE.")(command)
     return click.option(
         "--photos",
         metavar="RELEASE",
@@ -139,7 +140,7 @@ def _format_command(found: Format) -> click.Command:
     def run(places: Places, /, dest: str, subset: Subset, resplit: Resplit | None, images: str, **given: Any) -> None:
         from registry.exports.run import Plan, export
 
-        place = {name: given.pop(name) for name in ("photos", "overwrite")}
+        place = {name: given.pop(name) for name in ("photos", "overwrite", "follow_links")}
         place["storage_options"] = places.storage_options
         plan = Plan.of(found.name, subset, resplit=resplit, images=images, options=given)
         opened = places.open()

@@ -13,6 +13,7 @@ from registry.cli.diff import diff
 from registry.cli.export import export_command, subset_command, verify
 from registry.cli.make import catalog, fingerprint, ingest, manifest, sample
 from registry.cli.places import Places, storage_option
+from registry.cli.stage import stage
 from registry.cli.sync import sync
 from registry.cli.versions import versions
 from registry.errors import RegistryError
@@ -23,7 +24,7 @@ SECTIONS = {
     "Export": (subset_command, export_command, verify),
     "Compare": (versions, diff),
     "Move": (sync,),
-    "Make": (ingest, sample, catalog, manifest, fingerprint),
+    "Make": (ingest, sample, catalog, manifest, fingerprint, stage),
 }
 
 

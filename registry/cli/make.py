@@ -50,6 +50,11 @@ _retrieval = click.option(
     show_default=True,
     help="Read width and height from the photos' headers where SOURCE has photos.",
 )
+@click.option(
+    "--follow-links",
+    is_flag=True,
+    help="Read files that are links out of SOURCE. Without it they are bad files; folders may be links.",
+)
 @click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Processes. Default: one a core.")
 @click.option("--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler (tcp://HOST:PORT).")
 @click.option(

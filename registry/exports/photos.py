@@ -7,6 +7,7 @@ from pathlib import Path
 
 from registry.errors import SourceError, UsageError, first_names
 from registry.filesystems import StorageOptions
+from registry.ingest.files import Fault
 from registry.ingest.sources import Entry, LocalFolder, Source, locate_source, open_source
 
 #: Photos read at once from a remote place.
@@ -21,6 +22,7 @@ class Photos:
             photos of one split; or one of these for each split.
         password: of protected zips.
         storage_options: passed to fsspec.
+        follow_links: whether photos may be links that lead out of their folder.
     """
 
     def __init__(
@@ -28,10 +30,13 @@ class Photos:
         release: str | Mapping[str, str],
         password: str | None = None,
         storage_options: StorageOptions | None = None,
+        *,
+        follow_links: bool = False,
     ) -> None:
         self._release = release
         self._password = password
         self._options = storage_options
+        self._follow_links = follow_links
         self._opened: dict[str, tuple[Source, dict[int, Entry]]] = {}
 
     def check(self, split: str, image_ids: Sequence[int]) -> None:
@@ -57,24 +62,28 @@ class Photos:
         for start in range(0, len(image_ids), _BATCH):
             wanted = [entries[image_id] for image_id in image_ids[start : start + _BATCH]]
             for entry, data in zip(wanted, source.read_photos(wanted), strict=True):
-                if isinstance(data, OSError):
-                    raise SourceError(
-                        f"Cannot read {split}/image/{entry.name} in {self._place(split)}: {data}"
-                    ) from data
+                if isinstance(data, Fault):
+                    raise SourceError(f"Cannot copy {split}/image/{entry.name} of {self._place(split)}: {data}.")
                 yield data
 
     def paths(self, split: str, image_ids: Sequence[int]) -> list[Path]:
         """Return the local files of photos.
 
         Raises:
-            SourceError: one is missing.
+            SourceError: one is missing, or is a link out of the release.
             UsageError: they are in an archive or at a remote place.
         """
         self.check(split, image_ids)
         source, entries = self._of_split(split)
         if not isinstance(source, LocalFolder):
             raise UsageError(f"The photos of {split} in {self._place(split)} are no local files to link to: use copy.")
-        return [source.folder / "image" / entries[image_id].name for image_id in image_ids]
+        paths = [source.folder / "image" / entries[image_id].name for image_id in image_ids]
+        with source.reader("image") as reader:
+            for path in filter(Path.is_symlink, paths):
+                fault = reader.read_ends(path.name, 1)
+                if isinstance(fault, Fault):
+                    raise SourceError(f"Cannot link to {path}: {fault}.")
+        return paths
 
     def _place(self, split: str) -> str:
         if isinstance(self._release, str):
@@ -86,6 +95,6 @@ class Photos:
     def _of_split(self, split: str) -> tuple[Source, dict[int, Entry]]:
         if split not in self._opened:
             located = locate_source(self._place(split), split, self._options)
-            source = open_source(located, split, self._options, self._password)
+            source = open_source(located, split, self._options, self._password, follow_links=self._follow_links)
             self._opened[split] = source, source.list_files(split, photos=True).photos
         return self._opened[split]

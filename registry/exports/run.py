@@ -181,6 +181,7 @@ def export(
     photos: str | Mapping[str, str] | None = None,
     password: str | None = None,
     storage_options: StorageOptions | None = None,
+    follow_links: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ExportManifest:
@@ -195,6 +196,7 @@ def export(
         photos: release that holds the photos, where they are linked, copied or read; or one for each split.
         password: of its protected zips.
         storage_options: passed to fsspec for ``dest`` and ``photos``.
+        follow_links: whether photos may be links that lead out of the release.
         overwrite: whether an earlier export at ``dest`` may be replaced. Never replaced is what no export wrote.
         progress: called with the images done and all images.
 
@@ -214,7 +216,7 @@ def export(
         )
     files = open_destination(dest, storage_options, lambda place, there: _check_overwrite(place, there, overwrite))
     rows = Selection(registry, plan.subset, plan.resplit)
-    found = Photos(photos, password, storage_options) if photos else None
+    found = Photos(photos, password, storage_options, follow_links=follow_links) if photos else None
     with files.hold():
         job = _Job(plan, rows, files, found, progress)
         job.run()

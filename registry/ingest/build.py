@@ -26,7 +26,7 @@ from registry.ingest.chunks import (
     read_chunk,
     start_worker,
 )
-from registry.ingest.issues import Issue, summarise
+from registry.ingest.issues import MOST_OF_ALL, Issue, summarise
 from registry.ingest.retrieval import RetrievalLists, read_retrieval
 from registry.ingest.sources import Entry, Listing, Source, open_source, release_lists
 from registry.publication import Publication, publication
@@ -40,6 +40,8 @@ Progress = Callable[[int, int], None]
 
 #: Below this many files one process is done before others have started.
 _SMALL: Final = 2 * CHUNK_FILES
+#: Bytes of bad files that are kept for the table quarantine; they are in memory until the end.
+_MOST_RAW: Final = 256 << 20
 
 
 @dataclass(slots=True)
@@ -98,6 +100,7 @@ def ingest(
     jobs: int | None = None,
     password: str | None = None,
     storage_options: StorageOptions | None = None,
+    follow_links: bool = False,
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> IngestReport:
@@ -115,6 +118,7 @@ def ingest(
             ``if __name__ == "__main__"``.
         password: of a protected zip.
         storage_options: passed to fsspec, for the source and the registry.
+        follow_links: whether files of a local source may be links that lead out of it.
         executor: runs the chunks instead of local processes, such as Dask's ``Client.get_executor()``; the source
             must be readable where it runs.
         progress: called with the number of files done and of all.
@@ -131,7 +135,7 @@ def ingest(
     place = Place(registry, storage_options)
     jobs = 1 if source.startswith("memory://") else jobs or os.cpu_count() or 1  # only this process sees its memory
     with _executor(executor, jobs) as pool:
-        opened = open_source(source, split, storage_options, password)
+        opened = open_source(source, split, storage_options, password, follow_links=follow_links)
         listing = opened.list_files(split, photos=image_sizes or split == "test")
         report = IngestReport(split)
         report.bad_files += [BadFile(issue.file, (issue,), None) for issue in listing.issues]
@@ -142,7 +146,7 @@ def ingest(
             expected = "image/NNNNNN.jpg" if split == "test" else "annos/NNNNNN.json"
             raise SourceError(f"{source} holds no file of {split}: expected {expected}.")
         with publication(place, split) as made:
-            build = _Build(made, report, lists)
+            build = _Build(made, report, lists, keeps_raw=on_error == "quarantine")
             if listing.annotations:
                 report.notices += _photo_notices(listing, split) if image_sizes else []
                 workers = pool if executor or len(listing.annotations) > _SMALL else None
@@ -169,11 +173,29 @@ class IngestError(AnnotationError):
 class _Build:
     """The rows of one split on their way into the files of a publication."""
 
-    def __init__(self, made: Publication, report: IngestReport, lists: RetrievalLists) -> None:
+    def __init__(self, made: Publication, report: IngestReport, lists: RetrievalLists, *, keeps_raw: bool) -> None:
         self.made = made
         self.report = report
         self.lists = lists
         self.fingerprint = hashlib.sha256()
+        self._num_issues = 0
+        self._keeps_raw = keeps_raw
+        self._raw_left = _MOST_RAW if keeps_raw else 0
+
+    def add_bad_files(self, bad_files: Iterable[BadFile]) -> None:
+        """Take bad files; what they say and hold is bounded in all, however many there are."""
+        for bad in bad_files:
+            issues, raw = bad.issues, bad.raw
+            if self._num_issues > MOST_OF_ALL and len(issues) > 1:
+                issues = (issues[0], Issue(bad.file, (), f"has {len(issues) - 1} issues more"))
+            self._num_issues += len(issues)
+            if raw is not None and len(raw) > self._raw_left:
+                if self._keeps_raw:
+                    text = f"its bytes are not kept: the bad files have more than {_MOST_RAW:,} bytes"
+                    issues = (*issues, Issue(bad.file, (), text))
+                raw = None
+            self._raw_left -= len(raw or b"")
+            self.report.bad_files.append(BadFile(bad.file, issues, raw))
 
     def add_annotated(self, chunks: Iterable[ChunkRows], total: int, progress: Progress | None) -> None:
         """Write images and items of annotated files."""
@@ -190,7 +212,7 @@ class _Build:
             self.lists.note_rows(rows.images, rows.items)
             self.report.images += rows.images.num_rows
             self.report.items += rows.items.num_rows
-            self.report.bad_files += rows.bad_files
+            self.add_bad_files(rows.bad_files)
             for entry in rows.fingerprints:
                 self.fingerprint.update(repr(entry).encode())
             done += len(rows.fingerprints)
@@ -212,7 +234,7 @@ class _Build:
             writer.write(rows)
             self.lists.note_rows(rows, None)
             self.report.images += len(ids)
-            self.report.bad_files += bad
+            self.add_bad_files(bad)
             for name in names:
                 self.fingerprint.update(repr(name).encode())
 

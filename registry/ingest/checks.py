@@ -11,9 +11,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
-from registry.ingest.issues import Issue
+from registry.ingest.issues import MOST_OF_FILE, Issue
 from registry.taxonomy import ATTRIBUTE_CODES, CATEGORY_BY_ID, SOURCES
 
 INT16_MAX: Final = 2**15 - 1
@@ -38,19 +39,77 @@ ITEM_FIELDS: Final = (
 
 Place = tuple[str, ...]
 Report = Callable[[Place, str], None]
+#: Further issues of a file that are counted, though not told, before it is given up.
+_MOST_COUNTED: Final = 10_000
 
 
-class _Duplicates(dict[str, Any]):
+class Duplicates(dict[str, Any]):
     """A JSON object that remembers which of its keys stood in it more than once."""
 
-    duplicates: list[str]
+    # Without a dictionary of its own an object takes a third of the memory, and a bad file may hold millions.
+    __slots__ = ("_duplicates",)
+    _duplicates: list[str]
 
     @classmethod
-    def from_pairs(cls, pairs: list[tuple[str, Any]]) -> _Duplicates:
+    def from_pairs(cls, pairs: list[tuple[str, Any]]) -> Duplicates:
+        """Return the object of these keys and values."""
         found = cls(pairs)
-        counts = Counter(key for key, _ in pairs) if len(found) < len(pairs) else {}
-        found.duplicates = sorted(key for key, count in counts.items() if count > 1)
+        if len(found) < len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            found._duplicates = sorted(key for key, count in counts.items() if count > 1)
         return found
+
+    @property
+    def duplicates(self) -> list[str]:
+        """The keys that stood more than once."""
+        return getattr(self, "_duplicates", [])
+
+
+class _EnoughError(Exception):
+    """There are so many issues in a file that it is not looked at further."""
+
+
+class Collector:
+    """The first issues of one file, and how many more there are.
+
+    Args:
+        file: its path in the source.
+    """
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._issues: set[Issue] = set()
+        self._more = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._issues)
+
+    def report(self, place: Place, text: str) -> None:
+        """Take an issue.
+
+        Raises:
+            _EnoughError: there are more than are even counted.
+        """
+        if len(self._issues) < MOST_OF_FILE:
+            self._issues.add(Issue(self._file, tuple(map(_shown_key, place)), text))
+        else:
+            self._more += 1
+            if self._more >= _MOST_COUNTED:
+                raise _EnoughError
+
+    def run(self, check: Callable[[], None]) -> None:
+        """Run a check until there are too many issues."""
+        with suppress(_EnoughError):
+            check()
+
+    @property
+    def issues(self) -> list[Issue]:
+        """The issues, sorted."""
+        if not self._more:
+            return sorted(self._issues)
+        number = f"{self._more:,}" if self._more < _MOST_COUNTED else f"{_MOST_COUNTED:,} or more"
+        text = f"has {number} issues more than the {MOST_OF_FILE} that are told"
+        return sorted([Issue(self._file, (), text), *self._issues])
 
 
 def item_no(key: str) -> int:
@@ -66,21 +125,17 @@ def check_annotation(data: bytes, file: str) -> list[Issue]:
         data: the file's bytes.
         file: its path in the source, for the issues.
     """
-    issues: set[Issue] = set()
-
-    def report(place: Place, text: str) -> None:
-        issues.add(Issue(file, tuple(map(_shown_key, place)), text))
-
-    document = _parse(data, report)
-    if not issues:
-        _check_document(document, report)
-    return sorted(issues)
+    found = Collector(file)
+    document = parse_json(data, found.report)
+    if not found:
+        found.run(lambda: _check_document(document, found.report))
+    return found.issues
 
 
-def _parse(data: bytes, report: Report) -> Any:
+def parse_json(data: bytes, report: Report, expected: str = "one JSON object") -> Any:
     """Return the parsed JSON; why there is none is reported."""
     if not data.strip(b" \t\r\n"):
-        report((), "the file is empty; expected one JSON object")
+        report((), f"the file is empty; expected {expected}")
         return None
     try:
         text = data.decode("utf-8")
@@ -92,7 +147,7 @@ def _parse(data: bytes, report: Report) -> Any:
         raise ValueError(f"expected JSON numbers, found {name}")
 
     try:
-        return json.loads(text, object_pairs_hook=_Duplicates.from_pairs, parse_constant=refuse_constant)
+        return json.loads(text, object_pairs_hook=Duplicates.from_pairs, parse_constant=refuse_constant)
     except json.JSONDecodeError as error:
         report((), f"expected valid JSON: {error.msg} (character {error.pos} of {len(text)})")
     except RecursionError:
@@ -103,10 +158,10 @@ def _parse(data: bytes, report: Report) -> Any:
 
 
 def _check_document(document: Any, report: Report) -> None:
-    if not isinstance(document, _Duplicates):
-        report((), f"expected one JSON object, found {_kind(document)}")
+    if not isinstance(document, Duplicates):
+        report((), f"expected one JSON object, found {kind_of(document)}")
         return
-    _check_duplicates(document, (), report)
+    check_duplicates(document, (), report)
     items = {key: value for key, value in document.items() if item_no(key)}
     for key in document:
         if key not in items and key not in ("source", "pair_id"):
@@ -116,50 +171,51 @@ def _check_document(document: Any, report: Report) -> None:
     if "source" not in document:
         report(("source",), "missing; expected user or shop")
     elif document["source"] not in SOURCES:
-        report(("source",), f"expected user or shop, found {_shown(document['source'])}")
-    _check_int(document, "pair_id", 0, INT32_MAX, (), report)
+        report(("source",), f"expected user or shop, found {shown(document['source'])}")
+    check_int(document, "pair_id", 0, INT32_MAX, (), report)
     for key, value in items.items():
         _check_item(value, (key,), report)
 
 
 def _check_item(item: Any, place: Place, report: Report) -> None:
-    if not isinstance(item, _Duplicates):
-        report(place, f"expected an object, found {_kind(item)}")
+    if not isinstance(item, Duplicates):
+        report(place, f"expected an object, found {kind_of(item)}")
         return
-    _check_duplicates(item, place, report)
+    check_duplicates(item, place, report)
     for key in item:
         if key not in ITEM_FIELDS:
             report((*place, key), f"unknown key; expected {', '.join(ITEM_FIELDS)}")
     for name in ATTRIBUTE_CODES:
-        _check_int(item, name, 1, 3, place, report)
-    _check_int(item, "style", 0, INT32_MAX, place, report)
+        check_int(item, name, 1, 3, place, report)
+    check_int(item, "style", 0, INT32_MAX, place, report)
     category = None
-    if _check_int(item, "category_id", 1, len(CATEGORY_BY_ID), place, report):
+    if check_int(item, "category_id", 1, len(CATEGORY_BY_ID), place, report):
         category = CATEGORY_BY_ID[item["category_id"]]
     if "category_name" not in item:
         report((*place, "category_name"), "missing; expected the name of the category")
     elif category and item["category_name"] != category.name:
-        found = _shown(item["category_name"])
+        found = shown(item["category_name"])
         report((*place, "category_name"), f"expected {category.name!r} for category {category.id}, found {found}")
     elif not category and not isinstance(item["category_name"], str):
-        report((*place, "category_name"), f"expected a name, found {_kind(item['category_name'])}")
-    _check_box(item, place, report)
+        report((*place, "category_name"), f"expected a name, found {kind_of(item['category_name'])}")
+    check_box(item, "bounding_box", place, report)
     _check_landmarks(item, category.id if category else None, place, report)
     _check_segmentation(item, place, report)
 
 
-def _check_box(item: _Duplicates, place: Place, report: Report) -> None:
-    box = _list(item, "bounding_box", "[x1, y1, x2, y2]", place, report)
+def check_box(item: Duplicates, key: str, place: Place, report: Report) -> Any:
+    """Return the box, or None if it is not sound, which is reported."""
+    box = _list(item, key, "[x1, y1, x2, y2]", place, report)
     if box is None:
-        return
-    place = (*place, "bounding_box")
+        return None
+    place = (*place, key)
     if len(box) != 4:
         report(place, f"expected 4 numbers (x1, y1, x2, y2), found {len(box)}")
-    for index, number in enumerate(box):
-        _check_number(number, (*place, str(index)), report)
+    are_sound = [_check_number(number, (*place, str(index)), report) for index, number in enumerate(box)]
+    return tuple(map(float, box)) if len(box) == 4 and all(are_sound) else None
 
 
-def _check_landmarks(item: _Duplicates, category_id: int | None, place: Place, report: Report) -> None:
+def _check_landmarks(item: Duplicates, category_id: int | None, place: Place, report: Report) -> None:
     landmarks = _list(item, "landmarks", "a flat list of x, y, v", place, report)
     if landmarks is None:
         return
@@ -174,19 +230,19 @@ def _check_landmarks(item: _Duplicates, category_id: int | None, place: Place, r
             )
     for index, number in enumerate(landmarks):
         if type(number) is not int:
-            report((*place, str(index)), f"expected an integer, found {_shown(number)}")
+            report((*place, str(index)), f"expected an integer, found {shown(number)}")
         elif index % 3 == 2 and number not in (0, 1, 2):
-            report((*place, str(index)), f"expected v 0, 1 or 2, found {_shown(number)}")
+            report((*place, str(index)), f"expected v 0, 1 or 2, found {shown(number)}")
         elif abs(number) > INT32_MAX:
-            report((*place, str(index)), f"expected an integer of at most 32 bits, found {_shown(number)}")
+            report((*place, str(index)), f"expected an integer of at most 32 bits, found {shown(number)}")
 
 
-def _check_segmentation(item: _Duplicates, place: Place, report: Report) -> None:
+def _check_segmentation(item: Duplicates, place: Place, report: Report) -> None:
     polygons = _list(item, "segmentation", "a list of polygons", place, report)
     for polygon_no, polygon in enumerate(polygons or [], start=1):
         here = (*place, "segmentation", f"polygon {polygon_no}")
         if not isinstance(polygon, list):
-            report(here, f"expected a list of numbers, found {_kind(polygon)}")
+            report(here, f"expected a list of numbers, found {kind_of(polygon)}")
             continue
         if len(polygon) < 6 or len(polygon) % 2:
             report(here, f"expected an even count of at least 6 numbers, found {len(polygon)}")
@@ -194,52 +250,58 @@ def _check_segmentation(item: _Duplicates, place: Place, report: Report) -> None
             _check_number(number, (*here, str(index)), report)
 
 
-def _check_duplicates(value: _Duplicates, place: Place, report: Report) -> None:
+def check_duplicates(value: Duplicates, place: Place, report: Report) -> None:
+    """Report keys that stand more than once."""
     for key in value.duplicates:
         report((*place, key), "the key stands more than once; expected it once")
 
 
-def _check_int(value: _Duplicates, key: str, low: int, high: int, place: Place, report: Report) -> bool:
+def check_int(value: Duplicates, key: str, low: int, high: int, place: Place, report: Report) -> bool:
     """Report unless ``value[key]`` is an integer from ``low`` to ``high``; return whether it is."""
     expected = f"an integer from {low} to {high}"
     if key not in value:
         report((*place, key), f"missing; expected {expected}")
     elif type(value[key]) is not int or not low <= value[key] <= high:
-        report((*place, key), f"expected {expected}, found {_shown(value[key])}")
+        report((*place, key), f"expected {expected}, found {shown(value[key])}")
     else:
         return True
     return False
 
 
-def _check_number(number: Any, place: Place, report: Report) -> None:
+def _check_number(number: Any, place: Place, report: Report) -> bool:
+    """Report unless a number is exact as a double; return whether it is."""
     if type(number) not in (int, float):
-        report(place, f"expected a number, found {_shown(number)}")
+        report(place, f"expected a number, found {shown(number)}")
     elif not math.isfinite(number) if isinstance(number, float) else False:
         report(place, "expected a number that fits a double, found one that is too large")
     elif abs(number) >= EXACT_MAX:
-        report(place, f"expected a number below 2^53 in size, found {_shown(number)}")
+        report(place, f"expected a number below 2^53 in size, found {shown(number)}")
+    else:
+        return True
+    return False
 
 
-def _list(item: _Duplicates, key: str, expected: str, place: Place, report: Report) -> list[Any] | None:
+def _list(item: Duplicates, key: str, expected: str, place: Place, report: Report) -> list[Any] | None:
     if key not in item:
         report((*place, key), f"missing; expected {expected}")
     elif not isinstance(item[key], list):
-        report((*place, key), f"expected {expected}, found {_kind(item[key])}")
+        report((*place, key), f"expected {expected}, found {kind_of(item[key])}")
     else:
         found: list[Any] = item[key]
         return found
     return None
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return what kind of JSON value there is, for a message."""
     names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
     return names.get(dict if isinstance(value, dict) else type(value), "a number")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return a short form of a JSON value for a message."""
     if isinstance(value, dict | list):
-        return _kind(value)
+        return kind_of(value)
     if type(value) is int and abs(value) >= 10**40:
         return "an integer of more than 40 digits"
     text = json.dumps(value)
@@ -248,4 +310,4 @@ def _shown(value: Any) -> str:
 
 def _shown_key(key: str) -> str:
     """Return a key as it is, or quoted and short if it would break a line, a terminal or an encoding."""
-    return key if key and key.isprintable() and len(key) <= 40 else _shown(key)
+    return key if key and key.isprintable() and len(key) <= 40 else shown(key)

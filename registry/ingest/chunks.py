@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from registry.content import HASHED, content_hashes
 from registry.ingest.annotations import Annotations, Item, RawFile, decode_annotations
 from registry.ingest.checks import item_no
+from registry.ingest.files import Fault
 from registry.ingest.issues import Issue
 from registry.ingest.sources import Entry, Size, Source
 from registry.tables import IMAGES, ITEMS, arrow_schema, record_batch
@@ -96,9 +97,8 @@ def read_chunk(source: Source, chunk: Chunk) -> ChunkRows:
     fingerprints = []
     for entry, data in zip(chunk.annotations, source.read(chunk.annotations), strict=True):
         path = f"{chunk.split}/annos/{entry.name}"
-        if isinstance(data, OSError):
-            issue = Issue(path, (), f"cannot be read: {data.strerror or data}")
-            bad.append(BadFile(path, (issue,), None))
+        if isinstance(data, Fault):
+            bad.append(BadFile(path, (Issue(path, (), data),), None))
             fingerprints.append((entry.name, -1, 0))
         else:
             files.append(RawFile(entry.image_id, path, data))

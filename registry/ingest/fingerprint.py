@@ -2,8 +2,11 @@
 
 It changes exactly when the content does, not with time stamps or the place of the source, so it can be committed
 and compared between machines. Reading everything at each look would take seconds, so a note beside it keeps what
-the file system said (names, sizes, modification times; of photos
-names and inodes) when the content was read last.
+the file system showed (:mod:`registry.ingest.looks`) when the content was read last.
+
+Annotations and retrieval lists count with all their bytes. Photos, of which there are 16 GB, count with name, size and
+the CRC-32 of their first 16 and last 4 KiB: the tables hold width and height alone, which stand at the beginning. In a
+zip they count with the CRC-32 of all their bytes, which the archive's directory tells.
 """
 
 from __future__ import annotations
@@ -12,14 +15,39 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from registry.errors import SourceError, StorageError
-from registry.filesystems import StorageOptions, filesystem, local_path, remote_errors
+from registry.errors import StorageError
+from registry.filesystems import StorageOptions
+from registry.ingest.files import Fault
+from registry.ingest.looks import Look, look_at
 from registry.ingest.retrieval import retrieval_files
-from registry.ingest.sources import ARCHIVE_SUFFIXES, Source, locate_source, open_source, release_lists
+from registry.ingest.sources import Entry, LocalFolder, Source, locate_source, open_source, release_lists
+
+#: Notes of another version are not read.
+_VERSION: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What was seen when the content was read last.
+
+    Attributes:
+        question: of what it is the note.
+        seen: part of the source -> digest of its look.
+        young: part -> name -> mark of the content of files that were young, or None if they cannot be compared.
+        marks: digest of the annotations and of the photos.
+        text: the fingerprint.
+    """
+
+    question: str
+    seen: dict[str, str]
+    young: dict[str, dict[str, Any] | None]
+    marks: dict[str, str]
+    text: str
 
 
 def fingerprint_source(
@@ -34,7 +62,7 @@ def fingerprint_source(
 ) -> str:
     """Return a JSON text that changes when a file of a source is edited, added or removed.
 
-    Annotations count with their content, photos with name and size, retrieval lists with their content.
+    Links are followed wherever they lead: nothing but digests comes out.
 
     Args:
         source: as for :func:`registry.ingest.build.ingest`.
@@ -51,40 +79,73 @@ def fingerprint_source(
     """
     located = locate_source(source, split, options)
     retrieval = [*retrieval, *release_lists(source, split, options)]
-    seen = hashlib.sha256()
-    for path in (located, *retrieval):
-        for line in _appearance(path, photos, options):
-            seen.update(line.encode(errors="surrogateescape"))
-    seen.update(repr((split, photos)).encode())
-    note = output.with_name(f".{output.name}.seen") if output else None
-    text = _noted(note, seen.hexdigest())
-    if text is None:
-        content = _content(open_source(located, split, options, password), split, photos)
-        content["retrieval"] = {
-            name: hashlib.sha256(data).hexdigest()
-            for name, data in sorted(retrieval_files(retrieval, options, password))
+    looks = look_at(located, photos or split == "test", options)
+    for number, path in enumerate(retrieval):
+        looks |= {f"list {number} {name}": look for name, look in look_at(path, True, options).items()}
+    question = repr((_VERSION, split, photos, located, retrieval))
+    note_path = output.with_name(f".{output.name}.seen") if output else None
+    old = _read_note(note_path, question)
+    same = {part for part, look in looks.items() if old and _is_same(part, look, old, located)}
+    if old and same == looks.keys() == old.seen.keys():
+        text, marks = old.text, old.marks
+    else:
+        opened = open_source(located, split, options, password, follow_links=True)
+        kept = {part: old.marks[part] for part in same if part in old.marks} if old else {}
+        document, marks = _content(opened, split, photos, kept)
+        document["retrieval"] = {
+            name: hashlib.sha256(data.encode() if isinstance(data, Fault) else data).hexdigest()
+            for name, data in sorted(retrieval_files(retrieval, options, password), key=lambda file: file[0])
         }
-        text = json.dumps({"split": split, **content}, indent=1) + "\n"
-    if output and note:
+        text = json.dumps({"split": split, **document}, indent=1) + "\n"
+    if output and note_path:
+        young = {part: _young_marks(part, look, located) for part, look in looks.items()}
+        new = _Note(question, {part: look.digest for part, look in looks.items()}, young, marks, text)
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
             _replace(output, text)
-            _replace(note, json.dumps({"seen": seen.hexdigest(), "text": text}))
+            if new != old:
+                _replace(note_path, json.dumps({name: getattr(new, name) for name in _Note.__slots__}))
         except OSError as error:
             raise StorageError(f"Cannot write {output}: {error.strerror}") from error
     return text
 
 
-def _noted(note: Path | None, seen: str) -> str | None:
-    """Return the text of the last look if the file system says the same as then."""
-    if note is None or not note.exists():
+def _read_note(path: Path | None, question: str) -> _Note | None:
+    """Return the note of the last look, if it is about the same question."""
+    if path is None or not path.exists():
         return None
     try:
-        document = json.loads(note.read_text(encoding="utf-8"))
-        text: str = document["text"]
-        return text if document["seen"] == seen else None
-    except (ValueError, KeyError, TypeError):
+        note = _Note(**json.loads(path.read_text(encoding="utf-8")))
+        return note if note.question == question and isinstance(note.seen, dict) else None
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # a note of another version; it is written anew
+
+
+def _is_same(part: str, look: Look, old: _Note, located: str) -> bool:
+    """Return whether a part shows what it showed, and files that were young have the content they had."""
+    young = old.young.get(part)
+    if old.seen.get(part) != look.digest or young is None:
+        return False
+    return not young or _marks_of(part, young, located) == young
+
+
+def _young_marks(part: str, look: Look, located: str) -> dict[str, Any] | None:
+    """Return the marks of the young files of a part, or None if they cannot be told one by one."""
+    if look.young is None:
+        return None
+    return _marks_of(part, look.young, located) if look.young else {}
+
+
+def _marks_of(part: str, names: Iterable[str], located: str) -> dict[str, Any]:
+    """Return name -> mark of the content of files of ``annos`` or ``image``; as JSON reads it."""
+    folder = LocalFolder(Path(located.removeprefix("file://")).expanduser(), follow_links=True)
+    entries = [Entry(0, name, name) for name in sorted(names) if name.endswith((".json", ".jpg"))]
+    if part == "annos":
+        contents = folder.read(entries)
+        marks: list[Any] = [data if isinstance(data, Fault) else zlib.crc32(data) for data in contents]
+    else:
+        marks = [mark if isinstance(mark, Fault) else list(mark) for mark in folder.photo_marks(entries)]
+    return dict(zip((entry.name for entry in entries), marks, strict=True))
 
 
 def _replace(path: Path, text: str) -> None:
@@ -93,58 +154,47 @@ def _replace(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def _appearance(url: str, photos: bool, options: StorageOptions | None) -> Iterable[str]:
-    """Yield what a place shows without reading content: names, sizes, modification times or the store's tags."""
-    path = local_path(url)
-    try:
-        if path is None:
-            fs, inner = filesystem(url, options)
-            with remote_errors():
-                if url.endswith(ARCHIVE_SUFFIXES) or not fs.isdir(inner):
-                    return [f"{inner} {fs.ukey(inner)}"]
-                found = fs.find(inner, detail=True)
-            tags = ("size", "ETag", "mtime", "LastModified", "created")
-            return [f"{name} {[str(info.get(tag)) for tag in tags]}" for name, info in sorted(found.items())]
-        if not path.is_dir():
-            status = path.stat()
-            return [f"{path.name} {status.st_size} {status.st_mtime_ns}"]
-        folders = [path / kind for kind in (("annos", "image") if photos else ("annos",)) if (path / kind).is_dir()]
-        lines = []
-        for folder in folders or [path]:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if folder.name == "image":
-                        # Listing tells this; asking for size and time would double the length of every look.
-                        lines.append(f"image/{entry.name} {entry.inode()}")
-                        continue
-                    try:
-                        status = entry.stat()
-                    except OSError:  # such as a link to nowhere; ingestion tells what is wrong with it
-                        status = entry.stat(follow_symlinks=False)
-                    lines.append(f"{folder.name}/{entry.name} {status.st_size} {status.st_mtime_ns}")
-        return sorted(lines)
-    except OSError as error:
-        raise SourceError(f"Cannot read {url}: {error.strerror or error}") from error
+def _content(
+    source: Source, split: str, photos: bool, kept: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the fingerprint of a source's files and the digests of its annotations and photos.
 
-
-def _content(source: Source, split: str, photos: bool) -> dict[str, Any]:
+    Args:
+        source: the files.
+        split: the split they belong to.
+        photos: whether photos count.
+        kept: digests (``annos``, ``image``) of what is known to be as it was.
+    """
     listing = source.list_files(split, photos=photos or split == "test")
-    digest = hashlib.sha256()
-    entries = listing.annotations
-    known = all(entry.crc is not None for entry in entries)
-    for entry, data in zip(entries, [b""] * len(entries) if known else source.read(entries), strict=True):
-        if isinstance(data, OSError):
-            digest.update(repr((entry.name, str(data))).encode())
-        elif known:
-            digest.update(repr((entry.name, entry.size, entry.crc)).encode())
-        else:
-            digest.update(repr((entry.name, len(data), zlib.crc32(data))).encode())
-    seen = hashlib.sha256()
-    for photo in listing.photos.values():
-        seen.update(repr((photo.name, photo.size)).encode())
+    entries, images = listing.annotations, list(listing.photos.values())
+    digests = {
+        "annos": kept.get("annos") or _digest_annotations(source, entries),
+        "image": kept.get("image") or _digest_photos(source, images),
+    }
+    seen = hashlib.sha256(digests["image"].encode())
     for issue in listing.issues:
         seen.update(str(issue).encode())
-    return {
-        "annotations": {"files": len(listing.annotations), "digest": digest.hexdigest()},
-        "photos": {"files": len(listing.photos), "digest": seen.hexdigest()},
+    document = {
+        "annotations": {"files": len(entries), "digest": digests["annos"]},
+        "photos": {"files": len(images), "digest": seen.hexdigest()},
     }
+    return document, digests
+
+
+def _digest_annotations(source: Source, entries: Sequence[Entry]) -> str:
+    digest = hashlib.sha256()
+    if all(isinstance(entry.crc, int) for entry in entries):
+        for entry in entries:
+            digest.update(repr((entry.name, entry.size, entry.crc)).encode())
+        return digest.hexdigest()
+    for entry, data in zip(entries, source.read(entries), strict=True):
+        mark = (str(data),) if isinstance(data, Fault) else (len(data), zlib.crc32(data))
+        digest.update(repr((entry.name, *mark)).encode())
+    return digest.hexdigest()
+
+
+def _digest_photos(source: Source, entries: Sequence[Entry]) -> str:
+    digest = hashlib.sha256()
+    for entry, mark in zip(entries, source.photo_marks(entries), strict=True):
+        digest.update(repr((entry.name, str(mark) if isinstance(mark, Fault) else mark)).encode())
+    return digest.hexdigest()

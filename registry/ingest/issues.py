@@ -7,6 +7,12 @@ from dataclasses import dataclass
 
 #: How many issues a message shows; all of them are in the issues file.
 SHOWN = 20
+#: How many issues of one file are told, with how many more there are.
+MOST_OF_FILE = 100
+#: How many issues are told in all; beyond, each further file tells its first.
+MOST_OF_ALL = 100_000
+#: How many files whose names do not fit are told by name.
+MOST_NAMES = 10_000
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import fnmatch
-import re
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Final
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from registry.errors import SourceError
-from registry.filesystems import StorageOptions, filesystem, local_path, open_binary
-from registry.ingest.checks import INT32_MAX
+from registry.filesystems import StorageOptions, filesystem, local_path, reason, retried
 from registry.ingest.chunks import BadFile
+from registry.ingest.files import MAX_LIST, Fault, LocalReader, read_file, shown_name
 from registry.ingest.issues import Issue
+from registry.ingest.list_checks import Box, ListEntry, read_list
+from registry.ingest.sources import Entry, RemoteFolder, is_remote_folder
 from registry.ingest.zips import zip_members
 from registry.tables import RETRIEVAL_LISTS, record_batch
-from registry.taxonomy import CATEGORIES, CATEGORY_BY_ID
+from registry.taxonomy import CATEGORY_BY_ID
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_IMAGE_NAME: Final = re.compile(r"(?:.*/)?(\d{1,9})\.(?:jpg|json)", re.ASCII)
 #: File name pattern -> role of its entries. keypoints_*.json say nothing of retrieval.
 _ROLES: Final = {
     "*query*.txt": "query",
@@ -34,57 +32,10 @@ _ROLES: Final = {
     "retrieval_*shop_information.json": "gallery",
 }
 _SOURCE_OF_ROLE: Final = {"query": "user", "gallery": "shop"}
-_Box = tuple[float, float, float, float]
-_Int32 = Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX)]
-_CategoryId = Annotated[int, msgspec.Meta(ge=1, le=len(CATEGORIES))]
-
-
-class _QueryEntry(msgspec.Struct):
-    """One record of ``val_query.json`` (Source: evaluation.md)."""
-
-    query_image_id: _Int32
-    bbox: _Box
-    style: _Int32
-    pair_id: _Int32
-    cls: _CategoryId | None = None
-
-
-class _GalleryEntry(msgspec.Struct):
-    """One record of ``val_gallery.json`` (Source: evaluation.md)."""
-
-    gallery_image_id: _Int32
-    bbox: _Box
-    style: _Int32
-    pair_id: _Int32
-    cls: _CategoryId | None = None
-
-
-class _ImageEntry(msgspec.Struct):
-    file_name: str
-
-
-class _Information(msgspec.Struct):
-    """A ``*_information.json``: COCO's list of images without annotations."""
-
-    images: list[_ImageEntry]
-
-
-@dataclass(frozen=True, slots=True)
-class ListEntry:
-    """One entry of a list; box, category, style and pair_id are None where the list does not give them."""
-
-    list_file: str
-    entry_no: int
-    role: str
-    image_id: int
-    box: _Box | None = None
-    category_id: int | None = None
-    style: int | None = None
-    pair_id: int | None = None
 
 
 #: What identifies an item in the lists: image_id, pair_id, style, box.
-_ItemKey = tuple[int, int, int, _Box]
+_ItemKey = tuple[int, int, int, Box]
 
 
 @dataclass(slots=True)
@@ -192,18 +143,25 @@ def read_retrieval(
         if name in seen:
             raise SourceError(f"Two retrieval lists are named {name}; expected one of each name, all of {split}.")
         seen.add(name)
-        try:
-            lists.add(_entries(name, _role(name), data))
-        except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-            lists.bad_files.append(BadFile(name, (Issue(name, (), str(error)),), data))
+        if isinstance(data, Fault):
+            lists.bad_files.append(BadFile(name, (Issue(name, (), data),), None))
+            continue
+        entries, issues = read_list(name, _role(name), data)
+        lists.add(entries)
+        if issues:
+            lists.bad_files.append(BadFile(name, tuple(issues), data))
     return lists
 
 
 def retrieval_files(
     urls: Sequence[str], options: StorageOptions | None = None, password: str | None = None
-) -> list[tuple[str, bytes]]:
-    """Return (name, bytes) of the list files at these paths; see :func:`read_retrieval`."""
-    return [found for url in urls for found in sorted(_files(url, options, password))]
+) -> list[tuple[str, bytes | Fault]]:
+    """Return (name, bytes or what is wrong with it) of the list files at these paths; see :func:`read_retrieval`."""
+    return [
+        (shown_name(name), data)
+        for url in urls
+        for name, data in sorted(_files(url, options, password), key=lambda file: file[0])
+    ]
 
 
 def _role(name: str) -> str:
@@ -215,64 +173,31 @@ def _role(name: str) -> str:
     return ""
 
 
-def _files(url: str, options: StorageOptions | None, password: str | None) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, bytes) of the list files at a path."""
+def _files(url: str, options: StorageOptions | None, password: str | None) -> Iterator[tuple[str, bytes | Fault]]:
+    """Yield (name, bytes or what is wrong with it) of the list files at a path."""
     path = local_path(url)
     try:
         if url.endswith(".zip"):
             yield from zip_members(url, lambda name: bool(_role(name)), options, password)
-            return
-        if path is not None and path.is_dir():
-            yield from ((child.name, child.read_bytes()) for child in path.iterdir() if _role(child.name))
-            return
-        if path is None:
+        elif path is not None and path.is_dir():
+            with LocalReader(path, []) as reader:
+                yield from ((name, reader.read(name, MAX_LIST)) for name in os.listdir(path) if _role(name))
+        elif path is None and is_remote_folder(url, options):
             fs, inner = filesystem(url, options)
-            if fs.isdir(inner):
-                for child in fs.ls(inner, detail=False):
-                    name = child.rpartition("/")[2]
-                    if _role(name):
-                        yield name, fs.cat_file(child)
-                return
-        with closing(open_binary(url, options)) as file:
-            name = url.rpartition("/")[2]
+            entries = [
+                Entry(0, info["name"].rpartition("/")[2], info["name"], info.get("size"))
+                for info in retried(lambda: fs.ls(inner, detail=True))
+                if info["type"] == "file" and _role(info["name"].rpartition("/")[2])
+            ]
+            contents = RemoteFolder(url, dict(options or {})).read_lists(entries)
+            yield from zip((entry.name for entry in entries), contents, strict=True)
+        else:
+            name, data = url.rpartition("/")[2], read_file(url, MAX_LIST, options)
             if not _role(name):
                 raise SourceError(f"{url} is no retrieval list: expected a name like {', '.join(_ROLES)}.")
-            yield name, file.read()
+            yield name, data
     except FileNotFoundError as error:
         raise SourceError(f"{url} does not exist; expected query and gallery lists.") from error
-    except OSError as error:
-        raise SourceError(f"Cannot read the retrieval lists at {url}: {error}") from error
-
-
-def _entries(name: str, role: str, data: bytes) -> list[ListEntry]:
-    """Return the entries of one list file.
-
-    Raises:
-        ValueError, msgspec.MsgspecError: it is not what its name says.
-    """
-    if name.endswith(".txt"):
-        lines = (line.strip() for line in data.decode("utf-8").splitlines())
-        return [
-            ListEntry(name, number, role, _image_id(line)) for number, line in enumerate(filter(None, lines), start=1)
-        ]
-    if name.endswith("_information.json"):
-        images = msgspec.json.decode(data, type=_Information).images
-        return [ListEntry(name, k, role, _image_id(image.file_name)) for k, image in enumerate(images, start=1)]
-    if role == "query":
-        queries = msgspec.json.decode(data, type=list[_QueryEntry])
-        return [
-            ListEntry(name, k, role, q.query_image_id, q.bbox, q.cls, q.style, q.pair_id)
-            for k, q in enumerate(queries, start=1)
-        ]
-    gallery = msgspec.json.decode(data, type=list[_GalleryEntry])
-    return [
-        ListEntry(name, k, role, g.gallery_image_id, g.bbox, g.cls, g.style, g.pair_id)
-        for k, g in enumerate(gallery, start=1)
-    ]
-
-
-def _image_id(name: str) -> int:
-    match = _IMAGE_NAME.fullmatch(name)
-    if match is None:
-        raise ValueError(f"expected the name of an image or annotation such as 000001.jpg, found {name[:80]!r}")
-    return int(match[1])
+    except (OSError, ValueError) as error:  # ValueError: a path that the system cannot take
+        text = reason(error) if isinstance(error, OSError) else str(error)
+        raise SourceError(f"Cannot read the retrieval lists at {shown_name(url)}: {text}") from error

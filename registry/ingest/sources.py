@@ -6,24 +6,48 @@ itself can be pickled. Archives are in :mod:`registry.ingest.zips` and :mod:`reg
 
 from __future__ import annotations
 
+import io
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import stat
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from registry.errors import SourceError
-from registry.filesystems import StorageOptions, filesystem, local_path, remote_errors
-from registry.ingest.issues import Issue
+from registry.filesystems import StorageOptions, filesystem, local_path, reason, retried
+from registry.ingest.checks import INT32_MAX
+from registry.ingest.files import (
+    MAX_ANNOTATION,
+    MAX_LIST,
+    MAX_PHOTO,
+    MAX_PHOTO_HEADER,
+    PHOTO_START,
+    Fault,
+    LocalReader,
+    shown_name,
+    too_large,
+)
+from registry.ingest.issues import MOST_NAMES, Issue
 
 ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz")
+#: What stores call the checksum of a file (S3, Google Cloud Storage).
+_CHECKSUMS: Final = ("ETag", "md5Hash", "crc32c")
 #: A file of the dataset inside an archive: leading folders, annos or image, name.
 MEMBER: Final = re.compile(r"(?:(?P<lead>.*)/)?(?P<kind>annos|image)/(?P<name>[^/]+)")
+_SUFFIXES: Final = {"annos": "json", "image": "jpg"}
 
 #: Width and height in px, or what is wrong with the photo.
 Size = tuple[int, int] | str
+#: What tells a photo from another at a small cost, the same wherever it lies: its size and the CRC-32 of its first
+#: PHOTO_START and last PHOTO_END bytes; in a zip its size and the CRC-32 of all, which the directory tells; in a store
+#: that tells one, its size and the store's checksum.
+PhotoMark = tuple[int | str, ...]
+PHOTO_END: Final = 4 << 10
 
 
 class Entry(NamedTuple):
@@ -34,14 +58,14 @@ class Entry(NamedTuple):
         name: its name without folders.
         locator: what the source needs to read it.
         size: bytes, where listing tells it at no cost.
-        crc: CRC-32 of the bytes, where listing tells it at no cost.
+        crc: CRC-32 of the bytes, or the store's own checksum of them as a text, where listing tells it at no cost.
     """
 
     image_id: int
     name: str
     locator: Any
     size: int | None = None
-    crc: int | None = None
+    crc: int | str | None = None
 
 
 @dataclass(slots=True)
@@ -69,17 +93,24 @@ class Source(Protocol):
             SourceError: the source is not there or cannot be read.
         """
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
-        """Yield each file's bytes, or why it cannot be read."""
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
+        """Yield each file's bytes, or what is wrong with it.
+
+        Raises:
+            SourceError: the place cannot be read; so for the other methods.
+        """
 
     def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
         """Return the size of each photo, from its header."""
 
-    def read_photos(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
-        """Yield each photo's bytes, or why it cannot be read."""
+    def photo_marks(self, entries: Sequence[Entry]) -> Iterator[PhotoMark | Fault]:
+        """Yield what tells each photo from another, for a fingerprint."""
+
+    def read_photos(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
+        """Yield each photo's bytes, or what is wrong with it."""
 
 
-def build_listing(split: str, names: Iterable[tuple[str, str, Any, int | None, int | None]]) -> Listing:
+def build_listing(split: str, names: Iterable[tuple[str, str, Any, int | None, int | str | None]]) -> Listing:
     """Return the listing for (kind, name, locator, size, crc) of every file, kind being ``annos`` or ``image``.
 
     Hidden files (``.DS_Store``, ``._000001.json``) are what systems leave behind, not data, and are passed over.
@@ -87,26 +118,32 @@ def build_listing(split: str, names: Iterable[tuple[str, str, Any, int | None, i
     listing = Listing()
     annotations: dict[int, Entry] = {}
     others: list[tuple[str, str, int]] = []
+    num_misnamed = 0
     for kind, name, locator, size, crc in names:
         stem, _, suffix = name.rpartition(".")
-        if not (stem.isascii() and stem.isdigit() and len(stem) < 10):
+        if not (stem.isascii() and stem.isdigit() and len(stem) < 10) or suffix != _SUFFIXES[kind]:
             if not name.startswith("."):
-                listing.issues.append(_name_issue(split, kind, name))
+                num_misnamed += 1
+                if num_misnamed <= MOST_NAMES:
+                    listing.issues.append(_name_issue(split, kind, name))
             continue
         image_id = int(stem)
         known = annotations if kind == "annos" else listing.photos
-        if suffix != ("json" if kind == "annos" else "jpg"):
-            listing.issues.append(_name_issue(split, kind, name))
-            continue
         entry = Entry(image_id, name, locator, size, crc)
         kept = known.setdefault(image_id, entry)
         if kept is not entry:
             # The order in which a file system lists names shall not matter.
             known[image_id], other = (kept, entry) if kept.name <= name else (entry, kept)
             others.append((kind, other.name, image_id))
-    for kind, name, image_id in others:
+    if num_misnamed > MOST_NAMES:
+        more = f"{num_misnamed - MOST_NAMES:,} more files whose names are not like NNNNNN.json or NNNNNN.jpg"
+        listing.issues.append(Issue(split, (), more))
+    for kind, name, image_id in others[:MOST_NAMES]:
         kept = (annotations if kind == "annos" else listing.photos)[image_id]
         listing.issues.append(Issue(f"{split}/{kind}/{name}", (), f"has the same number as {kept.name}"))
+    if len(others) > MOST_NAMES:
+        more = f"{len(others) - MOST_NAMES:,} more files with the number of another file"
+        listing.issues.append(Issue(split, (), more))
     listing.annotations = [annotations[image_id] for image_id in sorted(annotations)]
     listing.photos = {image_id: listing.photos[image_id] for image_id in sorted(listing.photos)}
     return listing
@@ -117,105 +154,107 @@ def _name_issue(split: str, kind: str, name: str) -> Issue:
     return Issue(f"{split}/{kind}/{shown_name(name)}", (), f"expected a name like {expected}")
 
 
-def shown_name(name: str) -> str:
-    """Return a file name as it can be printed and stored: what is no text in it is escaped."""
-    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
-
-
 def image_size(file: BinaryIO) -> Size:
     """Return width and height of the photo in an open file, from its header, or what is wrong with it."""
     import imagesize
 
+    if file.read(16).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return "expected a JPEG header, found text"  # imagesize would parse it, as SVG
+    file.seek(0)
     try:
         width, height = imagesize.get(file)
-    except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - of any kind: bytes are no better than they look
         return f"expected a JPEG header, found none that can be read: {error}"
     if width <= 0 or height <= 0:
         return "expected a JPEG header with width and height, found none"
+    if max(width, height) > INT32_MAX:
+        return f"expected width and height of at most 32 bits, found {width:.0f} x {height:.0f}"
     return int(width), int(height)
+
+
+def size_from_start(start: bytes, whole: Callable[[], bytes | Fault]) -> Size:
+    """Return the size of a photo from its first bytes, or from all of it where they do not reach."""
+    size = image_size(io.BytesIO(start))
+    if not isinstance(size, str) or len(start) < PHOTO_START:
+        return size
+    data = whole()
+    return data if isinstance(data, Fault) else image_size(io.BytesIO(data))
 
 
 @dataclass
 class LocalFolder:
-    """A local folder that holds ``annos/`` or ``image/``."""
+    """A local folder that holds ``annos/`` or ``image/``.
+
+    Attributes:
+        folder: the folder. It, ``annos/`` and ``image/`` may be links.
+        follow_links: whether files may be links that lead out of these.
+    """
 
     folder: Path
+    follow_links: bool = False
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """List ``annos/``, and ``image/`` if photos are asked for."""
 
-        def names() -> Iterator[tuple[str, str, Any, int | None, None]]:
+        def names() -> Iterator[tuple[str, str, Any, None, None]]:
             for kind in ("annos", "image") if photos else ("annos",):
                 try:
-                    with os.scandir(self.folder / kind) as entries:
-                        for entry in entries:
-                            yield kind, entry.name, entry.name, _photo_bytes(entry) if kind == "image" else None, None
+                    yield from ((kind, name, name, None, None) for name in os.listdir(self.folder / kind))
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    raise SourceError(f"Cannot list {self.folder / kind}: {error}") from error
+                    raise SourceError(f"Cannot list {self.folder / kind}: {error.strerror}") from error
 
         return build_listing(split, names())
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
         """Yield each file's bytes; names are resolved from an open folder, which saves a walk down the path."""
-        return self._read("annos", entries)
-
-    def read_photos(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
-        """Yield each photo's bytes."""
-        return self._read("image", entries)
-
-    def _read(self, kind: str, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
-        try:
-            folder = os.open(self.folder / kind, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as error:
-            raise SourceError(f"Cannot read {self.folder / kind}: {error.strerror}") from error
-        try:
+        with self.reader("annos") as reader:
             for entry in entries:
-                try:
-                    yield _read_file(entry.name, folder)
-                except OSError as error:
-                    yield error
-        finally:
-            os.close(folder)
+                yield reader.read(entry.name, MAX_ANNOTATION)
+
+    def read_photos(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
+        """Yield each photo's bytes."""
+        with self.reader("image") as reader:
+            for entry in entries:
+                yield reader.read(entry.name, MAX_PHOTO)
 
     def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
         """Return the size of each photo, from its header."""
         sizes: list[Size] = []
-        for entry in entries:
-            try:
-                with open(self.folder / "image" / entry.name, "rb") as file:
-                    sizes.append(image_size(file))
-            except OSError as error:
-                sizes.append(f"cannot be read: {error.strerror}")
+        with self.reader("image") as reader:
+            for entry in entries:
+                ends = reader.read_ends(entry.name, PHOTO_START)
+                sizes.append(ends if isinstance(ends, Fault) else size_from_start(ends[1], self._header(reader, entry)))
         return sizes
 
+    def photo_marks(self, entries: Sequence[Entry]) -> Iterator[PhotoMark | Fault]:
+        """Yield what tells each photo from another."""
+        with self.reader("image") as reader:
+            for entry in entries:
+                ends = reader.read_ends(entry.name, PHOTO_START, PHOTO_END)
+                yield ends if isinstance(ends, Fault) else photo_mark(*ends)
 
-def _photo_bytes(entry: os.DirEntry[str]) -> int | None:
-    try:
-        return entry.stat().st_size
-    except OSError:
-        return None  # what is wrong with it is told when its header is read
+    def reader(self, kind: str) -> LocalReader:
+        """Return what reads the files in ``annos/`` or ``image/``."""
+        return LocalReader(self.folder / kind, [self.folder], follow_links=self.follow_links)
 
+    @staticmethod
+    def _header(reader: LocalReader, entry: Entry) -> Callable[[], bytes | Fault]:
+        def read() -> bytes | Fault:
+            ends = reader.read_ends(entry.name, MAX_PHOTO_HEADER)
+            return ends if isinstance(ends, Fault) else ends[1]
 
-def _read_file(name: str, folder: int) -> bytes:
-    descriptor = os.open(name, os.O_RDONLY, dir_fd=folder)
-    try:
-        size = 1 << 16
-        data = os.read(descriptor, size)
-        if len(data) == size:
-            parts = [data]
-            while part := os.read(descriptor, 1 << 20):
-                parts.append(part)
-            data = b"".join(parts)
-        return data
-    finally:
-        os.close(descriptor)
+        return read
 
 
 @dataclass
 class RemoteFolder:
-    """A folder on an fsspec file system."""
+    """A folder on an fsspec file system.
+
+    Calls are tried again; what fails for good is an error of the place, whichever file it is about. The sizes of
+    annotations are those that the listing tells: a store that tells none (a web server) is believed to be sensible.
+    """
 
     url: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -224,46 +263,100 @@ class RemoteFolder:
         """List ``annos/``, and ``image/`` if photos are asked for."""
         fs, root = filesystem(self.url, self.options)
 
-        def names() -> Iterator[tuple[str, str, Any, int | None, None]]:
+        def names() -> Iterator[tuple[str, str, Any, int | None, str | None]]:
             for kind in ("annos", "image") if photos else ("annos",):
                 try:
-                    found = fs.ls(f"{root}/{kind}", detail=True)
-                except FileNotFoundError:
+                    infos = retried(partial(fs.ls, f"{root}/{kind}", detail=True))
+                except FileNotFoundError as error:
+                    if not is_absence(error):
+                        raise
                     continue
-                for info in found:
+                for info in infos:
                     if info["type"] == "file":
-                        yield kind, info["name"].rpartition("/")[2], info["name"], info.get("size"), None
+                        checksum = next((str(info[tag]) for tag in _CHECKSUMS if info.get(tag)), None)
+                        yield kind, info["name"].rpartition("/")[2], info["name"], info.get("size"), checksum
 
         try:
-            with remote_errors():
-                return build_listing(split, names())
+            return build_listing(split, names())
         except OSError as error:
-            raise SourceError(f"Cannot list {self.url}: {error}") from error
+            raise SourceError(f"Cannot list {self.url}: {reason(error)}") from error
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
         """Yield each file's bytes; they are fetched concurrently where the file system can."""
-        fs, _ = filesystem(self.url, self.options)
-        with remote_errors():
-            found = fs.cat([entry.locator for entry in entries], on_error="return")
-        for entry in entries:
-            data = found[fs._strip_protocol(entry.locator)]
-            yield data if isinstance(data, bytes) else OSError(str(data))
+        return self._read(entries, MAX_ANNOTATION)
 
-    def read_photos(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
+    def read_photos(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
         """Yield each photo's bytes."""
-        return self.read(entries)
+        return self._read(entries, MAX_PHOTO)
+
+    def read_lists(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
+        """Yield the bytes of each retrieval list."""
+        return self._read(entries, MAX_LIST)
+
+    def _read(self, entries: Sequence[Entry], most: int) -> Iterator[bytes | Fault]:
+        fs, _ = filesystem(self.url, self.options)
+        files: dict[str, bytes] = {}
+
+        def fetch() -> None:
+            waiting = [
+                e.locator for e in entries if (e.size or 0) <= most and fs._strip_protocol(e.locator) not in files
+            ]
+            answers = fs.cat(waiting, on_error="return") if waiting else {}
+            files.update({path: data for path, data in answers.items() if isinstance(data, bytes)})
+            for path, answer in answers.items():
+                if not isinstance(answer, bytes):
+                    failed.append(path)
+                    raise answer
+
+        failed = [self.url]
+        try:
+            retried(fetch)
+        except OSError as error:
+            raise SourceError(f"Cannot read {failed[-1]} in {self.url}: {reason(error)}") from error
+        for entry in entries:
+            if (entry.size or 0) > most:
+                yield too_large(entry.size, most)
+            else:
+                data = files.pop(fs._strip_protocol(entry.locator))
+                yield data if len(data) <= most else too_large(len(data), most)
 
     def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
         """Return the size of each photo, from its header."""
-        fs, _ = filesystem(self.url, self.options)
-        sizes: list[Size] = []
+        return [
+            size_from_start(self._part(entry, 0, PHOTO_START), partial(self._part, entry, 0, MAX_PHOTO_HEADER))
+            for entry in entries
+        ]
+
+    def photo_marks(self, entries: Sequence[Entry]) -> Iterator[PhotoMark | Fault]:
+        """Yield what tells each photo from another."""
         for entry in entries:
-            try:
-                with closing(fs.open(entry.locator, "rb", block_size=1 << 15)) as file:
-                    sizes.append(image_size(file))
-            except OSError as error:
-                sizes.append(f"cannot be read: {error}")
-        return sizes
+            size = entry.size
+            if size is not None and entry.crc is not None:
+                yield size, entry.crc
+            elif size is None:
+                data = next(self._read([entry], MAX_PHOTO))
+                yield data if isinstance(data, Fault) else photo_mark_of(data)
+            else:
+                begin = self._part(entry, 0, PHOTO_START)
+                start = max(PHOTO_START, size - PHOTO_END)
+                yield photo_mark(size, begin, self._part(entry, start, size) if size > start else b"")
+
+    def _part(self, entry: Entry, start: int, end: int) -> bytes:
+        fs, _ = filesystem(self.url, self.options)
+
+        def read() -> bytes:
+            with closing(fs.open(entry.locator, "rb", block_size=1 << 15)) as file:
+                if start:
+                    file.seek(start)
+                data: bytes = file.read(end - start)
+                if entry.size is not None and len(data) < min(end, entry.size) - start:
+                    raise OSError(f"the server gave {len(data):,} bytes where there are more")
+                return data
+
+        try:
+            return retried(read)
+        except OSError as error:
+            raise SourceError(f"Cannot read {entry.locator} in {self.url}: {reason(error)}") from error
 
 
 def locate_source(url: str, split: str, options: StorageOptions | None = None) -> str:
@@ -305,7 +398,14 @@ def release_lists(url: str, split: str, options: StorageOptions | None = None) -
     return [f"{lists}.zip"] if _exists(f"{lists}.zip", options) else []
 
 
-def open_source(url: str, split: str, options: StorageOptions | None = None, password: str | None = None) -> Source:
+def open_source(
+    url: str,
+    split: str,
+    options: StorageOptions | None = None,
+    password: str | None = None,
+    *,
+    follow_links: bool = False,
+) -> Source:
     """Return the source of one split.
 
     Args:
@@ -313,6 +413,7 @@ def open_source(url: str, split: str, options: StorageOptions | None = None, pas
         split: the split that is to be read.
         options: passed to fsspec.
         password: of a protected zip.
+        follow_links: whether files of a local folder may be links that lead out of it.
 
     Raises:
         SourceError: there is nothing that can be read.
@@ -327,24 +428,69 @@ def open_source(url: str, split: str, options: StorageOptions | None = None, pas
     if located.endswith(ARCHIVE_SUFFIXES):
         return TarSource(located, dict(options or {}))
     path = local_path(located)
-    return LocalFolder(path) if path else RemoteFolder(located, dict(options or {}))
+    return LocalFolder(path, follow_links) if path else RemoteFolder(located, dict(options or {}))
+
+
+def photo_mark(size: int, begin: bytes, end: bytes) -> PhotoMark:
+    """Return the mark of a photo from its size, its first bytes, and its last as far as they are not among these."""
+    return size, zlib.crc32(begin), zlib.crc32(end)
+
+
+def photo_mark_of(data: bytes) -> PhotoMark:
+    """Return the mark of a photo from all of it."""
+    return photo_mark(len(data), data[:PHOTO_START], data[max(PHOTO_START, len(data) - PHOTO_END) :])
+
+
+def is_absence(error: FileNotFoundError) -> bool:
+    """Return whether an error says that something is not there; fsspec says so of every failure of a web server."""
+    return int(getattr(error.__cause__, "status", 404)) in (403, 404, 405, 410)
 
 
 def _is_folder(url: str, options: StorageOptions | None) -> bool:
     path = local_path(url)
-    return path.is_dir() if path else _ask("isdir", url, options)
+    return _ask_local(path, stat.S_ISDIR) if path else _ask(url, "directory", options)
 
 
 def _exists(url: str, options: StorageOptions | None) -> bool:
     path = local_path(url)
-    return path.is_file() if path else _ask("isfile", url, options)
+    return _ask_local(path, lambda mode: not stat.S_ISDIR(mode)) if path else _ask(url, "file", options)
 
 
-def _ask(question: str, url: str, options: StorageOptions | None) -> bool:
-    """Ask a remote file system whether something is a file or a folder."""
-    fs, inner = filesystem(url, options)
+def is_remote_folder(url: str, options: StorageOptions | None) -> bool:
+    """Return whether there is a folder at a URL.
+
+    Raises:
+        SourceError: the place cannot be asked.
+    """
+    return _ask(url, "directory", options)
+
+
+def _ask_local(path: Path, answers: Callable[[int], bool]) -> bool:
     try:
-        with remote_errors():
-            return bool(getattr(fs, question)(inner))
+        return answers(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:  # ValueError: a path that the system cannot take
+        raise SourceError(
+            f"Cannot read {shown_name(str(path))}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+
+
+def _ask(url: str, kind: str, options: StorageOptions | None) -> bool:
+    """Return whether something on a remote file system is a file or a folder."""
+    fs, inner = filesystem(url, options)
+
+    def ask() -> bool:
+        if fs.isdir(inner) if kind == "directory" else fs.isfile(inner):
+            return True
+        try:  # isdir and isfile say no when they fail, too
+            fs.info(inner)
+        except FileNotFoundError as error:
+            if not is_absence(error):
+                raise OSError(str(error.__cause__)) from error
+        return False
+
+    try:
+        return retried(ask)
     except OSError as error:
-        raise SourceError(f"Cannot read {url}: {error}") from error
+        raise SourceError(f"Cannot read {url}: {reason(error)}") from error

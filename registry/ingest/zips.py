@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import struct
 import zipfile
 import zlib
@@ -10,12 +11,24 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from registry.errors import MissingDependencyError, PasswordError, SourceError
-from registry.filesystems import StorageOptions, open_binary
-from registry.ingest.archives import choose_prefix, reopen
-from registry.ingest.sources import MEMBER, Entry, Listing, Size, build_listing, image_size
+from registry.filesystems import StorageOptions
+from registry.ingest.archives import choose_prefix, is_of_place, reopen
+from registry.ingest.files import (
+    MAX_ANNOTATION,
+    MAX_LIST,
+    MAX_PHOTO,
+    MAX_PHOTO_HEADER,
+    PHOTO_START,
+    Fault,
+    cannot_read,
+    open_file,
+    shown_name,
+    too_large,
+)
+from registry.ingest.sources import MEMBER, Entry, Listing, PhotoMark, Size, build_listing, size_from_start
 
 #: Compression method that marks an AES-encrypted entry (APPNOTE appendix E).
 _AES_METHOD: Final = 99
@@ -26,16 +39,23 @@ _EMPTY_ZIP: Final = b"PK\x05\x06" + bytes(18)
 #: through its own check; the CRC of the content does not.
 _PASSWORD_TRIALS: Final = 2
 _MEMBER: Final = struct.Struct("<QQQLHHH")
-#: How much of a photo is read for its header; a colour profile may stand before the size.
-_PHOTO_START: Final = 1 << 14
-#: What the zipfile classes raise where an archive is damaged; ValueError for names and offsets.
+#: Bytes of a directory; that of train with its photos has some 40 MB. In memory it takes ten times as much.
+_MAX_DIRECTORY: Final = 128 << 20
+#: Packed bytes that are unpacked at a time where a method (bzip2, LZMA) cannot stop at a bound by itself.
+_STEP: Final = 4096
+#: What the zipfile classes raise where an archive is damaged; ValueError for names and offsets. An OSError is of the
+#: place if the system numbered it.
 _READ_ERRORS: Final = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     struct.error,
     EOFError,
     OSError,
     ValueError,
+    OverflowError,
+    IndexError,
+    MemoryError,
     NotImplementedError,
 )
 
@@ -64,7 +84,7 @@ class ZipSource:
         """
         infos = _central_directory(url, options)
         prefix = choose_prefix(url, split, (info.filename for info in infos))
-        secret = password.encode() if password else None
+        secret = _encoded(password)
         source = cls(url, prefix, any(info.compress_type == _AES_METHOD for info in infos), options or {}, secret)
         source._infos = infos
         protected = [info for info in infos if info.flag_bits & _ENCRYPTED_FLAG and info.file_size]
@@ -85,44 +105,69 @@ class ZipSource:
                 if match and (match["lead"] or "") == self.prefix and match["kind"] in kinds:
                     yield match["kind"], match["name"], locator, size, crc
 
-        return build_listing(split, names())
+        try:
+            return build_listing(split, names())
+        except (OverflowError, ValueError) as error:  # numbers that no archive of any size has
+            raise _incomplete(self.url, error) from error
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
         """Yield each member's bytes."""
+        return self._read(entries, MAX_ANNOTATION)
+
+    def read_photos(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
+        """Yield each photo's bytes."""
+        return self._read(entries, MAX_PHOTO)
+
+    def _read(self, entries: Sequence[Entry], most: int) -> Iterator[bytes | Fault]:
         with self._archive() as (archive, file):
             for entry in entries:
-                member = entry.locator
-                try:
-                    if isinstance(member, bytes):
-                        yield _read_plain(file, _Member.unpack(member))
-                    else:
-                        yield archive.read(self._member(member))
-                except self._damage as error:
-                    yield OSError(f"the archive is damaged here: {error}")
-                except RuntimeError:
-                    yield OSError("the archive's password does not open it")
+                yield self._content(archive, file, entry, most)
 
-    def read_photos(self, entries: Sequence[Entry]) -> Iterator[bytes | OSError]:
-        """Yield each photo's bytes."""
-        return self.read(entries)
+    def _content(self, archive: Any, file: BinaryIO, entry: Entry, most: int) -> bytes | Fault:
+        """Return a member's bytes. What its header says of its size is believed only to refuse it."""
+        member = entry.locator
+        with self._told(entry) as told:
+            if isinstance(member, bytes):
+                plain = _Member.unpack(member)
+                return too_large(plain.size, most) if plain.size > most else _read_plain(file, plain)
+            info = self._member(member)
+            return too_large(info.file_size, most) if info.file_size > most else _read_member(archive, info)
+        return told[0]
 
     def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
         """Return the size of each photo, from its header."""
-        sizes: list[Size] = []
         with self._archive() as (archive, file):
-            for entry in entries:
-                member = entry.locator
-                try:
-                    if isinstance(member, bytes):
-                        sizes.append(_plain_photo_size(file, _Member.unpack(member)))
-                    else:
-                        with archive.open(self._member(member)) as photo:
-                            sizes.append(image_size(photo))
-                except self._damage as error:
-                    sizes.append(f"the archive is damaged here: {error}")
-                except RuntimeError:
-                    sizes.append("the archive's password does not open it")
-        return sizes
+            return [self._photo_size(archive, file, entry) for entry in entries]
+
+    def _photo_size(self, archive: Any, file: BinaryIO, entry: Entry) -> Size:
+        member = entry.locator
+        with self._told(entry) as told:
+            if isinstance(member, bytes):
+                plain = _Member.unpack(member)
+                return size_from_start(
+                    _plain_start(file, plain), lambda: self._content(archive, file, entry, MAX_PHOTO_HEADER)
+                )
+            with archive.open(self._member(member)) as photo:
+                start = photo.read(PHOTO_START)
+            return size_from_start(start, lambda: self._content(archive, file, entry, MAX_PHOTO_HEADER))
+        return told[0]
+
+    def photo_marks(self, entries: Sequence[Entry]) -> Iterator[PhotoMark | Fault]:
+        """Yield what tells each photo from another: size and CRC, which the directory has."""
+        yield from ((entry.size or 0, entry.crc or 0) for entry in entries)
+
+    @contextmanager
+    def _told(self, entry: Entry) -> Iterator[list[Fault]]:
+        """Turn damage of a member into its fault, put into the yielded list, and errors of the place into an end."""
+        told: list[Fault] = []
+        try:
+            yield told
+        except self._damage as error:
+            if is_of_place(error):
+                raise cannot_read(self.url, error) from error  # type: ignore[arg-type]  # it is an OSError
+            told.append(Fault(f"cannot be read: the archive is damaged here: {error or type(error).__name__}"))
+        except RuntimeError:
+            told.append(Fault("cannot be read: the archive's password does not open it"))
 
     @property
     def _damage(self) -> tuple[type[Exception], ...]:
@@ -183,32 +228,40 @@ class ZipSource:
         with self._archive() as (archive, _):
             for info in infos:
                 try:
-                    archive.read(self._member(info))
+                    if info.file_size <= MAX_PHOTO:
+                        _read_member(archive, self._member(info))
                 except refusals as error:
+                    if is_of_place(error):
+                        raise cannot_read(self.url, error) from error  # type: ignore[arg-type]  # it is an OSError
                     raise PasswordError(
                         f"The password in DF2_ZIP_PASSWORD does not open {self.url} "
-                        f"(or the archive is damaged at {info.filename})."
+                        f"(or the archive is damaged at {shown_name(info.filename)})."
                     ) from error
 
 
 def zip_members(
     url: str, wanted: Callable[[str], bool], options: StorageOptions | None = None, password: str | None = None
-) -> Iterator[tuple[str, bytes]]:
-    """Yield (name without folders, bytes) of the wanted members of a zip archive.
+) -> Iterator[tuple[str, bytes | Fault]]:
+    """Yield (name without folders, bytes or what is wrong with it) of the wanted members of a zip archive.
 
     Raises:
         SourceError, PasswordError: the archive cannot be read.
     """
     infos = [info for info in _central_directory(url, options) if wanted(info.filename.rpartition("/")[2])]
-    secret = password.encode() if password else None
+    secret = _encoded(password)
     source = ZipSource(url, "", any(info.compress_type == _AES_METHOD for info in infos), options or {}, secret)
     if any(info.flag_bits & _ENCRYPTED_FLAG for info in infos):
         source._try_password(infos[:_PASSWORD_TRIALS])
     entries = [Entry(0, info.filename.rpartition("/")[2], info) for info in infos]
-    for entry, data in zip(entries, source.read(entries), strict=True):
-        if isinstance(data, OSError):
-            raise SourceError(f"Cannot read {entry.name} in {url}: {data}")
+    for entry, data in zip(entries, source._read(entries, MAX_LIST), strict=True):
         yield entry.name, data
+
+
+def _encoded(password: str | None) -> bytes | None:
+    try:
+        return password.encode() if password else None
+    except UnicodeEncodeError:
+        raise PasswordError("The password in DF2_ZIP_PASSWORD is no UTF-8 text.") from None
 
 
 class _Member(NamedTuple):
@@ -282,21 +335,37 @@ def _packed(file: BinaryIO, member: _Member, most: int) -> bytes:
 
 def _read_plain(file: BinaryIO, member: _Member) -> bytes:
     """Return a member's bytes; the zipfile class takes five times as long to open one as to unpack it."""
-    data = _packed(file, member, member.packed_size)
+    # No packer makes data much longer; a header that says so is no reason to read it all.
+    data = _packed(file, member, 2 * member.size + 1024)
     if member.method == zipfile.ZIP_DEFLATED:
-        data = zlib.decompress(data, -zlib.MAX_WBITS, member.size or 1)
+        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, member.size + 1)
     if len(data) != member.size or zlib.crc32(data) != member.crc:
         raise zipfile.BadZipFile("its bytes do not fit its checksum")
     return data
 
 
-def _plain_photo_size(file: BinaryIO, member: _Member) -> Size:
-    """Return the size of a photo from its first bytes, or from all of it where they do not reach."""
-    start = _packed(file, member, _PHOTO_START)
-    if member.method == zipfile.ZIP_DEFLATED:
-        start = zlib.decompressobj(-zlib.MAX_WBITS).decompress(start)
-    size = image_size(io.BytesIO(start))
-    return image_size(io.BytesIO(_read_plain(file, member))) if isinstance(size, str) else size
+def _read_member(archive: Any, info: Any) -> bytes:
+    """Return the bytes of a member that the zipfile class reads, which checks them to its end."""
+    step = info.file_size + 1
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        step = min(step, _STEP)
+    parts = []
+    with archive.open(info) as file:
+        while part := file.read(step):
+            parts.append(part)
+    data = b"".join(parts)
+    if len(data) != info.file_size:
+        raise zipfile.BadZipFile("it ends before its size")
+    return data
+
+
+def _plain_start(file: BinaryIO, member: _Member) -> bytes:
+    """Return the first bytes of a photo."""
+    start = _packed(file, member, PHOTO_START)
+    if member.method != zipfile.ZIP_DEFLATED:
+        return start
+    # As much again: what is told of a photo too short is that it is damaged, not that it has no header.
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(start, PHOTO_START)
 
 
 class _Exchangeable:
@@ -309,15 +378,28 @@ class _Exchangeable:
         return getattr(self.target, name)
 
 
+class _DirectoryFile(_Exchangeable):
+    """A file whose directory cannot be longer than the bound; zipfile reads as much as the end record says."""
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _MAX_DIRECTORY:
+            raise zipfile.BadZipFile(f"its directory is to have {size:,} bytes; expected at most {_MAX_DIRECTORY:,}")
+        return self.target.read(_MAX_DIRECTORY if size < 0 else size)
+
+
 def _central_directory(url: str, options: StorageOptions | None) -> list[zipfile.ZipInfo]:
     try:
-        with closing(open_binary(url, options)) as file, zipfile.ZipFile(file) as archive:
-            return archive.infolist()
+        with closing(open_file(url, options)) as file, zipfile.ZipFile(cast(Any, _DirectoryFile(file))) as archive:
+            infos = archive.infolist()
     except FileNotFoundError as error:
         raise SourceError(f"{url} does not exist.") from error
-    except OSError as error:
-        raise SourceError(f"Cannot read {url}: {error.strerror or error}") from error
     except _READ_ERRORS as error:
-        raise SourceError(
-            f"{url} is not a complete zip archive ({error}). Is the download finished? Fetch it again."
-        ) from error
+        if is_of_place(error):
+            raise cannot_read(url, error) from error  # type: ignore[arg-type]  # it is an OSError
+        raise _incomplete(url, error) from error
+    return infos
+
+
+def _incomplete(url: str, error: BaseException) -> SourceError:
+    reason = shown_name(str(error) or type(error).__name__)
+    return SourceError(f"{url} is not a complete zip archive ({reason}). Is the download finished? Fetch it again.")

@@ -131,18 +131,31 @@ def alive(pid: int) -> bool:
         return False
 
 
+# An ingestion whose workers stop in the middle of their work.
+STUCK = """
+import time
+from registry.cli.main import main
+from registry.ingest import chunks
+decode = chunks.decode_annotations
+def decode_and_wait(files):
+    time.sleep(600 if files[-1].image_id > 3000 else 0)
+    return decode(files)
+chunks.decode_annotations = decode_and_wait
+main()
+"""
+
+
 @pytest.fixture
 def slow_source(tmp_path: Path) -> Path:
-    """Return a source whose ingestion by two processes stops in the middle, at a pipe that nobody writes to."""
-    source = write_split(tmp_path / "slow" / "train", dict.fromkeys(range(1, 4200), SMALL_SPLIT[1]))
-    os.mkfifo(source / "annos" / "004500.json")
-    return source
+    """Return a source of several chunks."""
+    return write_split(tmp_path / "slow" / "train", dict.fromkeys(range(1, 4200), SMALL_SPLIT[1]))
 
 
 @pytest.fixture
 def working(slow_source: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
     """Start an ingestion that does not end; yield it and its workers."""
-    command = [*INGEST, str(slow_source), str(tmp_path / "r"), "--split", "train", "-j", "2"]
+    command = [sys.executable, "-c", STUCK, "ingest", str(slow_source), str(tmp_path / "r"), "--split", "train"]
+    command += ["-j", "2"]
     running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     deadline = time.monotonic() + 30
     while len(children(running.pid)) < 2:

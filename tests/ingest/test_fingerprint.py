@@ -12,14 +12,16 @@ import fsspec
 import pytest
 
 from registry.errors import SourceError, StorageError
+from registry.ingest import fingerprint, looks
+from registry.ingest.files import LocalReader
 from registry.ingest.fingerprint import fingerprint_source
-from tests.helpers import SMALL_SPLIT, annotation, jpeg, write_split
+from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, to_bytes, write_split
 from tests.ingest.packing import files_in, write_tar, write_zip, write_zipcrypto
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return write_split(tmp_path / "train", SMALL_SPLIT, {k: jpeg() for k in SMALL_SPLIT})
+    return write_split(tmp_path / "train", SMALL_SPLIT, {k: jpeg(40 + int(k)) for k in SMALL_SPLIT})
 
 
 def test_it_says_how_many_files_there_are(source: Path) -> None:
@@ -37,13 +39,19 @@ def test_it_is_the_same_for_a_folder_an_archive_and_a_url(source: Path, tmp_path
     for place in (
         tmp_path,
         f"file://{source}",
-        write_zip(tmp_path / "a.zip", members),
-        write_zipcrypto(tmp_path / "b.zip", members, "secret"),
         write_tar(tmp_path / "a.tar", members),
         write_tar(tmp_path / "a.tar.gz", members),
         "memory://fingerprint/deep",
     ):
         assert fingerprint_source(str(place), "train", password="secret") == expected
+    # The directory of a zip has the CRC of every photo, so that no photo is unpacked.
+    zips = [
+        json.loads(fingerprint_source(str(place), "train", password="secret"))
+        for place in (write_zip(tmp_path / "a.zip", members), write_zipcrypto(tmp_path / "b.zip", members, "secret"))
+    ]
+    assert zips[0] == zips[1]
+    assert zips[0]["annotations"] == json.loads(expected)["annotations"]
+    assert zips[0]["photos"]["files"] == len(SMALL_SPLIT)
 
 
 def test_it_does_not_depend_on_time_stamps_or_the_place(source: Path, tmp_path: Path) -> None:
@@ -77,8 +85,31 @@ def _add_photo(source: Path) -> None:
     (source / "image" / "000008.jpg").write_bytes(jpeg())
 
 
+def _edit_keeping_size_and_time(source: Path) -> None:
+    path = source / "annos" / "000001.json"
+    status = path.stat()
+    _edit(source)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+
+
+def _copy_photo_over_another(source: Path) -> None:
+    shutil.copyfile(source / "image" / "000002.jpg", source / "image" / "000001.jpg")  # cp 2.jpg 1.jpg
+
+
+def _empty_photo(source: Path) -> None:
+    (source / "image" / "000003.jpg").write_bytes(b"")  # : > 3.jpg
+
+
+def _edit_photo_keeping_size_and_time(source: Path) -> None:
+    path = source / "image" / "000004.jpg"
+    status, data = path.stat(), bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def _replace_photo(source: Path) -> None:
-    # A photo that is rewritten in place, under its old inode, is noticed only without a note.
     (source / "new.jpg").write_bytes(jpeg(400, 300))
     (source / "new.jpg").replace(source / "image" / "000001.jpg")
 
@@ -91,7 +122,11 @@ def _misname(source: Path) -> None:
     (source / "annos" / "notes.txt").write_bytes(b"")
 
 
-CHANGES = [_edit, _add, _remove, _rename, _add_photo, _replace_photo, _remove_photo, _misname]
+CHANGES = [
+    _edit, _edit_keeping_size_and_time, _add, _remove, _rename, _misname,
+    _add_photo, _replace_photo, _remove_photo,
+    _copy_photo_over_another, _empty_photo, _edit_photo_keeping_size_and_time,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -117,22 +152,85 @@ def test_it_changes_with_an_edited_list(source: Path, tmp_path: Path) -> None:
     assert len(set(seen)) == 3
 
 
-def test_what_the_disk_shows_unchanged_is_not_read_again(source: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every look happen a minute after what happened to the files, so that none of them is young."""
+    monkeypatch.setattr(looks, "_GRAIN", -60_000_000_000)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of files whose content is read, as it goes on."""
+    names: list[str] = []
+    read, read_ends = LocalReader.read, LocalReader.read_ends
+    monkeypatch.setattr(LocalReader, "read", lambda self, name, most: names.append(name) or read(self, name, most))
+    monkeypatch.setattr(
+        LocalReader, "read_ends", lambda self, name, *sizes: names.append(name) or read_ends(self, name, *sizes)
+    )
+    return names
+
+
+@pytest.mark.usefixtures("later")
+def test_what_the_disk_shows_unchanged_is_not_read_again(source: Path, tmp_path: Path, reads: list[str]) -> None:
     output = tmp_path / "made" / "seen.json"
     before = fingerprint_source(str(source), "train", output=output)
     assert output.read_text() == before
     assert sorted(path.name for path in output.parent.iterdir()) == [".seen.json.seen", "seen.json"]
-    path = source / "annos" / "000001.json"
-    status = path.stat()
-    _edit(source)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert path.stat().st_size == status.st_size
+    assert len(reads) == 2 * len(SMALL_SPLIT)
     output.unlink()
-    assert fingerprint_source(str(source), "train", output=output) == before  # the note's word
+    reads.clear()
+    assert fingerprint_source(str(source), "train", output=output) == before
     assert output.read_text() == before
-    os.utime(path, ns=(1, 1))
+    assert reads == []
+    os.utime(source / "annos" / "000001.json", ns=(1, 1))
+    assert fingerprint_source(str(source), "train", output=output) == before
+    assert sorted(reads) == [f"{k:06d}.json" for k in SMALL_SPLIT], "photos are as they were"
+
+
+def test_files_that_were_young_at_the_last_look_are_compared_by_content(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "seen.json"
+    before = fingerprint_source(str(source), "train", output=output)
+    # The clock of the file system has not gone on: what changes now looks as it did.
+    looked = looks.look_at(str(source), True)
+    assert all(look.young for look in looked.values())
+    monkeypatch.setattr(fingerprint, "look_at", lambda *_: looked)
+    assert fingerprint_source(str(source), "train", output=output) == before
+    for change in (_edit, _copy_photo_over_another):
+        old = output.read_text()
+        change(source)
+        assert fingerprint_source(str(source), "train", output=output) not in (before, old)
+        assert fingerprint_source(str(source), "train", output=output) == fingerprint_source(str(source), "train")
+
+
+def test_more_young_files_than_are_compared_are_all_read(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "_MOST_YOUNG", 2)
+    output = tmp_path / "seen.json"
+    fingerprint_source(str(source), "train", output=output)
+    looked = looks.look_at(str(source), True)
+    assert [look.young for look in looked.values()] == [None, None]
+    monkeypatch.setattr(fingerprint, "look_at", lambda *_: looked)
+    _edit(source)
+    assert fingerprint_source(str(source), "train", output=output) == fingerprint_source(str(source), "train")
+
+
+def test_large_folders_are_looked_at_by_two_processes_alike(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = looks.look_at(str(source), True)
+    monkeypatch.setattr(looks, "_LARGE", 1)
+    assert looks.look_at(str(source), True) == expected
+
+
+def test_a_link_counts_with_what_it_leads_to(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere.json"
+    target.write_bytes(to_bytes(annotation()))
+    (source / "annos" / "000008.json").symlink_to(target)
+    output = tmp_path / "seen.json"
+    before = fingerprint_source(str(source), "train", output=output)
+    target.write_bytes(to_bytes(annotation([item(2)])))
     assert fingerprint_source(str(source), "train", output=output) != before
-    assert output.read_text() == fingerprint_source(str(source), "train")
 
 
 @pytest.mark.parametrize("note", [b"", b"{", b"[]", b"null", b'{"seen": 1}', b"\xff"])

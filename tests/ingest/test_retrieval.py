@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -164,32 +165,95 @@ def test_lists_are_found_as_files_in_a_folder_in_a_zip_and_remote(form: str, val
     assert count == [(len(QUERIES) + len(GALLERY),)]
 
 
+FIELDS = "query_image_id, bbox, style, pair_id, cls"
 BAD_LISTS = {
-    "no JSON": ({"val_query": "["}, "val_query.json: Input data was truncated"),
-    "deep": ({"val_query": '[{"x": ' + "[" * 100_000}, "val_query.json: maximum recursion depth exceeded"),
-    "missing": ({"val_query": [{"bbox": BOX}]}, "val_query.json: Object missing required field `query_image_id` - at `$[0]`"),
-    "type": ({"val_gallery": [gallery(1, "1")]}, "val_gallery.json: Expected `int`, got `str` - at `$[0].style`"),  # type: ignore[arg-type]
-    "too large": ({"val_gallery": [gallery(1, 2**31)]}, "val_gallery.json: Expected `int` <= 2147483647 - at `$[0].style`"),
-    "category": ({"val_query": [query(1, 1, 14)]}, "val_query.json: Expected `int` <= 13 - at `$[0].cls`"),
-    "box": ({"val_query": [query(1, 1, 1, bbox=[1, 2, 3])]}, "val_query.json: Expected `array` of length 4 - at `$[0].bbox`"),
-    "name": ({"query_txt": "000001.png"}, "query.txt: expected the name of an image or annotation such as 000001.jpg, found '000001.png'"),
-    "not UTF-8": ({"query_txt": b"\xff"}, "query.txt: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
-    "information": ({"retrieval_val_shop_information": []}, "retrieval_val_shop_information.json: Expected `object`, got `array`"),
+    "no JSON": ({"val_query": "["}, ["val_query.json: expected valid JSON: Expecting value (character 1 of 1)"]),
+    "empty": ({"val_query": ""}, ["val_query.json: the file is empty; expected one JSON list"]),
+    "deep": ({"val_query": '[{"x": ' + "[" * 100_000}, ["val_query.json: expected JSON nested at most 4 deep, found it nested too deeply to read"]),
+    "missing": ({"val_query": [{"bbox": BOX}]}, [
+        "val_query.json > 1 > pair_id: missing; expected an integer from 0 to 2147483647",
+        "val_query.json > 1 > query_image_id: missing; expected an integer from 0 to 2147483647",
+        "val_query.json > 1 > style: missing; expected an integer from 0 to 2147483647",
+    ]),
+    "type": ({"val_gallery": [gallery(1, "1")]}, ['val_gallery.json > 1 > style: expected an integer from 0 to 2147483647, found "1"']),  # type: ignore[arg-type]
+    "too large": ({"val_gallery": [gallery(1, 2**31)]}, ["val_gallery.json > 1 > style: expected an integer from 0 to 2147483647, found 2147483648"]),
+    "category": ({"val_query": [query(1, 1, 14)]}, ["val_query.json > 1 > cls: expected an integer from 1 to 13, found 14"]),
+    "truth value": ({"val_query": [query(1, 1, True)]}, ["val_query.json > 1 > cls: expected an integer from 1 to 13, found true"]),
+    "box": ({"val_query": [query(1, 1, 1, bbox=[1, 2, 3])]}, ["val_query.json > 1 > bbox: expected 4 numbers (x1, y1, x2, y2), found 3"]),
+    "no box": ({"val_query": [query(1, 1, 1, bbox=None)]}, ["val_query.json > 1 > bbox: expected [x1, y1, x2, y2], found null"]),
+    "not exact": ({"val_query": [query(1, 1, 1)] * 16 + [query(1, 1, 1, bbox=[1, 2, 3, 123456789012345678901234567890])]}, [
+        "val_query.json > 17 > bbox > 3: expected a number below 2^53 in size, found 123456789012345678901234567890",
+    ]),
+    "too large for a double": ({"val_query": json.dumps([query(1, 1, 1)]).replace("220", "1e999")}, [
+        "val_query.json > 1 > bbox > 3: expected a number that fits a double, found one that is too large",
+    ]),
+    "NaN": ({"val_query": json.dumps([query(1, 1, 1)]).replace("220", "NaN")}, ["val_query.json: expected JSON numbers, found NaN"]),
+    "unknown key": ({"val_query": [query(1, 1, 1, colour="red")]}, [f"val_query.json > 1 > colour: unknown key; expected {FIELDS}"]),
+    "repeated key": ({"val_query": json.dumps([query(1, 1, 1)]).replace('"cls": 1', '"cls": 1, "cls": 2')}, [
+        "val_query.json > 1 > cls: the key stands more than once; expected it once",
+    ]),
+    "no object": ({"val_query": [query(1, 1, 1), 7]}, ["val_query.json > 2: expected an object, found a number"]),
+    "object": ({"val_query": {}}, ["val_query.json: expected one JSON list, found an object"]),
+    "names": ({"query_txt": "000001.png\n\n000002.jpg\n3"}, [
+        'query.txt > 1: expected the name of an image or annotation such as 000001.jpg, found "000001.png"',
+        'query.txt > 3: expected the name of an image or annotation such as 000001.jpg, found "3"',
+    ]),
+    "not UTF-8": ({"query_txt": b"\xff"}, ["query.txt: expected UTF-8 text, found byte 0xff at byte 0"]),
+    "information": ({"retrieval_val_shop_information": []}, ["retrieval_val_shop_information.json: expected one JSON object, found a list"]),
+    "no images": ({"retrieval_val_shop_information": {}}, ["retrieval_val_shop_information.json > images: expected a list of images, found none"]),
+    "image": ({"retrieval_val_shop_information": {"images": [{"id": 1}]}}, [
+        "retrieval_val_shop_information.json > images > 1 > file_name: "
+        "expected the name of an image or annotation such as 000001.jpg, found null",
+    ]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BAD_LISTS)
 def test_a_list_that_cannot_be_read_is_an_issue(name: str, validation: Path, tmp_path: Path) -> None:
-    files, text = BAD_LISTS[name]
+    files, issues = BAD_LISTS[name]
     folder = lists(tmp_path / "l", **files)
     with pytest.raises(AnnotationError) as caught:
         ingest("validation", str(validation), str(tmp_path / "r"), retrieval=[str(folder)])
-    assert str(caught.value).splitlines()[1].strip().startswith(text)
+    assert [line.strip() for line in str(caught.value).splitlines()[1:-1]] == issues
     report = ingest("validation", str(validation), str(tmp_path / "r"), retrieval=[str(folder)], on_error="quarantine")
     assert report.images == len(SMALL_SPLIT)
     [path] = folder.iterdir()
     found = registry.open(str(tmp_path / "r")).sql("SELECT file, raw FROM quarantine").fetchall()
     assert found == [(path.name, path.read_bytes())]
+
+
+def test_of_a_list_with_many_problems_the_first_hundred_are_told(validation: Path, tmp_path: Path) -> None:
+    folder = lists(tmp_path / "l", val_query=[query(1, -1, 1)] * 1000)
+    report = ingest("validation", str(validation), str(tmp_path / "r"), retrieval=[str(folder)], on_error="quarantine")
+    assert len(report.issues) == 101
+    assert str(report.issues[0]) == "val_query.json: has 900 issues more than the 100 that are told"
+
+
+def test_a_list_that_is_too_large_is_an_issue(
+    validation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registry.ingest.retrieval.MAX_LIST", 100)
+    folder = lists(tmp_path / "l", val_query=QUERIES)
+    size = (folder / "val_query.json").stat().st_size
+    with zipfile.ZipFile(tmp_path / "l.zip", "w") as archive:
+        archive.write(folder / "val_query.json", "val_query.json")
+    monkeypatch.setattr("registry.ingest.zips.MAX_LIST", 100)
+    for path in (folder, folder / "val_query.json", tmp_path / "l.zip"):
+        found = read_retrieval("validation", [str(path)])
+        shown = "more" if path.suffix == ".json" else size
+        assert [str(issue) for bad in found.bad_files for issue in bad.issues] == [
+            f"val_query.json: expected at most 100 bytes, found {shown}"
+        ]
+
+
+def test_a_list_that_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "val_query.json")
+    with pytest.raises(SourceError, match=r"val_query\.json: expected a regular file, found a pipe \(FIFO\)\."):
+        read_retrieval("validation", [str(tmp_path / "val_query.json")])
+    found = read_retrieval("validation", [str(tmp_path)])
+    assert [str(issue) for bad in found.bad_files for issue in bad.issues] == [
+        "val_query.json: expected a regular file, found a pipe (FIFO)"
+    ]
 
 
 def test_paths_without_a_list_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""The command that stages of DVC run: another command with values of params.yaml in it, which no shell sees."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from registry.errors import NotFoundError, UsageError
+from registry.redaction import redact
+from registry.subset import load_params, shown_value
+
+#: DVC sets it for the commands of a stage, to such as ``ingest@train`` or ``folder/dvc.yaml:ingest@train``.
+_STAGE_VARIABLE: Final = "DVC_STAGE"
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option(
+    "--params", type=click.Path(path_type=Path), default="params.yaml", show_default=True, help="Where it is."
+)
+@click.argument("words", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_context
+def stage(ctx: click.Context, params: Path, words: tuple[str, ...]) -> None:
+    """Run a df2 command with values of params.yaml in it, as a stage of DVC.
+
+    {a.b} in COMMAND becomes the value of b below a; {@} is the name of the stage after its '@', also as part of a
+    path: {splits.@.source}. A {a} that is a whole word and holds options becomes options: '--on-error=fail --jobs=2'.
+    Values are words of the command whatever is in them: spaces, quotes and $(...) do nothing. DVC's own ${a.b} would
+    hand them to a shell.
+
+    \b
+    df2 stage ingest --split {@} {ingest} -- {splits.@.source} data/registry
+    """  # noqa: D301
+    from registry.cli.main import main
+
+    try:
+        document = load_params(params)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"There is no {params}: the values of stages stand in it.") from error
+    filled = [text for word in words for text in _fill(word, document, params)]
+    click.echo(redact(f"+ {shlex.join(['df2', *filled])}"), err=True)
+    ctx.exit(main.main(filled, prog_name="df2", standalone_mode=False) or 0)
+
+
+def _fill(word: str, document: Any, params: Path) -> Iterator[str]:
+    """Yield the words that a word becomes."""
+    whole = _PLACEHOLDER.fullmatch(word)
+    if whole:
+        value = _value(whole[1], document, params)
+        if value is None or isinstance(value, Mapping):
+            yield from _options(value or {}, f"{params}, {whole[1]}")
+            return
+    yield _PLACEHOLDER.sub(lambda match: _text(_value(match[1], document, params), f"{params}, {match[1]}"), word)
+
+
+def _value(path: str, document: Any, params: Path) -> Any:
+    if path == "@":
+        return _stage_name()
+    value = document
+    for part in path.split("."):
+        name = _stage_name() if part == "@" else part
+        if not isinstance(value, Mapping) or name not in value:
+            raise UsageError(f"{params} has no {path.replace('@', shown_value(name)) if part == '@' else path}.")
+        value = value[name]
+    return value
+
+
+def _stage_name() -> str:
+    name = os.environ.get(_STAGE_VARIABLE, "").rpartition(":")[2].partition("@")[2]
+    if not name:
+        raise UsageError(
+            f"{{@}} is the name of a stage of DVC after its '@', such as train of ingest@train: found no such name in "
+            f"{_STAGE_VARIABLE}, which 'dvc repro' sets."
+        )
+    return name
+
+
+def _options(values: Mapping[str, Any], place: str) -> Iterator[str]:
+    for name, value in values.items():
+        for single in value if isinstance(value, list) else [value]:
+            if isinstance(single, bool):
+                yield f"--{name}" if single else f"--no-{name}"
+            else:
+                yield f"--{name}={_text(single, f'{place} > {name}')}"
+
+
+def _text(value: Any, place: str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float):
+        raise UsageError(f"{place}: expected a text or number, found {shown_value(value)}.")
+    return str(value)
