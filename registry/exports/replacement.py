@@ -299,7 +299,8 @@ def _go_on(folder: Path, staging: Path) -> None:
         if os.path.lexists(staging / _NEW / name):
             os.rename(staging / _NEW / name, folder / name)
     sync_folder(folder)
-    (staging / _NEW).rmdir()
+    with suppress(FileNotFoundError):
+        (staging / _NEW).rmdir()
     (staging / _MOVES).unlink()
 
 
