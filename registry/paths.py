@@ -40,7 +40,7 @@ def local_path(url: str) -> Path | None:
     if _CUT_URL.match(url):
         raise UsageError(f"{url} is neither a path nor a URL: expected two slashes, or ./{url} for a folder.")
     try:
-        path = Path(url).expanduser()
+        path = Path(url).expanduser() if url.startswith("~") else Path(url)  # pathlib makes ./~ the same as ~
     except RuntimeError as error:
         user = url.partition("/")[0]
         raise UsageError(f"{url}: there is no user {user[1:]!r}. A folder of that name is ./{url}.") from error

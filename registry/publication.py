@@ -292,7 +292,7 @@ def _begin(place: Place, split: str) -> Manifest:
     """
     _check_folder(place)
     tables = [table.name for table in TABLES.values() if "split" in table.partition]
-    others = [path for table in tables for path in place.list(table) if f"/split={split}/" not in path]
+    others = [path for table in tables for path in data_files(place.list(table)) if f"/split={split}/" not in path]
     if others and place.is_local:
         raise RegistryFormatError(
             f"{place} holds data files of other splits ({others[0]}) but no {MANIFEST_NAME}. If they are whole, "
