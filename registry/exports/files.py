@@ -242,9 +242,9 @@ class LocalFiles(_Sink):
         assert self._replacement is not None
         folder = path.rpartition("/")[0]
         if folder not in self._folders:
-            (self._replacement.new / folder).mkdir(parents=True, exist_ok=True)
+            (self._replacement.unfinished / folder).mkdir(parents=True, exist_ok=True)
             self._folders.add(folder)
-        return f"{self._replacement.new}/{path}"
+        return f"{self._replacement.unfinished}/{path}"
 
     @contextmanager
     def _writing(self, path: str) -> Iterator[None]:
@@ -288,7 +288,7 @@ class LocalFiles(_Sink):
 
     def _cannot_write(self, error: OSError) -> StorageError:
         path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes | Path) else self.folder
-        staging = self._replacement.new.parent if self._replacement else self.folder
+        staging = self._replacement.unfinished.parent if self._replacement else self.folder
         if path == self.folder or {self.folder, staging, self.folder.parent} & {path, *path.parents}:
             what = f"Cannot write {self.folder}"
         else:

@@ -24,7 +24,7 @@ from registry.errors import StorageError
 from registry.staging import MARK, claim, clear, discard, is_marked
 
 _SUFFIX: Final = ".df2-export"
-_NEW, _OLD, _MOVES = "new", "old", "moves.json"
+_UNFINISHED, _NEW, _OLD, _MOVES = "unfinished", "new", "old", "moves.json"
 _LONGEST: Final = 200
 #: How often a marked folder is made again that another process removes.
 _ATTEMPTS: Final = 100
@@ -39,18 +39,18 @@ class Replacement:
     """The new content of a folder, until it takes the place of the old one.
 
     Attributes:
-        new: folder to write the new content to.
+        unfinished: folder to write the new content to; whoever ends the process may remove it.
     """
 
     def __init__(self, folder: Path, staging: Path, last: str) -> None:
-        self.new = staging / _NEW
+        self.unfinished = staging / _UNFINISHED
+        self._new = staging / _NEW
         self._folder = folder
         self._staging = staging
         self._last = last
-        self._parents: list[Path] = []
-        self.new.mkdir()
+        self.unfinished.mkdir()
         #: Errors of writing to the disk from here on are told to whoever holds it.
-        self._handle = os.open(self.new, os.O_RDONLY)
+        self._handle = os.open(self.unfinished, os.O_RDONLY)
 
     def close(self) -> None:
         """Give back what the system holds for this."""
@@ -65,15 +65,16 @@ class Replacement:
         Raises:
             OSError: it cannot be; the old content is there.
         """
-        sync_tree(self.new, files, self._handle)
+        sync_tree(self.unfinished, files, self._handle)
+        os.rename(self.unfinished, self._new)
         if self._staging.parent == self._folder:
             self._move_in()
             return
         try:
             if not self._folder.is_dir() or not entries(self._folder):
                 self._take_free_name()
-            elif exchange(self.new, self._folder):
-                self._sync_or(lambda: exchange(self.new, self._folder))
+            elif exchange(self._new, self._folder):
+                self._sync_or(lambda: exchange(self._new, self._folder))
             else:
                 self._rename_both()
         except OSError as error:
@@ -85,24 +86,24 @@ class Replacement:
         was_there = self._folder.is_dir()
 
         def undo() -> None:
-            os.rename(self._folder, self.new)
+            os.rename(self._folder, self._new)
             if was_there:
                 self._folder.mkdir()
 
-        os.rename(self.new, self._folder)
+        os.rename(self._new, self._folder)
         self._sync_or(undo)
 
     def _rename_both(self) -> None:
         old = self._staging / _OLD
 
         def undo() -> None:
-            if not os.path.lexists(self.new):
-                os.rename(self._folder, self.new)
+            if not os.path.lexists(self._new):
+                os.rename(self._folder, self._new)
             os.rename(old, self._folder)
 
         os.rename(self._folder, old)
         try:
-            os.rename(self.new, self._folder)
+            os.rename(self._new, self._folder)
         except BaseException:
             undo()
             raise
@@ -119,7 +120,7 @@ class Replacement:
     def _move_in(self) -> None:
         moves = {
             _OLD: self._in_order(entries(self._folder), reverse=True),
-            _NEW: self._in_order(entries(self.new)),
+            _NEW: self._in_order(entries(self._new)),
         }
         partial = self._staging / f"{_MOVES}.partial"
         partial.write_text(json.dumps(moves))
