@@ -10,11 +10,11 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from registry.errors import MissingDependencyError, RegistryError, StorageError
+from registry.paths import local_path as local_path  # noqa: PLC0414 (others import it from here)
 from registry.redaction import remember
 
 if TYPE_CHECKING:
@@ -50,15 +50,6 @@ _LONG: Final = 10.0
 _S3_RETRIES: Final = {"total_max_attempts": 3, "mode": "standard"}
 #: Seconds; with botocore's 60, a server that takes connections and says nothing is waited for for four minutes.
 _S3_TIMEOUTS: Final = {"connect_timeout": 10, "read_timeout": 30}
-
-
-def local_path(url: str) -> Path | None:
-    """Return the local path of a URL or path, or None if it is remote."""
-    if url.startswith("file://"):
-        return Path(url[len("file://") :]).absolute()
-    if "://" in url or "::" in url:
-        return None
-    return Path(url).expanduser().absolute()
 
 
 def options_of(url: str, options: StorageOptions | None) -> dict[str, Any]:

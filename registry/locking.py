@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from registry.durability import make_folders
 from registry.errors import ConflictError, StorageError
 
 #: So long a folder that comes and goes is made again before it is said not to be there, as behind a broken link.
@@ -63,7 +64,7 @@ def _open(lock: Path, name: str) -> int:
     deadline = time.monotonic() + _SECONDS
     while True:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folders(folder)
             return os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             # Another writer may have removed the folder in between, or made it again just now.

@@ -1,23 +1,34 @@
 """Writing a part of a registry so that readers see the old one or the new one.
 
-Files are written below ``.staging``, moved to their places under names made of their digests (so that no file is
-ever overwritten by a different one), and count only when the manifest names them: its exchange is the one moment
-at which the new registry is there. What the manifest does not name is cleared by the next writer.
+Files are written below ``.staging`` (marked, see :mod:`registry.staging`), moved to their places under names made of
+their digests (so that no file is ever overwritten by a different one), and count only when the manifest names them: its
+exchange is the one moment at which the new registry is there. What the manifest does not name is cleared by the next
+writer, as far as a registry wrote it (:func:`is_data_path`).
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.errors import ConflictError, NotFoundError, RegistryError, RegistryFormatError, StorageError
+from registry.errors import (
+    ConflictError,
+    NotFoundError,
+    RegistryError,
+    RegistryFormatError,
+    StorageError,
+    UsageError,
+    first_names,
+)
+from registry.filesystems import reason
 from registry.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest
+from registry.staging import claim, clear, discard, temporary_folder
 from registry.storage import Place
 from registry.tables import (
     CATEGORIES,
@@ -38,6 +49,24 @@ _STAGING: Final = ".staging"
 _MOST_PENDING: Final = 8
 #: How often the manifest of a remote place is made anew because others were faster.
 _ATTEMPTS: Final = 10
+#: Names that a folder may hold before it is a registry, besides hidden ones: what a new file system holds.
+_OF_SYSTEM: Final = ("lost+found",)
+_DATA_NAME: Final = re.compile(r"[0-9a-f]{16}\.parquet")
+#: What a killed writer left of a file, at a local or remote place.
+_PARTIAL: Final = re.compile(r"\.(?P<name>.+?)(\.[0-9a-f]{8})?\.partial")
+
+
+class _WriteError(OSError):
+    """The registry cannot be written; other errors of the system may come from its source."""
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # Arrow's errors carry the system's number, and a text of their own.
+        raise _WriteError(error.errno, os.strerror(error.errno) if error.errno else str(error)) from error
 
 
 class TableWriter:
@@ -52,7 +81,8 @@ class TableWriter:
     def __init__(self, path: Path, table: Table, split: str | None) -> None:
         import pyarrow.parquet as pq
 
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with _writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.rows = 0
         self.table = table
@@ -60,19 +90,21 @@ class TableWriter:
         self._schema = arrow_schema(table)
         # Landmarks and coordinates hardly repeat; a dictionary would be built and given up for every row group.
         dictionary = [c.name for c in table.stored_columns if c.field.type == "string" and c.name != "file_name"]
-        self._writer = pq.ParquetWriter(
-            path,
-            self._schema,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=dictionary,
-            # Neighbouring coordinates share their leading bytes: half the time and, for whole numbers, half the size.
-            column_encoding={"segmentation.list.element.list.element": "BYTE_STREAM_SPLIT"}
-            if table.name == ITEMS.name
-            else None,
-            write_statistics=[c.name for c in table.stored_columns if not c.field.type.startswith("list")],
-            store_schema=False,
-        )
+        with _writing():
+            self._writer = pq.ParquetWriter(
+                path,
+                self._schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=dictionary,
+                # Neighbouring coordinates share their leading bytes: half the time and, for whole numbers, half the
+                # size.
+                column_encoding={"segmentation.list.element.list.element": "BYTE_STREAM_SPLIT"}
+                if table.name == ITEMS.name
+                else None,
+                write_statistics=[c.name for c in table.stored_columns if not c.field.type.startswith("list")],
+                store_schema=False,
+            )
         self._pending: list[pa.RecordBatch] = []
         self._num_pending = 0
 
@@ -98,7 +130,8 @@ class TableWriter:
         if self.split:
             metadata["df2.split"] = self.split
         self._writer.add_key_value_metadata(metadata | (notes or {}))
-        self._writer.close()
+        with _writing():
+            self._writer.close()
 
     def abandon(self) -> None:
         """Give the file up if it is not finished: without this, its end would still be written one day."""
@@ -109,7 +142,8 @@ class TableWriter:
 
         table = pa.Table.from_batches(self._pending).cast(self._schema)
         # In one piece: pages end where the pieces end, and the bytes shall depend on the rows alone.
-        self._writer.write_table(table.slice(0, size).combine_chunks(), row_group_size=size)
+        with _writing():
+            self._writer.write_table(table.slice(0, size).combine_chunks(), row_group_size=size)
         self._pending = table.slice(size).to_batches()
         self._num_pending -= size
 
@@ -162,8 +196,11 @@ class Publication:
         try:
             for folder, writer in self._writers.items():
                 writer.close({"df2.source": source} if writer.table is IMAGES else None)
-                with open(writer.path, "rb") as written, mmap(written.fileno(), 0, access=ACCESS_READ) as data:
-                    os.fsync(written.fileno())  # before the manifest names it
+                with (
+                    _writing(),
+                    open(writer.path, "rb") as written,
+                    mmap(written.fileno(), 0, access=ACCESS_READ) as data,
+                ):
                     file = DataFile.of(data, folder, writer.table.name, writer.split, writer.rows)
                 made[file] = writer.path
                 self._put(file, writer.path)
@@ -174,7 +211,7 @@ class Publication:
                 clear_unnamed(self.place, _read_or_begin(self.place, self.split), [file.path for file in made])
             raise
         # Of a remote place, nobody knows who else is writing files there that no manifest names yet.
-        clear_unnamed(self.place, new, None if self.place.is_local else [file.path for file in old.files])
+        clear_unnamed(self.place, new, None if self.place.is_local else data_files(file.path for file in old.files))
         # A split's folder is there even if it is empty: data versioning tracks the folder.
         for table in TABLES.values():
             if "split" in table.partition:
@@ -189,23 +226,35 @@ def publication(place: Place, split: str) -> Iterator[Publication]:
     Raises:
         StorageError: the place cannot be written (full, read-only); readers still see the old registry.
     """
-    with place.lock():
+    _check_folder(place)  # before a lock is left in a folder of the user's
+    with place.lock(), ExitStack() as held:
         _read_or_begin(place, split)  # before the work, not after it
         if place.path is not None:
             folder = place.path / _STAGING
-            shutil.rmtree(folder, ignore_errors=True)  # left by a writer that was killed
+            try:
+                claim(folder)
+                held.callback(discard, folder)
+                clear(folder)  # left by a writer that was killed
+            except OSError as error:
+                raise _as_before(place, error) from error
         else:
-            folder = Path(tempfile.mkdtemp(prefix="df2-"))
+            folder = held.enter_context(temporary_folder())
         made = Publication(place, split, folder)
         try:
             yield made
+        except _WriteError as error:
+            raise _as_before(place, error) from error
         except OSError as error:
-            # Arrow's errors carry the system's number, and a text of their own.
-            reason = os.strerror(error.errno) if error.errno else error
-            raise StorageError(f"Cannot write the registry at {place}: {reason}. It is as it was before.") from error
+            name = f": {error.filename}" if error.filename else ""
+            raise StorageError(
+                f"The ingest into {place} failed{name}: {reason(error)}. It is as it was before."
+            ) from error
         finally:
             made.abandon()
-            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as_before(place: Place, error: OSError) -> StorageError:
+    return StorageError(f"Cannot write the registry at {place}: {reason(error)}. It is as it was before.")
 
 
 def _write_facts(made: Publication) -> None:
@@ -238,16 +287,44 @@ def _begin(place: Place, split: str) -> Manifest:
     """Return the empty manifest that a new registry starts from.
 
     Raises:
+        UsageError: the folder holds what no registry does.
         RegistryFormatError: it is none: there are files of other splits.
     """
+    _check_folder(place)
     tables = [table.name for table in TABLES.values() if "split" in table.partition]
-    others = [path for table in tables for path in place.list(table) if f"/split={split}/" not in path]
+    others = [path for table in tables for path in data_files(place.list(table)) if f"/split={split}/" not in path]
     if others and place.is_local:
         raise RegistryFormatError(
             f"{place} holds data files of other splits ({others[0]}) but no {MANIFEST_NAME}. If they are whole, "
             f"as after 'dvc checkout', run 'df2 manifest {place}'; if a writer was killed there, remove the folder."
         )
     return Manifest()
+
+
+def _check_folder(place: Place) -> None:
+    """Raise if a local folder without a manifest holds what no registry does; hidden files do not count.
+
+    Raises:
+        UsageError: it does.
+        StorageError: it cannot be listed.
+    """
+    if place.path is None or place.exists(MANIFEST_NAME):
+        return
+    try:
+        names = sorted(os.listdir(place.path))
+    except (FileNotFoundError, NotADirectoryError):
+        return  # it is made, or told, when it is locked
+    except OSError as error:
+        raise StorageError(f"Cannot list {place}: {reason(error)}") from error
+    foreign = [name for name in names if name not in (*TABLES, *_OF_SYSTEM) and not name.startswith(".")]
+    paths = [path for name in names if name in TABLES for path in place.list(name)]
+    ours = set(data_files(paths))
+    foreign += [path for path in paths if path not in ours and not path.rpartition("/")[2].startswith(".")]
+    if foreign:
+        raise UsageError(
+            f"{place} is not empty and holds no registry: there is no {MANIFEST_NAME} in it, but "
+            f"{first_names(foreign, 1)}. Expected a new or empty folder, or a registry."
+        )
 
 
 def exchange_manifest(place: Place, split: str, change: Callable[[Manifest], Manifest]) -> tuple[Manifest, Manifest]:
@@ -292,11 +369,33 @@ def unnamed(paths: Iterable[str], manifest: Manifest) -> list[str]:
 
 def data_files(paths: Iterable[str]) -> list[str]:
     """Return the paths that a registry wrote: its data files, and what a writer that was killed left of one."""
-    found = []
-    for path in paths:
-        folder, _, name = path.rpartition("/")
-        is_part = name.startswith(".") and name.endswith(".partial")
-        is_data = folder.partition("/")[0] in TABLES and (is_part or name.endswith(".parquet"))
-        if is_data or (is_part and name.startswith(f".{MANIFEST_NAME}.")):
-            found.append(path)
-    return sorted(found)
+    return sorted(path for path in paths if is_data_path(path) or _is_left(path))
+
+
+def is_data_path(path: str) -> bool:
+    """Return whether a relative path is one that a registry writes: table, partitions, digest."""
+    name, *folders = path.split("/")
+    table = TABLES.get(name)
+    file = folders.pop() if folders else ""
+    if table is None or not _DATA_NAME.fullmatch(file) or len(folders) != len(table.partition):
+        return False
+    values = _partition_values()
+    return all(
+        folder.startswith(f"{column}=") and folder.removeprefix(f"{column}=") in values[column]
+        for column, folder in zip(table.partition, folders, strict=True)
+    )
+
+
+@cache
+def _partition_values() -> dict[str, set[str]]:
+    from registry import taxonomy
+
+    return {"split": set(taxonomy.SPLITS), "category_id": {str(category.id) for category in taxonomy.CATEGORIES}}
+
+
+def _is_left(path: str) -> bool:
+    folder, slash, name = path.rpartition("/")
+    match = _PARTIAL.fullmatch(name)
+    return match is not None and (
+        is_data_path(f"{folder}{slash}{match['name']}") or (path == name and match["name"] == MANIFEST_NAME)
+    )

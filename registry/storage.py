@@ -5,6 +5,7 @@ Local folders go through the operating system directly (atomic renames, locks); 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
+from registry.durability import make_folders
 from registry.errors import ConflictError, NotFoundError, StorageError
 from registry.filesystems import (
     StorageOptions,
@@ -26,7 +28,9 @@ from registry.filesystems import (
     remote_errors,
     retried,
 )
+from registry.local_files import copy_file, move_file, write_file
 from registry.locking import locked
+from registry.paths import trimmed
 from registry.redaction import redact
 from registry.regular_files import is_regular, open_regular, read_range, read_regular, regular_size
 from registry.s3_reader import s3_reader
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 #: Protocols of stores that know names of files alone, and show a file when all of it is there.
 _OBJECT_STORES: Final = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory"}
 _BLOCK: Final = 1 << 20
+#: Errors of a disk that is written to.
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 #: Version of a file that is not there.
 ABSENT: Final = ""
@@ -48,10 +54,13 @@ class Place:
     Args:
         url: path or fsspec URL.
         storage_options: for a remote one; see :func:`registry.filesystems.filesystem`.
+
+    Raises:
+        UsageError: the URL is empty, or none that can be meant; see :mod:`registry.paths`.
     """
 
     def __init__(self, url: str, storage_options: StorageOptions | None = None) -> None:
-        self.url = url.rstrip("/") or "/"
+        self.url = trimmed(url)
         self.path = local_path(self.url)
         self._storage_options = storage_options
         #: Reads until fsspec's file system is needed, which takes longest of all to start on S3.
@@ -231,13 +240,19 @@ class Place:
 
         Raises:
             NotFoundError: there is no such file.
-            StorageError: it cannot be read.
+            StorageError: it cannot be read, or the local file cannot be written.
         """
         with self._reading(name):
-            if self.path is not None:
-                shutil.copyfile(self.path / name, target)
-            else:
-                retried(lambda: self.fs.get_file(self._remote(name), str(target)))
+            try:
+                if self.path is not None:
+                    shutil.copyfile(self.path / name, target)
+                else:
+                    retried(lambda: self.fs.get_file(self._remote(name), str(target)))
+            except OSError as error:
+                # A full disk is never that of the place which is read.
+                if error.errno in _FULL or error.filename in (target, str(target)):
+                    raise StorageError(f"Cannot write {target}: {reason(error)}") from error
+                raise
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file so that a reader sees the old bytes or the new ones, never a part.
@@ -249,14 +264,7 @@ class Place:
             if self.path is None:
                 self._write_remote(name, lambda path: self.fs.pipe_file(path, data))
                 return
-            target = self.path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{target.name}.partial")
-            with open(partial, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, target)
+            write_file(self.path / name, data)
 
     def replace(self, name: str, data: bytes, version: str) -> None:
         """Write a file if it is still the one of which :meth:`read_version` gave this version.
@@ -299,20 +307,16 @@ class Place:
         Raises:
             StorageError: it cannot be written.
         """
-        with self._writing(name):
+        with self._writing(name, local):
             if self.path is None:
                 self._write_remote(name, lambda path: self.fs.put_file(str(local), path))
                 if not keep:
                     local.unlink()
                 return
-            target = self.path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
             if keep:
-                partial = target.with_name(f".{target.name}.partial")
-                shutil.copyfile(local, partial)
-                flush(partial)
-                local = partial
-            os.replace(local, target)
+                copy_file(local, self.path / name)
+            else:
+                move_file(local, self.path / name)
 
     def _write_remote(self, name: str, write: Callable[[str], Any]) -> None:
         """Write a remote file; one that would be seen while it grows gets its name at the end."""
@@ -350,12 +354,7 @@ class Place:
             StorageError: the place cannot be listed.
         """
         if self.path is not None:
-            sizes = {}
-            for folder, _, files in os.walk(self.path / name):
-                for path in (Path(folder) / file for file in files):
-                    with suppress(FileNotFoundError):  # another process removed it since it was listed
-                        sizes[path.relative_to(self.path).as_posix()] = path.lstat().st_size
-            return sizes
+            return self._local_sizes(self.path / name)
         try:
             self.fs.invalidate_cache()
             entries = retried(lambda: self.fs.find(self._remote(name).rstrip("/"), detail=True))
@@ -371,8 +370,27 @@ class Place:
         skip = len(root) + 1
         return {path[skip:]: entry["size"] for path, entry in entries.items()}
 
+    def _local_sizes(self, top: Path) -> dict[str, int]:
+        assert self.path is not None
+        sizes: dict[str, int] = {}
+
+        def refuse(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):  # another writer may remove folders
+                raise StorageError(f"Cannot list {error.filename}: {reason(error)}") from error
+
+        for folder, _, files in os.walk(top, onerror=refuse):
+            for file in files:
+                path = Path(folder, file)
+                with suppress(FileNotFoundError):
+                    sizes[path.relative_to(self.path).as_posix()] = path.lstat().st_size
+        return sizes
+
     def remove(self, name: str) -> None:
-        """Remove a file, and local folders that it leaves empty; nothing happens if it is gone already."""
+        """Remove a file, and local folders that it leaves empty; nothing happens if it is gone already.
+
+        Raises:
+            StorageError: it cannot be removed.
+        """
         if self.path is None:
             try:
                 retried(lambda: self.fs.rm_file(self._remote(name)))
@@ -382,7 +400,10 @@ class Place:
                 raise StorageError(f"Cannot remove {self.url}/{name}: {reason(error)}") from error
             return
         target = self.path / name
-        target.unlink(missing_ok=True)
+        try:
+            target.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"Cannot remove {self.url}/{name}: {reason(error)}") from error
         for folder in target.parents:
             if folder == self.path:
                 return
@@ -401,7 +422,8 @@ class Place:
     def make_folder(self, name: str) -> None:
         """Make a folder if it is not there; object stores have none."""
         if self.path is not None:
-            (self.path / name).mkdir(parents=True, exist_ok=True)
+            with self._writing(name):
+                make_folders(self.path / name)
 
     def _remote(self, name: str) -> str:
         return f"{self.root}/{name}"
@@ -423,11 +445,13 @@ class Place:
             raise StorageError(f"Cannot read {self.url}/{name}: {reason(error)}") from error
 
     @contextmanager
-    def _writing(self, name: str) -> Iterator[None]:
-        """Turn the errors of a write into those of this package."""
+    def _writing(self, name: str, local: Path | None = None) -> Iterator[None]:
+        """Turn the errors of a write into those of this package; those of the local file that is sent name that."""
         try:
             yield
         except OSError as error:
+            if local is not None and error.filename in (local, str(local)):
+                raise StorageError(f"Cannot read {local}: {reason(error)}") from error
             raise StorageError(f"Cannot write {self.url}/{name}: {reason(error)}") from error
 
     def lock(self, *, wait: bool = True) -> AbstractContextManager[None]:
@@ -441,12 +465,3 @@ class Place:
             StorageError: the place cannot be written to.
         """
         return nullcontext() if self.path is None else locked(self.path, self.url, wait=wait)
-
-
-def flush(path: Path) -> None:
-    """Have the operating system write a local file to the disk, before something names it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

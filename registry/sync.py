@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from typing import Final
 from registry.errors import ConflictError, NotFoundError, StorageError
 from registry.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest_bytes
 from registry.publication import data_files, unnamed
+from registry.staging import temporary_folder
 from registry.storage import Place
 
 #: Called with the number of bytes sent and of all.
@@ -126,8 +126,8 @@ def _prune(dest: Place, data: bytes, manifest: Manifest) -> list[str]:
 def _send(source: Place, dest: Place, files: Sequence[DataFile], jobs: int, progress: Progress | None) -> None:
     """Send files, several at a time; the first that fails ends it."""
     total, done = sum(file.bytes for file in files), 0
-    with tempfile.TemporaryDirectory(prefix="df2-sync-") as folder, ThreadPoolExecutor(jobs) as pool:
-        started = {pool.submit(_send_one, source, dest, file, Path(folder)): file for file in files}
+    with temporary_folder() as folder, ThreadPoolExecutor(jobs) as pool:
+        started = {pool.submit(_send_one, source, dest, file, folder): file for file in files}
         try:
             for future in as_completed(started):
                 future.result()

@@ -15,6 +15,7 @@ from registry.errors import NotFoundError, RegistryFormatError, StorageError
 from registry.ingest.build import ingest
 from registry.manifest import DataFile, Manifest, read_manifest, rebuild_manifest
 from registry.publication import publication
+from registry.staging import claim
 from registry.storage import Place
 from registry.tables import IMAGES, ITEMS, SCHEMA_VERSION, TABLES, arrow_schema
 from tests.helpers import annotation, item, write_split
@@ -67,15 +68,17 @@ def test_an_error_while_rows_are_written_leaves_nothing(small_registry: Path) ->
 
 def test_what_a_killed_writer_left_is_cleared(small_registry: Path, small_source: Path) -> None:
     before = files_in(small_registry)
-    (small_registry / ".staging" / "images").mkdir(parents=True)
+    left = f"{'0' * 16}.parquet"
+    claim(small_registry / ".staging")
+    (small_registry / ".staging" / "images").mkdir()
     for name in (
         ".staging/images/new.parquet",
-        "items/split=train/category_id=1/left.parquet",
+        f"items/split=train/category_id=1/{left}",
         ".manifest.json.partial",
     ):
         (small_registry / name).write_bytes(b"half")
     (small_registry / "items" / "split=train" / "category_id=5").mkdir()
-    (small_registry / "items" / "split=train" / "category_id=5" / "left.parquet").write_bytes(b"half")
+    (small_registry / "items" / "split=train" / "category_id=5" / left).write_bytes(b"half")
     ingest("train", str(small_source), str(small_registry), jobs=1)
     assert files_in(small_registry) == before
     assert not (small_registry / "items" / "split=train" / "category_id=5").exists()

@@ -128,8 +128,8 @@ def test_what_a_killed_sync_left_is_taken_if_it_is_whole(source: Place, dest: Pl
 
 def test_parts_that_a_killed_writer_left_are_pruned(source: Place, dest: Place) -> None:
     sync(source, dest)
-    dest.write("items/split=train/category_id=1/.0123.parquet.ab12.partial", b"half")
-    dest.write(".manifest.json.ab12.partial", b"half")
+    dest.write("items/split=train/category_id=1/.0123456789abcdef.parquet.ab12cd34.partial", b"half")
+    dest.write(".manifest.json.ab12cd34.partial", b"half")
     assert len(sync(source, dest, prune=True).removed) == 2
     assert content(dest) == content(source)
 
@@ -250,7 +250,7 @@ def test_a_source_that_is_replaced_meanwhile_is_told(
 
 def test_a_place_can_be_pruned_by_itself(source: Place, dest: Place) -> None:
     sync(source, dest)
-    dest.write("items/split=train/category_id=1/0123.parquet", b"old")
+    dest.write("items/split=train/category_id=1/0123456789abcdef.parquet", b"old")
     report = sync(dest, dest, prune=True)
     assert (report.sent, len(report.removed)) == ((), 1)
     assert content(dest) == content(source)

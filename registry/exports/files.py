@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
-import shutil
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
-from registry.errors import StorageError, UsageError
-from registry.filesystems import remote_errors, retried
+from registry.errors import SourceError, StorageError, UsageError
+from registry.exports.replacement import Replacement, entries, replacement
+from registry.filesystems import reason, remote_errors, retried
 from registry.storage import Place
 
 MANIFEST_NAME: Final = "export.json"
@@ -107,9 +107,10 @@ class _Behind:
 class _Hashed(io.RawIOBase):
     """A file that counts and hashes what is written to it."""
 
-    def __init__(self, file: BinaryIO, behind: _Behind) -> None:
+    def __init__(self, file: BinaryIO, behind: _Behind, writing: Callable[[], AbstractContextManager[None]]) -> None:
         self._file = file
         self._behind = behind
+        self._writing = writing
         self.digest = hashlib.sha256()
         self.size = 0
         self.given_up = False  # what is still in buffers above is not wanted then
@@ -127,8 +128,13 @@ class _Hashed(io.RawIOBase):
 
     def _write(self, data: bytes) -> None:
         self.digest.update(data)
-        with remote_errors():
-            self._file.write(data)
+        rest: bytes | memoryview = data
+        with self._writing(), remote_errors():
+            while rest:
+                size = self._file.write(rest)
+                if size is None or size >= len(rest):
+                    break
+                rest = memoryview(rest)[size:]  # the disk may be full: the next attempt tells
 
     def tell(self) -> int:
         return self.size
@@ -145,7 +151,7 @@ class _Sink:
     def open(self, path: str) -> Iterator[Any]:
         """Yield a binary file to write to, which is hashed on its way."""
         with self._open_raw(path) as file:
-            hashed = _Hashed(file, self._behind)
+            hashed = _Hashed(file, self._behind, lambda: self._writing(path))
             buffered = io.BufferedWriter(hashed, 1 << 18)
             try:
                 yield buffered
@@ -172,51 +178,82 @@ class _Sink:
     def _open_raw(self, path: str) -> AbstractContextManager[Any]:
         raise NotImplementedError
 
+    def _writing(self, path: str) -> AbstractContextManager[None]:
+        raise NotImplementedError
+
     def _write_batch(self, batch: list[tuple[str, bytes | memoryview]]) -> None:
         raise NotImplementedError
 
 
 class LocalFiles(_Sink):
-    """Files of an export to a local folder.
+    """Files of an export to a local folder, which take its place when all are there.
 
-    They are written to a hidden folder beside it, which takes its place when all are there; one that was left by an
-    export that was killed is cleared by the next.
+    Args:
+        folder: a real path; made if it is not there.
+        check: called with the paths in the folder where it is not empty; raises if they may not be replaced.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, check: Callable[[list[str]], object] | None = None) -> None:
         super().__init__()
         self.folder = folder
-        self.staging = folder.with_name(f".{folder.name}.partial")
+        self._check = check
         self._folders: set[str] = set()
+        self._replacement: Replacement | None = None
 
-    def _open_raw(self, path: str) -> AbstractContextManager[Any]:
-        return open(self._place(path), "xb", buffering=0)
+    @contextmanager
+    def _open_raw(self, path: str) -> Iterator[Any]:
+        with self._writing(path):
+            file = open(self._place(path), "xb", buffering=0)  # noqa: SIM115
+        with file:
+            yield file
 
     def _write_batch(self, batch: list[tuple[str, bytes | memoryview]]) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         for path, data in batch:
-            descriptor = os.open(self._place(path), flags, 0o666)
-            try:
-                size = os.write(descriptor, data)
-                while size < len(data):
-                    size += os.write(descriptor, data[size:])
-            finally:
-                os.close(descriptor)
+            with self._writing(path):
+                descriptor = os.open(self._place(path), flags, 0o666)
+                try:
+                    size = os.write(descriptor, data)
+                    while size < len(data):
+                        size += os.write(descriptor, data[size:])
+                finally:
+                    os.close(descriptor)
             self.written.append(Written(path, len(data), hashlib.sha256(data).digest()))
 
     def link(self, path: str, target: Path) -> None:
-        """Make a link to a local file, relative to where the link will lie."""
+        """Make a link to a local file, relative to where the link will lie.
+
+        Raises:
+            SourceError: it is no file.
+        """
+        try:
+            mode, size = (status := target.stat()).st_mode, status.st_size
+        except OSError as error:
+            raise SourceError(f"Cannot read {target}: {error.strerror}") from error
+        if not stat.S_ISREG(mode):
+            raise SourceError(f"Cannot link to {target}: expected a file, found a folder, device or pipe.")
         # A relative link begins at the real folder of the link, whatever links lead there.
         folder = os.path.realpath((self.folder / path).parent)
-        os.symlink(os.path.relpath(os.path.realpath(target.parent), folder) + f"/{target.name}", self._place(path))
-        self.written.append(Written(path, target.stat().st_size, None))
+        with self._writing(path):
+            os.symlink(os.path.relpath(os.path.realpath(target.parent), folder) + f"/{target.name}", self._place(path))
+        self.written.append(Written(path, size, None))
 
     def _place(self, path: str) -> str:
+        assert self._replacement is not None
         folder = path.rpartition("/")[0]
         if folder not in self._folders:
-            (self.staging / folder).mkdir(parents=True, exist_ok=True)
+            (self._replacement.unfinished / folder).mkdir(parents=True, exist_ok=True)
             self._folders.add(folder)
-        return f"{self.staging}/{path}"
+        return f"{self._replacement.unfinished}/{path}"
+
+    @contextmanager
+    def _writing(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(
+                f"Cannot write {self.folder}/{path}: {reason(error)}. Nothing was changed there."
+            ) from error
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -224,59 +261,57 @@ class LocalFiles(_Sink):
 
         Raises:
             StorageError: it cannot be written, or another export writes to it at this moment.
+            UsageError: it holds what may not be replaced.
         """
         try:
-            self.staging.parent.mkdir(parents=True, exist_ok=True)
-            self.staging.mkdir(exist_ok=True)
-            lock = os.open(self.staging, os.O_RDONLY)
+            with replacement(self.folder, MANIFEST_NAME) as self._replacement:
+                self.check_content()
+                try:
+                    yield
+                finally:
+                    self._behind.close()
         except OSError as error:
-            raise StorageError(f"Cannot write {self.folder}: {error.strerror}.") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(lock)
-            raise StorageError(f"Another export writes to {self.folder} at this moment.") from error
-        try:
-            for leftover in self.staging.iterdir():  # of an export that was killed
-                _remove(leftover)
-            yield
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else error
-            raise StorageError(f"Cannot write {self.folder}: {reason}. Nothing was changed there.") from error
-        finally:
-            self._behind.close()
-            shutil.rmtree(self.staging, ignore_errors=True)
-            os.close(lock)
+            raise self._cannot_write(error) from error
 
     def finish(self, manifest: bytes) -> None:
-        """Add the manifest and exchange the destination for what was written."""
-        with open(self._place(MANIFEST_NAME), "xb") as file:
+        """Add the manifest and exchange the destination for what was written, when it is on the disk."""
+        with self._writing(MANIFEST_NAME), open(self._place(MANIFEST_NAME), "xb") as file:
             file.write(manifest)
-            file.flush()
-            os.fsync(file.fileno())
-        old = self.folder.with_name(f".{self.folder.name}.old")
-        _remove(old)
-        with suppress(FileNotFoundError):
-            os.rename(self.folder, old)
-        try:
-            os.rename(self.staging, self.folder)
-        except OSError:
-            with suppress(FileNotFoundError):
-                os.rename(old, self.folder)
-            raise
-        _remove(old)
+        assert self._replacement is not None
+        self.check_content()  # something may have been put there meanwhile
+        self._replacement.commit([*(file.path for file in self.written), MANIFEST_NAME])
+
+    def check_content(self) -> None:
+        """Raise if something is at the destination that may not be replaced."""
+        if self._check and self.folder.is_dir() and (paths := _content(self.folder)):
+            self._check(paths)
+
+    def _cannot_write(self, error: OSError) -> StorageError:
+        path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes | Path) else self.folder
+        staging = self._replacement.unfinished.parent if self._replacement else self.folder
+        if path == self.folder or {self.folder, staging, self.folder.parent} & {path, *path.parents}:
+            what = f"Cannot write {self.folder}"
+        else:
+            what = f"Cannot export to {self.folder}: {path}"
+        return StorageError(f"{what}: {reason(error)}. Nothing was changed there.")
 
 
 class RemoteFiles(_Sink):
-    """Files of an export to an fsspec URL: the manifest is written last, and without it there is no export."""
+    """Files of an export to an fsspec URL: the manifest is written last, and without it there is no export.
 
-    def __init__(self, place: Place) -> None:
+    Args:
+        place: the destination.
+        check: called with the paths there where it is not empty; returns those that are replaced, or raises.
+    """
+
+    def __init__(self, place: Place, check: Callable[[list[str]], Iterable[str]] | None = None) -> None:
         super().__init__()
         self.place = place
+        self._check = check
 
     @contextmanager
     def _open_raw(self, path: str) -> Iterator[Any]:
-        with remote_errors():
+        with self._writing(path), remote_errors():
             self.place.make_remote_folder(path.rpartition("/")[0])
             file = self.place.fs.open(f"{self.place.root}/{path}", "wb")
         try:
@@ -285,14 +320,15 @@ class RemoteFiles(_Sink):
             with suppress(Exception):  # what went wrong before is what is to be told
                 file.discard()
             raise
-        with remote_errors():
+        with self._writing(path), remote_errors():
             file.close()
 
     def _write_batch(self, batch: list[tuple[str, bytes | memoryview]]) -> None:
         whole = {path: bytes(data) for path, data in batch}
-        for folder in {path.rpartition("/")[0] for path in whole}:
-            retried(partial(self.place.make_remote_folder, folder))
-        retried(lambda: self.place.fs.pipe({f"{self.place.root}/{path}": data for path, data in whole.items()}))
+        with self._writing(next(iter(whole))):
+            for folder in {path.rpartition("/")[0] for path in whole}:
+                retried(partial(self.place.make_remote_folder, folder))
+            retried(lambda: self.place.fs.pipe({f"{self.place.root}/{path}": data for path, data in whole.items()}))
         for path, data in whole.items():
             self.written.append(Written(path, len(data), hashlib.sha256(data).digest()))
 
@@ -301,12 +337,23 @@ class RemoteFiles(_Sink):
         raise UsageError(f"Photos cannot be linked at {self.place}: use --images copy or reference.")
 
     @contextmanager
+    def _writing(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(f"Cannot write {self.place}/{path}: {reason(error)}. It holds no export.") from error
+
+    @contextmanager
     def hold(self) -> Iterator[None]:
-        """Take away what was there before, its manifest first; what is not finished is taken away too."""
-        old = self.place.list("")
-        if MANIFEST_NAME in old:
-            self.place.remove(MANIFEST_NAME)
-        for path in old:
+        """Take away the export that was there before, its manifest first; what is not finished is taken away too.
+
+        Raises:
+            StorageError: it cannot be written; it holds no export then.
+            UsageError: it holds what may not be replaced.
+        """
+        paths = self.place.list("")
+        replaced = set(self._check(paths)) if self._check and paths else set()
+        for path in sorted(replaced.intersection(paths), key=lambda path: (path != MANIFEST_NAME, path)):
             self.place.remove(path)
         try:
             yield
@@ -316,9 +363,10 @@ class RemoteFiles(_Sink):
                 with suppress(StorageError):
                     self.place.remove(file.path)
             if isinstance(error, OSError):
-                raise StorageError(
-                    f"Cannot write {self.place}: {error.strerror or error}. It holds no export."
-                ) from error
+                name = f": {error.filename}" if error.filename else ""
+                raise StorageError(f"Cannot export to {self.place}{name}: {reason(error)}. It holds no export.") from (
+                    error
+                )
             raise
         self._behind.close()
 
@@ -327,35 +375,59 @@ class RemoteFiles(_Sink):
         self.place.write(MANIFEST_NAME, manifest)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _content(folder: Path) -> list[str]:
+    """Return the paths below a folder of all files, of links and of folders that hold nothing (with ``/`` behind).
+
+    Of a folder that holds no export, only the names at its top are returned.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    top = entries(folder)
+    if MANIFEST_NAME not in top:
+        return top
+    paths: list[str] = []
+    for parent, folders, files in os.walk(folder, onerror=_raise):
+        below = "" if Path(parent) == folder else f"{Path(parent).relative_to(folder).as_posix()}/"
+        if not below:
+            folders[:] = [name for name in folders if name in top]
+        paths += [below + name for name in files]
+        paths += [below + name for name in folders if os.path.islink(os.path.join(parent, name))]
+        if below and not folders and not files:
+            paths.append(below)
+    return sorted(paths)
 
 
-def open_destination(url: str, options: Any, overwrite: Callable[[Place, list[str]], None]) -> LocalFiles | RemoteFiles:
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def open_destination(
+    url: str, options: Any, check: Callable[[Place, list[str]], Iterable[str]]
+) -> LocalFiles | RemoteFiles:
     """Return what takes the files of an export.
 
     Args:
         url: folder or fsspec URL.
         options: passed to fsspec.
-        overwrite: called with the place and the files in it where it is not empty; raises what there is to say.
+        check: called with the place and the files in it where it is not empty; returns those that an export replaces,
+            raises what there is to say.
 
     Raises:
         UsageError: it is not a folder.
+        StorageError: it cannot be looked at.
     """
     place = Place(url, options)
-    if place.path is not None:
-        if os.path.lexists(place.path) and not place.path.is_dir():
+    if place.path is None:
+        return RemoteFiles(place, partial(check, place))
+    try:
+        if not stat.S_ISDIR(place.path.stat().st_mode):
             raise UsageError(f"{url} is a file; expected a folder to write to.")
-        folder = Path(os.path.realpath(place.path))
-        if folder.is_dir():
-            there = place.list("") or sorted(os.listdir(folder))
-            if there:
-                overwrite(place, there)
-        return LocalFiles(folder)
-    there = place.list("")
-    if there:
-        overwrite(place, there)
-    return RemoteFiles(place)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if os.path.lexists(place.path):
+            raise UsageError(f"{url} is a link to nothing; expected a folder to write to.") from error
+    except OSError as error:
+        raise StorageError(f"Cannot write {url}: {reason(error)}.") from error
+    files = LocalFiles(Path(os.path.realpath(place.path)), partial(check, place))
+    files.check_content()
+    return files

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from registry.errors import RegistryFormatError, UsageError, first_names
+from registry.errors import MissingDependencyError, RegistryFormatError, StorageError, UsageError, first_names
 from registry.exports.files import MANIFEST_NAME, Files, open_destination
 from registry.exports.formats import Format, find_format
 from registry.exports.manifest import ExportManifest, differing, read_export
 from registry.exports.photos import Photos
 from registry.filesystems import StorageOptions
+from registry.repository import git
 from registry.resplit import BALANCE, Resplit
 from registry.rows import Chunk, Part, Rows
 from registry.storage import Place
@@ -214,7 +214,7 @@ def export(
             f"--images {plan.images} needs --photos RELEASE: the folder or URL that holds the photos, as for "
             f"'df2 ingest'.{without}"
         )
-    files = open_destination(dest, storage_options, lambda place, there: _check_overwrite(place, there, overwrite))
+    files = open_destination(dest, storage_options, lambda place, paths: _check_overwrite(place, paths, overwrite))
     rows = Selection(registry, plan.subset, plan.resplit)
     found = Photos(photos, password, storage_options, follow_links=follow_links) if photos else None
     with files.hold():
@@ -252,16 +252,18 @@ def export_again(
     return new, differing(old.files, new.files)
 
 
-def _check_overwrite(place: Place, there: list[str], overwrite: bool) -> None:
+def _check_overwrite(place: Place, paths: list[str], overwrite: bool) -> set[str]:
+    """Return the files of the export at a place that is not empty; raise if it may not be replaced."""
     if not overwrite:
-        remedy = " --overwrite replaces it." if MANIFEST_NAME in there else ""
+        remedy = " --overwrite replaces it." if MANIFEST_NAME in paths else ""
         raise UsageError(f"{place} is not empty.{remedy or ' Expected a new or empty folder.'}")
-    if MANIFEST_NAME not in there:
-        raise UsageError(f"{place} holds {there[0]} and no export; --overwrite replaces nothing but exports.")
+    if MANIFEST_NAME not in paths:
+        raise UsageError(f"{place} holds {paths[0]} and no export; --overwrite replaces nothing but exports.")
     named = {file.path for file in read_export(place).files} | {MANIFEST_NAME}
-    extra = [path for path in there if path not in named]
+    extra = [path for path in paths if path not in named]
     if extra:
         raise UsageError(f"{place} holds {first_names(extra, 1)}, which no export wrote: move or remove it first.")
+    return named
 
 
 def _manifest(
@@ -310,17 +312,9 @@ def _revision(place: Place) -> dict[str, Any]:
     if place.path is None:
         return {}
 
-    def git(*command: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(place.path), *command], capture_output=True, text=True, check=False, timeout=30
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD")
-    if not commit:
-        return {}
-    changed = git("status", "--porcelain", "--", ":/dvc.lock")
-    return {"git": commit, "dvc_lock": "as committed" if changed == "" else "differs"}
+    try:
+        commit = git(place.path, "rev-parse", "--verify", "HEAD").decode().strip()
+        changed = git(place.path, "status", "--porcelain", "--", ":/dvc.lock")
+    except (StorageError, MissingDependencyError):
+        return {}  # it lies in no repository, or in one without a commit
+    return {"git": commit, "dvc_lock": "differs" if changed.strip() else "as committed"}

@@ -20,6 +20,7 @@ from registry.exports.formats import MODULES, find_format
 from registry.exports.manifest import MANIFEST_NAME, read_export, verify_export
 from registry.exports.run import Plan, export_again
 from registry.resplit import Resplit
+from registry.staging import claim
 from registry.storage import Place
 from registry.subset import Subset
 from tests.exports.releases import run_export
@@ -219,8 +220,9 @@ def test_only_an_export_is_replaced(where: str, exportable: Path, tmp_path: Path
 
 def test_an_empty_folder_and_what_a_killed_export_left_are_no_obstacle(exportable: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / ".out.partial" / "annotations").mkdir(parents=True)
-    (tmp_path / ".out.partial" / "annotations" / "train.json").write_bytes(b"half")
+    claim(tmp_path / ".out.df2-export")
+    (tmp_path / ".out.df2-export" / "new" / "annotations").mkdir(parents=True)
+    (tmp_path / ".out.df2-export" / "new" / "annotations" / "train.json").write_bytes(b"half")
     run_export(exportable, "coco", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert verify_export(Place(str(tmp_path / "out"))).is_whole

@@ -1,0 +1,271 @@
+"""Only what a registry wrote is ever removed by a writer of registries, and errors name the file that failed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from registry import staging
+from registry.errors import RegistryError, StorageError, UsageError
+from registry.ingest.build import ingest
+from registry.manifest import read_manifest
+from registry.publication import data_files, is_data_path, publication
+from registry.storage import Place
+from registry.sync import sync
+from registry.tables import IMAGES
+from tests.ingest.packing import files_in
+
+DIGEST = "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (f"items/split=train/category_id=13/{DIGEST}.parquet", True),
+        (f"images/split=validation/{DIGEST}.parquet", True),
+        (f"categories/{DIGEST}.parquet", True),
+        (f"items/split=train/category_id=14/{DIGEST}.parquet", False),
+        (f"items/split=train/category_id=01/{DIGEST}.parquet", False),
+        (f"items/split=mine/category_id=1/{DIGEST}.parquet", False),
+        (f"items/category_id=1/split=train/{DIGEST}.parquet", False),
+        (f"items/split=train/{DIGEST}.parquet", False),
+        (f"items/{DIGEST}.parquet", False),
+        (f"images/split=train/more/{DIGEST}.parquet", False),
+        (f"mine/split=train/{DIGEST}.parquet", False),
+        (f"images/split=train/{DIGEST.upper()}.parquet", False),
+        (f"images/split=train/{DIGEST}0.parquet", False),
+        (f"images/split=train/{DIGEST}.parquet\n", False),
+        (f"../items/split=train/category_id=1/{DIGEST}.parquet", False),
+        (f"/categories/{DIGEST}.parquet", False),
+        ("images/split=train/mine.parquet", False),
+        ("items", False),
+        ("", False),
+    ],
+)
+def test_data_files_are_known_by_exactly_the_paths_that_a_registry_writes(path: str, expected: bool) -> None:
+    assert is_data_path(path) is expected
+    folder, slash, name = path.rpartition("/")
+    left = [f"{folder}{slash}.{name}.partial", f"{folder}{slash}.{name}.12ab34cd.partial"]
+    assert data_files([path, *left]) == sorted([path, *left] if expected else [])
+
+
+def test_of_what_lies_at_the_top_only_parts_of_a_manifest_are_left_of_a_writer() -> None:
+    ours = [".manifest.json.12ab34cd.partial", ".manifest.json.partial"]
+    assert data_files([*ours, "manifest.json", ".notes.txt.partial", "items/.manifest.json.partial"]) == ours
+
+
+def test_every_path_that_is_written_is_one_of_a_registry(small_registry: Path) -> None:
+    files = read_manifest(Place(str(small_registry))).files
+    assert {file.table for file in files} >= {"categories", "images", "items", "landmark_slots"}
+    assert all(is_data_path(file.path) for file in files)
+
+
+FOREIGN = [
+    "notes.txt",
+    "images/split=train/mine.parquet",
+    f"items/split=train/{DIGEST}.parquet",
+    "items/notes.txt",
+    "ex/export.json",
+    ".staging/notes.txt",
+]
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_folder_of_something_else_is_refused_and_stays(name: str, small_source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mine"
+    (target / name).parent.mkdir(parents=True)
+    (target / name).write_bytes(b"mine")
+    expected = r"in the way: df2 keeps unfinished work" if "staging" in name else r"is not empty and holds no registry"
+    with pytest.raises(RegistryError, match=expected) as told:
+        ingest("train", str(small_source), str(target), jobs=1)
+    assert isinstance(told.value, StorageError if "staging" in name else UsageError)
+    left = files_in(target)
+    left.pop(".lock", None)
+    assert left == {name: b"mine"}
+
+
+def test_hidden_files_and_those_of_a_new_file_system_are_no_obstacle(small_source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "registry"
+    (target / "items").mkdir(parents=True)
+    (target / "lost+found").mkdir()
+    for name in (".DS_Store", "items/.gitignore"):
+        (target / name).write_bytes(b"mine")
+    ingest("train", str(small_source), str(target), jobs=1)
+    assert (target / ".DS_Store").read_bytes() == (target / "items" / ".gitignore").read_bytes() == b"mine"
+    assert (target / "lost+found").is_dir()
+
+
+def test_what_lies_in_a_registry_and_is_none_of_its_files_stays(small_registry: Path, small_source: Path) -> None:
+    mine = ["images/split=train/mine.parquet", "items/ex/items/split=train/category_id=1/x.parquet", "items/.x.partial"]
+    mine += [f"ex/items/split=train/category_id=1/{DIGEST}.parquet", "ex/export.json"]
+    for name in mine:
+        (small_registry / name).parent.mkdir(parents=True, exist_ok=True)
+        (small_registry / name).write_bytes(b"mine")
+    before = files_in(small_registry)
+    ingest("train", str(small_source), str(small_registry), jobs=1)
+    assert files_in(small_registry) == before
+
+
+def test_a_manifest_of_a_remote_place_leads_to_no_file_of_others(small_source: Path) -> None:
+    fs = fsspec.filesystem("memory")
+    fs.store.clear()
+    fs.pipe_file("/victim/precious.txt", b"mine")
+    fs.pipe_file("/r/README.md", b"mine")
+    ingest("train", str(small_source), "memory://r", jobs=1)
+    document = json.loads(fs.cat_file("/r/manifest.json"))
+    for path in ("../victim/precious.txt", "README.md", "/victim/precious.txt"):
+        document["files"].append({**document["files"][0], "path": path, "split": "train"})
+    fs.pipe_file("/r/manifest.json", json.dumps(document).encode())
+    with suppress(RegistryError):  # such a manifest may be refused as well
+        ingest("train", str(small_source), "memory://r", jobs=1)
+    assert fs.cat_file("/victim/precious.txt") == fs.cat_file("/r/README.md") == b"mine"
+    fs.store.clear()
+
+
+def test_an_error_of_the_source_is_not_one_of_the_registry(small_registry: Path) -> None:
+    before = files_in(small_registry)
+    told = pytest.raises(
+        StorageError, match=r"^The ingest into .* failed: /photos/1\.jpg: Input/output error\. It is as"
+    )
+    with told, publication(Place(str(small_registry)), "train"):
+        raise OSError(errno.EIO, "Input/output error", "/photos/1.jpg")
+    assert files_in(small_registry) == before
+
+
+def test_a_file_that_cannot_be_read_is_not_told_as_one_that_cannot_be_written(tmp_path: Path) -> None:
+    place = Place(str(tmp_path / "place"))
+    (tmp_path / "folder").mkdir()
+    for keep in (True, False):
+        with pytest.raises(StorageError, match=f"^Cannot read {tmp_path}/missing: No such file"):
+            place.put(tmp_path / "missing", "a", keep=keep)
+    with pytest.raises(StorageError, match=f"^Cannot read {tmp_path}/folder: Is a directory"):
+        place.put(tmp_path / "folder", "a", keep=True)
+    place.write("a", b"x")
+    with pytest.raises(StorageError, match=f"^Cannot write {tmp_path}/none/a: No such file"):
+        place.fetch("a", tmp_path / "none" / "a")
+    remote = Place("memory://blame")
+    remote.write("a", b"x")
+    with pytest.raises(StorageError, match=r"^Cannot write /dev/full: No space left on device"):
+        place.fetch("a", Path("/dev/full"))
+    with pytest.raises(StorageError, match=r"^Cannot write /dev/full: No space left on device"):
+        remote.fetch("a", Path("/dev/full"))
+    with pytest.raises(StorageError, match=f"^Cannot read {tmp_path}/missing: No such file"):
+        remote.put(tmp_path / "missing", "a", keep=True)
+
+
+def test_a_file_that_vanishes_while_it_is_listed_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(str(tmp_path))
+    place.write("a/b", b"")
+    walk = os.walk
+
+    def late(*args: Any, **options: Any) -> Any:
+        listed = list(walk(*args, **options))
+        place.remove("a/b")
+        return iter(listed)
+
+    monkeypatch.setattr(os, "walk", late)
+    assert place.list("") == []
+
+
+_WAIT = """
+import sys, time
+from registry.staging import temporary_folder
+with temporary_folder() as folder:
+    (folder / "part").write_bytes(b"half")
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_temporary_files_of_a_killed_run_are_removed_by_the_next_and_those_of_others_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    (tmp_path / "df2-run-mine").mkdir()
+    (tmp_path / "df2-run-mine" / "notes.txt").write_bytes(b"mine")
+    (tmp_path / "df2-run-link").symlink_to(tmp_path / "df2-run-mine")
+    folders = []
+    processes = []
+    for _ in range(2):
+        process = subprocess.Popen([sys.executable, "-c", _WAIT], env=environment, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        folders.append(Path(process.stdout.readline().strip()))
+        processes.append(process)
+    try:
+        processes[0].send_signal(signal.SIGKILL)
+        processes[0].wait()
+        assert folders[0].stat().st_mode & 0o777 == 0o700
+        with staging.temporary_folder() as folder:
+            assert sorted(tmp_path.iterdir()) == sorted(
+                [folder, folders[1], tmp_path / "df2-run-mine", tmp_path / "df2-run-link"]
+            )
+    finally:
+        processes[1].kill()
+        for process in processes:
+            process.communicate()
+    assert not folder.exists()
+    assert (tmp_path / "df2-run-mine" / "notes.txt").read_bytes() == b"mine"
+
+
+_KILLED = """
+import os, sys
+from registry import sync
+sync._send_one = lambda *args: os.kill(os.getpid(), 9)
+from registry.storage import Place
+sync.sync(Place(sys.argv[1]), Place(sys.argv[2]))
+"""
+
+
+def test_a_sync_or_ingest_that_was_killed_leaves_nothing_in_tmpdir_after_the_next(
+    small_registry: Path, small_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = [sys.executable, "-c", _KILLED, str(small_registry), "memory://x"]
+    done = subprocess.run(command, env=os.environ | {"TMPDIR": str(temporary)}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(temporary.iterdir())) == 1
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    ingest("train", str(small_source), "memory://x", jobs=1)
+    assert list(temporary.iterdir()) == []
+    sync(Place("memory://x"), Place(str(tmp_path / "back")))
+    assert list(temporary.iterdir()) == []
+    fsspec.filesystem("memory").store.clear()
+
+
+def test_temporary_files_that_cannot_be_written_are_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/proc/none")
+    told = pytest.raises(StorageError, match=r"Cannot write temporary files to /proc/none.*TMPDIR")
+    with told, staging.temporary_folder():
+        pass
+
+
+def test_a_lock_that_is_refused_leaves_no_file_in_a_folder_of_others(small_source: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_bytes(b"")
+    with pytest.raises(UsageError, match="holds no registry"):
+        ingest("train", str(small_source), str(tmp_path), jobs=1)
+    assert not (tmp_path / ".lock").exists()
+    with pytest.raises(UsageError, match=r"^/ is not empty and holds no registry"):
+        ingest("train", str(small_source), "/", jobs=1)
+    assert not Path("/.lock").exists()
+
+
+def test_rows_that_cannot_be_written_are_told_of_the_registry(small_registry: Path) -> None:
+    def write() -> None:
+        with publication(Place(str(small_registry)), "train") as made:
+            (small_registry / ".staging" / "images").write_bytes(b"")  # in the way of its folder
+            made.writer(IMAGES, split="train")
+
+    with pytest.raises(StorageError, match=r"^Cannot write the registry at .*: (Not a directory|File exists)"):
+        write()
