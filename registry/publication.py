@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from registry.errors import ConflictError, NotFoundError, RegistryError, RegistryFormatError, StorageError
 from registry.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest
 from registry.storage import Place
+from registry.temporary import temporary
 from registry.tables import (
     CATEGORIES,
     IMAGES,
@@ -198,7 +199,8 @@ def publication(place: Place, split: str) -> Iterator[Publication]:
             folder = Path(tempfile.mkdtemp(prefix="df2-"))
         made = Publication(place, split, folder)
         try:
-            yield made
+            with temporary(folder):
+                yield made
         except OSError as error:
             # Arrow's errors carry the system's number, and a text of their own.
             reason = os.strerror(error.errno) if error.errno else error

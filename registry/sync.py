@@ -15,6 +15,7 @@ from registry.errors import ConflictError, NotFoundError, StorageError
 from registry.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest_bytes
 from registry.publication import data_files, unnamed
 from registry.storage import Place
+from registry.temporary import temporary
 
 #: Called with the number of bytes sent and of all.
 Progress = Callable[[int, int], None]
@@ -126,7 +127,11 @@ def _prune(dest: Place, data: bytes, manifest: Manifest) -> list[str]:
 def _send(source: Place, dest: Place, files: Sequence[DataFile], jobs: int, progress: Progress | None) -> None:
     """Send files, several at a time; the first that fails ends it."""
     total, done = sum(file.bytes for file in files), 0
-    with tempfile.TemporaryDirectory(prefix="df2-sync-") as folder, ThreadPoolExecutor(jobs) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix="df2-sync-") as folder,
+        temporary(Path(folder)),
+        ThreadPoolExecutor(jobs) as pool,
+    ):
         started = {pool.submit(_send_one, source, dest, file, Path(folder)): file for file in files}
         try:
             for future in as_completed(started):

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from registry.cli.boundary import BoundedCommand
 from registry.cli.output import Output, Rows, json_text, output_options, replacing, write_rows
 from registry.cli.places import Places
 from registry.cli.subset_options import undivided_subset_options
-from registry.errors import NotFoundError, RegistryError, UnknownNameError
+from registry.errors import NotFoundError, UnknownNameError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,21 +29,13 @@ _KEYS = {
 }
 
 
-class _Comparison(click.Command):
+class _Comparison(BoundedCommand):
     """A command that returns whether there is a difference, and ends as diff does: 0 none, 1 some, 2 any error."""
 
+    trouble_code = 2
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
-            is_different = super().invoke(ctx)
-        except RegistryError as error:
-            error.exit_code = 2
-            raise
-        except BrokenPipeError:  # whoever read the rows has seen enough
-            raise
-        except (OSError, MemoryError) as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(2)
-        ctx.exit(1 if is_different else 0)
+        ctx.exit(1 if super().invoke(ctx) else 0)
 
 
 @click.command("diff", cls=_Comparison)

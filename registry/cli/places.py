@@ -14,6 +14,7 @@ import click
 from registry.errors import UsageError
 from registry.filesystems import local_path
 from registry.redaction import is_secret
+from registry.temporary import temporary
 
 if TYPE_CHECKING:
     from registry.storage import Place
@@ -70,7 +71,7 @@ class Places:
             return
         folder, _, name = url.rpartition("/")
         place = self.place(folder)
-        with tempfile.TemporaryDirectory(prefix="df2-") as made:
+        with tempfile.TemporaryDirectory(prefix="df2-") as made, temporary(Path(made)):
             yield Path(made, name)
             place.put(Path(made, name), name)
 

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 from registry.errors import StorageError, UsageError
 from registry.filesystems import remote_errors, retried
 from registry.storage import Place
+from registry.temporary import temporary
 
 MANIFEST_NAME: Final = "export.json"
 #: Files that are written in one go: at a remote store at the same time.
@@ -239,7 +240,8 @@ class LocalFiles(_Sink):
         try:
             for leftover in self.staging.iterdir():  # of an export that was killed
                 _remove(leftover)
-            yield
+            with temporary(self.staging):
+                yield
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else error
             raise StorageError(f"Cannot write {self.folder}: {reason}. Nothing was changed there.") from error

@@ -71,7 +71,8 @@ def write_release(
         # mkdtemp makes the folder private; the finished sample follows the umask like any other folder.
         content = work / "sample"
         content.mkdir()
-        summary = _write_all(content, target, num_images, seed, progress)
+        with temporary(work):
+            summary = _write_all(content, target, num_images, seed, progress)
         if target.exists():
             target.rmdir()
         content.rename(target)
