@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final
 from registry.errors import ConflictError, NotFoundError, RegistryError, RegistryFormatError, StorageError
 from registry.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest
 from registry.storage import Place
-from registry.temporary import temporary
 from registry.tables import (
     CATEGORIES,
     IMAGES,
@@ -31,6 +30,7 @@ from registry.tables import (
     arrow_schema,
     record_batch,
 )
+from registry.temporary import temporary
 
 if TYPE_CHECKING:
     import pyarrow as pa

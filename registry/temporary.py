@@ -1,16 +1,21 @@
-"""Unfinished files and folders of this process, for the code that has to end it at once.
+"""Files and folders that are not finished: written beside their place, and never left there half.
 
 Writers remove what they do not finish in a ``finally``. A process whose main thread is inside C code, such as a query
-of DuckDB, may not get there in time: whoever ends it then removes the paths that are registered here.
+of DuckDB, may not get there in time: the code that ends it then removes the paths that are registered here.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from registry.errors import StorageError
 
 _paths: list[Path] = []
 
@@ -33,3 +38,59 @@ def remove_temporary(seconds: float = 0.5) -> None:
             path.unlink()
         while path.is_dir() and time.monotonic() < until:  # another thread may still be writing into it
             shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield where to write a file that takes the place of another one when it is whole and on the disk.
+
+    A device or a pipe (``/dev/stdout``, a FIFO) is written to and not replaced.
+
+    Raises:
+        StorageError: the file cannot be written; the old one is as it was, and nothing half-written is left.
+    """
+    try:
+        if is_special(path):
+            yield path
+            return
+        # The whole name would be too long where the file's own is nearly so.
+        partial = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.partial")
+        with temporary(partial):
+            try:
+                yield partial
+                sync_to_disk(partial)
+                os.replace(partial, path)
+                sync_to_disk(path.parent)
+            finally:
+                partial.unlink(missing_ok=True)
+    except OSError as error:
+        # Arrow's errors carry the system's number, and a text of their own.
+        reason = os.strerror(error.errno) if error.errno else error
+        raise StorageError(f"Cannot write {path}: {reason}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def is_special(path: Path) -> bool:
+    """Return whether a path is that of a device, a pipe or a socket, which no file may take the place of."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def sync_to_disk(path: Path) -> None:
+    """Have the operating system write a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems do not know this of folders
+            raise
+    finally:
+        os.close(descriptor)

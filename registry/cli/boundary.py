@@ -160,7 +160,9 @@ def describe(error: Exception, doing: str) -> tuple[str, int]:  # noqa: PLR0911 
     if isinstance(error, streams.OutputError):
         return f"Cannot write {error.name}: {error.reason}.", 4
     if isinstance(error, OSError):
-        names = [printable(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+        names = [
+            printable(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
+        ]
         place = f"Cannot use {' or '.join(names)}" if names else f"The system refused what '{doing}' asked for"
         return f"{place}: {error.strerror or text or type(error).__name__}.", 4
     if isinstance(error, UnicodeError):

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from registry.cli.boundary import BoundedCommand
-from registry.cli.output import Output, Rows, json_text, output_options, replacing, write_rows
+from registry.cli.output import Output, Rows, output_options, write_rows
 from registry.cli.places import Places
 from registry.cli.subset_options import undivided_subset_options
+from registry.cli.values import json_text
 from registry.errors import NotFoundError, UnknownNameError
+from registry.temporary import write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,8 +111,7 @@ def _write_text(text: str, path: Path | None) -> None:
     if path is None:
         click.echo(text, nl=False)
         return
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def _rows(found: Diff, of: str) -> Rows:
