@@ -11,6 +11,7 @@ import click
 
 from registry.cli.boundary import BoundedCommand
 from registry.cli.output import Output, Rows, output_options, write_rows
+from registry.cli.paths import PLACE
 from registry.cli.places import Places
 from registry.cli.subset_options import undivided_subset_options
 from registry.cli.values import json_text
@@ -41,8 +42,8 @@ class _Comparison(BoundedCommand):
 
 
 @click.command("diff", cls=_Comparison)
-@click.argument("a")
-@click.argument("b", required=False)
+@click.argument("a", type=PLACE)
+@click.argument("b", type=PLACE, required=False)
 @click.option("--rows", is_flag=True, help="Print what differs, one row each, as jsonl or in another --format.")
 @click.option(
     "--of",

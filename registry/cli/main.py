@@ -12,6 +12,7 @@ from registry.cli.boundary import DEBUG_VARIABLE, BoundedCommand
 from registry.cli.diff import diff
 from registry.cli.export import export_command, subset_command, verify
 from registry.cli.make import catalog, fingerprint, ingest, manifest, sample
+from registry.cli.paths import PLACE
 from registry.cli.places import Places, storage_option
 from registry.cli.sync import sync
 from registry.cli.versions import versions
@@ -39,6 +40,7 @@ class _Group(BoundedCommand, click.Group):
 @click.option(
     "-r",
     "--registry",
+    type=PLACE,
     metavar="URL",
     envvar="DF2_REGISTRY",
     default="data/registry",
@@ -47,9 +49,12 @@ class _Group(BoundedCommand, click.Group):
     help="Folder or fsspec URL of the registry.",
 )
 @click.option("--rev", metavar="REV", help="The registry as of this git revision (a tag, a commit), through DVC.")
-@click.option("--repo", metavar="PATH|URL", help="Repository of --rev. Default: that of the working directory.")
+@click.option(
+    "--repo", type=PLACE, metavar="PATH|URL", help="Repository of --rev. Default: that of the working directory."
+)
 @click.option(
     "--cache",
+    type=PLACE,
     metavar="DIR",
     envvar="DF2_CACHE",
     show_envvar=True,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
 import click
 
+from registry.cli.paths import FileType
 from registry.cli.text import printable
 from registry.cli.values import as_arrow, as_text, decimal_text, json_text
 from registry.errors import UsageError
@@ -65,7 +66,7 @@ def output_options(command: Command) -> Command:
     wrapped = click.option(
         "-o",
         "--output",
-        type=click.Path(dir_okay=False),
+        type=FileType(dir_okay=False),
         help="Write to a file or URL; its suffix chooses among .json .jsonl .csv .parquet .arrow.",
     )(with_output)
     return click.option(  # type: ignore[return-value]  # the options change the signature

@@ -20,6 +20,7 @@ from registry.errors import SourceError, StorageError
 from registry.filesystems import StorageOptions, filesystem, local_path, remote_errors
 from registry.ingest.retrieval import retrieval_files
 from registry.ingest.sources import ARCHIVE_SUFFIXES, Source, locate_source, open_source, release_lists
+from registry.temporary import is_special, write_text
 
 
 def fingerprint_source(
@@ -56,7 +57,7 @@ def fingerprint_source(
         for line in _appearance(path, photos, options):
             seen.update(line.encode(errors="surrogateescape"))
     seen.update(repr((split, photos)).encode())
-    note = output.with_name(f".{output.name}.seen") if output else None
+    note = output.with_name(f".{output.name}.seen") if output and not is_special(output) else None
     text = _noted(note, seen.hexdigest())
     if text is None:
         content = _content(open_source(located, split, options, password), split, photos)
@@ -65,13 +66,14 @@ def fingerprint_source(
             for name, data in sorted(retrieval_files(retrieval, options, password))
         }
         text = json.dumps({"split": split, **content}, indent=1) + "\n"
-    if output and note:
+    if output:
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
-            _replace(output, text)
-            _replace(note, json.dumps({"seen": seen.hexdigest(), "text": text}))
         except OSError as error:
             raise StorageError(f"Cannot write {output}: {error.strerror}") from error
+        write_text(output, text)
+    if note:
+        write_text(note, json.dumps({"seen": seen.hexdigest(), "text": text}))
     return text
 
 
@@ -85,12 +87,6 @@ def _noted(note: Path | None, seen: str) -> str | None:
         return text if document["seen"] == seen else None
     except (ValueError, KeyError, TypeError):
         return None  # a note of another version; it is written anew
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def _appearance(url: str, photos: bool, options: StorageOptions | None) -> Iterable[str]:

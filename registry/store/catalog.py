@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from pathlib import Path
 
 import duckdb
 
 from registry.errors import StorageError, UsageError
-from registry.manifest import read_manifest
+from registry.manifest import Manifest, read_manifest
 from registry.schemas import load_views
 from registry.storage import Place
 from registry.store.connection import check_location, glob_escape, quote, register, table_sql, views_in_order
 from registry.tables import TABLES, Table
+from registry.temporary import is_special, replacing, temporary
 
 # Written so that clients from 1.0 on open the file.
 _STORAGE_VERSION = "v1.0.0"
@@ -37,13 +38,57 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False) -> None:
         )
     check_location(place)
     manifest = read_manifest(place)
-    partial = file.with_name(f".{file.name}.partial")
-    partial.unlink(missing_ok=True)
+    if is_special(file):
+        with tempfile.TemporaryDirectory(prefix="df2-") as folder, temporary(Path(folder)):
+            whole = Path(folder, "catalog.duckdb")
+            _write(place, manifest, whole, copy=copy)
+            with replacing(file) as device:
+                device.write_bytes(whole.read_bytes())
+        return
+    with replacing(file) as partial, temporary(Path(f"{partial}.wal")) as log:
+        try:
+            _write(place, manifest, partial, copy=copy)
+        except duckdb.Error as error:
+            raise StorageError(f"Cannot write {file}: {error}") from error
+        finally:
+            log.unlink(missing_ok=True)
+
+
+def check_replaceable(file: Path, name: str) -> None:
+    """Raise if a file is there that is no catalog.
+
+    Args:
+        file: where the file, or a copy of it, is.
+        name: path or URL that the message names.
+
+    Raises:
+        UsageError: it is not a database with tables and views of a registry alone.
+    """
+    if not file.is_file() or not file.stat().st_size:
+        return
+    with duckdb.connect() as connection:
+        try:
+            connection.execute(f"ATTACH {quote(str(file))} AS catalog_file (READ_ONLY)")
+            rows = connection.execute(
+                "SELECT table_name FROM duckdb_tables() WHERE database_name = 'catalog_file' UNION ALL "
+                "SELECT view_name FROM duckdb_views() WHERE database_name = 'catalog_file' AND NOT internal"
+            ).fetchall()
+        except duckdb.Error:
+            rows = []
+    names = {row[0] for row in rows}
+    if not names.issuperset(TABLES) or names - {*TABLES, *load_views()}:
+        raise UsageError(
+            f"{name} is there and is not a catalog that 'df2 catalog' wrote: name another file, or replace it with "
+            "--overwrite."
+        )
+
+
+def _write(place: Place, manifest: Manifest, file: Path, *, copy: bool) -> None:
     connection = duckdb.connect()
-    root = register(connection, place, manifest)
     try:
+        root = register(connection, place, manifest)
         views = views_in_order(connection)
-        connection.execute(f"ATTACH {quote(str(partial))} AS made (STORAGE_VERSION '{_STORAGE_VERSION}')")
+        connection.execute(f"ATTACH {quote(str(file))} AS made (STORAGE_VERSION '{_STORAGE_VERSION}')")
         connection.execute("USE made")
         for table in TABLES.values():
             named = [f"{root}{data.path}" for data in manifest.of_table(table.name)]
@@ -60,12 +105,8 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False) -> None:
             connection.execute(f"COMMENT ON VIEW {view.name} IS {quote(load_views()[view.name].meaning)}")
         connection.execute("USE memory")
         connection.execute("DETACH made")
-        os.replace(partial, file)
-    except (duckdb.Error, OSError) as error:
-        raise StorageError(f"Cannot write {file}: {error}") from error
     finally:
         connection.close()
-        partial.unlink(missing_ok=True)
 
 
 def _pattern(place: Place, table: Table) -> str:
