@@ -156,7 +156,9 @@ def describe(error: Exception, doing: str) -> tuple[str, int]:  # noqa: PLR0911 
     """
     text = _one_line(error)
     if isinstance(error, RegistryError):
-        return "\n".join(printable(line) for line in str(error).split("\n")), error.exit_code
+        # DuckDB adds the addresses of its functions to an error inside itself.
+        told = str(error).partition("\n\nStack Trace:\n")[0]
+        return "\n".join(printable(line) for line in told.split("\n")), error.exit_code
     if isinstance(error, streams.OutputError):
         return f"Cannot write {error.name}: {error.reason}.", 4
     if isinstance(error, OSError):
@@ -198,5 +200,5 @@ def _describe_unicode(error: UnicodeError, doing: str) -> tuple[str, int]:
 
 
 def _one_line(error: Exception) -> str:
-    text: str = printable(" ".join(str(error).split()))
+    text: str = printable(" ".join(str(error).partition("Stack Trace:")[0].split()))
     return text[:1000].rstrip(".")

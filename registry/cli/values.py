@@ -119,13 +119,19 @@ def _plain(value: Any) -> Any:
 
 def _exact(value: Any) -> str:
     if isinstance(value, Decimal):
-        return decimal_text(value) if value.is_finite() else "null"
+        return _json_decimal(value)
     if isinstance(value, dict):
         members = (f"{json.dumps(_key(key), ensure_ascii=False)}: {_exact(member)}" for key, member in value.items())
         return f"{{{', '.join(members)}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_exact, value))}]"
     return json_text(value)
+
+
+def _json_decimal(value: Decimal) -> str:
+    """Return the number as JSON usually has it where that is exact, and with all digits elsewhere."""
+    usual = repr(float(value))
+    return usual if Decimal(usual) == value else decimal_text(value)
 
 
 def _key(key: Any) -> str:
