@@ -49,7 +49,13 @@ class BoundedCommand(click.Command):
         if is_process:
             streams.start()
             interruption.start()
-        code = self._run(lambda: super(BoundedCommand, self).main(args, prog_name, complete_var, False, **extra))
+        words = sys.argv[1:] if args is None else list(args)
+
+        def run() -> Any:
+            _check_words(words)
+            return super(BoundedCommand, self).main(words, prog_name, complete_var, False, **extra)
+
+        code = self._run(run)
         if interruption.received():
             interruption.end_interrupted()
         sys.exit(code)
@@ -95,6 +101,20 @@ class BoundedCommand(click.Command):
         except Exception as error:  # noqa: BLE001
             code = report(error, _command_path(ctx), self.trouble_code, is_debugging=_is_debugging(ctx))
             ctx.exit(code)
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse words of the command line that are not UTF-8: databases, manifests and JSON know no others.
+
+    Raises:
+        click.UsageError: a word is not; it is not shown, because it may hold a secret.
+    """
+    for number, word in enumerate(words, 1):
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            where = f"character {error.start + 1} of word {number}"
+            raise click.UsageError(f"Expected a command line in UTF-8; {where} after 'df2' is not.") from error
 
 
 def _flush(has_failed: bool) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from registry.cli.text import printable
+
 
 class PlaceType(click.ParamType[str]):
     """A folder or an fsspec URL. An empty text would mean the working directory, or the root of the disk."""
@@ -17,6 +19,10 @@ class PlaceType(click.ParamType[str]):
         """Return the text; fail where it is empty."""
         if not value:
             self.fail("it is empty; expected a path or an fsspec URL.", param, ctx)
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.fail(f"expected a path in UTF-8, found {printable(value)}.", param, ctx)
         return value
 
 

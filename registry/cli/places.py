@@ -53,6 +53,7 @@ class Places:
         # Until registry.open() knows them, the limits are those of this process alone.
         known = {name: value for name, value in limits.items() if name in (registry.open.__kwdefaults__ or {})}
         if self.rev is None:
+            _check_encoding(self.registry)
             return registry.open(self.registry, self.storage_options, repo=self.repo, cache=self.cache, **known)
         from registry.revisions import checkout
 
@@ -92,6 +93,19 @@ class Places:
         with tempfile.TemporaryDirectory(prefix="df2-") as made, temporary(Path(made)):
             yield Path(made, name)
             place.put(Path(made, name), name)
+
+
+def _check_encoding(url: str) -> None:
+    """Refuse a local registry below a folder whose name is not UTF-8, which DuckDB cannot open.
+
+    Raises:
+        UsageError: its path is not UTF-8.
+    """
+    path = local_path(url)
+    try:
+        str(path.absolute() if path is not None else url).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"The registry {printable(str(path))} has a path that is not UTF-8: move it.") from None
 
 
 def note(line: str) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -82,6 +83,11 @@ class Started:
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         caught = next(line for line in lines if line.startswith("SigCgt:"))
         return bool(int(caught.split()[1], 16) & 1 << 14)  # 15, SIGTERM
+
+    def let_work(self, seconds: float) -> None:
+        """Wait so long, or until the process ends."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
 
     def seconds_to_end(self, number: int, *, group: bool = False) -> float:
         """Send a signal, to all processes of the group as a terminal does or to this one; return how long it lasts."""

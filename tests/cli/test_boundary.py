@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from registry.cli.boundary import BoundedCommand
+from registry.cli.main import main
 from tests.cli.conftest import Run
 from tests.cli.processes import run_df2
 
@@ -93,11 +94,11 @@ def test_debug_prints_the_traceback_without_secrets(run: Run) -> None:
     [
         (["sql", "SELECT $a", "-p", "a=" + 100_000 * "["], "The value of --param a is nested too deeply.", 2),
         (
-            ["stats", "--storage-option", "a=" + 100_000 * "["],
+            ["verify", "x", "--storage-option", "a=" + 100_000 * "["],
             "The value of --storage-option a is nested too deeply.",
             2,
         ),
-        (["sql", "SELECT '\udcff'"], "'df2 sql' was given a text, a name or a password that is not UTF-8", 2),
+        (["sql", "SELECT '\udcff'"], "Expected a command line in UTF-8; character 9 of word 4 after 'df2' is not.", 2),
         (["sql", "-f", "latin1.sql"], "latin1.sql is not UTF-8: byte 0xE9 at position 8.", 2),
         (["sql", "SELECT INTERVAL 1 DAY", "-o", "none/x.parquet"], "Cannot write none/x.parquet: No such file", 4),
     ],
@@ -113,9 +114,16 @@ def test_odd_input_is_one_error(run: Run, tmp_path: Path, arguments: list[str], 
 
 def test_bytes_of_the_command_line_and_of_standard_input_that_are_not_utf8_are_one_error(three_splits: Path) -> None:
     result = run_df2("-r", three_splits, "sql", b"SELECT '\xff'".decode(errors="surrogateescape"))
-    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert result.returncode == 2
+    assert "Error: Expected a command line in UTF-8; character 9 of word 4 after 'df2' is not.\n" in result.stderr
     result = run_df2("-r", three_splits, "sql", "-", input="SELECT '\udcff'", errors="surrogateescape")
     assert (result.returncode, result.stderr) == (2, "Error: Standard input is not UTF-8: byte 0xFF at position 8.\n")
+
+
+def test_a_registry_in_the_environment_whose_path_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["stats"], env={"DF2_REGISTRY": f"{tmp_path}/\udcff"})
+    assert result.exit_code == 2
+    assert f"expected a path in UTF-8, found {tmp_path}/\\udcff." in result.stderr
 
 
 def test_an_error_inside_duckdb_comes_without_the_addresses_of_its_functions(run: Run) -> None:
@@ -126,7 +134,6 @@ def test_an_error_inside_duckdb_comes_without_the_addresses_of_its_functions(run
 
 
 def test_every_command_is_inside_the_boundary() -> None:
-    from registry.cli.main import main
     from registry.cli.release import release_check
 
     assert isinstance(main, BoundedCommand)
