@@ -13,7 +13,7 @@ import click
 from click.exceptions import Exit
 
 from registry.cli import interruption, streams
-from registry.cli.text import printable
+from registry.cli.text import printable, printable_lines
 from registry.errors import RegistryError
 from registry.redaction import redact
 
@@ -178,7 +178,7 @@ def describe(error: Exception, doing: str) -> tuple[str, int]:  # noqa: PLR0911 
     if isinstance(error, RegistryError):
         # DuckDB adds the addresses of its functions to an error inside itself.
         told = str(error).partition("\n\nStack Trace:\n")[0]
-        return "\n".join(printable(line) for line in told.split("\n")), error.exit_code
+        return printable_lines(told), error.exit_code
     if isinstance(error, streams.OutputError):
         return f"Cannot write {error.name}: {error.reason}.", 4
     if isinstance(error, OSError):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 import click
 
 from registry.cli.paths import FileType
-from registry.cli.text import printable
+from registry.cli.text import printable, printable_lines
 from registry.cli.values import as_arrow, as_text, decimal_text, json_text
 from registry.errors import UsageError
 from registry.temporary import replacing
@@ -187,8 +187,18 @@ def _write_jsonl(rows: Rows, file: TextIO) -> None:
         file.write(f"{record}\n")
 
 
+class _Lines:
+    """Takes the rows of a csv writer, which quotes the characters of its line ends alone, and ends them with \\n."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, row: str) -> None:
+        self._file.write(row.removesuffix("\r\n") + "\n")
+
+
 def _write_csv(rows: Rows, file: TextIO) -> None:
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(_Lines(file), lineterminator="\r\n")
     writer.writerow(rows.columns)
     for row in rows.values:
         writer.writerow([_csv_value(value) for value in row])
@@ -271,7 +281,7 @@ def _cell(value: Any) -> str:
     if value is None:
         text = "NULL"
     elif isinstance(value, str):
-        text = "\n".join(printable(line) for line in value.split("\n"))
+        text = printable_lines(value)
     elif isinstance(value, Decimal):
         text = decimal_text(value)
     elif isinstance(value, float):

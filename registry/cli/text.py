@@ -20,4 +20,9 @@ except ImportError:
         return character.encode("unicode_escape").decode("ascii")
 
 
-__all__ = ["printable"]
+def printable_lines(text: str) -> str:
+    """Return a text of several lines, which stay, with all other control characters but tabs escaped."""
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
+__all__ = ["printable", "printable_lines"]
