@@ -188,7 +188,7 @@ def _write_jsonl(rows: Rows, file: TextIO) -> None:
 
 
 class _Lines:
-    """Takes the rows of a csv writer, which quotes the characters of its line ends alone, and ends them with \\n."""
+    """Takes the rows of a csv writer, which quotes nothing but its own line ends, and ends them with a newline."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file

@@ -71,20 +71,20 @@ def test_decimals_and_whole_numbers_are_exact_in_a_table_too(run: Run) -> None:
     digits = "12345678901234567890.123456789012345678"
     query = f"SELECT {digits}::DECIMAL(38,18) AS a, [{digits}] AS b, 9007199254740993 AS c, INTERVAL 1 MONTH AS d"
     shown = run("sql", query, "--format", "table").stdout
-    assert shown.split()[-6:-2] != []
     for text in (f" {digits} ", f"[{digits}]", "9007199254740993", "1 month"):
         assert text in shown
 
 
 def test_json_reads_back_as_the_same_numbers(run: Run) -> None:
-    query = "SELECT (i * 1234567890123456789::HUGEINT)::DECIMAL(38,10) / 7 AS d, (i / 3.0)::DECIMAL(30,20) AS e FROM range(20) r(i)"
+    query = "SELECT (i / 3.0)::DECIMAL(30,20) AS e FROM range(20) r(i)"
     rows = json.loads(run("sql", query).stdout, parse_float=Decimal, parse_int=Decimal)
     lines = list(csv.DictReader(io.StringIO(run("sql", query, "--format", "csv").stdout)))
     assert [row["e"] for row in rows] == [Decimal(line["e"]) for line in lines]
 
 
 def test_a_file_of_parquet_has_text_for_what_arrow_cannot_say(run: Run, tmp_path: Path) -> None:
-    query = "SELECT INTERVAL 1 MONTH AS a, '101'::BIT AS b, TIMETZ '12:00:00+02' AS c, 1.5::DECIMAL(4,2) AS d, DATE '2020-01-01' AS e"
+    values = ("INTERVAL 1 MONTH", "'101'::BIT", "TIMETZ '12:00:00+02'", "1.5::DECIMAL(4,2)", "DATE '2020-01-01'")
+    query = f"SELECT {', '.join(f'{value} AS a{number}' for number, value in enumerate(values))}"
     for suffix in ("parquet", "arrow"):
         assert run("sql", query, "-o", tmp_path / f"a.{suffix}").exit_code == 0
     row: dict[str, Any] = pq.read_table(tmp_path / "a.parquet").to_pylist()[0]
