@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +27,7 @@ from registry.errors import (
 )
 from registry.filesystems import reason
 from registry.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest
+from registry.names import is_data_path
 from registry.staging import claim, clear, discard, temporary_folder
 from registry.storage import Place
 from registry.tables import (
@@ -41,6 +41,7 @@ from registry.tables import (
     arrow_schema,
     record_batch,
 )
+from registry.temporary import temporary
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,7 +52,6 @@ _MOST_PENDING: Final = 8
 _ATTEMPTS: Final = 10
 #: Names that a folder may hold before it is a registry, besides hidden ones: what a new file system holds.
 _OF_SYSTEM: Final = ("lost+found",)
-_DATA_NAME: Final = re.compile(r"[0-9a-f]{16}\.parquet")
 #: What a killed writer left of a file, at a local or remote place.
 _PARTIAL: Final = re.compile(r"\.(?P<name>.+?)(\.[0-9a-f]{8})?\.partial")
 
@@ -241,7 +241,8 @@ def publication(place: Place, split: str) -> Iterator[Publication]:
             folder = held.enter_context(temporary_folder())
         made = Publication(place, split, folder)
         try:
-            yield made
+            with temporary(folder):
+                yield made
         except _WriteError as error:
             raise _as_before(place, error) from error
         except OSError as error:
@@ -370,27 +371,6 @@ def unnamed(paths: Iterable[str], manifest: Manifest) -> list[str]:
 def data_files(paths: Iterable[str]) -> list[str]:
     """Return the paths that a registry wrote: its data files, and what a writer that was killed left of one."""
     return sorted(path for path in paths if is_data_path(path) or _is_left(path))
-
-
-def is_data_path(path: str) -> bool:
-    """Return whether a relative path is one that a registry writes: table, partitions, digest."""
-    name, *folders = path.split("/")
-    table = TABLES.get(name)
-    file = folders.pop() if folders else ""
-    if table is None or not _DATA_NAME.fullmatch(file) or len(folders) != len(table.partition):
-        return False
-    values = _partition_values()
-    return all(
-        folder.startswith(f"{column}=") and folder.removeprefix(f"{column}=") in values[column]
-        for column, folder in zip(table.partition, folders, strict=True)
-    )
-
-
-@cache
-def _partition_values() -> dict[str, set[str]]:
-    from registry import taxonomy
-
-    return {"split": set(taxonomy.SPLITS), "category_id": {str(category.id) for category in taxonomy.CATEGORIES}}
 
 
 def _is_left(path: str) -> bool:

@@ -79,11 +79,13 @@ def discard(folder: Path) -> None:
 def temporary_folder() -> Iterator[Path]:
     """Yield a folder for temporary files that only this user may read; what killed runs left of theirs is removed.
 
+    It lies where ``DF2_TMPDIR`` says, or else in the system's folder for temporary files (``TMPDIR``).
+
     Raises:
         StorageError: the folder of temporary files (``TMPDIR``) cannot be written.
     """
     try:
-        base = Path(tempfile.gettempdir())
+        base = Path(os.environ.get("DF2_TMPDIR") or tempfile.gettempdir()).absolute()
         _discard_left(base)
         while True:
             folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=base))

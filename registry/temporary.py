@@ -1,88 +1,84 @@
-"""One private folder for the temporary files of a process: nobody else can read it, and it does not stay."""
+"""Files and folders that are not finished: written beside their place, and never left there half.
+
+Writers remove what they do not finish in a ``finally``. A process whose main thread is inside C code, such as a query
+of DuckDB, may not get there in time: the code that ends it then removes the paths that are registered here.
+"""
 
 from __future__ import annotations
 
-import atexit
 import os
-import re
+import secrets
 import shutil
-import stat
-import tempfile
-import threading
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
-try:
-    import fcntl
-except ImportError:  # Windows: leftovers of killed processes stay until the system clears its folder
-    fcntl = None  # type: ignore[assignment]
+from registry.durability import sync_file, sync_folder
+from registry.errors import StorageError
 
-_PREFIX: Final = "df2-private-"
-_LEFTOVER: Final = re.compile(re.escape(_PREFIX) + r"\w{8}")
-#: Held for as long as the process lives; an unheld lock tells that the folder is a leftover.
-_LOCK: Final = ".lock"
-
-_guard = threading.Lock()
-_folders: dict[int, Path] = {}
+_paths: list[Path] = []
 
 
-def private_folder() -> Path:
-    """Return the private folder of this process; the first call makes it (mode 0700) and removes leftovers.
+@contextmanager
+def temporary(path: Path) -> Iterator[Path]:
+    """Register an unfinished file or folder while the block runs; the block publishes or removes it itself."""
+    _paths.append(path)
+    try:
+        yield path
+    finally:
+        _paths.remove(path)
 
-    It lies where ``DF2_TMPDIR`` says, or else in the system's folder for temporary files (``TMPDIR``), and is removed
-    when the process ends. That of a process that was killed is removed by the next process that makes one.
+
+def remove_temporary(seconds: float = 0.5) -> None:
+    """Remove all registered paths. A folder that is not gone after so many seconds stays for the next writer."""
+    until = time.monotonic() + seconds
+    for path in list(_paths):
+        with suppress(OSError):
+            path.unlink()
+        while path.is_dir() and time.monotonic() < until:  # another thread may still be writing into it
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield where to write a file that takes the place of another one when it is whole and on the disk.
+
+    A device or a pipe (``/dev/stdout``, a FIFO) is written to and not replaced.
 
     Raises:
-        OSError: it cannot be made.
+        StorageError: the file cannot be written; the old one is as it was, and nothing half-written is left.
     """
-    with _guard:
-        path = _folders.get(os.getpid())
-        if path is None:
-            parent = Path(os.environ.get("DF2_TMPDIR") or tempfile.gettempdir()).absolute()
-            _remove_leftovers(parent)
-            path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-            _folders[os.getpid()] = path  # a forked child has none yet
-            atexit.register(_remove, path, os.getpid())
-            with suppress(OSError):  # a file system without locks: then no folder in it is ever taken for a leftover
-                _hold(path / _LOCK)
-        return path
-
-
-def _hold(lock: Path) -> None:
-    """Lock a file until the process ends; the descriptor stays open on purpose."""
-    unnamed = lock.with_suffix(".new")  # under its name the lock is held from the first moment on
-    descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-    if fcntl:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    os.rename(unnamed, lock)
-
-
-def _remove(path: Path, process: int) -> None:
-    if os.getpid() == process:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _remove_leftovers(parent: Path) -> None:
-    """Remove private folders of processes that are gone: named as ours, owned by this user, private and not locked."""
-    if not fcntl:
-        return
-    with suppress(OSError):
-        for entry in list(os.scandir(parent)):
-            if _LEFTOVER.fullmatch(entry.name) and _is_leftover(Path(entry.path)):
-                shutil.rmtree(entry.path, ignore_errors=True)
-
-
-def _is_leftover(folder: Path) -> bool:
     try:
-        status = folder.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-            return False
-        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        finally:
-            os.close(descriptor)
-    except OSError:  # it is locked, or was made just now and has no lock yet
-        return False
-    return True
+        if is_special(path):
+            yield path
+            return
+        # The whole name would be too long where the file's own is nearly so.
+        partial = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.partial")
+        with temporary(partial):
+            try:
+                yield partial
+                sync_file(partial)
+                os.replace(partial, path)
+                sync_folder(path.parent)
+            finally:
+                partial.unlink(missing_ok=True)
+    except OSError as error:
+        # Arrow's errors carry the system's number, and a text of their own.
+        reason = os.strerror(error.errno) if error.errno else error
+        raise StorageError(f"Cannot write {path}: {reason}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def is_special(path: Path) -> bool:
+    """Return whether a path is that of a device, a pipe or a socket, which no file may take the place of."""
+    return path.exists() and not path.is_file() and not path.is_dir()

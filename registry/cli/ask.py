@@ -9,12 +9,16 @@ from typing import Any
 
 import click
 
-from registry.cli.output import Output, Rows, json_text, output_options, write_rows
+from registry.cli.limits import DEFAULT_SECONDS, SizeType, half_of_memory, query_limits
+from registry.cli.output import Output, Rows, output_options, write_rows
+from registry.cli.paths import FILE, FileType
 from registry.cli.places import Places
+from registry.cli.values import json_text
 from registry.errors import StorageError, UsageError
 from registry.schemas import load_views
 from registry.tables import TABLES
 from registry.taxonomy import SPLITS
+from registry.temporary import write_text
 
 #: What a terminal shows of an item; the rest is in the other formats.
 _ITEM_COLUMNS = [
@@ -27,9 +31,33 @@ _ITEM_COLUMNS = [
 @click.argument("query", required=False)
 @click.option("-f", "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the SQL here.")
 @click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Bind $NAME in the query.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0),
+    default=DEFAULT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="End the query after so long; 0 for never.",
+)
+@click.option(
+    "--memory",
+    type=SizeType(),
+    default=half_of_memory,
+    show_default="half of the machine's",
+    metavar="LIMIT",
+    help="Memory that the query may take, such as 4GB; 0 for all.",
+)
 @output_options
 @click.pass_obj
-def sql(places: Places, query: str | None, file: Path | None, params: tuple[str, ...], output: Output) -> None:
+def sql(
+    places: Places,
+    query: str | None,
+    file: Path | None,
+    params: tuple[str, ...],
+    timeout: float,
+    memory: int,
+    output: Output,
+) -> None:
     """Print the rows of one SELECT over the tables and views.
 
     'df2 tables' lists these. QUERY comes as an argument, from --file, or from standard input ('-' or nothing). A
@@ -42,12 +70,23 @@ def sql(places: Places, query: str | None, file: Path | None, params: tuple[str,
     """  # noqa: D301
     if (query is None) == (file is None) and not (query is None and not sys.stdin.isatty()):
         raise UsageError("Expected the SQL as an argument, from --file FILE, or on standard input.")
-    text = file.read_text(encoding="utf-8") if file else query
-    if text in (None, "-"):
-        text = sys.stdin.read()
+    text = query if query not in (None, "-") else _read_text(file)
     assert text is not None
     values = dict(_parse_param(param) for param in params)
-    write_rows(Rows.of_relation(places.open().sql(text, values or None)), output)
+    with query_limits(timeout, memory):
+        opened = places.open(memory=f"{memory}B" if memory else None, timeout=timeout or None)
+        write_rows(Rows.of_relation(opened.sql(text, values or None)), output)
+
+
+def _read_text(file: Path | None) -> str:
+    """Return the text of a file, or of standard input."""
+    try:
+        return file.read_bytes().decode("utf-8") if file else sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = f"byte 0x{error.object[error.start]:02X} at position {error.start}"
+        raise UsageError(f"{file or 'Standard input'} is not UTF-8: {byte}.") from error
+    except OSError as error:
+        raise StorageError(f"Cannot read {file or 'standard input'}: {error.strerror}.") from error
 
 
 def _parse_param(param: str) -> tuple[str, Any]:
@@ -56,6 +95,8 @@ def _parse_param(param: str) -> tuple[str, Any]:
         raise UsageError(f"Expected --param NAME=VALUE, found {param!r}.")
     try:
         return name, json.loads(value)
+    except RecursionError:
+        raise UsageError(f"The value of --param {name} is nested too deeply.") from None
     except ValueError:
         return name, value
 
@@ -167,8 +208,8 @@ def image(places: Places, split: str, image_id: int, output: Output) -> None:
 
 
 @click.command()
-@click.option("--metrics", type=click.Path(dir_okay=False, path_type=Path), help="Also write all counts as JSON.")
-@click.option("--plots", type=click.Path(file_okay=False, path_type=Path), help="Also write CSV files to plot.")
+@click.option("--metrics", type=FILE, help="Also write all counts as JSON.")
+@click.option("--plots", type=FileType(file_okay=False, path_type=Path), help="Also write CSV files to plot.")
 @output_options
 @click.pass_obj
 def stats(places: Places, metrics: Path | None, plots: Path | None, output: Output) -> None:
@@ -184,11 +225,12 @@ def stats(places: Places, metrics: Path | None, plots: Path | None, output: Outp
     try:
         if metrics:
             metrics.parent.mkdir(parents=True, exist_ok=True)
-            metrics.write_text(json_text(opened.stats(), indent=1) + "\n", encoding="utf-8")
         if plots:
             plots.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"Cannot write {error.filename}: {error.strerror}") from error
+    if metrics:
+        write_text(metrics, json_text(opened.stats(), indent=1) + "\n")
     if plots:
         for view in ("category_counts", "attribute_counts"):
             counts = opened.sql(f"SELECT * FROM {view}")

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registry.cli.output import Output, Rows, json_text, output_options, replacing, write_rows
+from registry.cli.boundary import BoundedCommand
+from registry.cli.output import Output, Rows, output_options, write_rows
+from registry.cli.paths import PLACE
 from registry.cli.places import Places
 from registry.cli.subset_options import undivided_subset_options
-from registry.errors import NotFoundError, RegistryError, UnknownNameError
+from registry.cli.values import json_text
+from registry.errors import NotFoundError, UnknownNameError
+from registry.temporary import write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,26 +32,18 @@ _KEYS = {
 }
 
 
-class _Comparison(click.Command):
+class _Comparison(BoundedCommand):
     """A command that returns whether there is a difference, and ends as diff does: 0 none, 1 some, 2 any error."""
 
+    trouble_code = 2
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
-            is_different = super().invoke(ctx)
-        except RegistryError as error:
-            error.exit_code = 2
-            raise
-        except BrokenPipeError:  # whoever read the rows has seen enough
-            raise
-        except (OSError, MemoryError) as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(2)
-        ctx.exit(1 if is_different else 0)
+        ctx.exit(1 if super().invoke(ctx) else 0)
 
 
 @click.command("diff", cls=_Comparison)
-@click.argument("a")
-@click.argument("b", required=False)
+@click.argument("a", type=PLACE)
+@click.argument("b", type=PLACE, required=False)
 @click.option("--rows", is_flag=True, help="Print what differs, one row each, as jsonl or in another --format.")
 @click.option(
     "--of",
@@ -116,8 +112,7 @@ def _write_text(text: str, path: Path | None) -> None:
     if path is None:
         click.echo(text, nl=False)
         return
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def _rows(found: Diff, of: str) -> Rows:

@@ -11,9 +11,11 @@ import click
 
 from registry.cli.make import PASSWORD_VARIABLE
 from registry.cli.output import Output, Rows, output_options, write_rows
+from registry.cli.paths import PLACE
 from registry.cli.places import Places, storage_option
 from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options
+from registry.cli.text import printable
 from registry.errors import NotFoundError, PasswordError
 from registry.redaction import redact
 from registry.subset import load_sources
@@ -58,7 +60,7 @@ def subset_command(places: Places, subset: Subset, resplit: Resplit | None, outp
         write_rows(Rows.of_records(parts), output)
         if found.balance:
             write_rows(Rows.of_records([{name: row[name] for name in BALANCE} for row in found.balance]), output)
-    click.echo(f"Subset {subset.digest[:16]}: {subset.text}", err=True)
+    click.echo(f"Subset {subset.digest[:16]}: {printable(subset.text)}", err=True)
 
 
 _COUNTED = ("part", "category_name", "user_items", "shop_items", "items", "images")
@@ -104,6 +106,7 @@ class _Formats(click.Group):
 @click.group("export", cls=_Formats, subcommand_metavar="FORMAT DEST [OPTIONS]...", invoke_without_command=False)
 @click.option(
     "--from-manifest",
+    type=PLACE,
     metavar="FILE",
     help="Make the export with this export.json again: df2 export --from-manifest FILE DEST.",
 )
@@ -127,6 +130,7 @@ def _place_options(command: Any) -> Any:
     command = click.option("--follow-links", is_flag=True, help="Take photos that are links out of RELEASE.")(command)
     return click.option(
         "--photos",
+        type=PLACE,
         metavar="RELEASE",
         envvar="DF2_PHOTOS",
         show_envvar=True,
@@ -160,7 +164,7 @@ def _format_command(found: Format) -> click.Command:
     )(command)
     for option in reversed(found.options):
         command = _click_option(option)(command)
-    command = click.argument("dest")(command)
+    command = click.argument("dest", type=PLACE)(command)
     return click.command(
         found.name, help=f"{found.summary}\n\nOptions of the format come first, then those of a subset."
     )(command)
@@ -182,7 +186,7 @@ def _click_option(option: Any) -> Any:
 
 
 @click.command("again")
-@click.argument("dest")
+@click.argument("dest", type=PLACE)
 @_place_options
 @click.pass_context
 def _again(ctx: click.Context, /, dest: str, **place: Any) -> None:
@@ -199,7 +203,7 @@ def _again(ctx: click.Context, /, dest: str, **place: Any) -> None:
     made, different = _with_password(lambda options: export_again(opened, old, dest, **options), dest, place)
     _report(made, dest)
     if different:
-        shown = ", ".join(different[:5]) + (", ..." if len(different) > 5 else "")
+        shown = ", ".join(map(printable, different[:5])) + (", ..." if len(different) > 5 else "")
         click.echo(f"{len(different):,} files are not the same bytes as before: {shown}", err=True)
         ctx.exit(1)
     click.echo(f"All {len(made.files):,} files are the same bytes as before.")
@@ -221,24 +225,25 @@ def _with_password(run: Callable[[dict[str, Any]], Any], title: str, place: dict
 
 def _report(made: ExportManifest, dest: str) -> None:
     for entry in made.left_out:
-        click.echo(f"note: {entry['number']:,} {entry['what']}: {entry['why']}", err=True)
+        click.echo(printable(f"note: {entry['number']:,} {entry['what']}: {entry['why']}"), err=True)
     for row in made.resplit["balance"] if made.resplit else []:
         if row["worst_of"] is not None:
             click.echo(
-                f"note: {row['part']} has {row['items_share']:.2%} of the items; farthest from {row['fraction']:.2%} "
-                f"is its share of {row['worst_of']}, by {100 * row['worst_deviation']:.2f} points",
+                f"note: {printable(row['part'])} has {row['items_share']:.2%} of the items; farthest from "
+                f"{row['fraction']:.2%} is its share of {row['worst_of']}, by "
+                f"{100 * row['worst_deviation']:.2f} points",
                 err=True,
             )
     size = sum(file.size for file in made.files)
     parts = "; ".join(
-        f"{part} {', '.join(f'{number:,} {what}' for what, number in counts.items())}"
+        f"{printable(part)} {', '.join(f'{number:,} {what}' for what, number in counts.items())}"
         for part, counts in made.counts.items()
     )
-    click.echo(f"{redact(dest)}: {made.format}, {parts}; {len(made.files):,} files, {size / 1e6:,.1f} MB.")
+    click.echo(f"{printable(redact(dest))}: {made.format}, {parts}; {len(made.files):,} files, {size / 1e6:,.1f} MB.")
 
 
 @click.command()
-@click.argument("place")
+@click.argument("place", type=PLACE)
 @storage_option
 @click.pass_context
 def verify(ctx: click.Context, place: str) -> None:
@@ -266,11 +271,12 @@ def verify(ctx: click.Context, place: str) -> None:
         raise NotFoundError(f"There is no export and no registry at {place}: expected {names} in it.")
     for what, paths in (("missing", found.missing), ("changed", found.changed), ("not named", found.extra)):
         for path in paths:
-            click.echo(f"{what}: {path}", err=True)
+            click.echo(f"{what}: {printable(path)}", err=True)
+    shown = printable(str(where))
     if not found.is_whole:
         click.echo(
-            f"{where}: {len(found.missing):,} files missing, {len(found.changed):,} changed, of {found.num_files:,}.",
+            f"{shown}: {len(found.missing):,} files missing, {len(found.changed):,} changed, of {found.num_files:,}.",
             err=True,
         )
         ctx.exit(1)
-    click.echo(f"{where}: {found.kind}, all {found.num_files:,} files are as they were written.")
+    click.echo(f"{shown}: {found.kind}, all {found.num_files:,} files are as they were written.")

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
 from registry import __version__
 from registry.cli.ask import image, pairs, sql, stats, style, tables
+from registry.cli.boundary import DEBUG_VARIABLE, BoundedCommand
 from registry.cli.diff import diff
 from registry.cli.export import export_command, subset_command, verify
 from registry.cli.make import catalog, fingerprint, ingest, manifest, sample
+from registry.cli.paths import PLACE
 from registry.cli.places import Places, storage_option
 from registry.cli.stage import stage
 from registry.cli.sync import sync
 from registry.cli.versions import versions
-from registry.errors import RegistryError
 from registry.redaction import install
 
 SECTIONS = {
@@ -28,26 +28,20 @@ SECTIONS = {
 }
 
 
-class _Group(click.Group):
-    """A group that prints its commands by section and ends with an error's own exit code."""
+class _Group(BoundedCommand, click.Group):
+    """A group that prints its commands by section."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, commands in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(command.name or "", command.get_short_help_str(90)) for command in commands])
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except RegistryError as error:
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(error.exit_code)
-
 
 @click.group("df2", cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "-r",
     "--registry",
+    type=PLACE,
     metavar="URL",
     envvar="DF2_REGISTRY",
     default="data/registry",
@@ -56,22 +50,32 @@ class _Group(click.Group):
     help="Folder or fsspec URL of the registry.",
 )
 @click.option("--rev", metavar="REV", help="The registry as of this git revision (a tag, a commit), through DVC.")
-@click.option("--repo", metavar="PATH|URL", help="Repository of --rev. Default: that of the working directory.")
+@click.option(
+    "--repo", type=PLACE, metavar="PATH|URL", help="Repository of --rev. Default: that of the working directory."
+)
 @click.option(
     "--cache",
+    type=PLACE,
     metavar="DIR",
     envvar="DF2_CACHE",
     show_envvar=True,
     help="Keep what is read of remote registries in this folder.",
 )
+@click.option(
+    "--debug",
+    is_flag=True,
+    envvar=DEBUG_VARIABLE,
+    show_envvar=True,
+    help="Print the traceback of an error, for a report of a fault.",
+)
 @storage_option
 @click.version_option(__version__, prog_name="df2")
 @click.pass_context
-def main(ctx: click.Context, registry: str, rev: str | None, repo: str | None, cache: str | None) -> None:
+def main(ctx: click.Context, registry: str, rev: str | None, repo: str | None, cache: str | None, debug: bool) -> None:
     """A data-versioned registry of DeepFashion2: ingest it, ask it in SQL, look up pairs and styles.
 
     Every place is a folder or an fsspec URL. Exit codes: 0 done, 1 error, 2 wrong usage, 3 bad input data, 4 a place
-    that cannot be written or read; df2 diff ends as diff does: 0 same, 1 different, 2 trouble.
+    that cannot be written or read, 130 and 143 interrupted; df2 diff ends as diff does: 0 same, 1 different, 2 trouble.
     """
     install()
     ctx.obj = Places(registry, rev, repo, cache, ctx.meta.get("df2.storage_options", {}))

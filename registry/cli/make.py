@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registry.cli.places import Places, storage_option
+from registry.cli import issues_file
+from registry.cli.paths import FILE, PLACE, FileType
+from registry.cli.places import Places, note, storage_option
 from registry.cli.progress import progress_bar
+from registry.cli.text import printable
 from registry.errors import NotFoundError, PasswordError, StorageError, UsageError
 from registry.filesystems import local_path
 from registry.redaction import redact
@@ -26,6 +29,7 @@ PASSWORD_VARIABLE = "DF2_ZIP_PASSWORD"
 _split = click.option("--split", required=True, metavar="|".join(SPLITS), help="The split that SOURCE holds.")
 _retrieval = click.option(
     "--retrieval",
+    type=PLACE,
     multiple=True,
     metavar="PATH",
     help="Query and gallery lists or *_information.json: a file, or a folder or zip of them. Repeatable.",
@@ -33,8 +37,8 @@ _retrieval = click.option(
 
 
 @click.command()
-@click.argument("source")
-@click.argument("registry")
+@click.argument("source", type=PLACE)
+@click.argument("registry", type=PLACE)
 @_split
 @_retrieval
 @click.option(
@@ -59,9 +63,9 @@ _retrieval = click.option(
 @click.option("--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler (tcp://HOST:PORT).")
 @click.option(
     "--issues",
-    "issues_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Where all issues and notices are written.  [default: df2-issues-SPLIT.txt]",
+    type=FILE,
+    help="Where all issues and notices are written; replaced or removed only if df2 wrote it.  [default: "
+    "df2-issues-SPLIT.txt]",
 )
 @storage_option
 @click.pass_obj
@@ -71,7 +75,7 @@ def ingest(
     source: str,
     registry: str,
     split: str,
-    issues_file: Path | None,
+    issues: Path | None,
     dask: str | None,
     **options: Any,
 ) -> None:
@@ -84,7 +88,8 @@ def ingest(
     from registry.ingest.build import IngestError
     from registry.ingest.build import ingest as run
 
-    issues_file = issues_file or Path(f"df2-issues-{split}.txt")
+    issues_path = issues or Path(f"df2-issues-{split}.txt")
+    issues_file.check(issues_path)
     password = os.environ.get(PASSWORD_VARIABLE) or None
     options["storage_options"] = places.storage_options
 
@@ -100,11 +105,10 @@ def ingest(
                 raise
             report = attempt(click.prompt(f"Password of {source}", hide_input=True))
     except IngestError as error:
-        _write_issues(error.report, issues_file)
-        click.echo(f"All of them are in {issues_file}.", err=True)
+        if _write_issues(error.report, issues_path):
+            note(f"All of them are in {issues_path}.")
         raise
-    _write_issues(report, issues_file)
-    _print_report(report, issues_file)
+    _print_report(report, issues_path if _write_issues(report, issues_path) else None)
 
 
 @contextmanager
@@ -123,36 +127,35 @@ def _dask_executor(address: str | None) -> Iterator[Any]:
         yield executor
 
 
-def _write_issues(report: IngestReport, path: Path) -> None:
+def _write_issues(report: IngestReport, path: Path) -> bool:
+    """Write all issues and notices; return whether they are there. What was ingested stays ingested without them."""
     lines = [str(issue) for issue in report.issues] + [f"notice: {notice}" for notice in report.notices]
     try:
-        if lines:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        else:
-            path.unlink(missing_ok=True)  # of an earlier run
-    except OSError as error:
-        raise StorageError(f"Cannot write {path}: {error.strerror}") from error
+        issues_file.write(path, report.split, lines)
+    except StorageError as error:
+        note(f"warning: The issues are not in a file: {error}")
+        return False
+    return bool(lines)
 
 
-def _print_report(report: IngestReport, issues_file: Path) -> None:
+def _print_report(report: IngestReport, issues_path: Path | None) -> None:
     from registry.ingest.issues import summarise
 
     click.echo(f"{report.split}: {report.images:,} images, {report.items:,} items.")
     if report.bad_files:
         click.echo(f"{report.split}: {len(report.bad_files):,} bad files in the table quarantine.")
-        click.echo(summarise(report.issues), err=True)
+        click.echo(summarise([printable(str(issue)) for issue in report.issues]), err=True)
     if report.notices:
-        click.echo(summarise(report.notices, "notice"), err=True)
-    if report.bad_files or report.notices:
-        click.echo(f"All of them are in {issues_file}.", err=True)
+        click.echo(summarise(map(printable, report.notices), "notice"), err=True)
+    if issues_path is not None:
+        note(f"All of them are in {issues_path}.")
 
 
 @click.command()
-@click.argument("source")
+@click.argument("source", type=PLACE)
 @_split
 @_retrieval
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it here.")
+@click.option("-o", "--output", type=FILE, help="Write it here.")
 @click.option("--image-sizes/--no-image-sizes", default=True, help="Whether photos count too.")
 @storage_option
 @click.pass_obj
@@ -182,7 +185,7 @@ def fingerprint(
 
 
 @click.command()
-@click.argument("registry")
+@click.argument("registry", type=PLACE)
 @storage_option
 @click.pass_obj
 def manifest(places: Places, registry: str) -> None:
@@ -203,7 +206,7 @@ def manifest(places: Places, registry: str) -> None:
 
 
 @click.command()
-@click.argument("dest", type=click.Path(path_type=Path))
+@click.argument("dest", type=FileType(path_type=Path))
 @click.option("--images", type=click.IntRange(1), default=240, show_default=True, metavar="N", help="Photos in all.")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="S", help="Same seed, same bytes.")
 def sample(dest: Path, images: int, seed: int) -> None:
@@ -216,21 +219,22 @@ def sample(dest: Path, images: int, seed: int) -> None:
     with progress_bar("Drawing") as progress:
         summary = write_sample(dest, images, seed, progress)
     splits = (f"{split} {number} images, {summary.items[split]} items" for split, number in summary.images.items())
-    click.echo(f"{dest}: {'; '.join(splits)}.")
+    click.echo(f"{printable(str(dest))}: {'; '.join(splits)}.")
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=PLACE)
 @click.option("--copy", is_flag=True, help="Copy the rows in, so that the file is all that is needed.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that 'df2 catalog' did not write, too.")
 @click.pass_obj
-def catalog(places: Places, file: str, copy: bool) -> None:
+def catalog(places: Places, file: str, copy: bool, overwrite: bool) -> None:
     """Write a DuckDB database file with all tables and views.
 
     Any DuckDB client from 1.0 on opens FILE. It reads the registry's files where they lie, from any working
     directory, and shows the registry as it is when asked; with --copy it holds the rows itself. That is the one way
-    for a registry or a FILE that is not local.
+    for a registry or a FILE that is not local. A catalog that is there is replaced.
     """
-    from registry.store.catalog import write_catalog
+    from registry.store.catalog import check_replaceable, write_catalog
 
     place = places.open().place
     is_local = local_path(file) is not None
@@ -239,5 +243,10 @@ def catalog(places: Places, file: str, copy: bool) -> None:
     if not is_local and not copy:
         raise UsageError("Elsewhere the registry's files are not found: copy its rows into the catalog with --copy.")
     with places.local_file(file) as path:
-        write_catalog(place, path, copy=copy)
-    click.echo(f"{file}: open it with 'duckdb {file}'." if is_local else f"{redact(file)}: written.")
+        if not overwrite:
+            if not is_local:
+                places.fetch_if_there(file, path)
+            check_replaceable(path, redact(file))
+        write_catalog(place, path, copy=copy, overwrite=True)
+    shown = printable(redact(file))
+    click.echo(f"{shown}: open it with 'duckdb {shown}'." if is_local else f"{shown}: written.")

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import functools
-import json
-import math
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
@@ -19,7 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 
 import click
 
-from registry.errors import StorageError, UsageError
+from registry.cli.paths import FileType
+from registry.cli.text import printable, printable_lines
+from registry.cli.values import as_arrow, as_text, decimal_text, json_text
+from registry.errors import UsageError
+from registry.temporary import replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,7 +66,7 @@ def output_options(command: Command) -> Command:
     wrapped = click.option(
         "-o",
         "--output",
-        type=click.Path(dir_okay=False),
+        type=FileType(dir_okay=False),
         help="Write to a file or URL; its suffix chooses among .json .jsonl .csv .parquet .arrow.",
     )(with_output)
     return click.option(  # type: ignore[return-value]  # the options change the signature
@@ -90,7 +89,7 @@ class Rows:
     def of_relation(cls, relation: DuckDBPyRelation) -> Rows:
         """Return the rows of a relation, fetched in batches; of columns of one name, the later get a number."""
         names = _distinct(relation.columns)
-        return cls(names, relation.iter_rows(), lambda: relation.to_arrow_table().rename_columns(names))
+        return cls(names, _fetched(relation), lambda: as_arrow(relation).to_arrow_table().rename_columns(names))
 
     @classmethod
     def of_records(cls, records: Sequence[dict[str, Any]]) -> Rows:
@@ -102,6 +101,10 @@ class Rows:
             return pa.Table.from_pylist(list(records))
 
         return cls(list(records[0]) if records else [], [list(record.values()) for record in records], arrow)
+
+
+def _fetched(relation: DuckDBPyRelation) -> Iterator[Sequence[Any]]:
+    yield from as_text(relation).iter_rows()  # not before they are wanted: a file of Arrow takes the relation itself
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -134,67 +137,37 @@ def write_rows(rows: Rows, output: Output) -> None:
             _write_file(rows, partial, chosen)
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield where to write a file that takes the place of another one when it is whole.
+def _write_file(rows: Rows, path: Path, chosen: str) -> None:
+    """Write rows to a file.
 
     Raises:
-        StorageError: it cannot be written; nothing half-written is left.
+        UsageError: the format has no such type.
     """
-    is_device = path.exists() and not path.is_file()  # /dev/stdout, a pipe: not to be replaced
-    partial = path if is_device else path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        if not is_device:
-            os.replace(partial, path)
-    except OSError as error:
-        raise StorageError(f"Cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if not is_device:
-            partial.unlink(missing_ok=True)
+    if chosen not in TEXT_FORMATS:
+        import pyarrow as pa
+
+        try:
+            _write_arrow(rows, path, chosen)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OverflowError) as error:
+            raise UsageError(
+                f"A value cannot be written as {chosen}: {error}. Cast it to another type, or choose another format."
+            ) from error
+        return
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        _WRITERS[chosen](rows, file)
 
 
-def _write_file(rows: Rows, path: Path, chosen: str) -> None:
+def _write_arrow(rows: Rows, path: Path, chosen: str) -> None:
     if chosen == "parquet":
         import pyarrow.parquet as pq
 
         pq.write_table(rows.arrow(), path, compression="zstd")
-    elif chosen == "arrow":
+    else:
         import pyarrow as pa
 
         table = rows.arrow()
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
-    else:
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            _WRITERS[chosen](rows, file)
-
-
-def _plain(value: Any) -> Any:
-    """Return a JSON form of a value that JSON does not know."""
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
-    if isinstance(value, Decimal):
-        return float(value)
-    return str(value)
-
-
-def _finite(value: Any) -> Any:
-    """Return a value with None in the place of the numbers that JSON cannot write."""
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def json_text(value: Any, indent: int | None = None) -> str:
-    """Return a value as JSON: bytes as base64, decimals as numbers, dates as text, NaN and infinity as null."""
-    dump = functools.partial(json.dumps, default=_plain, ensure_ascii=False, indent=indent, allow_nan=False)
-    try:
-        return dump(value)
-    except ValueError:
-        return dump(_finite(value))
 
 
 def _records(rows: Rows) -> Iterator[str]:
@@ -214,12 +187,29 @@ def _write_jsonl(rows: Rows, file: TextIO) -> None:
         file.write(f"{record}\n")
 
 
+class _Lines:
+    """Takes the rows of a csv writer, which quotes nothing but its own line ends, and ends them with a newline."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, row: str) -> None:
+        self._file.write(row.removesuffix("\r\n") + "\n")
+
+
 def _write_csv(rows: Rows, file: TextIO) -> None:
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(_Lines(file), lineterminator="\r\n")
     writer.writerow(rows.columns)
     for row in rows.values:
-        nested = (json_text(value) if isinstance(value, list | dict | bytes) else value for value in row)
-        writer.writerow(["" if value is None else value for value in nested])
+        writer.writerow([_csv_value(value) for value in row])
+
+
+def _csv_value(value: Any) -> Any:
+    if isinstance(value, list | tuple | dict | bytes):
+        return json_text(value)
+    if isinstance(value, Decimal):
+        return decimal_text(value)
+    return "" if value is None else value
 
 
 def _write_table(rows: Rows, file: TextIO) -> None:
@@ -230,7 +220,7 @@ def _write_table(rows: Rows, file: TextIO) -> None:
     values = list(islice(rows.values, _SHOWN_ROWS + 1))
     more = len(values) > _SHOWN_ROWS
     columns = [
-        _TableColumn.of_values(name, [row[position] for row in values[:_SHOWN_ROWS]])
+        _TableColumn.of_values(printable(name), [row[position] for row in values[:_SHOWN_ROWS]])
         for position, name in enumerate(rows.columns)
     ]
     # Without a terminal there is no width to fit into.
@@ -269,7 +259,7 @@ class _TableColumn:
     def of_values(cls, name: str, values: Sequence[Any]) -> _TableColumn:
         cells = [_cell(value) for value in values]
         numeric = all(isinstance(value, int | float | Decimal | None) for value in values)
-        nested = any(isinstance(value, list | dict) for value in values)
+        nested = any(isinstance(value, list | tuple | dict) for value in values)
         wraps = nested or any(isinstance(value, str) and len(value) > _TEXT_WIDTH for value in values)
         return cls(name, cells, numeric, nested, wraps)
 
@@ -288,20 +278,25 @@ def _fitting(columns: list[_TableColumn], width: int) -> list[_TableColumn]:
 
 
 def _cell(value: Any) -> str:
-    text = str(value)
     if value is None:
         text = "NULL"
+    elif isinstance(value, str):
+        text = printable_lines(value)
+    elif isinstance(value, Decimal):
+        text = decimal_text(value)
     elif isinstance(value, float):
         text = f"{value:.6g}"
     elif isinstance(value, dict):
-        text = json_text(value)
+        text = printable(json_text(value))
     elif isinstance(value, bytes):
         text = f"<{len(value)} bytes>"
-    elif isinstance(value, list) and any(isinstance(one, list | dict) for one in value):
+    elif isinstance(value, list | tuple) and any(isinstance(member, list | tuple | dict) for member in value):
         text = f"[{len(value)} nested]"
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         first = ", ".join(map(_cell, value if len(value) <= _SHOWN_VALUES else value[:3]))
         text = f"[{first}]" if len(value) <= _SHOWN_VALUES else f"[{first}, ... {len(value)} in all]"
+    else:
+        text = printable(str(value))
     return text
 
 

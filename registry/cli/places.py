@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from registry.cli.text import printable
 from registry.errors import UsageError
 from registry.filesystems import local_path
 from registry.redaction import is_secret
+from registry.temporary import temporary
 
 if TYPE_CHECKING:
     from registry.storage import Place
@@ -40,21 +42,39 @@ class Places:
     cache: str | None = None
     storage_options: dict[str, Any] = field(default_factory=dict)
 
-    def open(self) -> Registry:
-        """Return the registry, open."""
+    def open(self, **limits: Any) -> Registry:
+        """Return the registry, open.
+
+        Args:
+            limits: ``memory`` and ``timeout`` of its queries; see :func:`registry.open`.
+        """
         import registry
 
+        # Until registry.open() knows them, the limits are those of this process alone.
+        known = {name: value for name, value in limits.items() if name in (registry.open.__kwdefaults__ or {})}
         if self.rev is None:
-            return registry.open(self.registry, self.storage_options, repo=self.repo, cache=self.cache)
+            _check_encoding(self.registry)
+            return registry.open(self.registry, self.storage_options, repo=self.repo, cache=self.cache, **known)
         from registry.revisions import checkout
 
-        return registry.open(str(checkout(self.rev, self.repo, self.registry, progress=note)))
+        return registry.open(str(checkout(self.rev, self.repo, self.registry, progress=note)), **known)
 
     def place(self, url: str) -> Place:
         """Return the place at a URL."""
         from registry.storage import Place
 
         return Place(url, self.storage_options)
+
+    def fetch_if_there(self, url: str, path: Path) -> None:
+        """Copy the file at a URL to a local path, if there is one.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        folder, _, name = url.rpartition("/")
+        place = self.place(folder)
+        if place.exists(name):
+            place.fetch(name, path)
 
     @contextmanager
     def local_file(self, url: str) -> Iterator[Path]:
@@ -70,14 +90,27 @@ class Places:
             return
         folder, _, name = url.rpartition("/")
         place = self.place(folder)
-        with tempfile.TemporaryDirectory(prefix="df2-") as made:
+        with tempfile.TemporaryDirectory(prefix="df2-") as made, temporary(Path(made)):
             yield Path(made, name)
             place.put(Path(made, name), name)
 
 
+def _check_encoding(url: str) -> None:
+    """Refuse a local registry below a folder whose name is not UTF-8, which DuckDB cannot open.
+
+    Raises:
+        UsageError: its path is not UTF-8.
+    """
+    path = local_path(url)
+    try:
+        str(path.absolute() if path is not None else url).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"The registry {printable(str(path))} has a path that is not UTF-8: move it.") from None
+
+
 def note(line: str) -> None:
     """Tell what goes on, beside what was asked for."""
-    click.echo(line, err=True)
+    click.echo(printable(line), err=True)
 
 
 def storage_option(command: Command) -> Command:
@@ -112,5 +145,7 @@ def _parse(text: str) -> tuple[str, Any]:
     try:
         # A password of digits is still a text.
         return name, value if is_secret(name) and not value.startswith(("[", "{")) else json.loads(value)
+    except RecursionError:
+        raise UsageError(f"The value of --storage-option {name} is nested too deeply.") from None
     except ValueError:
         return name, value

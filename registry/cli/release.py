@@ -6,10 +6,10 @@ import sys
 
 import click
 
-from registry.errors import RegistryError
+from registry.cli.boundary import BoundedCommand
 
 
-@click.command("release-check")
+@click.command("release-check", cls=BoundedCommand)
 @click.argument("tag")
 @click.option("--repo", metavar="PATH", help="Checkout. Default: that of the working directory.")
 @click.option("--path", default="data/registry", show_default=True, help="Of the registry in it.")
@@ -24,13 +24,9 @@ def release_check(ctx: click.Context, tag: str, repo: str | None, path: str, all
     from registry.release import check_release
 
     failed = False
-    try:
-        for finding in check_release(tag, repo, path, allow_relative=allow_relative):
-            failed = failed or finding.kind == "fail"
-            click.echo(f"{finding.kind:<5}{finding.text}")
-    except RegistryError as error:
-        click.echo(f"Error: {error}", err=True)
-        ctx.exit(error.exit_code)
+    for finding in check_release(tag, repo, path, allow_relative=allow_relative):
+        failed = failed or finding.kind == "fail"
+        click.echo(f"{finding.kind:<5}{finding.text}")
     click.echo(f"{tag} cannot be pulled as it is." if failed else f"{tag} can be pulled.")
     ctx.exit(1 if failed else 0)
 

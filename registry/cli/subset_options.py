@@ -9,11 +9,15 @@ from typing import Any, TypeVar
 
 import click
 
+from registry.cli.interruption import checked
+from registry.cli.limits import half_of_memory, memory_checks
 from registry.resplit import Resplit
 from registry.subset import Subset, load_subset
 from registry.taxonomy import ATTRIBUTE_CODES, SOURCES, SPLITS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_TOO_MUCH = "The condition of --where needs more than half of this machine's memory. Ask for less in it."
 
 _OPTIONS = (
     click.option("--subset", "named", metavar="NAME", help="A named subset; other options change it."),
@@ -79,6 +83,8 @@ def _with_options(command: Command, options: Sequence[Callable[[Any], Any]]) -> 
         if "resplit" in kwargs:
             kwargs["resplit"] = _read_division(kwargs["resplit"], kwargs.pop("stratify"), options["seed"])
         subset = Subset.of(**{name.replace("-", "_"): value for name, value in base.items()} | given)
+        if subset.where:
+            click.get_current_context().with_resource(checked(*memory_checks(half_of_memory(), _TOO_MUCH)))
         return command(*args, subset=subset, **kwargs)
 
     for option in reversed(options):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import click
 
+from registry.cli.paths import PLACE
 from registry.cli.places import Places, storage_option
 from registry.cli.progress import progress_bar
+from registry.cli.text import printable
 from registry.redaction import redact
 
 
 @click.command()
-@click.argument("source", metavar="SRC")
-@click.argument("dest", metavar="DST")
+@click.argument("source", type=PLACE, metavar="SRC")
+@click.argument("dest", type=PLACE, metavar="DST")
 @click.option("--prune", is_flag=True, help="Remove the data files at DST that the new manifest does not name.")
 @click.option("--check", is_flag=True, help="Read what is at DST already, and send what is damaged.")
 @click.option("-n", "--dry-run", is_flag=True, help="Change nothing; list what would be sent and removed.")
@@ -45,9 +47,9 @@ def sync(places: Places, source: str, dest: str, prune: bool, check: bool, dry_r
         )
     if dry_run:
         for file in report.sent:
-            click.echo(f"send {file.path} ({file.bytes:,} bytes)")
+            click.echo(f"send {printable(file.path)} ({file.bytes:,} bytes)")
         for path in report.removed:
-            click.echo(f"remove {path}")
+            click.echo(f"remove {printable(path)}")
     would = "would be " if dry_run else ""
     text = (
         f"{len(report.sent):,} files {would}sent ({report.sent_bytes / 1e6:,.1f} MB), {len(report.kept):,} were there"
@@ -56,4 +58,4 @@ def sync(places: Places, source: str, dest: str, prune: bool, check: bool, dry_r
         text += f", {len(report.removed):,} old ones {would}removed"
     if not report.is_new:
         text += "; it held this version already"
-    click.echo(f"{redact(dest)}: {text}.")
+    click.echo(f"{printable(redact(dest))}: {text}.")

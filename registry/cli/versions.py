@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from registry.cli.output import Output, Rows, output_options, write_rows
+from registry.cli.paths import PLACE
 from registry.cli.places import Places, note
+from registry.cli.text import printable
 from registry.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--repo", metavar="PATH|URL", help="Repository. Default: that of the working directory.")
+@click.option("--repo", type=PLACE, metavar="PATH|URL", help="Repository. Default: that of the working directory.")
 @click.option("--fetch/--no-fetch", default=True, help="Fetch data whose counts are not committed, to count it.")
 @output_options
 @click.pass_obj
@@ -43,7 +45,7 @@ def versions(places: Places, repo: str | None, fetch: bool, output: Output) -> N
     write_rows(Rows.of_records([_shown(version) for version in found]), output)
     for version in found:
         if version.reason:
-            click.echo(f"{version.commit[:10]} is not counted: {version.reason}", err=True)
+            click.echo(f"{version.commit[:10]} is not counted: {printable(version.reason)}", err=True)
 
 
 def _shown(version: Version) -> dict[str, Any]:

@@ -75,9 +75,12 @@ def start_worker() -> None:
     """Prepare a worker process: no cycle collection, and an end when the parent ends, even by ``kill -9``."""
     import multiprocessing
     import os
+    import signal
 
     import pyarrow  # noqa: F401  # now, while the parent lists the source
 
+    # A terminal sends Ctrl-C to the workers too; they end with their parent, which cleans up first.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()  # decoded annotations hold no cycles, and collections would walk all of them
     parent = multiprocessing.parent_process()
     if parent is not None:

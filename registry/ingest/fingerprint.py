@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from registry.ingest.files import Fault
 from registry.ingest.looks import Look, look_at
 from registry.ingest.retrieval import retrieval_files
 from registry.ingest.sources import Entry, LocalFolder, Source, locate_source, open_source, release_lists
+from registry.temporary import is_special, write_text
 
 #: Notes of another version are not read.
 _VERSION: Final = 2
@@ -83,7 +83,7 @@ def fingerprint_source(
     for number, path in enumerate(retrieval):
         looks |= {f"list {number} {name}": look for name, look in look_at(path, True, options).items()}
     question = repr((_VERSION, split, photos, located, retrieval))
-    note_path = output.with_name(f".{output.name}.seen") if output else None
+    note_path = output.with_name(f".{output.name}.seen") if output and not is_special(output) else None
     old = _read_note(note_path, question)
     same = {part for part, look in looks.items() if old and _is_same(part, look, old, located)}
     if old and same == looks.keys() == old.seen.keys():
@@ -97,16 +97,18 @@ def fingerprint_source(
             for name, data in sorted(retrieval_files(retrieval, options, password), key=lambda file: file[0])
         }
         text = json.dumps({"split": split, **document}, indent=1) + "\n"
-    if output and note_path:
+    if output and not note_path:  # a device
+        write_text(output, text)
+    elif output and note_path:
         young = {part: _young_marks(part, look, located) for part, look in looks.items()}
         new = _Note(question, {part: look.digest for part, look in looks.items()}, young, marks, text)
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
-            _replace(output, text)
-            if new != old:
-                _replace(note_path, json.dumps({name: getattr(new, name) for name in _Note.__slots__}))
         except OSError as error:
             raise StorageError(f"Cannot write {output}: {error.strerror}") from error
+        write_text(output, text)
+        if new != old:
+            write_text(note_path, json.dumps({name: getattr(new, name) for name in _Note.__slots__}))
     return text
 
 
@@ -146,12 +148,6 @@ def _marks_of(part: str, names: Iterable[str], located: str) -> dict[str, Any]:
     else:
         marks = [mark if isinstance(mark, Fault) else list(mark) for mark in folder.photo_marks(entries)]
     return dict(zip((entry.name for entry in entries), marks, strict=True))
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def _content(

@@ -19,6 +19,7 @@ from registry.sample.identities import Picture, category_deck, plan_split
 from registry.sample.scenes import take
 from registry.sample.summary import SampleSummary
 from registry.taxonomy import CATEGORIES, NUM_LANDMARK_SLOTS, SPLITS
+from registry.temporary import temporary
 
 #: The fewest images that give each split a user's and a shop's picture.
 MIN_IMAGES: Final = 6
@@ -71,7 +72,8 @@ def write_release(
         # mkdtemp makes the folder private; the finished sample follows the umask like any other folder.
         content = work / "sample"
         content.mkdir()
-        summary = _write_all(content, target, num_images, seed, progress)
+        with temporary(work):
+            summary = _write_all(content, target, num_images, seed, progress)
         if target.exists():
             target.rmdir()
         content.rename(target)

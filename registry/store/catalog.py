@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import stat
 import tempfile
 from pathlib import Path
 
@@ -13,25 +11,27 @@ import duckdb
 
 from registry.errors import StorageError, UsageError
 from registry.manifest import read_manifest
+from registry.private_folder import private_folder
 from registry.schemas import load_views
-from registry.storage import Place, flush
+from registry.storage import Place
 from registry.store.connection import duckdb_errors, glob_escape, quote, register, table_sql, views_in_order
 from registry.store.paths import table_paths
 from registry.store.settings import Limits, open_database
 from registry.tables import TABLES, Table, duckdb_type
-from registry.temporary import private_folder
+from registry.temporary import is_special, replacing
 
 # Written so that clients from 1.0 on open the file.
 _STORAGE_VERSION = "v1.0.0"
 
 
-def write_catalog(place: Place, file: Path, *, copy: bool = False) -> None:
+def write_catalog(place: Place, file: Path, *, copy: bool = False, overwrite: bool = False) -> None:
     """Write a database with the tables and views of a registry; an earlier catalog is replaced.
 
     Args:
         place: folder of the registry; a remote one only to be copied.
         file: the database file.
         copy: hold the rows, instead of reading the registry's Parquet files by their absolute paths.
+        overwrite: replace a file that is no catalog, too.
 
     Raises:
         NotFoundError: there is no registry.
@@ -40,9 +40,9 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False) -> None:
     """
     if not copy:
         _check_readable(place)
-    _check_replaceable(file)
+    if not overwrite:
+        check_replaceable(file, str(file))
     manifest = read_manifest(place)
-    partial = file.with_name(f".{file.name}.partial")
     try:
         # DuckDB's own files (.wal) stay in there, and so does what it makes of a path with a question mark.
         with tempfile.TemporaryDirectory(dir=private_folder()) as folder:
@@ -69,15 +69,10 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False) -> None:
                     connection.execute(f"COMMENT ON VIEW {view.name} IS {quote(load_views()[view.name].meaning)}")
                 connection.execute("USE memory")
                 connection.execute("DETACH catalog")
-            partial.unlink(missing_ok=True)  # of a writer that was killed
-            shutil.copyfile(database, partial)
-            flush(partial)
-            os.replace(partial, file)
+            with replacing(file) as partial:
+                shutil.copyfile(database, partial)
     except OSError as error:
         raise StorageError(f"Cannot write {file}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    file.with_name(f".{file.name}.partial.wal").unlink(missing_ok=True)  # version 0.1.0 left it when it was killed
 
 
 def _check_readable(place: Place) -> None:
@@ -98,20 +93,29 @@ def _check_readable(place: Place) -> None:
         )
 
 
-def _check_replaceable(file: Path) -> None:
-    """Refuse to replace anything but an earlier catalog.
+def check_replaceable(file: Path, name: str) -> None:
+    """Refuse to replace anything but an earlier catalog; an empty file, a device or a pipe may be written to.
+
+    Args:
+        file: where the file, or a copy of it, is.
+        name: path or URL that the message names.
 
     Raises:
         UsageError: the file is there, and is no database with the tables and views of a registry alone.
     """
     try:
-        mode = file.stat().st_mode
+        is_empty = file.stat().st_size == 0
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         raise StorageError(f"Cannot write {file}: {error.strerror}") from error
-    if not (stat.S_ISREG(mode) and _is_catalog(file)):
-        raise UsageError(f"{file} is there and is no catalog of a registry: name another file, or remove it first.")
+    if is_special(file) or is_empty:
+        return
+    if not (file.is_file() and _is_catalog(file)):
+        raise UsageError(
+            f"{name} is there and is no catalog that 'df2 catalog' wrote: name another file, or replace it with "
+            "--overwrite."
+        )
 
 
 def _is_catalog(file: Path) -> bool:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from registry.errors import QueryError, UsageError
-from registry.temporary import private_folder
+from registry.errors import QueryError, StorageError, UsageError
+from registry.private_folder import private_folder
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -108,7 +108,7 @@ def open_database(limits: Limits, *, spill: bool = False) -> DuckDBPyConnection:
 
     Args:
         limits: of memory and time.
-        spill: whether what does not fit into memory may be written to :func:`registry.temporary.private_folder`.
+        spill: whether what does not fit into memory may be written to :func:`registry.private_folder.private_folder`.
             DuckDB lets every query read that folder, so it is for queries of this package only, never for a user's SQL.
             At most a quarter of the free disk is written, and never more than 10 GiB.
     """
@@ -126,7 +126,7 @@ def open_database(limits: Limits, *, spill: bool = False) -> DuckDBPyConnection:
             folder = private_folder()
             most = min(_MOST_DISK, shutil.disk_usage(folder).free // _DISK_SHARE)
             config |= {"temp_directory": str(folder), "max_temp_directory_size": f"{most // 1024}KiB"}
-        except (OSError, UnicodeError):  # nowhere to write: then memory has to do
+        except (StorageError, OSError, UnicodeError):  # nowhere to write: then memory has to do
             pass
     return duckdb.connect(config=config)
 

@@ -86,21 +86,22 @@ def test_the_command_shows_twenty_issues_writes_all_and_ends_with_3(
     monkeypatch.chdir(tmp_path)
     write_split(tmp_path / "train", dict.fromkeys(range(1, 26), b"") | {99: annotation()})
     lines = [f"train/annos/{k:06d}.json: the file is empty; expected one JSON object" for k in range(1, 26)]
+    mark = "# df2 ingest: issues of train"
     failed = CliRunner().invoke(main, ["ingest", "train", "r", "--split", "train"])
     assert failed.exit_code == 3
     assert [line.strip() for line in failed.stderr.splitlines() if ".json:" in line] == lines[:20]
     assert "  ... and 5 more" in failed.stderr
-    assert (tmp_path / "df2-issues-train.txt").read_text() == "\n".join(lines) + "\n"
+    assert (tmp_path / "df2-issues-train.txt").read_text() == "\n".join([mark, *lines]) + "\n"
     assert not (tmp_path / "r").exists()
     done = CliRunner().invoke(main, ["ingest", "train", "r", "--split", "train", "--on-error", "quarantine"])
     assert done.exit_code == 0
-    assert (tmp_path / "df2-issues-train.txt").read_text() == "\n".join(lines) + "\n"
+    assert (tmp_path / "df2-issues-train.txt").read_text() == "\n".join([mark, *lines]) + "\n"
     assert registry.open("r").sql("SELECT count(*) FROM quarantine").fetchall() == [(25,)]
 
 
 def test_an_issues_file_of_an_earlier_run_is_cleared(small_source: Path, tmp_path: Path) -> None:
     issues = tmp_path / "issues.txt"
-    issues.write_text("old")
+    issues.write_text("# df2 ingest: issues of train\nold\n")
     arguments = ["ingest", str(small_source), str(tmp_path / "r"), "--split", "train", "--issues", str(issues)]
     assert CliRunner().invoke(main, arguments).exit_code == 0
     assert not issues.exists()

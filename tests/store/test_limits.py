@@ -14,10 +14,10 @@ import pytest
 
 import registry
 from registry.errors import QueryError, UsageError
+from registry.private_folder import private_folder
 from registry.store.connection import duckdb_errors
 from registry.store.registry import Registry
 from registry.store.settings import Limits, _cgroup_limits, machine_memory, open_database
-from registry.temporary import private_folder
 
 LARGE = "SELECT count(*) FROM (SELECT range, md5(range::VARCHAR) AS m FROM range(3000000) ORDER BY m OFFSET 10)"
 LONG = "SELECT max(md5(range::VARCHAR)) FROM range(10000000000)"

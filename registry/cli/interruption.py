@@ -1,0 +1,170 @@
+"""Ending a ``df2`` process in time: on Ctrl-C, SIGTERM and SIGHUP, and when a limit is passed.
+
+A signal raises :class:`Interrupted` in the main thread, so every ``finally`` runs. Python delivers it between two
+instructions only, which is too late while DuckDB or another library works. So a second thread learns of the signal at
+once, through :func:`signal.set_wakeup_fd`. If the process is still there after :data:`GRACE`, that thread removes the
+unfinished files, ends the child processes and exits.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+from registry.temporary import remove_temporary
+
+#: Seconds that the main thread has to end by itself after a signal.
+GRACE: Final = 1.2
+#: Seconds between two looks at the limits.
+_INTERVAL: Final = 0.05
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+#: Returns why the process has to end, or None.
+Check = Callable[[], str | None]
+
+
+class Interrupted(BaseException):
+    """A signal asked the process to end. No ``Exception``, so that nothing takes it for an error and goes on."""
+
+
+class _Watch:
+    """The state that the main thread and the watching thread share."""
+
+    reader = -1
+    writer = -1
+    #: The first signal that came, 0 before.
+    number = 0
+    #: Whether a thread writes the last line: the other one then writes nothing.
+    is_ending = False
+    checks: tuple[Check, ...] = ()
+
+
+def start() -> None:
+    """Watch the signals of this process. To be called once, in the main thread."""
+    _Watch.reader, _Watch.writer = os.pipe()
+    os.set_blocking(_Watch.writer, False)
+    signal.set_wakeup_fd(_Watch.writer, warn_on_full_buffer=False)
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and background jobs want it
+            signal.signal(number, _on_signal)
+    os.register_at_fork(after_in_child=_forget)
+    sys.unraisablehook = _unraisable
+    # No threading.Thread: the process counts as one of a single thread, so that ingest may fork its workers.
+    _thread.start_new_thread(_watch, ())
+
+
+def received() -> bool:
+    """Return whether a signal asked this process to end, whatever exception that became on its way."""
+    return _Watch.number != 0
+
+
+def end_interrupted() -> NoReturn:
+    """End the process because of a signal, with what is left to be cleaned up and with one line."""
+    _end(128 + _Watch.number, "Interrupted.")
+
+
+@contextmanager
+def checked(*checks: Check) -> Iterator[None]:
+    """End the process with exit code 1 and one line as soon as a check returns a reason, while the block runs.
+
+    The checks are called by another thread, several times a second.
+    """
+    before = _Watch.checks
+    _Watch.checks = (*before, *checks)
+    _wake()
+    try:
+        yield
+    finally:
+        _Watch.checks = before
+
+
+def _wake() -> None:
+    if _Watch.writer >= 0:
+        with suppress(BlockingIOError):
+            os.write(_Watch.writer, b"\0")
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    if not _Watch.number:  # a second one must not break off the cleaning up; the watching thread ends the process
+        _Watch.number = number
+        raise Interrupted
+
+
+def _unraisable(unraisable: Any) -> None:
+    """Stay silent about a signal that came inside a callback which cannot raise; the watching thread saw it too."""
+    if not isinstance(unraisable.exc_value, Interrupted):
+        sys.__unraisablehook__(unraisable)
+
+
+def _forget() -> None:
+    """Let a forked process end as any other; its parent decides on Ctrl-C, which a terminal sends to both."""
+    signal.set_wakeup_fd(-1)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+    _Watch.reader = _Watch.writer = -1
+    _Watch.checks = ()
+
+
+def _watch() -> None:
+    """Wait for signals and look at the limits."""
+    first: float | None = None
+    while True:
+        if first is not None:
+            wait: float | None = max(0.0, first + GRACE - time.monotonic())
+        else:
+            wait = _INTERVAL if _Watch.checks else None
+        readable, _, _ = select.select([_Watch.reader], [], [], wait)
+        numbers = {*os.read(_Watch.reader, 64)} & {*_SIGNALS} if readable else set()
+        if first is not None and (numbers or not readable):
+            _end(128 + (_Watch.number or signal.SIGTERM), "Interrupted.")
+        if numbers and first is None:
+            first = time.monotonic()
+            _Watch.number = _Watch.number or min(numbers)
+        if first is None:
+            for check in _Watch.checks:
+                if reason := check():
+                    _end(1, f"Error: {reason}")
+
+
+def _end(code: int, line: str) -> NoReturn:
+    if _Watch.is_ending:
+        while True:
+            time.sleep(1)  # the other thread ends the process
+    _Watch.is_ending = True
+    try:
+        remove_temporary()
+        _end_children()
+        is_terminal = os.isatty(2)
+        # After the ^C of the terminal; and a progress bar hides the cursor.
+        os.write(2, (f"\x1b[?25h\r\n{line}\n" if is_terminal else f"{line}\n").encode(errors="replace"))
+    except BaseException:  # noqa: BLE001, S110  # nothing may keep the process from ending
+        pass
+    finally:
+        os._exit(code)
+
+
+def _end_children() -> None:
+    """Kill the direct child processes; those of a pool have no work of their own to save."""
+    parent = str(os.getpid())
+    numbers: set[int] = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, IndexError):
+            # NUMBER (NAME) STATE PARENT ...; a name may hold anything.
+            if path.read_text(errors="replace").rpartition(")")[2].split()[1] == parent:
+                numbers.add(int(path.parent.name))
+    if "multiprocessing" in sys.modules:  # where there is no /proc
+        import multiprocessing
+
+        numbers |= {child.pid for child in multiprocessing.active_children() if child.pid}
+    for number in numbers:
+        with suppress(OSError):
+            os.kill(number, signal.SIGKILL)

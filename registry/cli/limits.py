@@ -1,0 +1,130 @@
+"""Limits of time and memory for SQL that somebody wrote: one line at the end, not a machine that swaps.
+
+DuckDB has limits of its own, which :func:`registry.open` sets. It does not look at them everywhere: not inside one call
+of a function, and not for long texts and lists. So this process watches itself, too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from registry.cli import streams
+from registry.cli.interruption import checked
+from registry.errors import QueryError
+
+DEFAULT_SECONDS: Final = 600
+#: What DuckDB is given before this process ends itself: its own message is better.
+_GRACE_SECONDS: Final = 1
+#: Memory of the process besides that of DuckDB.
+_BESIDES: Final = 512 << 20
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
+
+
+class SizeType(click.ParamType[int]):
+    """A number of bytes with a unit, such as ``4GB`` or ``512MiB``."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes."""
+        if isinstance(value, int):
+            return value
+        parts = _SIZE.fullmatch(value.strip())
+        if parts is None or (not parts[2] and float(parts[1])):
+            self.fail(f"expected a size such as 4GB or 512MB, or 0 for no limit; found {value!r}.", param, ctx)
+        base = 1024 if parts[3] else 1000
+        return int(float(parts[1]) * base ** " KMGT".index(parts[2].upper() or " "))
+
+
+def half_of_memory() -> int:
+    """Return half of the memory that this process may use, in bytes."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):  # "max" where the container has no limit
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return total // 2
+
+
+@contextmanager
+def query_limits(seconds: float, memory: int) -> Iterator[None]:
+    """End a query that takes longer or more memory, 0 for any.
+
+    Raises:
+        QueryError: DuckDB, or the operating system, held a limit; the message names the option.
+    """
+    time_text = f"The query did not end within {seconds:g} s. --timeout SECONDS allows more, --timeout 0 any time."
+    memory_text = (
+        f"The query needs more memory than {size(memory)}. --memory LIMIT allows more, --memory 0 all there is."
+    )
+    checks = [*([_time_check(seconds, time_text)] if seconds else []), *memory_checks(memory, memory_text)]
+    try:
+        with checked(*checks), _data_limit(memory):
+            yield
+    except MemoryError as error:
+        raise QueryError(memory_text) from error
+    except QueryError as error:
+        held = type(error.__cause__).__name__
+        if memory and held == "OutOfMemoryException":
+            raise QueryError(memory_text) from error
+        if seconds and held == "InterruptException":
+            raise QueryError(time_text) from error
+        raise
+
+
+def memory_checks(memory: int, text: str) -> list[Callable[[], str | None]]:
+    """Return what checks that this process takes no more memory; nothing where the system does not tell.
+
+    Args:
+        memory: bytes, 0 for any.
+        text: what is told if it takes more.
+    """
+    statistics = Path("/proc/self/statm")
+    if not memory or not statistics.exists():
+        return []
+    page = os.sysconf("SC_PAGE_SIZE")
+
+    def check() -> str | None:
+        _, resident, shared, *_ = map(int, statistics.read_text().split())
+        return text if (resident - shared) * page > memory + _BESIDES else None
+
+    return [check]
+
+
+def _time_check(seconds: float, text: str) -> Callable[[], str | None]:
+    begin = time.monotonic() - streams.seconds_waited()
+
+    def check() -> str | None:
+        # A reader that reads on slowly, such as a pager, does not make the query longer.
+        passed = time.monotonic() - begin - streams.seconds_waited()
+        return text if passed > seconds + _GRACE_SECONDS else None
+
+    return check
+
+
+@contextmanager
+def _data_limit(memory: int) -> Iterator[None]:
+    """Let the operating system refuse what goes far beyond the limit in one step."""
+    if not memory:
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = memory + 4 * _BESIDES
+    limits = [value for value in (soft, hard) if value != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([limit, *limits]), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def size(number: int) -> str:
+    """Return a number of bytes as a person reads it."""
+    return f"{number / 1e9:.3g} GB" if number >= 1e9 else f"{number / 1e6:.3g} MB"

@@ -1,0 +1,41 @@
+"""The kinds of arguments that name a file or a place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from registry.cli.text import printable
+
+
+class PlaceType(click.ParamType[str]):
+    """A folder or an fsspec URL. An empty text would mean the working directory, or the root of the disk."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the text; fail where it is empty."""
+        if not value:
+            self.fail("it is empty; expected a path or an fsspec URL.", param, ctx)
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.fail(f"expected a path in UTF-8, found {printable(value)}.", param, ctx)
+        return value
+
+
+class FileType(click.Path):
+    """A local path that is not empty."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; fail where it is empty."""
+        if value in ("", b""):
+            self.fail("it is empty; expected a path.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PLACE = PlaceType()
+#: A file to write, as a path.
+FILE = FileType(dir_okay=False, path_type=Path)

@@ -1,0 +1,139 @@
+"""Ctrl-C, SIGTERM and SIGHUP: every command ends within two seconds, with one line, and leaves nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.processes import SLOW, Started, run_shell
+from tests.helpers import annotation, item, to_bytes, write_split
+
+#: Seconds for the end of a process. The machine of the tests is busy with other tests.
+SECONDS = 2.0 + 2.0
+
+LONG_QUERY = "SELECT max(md5(range::varchar)) FROM range(10000000000)"
+
+
+def shown(folder: Path) -> list[str]:
+    """Return the names in a folder."""
+    return sorted(os.listdir(folder)) if folder.is_dir() else []
+
+
+@pytest.fixture(scope="module")
+def large_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a split of many annotations, which are links to one file: ingesting it takes a while."""
+    split = tmp_path_factory.mktemp("large") / "train"
+    document = to_bytes(annotation([item(1, number) for number in range(1, 40)]))
+    write_split(split, {1: document})
+    for number in range(2, 15_000):
+        os.link(split / "annos" / "000001.json", split / "annos" / f"{number:06d}.json")
+    return split
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str
+)
+def test_a_long_query_ends(three_splits: Path, number: int, code: int) -> None:
+    df2 = Started("-r", three_splits, "sql", LONG_QUERY)
+    seconds = df2.seconds_to_end(number)
+    assert (df2.process.returncode, df2.stdout, df2.stderr) == (code, "", "Interrupted.\n")
+    assert seconds < SECONDS
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sql", LONG_QUERY, "-o", "dest/rows.csv"),
+        ("sql", "SELECT range FROM range(300000000)", "-o", "dest/rows.csv"),
+        ("export", "csv", "dest/export", "--where", SLOW),
+        ("subset", "--where", SLOW, "-o", "dest/subset.json"),
+        ("diff", "REGISTRY", "REGISTRY", "--where", SLOW),
+        ("sample", "dest/sample", "--images", "500"),
+    ],
+    ids=["sql", "rows", "export", "subset", "diff", "sample"],
+)
+def test_a_command_at_work_ends_and_leaves_nothing(
+    three_splits: Path, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    dest = tmp_path / "dest"
+    dest.mkdir()
+    words = [str(three_splits) if word == "REGISTRY" else word for word in arguments]
+    df2 = Started("-r", three_splits, *words, cwd=tmp_path)
+    df2.let_work(0.5)
+    seconds = df2.seconds_to_end(signal.SIGINT)
+    assert (df2.process.returncode, df2.stdout, df2.stderr) == (130, "", "Interrupted.\n")
+    assert seconds < SECONDS
+    assert shown(dest) == []
+    assert df2.members() == []
+
+
+@pytest.mark.parametrize(("number", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False)], ids=["all", "one"])
+def test_an_ingestion_ends_with_its_workers(large_source: Path, tmp_path: Path, number: int, group: bool) -> None:
+    df2 = Started("ingest", large_source, tmp_path / "registry", "--split", "train", "-j", 2, cwd=tmp_path)
+    staging = tmp_path / "registry" / ".staging"
+    while not staging.exists() and df2.process.poll() is None:
+        pass
+    seconds = df2.seconds_to_end(number, group=group)
+    assert (df2.process.returncode, df2.stdout, df2.stderr) == (128 + number, "", "Interrupted.\n")
+    assert seconds < SECONDS
+    assert df2.members() == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"] == []
+    assert not staging.exists()
+
+
+def test_a_sync_ends_while_a_large_file_is_read(three_splits: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(three_splits, source)
+    manifest = json.loads((source / "manifest.json").read_text())
+    entry = next(entry for entry in manifest["files"] if entry["table"] == "items")
+    entry["bytes"] = 40 << 30
+    (source / "manifest.json").write_text(json.dumps(manifest))
+    os.truncate(source / entry["path"], 40 << 30)  # sparse: it takes no place
+    df2 = Started("sync", source, tmp_path / "dest")
+    while not (tmp_path / "dest").exists() and df2.process.poll() is None:
+        pass
+    seconds = df2.seconds_to_end(signal.SIGTERM)
+    assert (df2.process.returncode, df2.stdout, df2.stderr) == (143, "", "Interrupted.\n")
+    assert seconds < SECONDS
+    assert not (tmp_path / "dest" / "manifest.json").exists()
+    assert list((tmp_path / "dest").rglob("*.partial")) == []
+
+
+@pytest.mark.parametrize("milliseconds", [0, 50, 150, 250])
+def test_a_catalog_is_there_or_not_at_any_moment(three_splits: Path, tmp_path: Path, milliseconds: int) -> None:
+    df2 = Started("-r", three_splits, "catalog", tmp_path / "df2.duckdb", "--copy")
+    df2.let_work(milliseconds / 1000)
+    assert df2.seconds_to_end(signal.SIGINT) < SECONDS if df2.process.poll() is None else df2.process.communicate()
+    assert df2.process.returncode in (0, 130)
+    assert shown(tmp_path) in ([], ["df2.duckdb"])
+    assert df2.process.returncode == 130 or shown(tmp_path)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 100, 300])
+def test_a_fingerprint_is_there_or_not_at_any_moment(large_source: Path, tmp_path: Path, milliseconds: int) -> None:
+    df2 = Started("fingerprint", large_source, "--split", "train", "-o", tmp_path / "print.json")
+    df2.let_work(milliseconds / 1000)
+    assert df2.seconds_to_end(signal.SIGTERM) < SECONDS if df2.process.poll() is None else df2.process.communicate()
+    assert df2.process.returncode in (0, 143)
+    assert set(shown(tmp_path)) <= {"print.json", ".print.json.seen"}
+    assert df2.process.returncode == 143 or len(shown(tmp_path)) == 2
+
+
+def test_a_second_signal_ends_at_once(three_splits: Path) -> None:
+    df2 = Started("-r", three_splits, "subset", "--where", SLOW)
+    df2.let_work(1)
+    df2.process.send_signal(signal.SIGINT)
+    df2.let_work(0.2)
+    assert df2.seconds_to_end(signal.SIGINT) < 0.9
+    assert (df2.process.returncode, df2.stderr) == (130, "Interrupted.\n")
+
+
+def test_a_signal_that_is_ignored_stays_ignored(three_splits: Path) -> None:
+    query = "SELECT max(md5(range::varchar)) FROM range(2000000)"
+    result = run_shell(f"trap '' INT; df2 sql '{query}' & sleep 0.8; kill -INT $!; wait $!", "-r", three_splits)
+    assert (result.returncode, result.stderr) == (0, "")

@@ -1,0 +1,196 @@
+"""What is not of df2 is not replaced or removed: devices, pipes and the user's files. Nothing is written in halves."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.cli.conftest import Run
+from tests.helpers import annotation, write_split
+
+MARK = "# df2 ingest: issues of train\n"
+
+
+def ingest(run: Run, source: Path, issues: object) -> tuple[int, str]:
+    """Ingest a split with an issues file; return exit code and standard error."""
+    result = run("ingest", source, "registry", "--split", "train", "-j", 1, "--issues", issues)
+    return result.exit_code, result.stderr
+
+
+@pytest.fixture
+def bad_source(tmp_path: Path) -> Path:
+    """Return a split with an empty annotation."""
+    return write_split(tmp_path / "bad" / "train", {1: b"", 2: annotation()})
+
+
+@pytest.fixture
+def null(tmp_path: Path) -> Path:
+    """Return a device that takes everything, which a wrong program may remove."""
+    path = tmp_path / "null"
+    try:
+        os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        path.write_text("x")
+    except OSError:
+        pytest.skip("needs to be allowed to make a device")
+    return path
+
+
+@pytest.mark.parametrize("content", ["mine", "# df2 ingest", "#df2 ingest: issues of train\n", "\n" + MARK])
+def test_a_file_of_the_user_is_an_error_before_the_ingestion(
+    run: Run, small_source: Path, tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "notes.txt").write_text(content)
+    assert ingest(run, small_source, "notes.txt") == (
+        2,
+        "Error: notes.txt was not written by 'df2 ingest', so it is not replaced: move it away, or name another file "
+        "with --issues.\n",
+    )
+    assert (tmp_path / "notes.txt").read_text() == content
+    assert not (tmp_path / "registry").exists()
+
+
+def test_a_file_of_an_earlier_run_is_replaced_and_removed(
+    run: Run, small_source: Path, bad_source: Path, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        assert ingest(run, bad_source, "a/issues.txt")[0] == 3
+        lines = (tmp_path / "a" / "issues.txt").read_text().splitlines(keepends=True)
+        assert lines == [MARK, "train/annos/000001.json: the file is empty; expected one JSON object\n"]
+    assert ingest(run, small_source, "a/issues.txt") == (0, "")
+    assert not (tmp_path / "a" / "issues.txt").exists()
+    (tmp_path / "empty.txt").touch()
+    assert ingest(run, small_source, "empty.txt") == (0, "")
+    assert (tmp_path / "empty.txt").exists()
+
+
+def test_issues_go_to_a_device_which_stays(run: Run, small_source: Path, bad_source: Path, null: Path) -> None:
+    assert ingest(run, bad_source, null)[0] == 3
+    assert ingest(run, small_source, null) == (0, "")
+    assert null.is_char_device()
+
+
+def test_issues_that_cannot_be_written_are_no_failure_of_what_is_ingested(run: Run, bad_source: Path) -> None:
+    command = ("ingest", bad_source, "registry", "--split", "train", "-j", 1, "--issues", "/dev/full")
+    result = run(*command, "--on-error", "quarantine")
+    assert result.exit_code == 0
+    assert "train: 1 images, 1 items.\n" in result.stdout
+    warning = "warning: The issues are not in a file: Cannot write /dev/full: No space left on device\n"
+    assert result.stderr.startswith(warning)
+    assert "All of them are in" not in result.stderr
+    assert run(*command).exit_code == 3
+
+
+def test_issues_in_a_place_that_is_no_folder_are_an_error_before_the_ingestion(
+    run: Run, small_source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+    code, message = ingest(run, small_source, "file/a/issues.txt")
+    assert (code, message) == (4, f"Error: Cannot write file/a/issues.txt: {tmp_path}/file is no folder.\n")
+    assert not (tmp_path / "registry").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["sql|SELECT 1 AS a|--format|csv|-o", "stats|--metrics", "fingerprint|SOURCE|--split|train|-o", "catalog"],
+)
+def test_a_device_and_a_pipe_are_written_to_and_stay(
+    run: Run, small_source: Path, tmp_path: Path, null: Path, arguments: str
+) -> None:
+    words = arguments.replace("SOURCE", str(small_source)).split("|")
+    before = sorted(os.listdir(tmp_path))
+    assert run(*words, null).exit_code == 0
+    assert null.is_char_device()
+    assert sorted(os.listdir(tmp_path)) == before
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(
+        [sys.executable, "-c", f"print(len(open({str(pipe)!r}, 'rb').read()))"], stdout=subprocess.PIPE
+    ) as reader:
+        assert run(*words, pipe).exit_code == 0
+        assert int(reader.communicate(timeout=20)[0]) > 0
+    assert pipe.is_fifo()
+
+
+def test_catalog_replaces_catalogs_alone(run: Run, tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "other.duckdb")) as other:
+        other.execute("CREATE TABLE items AS SELECT 1 AS a")
+    (tmp_path / "notes.txt").write_text("mine")
+    for name in ("other.duckdb", "notes.txt"):
+        before = (tmp_path / name).read_bytes()
+        result = run("catalog", name)
+        assert result.exit_code == 2
+        assert result.stderr == (
+            f"Error: {name} is there and is not a catalog that 'df2 catalog' wrote: name another file, or replace it "
+            "with --overwrite.\n"
+        )
+        assert (tmp_path / name).read_bytes() == before
+        assert run("catalog", name, "--overwrite").exit_code == 0
+    assert run("catalog", "other.duckdb", "--copy").exit_code == 0
+    with duckdb.connect(str(tmp_path / "other.duckdb")) as catalog:
+        assert catalog.execute("SELECT count(*) FROM instance_pairs").fetchall() == [(6,)]
+        catalog.execute("CREATE TABLE mine AS SELECT 1 AS a")
+    assert run("catalog", "other.duckdb").exit_code == 2
+    assert run("catalog", "memory://catalogs/a.duckdb", "--copy").exit_code == 0
+    assert run("catalog", "memory://catalogs/a.duckdb", "--copy").exit_code == 0
+
+
+def test_catalog_at_a_url_replaces_catalogs_alone(run: Run) -> None:
+    import fsspec
+
+    fsspec.filesystem("memory").pipe("/other/a.duckdb", b"mine")
+    assert run("catalog", "memory://other/a.duckdb", "--copy").exit_code == 2
+    assert fsspec.filesystem("memory").cat("/other/a.duckdb") == b"mine"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ingest", "", "registry", "--split", "train"),
+        ("ingest", "SOURCE", "", "--split", "train"),
+        ("ingest", "SOURCE", "registry", "--split", "train", "--issues", ""),
+        ("export", "csv", ""),
+        ("sync", "SOURCE", ""),
+        ("sync", "", "registry"),
+        ("catalog", ""),
+        ("sample", ""),
+        ("verify", ""),
+        ("manifest", ""),
+        ("fingerprint", "SOURCE", "--split", "train", "-o", ""),
+        ("stats", "-o", ""),
+        ("stats", "--metrics", ""),
+        ("stats", "--plots", ""),
+        ("-r", "", "stats"),
+        ("--cache", "", "stats"),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_path_is_wrong_usage(run: Run, small_source: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    before = sorted(os.listdir(tmp_path))
+    result = run(*(str(small_source) if word == "SOURCE" else word for word in arguments))
+    assert result.exit_code == 2
+    assert "it is empty; expected a path" in result.stderr
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_sample_leaves_alone_what_is_there(run: Run, tmp_path: Path, kind: str) -> None:
+    if kind == "folder":
+        (tmp_path / "there").mkdir()
+        (tmp_path / "there" / "mine").write_text("x")
+    else:
+        (tmp_path / "there").write_text("x")
+    assert run("sample", "there", "--images", 6).exit_code == 2
+    assert sorted(path.name for path in tmp_path.rglob("*")) == (["mine", "there"] if kind == "folder" else ["there"])
+
+
+def test_a_full_disk_names_the_file_and_leaves_the_old_one(run: Run, tmp_path: Path) -> None:
+    result = run("stats", "--metrics", "/dev/full")
+    assert (result.exit_code, result.stderr) == (4, "Error: Cannot write /dev/full: No space left on device\n")
+    result = run("sql", "SELECT 1 AS a", "-o", "/dev/full", "--format", "csv")
+    assert (result.exit_code, result.stderr) == (4, "Error: Cannot write /dev/full: No space left on device\n")
