@@ -9,13 +9,13 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from registry.errors import MissingDependencyError, RegistryError, StorageError
-from registry.redaction import remember
+from registry.redaction import remember, remember_url
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -95,8 +95,7 @@ def filesystem(url: str, options: StorageOptions | None = None) -> tuple[Abstrac
     protocol = url.partition("://")[0]
     given = s3_options(url, options) if protocol in S3 else options_of(url, options)
     remember(given)
-    with suppress(ValueError):  # a port that is none is told below
-        remember({"password": unquote(urlsplit(url).password or "")})
+    remember_url(url)
     if protocol in ("gs", "gcs"):
         # Without it, gcsfs asks another service for the kind of every bucket, and tells that it may not.
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
