@@ -29,6 +29,7 @@ from registry.filesystems import (
 from registry.locking import locked
 from registry.redaction import redact
 from registry.s3_reader import s3_reader
+from registry.timeouts import NoAnswerError
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -326,7 +327,7 @@ class Place:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            if self._speaks("http", "https"):
+            if self._speaks("http", "https") and not isinstance(error, NoAnswerError):
                 return {}
             raise StorageError(f"Cannot list {self.url}/{name}: {reason(error)}") from error
         root = self.root.rstrip("/")
