@@ -5,6 +5,7 @@ With :mod:`registry.storage` the only user of fsspec.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import time
@@ -52,6 +53,7 @@ __all__ = ["filesystem", "local_path", "open_binary", "retried", "set_network_ti
 #: Options by name; ``PROTOCOL:NAME`` or ``URL:NAME`` is for the places of that protocol, or below that URL, alone.
 StorageOptions = Mapping[str, Any]
 _Answer = TypeVar("_Answer")
+_IGNORE: Final = logging.NullHandler()
 
 #: Seconds before a call to a store is made again.
 _DELAYS: Final = (0.3, 2.0)
@@ -104,6 +106,8 @@ def filesystem(url: str, options: StorageOptions | None = None) -> tuple[Abstrac
     if protocol in ("gs", "gcs"):
         # Without it, gcsfs asks another service for the kind of every bucket, and tells that it may not.
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+        # It logs a traceback of what it raises; without any handler that goes to stderr.
+        logging.getLogger("gcsfs").addHandler(_IGNORE)
     try:
         last = url.rpartition("::")[2]
         if last != url and "://" in last:  # a chain of URLs, whose options go by protocol

@@ -59,7 +59,7 @@ def test_attempts_of_s3_are_those_of_the_environment(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "7")
     config = filesystem("s3://bucket/x")[0].config_kwargs
     assert "retries" not in config
-    assert config["connect_timeout"] == 15
+    assert config["connect_timeout"] == 13.5
 
 
 def test_what_fsspec_is_configured_with_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_what_fsspec_is_configured_with_stays(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(fsspec.config.conf, "s3", configured)
     config = filesystem("s3://bucket/x")[0].config_kwargs
     assert (config["s3"], config["read_timeout"]) == ({"addressing_style": "path"}, 99)
-    assert config["connect_timeout"] == 15
+    assert config["connect_timeout"] == 13.5
 
 
 def test_webdav_urls_say_the_server_and_the_user() -> None:
