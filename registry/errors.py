@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registry.redaction import redact
+from registry.redaction import printable, redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 class RegistryError(Exception):
-    """Base of every error this package raises on purpose. Secrets are taken out of its message.
+    """Base of every error this package raises on purpose.
+
+    Secrets are taken out of its message, and control characters are escaped; line breaks and tabs stay. A name from
+    outside goes through :func:`registry.redaction.printable` before it enters a message: its line breaks must not.
 
     Attributes:
         exit_code: what the ``df2`` process returns when this error ends it.
@@ -24,7 +27,7 @@ class RegistryError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(redact(message))
+        super().__init__(printable(redact(message), keep="\n\t"))
 
 
 class UsageError(RegistryError):

@@ -5,17 +5,27 @@ With :mod:`registry.storage` the only user of fsspec.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from registry.errors import MissingDependencyError, RegistryError, StorageError
 from registry.paths import local_path as local_path  # noqa: PLC0414 (others import it from here)
-from registry.redaction import remember
+from registry.redaction import remember, remember_url
+from registry.timeouts import (
+    NoAnswerError,
+    is_timeout,
+    limit,
+    limit_attempts,
+    network_timeout,
+    server_of,
+    set_network_timeout,
+)
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -38,18 +48,15 @@ _EXTRAS: Final = {
 #: Protocols of S3.
 S3: Final = ("s3", "s3a")
 
+__all__ = ["filesystem", "local_path", "open_binary", "retried", "set_network_timeout"]
+
 #: Options by name; ``PROTOCOL:NAME`` or ``URL:NAME`` is for the places of that protocol, or below that URL, alone.
 StorageOptions = Mapping[str, Any]
 _Answer = TypeVar("_Answer")
+_IGNORE: Final = logging.NullHandler()
 
 #: Seconds before a call to a store is made again.
 _DELAYS: Final = (0.3, 2.0)
-#: A call that lasted so many seconds was made again below already, by the store's own library.
-_LONG: Final = 10.0
-#: Attempts of botocore, below s3fs' five and ours. Its own default makes a hundred of them in three minutes.
-_S3_RETRIES: Final = {"total_max_attempts": 3, "mode": "standard"}
-#: Seconds; with botocore's 60, a server that takes connections and says nothing is waited for for four minutes.
-_S3_TIMEOUTS: Final = {"connect_timeout": 10, "read_timeout": 30}
 
 
 def options_of(url: str, options: StorageOptions | None) -> dict[str, Any]:
@@ -86,20 +93,24 @@ def filesystem(url: str, options: StorageOptions | None = None) -> tuple[Abstrac
     protocol = url.partition("://")[0]
     given = s3_options(url, options) if protocol in S3 else options_of(url, options)
     remember(given)
-    with suppress(ValueError):  # a port that is none is told below
-        remember({"password": unquote(urlsplit(url).password or "")})
+    remember_url(url)
     if protocol in ("gs", "gcs"):
         # Without it, gcsfs asks another service for the kind of every bucket, and tells that it may not.
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    if protocol in S3:
-        own = {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys()
-        retries = {} if own else {"retries": _S3_RETRIES}
-        given["config_kwargs"] = {**retries, **_S3_TIMEOUTS, **(given.get("config_kwargs") or {})}
+        # It logs a traceback of what it raises; without any handler that goes to stderr.
+        logging.getLogger("gcsfs").addHandler(_IGNORE)
     try:
+        last = url.rpartition("::")[2]
+        if last != url and "://" in last:  # a chain of URLs, whose options go by protocol
+            scheme = last.partition("://")[0]
+            given[scheme] = limit(scheme, given.get(scheme) or {})
+        else:
+            given = limit(protocol, given)
         with remote_errors():
             if protocol in ("webdav", "webdavs"):
                 return _webdav(url, given)
-            found: tuple[AbstractFileSystem, str] = fsspec.core.url_to_fs(url, **given)
+            fs, path = fsspec.core.url_to_fs(url, **given)
+            limit_attempts(protocol, fs)
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         install = f"pip install 'deepfashion2-registry[{extra}]'" if extra else str(error)
@@ -107,7 +118,7 @@ def filesystem(url: str, options: StorageOptions | None = None) -> tuple[Abstrac
     except OSError as error:
         what = "use" if isinstance(error.__cause__, ValueError | TypeError) else "reach"
         raise StorageError(f"Cannot {what} {url}: {reason(error)}") from error
-    return found
+    return fs, path
 
 
 def _webdav(url: str, options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:
@@ -126,23 +137,44 @@ def _webdav(url: str, options: dict[str, Any]) -> tuple[AbstractFileSystem, str]
 
 @contextmanager
 def remote_errors() -> Iterator[None]:
-    """Turn what the libraries of remote stores raise inside the block into OSError; they have no common base."""
+    """Turn what the libraries of remote stores raise inside the block into OSError; they have no common base.
+
+    Raises:
+        NoAnswerError: the server stayed silent. fsspec says of such a web server that the file does not exist.
+    """
+    begin = time.monotonic()
     try:
         yield
-    except (OSError, RegistryError, ImportError):
+    except (NoAnswerError, RegistryError):
         raise
     except Exception as error:
+        if is_timeout(error):
+            raise NoAnswerError(server_of(error), time.monotonic() - begin) from error
+        if isinstance(error, FileNotFoundError) and _is_unreachable(error.__cause__):
+            raise OSError(f"{type(error.__cause__).__name__}: {error.__cause__}") from error
+        if isinstance(error, OSError | ImportError):
+            raise
         raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def _is_unreachable(cause: BaseException | None) -> bool:
+    """Return whether a web server was not reached, or answered with something else than that there is no such file."""
+    if cause is None or not type(cause).__module__.startswith("aiohttp."):
+        return False
+    return getattr(cause, "status", None) not in (404, 410)
 
 
 def retried(call: Callable[[], _Answer]) -> _Answer:
     """Return what a call to a store returns; what may pass (a busy server, a lost connection) is tried again.
 
+    Another attempt is made if, should it last as long as the last one, all together stay within the network timeout.
+
     Raises:
         OSError: it failed for good.
     """
-    for delay in _DELAYS:
-        begin = time.monotonic()
+    begin = time.monotonic()
+    for delay in (*_DELAYS, None):
+        attempt = time.monotonic()
         try:
             with remote_errors():
                 return call()
@@ -151,11 +183,13 @@ def retried(call: Callable[[], _Answer]) -> _Answer:
         except OSError as error:
             if is_conflict(error) or isinstance(error.__cause__, TypeError | ValueError):
                 raise  # what cannot be is no more likely the second time
-            if time.monotonic() - begin > _LONG:
+            now = time.monotonic()
+            if delay is None or 2 * now - begin - attempt > network_timeout():
+                if isinstance(error, NoAnswerError):
+                    raise NoAnswerError(error.server, now - begin) from error
                 raise
             time.sleep(delay * random.uniform(0.5, 1))
-    with remote_errors():
-        return call()
+    raise AssertionError("the last attempt returns or raises")
 
 
 def reason(error: OSError) -> str:

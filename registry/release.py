@@ -18,7 +18,7 @@ import registry
 from registry.errors import RegistryError, RegistryFormatError, StorageError, UnknownNameError, UsageError, first_names
 from registry.integrity import verify_registry
 from registry.manifest import MANIFEST_NAME
-from registry.redaction import redact
+from registry.redaction import redact, without_user
 from registry.repository import Repository, find_repository, git
 from registry.storage import Place
 from registry.tracked import Wanted, tracked_files, tracked_paths
@@ -107,9 +107,9 @@ def _clone(repository: Repository, tag: str, commit: str, target: Path) -> Itera
             "note", f"Git has no remote 'origin', so nobody else has {tag} yet. Cloned is {repository.folder}."
         )
     source = origin or str(repository.folder)
-    arguments = ("-c", "advice.detachedHead=false", "clone", "--quiet", "--branch", tag)
+    arguments = ("-c", "advice.detachedHead=false", "clone", "--progress", "--branch", tag)
     try:
-        git(repository.folder, *arguments, "--", source, str(target))
+        git(repository.folder, *arguments, "--", without_user(source), str(target), remote=source)
     except StorageError as error:
         if not origin or f"Remote branch {tag} not found" not in str(error):
             raise

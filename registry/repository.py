@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,8 @@ from registry.errors import (
     first_names,
 )
 from registry.filesystems import local_path
-from registry.redaction import without_user
+from registry.git_remotes import run_with_remote
+from registry.redaction import printable, remember_url, without_user
 from registry.storage import Place
 
 #: What a git hook or alias sets; it would lead git to the repository that the hook runs for.
@@ -50,15 +52,15 @@ class Repository:
     dvc_folder: Path | None
     url: str | None = None
 
-    def git(self, *arguments: str, input: bytes | None = None) -> bytes:
-        """Return what git prints.
+    def git(self, *arguments: str, input: bytes | None = None, remote: str | None = None) -> bytes:
+        """Return what git prints; see :func:`git`.
 
         Raises:
             StorageError: git fails; the message is its own.
         """
         # Said outright for a bare clone: git can be told to find none by itself (safe.bareRepository).
         where = ["--git-dir=."] if self.url is not None else []
-        return git(self.folder, *where, *arguments, input=input)
+        return git(self.folder, *where, *arguments, input=input, remote=remote)
 
     def path(self, inside: str) -> str:
         """Return a path below the folder of DVC as git has it."""
@@ -96,7 +98,7 @@ class Repository:
             return
         branches, tags = "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"
         try:
-            self.git("fetch", "--quiet", "--prune", "--force", "origin", branches, tags)
+            self.git("fetch", "--progress", "--prune", "--force", "origin", branches, tags, remote=self.url)
         except StorageError as error:
             raise StorageError(
                 f"Cannot ask {self.name} where {rev} is now. {error}\nA tag or commit that was read before needs no "
@@ -181,27 +183,31 @@ def find_repository(repo: str | None, path: str) -> tuple[Repository, str]:
     return Repository(str(root), top, "" if relative == "." else relative, own, root / ".dvc"), _checked(inside, root)
 
 
-def git(folder: Path, *arguments: str, input: bytes | None = None) -> bytes:
+def git(folder: Path, *arguments: str, input: bytes | None = None, remote: str | None = None) -> bytes:
     """Return what git, run in a folder, prints.
+
+    Args:
+        folder: where git runs.
+        arguments: of git, without credentials: other users of the machine can read them.
+        input: for git's standard input.
+        remote: URL of the repository elsewhere that git speaks with, with its credentials; None for none.
 
     Raises:
         MissingDependencyError: there is no git.
-        StorageError: git fails; the message is its own.
+        StorageError: git fails, the message is its own; or a remote repository stays silent.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_HOOKS} | {"LC_ALL": "C"}
+    command = ["git", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            input=input,
-            capture_output=True,
-            check=False,
-            env=environment | {"LC_ALL": "C"},
-        )
+        if remote is None:
+            done = subprocess.run(command, input=input, capture_output=True, check=False, env=environment)
+        else:
+            done = run_with_remote(command, environment, remote)
     except FileNotFoundError as error:
         raise MissingDependencyError("Revisions are read with git, which is not installed.") from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise StorageError(f"git says: {said or f'exit code {done.returncode}'}")
+        text = printable(done.stderr.decode(errors="replace").strip(), keep="\n")
+        raise StorageError(f"git says: {text or f'exit code {done.returncode}'}")
     return done.stdout
 
 
@@ -239,10 +245,12 @@ def _checked(inside: str, root: object) -> str:
 
 
 def _find_in_clone(url: str, path: str) -> tuple[Repository, str]:
+    remember_url(url)
     name = without_user(url)
     inside = _checked(path, name)
-    own = user_cache() / hashlib.sha256(url.encode()).hexdigest()[:16]
+    own = _folder_of(name)
     folder = own / "git"
+    _take_over(_folder_of(url), own, name)
     if not folder.is_dir():
         _clone(url, name, own)
     # The folder of DVC need not be the top one; it is the deepest on the way to the path.
@@ -255,9 +263,22 @@ def _find_in_clone(url: str, path: str) -> tuple[Repository, str]:
     return Repository(name, folder, root, own, dvc_folder, url), inside.removeprefix(f"{root}/")
 
 
+def _folder_of(url: str) -> Path:
+    return user_cache() / hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+def _take_over(old: Path, own: Path, name: str) -> None:
+    """Move the clone of a version up to 0.1.0, which kept the credentials of the URL in its configuration."""
+    if old == own or not old.is_dir() or own.exists():
+        return
+    with suppress(OSError):  # another process did it, or it is cloned anew
+        os.rename(old, own)
+        git(own / "git", "--git-dir=.", "config", "remote.origin.url", name)
+
+
 def _clone(url: str, name: str, own: Path) -> None:
     try:
-        # The address may hold a password, and the data may not be for everybody on the machine.
+        # The data may not be for everybody on the machine.
         own.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"Cannot write to {own.parent}: {error.strerror}") from error
@@ -267,7 +288,7 @@ def _clone(url: str, name: str, own: Path) -> None:
         partial = own / "git.partial"
         shutil.rmtree(partial, ignore_errors=True)
         try:
-            git(own, "clone", "--bare", "--quiet", "--", url, str(partial))
+            git(own, "clone", "--bare", "--progress", "--", name, str(partial), remote=url)
         except StorageError as error:
             shutil.rmtree(partial, ignore_errors=True)
             raise StorageError(f"Cannot clone {name}. {error}") from error

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registry.filesystems import S3, StorageOptions, s3_options
 from registry.redaction import remember
+from registry.timeouts import attempt_timeout
 
 if TYPE_CHECKING:
     from botocore.session import Session
@@ -30,8 +31,8 @@ _SPECIAL: Final = ("s3", "use_fips_endpoint", "use_dualstack_endpoint", "ignore_
 _PATH: Final = re.compile(r"[\w.=-]+(/[\w.=-]+)*", re.ASCII)
 #: Credentials are asked for again when this is over; botocore renews those that end.
 _CREDENTIALS_SECONDS: Final = 600
-_CONNECT_TIMEOUT: Final = timedelta(seconds=10)
-_TIMEOUT: Final = timedelta(seconds=30)
+#: obstore would cut a transfer of over 30 s that makes progress.
+_LONGEST_TRANSFER: Final = timedelta(days=1)
 
 
 def s3_reader(url: str, options: StorageOptions | None) -> S3Reader | None:
@@ -100,6 +101,7 @@ class S3Reader:
             endpoint = endpoint or f"https://s3.{region}.amazonaws.com"
             if endpoint.startswith("https:") and session.get_config_variable("ca_bundle"):
                 return None
+            silence = timedelta(seconds=attempt_timeout())
             is_anonymous = bool(self._options.get("anon"))
             credentials = None if is_anonymous else _credentials(session, self._options)
             if credentials is None and not is_anonymous:
@@ -115,10 +117,12 @@ class S3Reader:
                 credential_provider=credentials,
                 client_options={
                     "allow_http": endpoint.startswith("http:"),
-                    "connect_timeout": _CONNECT_TIMEOUT,
-                    "timeout": _TIMEOUT,
+                    "connect_timeout": silence,
+                    "read_timeout": silence,
+                    "timeout": _LONGEST_TRANSFER,
                 },
-                retry_config={"max_retries": 1},  # a connection that the server gave up meanwhile
+                # For a connection that the server gave up meanwhile; not for a server that stays silent.
+                retry_config={"max_retries": 1, "retry_timeout": silence / 2},
             )
         except (BotoCoreError, ClientError, BaseError):
             return None

@@ -34,6 +34,7 @@ from registry.paths import trimmed
 from registry.redaction import redact
 from registry.regular_files import is_regular, open_regular, read_range, read_regular, regular_size
 from registry.s3_reader import s3_reader
+from registry.timeouts import NoAnswerError
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -361,7 +362,7 @@ class Place:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            if self._speaks("http", "https"):
+            if self._speaks("http", "https") and not isinstance(error, NoAnswerError):
                 return {}
             raise StorageError(f"Cannot list {self.url}/{name}: {reason(error)}") from error
         root = self.root.rstrip("/")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
+import subprocess
 import sys
+import threading
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from registry import redaction
 from registry.errors import RegistryError, StorageError
-from registry.redaction import install, is_secret, redact, remember
+from registry.ingest.issues import Issue
+from registry.redaction import install, is_secret, printable, redact, remember, remember_url, without_user
 from registry.storage import Place
 
 MARKER = "s3cr3t-MARKER/+value"
@@ -27,6 +34,9 @@ def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
         ("key", True), ("secret", True), ("token", True), ("password", True), ("account_key", True),
         ("sas_token", True),
         ("AWS_SECRET_ACCESS_KEY", True), ("X-Amz-Signature", True), ("sig", True), ("auth", True), ("passphrase", True),
+        *[(name, True) for name in ("apikey", "api_key", "pwd", "pass", "conn_str", "cookies", "jwt", "bearer")],
+        *[(name, True) for name in ("private_key", "client_secret", "accountKey", "apiKey", "SharedAccessKey")],
+        *[(name, False) for name in ("compass", "bypass_cache", "keys", "passive", "assign", "design", "monkeys")],
         ("connection_string", True), ("Authorization", True), ("secretKey", True),
         ("endpoint_url", False), ("client_keys", False), ("region_name", False), ("anon", False), ("keepalive", False),
         ("monkey", False), ("username", False), ("signed", False), ("known_hosts", False),
@@ -46,6 +56,29 @@ def test_secret_options_are_known_by_their_names(name: str, is_it: bool) -> None
         ("s3://bucket/key=1/a.parquet", "s3://bucket/key=1/a.parquet"),
         ("ssh://ada@host:22/x", "ssh://ada@host:22/x"),
         ("12:30 mail ada@host", "12:30 mail ada@host"),
+        ("at webdav://ada:hun@ter2@host/x", "at webdav://ada:***@host/x"),
+        ("at webdav://ada:hun/ter2@host/x", "at webdav://ada:***@host/x"),
+        ("at webdav://ada:h@n/ter2@host/x", "at webdav://ada:***@host/x"),
+        ("at webdav://ada:hun:ter2@host/x", "at webdav://ada:***@host/x"),
+        ("at webdav://ada:a://b@host/x", "at webdav://ada:***@host/x"),
+        ("at webdav://ada:hun%ter2@host/x", "at webdav://ada:***@host/x"),
+        ("at webdav://ada:hun?ter2@host/x", "at webdav://ada:***@host/x"),
+        ("at webdav://ada:hun#ter2@host:80/x", "at webdav://ada:***@host:80/x"),
+        ("at 'webdav://ada:hun'ter2@host/x'", "at 'webdav://ada:***@host/x'"),
+        ("https://ada:hunter2@[::1]:80/x", "https://ada:***@[::1]:80/x"),
+        ("https://[::1]:80/x@y https://host:8080/pkg@1.2", "https://[::1]:80/x@y https://host:8080/pkg@1.2"),
+        ("https://h/x?a=1;token=abc and", "https://h/x?a=1;token=*** and"),
+        ("https://h/x?%74oken=abc", "https://h/x?%74oken=***"),
+        ("https://h/x#access_token=abc&b=1", "https://h/x#access_token=***&b=1"),
+        ("https://a:one@h,https://b:two@h; https://tok@h", "https://a:***@h,https://b:***@h; https://***@h"),
+        ("simplecache::https://ada:hunter2@host/x", "simplecache::https://ada:***@host/x"),
+        ("https://h/?next=https://ada:hunter2@h", "https://h/?next=https://ada:***@h"),
+        ("git+https://hunter2@host/x.git", "git+https://***@host/x.git"),
+        ("git@host:team/x.git ada:hunter2@host:x.git", "git@host:team/x.git ada:***@host:x.git"),
+        ("abfs://container@account.dfs/x", "abfs://container@account.dfs/x"),
+        ("AccountName=a;AccountKey=b/+==;Suffix=c", "AccountName=a;AccountKey=***;Suffix=c"),
+        ("AccountKey=b/+==", "AccountKey=***"),
+        ("{'Authorization': 'Bearer abc.def'}", "{'Authorization': 'Bearer ***'}"),
     ],
 )
 def test_secrets_in_urls_are_hidden(text: str, expected: str) -> None:
@@ -88,6 +121,62 @@ def test_short_values_would_hide_everything_and_are_not_looked_for() -> None:
     assert redact("a banana") == "a banana"
 
 
+KEY = "-----BEGIN PRIVATE KEY-----\nMIIEabcdefghijklmnop\nqrst/uvwxyzABCDEFGH==\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("spell", [str, repr, json.dumps, lambda key: repr(repr(key)), lambda key: json.dumps([key])])
+def test_a_key_of_several_lines_is_hidden_as_repr_and_json_write_it(spell: Callable[[str], str]) -> None:
+    remember({"private_key": KEY})
+    shown = redact(f"cannot use {spell(KEY)} here")
+    assert "MIIE" not in shown
+    assert "uvwxyz" not in shown
+    assert shown.startswith("cannot use ")
+    assert shown.endswith(" here")
+
+
+@pytest.mark.parametrize(
+    "options", [{"auth": ["ada", "hunter 2\xe9"]}, {"username": "ada", "password": "hunter 2\xe9"}]
+)
+def test_a_password_is_hidden_in_every_spelling(options: dict[str, Any]) -> None:
+    remember(options)
+    basic = base64.b64encode("ada:hunter 2\xe9".encode()).decode()
+    for spelling in (
+        "hunter 2\xe9", "hunter%202%C3%A9", "hunter%202%c3%a9", "hunter+2%C3%A9", "hunter 2\\u00e9", basic
+    ):  # fmt: skip
+        assert redact(f"<{spelling}>") == "<***>"
+
+
+def test_the_password_of_a_url_is_hidden_where_it_stands_alone() -> None:
+    remember_url("webdav://ada:hun%2Fter2@host/x")
+    assert redact("login as ada with hun/ter2 failed") == "login as ada with *** failed"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://ada:h@x@host:80/p@v1", "https://host:80/p@v1"),
+        ("https://tok@host/p", "https://host/p"),
+        ("ssh://git@host:22/p", "ssh://git@host:22/p"),
+        ("ssh://git:hunter2@host/p", "ssh://git@host/p"),
+        ("git@host:p", "git@host:p"),
+        ("/folder/a@b", "/folder/a@b"),
+    ],
+)
+def test_a_url_without_its_user_still_says_where(url: str, expected: str) -> None:
+    assert without_user(url) == expected
+
+
+def test_control_characters_are_shown_escaped() -> None:
+    assert printable("a\x1b[31m\nb\t\x7f\x9b\u2028\u202e\udcff\xe9") == (
+        "a\\x1b[31m\\nb\\t\\x7f\\x9b\\u2028\\u202e\\udcff\xe9"
+    )
+    assert str(RegistryError("No \x1b[2J.\n\tTry\r")) == "No \\x1b[2J.\n\tTry\\r"
+    assert (
+        str(Issue("train/\x1b]0;x\n.json", ("item1", "a\nb"), "no\r"))
+        == "train/\\x1b]0;x\\n.json > item1 > a\\nb: no\\r"
+    )
+
+
 def test_errors_and_places_show_no_secret() -> None:
     remember({"secret": MARKER})
     assert str(StorageError(f"with {MARKER}")) == "with ***"
@@ -102,6 +191,9 @@ def test_log_records_and_tracebacks_show_no_secret(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     factory = logging.getLogRecordFactory()
     remember({"secret": MARKER})
     try:
@@ -117,3 +209,50 @@ def test_log_records_and_tracebacks_show_no_secret(
         assert MARKER not in shown.replace('f"cannot sign with {MARKER}"', "")
     finally:
         logging.setLogRecordFactory(factory)
+
+
+SHOWING = """
+import gc, logging, sys, threading, warnings
+from registry.redaction import install, remember
+secret = "-".join(["s3cr3t", "MARKER"])
+remember({"secret": secret})
+install()
+logging.basicConfig(format="%(message)s %(args)s")
+log = logging.getLogger("x")
+def fail():
+    raise ValueError("with " + secret)
+class Broken:
+    def __del__(self):
+        fail()
+    def __repr__(self):
+        return secret
+log.error("message of %s", secret, stack_info=True)
+log.error("object %r", Broken)
+log.error("does not fit %d %s", secret)
+log.error(secret)
+try:
+    fail()
+except ValueError as error:
+    log.exception("exception")
+    log.error("%s", error)
+thread = threading.Thread(target=fail, name=secret)
+thread.start()
+thread.join()
+broken = Broken()
+del broken
+gc.collect()
+warnings.warn("warned of " + secret)
+fail()
+"""
+
+
+def test_no_channel_of_a_process_shows_a_secret() -> None:
+    done = subprocess.run([sys.executable, "-c", SHOWING], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "MARKER" not in done.stderr
+    for expected in (
+        "message of ***", "does not fit", "Exception in thread ***:", "UserWarning: warned of ***",
+        "ignored",
+    ):  # fmt: skip
+        assert expected in done.stderr
+    assert done.stderr.count("ValueError: with ***") == 4

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 import registry
-from registry import filesystems
+from registry import filesystems, timeouts
 from registry.errors import NotFoundError, RegistryError, StorageError
 from registry.exports.manifest import verify_export
 from registry.ingest.build import ingest
@@ -56,7 +56,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the libraries below give up at once, who would wait for half a minute."""
     import s3fs
 
-    monkeypatch.setattr(filesystems, "_S3_RETRIES", {"total_max_attempts": 1})
+    monkeypatch.setattr(timeouts, "S3_RETRIES", {"total_max_attempts": 1})
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
 
 

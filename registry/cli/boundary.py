@@ -13,9 +13,8 @@ import click
 from click.exceptions import Exit
 
 from registry.cli import interruption, streams
-from registry.cli.text import printable, printable_lines
 from registry.errors import RegistryError
-from registry.redaction import redact
+from registry.redaction import printable, printable_lines, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

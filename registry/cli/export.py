@@ -15,9 +15,8 @@ from registry.cli.paths import PLACE
 from registry.cli.places import Places, storage_option
 from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options
-from registry.cli.text import printable
 from registry.errors import NotFoundError, PasswordError
-from registry.redaction import redact
+from registry.redaction import printable, redact
 from registry.subset import load_sources
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from registry.cli.text import printable
 from registry.errors import StorageError, UsageError
+from registry.redaction import printable
 from registry.temporary import is_special, write_text
 
 #: How the first line begins; it tells the files that may be replaced and removed from all others.

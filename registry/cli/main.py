@@ -17,6 +17,7 @@ from registry.cli.places import Places, storage_option
 from registry.cli.stage import stage
 from registry.cli.sync import sync
 from registry.cli.versions import versions
+from registry.filesystems import set_network_timeout
 from registry.redaction import install
 
 SECTIONS = {
@@ -68,16 +69,34 @@ class _Group(BoundedCommand, click.Group):
     show_envvar=True,
     help="Print the traceback of an error, for a report of a fault.",
 )
+@click.option(
+    "--network-timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 86_400, min_open=True),
+    envvar="DF2_NETWORK_TIMEOUT",
+    show_envvar=True,
+    help="Give up on a server that gives no answer and makes no progress for so long, in all attempts. Default: 90.",
+)
 @storage_option
 @click.version_option(__version__, prog_name="df2")
 @click.pass_context
-def main(ctx: click.Context, registry: str, rev: str | None, repo: str | None, cache: str | None, debug: bool) -> None:
+def main(
+    ctx: click.Context,
+    registry: str,
+    rev: str | None,
+    repo: str | None,
+    cache: str | None,
+    debug: bool,
+    network_timeout: float | None,
+) -> None:
     """A data-versioned registry of DeepFashion2: ingest it, ask it in SQL, look up pairs and styles.
 
     Every place is a folder or an fsspec URL. Exit codes: 0 done, 1 error, 2 wrong usage, 3 bad input data, 4 a place
     that cannot be written or read, 130 and 143 interrupted; df2 diff ends as diff does: 0 same, 1 different, 2 trouble.
     """
     install()
+    if network_timeout is not None:
+        set_network_timeout(network_timeout)
     ctx.obj = Places(registry, rev, repo, cache, ctx.meta.get("df2.storage_options", {}))
 
 

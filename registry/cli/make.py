@@ -15,10 +15,9 @@ from registry.cli import issues_file
 from registry.cli.paths import FILE, PLACE, FileType
 from registry.cli.places import Places, note, storage_option
 from registry.cli.progress import progress_bar
-from registry.cli.text import printable
 from registry.errors import NotFoundError, PasswordError, StorageError, UsageError
 from registry.filesystems import local_path
-from registry.redaction import redact
+from registry.redaction import printable, redact
 from registry.taxonomy import SPLITS
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
 import click
 
 from registry.cli.paths import FileType
-from registry.cli.text import printable, printable_lines
 from registry.cli.values import as_arrow, as_text, decimal_text, json_text
 from registry.errors import UsageError
+from registry.redaction import printable, printable_lines
 from registry.temporary import replacing
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from registry.cli.text import printable
+from registry.redaction import printable
 
 
 class PlaceType(click.ParamType[str]):

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from registry.cli.text import printable
 from registry.errors import UsageError
 from registry.filesystems import local_path
-from registry.redaction import is_secret
+from registry.redaction import is_secret, printable
 from registry.temporary import temporary
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ import click
 from registry.cli.paths import PLACE
 from registry.cli.places import Places, storage_option
 from registry.cli.progress import progress_bar
-from registry.cli.text import printable
-from registry.redaction import redact
+from registry.redaction import printable, redact
 
 
 @click.command()

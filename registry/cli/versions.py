@@ -9,8 +9,8 @@ import click
 from registry.cli.output import Output, Rows, output_options, write_rows
 from registry.cli.paths import PLACE
 from registry.cli.places import Places, note
-from registry.cli.text import printable
 from registry.errors import UsageError
+from registry.redaction import printable
 
 if TYPE_CHECKING:
     from registry.versions import Version

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from registry.redaction import printable
+
 #: How many issues a message shows; all of them are in the issues file.
 SHOWN = 20
 #: How many issues of one file are told, with how many more there are.
@@ -30,7 +32,7 @@ class Issue:
     text: str
 
     def __str__(self) -> str:
-        return f"{' > '.join((self.file, *self.place))}: {self.text}"
+        return printable(f"{' > '.join((self.file, *self.place))}: {self.text}")
 
 
 def summarise(issues: Iterable[Issue | str], kind: str = "issue") -> str:
