@@ -27,7 +27,7 @@ _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 @click.argument("words", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
 def stage(ctx: click.Context, params: Path, words: tuple[str, ...]) -> None:
-    """Run a df2 command with values of params.yaml in it, as a stage of DVC.
+    """Run another df2 command, with values of params.yaml.
 
     {a.b} in COMMAND becomes the value of b below a; {@} is the name of the stage after its '@', also as part of a
     path: {splits.@.source}. A {a} that is a whole word and holds options becomes options: '--on-error=fail --jobs=2'.

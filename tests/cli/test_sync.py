@@ -8,6 +8,8 @@ from registry.manifest import MANIFEST_NAME
 from registry.storage import Place
 from tests.cli.conftest import Run
 
+OLD = "category_id=9/0123456789abcdef.parquet"
+
 
 def test_sync_says_what_it_sent_and_the_second_time_that_there_was_nothing(run: Run, three_splits: Path) -> None:
     first = run("sync", three_splits, "there")
@@ -30,10 +32,10 @@ def test_a_dry_run_lists_and_writes_nothing(run: Run, three_splits: Path, tmp_pa
     assert " files would be sent (0." in summary
     assert list(tmp_path.iterdir()) == []
     run("sync", three_splits, "there")
-    (tmp_path / "there" / "items" / "split=train" / "old.parquet").write_bytes(b"")
+    (tmp_path / "there" / "items" / "split=train" / OLD).write_bytes(b"")
     shown = run("sync", three_splits, "there", "-n", "--prune")
-    assert shown.stdout.splitlines()[0] == "remove items/split=train/old.parquet"
-    assert (tmp_path / "there" / "items" / "split=train" / "old.parquet").exists()
+    assert shown.stdout.splitlines()[0] == f"remove items/split=train/{OLD}"
+    assert (tmp_path / "there" / "items" / "split=train" / OLD).exists()
 
 
 def test_what_is_no_registry_ends_with_one_message(run: Run, tmp_path: Path) -> None:

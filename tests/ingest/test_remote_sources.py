@@ -9,7 +9,7 @@ import fsspec
 import pytest
 
 import registry
-from registry import filesystems
+from registry import filesystems, timeouts
 from registry.errors import SourceError, StorageError
 from registry.ingest.build import ingest
 from registry.ingest.fingerprint import fingerprint_source
@@ -36,7 +36,7 @@ def options(s3_proxy: S3Proxy, seaweedfs: S3Server, tmp_path: Path, monkeypatch:
     import s3fs
 
     monkeypatch.setattr(filesystems, "_DELAYS", (0.01, 0.01))
-    monkeypatch.setattr(filesystems, "_S3_RETRIES", {"total_max_attempts": 1})
+    monkeypatch.setattr(timeouts, "S3_ATTEMPTS", 1)
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     s3fs.S3FileSystem.clear_instance_cache()
     seaweedfs.make_bucket("sources")
