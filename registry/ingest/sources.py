@@ -230,6 +230,8 @@ class LocalFolder:
 
     def photo_marks(self, entries: Sequence[Entry]) -> Iterator[PhotoMark | Fault]:
         """Yield what tells each photo from another."""
+        if not entries:  # a source of annotations alone has no such folder
+            return
         with self.reader("image") as reader:
             for entry in entries:
                 ends = reader.read_ends(entry.name, PHOTO_START, PHOTO_END)

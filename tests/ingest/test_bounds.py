@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import registry
-from registry.errors import AnnotationError, PasswordError, RegistryError, SourceError
+from registry.errors import AnnotationError, PasswordError, RegistryError, SourceError, UsageError
 from registry.ingest import build, files, sources
 from registry.ingest.build import ingest
 from registry.ingest.checks import check_annotation
@@ -373,12 +373,20 @@ def test_a_password_that_cannot_be_encoded_is_a_clear_error(tmp_path: Path) -> N
         ingest("train", str(path), str(tmp_path / "r"), password="\udcff")
 
 
-@pytest.mark.parametrize("path", ["x" * 300, "x" * 300 + ".zip", "x" * 300 + ".tar", "a\0b", "a\0b.zip", "a\0b.tar"])
+@pytest.mark.parametrize("path", ["x" * 300, "x" * 300 + ".zip", "x" * 300 + ".tar"])
 def test_a_path_that_the_system_cannot_take_is_a_clear_error(path: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="Cannot read"):
         ingest("train", f"{tmp_path}/{path}", str(tmp_path / "r"))
     with pytest.raises(SourceError, match=r"Cannot read|is no retrieval list"):
         ingest("train", str(write_split(tmp_path / "train", SMALL_SPLIT)), str(tmp_path / "r"), retrieval=[path])
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("a\0b", "a zero byte"), ("a\0b.zip", "a zero byte"), ("\udcff", "not UTF-8")]
+)
+def test_a_path_that_is_no_text_is_refused_before_anything_is_read(path: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=reason):
+        ingest("train", f"{tmp_path}/{path}", str(tmp_path / "r"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may go everywhere")
@@ -391,12 +399,11 @@ def test_a_folder_that_cannot_be_entered_is_a_clear_error(small_source: Path, tm
         small_source.chmod(0o755)
 
 
-@pytest.mark.parametrize("name", ["a[1]*?", "back\\slash", "quote'\"", "new\nline", "$(x);y", os.fsdecode(b"\xff\xfe")])
+@pytest.mark.parametrize("name", ["a[1]*?", "back\\slash", "quote'\"", "new\nline", "$(x);y"])
 def test_a_source_may_have_any_name(name: str, tmp_path: Path) -> None:
     source = write_split(tmp_path / name / "train", SMALL_SPLIT, {1: jpeg()})
     (tmp_path / name / "json_for_train").mkdir()
     (tmp_path / name / "json_for_train" / "query.txt").write_text("000001.jpg\n")
-    ingest("train", str(tmp_path / "plain"), str(tmp_path / "a"), jobs=1) if (tmp_path / "plain").exists() else None
     assert issues(tmp_path / name, tmp_path / "a") == []
     for kind in KINDS:
         packed(kind, files_in(source), tmp_path).rename(tmp_path / f"{name}{kind}")
