@@ -434,7 +434,8 @@ def test_nothing_of_an_archive_is_written_to_disk(kind: str, photographed: Path,
     sys.addaudithook(watch)
     ingest("train", str(archive), str(tmp_path / "r"), jobs=1)
     watching = False
-    assert sorted(opened) == [f"{tmp_path}/r/.lock", f"{tmp_path}/r/.manifest.json.partial"]
+    names = (".lock", ".manifest.json.partial", ".staging/.made-by-df2")
+    assert sorted(opened) == [f"{tmp_path}/r/{name}" for name in names]
 
 
 def test_a_worker_needs_no_second_look_at_the_archive(photographed: Path, tmp_path: Path) -> None:
