@@ -150,7 +150,7 @@ def test_our_own_reader_finds_that_the_lists_agree_with_the_annotations(
         paths = [str(tmp_path / "lists" / f"{name}_{role}.json") for role in ("query", "gallery")]
         report = ingest("validation", str(source), str(tmp_path / f"registry-{part}"), retrieval=paths, jobs=1)
         assert (report.bad_files, report.notices) == ([], [])
-        found = registry.open(str(tmp_path / part)).sql("SELECT count(*) FROM retrieval_lists").fetchall()
+        found = registry.open(str(tmp_path / f"registry-{part}")).sql("SELECT count(*) FROM retrieval_lists").fetchall()
         assert found == [(counts["queries"] + counts["gallery"],)]
         seen += counts["items"]
         source.rename(tmp_path / f"done-{part}")
