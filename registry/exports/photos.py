@@ -63,7 +63,7 @@ class Photos:
             wanted = [entries[image_id] for image_id in image_ids[start : start + _BATCH]]
             for entry, data in zip(wanted, source.read_photos(wanted), strict=True):
                 if isinstance(data, Fault):
-                    raise SourceError(f"Cannot copy {split}/image/{entry.name} of {self._place(split)}: {data}.")
+                    raise SourceError(f"Cannot read {split}/image/{entry.name} in {self._place(split)}: {data}.")
                 yield data
 
     def paths(self, split: str, image_ids: Sequence[int]) -> list[Path]:

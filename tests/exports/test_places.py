@@ -89,7 +89,7 @@ def test_photos_are_not_taken_out_of_a_compressed_tar(release: Path, tmp_path: P
 def test_a_photo_that_cannot_be_read_is_named(release: Path, tmp_path: Path) -> None:
     (tmp_path / "train" / "image" / "000002.jpg").mkdir(parents=True)
     (tmp_path / "train" / "image" / "000001.jpg").write_bytes(jpeg())
-    with pytest.raises(SourceError, match=r"Cannot copy train/image/000002\.jpg of"):
+    with pytest.raises(SourceError, match=r"Cannot read train/image/000002\.jpg in"):
         list(Photos(str(tmp_path)).read("train", [1, 2]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -241,13 +242,14 @@ def test_boxes_hold_those_of_the_item_inside_the_image(size: tuple[int, int], bo
     found = [[int(side.text or "") for side in one.findall("bndbox/*")] for one in objects(size, boxes)]
     cut = [box for box in np.clip(boxes, 0, (*size, *size)).tolist() if box[2] > box[0] and box[3] > box[1]]
     assert len(found) == len(cut)
-    for (xmin, ymin, xmax, ymax), (x1, y1, x2, y2) in zip(found, cut, strict=True):
+    for (xmin, ymin, xmax, ymax), sides in zip(found, cut, strict=True):
+        x1, y1, x2, y2 = map(Fraction, sides)  # exact: as doubles, 1 - 1e-220 is 1
         assert 1 <= xmin <= xmax <= size[0]
         assert 1 <= ymin <= ymax <= size[1]
-        assert 0 <= x1 - (xmin - 1) <= 1  # a fraction below 1e-16 is lost in 1 - x
-        assert 0 <= y1 - (ymin - 1) <= 1  # a fraction below 1e-16 is lost in 1 - x
-        assert 0 <= xmax - x2 <= 1  # a fraction below 1e-16 is lost in 1 - x
-        assert 0 <= ymax - y2 <= 1  # a fraction below 1e-16 is lost in 1 - x
+        assert 0 <= x1 - (xmin - 1) < 1
+        assert 0 <= y1 - (ymin - 1) < 1
+        assert 0 <= xmax - x2 < 1
+        assert 0 <= ymax - y2 < 1
 
 
 def test_names_are_escaped() -> None:
