@@ -147,18 +147,6 @@ def parse_json(
     return document
 
 
-def parse_value(value: Any, kind: type[T], where: str, what: str) -> T:
-    """Return a document that was read from YAML or the like, as plain values, as a struct.
-
-    Raises:
-        RegistryFormatError: it is none; all its problems are listed, each with its place.
-    """
-    try:
-        return msgspec.convert(value, kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise RegistryFormatError(_listed(_problems_or(value, kind, error), where, what)) from error
-
-
 def shown(value: Any) -> str:
     """Return a value for a message: short, in one line, and in ASCII."""
     if isinstance(value, Mapping):
