@@ -56,6 +56,7 @@ test: lint $(DUCKDB1)
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m registry.reference
+	$(BIN)/python -m tests.licences
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.ingest
