@@ -32,6 +32,8 @@ settings.load_profile("registry")
 # A shell starts what it runs in the background with Ctrl-C ignored, which every process below would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # by nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # gcsfs asks a service that the emulator does not have for the kind of each bucket, unless it is imported with this.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"

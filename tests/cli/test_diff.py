@@ -213,7 +213,7 @@ def test_options_of_a_subset_choose_what_is_compared(
         (["A", "-o", "none/x.json"], "Cannot write none/x.json: No such file or directory"),
         (["A", "-o", "x.txt"], "Unknown suffix of x.txt"),
         (["none"], "There is no folder none, and no registry of this git revision"),
-        (["file://none"], "There is no registry at"),
+        (["file:///none"], "There is no registry at"),
         (["nowhere://x"], "Cannot use nowhere://x"),
         ([".", "A"], "There is no registry at ."),
         (["A", "broken"], "broken/manifest.json is not a manifest of a registry"),

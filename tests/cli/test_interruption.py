@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from registry.ingest.build import ingest
+from registry.manifest import BLOCK_BYTES, BLOCK_DIGEST_BYTES
 from tests.cli.processes import SLOW, Started, run_shell
 from tests.helpers import annotation, item, to_bytes, write_split
 
@@ -35,6 +38,16 @@ def large_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return split
 
 
+@pytest.fixture(scope="module")
+def large_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a registry of some ten thousand items, which :data:`SLOW` takes minutes for."""
+    folder = tmp_path_factory.mktemp("large-registry")
+    document = to_bytes(annotation([item(1, number) for number in range(1, 40)]))
+    split = write_split(folder / "train", dict.fromkeys(range(1, 301), document))
+    ingest("train", str(split), str(folder / "registry"), jobs=1)
+    return folder / "registry"
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str
 )
@@ -58,12 +71,12 @@ def test_a_long_query_ends(three_splits: Path, number: int, code: int) -> None:
     ids=["sql", "rows", "export", "subset", "diff", "sample"],
 )
 def test_a_command_at_work_ends_and_leaves_nothing(
-    three_splits: Path, tmp_path: Path, arguments: tuple[str, ...]
+    large_registry: Path, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     dest = tmp_path / "dest"
     dest.mkdir()
-    words = [str(three_splits) if word == "REGISTRY" else word for word in arguments]
-    df2 = Started("-r", three_splits, *words, cwd=tmp_path)
+    words = [str(large_registry) if word == "REGISTRY" else word for word in arguments]
+    df2 = Started("-r", large_registry, *words, cwd=tmp_path)
     df2.let_work(0.5)
     seconds = df2.seconds_to_end(signal.SIGINT)
     assert (df2.process.returncode, df2.stdout, df2.stderr) == (130, "", "Interrupted.\n")
@@ -92,6 +105,8 @@ def test_a_sync_ends_while_a_large_file_is_read(three_splits: Path, tmp_path: Pa
     manifest = json.loads((source / "manifest.json").read_text())
     entry = next(entry for entry in manifest["files"] if entry["table"] == "items")
     entry["bytes"] = 40 << 30
+    blocks = entry["bytes"] // BLOCK_BYTES
+    entry["blocks"] = base64.b64encode(bytes(BLOCK_DIGEST_BYTES * blocks)).decode()
     (source / "manifest.json").write_text(json.dumps(manifest))
     os.truncate(source / entry["path"], 40 << 30)  # sparse: it takes no place
     df2 = Started("sync", source, tmp_path / "dest")
@@ -124,8 +139,8 @@ def test_a_fingerprint_is_there_or_not_at_any_moment(large_source: Path, tmp_pat
     assert df2.process.returncode == 143 or len(shown(tmp_path)) == 2
 
 
-def test_a_second_signal_ends_at_once(three_splits: Path) -> None:
-    df2 = Started("-r", three_splits, "subset", "--where", SLOW)
+def test_a_second_signal_ends_at_once(large_registry: Path) -> None:
+    df2 = Started("-r", large_registry, "subset", "--where", SLOW)
     df2.let_work(1)
     df2.process.send_signal(signal.SIGINT)
     df2.let_work(0.2)
