@@ -69,8 +69,9 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False, overwrite: bo
                     connection.execute(f"COMMENT ON VIEW {view.name} IS {quote(load_views()[view.name].meaning)}")
                 connection.execute("USE memory")
                 connection.execute("DETACH catalog")
-            with replacing(file) as partial:
-                shutil.copyfile(database, partial)
+            # Not shutil.copyfile, which refuses a pipe.
+            with replacing(file) as partial, database.open("rb") as finished, partial.open("wb") as target:
+                shutil.copyfileobj(finished, target, 1 << 20)
     except OSError as error:
         raise StorageError(f"Cannot write {file}: {error.strerror or error}") from error
     for left in (".partial", ".partial.wal"):  # by a writer of version 0.1.0 that was killed
@@ -115,7 +116,7 @@ def check_replaceable(file: Path, name: str) -> None:
         return
     if not (file.is_file() and _is_catalog(file)):
         raise UsageError(
-            f"{name} is there and is no catalog that 'df2 catalog' wrote: name another file, or replace it with "
+            f"{name} is there and is not a catalog that 'df2 catalog' wrote: name another file, or replace it with "
             "--overwrite."
         )
 

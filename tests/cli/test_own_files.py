@@ -112,7 +112,10 @@ def test_a_device_and_a_pipe_are_written_to_and_stay(
     with subprocess.Popen(
         [sys.executable, "-c", f"print(len(open({str(pipe)!r}, 'rb').read()))"], stdout=subprocess.PIPE
     ) as reader:
-        assert run(*words, pipe).exit_code == 0
+        result = run(*words, pipe)
+        if result.exit_code != 0:
+            reader.kill()
+        assert result.exit_code == 0
         assert int(reader.communicate(timeout=20)[0]) > 0
     assert pipe.is_fifo()
 

@@ -191,7 +191,7 @@ def test_nothing_but_an_earlier_catalog_is_replaced(three_splits: Path, tmp_path
     }[kind]()
     before = file.read_bytes() if file.is_file() else b""
     with pytest.raises(
-        UsageError, match=r"notes is there and is no catalog that 'df2 catalog' wrote: name another file"
+        UsageError, match=r"notes is there and is not a catalog that 'df2 catalog' wrote: name another file"
     ):
         write_catalog(Place(str(three_splits)), file)
     assert os.listdir(tmp_path) == ["notes"]
