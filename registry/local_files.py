@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -90,7 +89,7 @@ def _partial(target: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _replace_or_put_back(new: Path, target: Path) -> None:
-    old = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    old = target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
     is_new = not os.path.lexists(target)
     with suppress(OSError):  # there is none, or the file system has no links
         os.link(target, old, follow_symlinks=False)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -326,7 +325,7 @@ class Place:
             retried(lambda: write(path))
             return
         folder, _, base = path.rpartition("/")
-        partial = f"{folder}/.{base}.{secrets.token_hex(4)}.partial"
+        partial = f"{folder}/.{base}.{os.urandom(4).hex()}.partial"
         retried(lambda: self.make_remote_folder(name.rpartition("/")[0]))
         try:
             retried(lambda: write(partial))

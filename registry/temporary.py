@@ -7,7 +7,6 @@ of DuckDB, may not get there in time: the code that ends it then removes the pat
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -54,7 +53,7 @@ def replacing(path: Path) -> Iterator[Path]:
             yield path
             return
         # The whole name would be too long where the file's own is nearly so.
-        partial = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.partial")
+        partial = path.with_name(f".{path.name[:40]}.{os.urandom(4).hex()}.partial")
         with temporary(partial):
             try:
                 yield partial

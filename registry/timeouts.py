@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import time
@@ -132,6 +131,8 @@ def limit_attempts(protocol: str, fs: AbstractFileSystem) -> None:
 
 def _limit_uploads(fs: AbstractFileSystem) -> None:
     """Limit the uploads of an s3fs file system: aiohttp waits for leave to send a body, and sends it, without limit."""
+    import asyncio  # late, as it takes a tenth of the start of a command
+
     from fsspec.asyn import sync_wrapper
 
     call = partial(type(fs)._call_s3, fs)

@@ -49,7 +49,7 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False, overwrite: bo
             database = Path(folder, "catalog.duckdb")
             with open_database(Limits.of(), spill=True) as connection, duckdb_errors():
                 register(connection, place, manifest)
-                views = views_in_order(connection)
+                views = views_in_order()
                 connection.execute(f"ATTACH {quote(str(database))} AS catalog (STORAGE_VERSION '{_STORAGE_VERSION}')")
                 connection.execute("USE catalog")
                 paths = table_paths(manifest)

@@ -40,7 +40,7 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
     for table in TABLES.values():
         columns = ", ".join(f"{column.name} {duckdb_type(column.field)}" for column in table.columns)
         connection.execute(f"CREATE TABLE {table.name} ({columns})")
-    for view in views_in_order(connection):
+    for view in views_in_order():
         connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
     yield connection
     connection.close()
@@ -102,7 +102,7 @@ def test_the_base_tables_are_the_only_tables_that_views_read(database: duckdb.Du
 
 def test_views_come_after_the_views_they_read() -> None:
     connection = duckdb.connect()
-    names = [view.name for view in views_in_order(connection)]
+    names = [view.name for view in views_in_order()]
     assert sorted(names) == sorted(load_views())
     for name in names:
         for read in connection.get_table_names(load_views()[name].sql) & set(names):
