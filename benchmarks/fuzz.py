@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import sys
 import tempfile
 import threading
@@ -30,12 +31,14 @@ from typing import Any
 
 import duckdb
 
+import registry
 from registry.errors import RegistryError
 from registry.exports.manifest import ExportManifest, verify_export
 from registry.exports.run import Plan
 from registry.ingest.retrieval import read_retrieval
 from registry.integrity import verify_registry
 from registry.manifest import DataFile, Manifest, read_manifest
+from registry.schemas import schemas_folder
 from registry.storage import Place
 from registry.store import conditions
 from registry.store.conditions import FUNCTIONS, check_condition
@@ -65,15 +68,19 @@ PIECES = (
 
 
 class Watch:
-    """What the audit hook sees while a case runs."""
+    """What the audit hook sees while a case runs.
+
+    Attributes:
+        folder: of the case, or "" when nothing is watched.
+        seen: accesses beside it.
+    """
 
     def __init__(self) -> None:
         self.folder = ""
         self.seen: list[str] = []
-        #: Where Python and its packages are loaded from.
-        self.own = tuple(
-            {os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, os.getcwd(), *sys.path) if path}
-        )
+        # Python, its packages and the package's own files may be read: modules are loaded when they are needed.
+        code = (sys.prefix, sys.base_prefix, os.path.dirname(registry.__file__), schemas_folder())
+        self._code = tuple({f"{os.path.realpath(path)}/" for path in code})
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         """Note an access beside the folder."""
@@ -81,20 +88,27 @@ class Watch:
             return
         if event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect"):
             self.seen.append(f"{event} {args!r}")
-        elif event == "open" or event.startswith(("os.", "shutil.")):
+        elif event == "open":
+            path, mode, flags = args
+            reads = mode in ("r", "rb") or not (mode or flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
+            if isinstance(path, str | bytes) and not self._may(os.fsdecode(path), reads):
+                self.seen.append(f"{event} {path!r} {mode}")
+        elif event.startswith(("os.", "shutil.")) and event not in ("os.putenv", "os.unsetenv"):
+            reads = event in ("os.listdir", "os.scandir")
             for path in args:
-                if isinstance(path, str | bytes | os.PathLike) and not self._is_inside(event, os.fsdecode(path)):
+                if isinstance(path, str | bytes | os.PathLike) and not self._may(os.fsdecode(path), reads):
                     self.seen.append(f"{event} {path!r}")
 
-    def _is_inside(self, event: str, path: str) -> bool:
-        if event == "open" and path in ("r", "rb", "w", "wb", "x", "xb"):
-            return True
-        real = os.path.abspath(path)
-        return real.startswith((f"{self.folder}/", *self.own)) or real == self.folder or path in ("", ".", "/dev/null")
+    def _may(self, path: str, reads: bool) -> bool:
+        # The folder is a real path, so a link out of it is seen by what is opened behind it.
+        real = os.path.realpath(path)
+        if f"{real}/".startswith(self._code):
+            return reads or "/__pycache__/" in real
+        return f"{real}/".startswith(f"{self.folder}/")
 
 
-def change(rng: random.Random, document: Any) -> Any:
-    """Return a document of JSON with some values, keys or entries changed."""
+def change(rng: random.Random, document: Any) -> bytes:
+    """Return the text of a document of JSON with some values, keys or entries changed."""
     document = _copied(document)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         holders = list(_holders(document))
@@ -118,7 +132,7 @@ def change(rng: random.Random, document: Any) -> Any:
             key = rng.choice(keys)
             value = holder[key]
             holder[key] = _edited(rng, value) if isinstance(value, str) and action == 4 else _copied(rng.choice(ODD))
-    return document
+    return json.dumps(document).encode()
 
 
 def _copied(value: Any) -> Any:
@@ -252,16 +266,8 @@ CASES: dict[str, tuple[Any, Case]] = {
 _SHARES = {"manifest.json": 4, "export.json": 4, "dvc.lock": 2, "params.yaml": 1}
 
 
-def mutated(rng: random.Random) -> tuple[str, bytes]:
-    """Return the name of a document and a text of it that somebody changed."""
-    name = rng.choices(list(CASES), [_SHARES.get(name, 1) for name in CASES])[0]
-    text = json.dumps(change(rng, CASES[name][0])).encode()
-    return name, damage(rng, text) if rng.random() < 0.3 else text
-
-
-def run_manifest(rng: random.Random, folder: Path) -> tuple[str, str | None]:
-    """Run one case in an empty folder; return how it ended, and what is wrong with that."""
-    name, text = mutated(rng)
+def run_document(name: str, text: bytes, folder: Path) -> tuple[str, str | None]:
+    """Read a document in an empty folder; return how it ended, and what is wrong with that."""
     try:
         CASES[name][1](folder, text)
     except RegistryError as error:
@@ -275,38 +281,56 @@ def run_manifest(rng: random.Random, folder: Path) -> tuple[str, str | None]:
     return f"{name}: taken", None
 
 
+def run_case(name: str, text: bytes, base: Path) -> list[str]:
+    """Read a document while the audit hook watches; return what is wrong.
+
+    Args:
+        name: of the document, a key of ``CASES``.
+        text: of the document.
+        base: folder for the case; gone afterwards.
+    """
+    return _watched(name, text, base)[1]
+
+
+def _watched(name: str, text: bytes, base: Path) -> tuple[str, list[str]]:
+    folder = base / "inside" / "case"
+    victim = base / "victim" / "precious.txt"
+    folder.mkdir(parents=True)
+    victim.parent.mkdir()
+    victim.write_bytes(b"precious")
+    watch = the_watch()
+    watch.folder = os.path.realpath(folder)
+    try:
+        end, fault = run_document(name, text, folder)
+    finally:
+        watch.folder = ""
+    faults = [found for found in (fault, *watch.seen) if found]
+    watch.seen.clear()
+    if victim.read_bytes() != b"precious" or sorted(os.listdir(base)) != ["inside", "victim"]:
+        faults.append("something was written beside the folder")
+    shutil.rmtree(base)
+    return end, faults
+
+
 def manifests(seed: int, first: int, number: int) -> tuple[Counter[str], list[str]]:
     """Run cases with the audit hook; return the counts of their ends, and what was found."""
     counts: Counter[str] = Counter()
     faults: list[str] = []
-    watch = _watch()
     with tempfile.TemporaryDirectory(prefix="df2-fuzz-") as base:
-        victim = Path(base, "victim", "precious.txt")
-        victim.parent.mkdir()
-        victim.write_bytes(b"precious")
-        folder = Path(base, "inside", "case")
         for k in range(first, first + number):
-            folder.mkdir(parents=True)
-            watch.folder = os.path.realpath(folder)
-            try:
-                end, fault = run_manifest(random.Random(f"{seed}-{k}"), folder)
-            finally:
-                watch.folder = ""
+            rng = random.Random(f"{seed}-{k}")
+            name = rng.choices(list(CASES), [_SHARES.get(name, 1) for name in CASES])[0]
+            text = change(rng, CASES[name][0])
+            end, found = _watched(name, damage(rng, text) if rng.random() < 0.3 else text, Path(base, "case"))
             counts[end] += 1
-            faults += [f"case {k}: {text}" for text in (fault, *watch.seen) if text]
-            watch.seen.clear()
-            for path in sorted(folder.rglob("*"), reverse=True):
-                path.rmdir() if path.is_dir() else path.unlink()
-            folder.rmdir()
-        if victim.read_bytes() != b"precious" or sorted(os.listdir(base)) != ["inside", "victim"]:
-            faults.append(f"cases {first} to {first + number - 1}: something was written beside the folder")
+            faults += [f"case {k}: {fault}" for fault in found]
     return counts, faults
 
 
 _installed: list[Watch] = []
 
 
-def _watch() -> Watch:
+def the_watch() -> Watch:
     """Return the audit hook of this process; it stays for good."""
     if not _installed:
         _installed.append(Watch())

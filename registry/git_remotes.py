@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from registry.errors import StorageError
 from registry.redaction import split_user, without_user
-from registry.timeouts import NoAnswerError, network_timeout
+from registry.timeouts import NoAnswerError, attempt_timeout
 
 #: A credential helper of git: a command of the shell, which shows no secret to who lists processes.
 _HELPER: Final = (
@@ -41,9 +41,9 @@ def run_with_remote(
 
     Raises:
         FileNotFoundError: there is no git.
-        StorageError: nothing came for the time of :func:`registry.timeouts.network_timeout`.
+        StorageError: nothing came for nearly the time of :func:`registry.timeouts.network_timeout`.
     """
-    limit = network_timeout()
+    limit = 3 * attempt_timeout()  # once, but as long as elsewhere
     # In the terminal's group of processes: ssh may ask for a passphrase, and Ctrl-C reaches all of git.
     process = subprocess.Popen(
         command,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -196,3 +197,47 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(cause))
         yield cause
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+
+
+@contextmanager
+def dvc_limits(remotes: Mapping[str, dict[str, Any]]) -> Iterator[None]:
+    """Limit DVC's remotes inside the block: by the options that DVC has for it, else by fsspec's configuration.
+
+    Args:
+        remotes: name -> options of DVC, which get the limits; those that are set stay.
+    """
+    from fsspec.config import conf
+
+    # s3fs makes five attempts, DVC's client of web servers ten to ask for a file's size.
+    seconds = max(1, int(3 * attempt_timeout() / 5))
+    both = {"connect_timeout": seconds, "read_timeout": seconds}
+    half = dict.fromkeys(both, 3 * attempt_timeout() / 10)
+    whole = max(1, round(3 * attempt_timeout()))
+    by_protocol: dict[str, Mapping[str, Any]] = {
+        "s3": both,
+        "http": half,
+        "https": half,
+        "ssh": {"timeout": whole},
+        "webdav": {"timeout": seconds},
+        "webdavs": {"timeout": seconds},
+        "azure": {"connection_timeout": seconds, "read_timeout": seconds},
+    }
+    for options in remotes.values():
+        limits = by_protocol.get(str(options.get("url", "")).partition("://")[0], {})
+        options.update({**limits, **options})
+    before = {name: conf.get(name) for name in ("gs", "gcs", "ssh", "sftp")}
+    attempts = os.environ.get("AWS_MAX_ATTEMPTS")
+    os.environ.setdefault("AWS_MAX_ATTEMPTS", "1")
+    try:
+        for name, options in before.items():
+            with suppress(ImportError):  # aiohttp is there where gcsfs is
+                conf[name] = limit(name, dict(options or {}))
+        yield
+    finally:
+        for name, options in before.items():
+            if options is None:
+                conf.pop(name, None)
+            else:
+                conf[name] = options
+        if attempts is None:
+            os.environ.pop("AWS_MAX_ATTEMPTS", None)

@@ -18,6 +18,7 @@ from registry.names import is_relative_path, shown
 from registry.redaction import redact, remember
 from registry.remotes import Remotes, cache_settings, committed_remotes, remotes_for
 from registry.repository import Repository
+from registry.timeouts import VARIABLE, dvc_limits, is_timeout, network_timeout, server_of
 
 if TYPE_CHECKING:
     from dvc.fs import FileSystem  # type: ignore[import-untyped]
@@ -135,7 +136,10 @@ def tracked_files(
     if not fetch:
         listed = first_names(missing, _SHOWN)
         raise StorageError(f"{wanted} is not in the cache {view.cache}, and nothing is fetched: {listed}.")
-    unreachable = next((error for error in _logged(log) if not isinstance(_origin(error), FileNotFoundError)), None)
+    unreachable = next(
+        (error for error in _logged(log) if is_timeout(error) or not isinstance(_origin(error), FileNotFoundError)),
+        None,
+    )
     if unreachable is not None:
         raise _unreachable(view, wanted, unreachable)
     raise StorageError(_explain(view, wanted, missing))
@@ -259,7 +263,8 @@ def _data(index: Index, path: str) -> DataIndexView:
     from dvc_data.index.view import view
 
     def on_error(entry: object, error: Exception) -> None:
-        if not isinstance(_origin(error), FileNotFoundError):
+        # fsspec says of a web server that stays silent that the file does not exist.
+        if is_timeout(error) or not isinstance(_origin(error), FileNotFoundError):
             raise error  # a remote that cannot be reached is not asked again for every folder
 
     data = index.data["repo"]
@@ -333,15 +338,15 @@ def _fetch(view: _View, wanted: Wanted) -> list[str]:
             "relative to the checkout in which it was added, so nobody else can read it. It needs a URL: there, run "
             f"'dvc remote modify {remotes.default} url s3://...', commit, and 'dvc push'."
         )
-    view.repo.config["remote"] = remotes.options
-    if remotes.default is not None:
-        view.repo.config["core"]["remote"] = remotes.default
-    index = view.repo.index.update([])  # the same, but for the remotes
     clones = set(open_repo.CLONES)
-    data = _data(index, wanted.path)
     try:
-        _check_lists(data, wanted)  # which fetches the lists; before any file is
-        fetch(collect([data], "remote"))
+        with dvc_limits(remotes.options):
+            view.repo.config["remote"] = remotes.options
+            if remotes.default is not None:
+                view.repo.config["core"]["remote"] = remotes.default
+            data = _data(view.repo.index.update([]), wanted.path)  # the same, but for the remotes
+            _check_lists(data, wanted)  # which fetches the lists; before any file is
+            fetch(collect([data], "remote"))
     except RegistryFormatError:
         raise
     except Exception as error:  # what the libraries of the stores raise has no common base
@@ -374,6 +379,9 @@ def _logged(log: list[logging.LogRecord]) -> list[BaseException]:
 def _unreachable(view: _View, wanted: Wanted, error: BaseException) -> StorageError:
     origin = _origin(error)
     said = " ".join(str(origin).split()) or type(origin).__name__
+    if is_timeout(error):
+        server, limit = server_of(error) or "the server", f"{VARIABLE} (now {network_timeout():g} s)"
+        said = f"no answer from {server} in time; {limit} allows more"
     return StorageError(f"{wanted} is not in the cache {view.cache}, and cannot be fetched from {view.source}: {said}")
 
 

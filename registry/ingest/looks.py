@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -109,6 +108,7 @@ def _look_at_folders(folders: list[Path]) -> list[Look]:
     if len(folders) < 2 or not alone or min(os.stat(folder).st_size for folder in folders) < _LARGE:
         return [look_at_folder(str(folder)) for folder in folders]
     import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
 
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
         others = pool.map(look_at_folder, map(str, folders[1:]))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: Of DuckDB on a remote registry: how many requests may be on their way.
 _THREADS: Final = 16
-#: Bytes up to which DuckDB reads a local file, or a part of it, whole: it is reading that costs, as blocks are compared.
+#: Bytes of a local file up to which DuckDB reads it whole: reading costs, as each block is compared.
 _LARGEST_READ: Final = 64 << 10
 #: What a view's SQL reads.
 _READS: Final = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)")

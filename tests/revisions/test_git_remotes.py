@@ -153,3 +153,40 @@ def test_settings_of_git_in_the_environment_stay(bare: Path, tmp_path: Path, mon
     assert "user.name Ada" in listed
     assert listed.count("credential.https://host:8443.helper") == 2
     assert "hunter2" not in json.dumps(listed)
+
+
+@pytest.mark.parametrize("kind", ["http", "s3", "ssh", "webdav", "gs"])
+def test_a_silent_remote_of_dvc_is_given_up(
+    kind: str, bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip({"http": "dvc_http", "gs": "dvc_gs"}.get(kind, f"dvc_{kind}"))
+    monkeypatch.setenv(VARIABLE, "2")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "hunter2222")
+    if kind == "gs":
+        retry = pytest.importorskip("gcsfs.retry")
+
+        class Pauses:
+            async def sleep(self, seconds: float) -> None:
+                """Not waited for here; see test_silent_servers."""
+
+        monkeypatch.setattr(retry, "asyncio", Pauses())
+    with run_silent() as server:
+        project = Project(tmp_path / "project")
+        url = {"s3": "s3://bucket/x", "gs": "gs://bucket/x"}.get(kind, f"{kind}://{server.host}/x")
+        if kind == "ssh":
+            url = f"ssh://ada@{server.host}/x"
+        project.set_remote(url)
+        with project.dvc() as repo, repo.config.edit("repo") as config:
+            (name,) = config["remote"]
+            if kind == "s3":
+                config["remote"][name]["endpointurl"] = f"http://{server.host}"
+            if kind == "gs":
+                config["remote"][name] |= {"endpointurl": f"http://{server.host}", "allow_anonymous_login": True}
+        project.forget()
+        begin = time.monotonic()
+        with pytest.raises(StorageError) as raised:
+            checkout("v3.0", str(project.root))
+        assert time.monotonic() - begin < 15
+        assert server.requests
+    assert "DF2_NETWORK_TIMEOUT (now 2 s) allows more" in str(raised.value)
