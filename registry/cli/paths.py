@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from registry.redaction import printable
+from registry.paths import local_path
+from registry.redaction import printable, redact
 
 
 class PlaceType(click.ParamType[str]):
@@ -27,12 +28,17 @@ class PlaceType(click.ParamType[str]):
 
 
 class FileType(click.Path):
-    """A local path that is not empty."""
+    """A local path or ``file://`` URL."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path; fail where it is empty."""
+        """Return the path; fail where it is empty or a URL of another file system."""
         if value in ("", b""):
             self.fail("it is empty; expected a path.", param, ctx)
+        if isinstance(value, str) and "://" in value:
+            path = local_path(value)
+            if path is None:
+                self.fail(f"{redact(value)} is a URL; expected a local path.", param, ctx)
+            value = str(path)
         return super().convert(value, param, ctx)
 
 

@@ -84,8 +84,8 @@ class Places:
         """
         import tempfile
 
-        if local_path(url) is not None:
-            yield Path(url.removeprefix("file://")).expanduser()
+        if (path := local_path(url)) is not None:
+            yield path
             return
         folder, _, name = url.rpartition("/")
         place = self.place(folder)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from registry.errors import StorageError
-from registry.filesystems import StorageOptions
+from registry.filesystems import StorageOptions, local_path
 from registry.ingest.files import Fault
 from registry.ingest.looks import Look, look_at
 from registry.ingest.retrieval import retrieval_files
@@ -140,7 +140,9 @@ def _young_marks(part: str, look: Look, located: str) -> dict[str, Any] | None:
 
 def _marks_of(part: str, names: Iterable[str], located: str) -> dict[str, Any]:
     """Return name -> mark of the content of files of ``annos`` or ``image``; as JSON reads it."""
-    folder = LocalFolder(Path(located.removeprefix("file://")).expanduser(), follow_links=True)
+    path = local_path(located)
+    assert path is not None  # others have no files of their own
+    folder = LocalFolder(path, follow_links=True)
     entries = [Entry(0, name, name) for name in sorted(names) if name.endswith((".json", ".jpg"))]
     if part == "annos":
         contents = folder.read(entries)

@@ -181,6 +181,34 @@ def test_an_empty_path_is_wrong_usage(run: Run, small_source: Path, tmp_path: Pa
     assert sorted(os.listdir(tmp_path)) == before
 
 
+LOCAL_FILES = [
+    ("stats", "--metrics"),
+    ("stats", "--plots"),
+    ("fingerprint", "SOURCE", "--split", "train", "-o"),
+    ("sample", "--images", 6),
+]
+
+
+@pytest.mark.parametrize("arguments", LOCAL_FILES, ids=lambda words: words[-1])
+def test_a_local_file_may_be_a_file_url_and_no_other(
+    run: Run, small_source: Path, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    words = [str(small_source) if word == "SOURCE" else word for word in arguments]
+    before = sorted(os.listdir(tmp_path))
+    result = run(*words, "s3://ada:hunter2222@bucket/out")
+    assert result.exit_code == 2
+    assert "s3://ada:***@bucket/out is a URL; expected a local path" in " ".join(result.stderr.split())
+    assert sorted(os.listdir(tmp_path)) == before
+    assert run(*words, f"file://{tmp_path}/a%20b").exit_code == 0
+    assert (tmp_path / "a b").exists()
+    assert not (tmp_path / "file:").exists()
+
+
+def test_rows_go_to_the_file_of_a_file_url(run: Run, tmp_path: Path) -> None:
+    assert run("sql", "SELECT 1 AS a", "-o", f"file://{tmp_path}/a%20b.csv").exit_code == 0
+    assert (tmp_path / "a b.csv").read_text() == "a\n1\n"
+
+
 @pytest.mark.parametrize("kind", ["folder", "file"])
 def test_sample_leaves_alone_what_is_there(run: Run, tmp_path: Path, kind: str) -> None:
     if kind == "folder":
