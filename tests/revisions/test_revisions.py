@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -466,6 +467,43 @@ def test_a_list_of_files_cannot_lead_out_of_the_folder(project: Project, tmp_pat
             checkout(rev)
     assert caught.value
     assert not list(tmp_path.rglob("escaped"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (r"md5: [0-9a-f]{32}\n", "md5: ../../../../escaped\n", r"has the hash '\.\./\.\./.*expected hex digits"),
+        (
+            r"md5: [0-9a-f]{32}\.dir\n",
+            "md5: /etc/hostname.dir\n",
+            "has the hash '/etc/hostname.dir'.*expected hex digits",
+        ),
+        (r"md5: [0-9a-f]{32}\n", "md5: "zz\\u202E"\n", "expected hex digits"),
+        (r"md5: [0-9a-f]{32}\n", "md5: [1, 2]\n", "DVC cannot read"),
+    ],
+)
+def test_a_lock_of_dvc_with_hashes_that_are_none_is_refused(
+    project: Project, tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    lock = project.root / "dvc.lock"
+    lock.write_text(re.sub(old, lambda _: new, lock.read_text()))
+    project.commit("Hostile", "v3.0")
+    (tmp_path / "escaped").write_text("precious")
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.iterdir())
+    with pytest.raises(RegistryFormatError, match=message):
+        checkout("v3.0")
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.iterdir()) == before
+    assert (tmp_path / "escaped").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "rev", ["--upload-pack=touch x", "-x", "v1.0^{/x", "a..b", "v1.0:dvc.lock", "\x1b[31m", "a\nb", ""]
+)
+def test_a_revision_is_no_option_of_git_and_nothing_but_a_commit(project: Project, rev: str) -> None:
+    with pytest.raises((NotFoundError, UsageError)) as caught:
+        checkout(rev)
+    assert "\x1b" not in str(caught.value)
+    assert not list(project.root.rglob("x"))
 
 
 def test_a_hook_of_git_does_not_lead_to_another_repository(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

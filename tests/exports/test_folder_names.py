@@ -1,0 +1,66 @@
+"""No folder name above or below a registry or an export can change a column."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+import registry
+from registry.exports.formats import MODULES, find_format
+from registry.integrity import verify_registry
+from registry.manifest import rebuild_manifest
+from registry.storage import Place
+from registry.store.catalog import write_catalog
+from registry.sync import sync
+from registry.tables import TABLES
+from tests.exports.releases import run_export
+from tests.ingest.packing import files_in
+
+COLUMNS = sorted({column.name for table in TABLES.values() for column in table.columns})
+
+
+@pytest.fixture(scope="module", params=[str, str.upper], ids=["lower case", "upper case"])
+def below(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder below one for every column, named as DuckDB and Arrow name partitions."""
+    folder = tmp_path_factory.mktemp("below").joinpath(*(f"{request.param(name)}=7" for name in COLUMNS))
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def there(below: Path, exportable: Path) -> Path:
+    """Return a copy of ``exportable`` in that folder."""
+    return Path(shutil.copytree(exportable, below / "registry"))
+
+
+@pytest.mark.parametrize("name", list(MODULES))
+def test_an_export_is_the_same(
+    name: str, there: Path, below: Path, exportable: Path, release: Path, tmp_path: Path
+) -> None:
+    images = find_format(name).images[-1]
+    expected = run_export(exportable, name, tmp_path / "out", images=images, photos=release)
+    found = run_export(there, name, below / f"export-{name}", images=images, photos=release)
+    assert found == expected
+    assert files_in(below / f"export-{name}") == files_in(tmp_path / "out")
+
+
+def test_a_catalog_is_the_same(there: Path, below: Path, exportable: Path) -> None:
+    expected = registry.open(str(exportable))
+    for copy in (False, True):
+        file = below / f"catalog-{copy}.duckdb"
+        write_catalog(Place(str(there)), file, copy=copy)
+        with duckdb.connect(str(file), read_only=True) as catalog:
+            for name in TABLES:
+                query = f"SELECT * FROM {name} ORDER BY ALL"
+                assert catalog.execute(query).fetchall() == expected.sql(query).fetchall()
+
+
+def test_a_synced_registry_and_its_manifest_are_the_same(there: Path, below: Path, exportable: Path) -> None:
+    target = below / "split=train" / "category_id=3" / "items"
+    sync(Place(str(there)), Place(str(target)))
+    assert files_in(target) == files_in(exportable)
+    assert verify_registry(Place(str(target))).is_whole
+    assert rebuild_manifest(Place(str(target))) == registry.open(str(exportable)).manifest
