@@ -478,7 +478,7 @@ def test_a_list_of_files_cannot_lead_out_of_the_folder(project: Project, tmp_pat
             "md5: /etc/hostname.dir\n",
             "has the hash '/etc/hostname.dir'.*expected hex digits",
         ),
-        (r"md5: [0-9a-f]{32}\n", "md5: "zz\\u202E"\n", "expected hex digits"),
+        (r"md5: [0-9a-f]{32}\n", 'md5: "zz\\u202E"\n', "expected hex digits"),
         (r"md5: [0-9a-f]{32}\n", "md5: [1, 2]\n", "DVC cannot read"),
     ],
 )
