@@ -83,7 +83,9 @@ class Registry:
             params: values for ``$name`` (a mapping) or ``?`` (a sequence).
 
         Returns:
-            A relation: ``.arrow()``, ``.df()``, ``.pl()``, ``.fetchall()``.
+            A relation: ``.arrow()``, ``.df()``, ``.pl()``, ``.fetchall()``. These run the query, so a limit that it
+            reaches and a damaged file are errors of theirs: ``duckdb.InterruptException``,
+            ``duckdb.OutOfMemoryException``, other ``duckdb.Error``.
 
         Raises:
             QueryError: DuckDB refuses the query, or it is not one that reads.
