@@ -231,9 +231,9 @@ def publication(place: Place, split: str) -> Iterator[Publication]:
         _read_or_begin(place, split)  # before the work, not after it
         if place.path is not None:
             folder = place.path / _STAGING
+            held.callback(discard, folder)  # first: a signal may come while it is made
             try:
                 claim(folder)
-                held.callback(discard, folder)
                 clear(folder)  # left by a writer that was killed
             except OSError as error:
                 raise _as_before(place, error) from error

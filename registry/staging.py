@@ -40,16 +40,23 @@ def claim(folder: Path) -> None:
         StorageError: it holds something and is not marked, so it is somebody else's.
         OSError: it cannot be made.
     """
-    with suppress(FileExistsError):
-        folder.mkdir()
-    if is_marked(folder):
-        return
-    if not stat.S_ISDIR(folder.lstat().st_mode) or os.listdir(folder):
-        raise StorageError(
-            f"{folder} is in the way: df2 keeps unfinished work under this name, and did not make it. Move it "
-            "elsewhere, then run this again."
-        )
-    (folder / MARK).write_bytes(_TEXT)
+    is_new = False
+    try:
+        with suppress(FileExistsError):
+            folder.mkdir()
+            is_new = True
+        if is_marked(folder):
+            return
+        if not stat.S_ISDIR(folder.lstat().st_mode) or os.listdir(folder):
+            raise StorageError(
+                f"{folder} is in the way: df2 keeps unfinished work under this name, and did not make it. Move it "
+                "elsewhere, then run this again."
+            )
+        (folder / MARK).write_bytes(_TEXT)
+    except BaseException:  # a signal, for one
+        if is_new:
+            discard(folder)
+        raise
 
 
 def clear(folder: Path) -> None:
@@ -68,10 +75,14 @@ def clear(folder: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder of unfinished work, its mark last; what cannot be removed is left to the next run."""
+    """Remove a folder of unfinished work, its mark last; what cannot be removed is left to the next run.
+
+    A folder that is neither marked nor empty is somebody else's and stays.
+    """
     with suppress(OSError):
-        clear(folder)
-        (folder / MARK).unlink(missing_ok=True)
+        if is_marked(folder):
+            clear(folder)
+            (folder / MARK).unlink(missing_ok=True)
         folder.rmdir()
 
 
