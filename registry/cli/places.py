@@ -85,7 +85,7 @@ class Places:
         import tempfile
 
         if (path := local_path(url)) is not None:
-            yield path
+            yield path if "://" in url else Path(url).expanduser()  # messages show it as it was written
             return
         folder, _, name = url.rpartition("/")
         place = self.place(folder)

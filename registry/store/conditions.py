@@ -145,6 +145,8 @@ def _statements(connection: duckdb.DuckDBPyConnection, before: str, text: str, a
         ((answer,),) = connection.execute("SELECT json_serialize_sql($sql)", {"sql": sql}).fetchall()
     except duckdb.Error as error:  # half of a surrogate pair is no text
         raise UsageError(f"The condition cannot be read: {error}. Expected {_EXPECTED}.") from error
+    if not answer:  # DuckDB's message would hold half of a character
+        raise UsageError(f"The condition cannot be read: it holds a wrong literal. Expected {_EXPECTED}.")
     tree = json.loads(answer)
     if not tree["error"]:
         return [statement["node"] for statement in tree["statements"]]

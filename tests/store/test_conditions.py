@@ -72,6 +72,7 @@ REFUSED = [
     ("true\0) OR (true", "zero byte"),
     ("true -- \0", "zero byte"),
     ("source = '\ud800'", "cannot be read"),
+    ("x'0\xa00' * y1 = 1", "it holds a wrong literal"),
     ("(" * 5000 + "true" + ")" * 5000, "nested too deeply"),
     ("NOT " * 200 + "true", "nested too deeply"),
     # More than one expression.
