@@ -54,7 +54,6 @@ def test_a_silent_server_is_given_up_and_named(kind: str, use: str) -> None:
             place = Place(url, options)
             place.read("a") if use == "read" else place.write("a", b"x" * 5_000)
         assert time.monotonic() - begin < LIMIT + SLACK
-        assert server.requests
     message = str(raised.value)
     assert "no answer from" in message
     assert server.host in message

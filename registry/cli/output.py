@@ -66,7 +66,7 @@ def output_options(command: Command) -> Command:
     wrapped = click.option(
         "-o",
         "--output",
-        type=FileType(dir_okay=False),
+        type=FileType(dir_okay=False, url_okay=True),
         help="Write to a file or URL; its suffix chooses among .json .jsonl .csv .parquet .arrow.",
     )(with_output)
     return click.option(  # type: ignore[return-value]  # the options change the signature

@@ -28,13 +28,22 @@ class PlaceType(click.ParamType[str]):
 
 
 class FileType(click.Path):
-    """A local path or ``file://`` URL."""
+    """A local path or ``file://`` URL.
+
+    Args:
+        url_okay: whether it may be a URL of another file system too.
+        options: of :class:`click.Path`.
+    """
+
+    def __init__(self, *, url_okay: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.url_okay = url_okay
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path; fail where it is empty or a URL of another file system."""
+        """Return the path; fail where it is empty or a URL that is not asked for."""
         if value in ("", b""):
             self.fail("it is empty; expected a path.", param, ctx)
-        if isinstance(value, str) and "://" in value:
+        if isinstance(value, str) and "://" in value and not self.url_okay:
             path = local_path(value)
             if path is None:
                 self.fail(f"{redact(value)} is a URL; expected a local path.", param, ctx)
