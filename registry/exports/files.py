@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from registry.errors import SourceError, StorageError, UsageError
-from registry.exports.replacement import Replacement, entries, replacement
+from registry.exports.replacement import Replacement, entries, recover, replacement
 from registry.filesystems import reason, remote_errors, retried
 from registry.storage import Place
 
@@ -281,6 +281,17 @@ class LocalFiles(_Sink):
         self.check_content()  # something may have been put there meanwhile
         self._replacement.commit([*(file.path for file in self.written), MANIFEST_NAME])
 
+    def recover(self) -> None:
+        """Finish or undo what a process that was killed left at the destination.
+
+        Raises:
+            StorageError: it cannot be done, or another export writes there at this moment.
+        """
+        try:
+            recover(self.folder)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
     def check_content(self) -> None:
         """Raise if something is at the destination that may not be replaced."""
         if self._check and self.folder.is_dir() and (paths := _content(self.folder)):
@@ -429,5 +440,6 @@ def open_destination(
     except OSError as error:
         raise StorageError(f"Cannot write {url}: {reason(error)}.") from error
     files = LocalFiles(Path(os.path.realpath(place.path)), partial(check, place))
+    files.recover()
     files.check_content()
     return files

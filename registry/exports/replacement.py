@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Final
 
 from registry.durability import exchange, make_folders, sync_file, sync_folder, sync_tree
 from registry.errors import StorageError
+from registry.regular_files import read_regular
 from registry.staging import MARK, claim, clear, discard, is_marked
 
 _SUFFIX: Final = ".df2-export"
@@ -183,6 +185,21 @@ def replacement(folder: Path, last: str) -> Iterator[Replacement]:
                 parent.rmdir()
 
 
+def recover(folder: Path) -> None:
+    """Finish or undo what a process left at a folder that was killed while it replaced it.
+
+    Args:
+        folder: a real path (not a link); it need not exist.
+
+    Raises:
+        StorageError: another process replaces it, or what is there is not ours.
+        OSError: something cannot be moved.
+    """
+    for staging in _places(folder):
+        if is_marked(staging):
+            _end_of_killed(folder, staging)
+
+
 def _places(folder: Path) -> list[Path]:
     """Return where the marked folder may be, the better place first."""
     name = f".{folder.name}{_SUFFIX}"
@@ -263,6 +280,12 @@ def _recover(folder: Path, staging: Path) -> None:
         StorageError: the old content cannot be given its name back.
         OSError: something cannot be moved.
     """
+    for name in (_OLD, _NEW):
+        # Whoever hands out a folder may have put a marked one into it, with links that lead elsewhere.
+        if os.path.lexists(staging / name) and not stat.S_ISDIR((staging / name).lstat().st_mode):
+            raise StorageError(
+                f"{staging / name} is no folder, so df2 did not make it: look into {staging}, then remove it."
+            )
     if os.path.lexists(staging / _MOVES):
         _go_on(folder, staging)
     elif _is_needed(staging):
@@ -277,11 +300,11 @@ def _recover(folder: Path, staging: Path) -> None:
 
 def _read_moves(staging: Path) -> tuple[list[str], list[str]]:
     try:
-        moves = json.loads((staging / _MOVES).read_bytes())
+        moves = json.loads(read_regular(staging / _MOVES))
         old, new = moves[_OLD], moves[_NEW]
         if all(os.path.basename(name) == name not in ("", ".", "..", MARK) for name in (*old, *new)):
             return old, new
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise StorageError(f"{staging / _MOVES} is not a list that df2 wrote: look into {staging}, then remove it.")
 

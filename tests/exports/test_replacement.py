@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -297,3 +298,55 @@ def test_a_folder_that_turns_out_not_to_be_movable_is_filled(
     assert files_in(tmp_path / "out") == NEW
     assert (tmp_path / "out").stat().st_ino == identity
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["new", "over an old one"])
+def test_the_next_export_takes_up_what_a_killed_one_left(
+    is_new: bool, exportable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_mount", lambda folder: folder)  # as if each were mounted
+    wanted = files_in_export(exportable, tmp_path / "wanted")
+    for number in range(1, 30):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        if not is_new:
+            run_export(exportable, "coco", folder, subset={"category": "skirt"})
+        steps = iter(range(1, 10_000))
+
+        def kill_at_rename(event: str, _: object, steps: Any = steps, number: int = number) -> None:
+            if event == "os.rename" and next(steps) == number:
+                os.kill(os.getpid(), 9)
+
+        def work(folder: Path = folder, hook: Any = kill_at_rename) -> None:
+            sys.addaudithook(hook)
+            run_export(exportable, "coco", folder, overwrite=True)
+
+        status = in_child(work, lambda: None)
+        run_export(exportable, "coco", folder, overwrite=True)
+        assert files_in(folder) == wanted
+        if status == 0:
+            break
+    assert number > 3
+
+
+def files_in_export(registry: Path, folder: Path) -> dict[str, bytes]:
+    run_export(registry, "coco", folder)
+    return files_in(folder)
+
+
+@pytest.mark.parametrize("name", ["old", "new"])
+def test_a_forged_folder_of_unfinished_work_leads_nowhere_else(exportable: Path, tmp_path: Path, name: str) -> None:
+    home = tmp_path / "home"
+    write(home, {".bashrc": b"own", "id": b"own"})
+    folder = tmp_path / "out"
+    run_export(exportable, "coco", folder)
+    (folder / ".bashrc").write_bytes(b"theirs")
+    staging = folder / ".df2-export"
+    claim(staging)
+    (staging / name).symlink_to(home)
+    moves = {"old": [".bashrc"], "new": ["zzz"]} if name == "old" else {"old": [], "new": ["id"]}
+    (staging / "moves.json").write_text(json.dumps(moves))
+    before = {path: files_in(path) for path in (home, folder)}
+    with pytest.raises(StorageError, match=f"{name} is no folder, so df2 did not make it: look into "):
+        run_export(exportable, "coco", folder, overwrite=True)
+    assert {path: files_in(path) for path in (home, folder)} == before
