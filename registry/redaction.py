@@ -35,6 +35,8 @@ _CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _ENVIRONMENT: Final = ("AWS_", "AZURE_", "GOOGLE_", "GCS_", "GCSFS_", "FSSPEC_", "DF2_", "DVC_", "GIT_")
 #: Where a URL begins. A single colon before it belongs to a password: ``https://ada:a://b@host``.
 _URL: Final = re.compile(r"(?:(?<![\w+.:-])|(?<=::))[A-Za-z][\w+.-]*://")
+#: Where one begins in a word of a command line, of an option too; one of its slashes, or its scheme, may be missing.
+_MEANT_URL: Final = re.compile(r"(?:--?[\w-]+=)?@?([A-Za-z][\w+.-]*:)?//?(?=[^/@\s]*@)")
 _SPACE: Final = re.compile(r"\s")
 _URL_END: Final = re.compile(r"[\s'\"<>`\\]")
 #: Without a colon, a name before an @ is a token over HTTP; over SSH it is a user, with abfs:// a container.
@@ -97,6 +99,16 @@ def remember_url(url: str) -> None:
     user, password = unquote(parts.user), unquote(parts.password or "")
     is_token = parts.password is None and parts.scheme.removesuffix("://").lower() in _TOKEN_SCHEMES
     remember({"password": user if is_token else password, "username": user})
+
+
+def remember_word(word: str) -> None:
+    """Keep the password or token in a word of a command line in mind, if it is a URL or was meant to be one.
+
+    Programs that expect a path show it with one slash less, or cut it at another place.
+    """
+    match = _MEANT_URL.match(word)
+    if match:
+        remember_url(f"{match[1] or 'https:'}//{word[match.end() :]}")
 
 
 class UserInfo(NamedTuple):

@@ -210,7 +210,7 @@ class Place:
         try:
             with self._reading(name):
                 if self.path is None:
-                    return retried(lambda: self._remote_digest(self._remote(name), sized_only))
+                    return retried(lambda: self._remote_digest(self._remote(name), sized_only, size))
                 if sized_only:
                     return os.stat(self.path / name).st_size, None
                 if not is_regular(self.path / name):
@@ -224,7 +224,7 @@ class Place:
         except NotFoundError:
             return None
 
-    def _remote_digest(self, path: str, sized_only: bool) -> tuple[int, bytes | None]:
+    def _remote_digest(self, path: str, sized_only: bool, most: int | None) -> tuple[int, bytes | None]:
         self.fs.invalidate_cache()
         if sized_only:
             return self.fs.size(path), None
@@ -233,10 +233,28 @@ class Place:
             while block := file.read(_BLOCK):
                 found.update(block)
                 size += len(block)
+                if most is not None and size > most:  # a server may send without end
+                    return size, None
         return size, found.digest()
 
-    def fetch(self, name: str, target: Path) -> None:
+    def _get(self, path: str, target: Path, most: int | None) -> None:
+        from fsspec.callbacks import Callback
+
+        class Bounded(Callback):  # type: ignore[misc]
+            def relative_update(self, inc: int = 1) -> None:
+                super().relative_update(inc)
+                if most is not None and self.value > most:  # a server may send without end
+                    raise OSError(f"it has more than the {most:,} bytes that the manifest names")
+
+        self.fs.get_file(path, str(target), callback=Bounded())
+
+    def fetch(self, name: str, target: Path, most: int | None = None) -> None:
         """Copy a file of the place to a local file.
+
+        Args:
+            name: of the file.
+            target: the local file.
+            most: bytes that are expected; a remote file that sends more is an error.
 
         Raises:
             NotFoundError: there is no such file.
@@ -247,7 +265,7 @@ class Place:
                 if self.path is not None:
                     shutil.copyfile(self.path / name, target)
                 else:
-                    retried(lambda: self.fs.get_file(self._remote(name), str(target)))
+                    retried(lambda: self._get(self._remote(name), target, most))
             except OSError as error:
                 # A full disk is never that of the place which is read.
                 if error.errno in _FULL or error.filename in (target, str(target)):

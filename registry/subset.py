@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from registry.errors import NotFoundError, UsageError
+from registry.regular_files import read_regular, regular_size
 from registry.taxonomy import ATTRIBUTE_CODES, CATEGORIES, SOURCES, SPLITS, find_category, find_split, unknown_name
 from registry.yaml_files import load_yaml
 
@@ -269,6 +270,10 @@ def _read_range(value: Any, name: str) -> Range:
     return low, high
 
 
+#: Bytes of a list of images: some 30 times all of the released ones.
+_LARGEST_LIST: Final = 64 << 20
+
+
 def _read_image_ids(value: Any, name: str) -> tuple[Range, ...]:
     ranges: list[Range] = []
     for one in _several(value):
@@ -277,7 +282,9 @@ def _read_image_ids(value: Any, name: str) -> tuple[Range, ...]:
             continue
         path = Path(one[1:])
         try:
-            lines = path.read_text(encoding="utf-8").split("\n")
+            if regular_size(path) > _LARGEST_LIST:
+                raise UsageError(f"{name} {one}: {path} has more than {_LARGEST_LIST >> 20} MiB.")
+            lines = read_regular(path).decode().split("\n")
         except FileNotFoundError as error:
             raise NotFoundError(f"{name} {one}: there is no file {path}.") from error
         except (OSError, UnicodeDecodeError) as error:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from registry.errors import ConflictError, NotFoundError, StorageError
+from registry.filesystems import reason
 from registry.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest_bytes
 from registry.publication import data_files, unnamed
+from registry.regular_files import open_regular, regular_size
 from registry.staging import temporary_folder
 from registry.storage import Place
 
@@ -165,15 +167,18 @@ def _local_copy(source: Place, file: DataFile, folder: Path) -> Path:
     for _ in range(_ATTEMPTS):
         try:
             if source.path is None:
-                source.fetch(file.path, local)
-            with open(local, "rb") as opened:
-                if hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256:
-                    return local
+                source.fetch(file.path, local, most=file.bytes)
+            if regular_size(local) == file.bytes:
+                with open_regular(local) as descriptor, open(descriptor, "rb", closefd=False) as opened:
+                    if hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256:
+                        return local
         except (NotFoundError, FileNotFoundError) as error:
             raise NotFoundError(
                 f"{source}/{file.path} does not exist, which its manifest names. 'df2 verify {source}' finds all such "
                 "files."
             ) from error
+        except OSError as error:
+            raise StorageError(f"Cannot read {source}/{file.path}: {reason(error)}") from error
     raise StorageError(
         f"{source}/{file.path} is not the file that its manifest names: it was changed or cut. "
         f"'df2 verify {source}' finds all such files."
@@ -181,4 +186,4 @@ def _local_copy(source: Place, file: DataFile, folder: Path) -> Path:
 
 
 def _is_there(place: Place, file: DataFile) -> bool:
-    return place.digest(file.path) == (file.bytes, bytes.fromhex(file.sha256))
+    return place.digest(file.path, size=file.bytes) == (file.bytes, bytes.fromhex(file.sha256))

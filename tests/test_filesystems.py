@@ -10,7 +10,7 @@ import fsspec.config
 import pytest
 
 from registry import filesystems
-from registry.errors import MissingDependencyError, StorageError
+from registry.errors import MissingDependencyError, StorageError, UsageError
 from registry.filesystems import filesystem, is_conflict, local_path, options_of, retried
 
 
@@ -85,7 +85,11 @@ def test_local_urls_and_paths_are_local(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert local_path("file:///a/b") == local_path("/a/b")
     assert local_path("x") == tmp_path / "x"
     assert local_path("s3://x") is None
-    assert local_path("simplecache::x") is None
+    assert local_path("simplecache::/x") is None
+    assert local_path("simplecache::s3://b/x") is None
+    for url in ("file::x", "file::", "memory::x", "simplecache::a/b"):
+        with pytest.raises(UsageError, match="is no URL and no absolute path"):
+            local_path(url)
 
 
 @pytest.fixture

@@ -256,3 +256,24 @@ def test_no_channel_of_a_process_shows_a_secret() -> None:
     ):  # fmt: skip
         assert expected in done.stderr
     assert done.stderr.count("ValueError: with ***") == 4
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "http://ada:hunter2secret@h/p",
+        "http:/ada:hunter2secret@h/p",
+        "//ada:hunter2secret@h/p",
+        "@s3://ada:hunter2secret@h/p",
+        "--params=https://ada:hunter2secret@h/p",
+    ],
+)
+def test_a_word_of_the_command_line_that_was_meant_to_be_a_url_is_remembered(word: str) -> None:
+    redaction.remember_word(word)
+    assert "hunter2secret" not in redaction.redact(f"No such file: {word}, nor hunter2secret.")
+
+
+@pytest.mark.parametrize("word", ["a@b", "SELECT '/a@b'", "ada:hunter2other", "image/a:hunter2other@2x.png", "--a=b@c"])
+def test_other_words_are_not(word: str) -> None:
+    redaction.remember_word(word)
+    assert redaction.redact("hunter2other") == "hunter2other"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -274,3 +275,29 @@ def test_a_registry_of_schema_version_1_is_sent_as_it_is(source: Place, dest: Pl
     assert content(dest) == content(source)
     assert read_manifest(dest).schema_version == 1
     assert Manifest.from_json(dest.read(MANIFEST_NAME), "x").files[0].blocks == ""
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "device", "longer file"])
+def test_a_source_that_would_never_end_is_refused(small_registry: Path, tmp_path: Path, kind: str) -> None:
+    file = next((small_registry / "items").rglob("*.parquet"))
+    data = file.read_bytes()
+    file.unlink()
+    if kind == "FIFO":
+        os.mkfifo(file)
+    elif kind == "device":
+        file.symlink_to("/dev/zero")
+    else:
+        file.write_bytes(data + b"x")
+    with pytest.raises(StorageError, match=file.name):
+        sync(Place(str(small_registry)), Place(str(tmp_path / "dest")))
+
+
+def test_a_remote_source_that_sends_more_than_it_should_is_refused(source: Place, tmp_path: Path) -> None:
+    fsspec.filesystem("memory").store.clear()
+    sync(source, Place("memory://more"))
+    path = next(path for path in Place("memory://more").list("items") if path.endswith(".parquet"))
+    fsspec.filesystem("memory").pipe(f"/more/{path}", bytes(5 << 20))
+    with pytest.raises(StorageError, match=r"it has more than the [0-9,]+ bytes that the manifest names"):
+        sync(Place("memory://more"), Place(str(tmp_path / "dest")))
+    assert verify_registry(Place("memory://more")).changed == (path,)
+    fsspec.filesystem("memory").store.clear()

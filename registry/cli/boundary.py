@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -14,7 +15,7 @@ from click.exceptions import Exit
 
 from registry.cli import interruption, streams
 from registry.errors import RegistryError
-from registry.redaction import printable, printable_lines, redact
+from registry.redaction import printable, printable_lines, redact, remember_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +53,8 @@ class BoundedCommand(click.Command):
 
         def run() -> Any:
             _check_words(words)
+            for word in words:
+                remember_word(word)
             return super(BoundedCommand, self).main(words, prog_name, complete_var, False, **extra)
 
         code = self._run(run)
@@ -65,8 +68,10 @@ class BoundedCommand(click.Command):
             try:
                 result = run()
             except click.ClickException as error:
+                shown = io.StringIO()
+                error.show(shown)
                 with suppress(OSError):
-                    error.show()
+                    click.echo(redact(shown.getvalue()), err=True, nl=False)
                 result = error.exit_code
             except click.exceptions.Abort:  # at a prompt
                 with suppress(OSError):

@@ -85,7 +85,8 @@ class Places:
         import tempfile
 
         if (path := local_path(url)) is not None:
-            yield path if "://" in url else Path(url).expanduser()  # messages show it as it was written
+            # Messages show it as it was written. (pathlib makes ./~ the same as ~.)
+            yield path if "://" in url or "~" in url else Path(url)
             return
         folder, _, name = url.rpartition("/")
         place = self.place(folder)

@@ -209,9 +209,9 @@ def read_manifest_file(url: str, storage_options: StorageOptions | None = None) 
     Raises:
         NotFoundError, RegistryFormatError: there is none.
     """
-    folder, _, name = url.rpartition("/")
+    folder, slash, name = url.rpartition("/")
     if name.endswith(".json"):
-        return ExportManifest.from_json(Place(folder or ".", storage_options).read(name), url)
+        return ExportManifest.from_json(Place(folder or slash or ".", storage_options).read(name), url)
     return read_export(Place(url, storage_options))
 
 

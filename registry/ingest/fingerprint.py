@@ -25,6 +25,7 @@ from registry.ingest.files import Fault
 from registry.ingest.looks import Look, look_at
 from registry.ingest.retrieval import retrieval_files
 from registry.ingest.sources import Entry, LocalFolder, Source, locate_source, open_source, release_lists
+from registry.taxonomy import find_split
 from registry.temporary import is_special, write_text
 
 #: Notes of another version are not read.
@@ -74,9 +75,11 @@ def fingerprint_source(
         options: passed to fsspec.
 
     Raises:
+        UnknownNameError: there is no such split.
         SourceError, PasswordError: the source cannot be read.
         StorageError: ``output`` cannot be written.
     """
+    find_split(split)
     located = locate_source(source, split, options)
     retrieval = [*retrieval, *release_lists(source, split, options)]
     looks = look_at(located, photos or split == "test", options)

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from registry.errors import StorageError, UsageError
-from registry.manifest import read_manifest
+from registry.manifest import MANIFEST_NAME, read_manifest
 from registry.private_folder import private_folder
 from registry.schemas import load_views
 from registry.storage import Place
@@ -139,22 +139,27 @@ def _is_catalog(file: Path) -> bool:
 
 
 def _pattern_sql(place: Place, table: Table, version: int) -> str:
-    """Return a SELECT of a table's columns from the files that lie in its folders whenever it is asked.
+    """Return a SELECT of a table's columns from the files that the manifest names whenever it is asked.
 
-    A pattern, instead of the names of today: the catalog outlives the next ingestion. The partition columns come from
-    the end of each file's path, so no folder above the registry can become a column.
+    A pattern, instead of the names of today: the catalog outlives the next ingestion. Files that the manifest does not
+    name (any more), as 'df2 sync' leaves them without --prune, do not count. The partition columns come from the end
+    of each file's path, so no folder above the registry can become a column.
     """
     folders = "".join(f"/{name}=*" for name in table.partition)
-    pattern = f"{glob_escape(place.absolute_url)}/{table.name}{folders}/*.parquet"
-    path_end = "".join(f"/{name}=([^/]*)" for name in table.partition) + "/[^/]*$"
+    root = glob_escape(place.absolute_url)
+    path_end = rf"({re.escape(table.name)}{''.join(f'/{name}=([^/]*)' for name in table.partition)}/[^/]*)$"
     columns = []
     for column in table.columns:
         kind = duckdb_type(column.field)
         if column.name in table.partition:
-            group = table.partition.index(column.name) + 1
-            value = f"regexp_extract(filename, {quote(re.escape(f'/{table.name}') + path_end)}, {group})::{kind}"
-            columns.append(f"{value} AS {column.name}")
+            group = table.partition.index(column.name) + 2
+            columns.append(f"regexp_extract(filename, {quote(path_end)}, {group})::{kind} AS {column.name}")
         else:
             columns.append(column.name if column.since <= version else f"NULL::{kind} AS {column.name}")
-    options = "hive_partitioning = false" + (", filename = true" if table.partition else "")
-    return f"SELECT {', '.join(columns)} FROM read_parquet([{quote(pattern)}], {options})"
+    files = quote(f"{root}/{table.name}{folders}/*.parquet")
+    manifest = quote(f"{root}/{MANIFEST_NAME}")
+    return (
+        f"SELECT {', '.join(columns)} FROM read_parquet([{files}], hive_partitioning = false, filename = true) "
+        f"WHERE regexp_extract(filename, {quote(path_end)}, 1) IN "
+        f"(SELECT unnest(json_extract_string(content, '$.files[*].path')) FROM read_text({manifest}))"
+    )

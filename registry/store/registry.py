@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 Params = Mapping[str, Any] | Sequence[Any]
 _Answer = TypeVar("_Answer")
 
+#: DuckDB's own limit for expressions.
+_DEEPEST = 1_000
+_BRACKET = re.compile(r"[(\[{)\]}]")
+#: A text in quotes, in which brackets nest nothing.
+_TEXT = re.compile(r"'[^']*'")
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b\s*(ANALYZE\b|\([^()]*\))?", re.IGNORECASE)
 #: Columns of items that say something of the image, which :meth:`Registry.image` gives once.
 _OF_IMAGE = {"split", "image_id", "source", "pair_id"}
@@ -93,6 +98,7 @@ class Registry:
         return self._again(lambda: self._relation(query, params))
 
     def _relation(self, query: str, params: Params | None) -> DuckDBPyRelation:
+        _check_nesting(query)
         cursor = self._cursor()
         try:
             if not _only_reads(cursor, query):
@@ -359,6 +365,21 @@ class Registry:
         except OSError:  # what is wrong is said where it is read
             return None
         return found.st_ino, found.st_mtime_ns
+
+
+def _check_nesting(query: str) -> None:
+    """Refuse brackets that are nested more deeply than DuckDB's expressions may be.
+
+    Where some of them are not closed, its parser takes quadratic time, in which no signal and no limit ends it.
+
+    Raises:
+        QueryError: they are.
+    """
+    depth = 0
+    for bracket in _BRACKET.findall(_TEXT.sub("", query)):
+        depth += 1 if bracket in "([{" else -1
+        if depth > _DEEPEST:
+            raise QueryError(f"The query nests brackets too deeply: expected at most {_DEEPEST:,} levels.")
 
 
 def _only_reads(connection: DuckDBPyConnection, query: str) -> bool:

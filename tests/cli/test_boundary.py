@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import click
@@ -139,3 +141,58 @@ def test_every_command_is_inside_the_boundary() -> None:
     assert isinstance(main, BoundedCommand)
     assert isinstance(release_check, BoundedCommand)
     assert main.commands["diff"].trouble_code == 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("verify", "a", "URL"),
+        ("URL",),
+        ("stats", "--format", "URL"),
+        ("image", "train", "URL"),
+        ("sql", "-f", "URL"),
+        ("subset", "--params", "URL", "--subset", "a"),
+        ("subset", "--image-id", "@URL"),
+        ("-r", "http:/ada:hunter2word@h/r", "stats"),
+        ("-r", "//ada:hunter2word@h/r", "stats"),
+    ],
+    ids=" ".join,
+)
+def test_no_error_of_usage_shows_a_password(run: Run, words: tuple[str, ...]) -> None:
+    result = run(*(word.replace("URL", "http://ada:hunter2word@h/p") for word in words))
+    assert result.exit_code != 0
+    assert "hunter2word" not in result.stdout + result.stderr
+
+
+def test_brackets_beyond_what_the_parser_takes_are_refused_at_once(run: Run) -> None:
+    begin = time.monotonic()
+    result = run("sql", f"SELECT {'(' * 8000}1")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: The query nests brackets too deeply: expected at most 1,000 levels.\n",
+    )
+    assert time.monotonic() - begin < 3
+    assert run("sql", f"SELECT '{'(' * 2000}' AS a", "--format", "csv").stdout == f"a\n{'(' * 2000}\n"
+
+
+def test_a_list_of_images_is_a_regular_file_of_bounded_size(run: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name, message in (("pipe", "expected a regular file, found a FIFO"), ("/dev/zero", "found a device")):
+        result = run("subset", "--image-id", f"@{name}")
+        assert result.exit_code == 2
+        assert message in result.stderr
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(65 << 20)
+    assert "large has more than 64 MiB" in run("subset", "--image-id", "@large").stderr
+
+
+def test_a_folder_called_tilde_is_no_home(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "~").mkdir()
+    assert run("sql", "SELECT 1 AS a", "-o", "./~/a.csv").exit_code == 0
+    assert (tmp_path / "~" / "a.csv").read_text() == "a\n1\n"
+
+
+def test_fingerprint_knows_three_splits(run: Run, tmp_path: Path) -> None:
+    result = run("fingerprint", "--split", "../x", tmp_path)
+    assert result.exit_code == 2
+    assert "Unknown split '../x'. There is: train, validation, test." in result.stderr

@@ -64,3 +64,17 @@ def test_a_synced_registry_and_its_manifest_are_the_same(there: Path, below: Pat
     assert files_in(target) == files_in(exportable)
     assert verify_registry(Place(str(target))).is_whole
     assert rebuild_manifest(Place(str(target))) == registry.open(str(exportable)).manifest
+
+
+def test_a_catalog_counts_no_file_that_the_manifest_does_not_name(exportable: Path, tmp_path: Path) -> None:
+    target = Path(shutil.copytree(exportable, tmp_path / "registry"))
+    file = next((target / "items" / "split=train").rglob("*.parquet"))
+    write_catalog(Place(str(target)), tmp_path / "c.duckdb")
+    shutil.copy(file, file.with_name("0123456789abcdef.parquet"))  # as an older version that sync left
+    (target / "items" / "split=train" / "category_id=13").mkdir(exist_ok=True)
+    shutil.copy(file, target / "items" / "split=train" / "category_id=13" / file.name)
+    expected = registry.open(str(exportable))
+    with duckdb.connect(str(tmp_path / "c.duckdb"), read_only=True) as catalog:
+        for name in TABLES:
+            query = f"SELECT * FROM {name} ORDER BY ALL"
+            assert catalog.execute(query).fetchall() == expected.sql(query).fetchall()
