@@ -65,7 +65,7 @@ def _open(lock: Path, name: str) -> int:
     while True:
         try:
             make_folders(folder)
-            return os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+            return os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except OSError as error:
             # Another writer may have removed the folder in between, or made it again just now.
             gone = isinstance(error, FileExistsError) and (folder.is_dir() or not os.path.lexists(folder))

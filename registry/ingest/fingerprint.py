@@ -117,11 +117,13 @@ def fingerprint_source(
 
 def _read_note(path: Path | None, question: str) -> _Note | None:
     """Return the note of the last look, if it is about the same question."""
-    if path is None or not path.exists():
+    if path is None or not path.is_file():
         return None
     try:
         note = _Note(**json.loads(path.read_text(encoding="utf-8")))
-        return note if note.question == question and isinstance(note.seen, dict) else None
+        kinds = {"seen": dict, "young": dict, "marks": dict, "text": str}
+        is_sound = all(isinstance(getattr(note, name), kind) for name, kind in kinds.items())
+        return note if note.question == question and is_sound else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None  # a note of another version; it is written anew
 

@@ -74,8 +74,6 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False, overwrite: bo
                 shutil.copyfileobj(finished, target, 1 << 20)
     except OSError as error:
         raise StorageError(f"Cannot write {file}: {error.strerror or error}") from error
-    for left in (".partial", ".partial.wal"):  # by a writer of version 0.1.0 that was killed
-        file.with_name(f".{file.name[:200]}{left}").unlink(missing_ok=True)
 
 
 def _check_readable(place: Place) -> None:

@@ -198,11 +198,12 @@ def test_nothing_but_an_earlier_catalog_is_replaced(three_splits: Path, tmp_path
     assert not before or file.read_bytes() == before
 
 
-def test_what_a_killed_writer_left_goes_with_the_next_catalog(three_splits: Path, tmp_path: Path) -> None:
-    for name in (".df2.duckdb.partial", ".df2.duckdb.partial.wal"):
-        (tmp_path / name).write_bytes(b"half")
+def test_files_beside_a_catalog_stay(three_splits: Path, tmp_path: Path) -> None:
+    names = [".df2.duckdb.partial", ".df2.duckdb.partial.wal", "df2.duckdb.partial"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"mine")
     write_catalog(Place(str(three_splits)), tmp_path / "df2.duckdb")
-    assert os.listdir(tmp_path) == ["df2.duckdb"]
+    assert sorted(os.listdir(tmp_path)) == sorted([*names, "df2.duckdb"])
 
 
 def _other_counts(file: Path, df2: Registry) -> dict[str, int]:
