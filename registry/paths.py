@@ -91,12 +91,6 @@ def _check_chain(url: str) -> None:
     from fsspec.registry import known_implementations, registry
 
     *links, end = url.split("::")
-    if "://" not in end and not end.startswith("/"):
-        # fsspec reads "file::x" as the working directory.
-        raise UsageError(
-            f"'::' joins file systems, as in zip::s3://bucket/a.zip, and {end!r} at the end of {url!r} is no URL and "
-            "no absolute path. The name of a folder or file cannot hold '::'."
-        )
     for link in links:
         protocol = link.partition("://")[0]
         if protocol not in known_implementations and protocol not in registry:
@@ -104,3 +98,9 @@ def _check_chain(url: str) -> None:
                 f"'::' joins file systems, as in zip::s3://bucket/a.zip, and {protocol!r} in {url!r} is none. The name "
                 "of a folder or file cannot hold '::'."
             )
+    if "://" not in end and not end.startswith("/"):
+        # fsspec reads "file::x" as the working directory.
+        raise UsageError(
+            f"'::' joins file systems, as in zip::s3://bucket/a.zip, and {end!r} at the end of {url!r} is no URL and "
+            "no absolute path. The name of a folder or file cannot hold '::'."
+        )
