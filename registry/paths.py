@@ -98,7 +98,8 @@ def _check_chain(url: str) -> None:
                 f"'::' joins file systems, as in zip::s3://bucket/a.zip, and {protocol!r} in {url!r} is none. The name "
                 "of a folder or file cannot hold '::'."
             )
-    if "://" not in end and not end.startswith("/"):
+    is_inside = bool(end) and "://" in links[-1]  # zip://annos::train.zip
+    if not is_inside and "://" not in end and not end.startswith("/"):
         # fsspec reads "file::x" as the working directory.
         raise UsageError(
             f"'::' joins file systems, as in zip::s3://bucket/a.zip, and {end!r} at the end of {url!r} is no URL and "

@@ -86,8 +86,9 @@ def test_local_urls_and_paths_are_local(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert local_path("x") == tmp_path / "x"
     assert local_path("s3://x") is None
     assert local_path("simplecache::/x") is None
+    assert local_path("zip://annos::train.zip") is None
     assert local_path("simplecache::s3://b/x") is None
-    for url in ("file::x", "file::", "memory::x", "simplecache::a/b"):
+    for url in ("file::x", "file::", "zip://a::", "memory::x", "simplecache::a/b"):
         with pytest.raises(UsageError, match="is no URL and no absolute path"):
             local_path(url)
 
