@@ -100,7 +100,7 @@ class Watch:
                     self.seen.append(f"{event} {path!r}")
 
     def _may(self, path: str, reads: bool) -> bool:
-        # The folder is a real path, so a link out of it is seen by what is opened behind it.
+        # Symbolic links are resolved first: opening one counts as opening its target.
         real = os.path.realpath(path)
         if f"{real}/".startswith(self._code):
             return reads or "/__pycache__/" in real
@@ -267,7 +267,7 @@ _SHARES = {"manifest.json": 4, "export.json": 4, "dvc.lock": 2, "params.yaml": 1
 
 
 def run_document(name: str, text: bytes, folder: Path) -> tuple[str, str | None]:
-    """Read a document in an empty folder; return how it ended, and what is wrong with that."""
+    """Return the outcome of reading a document (taken, refused, crashed), and the fault found, if any."""
     try:
         CASES[name][1](folder, text)
     except RegistryError as error:
@@ -281,18 +281,14 @@ def run_document(name: str, text: bytes, folder: Path) -> tuple[str, str | None]
     return f"{name}: taken", None
 
 
-def run_case(name: str, text: bytes, base: Path) -> list[str]:
-    """Read a document while the audit hook watches; return what is wrong.
+def run_case(name: str, text: bytes, base: Path) -> tuple[str, list[str]]:
+    """Return the outcome of reading a document under the audit hook, and the faults found.
 
     Args:
         name: of the document, a key of ``CASES``.
         text: of the document.
-        base: folder for the case; gone afterwards.
+        base: folder for the case; it must not exist and is removed afterwards.
     """
-    return _watched(name, text, base)[1]
-
-
-def _watched(name: str, text: bytes, base: Path) -> tuple[str, list[str]]:
     folder = base / "inside" / "case"
     victim = base / "victim" / "precious.txt"
     folder.mkdir(parents=True)
@@ -321,7 +317,7 @@ def manifests(seed: int, first: int, number: int) -> tuple[Counter[str], list[st
             rng = random.Random(f"{seed}-{k}")
             name = rng.choices(list(CASES), [_SHARES.get(name, 1) for name in CASES])[0]
             text = change(rng, CASES[name][0])
-            end, found = _watched(name, damage(rng, text) if rng.random() < 0.3 else text, Path(base, "case"))
+            end, found = run_case(name, damage(rng, text) if rng.random() < 0.3 else text, Path(base, "case"))
             counts[end] += 1
             faults += [f"case {k}: {fault}" for fault in found]
     return counts, faults

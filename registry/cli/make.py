@@ -163,9 +163,9 @@ def fingerprint(
 ) -> None:
     """Print a small JSON that changes when SOURCE does.
 
-    It changes when an annotation is edited, or a photo at its beginning or end, and when one is added or removed: what
-    a DVC stage depends on in the place of hundreds of thousands of files. With --output, what the disk shows unchanged
-    since the last time is not read again.
+    It changes when an annotation is edited, when a photo is edited at its beginning or end, and when either is added
+    or removed. A DVC stage depends on it instead of on hundreds of thousands of files. With --output, unchanged
+    files are not read again.
     """
     from registry.ingest.fingerprint import fingerprint_source
 

@@ -282,7 +282,7 @@ class LocalFiles(_Sink):
         self._replacement.commit([*(file.path for file in self.written), MANIFEST_NAME])
 
     def recover(self) -> None:
-        """Finish or undo what a process that was killed left at the destination.
+        """Finish or undo the replacement that a killed process left half done at the destination.
 
         Raises:
             StorageError: it cannot be done, or another export writes there at this moment.

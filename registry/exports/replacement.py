@@ -186,14 +186,14 @@ def replacement(folder: Path, last: str) -> Iterator[Replacement]:
 
 
 def recover(folder: Path) -> None:
-    """Finish or undo what a process left at a folder that was killed while it replaced it.
+    """Finish or undo a replacement of a folder that a killed process left half done.
 
     Args:
         folder: a real path (not a link); it need not exist.
 
     Raises:
-        StorageError: another process replaces it, or what is there is not ours.
-        OSError: something cannot be moved.
+        StorageError: another process is replacing the folder, or the staging folder was not made by df2.
+        OSError: an entry cannot be moved.
     """
     for staging in _places(folder):
         if is_marked(staging):
