@@ -47,17 +47,6 @@ def test_an_export_is_the_same(
     assert files_in(below / f"export-{name}") == files_in(tmp_path / "out")
 
 
-def test_a_catalog_is_the_same(there: Path, below: Path, exportable: Path) -> None:
-    expected = registry.open(str(exportable))
-    for copy in (False, True):
-        file = below / f"catalog-{copy}.duckdb"
-        write_catalog(Place(str(there)), file, copy=copy)
-        with duckdb.connect(str(file), read_only=True) as catalog:
-            for name in TABLES:
-                query = f"SELECT * FROM {name} ORDER BY ALL"
-                assert catalog.execute(query).fetchall() == expected.sql(query).fetchall()
-
-
 def test_a_synced_registry_and_its_manifest_are_the_same(there: Path, below: Path, exportable: Path) -> None:
     target = below / "split=train" / "category_id=3" / "items"
     sync(Place(str(there)), Place(str(target)))
