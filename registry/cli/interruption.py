@@ -26,7 +26,7 @@ from registry.temporary import remove_temporary
 GRACE: Final = 1.2
 #: Seconds between two looks at the limits.
 _INTERVAL: Final = 0.05
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
 #: Returns why the process has to end, or None.
 Check = Callable[[], str | None]
@@ -96,7 +96,20 @@ def _wake() -> None:
 def _on_signal(number: int, frame: FrameType | None) -> None:
     if not _Watch.number:  # a second one must not break off the cleaning up; the watching thread ends the process
         _Watch.number = number
-        raise Interrupted
+        if not _is_importing(frame):
+            raise Interrupted
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Return whether a module is being imported.
+
+    The modules of DuckDB abort the process on an exception while they are made. The watching thread ends it instead.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _unraisable(unraisable: Any) -> None:

@@ -7,13 +7,15 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from registry.ingest.build import ingest
 from registry.manifest import BLOCK_BYTES, BLOCK_DIGEST_BYTES
-from tests.cli.processes import SLOW, Started, run_shell
+from tests.cli.processes import SLOW, Started, environment, run_shell
 from tests.helpers import annotation, item, to_bytes, write_split
 
 #: Seconds for the end of a process. The machine of the tests is busy with other tests.
@@ -56,6 +58,25 @@ def test_a_long_query_ends(three_splits: Path, number: int, code: int) -> None:
     seconds = df2.seconds_to_end(number)
     assert (df2.process.returncode, df2.stdout, df2.stderr) == (code, "", "Interrupted.\n")
     assert seconds < SECONDS
+
+
+def test_a_signal_during_an_import_raises_nothing_in_it(tmp_path: Path) -> None:
+    """DuckDB's module aborts the process on an exception while it is imported."""
+    (tmp_path / "slow_module.py").write_text(
+        "import os, signal, time\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(60)\n"
+        "except BaseException:\n    print('raised')\n"
+    )
+    script = "from registry.cli import interruption\ninterruption.start()\nimport slow_module\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**environment(), "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "Interrupted.\n")
 
 
 @pytest.mark.parametrize(
