@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import IO, Final
 from urllib.parse import unquote, urlsplit
 
-from registry.errors import StorageError
-from registry.redaction import split_user, without_user
+from registry.errors import StorageError, UsageError
+from registry.redaction import redact, split_user, without_user
 from registry.timeouts import NoAnswerError, attempt_timeout
 
 #: A credential helper of git: a command of the shell, which shows no secret to who lists processes.
@@ -41,8 +41,16 @@ def run_with_remote(
 
     Raises:
         FileNotFoundError: there is no git.
+        UsageError: the URL holds a secret that is no user's name, token or password.
         StorageError: nothing came for nearly the time of :func:`registry.timeouts.network_timeout`.
     """
+    shown = without_user(remote)
+    if redact(shown) != shown:
+        # git passes the whole URL on to a child of its own as an argument, whatever its configuration says.
+        raise UsageError(
+            f"{redact(shown)} holds a secret that git would show to everybody who lists processes. "
+            "Write it as https://USER:PASSWORD@HOST/... or https://TOKEN@HOST/..., where it stays hidden."
+        )
     limit = 3 * attempt_timeout()  # once, but as long as elsewhere
     # In the terminal's group of processes: ssh may ask for a passphrase, and Ctrl-C reaches all of git.
     process = subprocess.Popen(

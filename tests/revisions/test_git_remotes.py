@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.errors import StorageError
+from registry.errors import StorageError, UsageError
 from registry.redaction import without_user
 from registry.release import check_release
 from registry.repository import find_repository, user_cache
@@ -100,6 +100,17 @@ def test_the_check_of_a_release_shows_no_credentials_to_others(bare: Path, tmp_p
         findings = list(check_release("v3.0", str(project.root)))
         assert [finding.kind for finding in findings if finding.kind == "fail"] == []
     assert not any("hun%2F" in command for command in server.commands if "config" not in command)
+
+
+@pytest.mark.parametrize("secret", ["?access_token=abcdef123", "?a=1&private_token=abcdef123", "#token=abcdef123"])
+def test_a_secret_behind_the_path_is_refused_as_git_would_show_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(UsageError, match="everybody who lists processes") as raised:
+        checkout("v1.0", f"http://127.0.0.1:1/x.git{secret}")
+    assert "abcdef123" not in str(raised.value)
+    assert not list((tmp_path / "cache").rglob("git*"))
 
 
 def test_a_silent_git_server_is_given_up_and_its_client_is_ended(
