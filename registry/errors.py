@@ -54,6 +54,12 @@ class SourceError(RegistryError):
     exit_code = 3
 
 
+class UnreadableSourceError(SourceError):
+    """A raw source whose place refuses or fails: a server's error, no permission, no answer."""
+
+    exit_code = 4
+
+
 class PasswordError(SourceError):
     """A protected archive and a password that is missing or wrong. Never carries the password."""
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-from registry.errors import SourceError
+from registry.errors import SourceError, UnreadableSourceError
 from registry.filesystems import StorageOptions, filesystem, local_path, reason, retried
 
 #: Bytes of an annotation; the largest of the release has 35,590.
@@ -54,9 +54,9 @@ def too_large(size: int | None, most: int) -> Fault:
     return Fault(f"expected at most {most:,} bytes, found {found}")
 
 
-def cannot_read(path: object, error: OSError) -> SourceError:
+def cannot_read(path: object, error: OSError) -> UnreadableSourceError:
     """Return the error that ends an ingestion whose source cannot be read."""
-    return SourceError(f"Cannot read {path}: {reason(error)}")
+    return UnreadableSourceError(f"Cannot read {path}: {reason(error)}")
 
 
 class LocalReader:
@@ -206,9 +206,11 @@ def open_file(url: str, options: StorageOptions | None = None) -> BinaryIO:
         os.close(descriptor)
     except FileNotFoundError:
         raise
-    except (OSError, ValueError) as error:  # ValueError: a path that the system cannot take
-        if not isinstance(error, OSError) or error.errno != errno.ENXIO:
-            raise SourceError(f"Cannot read {shown_name(url)}: {getattr(error, 'strerror', error)}") from error
+    except ValueError as error:  # a path that the system cannot take
+        raise SourceError(f"Cannot read {shown_name(url)}: {error}") from error
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise cannot_read(shown_name(url), error) from error
         mode = os.stat(path).st_mode
     raise SourceError(f"Cannot read {url}: expected a regular file, found {_KINDS.get(stat.S_IFMT(mode), 'no file')}.")
 

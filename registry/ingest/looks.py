@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from registry.errors import SourceError
-from registry.filesystems import StorageOptions, filesystem, local_path, reason, retried
+from registry.filesystems import StorageOptions, filesystem, local_path, retried
+from registry.ingest.files import cannot_read
 from registry.ingest.sources import ARCHIVE_SUFFIXES
 
 #: Nanoseconds: the coarsest clock of a file system in use, FAT's, has grains of two seconds.
@@ -68,7 +68,7 @@ def look_at(url: str, photos: bool, options: StorageOptions | None = None) -> di
             return {"": Look(look.digest, None if look.young != () else ())}
         return dict(zip((folder.name for folder in folders), _look_at_folders(folders), strict=True))
     except OSError as error:
-        raise SourceError(f"Cannot read {url}: {reason(error)}") from error
+        raise cannot_read(url, error) from error
 
 
 def look_at_folder(folder: str) -> Look:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from registry.errors import SourceError
-from registry.filesystems import StorageOptions, filesystem, local_path, reason, retried
+from registry.filesystems import StorageOptions, filesystem, local_path, retried
 from registry.ingest.chunks import BadFile
-from registry.ingest.files import MAX_LIST, Fault, LocalReader, read_file, shown_name
+from registry.ingest.files import MAX_LIST, Fault, LocalReader, cannot_read, read_file, shown_name
 from registry.ingest.issues import Issue
 from registry.ingest.list_checks import Box, ListEntry, read_list
 from registry.ingest.sources import Entry, RemoteFolder, is_remote_folder
@@ -198,6 +198,7 @@ def _files(url: str, options: StorageOptions | None, password: str | None) -> It
             yield name, data
     except FileNotFoundError as error:
         raise SourceError(f"{url} does not exist; expected query and gallery lists.") from error
-    except (OSError, ValueError) as error:  # ValueError: a path that the system cannot take
-        text = reason(error) if isinstance(error, OSError) else str(error)
-        raise SourceError(f"Cannot read the retrieval lists at {shown_name(url)}: {text}") from error
+    except ValueError as error:  # a path that the system cannot take
+        raise SourceError(f"Cannot read the retrieval lists at {shown_name(url)}: {error}") from error
+    except OSError as error:
+        raise cannot_read(f"the retrieval lists at {shown_name(url)}", error) from error

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
-from registry.errors import SourceError
+from registry.errors import SourceError, UnreadableSourceError
 from registry.filesystems import StorageOptions, filesystem, local_path, reason, retried
 from registry.ingest.checks import INT32_MAX
 from registry.ingest.files import (
@@ -29,6 +29,7 @@ from registry.ingest.files import (
     PHOTO_START,
     Fault,
     LocalReader,
+    cannot_read,
     shown_name,
     too_large,
 )
@@ -203,7 +204,7 @@ class LocalFolder:
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    raise SourceError(f"Cannot list {self.folder / kind}: {error.strerror}") from error
+                    raise UnreadableSourceError(f"Cannot list {self.folder / kind}: {error.strerror}") from error
 
         return build_listing(split, names())
 
@@ -281,7 +282,7 @@ class RemoteFolder:
         try:
             return build_listing(split, names())
         except OSError as error:
-            raise SourceError(f"Cannot list {self.url}: {reason(error)}") from error
+            raise UnreadableSourceError(f"Cannot list {self.url}: {reason(error)}") from error
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
         """Yield each file's bytes; they are fetched concurrently where the file system can."""
@@ -314,7 +315,7 @@ class RemoteFolder:
         try:
             retried(fetch)
         except OSError as error:
-            raise SourceError(f"Cannot read {failed[-1]} in {self.url}: {reason(error)}") from error
+            raise cannot_read(f"{failed[-1]} in {self.url}", error) from error
         for entry in entries:
             if (entry.size or 0) > most:
                 yield too_large(entry.size, most)
@@ -358,7 +359,7 @@ class RemoteFolder:
         try:
             return retried(read)
         except OSError as error:
-            raise SourceError(f"Cannot read {entry.locator} in {self.url}: {reason(error)}") from error
+            raise cannot_read(f"{entry.locator} in {self.url}", error) from error
 
 
 def locate_source(url: str, split: str, options: StorageOptions | None = None) -> str:
@@ -472,10 +473,10 @@ def _ask_local(path: Path, answers: Callable[[int], bool]) -> bool:
         return answers(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except (OSError, ValueError) as error:  # ValueError: a path that the system cannot take
-        raise SourceError(
-            f"Cannot read {shown_name(str(path))}: {getattr(error, 'strerror', None) or error}"
-        ) from error
+    except ValueError as error:  # a path that the system cannot take
+        raise SourceError(f"Cannot read {shown_name(str(path))}: {error}") from error
+    except OSError as error:
+        raise cannot_read(shown_name(str(path)), error) from error
 
 
 def _ask(url: str, kind: str, options: StorageOptions | None) -> bool:
@@ -495,4 +496,4 @@ def _ask(url: str, kind: str, options: StorageOptions | None) -> bool:
     try:
         return retried(ask)
     except OSError as error:
-        raise SourceError(f"Cannot read {url}: {reason(error)}") from error
+        raise cannot_read(url, error) from error
