@@ -163,7 +163,6 @@ def report(error: Exception, doing: str, trouble_code: int | None = None, *, is_
     message, code = describe(error, doing)
     if trouble_code is not None:
         code = trouble_code
-        message = str(error) if isinstance(error, streams.OutputError) else message
     with suppress(OSError):  # there is nowhere else to tell it
         if is_debugging:
             click.echo(redact("".join(traceback.format_exception(error))), err=True, nl=False)

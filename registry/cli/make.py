@@ -19,6 +19,7 @@ from registry.errors import NotFoundError, PasswordError, StorageError, UsageErr
 from registry.filesystems import local_path
 from registry.redaction import printable, redact
 from registry.taxonomy import SPLITS
+from registry.timeouts import network_timeout
 
 if TYPE_CHECKING:
     from registry.ingest.build import IngestReport
@@ -121,7 +122,13 @@ def _dask_executor(address: str | None) -> Iterator[Any]:
         from distributed import Client
     except ImportError as error:
         raise MissingDependencyError("--dask needs: pip install 'deepfashion2-registry[dask]'") from error
-    client = Client(address)  # type: ignore[no-untyped-call,unused-ignore]
+    try:
+        # Client waits as long as its own configuration says, 30 s by default.
+        client = Client(address, timeout=network_timeout())  # type: ignore[no-untyped-call,unused-ignore]
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"--dask is {address!r}: expected tcp://HOST:PORT; {error}.") from error
+    except OSError as error:
+        raise StorageError(f"Cannot reach the Dask scheduler at {address}: {error}") from error
     with client, client.get_executor(retries=2) as executor:  # type: ignore[no-untyped-call,unused-ignore]
         yield executor
 

@@ -232,7 +232,7 @@ def test_an_error_of_the_system_ends_with_2(edited: Path, three_splits: Path) ->
     df2 = [sys.executable, "-m", "registry.cli.main", "diff", str(edited), str(three_splits)]
     with open("/dev/full", "wb") as full:
         found = subprocess.run([*df2, "--rows"], stdout=full, stderr=subprocess.PIPE, check=False, text=True)
-    assert (found.returncode, found.stderr) == (2, "Error: [Errno 28] No space left on device\n")
+    assert (found.returncode, found.stderr) == (2, "Error: Cannot write standard output: No space left on device.\n")
 
 
 def test_a_git_revision_is_a_side(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

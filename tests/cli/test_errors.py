@@ -170,6 +170,6 @@ def test_every_error_class_has_its_exit_code() -> None:
     assert codes == {
         "RegistryError": 1, "UsageError": 2, "UnknownNameError": 2, "NotFoundError": 1, "QueryError": 1,
         "SourceError": 3, "UnreadableSourceError": 4, "PasswordError": 3, "AnnotationError": 3, "StorageError": 4,
-        "MissingDependencyError": 1, "ConflictError": 4,
+        "RegistryFormatError": 1, "MissingDependencyError": 1, "ConflictError": 4,
     }  # fmt: skip
     assert "Exit codes: 0 done, 1 error, 2 wrong usage, 3 bad input data, 4 a place" in (main.help or "")

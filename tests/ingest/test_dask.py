@@ -46,3 +46,21 @@ def test_a_dask_cluster_gives_the_same_bytes(
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert files_in(target) == files_in(small_registry)
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "message"),
+    [
+        ("nonsense", 2, "--dask is 'nonsense': expected tcp://HOST:PORT; missing port number"),
+        ("magic://127.0.0.1:1", 2, "--dask is 'magic://127.0.0.1:1': expected tcp://HOST:PORT"),
+        ("tcp://127.0.0.1:1", 4, "Cannot reach the Dask scheduler at tcp://127.0.0.1:1: Timed out"),
+    ],
+)
+def test_an_address_without_a_scheduler_is_one_error(
+    small_source: Path, tmp_path: Path, address: str, code: int, message: str
+) -> None:
+    command = [BIN / "df2", "--network-timeout", "2", "ingest", "--split", "train", small_source, tmp_path / "r"]
+    done = subprocess.run([*command, "--dask", address], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(f"Error: {message}")
+    assert not (tmp_path / "r").exists()
