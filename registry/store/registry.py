@@ -152,12 +152,17 @@ class Registry:
         }
         params = {name: value for name, value in values.items() if value is not None}
         where = " AND ".join(sql for name, sql in conditions.items() if name in params) or "true"
+        view = "instance_pairs"
+        if pair_id is not None:
+            # The view reads the items twice. Those of one pair_id are few, so they are read once and kept.
+            of_items = " AND ".join(conditions[name] for name in ("split", "pair_id", "style") if name in params)
+            view = f"(WITH items AS MATERIALIZED (FROM main.items WHERE {of_items}) {load_views()[view].sql})"
         if level == "image":
             columns = "split, pair_id, user_image_id, shop_image_id"
-            query = f"SELECT {columns}, count(*) AS num_instance_pairs FROM instance_pairs WHERE {where}"
+            query = f"SELECT {columns}, count(*) AS num_instance_pairs FROM {view} WHERE {where}"
             query += f" GROUP BY {columns} ORDER BY {columns}"
         else:
-            query = f"SELECT * FROM instance_pairs WHERE {where}"
+            query = f"SELECT * FROM {view} WHERE {where}"
             query += " ORDER BY split, pair_id, style, user_image_id, user_item_no, shop_image_id, shop_item_no"
         return self.sql(query + (" LIMIT $limit" if limit is not None else ""), params)
 

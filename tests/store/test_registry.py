@@ -216,7 +216,10 @@ def test_pairs_of_the_whole_registry_are_sorted(df2: Registry) -> None:
         ({"split": "train"}, PAIRS[:5]),
         ({"split": "validation"}, PAIRS[5:]),
         ({"split": "test"}, []),
+        ({"pair_id": 1}, [row for row in PAIRS if row[1] == 1]),
+        ({"pair_id": 1, "split": "train", "category": 10}, [PAIRS[1], PAIRS[3]]),
         ({"pair_id": 1, "style": 2}, PAIRS[4:5]),
+        ({"pair_id": 1, "style": 0}, []),
         ({"pair_id": 2}, []),
         ({"style": 0}, []),
         ({"category": "skirt"}, PAIRS[2:4]),
@@ -241,6 +244,7 @@ def test_pairs_of_images_count_the_pairs_of_items_that_were_asked_for(df2: Regis
         ("train", 1, 2, 3, 1),
         ("train", 1, 2, 4, 1),
     ]
+    assert df2.pairs(level="image", pair_id=1, split="train").fetchall() == found.fetchall()
     assert df2.pairs(level="image", style=2).fetchall() == [("train", 1, 1, 4, 1)]
 
 
