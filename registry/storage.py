@@ -456,11 +456,25 @@ class Place:
     def _reading(self, name: str) -> Iterator[None]:
         """Turn the errors of a read into those of this package."""
         try:
-            yield
+            try:
+                yield
+            except FileNotFoundError:
+                self._check_cached(name)
+                raise
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFoundError(f"{self.url}/{name} does not exist.") from error
         except OSError as error:
             raise StorageError(f"Cannot read {self.url}/{name}: {reason(error)}") from error
+
+    def _check_cached(self, name: str) -> None:
+        """Raise the error of the file system behind a cache (``simplecache::``), which says only that no file exists.
+
+        Raises:
+            OSError: the file system behind the cache fails, or has no such file.
+        """
+        cached = getattr(self.fs, "fs", None) if self.path is None and "::" in self.url else None
+        if cached is not None:
+            retried(lambda: cached.info(self._remote(name)))
 
     @contextmanager
     def _writing(self, name: str, local: Path | None = None) -> Iterator[None]:

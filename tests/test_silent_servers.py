@@ -110,6 +110,13 @@ def test_a_web_server_that_fails_is_not_said_to_lack_the_file() -> None:
         Place(f"http://{server.host}").digest("a")
 
 
+@pytest.mark.parametrize("cache", ["simplecache", "filecache", "blockcache"])
+def test_a_silent_server_behind_a_cache_is_not_said_to_lack_the_file(cache: str) -> None:
+    pytest.importorskip("aiohttp")
+    with run_silent() as server, pytest.raises(StorageError, match="no answer from"):
+        Place(f"{cache}::http://{server.host}/x").read("a")
+
+
 def test_the_limit_is_an_option_of_the_command(tmp_path: Path) -> None:
     pytest.importorskip("aiohttp")
     with run_silent() as server:
