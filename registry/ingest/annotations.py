@@ -8,14 +8,15 @@ one by one by :mod:`registry.ingest.checks`, which says what and where.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Annotated, Final, Literal
 
 import msgspec
 
-from registry.ingest.checks import EXACT_MAX, INT32_MAX, check_annotation, item_no
+from registry.ingest.checks import EXACT_MAX, INT32_MAX, MAX_DIGITS, check_annotation, item_no, lost_digits
 from registry.ingest.issues import Issue
 from registry.taxonomy import CATEGORIES
 
@@ -50,6 +51,11 @@ _VISIBILITIES: Final = {0, 1, 2}
 # its 10 keys and its category name. More of them mean a key that stands twice, which a decoder passes over.
 _QUOTES_TOP: Final = 6
 _QUOTES_ITEM: Final = 24
+# Numbers of which a double may hold only a part: a long run of digits and points, and a negative exponent.
+_AS_RUNS: Final = bytes(ord("0") if chr(code) in "0123456789." else code for code in range(256))
+_LONG_RUN: Final = b"0" * (MAX_DIGITS + 2)
+_NUMBER: Final = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+_SMALL_NUMBER: Final = re.compile(rb"-?[0-9.]+[eE]-[0-9]+")
 
 
 class _UnsoundError(Exception):
@@ -119,7 +125,7 @@ def decode_annotations(files: Sequence[RawFile]) -> tuple[Annotations, dict[int,
     return _decode_sound(sound), issues
 
 
-def _decode_sound(files: Iterable[RawFile]) -> Annotations:
+def _decode_sound(files: Sequence[RawFile]) -> Annotations:
     """Decode files on the assumption that all are sound.
 
     Raises:
@@ -144,6 +150,7 @@ def _decode_sound(files: Iterable[RawFile]) -> Annotations:
         keys += document
         items += document.values()  # that all are items is checked below
     _check_together(columns)
+    _check_digits(b",".join([file.data for file in files]))
     return columns
 
 
@@ -162,3 +169,23 @@ def _check_together(columns: Annotations) -> None:
         raise _UnsoundError
     if not all(map(item_no, set(columns.item_keys))):
         raise _UnsoundError
+
+
+def _check_digits(text: bytes) -> None:
+    """Raise _UnsoundError if a double holds only a part of any number in files that were decoded.
+
+    Few numbers are looked at one by one. A number that is cut has more than 17 digits: with its point it is a long run,
+    and without one it is beyond the range of the decoder. A number too small has a negative exponent or is a long run.
+    """
+    has_small = b"-" in text and (b"e-" in text or b"E-" in text)
+    if has_small and any(lost_digits(number.decode()) for number in _SMALL_NUMBER.findall(text)):
+        raise _UnsoundError
+    if b"." not in text:
+        return
+    runs = text.translate(_AS_RUNS)
+    start = runs.find(_LONG_RUN)
+    while start >= 0:
+        number = _NUMBER.match(text, start)
+        if number is None or lost_digits(number[0].decode()):
+            raise _UnsoundError
+        start = runs.find(_LONG_RUN, number.end())

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any, Final
 
 from registry.ingest.issues import MOST_OF_FILE, Issue
@@ -21,6 +23,8 @@ INT16_MAX: Final = 2**15 - 1
 INT32_MAX: Final = 2**31 - 1
 #: Beyond this a double no longer tells neighbouring integers apart.
 EXACT_MAX: Final = 2**53
+#: Digits that tell each double from its neighbours: programs print no more, and a number with more is cut.
+MAX_DIGITS: Final = 17
 
 ITEM_KEY: Final = re.compile(r"item([1-9][0-9]*)", re.ASCII)
 
@@ -63,6 +67,33 @@ class Duplicates(dict[str, Any]):
     def duplicates(self) -> list[str]:
         """The keys that stood more than once."""
         return getattr(self, "_duplicates", [])
+
+
+class _CutNumber(float):
+    """A JSON number of which a double holds only a part."""
+
+    __slots__ = ("literal",)
+    literal: str
+
+
+def lost_digits(literal: str) -> str | None:
+    """Return what is expected instead of a JSON number of which a double holds only a part; None for all others."""
+    digits = literal.lower().partition("e")[0].lstrip("-").replace(".", "").strip("0")
+    if len(digits) > MAX_DIGITS:
+        return f"a number of at most {MAX_DIGITS} significant digits"
+    value = float(literal)
+    is_small = digits and abs(value) < sys.float_info.min  # doubles have fewer digits there, down to none
+    if is_small and (not value or Decimal(repr(value)) != Decimal(literal)):
+        return "a number that is not too small for a double"
+    return None
+
+
+def _read_decimal(literal: str) -> float:
+    if lost_digits(literal) is None:
+        return float(literal)
+    number = _CutNumber(literal)
+    number.literal = literal
+    return number
 
 
 class _EnoughError(Exception):
@@ -147,7 +178,12 @@ def parse_json(data: bytes, report: Report, expected: str = "one JSON object") -
         raise ValueError(f"expected JSON numbers, found {name}")
 
     try:
-        return json.loads(text, object_pairs_hook=Duplicates.from_pairs, parse_constant=refuse_constant)
+        return json.loads(
+            text,
+            object_pairs_hook=Duplicates.from_pairs,
+            parse_float=_read_decimal,
+            parse_constant=refuse_constant,
+        )
     except json.JSONDecodeError as error:
         report((), f"expected valid JSON: {error.msg} (character {error.pos} of {len(text)})")
     except RecursionError:
@@ -269,13 +305,15 @@ def check_int(value: Duplicates, key: str, low: int, high: int, place: Place, re
 
 
 def _check_number(number: Any, place: Place, report: Report) -> bool:
-    """Report unless a number is exact as a double; return whether it is."""
-    if type(number) not in (int, float):
+    """Report unless a double holds all of a number; return whether it does."""
+    if type(number) not in (int, float, _CutNumber):
         report(place, f"expected a number, found {shown(number)}")
     elif not math.isfinite(number) if isinstance(number, float) else False:
         report(place, "expected a number that fits a double, found one that is too large")
     elif abs(number) >= EXACT_MAX:
         report(place, f"expected a number below 2^53 in size, found {shown(number)}")
+    elif isinstance(number, _CutNumber):
+        report(place, f"expected {lost_digits(number.literal)}, found {shown(number)}")
     else:
         return True
     return False
@@ -304,7 +342,7 @@ def shown(value: Any) -> str:
         return kind_of(value)
     if type(value) is int and abs(value) >= 10**40:
         return "an integer of more than 40 digits"
-    text = json.dumps(value)
+    text = value.literal if isinstance(value, _CutNumber) else json.dumps(value)
     return text if len(text) <= 40 else text[:37] + "..."
 
 

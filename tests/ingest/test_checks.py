@@ -85,6 +85,15 @@ BAD = {
     "box an object": (one(bounding_box={"x": 1}), " > item1 > bounding_box: expected [x1, y1, x2, y2], found an object"),
     "box beyond doubles": (text_of(one(bounding_box=[0, 0, 1, 77.5]), "77.5", "1e999"), " > item1 > bounding_box > 3: expected a number that fits a double, found one that is too large"),
     "box beyond exactness": (one(bounding_box=[0, 0, 1, 2**53]), " > item1 > bounding_box > 3: expected a number below 2^53 in size, found 9007199254740992"),
+    "box too small for a double": (text_of(one(bounding_box=[0, 0, 1, 77.5]), "77.5", "1e-400"), " > item1 > bounding_box > 3: expected a number that is not too small for a double, found 1e-400"),
+    "box with a part of its digits": (text_of(one(bounding_box=[0, 0, 1, 77.5]), "77.5", "12.3456789012345678E-310"), " > item1 > bounding_box > 3: expected a number of at most 17 significant digits, found 12.3456789012345678E-310"),
+    "box too small for its digits": (text_of(one(bounding_box=[0, 0, 1, 77.5]), "77.5", "1.23456789012345e-315"), " > item1 > bounding_box > 3: expected a number that is not too small for a double, found 1.23456789012345e-315"),
+    "box of many zeros": (text_of(one(bounding_box=[0, 0, 1, 77.5]), "77.5", f"0.{'0' * 400}1"), f" > item1 > bounding_box > 3: expected a number that is not too small for a double, found 0.{'0' * 35}..."),
+    "integer beyond exactness beside a decimal": (text_of(one(bounding_box=[0, 0, 1, 77.5]), "0, 1, 77.5", "0.5, 1, 9007199254740993"), " > item1 > bounding_box > 3: expected a number below 2^53 in size, found 9007199254740993"),
+    "polygon of 23 digits": (text_of(one(), "20.25", "123456789.12345678901234"), " > item1 > segmentation > polygon 1 > 1: expected a number of at most 17 significant digits, found 123456789.12345678901234"),
+    "polygon of 18 digits": (text_of(one(), "20.25", "-1.23456789012345678"), " > item1 > segmentation > polygon 1 > 1: expected a number of at most 17 significant digits, found -1.23456789012345678"),
+    "polygon of 18 digits and an exponent": (text_of(one(), "20.25", "123456789012345678e-9"), " > item1 > segmentation > polygon 1 > 1: expected a number of at most 17 significant digits, found 123456789012345678e-9"),
+    "style too small": (text_of(one(), '"style": 1', '"style": 1e-400'), " > item1 > style: expected an integer from 0 to 2147483647, found 1e-400"),
     "landmarks short": (annotation([item(), item(landmarks=landmarks(1)[:-1])]), " > item2 > landmarks: expected 75 numbers for category 1 (short sleeve top), found 74"),
     "landmarks missing": (annotation([without("landmarks")]), " > item1 > landmarks: missing; expected a flat list of x, y, v"),
     "landmark a float": (one(landmarks=[1.5, *landmarks(1)[1:]]), " > item1 > landmarks > 0: expected an integer, found 1.5"),
@@ -142,6 +151,11 @@ ODD = {
     "one item twice": annotation([item(), item()]),
     "gaps and order": annotation({"item7": item(2), "item3": item(4)}),
     "zeros with a sign": one(bounding_box=[-0.0, 0, 1, 1]),
+    "decimals of 17 digits": one(bounding_box=[0.1, 0.12345678901234568, 459.7714285714286, 363.50000000000006]),
+    "decimals of 17 digits and zeros": text_of(one(), "20.25", "0.00012345678901234567000000"),
+    "smallest doubles": one(bounding_box=[5e-324, 2.2250738585072014e-308, 1e-7, 1.5e-300]),
+    "zeros of any length": text_of(one(), "20.25", f"0.{'0' * 400}e-400"),
+    "exponents": text_of(one(), "20.25", "2025e-2"),
     "blanks": json.dumps(annotation(), indent=3) + "\n",
     "escaped key": json.dumps(annotation()).replace("item1", "\\u0069tem1"),
 }
@@ -273,6 +287,9 @@ def test_a_generated_annotation_is_sound_for_decoder_and_checks(document: dict[s
 @example(to_bytes(one(bounding_box=[0, 0, 1, 2**53 - 1])))
 @example(text_of(one(bounding_box=[0, 0, 1, 77.5]), "77.5", "9007199254740991.5").encode())
 @example(text_of(one(bounding_box=[0, 0, 1, 77.5]), "77.5", "1e2").encode())
+@example(text_of(one(bounding_box=[0, 0, 1, 77.5]), "77.5", "1e-999").encode())
+@example(text_of(one(), '"style": 1', '"style": 1.0000000000000000001').encode())
+@example(text_of(one(), '"user"', '"0.12345678901234567890"').encode())
 @example(text_of(one(), '"style": 1', '"style": 1e0').encode())
 @example(text_of(one(), '"style": 1', '"style": -0').encode())
 @example(text_of(one(), '"style": 1', '"style": 01').encode())

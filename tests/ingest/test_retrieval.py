@@ -184,6 +184,15 @@ BAD_LISTS = {
     "not exact": ({"val_query": [query(1, 1, 1)] * 16 + [query(1, 1, 1, bbox=[1, 2, 3, 123456789012345678901234567890])]}, [
         "val_query.json > 17 > bbox > 3: expected a number below 2^53 in size, found 123456789012345678901234567890",
     ]),
+    "not exact beside a decimal": ({"val_query": [query(1, 1, 1, bbox=[1.5, 2, 3, 2**53 + 1])]}, [
+        "val_query.json > 1 > bbox > 3: expected a number below 2^53 in size, found 9007199254740993",
+    ]),
+    "cut": ({"val_query": json.dumps([query(1, 1, 1)]).replace("220", "123456789.12345678901234")}, [
+        "val_query.json > 1 > bbox > 3: expected a number of at most 17 significant digits, found 123456789.12345678901234",
+    ]),
+    "too small for a double": ({"val_query": json.dumps([query(1, 1, 1)]).replace("220", "1e-400")}, [
+        "val_query.json > 1 > bbox > 3: expected a number that is not too small for a double, found 1e-400",
+    ]),
     "too large for a double": ({"val_query": json.dumps([query(1, 1, 1)]).replace("220", "1e999")}, [
         "val_query.json > 1 > bbox > 3: expected a number that fits a double, found one that is too large",
     ]),
