@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
 from registry.ingest.issues import MOST_OF_FILE, Issue
+from registry.json_files import REPEATED, Duplicates, decode
 from registry.taxonomy import ATTRIBUTE_CODES, CATEGORY_BY_ID, SOURCES
 
 INT16_MAX: Final = 2**15 - 1
@@ -41,28 +41,6 @@ Place = tuple[str, ...]
 Report = Callable[[Place, str], None]
 #: Further issues of a file that are counted, though not told, before it is given up.
 _MOST_COUNTED: Final = 10_000
-
-
-class Duplicates(dict[str, Any]):
-    """A JSON object that remembers which of its keys stood in it more than once."""
-
-    # Without a dictionary of its own an object takes a third of the memory, and a bad file may hold millions.
-    __slots__ = ("_duplicates",)
-    _duplicates: list[str]
-
-    @classmethod
-    def from_pairs(cls, pairs: list[tuple[str, Any]]) -> Duplicates:
-        """Return the object of these keys and values."""
-        found = cls(pairs)
-        if len(found) < len(pairs):
-            counts = Counter(key for key, _ in pairs)
-            found._duplicates = sorted(key for key, count in counts.items() if count > 1)
-        return found
-
-    @property
-    def duplicates(self) -> list[str]:
-        """The keys that stood more than once."""
-        return getattr(self, "_duplicates", [])
 
 
 class _EnoughError(Exception):
@@ -143,11 +121,8 @@ def parse_json(data: bytes, report: Report, expected: str = "one JSON object") -
         report((), f"expected UTF-8 text, found byte 0x{data[error.start]:02x} at byte {error.start}")
         return None
 
-    def refuse_constant(name: str) -> Any:
-        raise ValueError(f"expected JSON numbers, found {name}")
-
     try:
-        return json.loads(text, object_pairs_hook=Duplicates.from_pairs, parse_constant=refuse_constant)
+        return decode(text)
     except json.JSONDecodeError as error:
         report((), f"expected valid JSON: {error.msg} (character {error.pos} of {len(text)})")
     except RecursionError:
@@ -253,7 +228,7 @@ def _check_segmentation(item: Duplicates, place: Place, report: Report) -> None:
 def check_duplicates(value: Duplicates, place: Place, report: Report) -> None:
     """Report keys that stand more than once."""
     for key in value.duplicates:
-        report((*place, key), "the key stands more than once; expected it once")
+        report((*place, key), REPEATED)
 
 
 def check_int(value: Duplicates, key: str, low: int, high: int, place: Place, report: Report) -> bool:
