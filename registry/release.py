@@ -198,7 +198,7 @@ def _pull(root: Path, wanted: Wanted, scratch: Path, remote: str) -> Iterator[Fi
 def _verify(folder: Path) -> Iterator[Finding]:
     """Read every file, as 'df2 verify' does."""
     found = verify_registry(Place(str(folder)))
-    for what, paths in (("missing", found.missing), ("changed", found.changed)):
+    for what, paths in (("missing", found.missing), ("changed", found.changed), ("miscounted", found.miscounted)):
         if paths:
             shown = first_names(paths, _SHOWN)
             yield Finding("fail", f"{len(paths)} of {found.num_files} files of the manifest are {what}: {shown}.")
