@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from registry.errors import NotFoundError, StorageError
-from registry.manifest import MANIFEST_NAME, Manifest, parse_manifest, read_manifest_bytes
+from registry.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest_bytes
 from registry.storage import Place
 
 #: Files that are read at the same time.
 _AT_ONCE: Final = 8
+#: Bytes at the end of a Parquet file in which its footer is, but for large ones.
+_TAIL: Final = 16_384
+#: A Parquet file begins with it.
+_MAGIC: Final = b"PAR1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Check:
         missing: files that are named and not there.
         changed: files whose size or digest is another, or that are no regular files.
         extra: files that are there and not named.
+        miscounted: files of a registry whose number of rows is not the one in the manifest, each with both numbers.
     """
 
     kind: str
@@ -37,11 +42,12 @@ class Check:
     missing: tuple[str, ...]
     changed: tuple[str, ...]
     extra: tuple[str, ...]
+    miscounted: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
         """Whether all that is named is there, as it was written; files beside it do not matter."""
-        return not (self.missing or self.changed)
+        return not (self.missing or self.changed or self.miscounted)
 
 
 def check_files(place: Place, kind: str, named: Mapping[str, tuple[int, bytes | None]], manifest: str) -> Check:
@@ -95,4 +101,32 @@ def _verify(place: Place, manifest: Manifest) -> Check:
     check = check_files(place, "registry", named, MANIFEST_NAME)
     # The lock of a writer, which stays where one was.
     extra = tuple(path for path in check.extra if path != ".lock")
-    return Check(check.kind, check.num_files, check.missing, check.changed, extra)
+    sound = [file for file in manifest.files if file.path not in {*check.missing, *check.changed}]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        rows = list(pool.map(lambda file: _num_rows(place, file), sound))
+    miscounted = tuple(
+        f"{file.path}: {number}, {file.rows:,} in the manifest"
+        for file, number in zip(sound, rows, strict=True)
+        if number != _shown(file.rows)
+    )
+    return replace(check, extra=extra, miscounted=miscounted)
+
+
+def _num_rows(place: Place, file: DataFile) -> str:
+    """Return how many rows the footer of a Parquet file says, as words."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    start = max(0, file.bytes - _TAIL)
+    tail = place.read_range(file.path, start, file.bytes)
+    size = int.from_bytes(tail[-8:-4], "little") + 8
+    if len(tail) < size <= file.bytes:
+        tail = place.read_range(file.path, file.bytes - size, file.bytes)
+    try:
+        return _shown(pq.read_metadata(pa.BufferReader(_MAGIC + tail[-size:])).num_rows)
+    except (pa.ArrowException, OSError, ValueError):
+        return "no Parquet file"
+
+
+def _shown(rows: int) -> str:
+    return f"{rows:,} rows"

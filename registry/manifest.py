@@ -50,7 +50,7 @@ class DataFile:
         path: relative to the registry; its name is the beginning of its sha256.
         table: the table it belongs to.
         split: the split, or None for the tables of facts.
-        rows: number of rows.
+        rows: number of rows; no answer comes from it, and :func:`registry.integrity.verify_registry` compares it.
         bytes: size.
         sha256: of the file, hex digits.
         blocks: digests of its blocks (:func:`block_digests`); empty in schema version 1. What is read from a remote

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from registry.errors import RegistryFormatError
+from registry.json_files import REPEATED, check_keys, decode, repeated_keys
 from registry.tables import TABLES
 from registry.taxonomy import CATEGORIES, SPLITS
 
@@ -139,6 +140,7 @@ def parse_json(
     """
     try:
         document = msgspec.json.decode(data, type=kind)
+        check_keys(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise RegistryFormatError(_explain(data, careful or kind, where, what, version, newest, error)) from error
     found = getattr(document, version)
@@ -165,6 +167,7 @@ def _explain(
     """Return the message for a text that is not the document."""
     try:
         document = msgspec.json.decode(data)
+        repeated = [(tuple(map(_key, place)), REPEATED) for place in repeated_keys(decode(data.decode("utf-8")))]
     except RecursionError:
         return f"{where} is not {what}: it is nested too deeply."
     except (msgspec.MsgspecError, ValueError) as malformed:
@@ -172,7 +175,7 @@ def _explain(
     found = document.get(version) if isinstance(document, dict) else None
     if type(found) is int and found > newest:
         return _too_new(where, version, found, newest)
-    return _listed(_problems_or(document, kind, error), where, what)
+    return _listed(repeated or _problems_or(document, kind, error), where, what)
 
 
 def _too_new(where: str, version: str, found: int, newest: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -17,6 +16,7 @@ from typing import Any, Final, Literal
 import registry
 from registry.errors import RegistryError, RegistryFormatError, StorageError, UnknownNameError, UsageError, first_names
 from registry.integrity import verify_registry
+from registry.json_files import load_json
 from registry.manifest import MANIFEST_NAME
 from registry.redaction import redact, without_user
 from registry.repository import Repository, find_repository, git
@@ -198,7 +198,7 @@ def _pull(root: Path, wanted: Wanted, scratch: Path, remote: str) -> Iterator[Fi
 def _verify(folder: Path) -> Iterator[Finding]:
     """Read every file, as 'df2 verify' does."""
     found = verify_registry(Place(str(folder)))
-    for what, paths in (("missing", found.missing), ("changed", found.changed)):
+    for what, paths in (("missing", found.missing), ("changed", found.changed), ("miscounted", found.miscounted)):
         if paths:
             shown = first_names(paths, _SHOWN)
             yield Finding("fail", f"{len(paths)} of {found.num_files} files of the manifest are {what}: {shown}.")
@@ -209,7 +209,7 @@ def _verify(folder: Path) -> Iterator[Finding]:
 def _compare(folder: Path, metrics: Path) -> Iterator[Finding]:
     """Count the registry and compare that with the counts that are committed."""
     try:
-        committed = json.loads(metrics.read_bytes())
+        committed = load_json(metrics.read_bytes())
     except FileNotFoundError:
         yield Finding("note", "No metrics/counts.json is committed, so the counts were not compared.")
         return

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from registry.errors import NotFoundError, RegistryError, UsageError
+from registry.json_files import load_json
 from registry.manifest import MANIFEST_NAME
 from registry.repository import Repository, find_repository
 from registry.revisions import NO_DATA, checkout_commit
@@ -294,7 +295,7 @@ def _text(mapping: dict[str, Any], key: str, default: str = "") -> str:
 def _counts(content: bytes) -> Counts | None:
     """Return the counts in ``metrics/counts.json``, or None if there is something else in it."""
     try:
-        splits = list(json.loads(content).values())
+        splits = list(load_json(content).values())
         sums = {field.name: sum(split[f"num_{field.name}"] for split in splits) for field in fields(Counts)}
         return Counts(**sums)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

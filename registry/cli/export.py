@@ -248,8 +248,8 @@ def _report(made: ExportManifest, dest: str) -> None:
 def verify(ctx: click.Context, place: str) -> None:
     """Check that an export or a registry is as it was written.
 
-    Every file that its manifest names is read and compared. Exit code 1 if one is missing or changed; files that are
-    not named are told, and are no fault.
+    Every file that its manifest names is read and compared, and its rows are counted. Exit code 1 if one is missing,
+    changed or miscounted; files that are not named are told, and are no fault.
 
     \b
     df2 verify skirts
@@ -268,13 +268,16 @@ def verify(ctx: click.Context, place: str) -> None:
     else:
         names = f"{files.MANIFEST_NAME} or {manifest.MANIFEST_NAME}"
         raise NotFoundError(f"There is no export and no registry at {place}: expected {names} in it.")
-    for what, paths in (("missing", found.missing), ("changed", found.changed), ("not named", found.extra)):
+    told = {"missing": found.missing, "changed": found.changed, "miscounted": found.miscounted}
+    for what, paths in {**told, "not named": found.extra}.items():
         for path in paths:
             click.echo(f"{what}: {printable(path)}", err=True)
     shown = printable(str(where))
     if not found.is_whole:
+        miscounted = f", {len(found.miscounted):,} miscounted" if found.miscounted else ""
         click.echo(
-            f"{shown}: {len(found.missing):,} files missing, {len(found.changed):,} changed, of {found.num_files:,}.",
+            f"{shown}: {len(found.missing):,} files missing, {len(found.changed):,} changed{miscounted}, "
+            f"of {found.num_files:,}.",
             err=True,
         )
         ctx.exit(1)

@@ -16,8 +16,9 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from registry.ingest.checks import EXACT_MAX, INT32_MAX, MAX_DIGITS, check_annotation, item_no, lost_digits
+from registry.ingest.checks import EXACT_MAX, INT32_MAX, check_annotation, item_no
 from registry.ingest.issues import Issue
+from registry.json_files import MAX_DIGITS, lost_digits
 from registry.taxonomy import CATEGORIES
 
 _Code = Annotated[int, msgspec.Meta(ge=1, le=3)]

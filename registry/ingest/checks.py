@@ -9,22 +9,18 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from decimal import Decimal
 from typing import Any, Final
 
 from registry.ingest.issues import MOST_OF_FILE, Issue
+from registry.json_files import REPEATED, CutNumber, Duplicates, decode, lost_digits
 from registry.taxonomy import ATTRIBUTE_CODES, CATEGORY_BY_ID, SOURCES
 
 INT16_MAX: Final = 2**15 - 1
 INT32_MAX: Final = 2**31 - 1
 #: Beyond this a double no longer tells neighbouring integers apart.
 EXACT_MAX: Final = 2**53
-#: Digits that tell each double from its neighbours: programs print no more, and a number with more is cut.
-MAX_DIGITS: Final = 17
 
 ITEM_KEY: Final = re.compile(r"item([1-9][0-9]*)", re.ASCII)
 
@@ -45,55 +41,6 @@ Place = tuple[str, ...]
 Report = Callable[[Place, str], None]
 #: Further issues of a file that are counted, though not told, before it is given up.
 _MOST_COUNTED: Final = 10_000
-
-
-class Duplicates(dict[str, Any]):
-    """A JSON object that remembers which of its keys stood in it more than once."""
-
-    # Without a dictionary of its own an object takes a third of the memory, and a bad file may hold millions.
-    __slots__ = ("_duplicates",)
-    _duplicates: list[str]
-
-    @classmethod
-    def from_pairs(cls, pairs: list[tuple[str, Any]]) -> Duplicates:
-        """Return the object of these keys and values."""
-        found = cls(pairs)
-        if len(found) < len(pairs):
-            counts = Counter(key for key, _ in pairs)
-            found._duplicates = sorted(key for key, count in counts.items() if count > 1)
-        return found
-
-    @property
-    def duplicates(self) -> list[str]:
-        """The keys that stood more than once."""
-        return getattr(self, "_duplicates", [])
-
-
-class _CutNumber(float):
-    """A JSON number of which a double holds only a part."""
-
-    __slots__ = ("literal",)
-    literal: str
-
-
-def lost_digits(literal: str) -> str | None:
-    """Return what is expected instead of a JSON number of which a double holds only a part; None for all others."""
-    digits = literal.lower().partition("e")[0].lstrip("-").replace(".", "").strip("0")
-    if len(digits) > MAX_DIGITS:
-        return f"a number of at most {MAX_DIGITS} significant digits"
-    value = float(literal)
-    is_small = digits and abs(value) < sys.float_info.min  # doubles have fewer digits there, down to none
-    if is_small and (not value or Decimal(repr(value)) != Decimal(literal)):
-        return "a number that is not too small for a double"
-    return None
-
-
-def _read_decimal(literal: str) -> float:
-    if lost_digits(literal) is None:
-        return float(literal)
-    number = _CutNumber(literal)
-    number.literal = literal
-    return number
 
 
 class _EnoughError(Exception):
@@ -174,16 +121,8 @@ def parse_json(data: bytes, report: Report, expected: str = "one JSON object") -
         report((), f"expected UTF-8 text, found byte 0x{data[error.start]:02x} at byte {error.start}")
         return None
 
-    def refuse_constant(name: str) -> Any:
-        raise ValueError(f"expected JSON numbers, found {name}")
-
     try:
-        return json.loads(
-            text,
-            object_pairs_hook=Duplicates.from_pairs,
-            parse_float=_read_decimal,
-            parse_constant=refuse_constant,
-        )
+        return decode(text)
     except json.JSONDecodeError as error:
         report((), f"expected valid JSON: {error.msg} (character {error.pos} of {len(text)})")
     except RecursionError:
@@ -289,7 +228,7 @@ def _check_segmentation(item: Duplicates, place: Place, report: Report) -> None:
 def check_duplicates(value: Duplicates, place: Place, report: Report) -> None:
     """Report keys that stand more than once."""
     for key in value.duplicates:
-        report((*place, key), "the key stands more than once; expected it once")
+        report((*place, key), REPEATED)
 
 
 def check_int(value: Duplicates, key: str, low: int, high: int, place: Place, report: Report) -> bool:
@@ -306,13 +245,13 @@ def check_int(value: Duplicates, key: str, low: int, high: int, place: Place, re
 
 def _check_number(number: Any, place: Place, report: Report) -> bool:
     """Report unless a double holds all of a number; return whether it does."""
-    if type(number) not in (int, float, _CutNumber):
+    if type(number) not in (int, float, CutNumber):
         report(place, f"expected a number, found {shown(number)}")
     elif not math.isfinite(number) if isinstance(number, float) else False:
         report(place, "expected a number that fits a double, found one that is too large")
     elif abs(number) >= EXACT_MAX:
         report(place, f"expected a number below 2^53 in size, found {shown(number)}")
-    elif isinstance(number, _CutNumber):
+    elif isinstance(number, CutNumber):
         report(place, f"expected {lost_digits(number.literal)}, found {shown(number)}")
     else:
         return True
@@ -342,7 +281,7 @@ def shown(value: Any) -> str:
         return kind_of(value)
     if type(value) is int and abs(value) >= 10**40:
         return "an integer of more than 40 digits"
-    text = value.literal if isinstance(value, _CutNumber) else json.dumps(value)
+    text = value.literal if isinstance(value, CutNumber) else json.dumps(value)
     return text if len(text) <= 40 else text[:37] + "..."
 
 

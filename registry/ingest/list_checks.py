@@ -13,7 +13,6 @@ from typing import Any, Final
 from registry.ingest.checks import (
     INT32_MAX,
     Collector,
-    Duplicates,
     Report,
     check_box,
     check_duplicates,
@@ -23,6 +22,7 @@ from registry.ingest.checks import (
     shown,
 )
 from registry.ingest.issues import Issue
+from registry.json_files import Duplicates
 from registry.taxonomy import CATEGORIES
 
 Box = tuple[float, float, float, float]

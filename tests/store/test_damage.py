@@ -6,17 +6,22 @@ import os
 import shutil
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 import registry
 from benchmarks.bit_flips import flips, make_registry
+from registry.cli.main import main
 from registry.errors import RegistryError, StorageError
 from registry.ingest.build import ingest
 from registry.integrity import verify_registry
-from registry.manifest import read_manifest
+from registry.manifest import MANIFEST_NAME, DataFile, Manifest, read_manifest
 from registry.storage import Place
 from registry.store.connection import duckdb_errors
 from registry.tables import TABLES
@@ -117,6 +122,43 @@ def test_a_registry_of_schema_version_1_is_compared_with_its_digests(tmp_path: P
     path.write_bytes(data)
     with pytest.raises(StorageError, match=path.name), duckdb_errors():
         registry.open(str(folder)).sql("SELECT * FROM items").fetchall()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2**53 - 1])
+def test_rows_that_a_manifest_makes_up_change_no_answer_and_verify_tells_them(tmp_path: Path, rows: int) -> None:
+    folder = make_three_splits(tmp_path)
+    counts, whole = registry.open(str(folder)).stats(), read_manifest(Place(str(folder)))
+    subset = registry.open(str(folder)).select(category="trousers").summary()
+    forged = tuple(replace(file, rows=rows) if file.table == "items" else file for file in whole.files)
+    (folder / MANIFEST_NAME).write_bytes(Manifest(forged, whole.sources).to_json())
+    opened = registry.open(str(folder))
+    assert opened.stats() == counts
+    assert opened.select(category="trousers").summary() == subset
+    wrong = [(old, new) for old, new in zip(whole.files, forged, strict=True) if old != new]
+    check = verify_registry(Place(str(folder)))
+    assert not check.is_whole
+    assert check.miscounted == tuple(f"{old.path}: {old.rows} rows, {rows:,} in the manifest" for old, _ in wrong)
+    result = CliRunner().invoke(main, ["verify", str(folder)])
+    assert result.exit_code == 1
+    assert f"miscounted: {check.miscounted[0]}\n" in result.output
+    summary = f"0 files missing, 0 changed, {len(wrong)} miscounted, of {check.num_files}.\n"
+    assert result.output.endswith(f"{folder}: {summary}")
+
+
+def test_verify_counts_a_footer_of_any_size_and_tells_a_file_without_one(tmp_path: Path) -> None:
+    folder = make_three_splits(tmp_path)
+    manifest = read_manifest(Place(str(folder)))
+    rows = pa.table({"image_id": pa.array([1, 2, 3], pa.int32())})
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows.replace_schema_metadata({"long": "x" * 50_000}), sink)
+    large = sink.getvalue().to_pybytes()
+    ends = large, b"no footer", large[:-8] + b"\xff\xff\xff\x7fPAR1", large[:-5000] + large[-8:]
+    files = [DataFile.of(data, "images/split=train", "images", "train", 3) for data in ends]
+    for file, data in zip(files, ends, strict=True):
+        (folder / file.path).write_bytes(data)
+    (folder / MANIFEST_NAME).write_bytes(Manifest((*manifest.files, *files), manifest.sources).to_json())
+    check = verify_registry(Place(str(folder)))
+    assert check.miscounted == tuple(f"{file.path}: no Parquet file, 3 in the manifest" for file in files[1:])
 
 
 def test_verify_beside_an_ingest_finds_the_old_registry_or_the_new_one_whole(tmp_path: Path) -> None:
