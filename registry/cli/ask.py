@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import click
 
 from registry.cli.limits import DEFAULT_SECONDS, SizeType, half_of_memory, query_limits
 from registry.cli.output import Output, Rows, output_options, write_rows
+from registry.cli.params import parse_params
 from registry.cli.paths import FILE, FileType
 from registry.cli.places import Places
 from registry.cli.values import json_text
@@ -72,7 +72,7 @@ def sql(
         raise UsageError("Expected the SQL as an argument, from --file FILE, or on standard input.")
     text = query if query not in (None, "-") else _read_text(file)
     assert text is not None
-    values = dict(_parse_param(param) for param in params)
+    values = parse_params(params)
     with query_limits(timeout, memory):
         opened = places.open(memory=f"{memory}B" if memory else None, timeout=timeout or None)
         write_rows(Rows.of_relation(opened.sql(text, values or None)), output)
@@ -87,18 +87,6 @@ def _read_text(file: Path | None) -> str:
         raise UsageError(f"{file or 'Standard input'} is not UTF-8: {byte}.") from error
     except OSError as error:
         raise StorageError(f"Cannot read {file or 'standard input'}: {error.strerror}.") from error
-
-
-def _parse_param(param: str) -> tuple[str, Any]:
-    name, equals, value = param.partition("=")
-    if not equals or not name.isidentifier():
-        raise UsageError(f"Expected --param NAME=VALUE, found {param!r}.")
-    try:
-        return name, json.loads(value)
-    except RecursionError:
-        raise UsageError(f"The value of --param {name} is nested too deeply.") from None
-    except ValueError:
-        return name, value
 
 
 @click.command()

@@ -213,6 +213,30 @@ def test_sql_binds_params_as_json_or_as_text(run: Run) -> None:
     assert run("sql", query, *params).stdout == '[{"a": 7, "b": "skirt", "c": "7", "d": [1, 2], "e": "x=y"}]\n'
 
 
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("1e400", "too large for a double"),
+        ('{"a": [-1e400]}', "too large for a double"),
+        ("1e-400", "no double holds 1e-400"),
+        ("123456789.12345678901234", "no double holds 123456789.12345678901234"),
+        ('{"a": 1, "a": 2}', "the key 'a' stands in it twice"),
+        ("[9007199254740993, 0.5]", "the integer 9007199254740993 would become a double"),
+        ("[[9007199254740993], [0.5]]", "the integer 9007199254740993 would become a double"),
+    ],
+)
+def test_a_param_that_would_change_when_it_is_bound_is_refused(run: Run, value: str, problem: str) -> None:
+    result = run("sql", "SELECT $a AS a", "-p", f"a={value}")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert problem in result.stderr
+
+
+def test_params_are_bound_with_every_digit(run: Run) -> None:
+    for value in ("9007199254740993", "[9007199254740993, 1]", "[9007199254740992, 0.5]", '"NaN"', "0.1"):
+        assert json.loads(run("sql", "SELECT $a AS a", "-p", f"a={value}").stdout)[0]["a"] == json.loads(value)
+    assert run("sql", "SELECT $a AS a", "-p", "a=NaN").stdout == '[{"a": "NaN"}]\n'
+
+
 def test_sql_comes_as_an_argument_from_a_file_or_from_standard_input(run: Run, tmp_path: Path) -> None:
     query = "SELECT count(*) AS n FROM items"
     (tmp_path / "query.sql").write_text(f"-- how many\n{query};\n")

@@ -59,6 +59,7 @@ CATEGORIES = (
         ("manifest none", 1, "Error: There is no folder none.\n"),
         ("sql SELECT%201 -p a", 2, "Error: Expected --param NAME=VALUE, found 'a'.\n"),
         ("sql SELECT%201 -p 1=2", 2, "Error: Expected --param NAME=VALUE, found '1=2'.\n"),
+        ("sql SELECT%20$a -p a=1 -p a=2", 2, "Error: --param a is given twice.\n"),
         (
             "sql SELECT%201 -f file",
             2,
