@@ -17,6 +17,7 @@ from registry.ahead import in_order
 from registry.errors import AnnotationError, SourceError
 from registry.filesystems import StorageOptions
 from registry.ingest.chunks import (
+    CHUNK_BYTES,
     CHUNK_FILES,
     BadFile,
     Chunk,
@@ -26,6 +27,7 @@ from registry.ingest.chunks import (
     read_chunk,
     start_worker,
 )
+from registry.ingest.files import MAX_ANNOTATION
 from registry.ingest.issues import MOST_OF_ALL, Issue, summarise
 from registry.ingest.retrieval import RetrievalLists, read_retrieval
 from registry.ingest.sources import Entry, Listing, Source, open_source, release_lists
@@ -41,7 +43,7 @@ Progress = Callable[[int, int], None]
 #: Below this many files one process is done before others have started.
 _SMALL: Final = 2 * CHUNK_FILES
 #: Bytes of bad files that are kept for the table quarantine; they are in memory until the end.
-_MOST_RAW: Final = 256 << 20
+_MOST_RAW: Final = 64 << 20
 
 
 @dataclass(slots=True)
@@ -141,12 +143,12 @@ def ingest(
         report.bad_files += [BadFile(issue.file, (issue,), None) for issue in listing.issues]
         retrieval = [*retrieval, *release_lists(source, split, storage_options)]
         lists = read_retrieval(split, retrieval, storage_options, password)
-        report.bad_files += lists.bad_files
         if not listing.annotations and not (split == "test" and listing.photos):
             expected = "image/NNNNNN.jpg" if split == "test" else "annos/NNNNNN.json"
             raise SourceError(f"{source} holds no file of {split}: expected {expected}.")
         with publication(place, split) as made:
             build = _Build(made, report, lists, keeps_raw=on_error == "quarantine")
+            build.add_bad_files(lists.bad_files)
             if listing.annotations:
                 report.notices += _photo_notices(listing, split) if image_sizes else []
                 workers = pool if executor or len(listing.annotations) > _SMALL else None
@@ -281,12 +283,25 @@ def _photo_notices(listing: Listing, split: str) -> list[str]:
 
 
 def _chunks(split: str, listing: Listing, image_sizes: bool) -> Iterator[Chunk]:
-    for start in range(0, len(listing.annotations), CHUNK_FILES):
-        entries = listing.annotations[start : start + CHUNK_FILES]
+    for entries in _cut(listing.annotations):
         photos: list[Entry | None] | None = None
         if image_sizes and listing.photos:
             photos = [listing.photos.get(entry.image_id) for entry in entries]
         yield Chunk(split, entries, photos)
+
+
+def _cut(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Yield entries in runs of at most CHUNK_FILES files, and CHUNK_BYTES where listing told the sizes."""
+    start = size = 0
+    for end, entry in enumerate(entries):
+        # A file beyond the bound is refused without being read.
+        more = entry.size if entry.size is not None and entry.size <= MAX_ANNOTATION else 0
+        if end > start and (end - start == CHUNK_FILES or size + more > CHUNK_BYTES):
+            yield entries[start:end]
+            start, size = end, 0
+        size += more
+    if start < len(entries):
+        yield entries[start:]
 
 
 @contextmanager

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Files in a chunk: enough to make the work worth its delivery, few enough to stay in the processor's caches.
 CHUNK_FILES: Final = 512
+#: Bytes of annotations in a chunk, unless a single one has more. Decoded numbers take some 16 times as much.
+CHUNK_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)

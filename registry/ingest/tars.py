@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, BinaryIO, Final, Self, cast
 
 from registry.errors import SourceError
-from registry.ingest.archives import choose_prefix, is_of_place, reopen
+from registry.ingest.archives import Unread, choose_prefix, is_of_place, reopen
 from registry.ingest.files import (
     MAX_ANNOTATION,
     MAX_PHOTO,
@@ -126,11 +126,15 @@ class TarSource:
         """Read the archive's headers, and its annotations where it is compressed."""
         found: dict[str, list[tuple[str, str, Any, int, None]]] = {}
         odd: dict[str, list[Issue]] = {}
+        unread = Unread(self.url, split)
+        kinds = ("annos", "image") if photos else ("annos",)
         try:
             with closing(open_file(self.url, self.options)) as raw, self._unpacked(raw) as archive:
                 for member in archive:
                     match = MEMBER.fullmatch(member.name)
-                    if match and (photos or match["kind"] == "annos"):
+                    if not member.isdir() and unread.refuse([member.name]):
+                        pass
+                    elif match and match["kind"] in kinds:
                         kind, name, lead = match["kind"], match["name"], match["lead"] or ""
                         rows = found.setdefault(lead, [])
                         if member.isreg() and not member.issparse():
@@ -140,6 +144,8 @@ class TarSource:
                             what = "a sparse file" if member.isreg() else what
                             issue = Issue(f"{split}/{kind}/{shown_name(name)}", (), f"expected a file, found {what}")
                             odd.setdefault(lead, []).append(issue)
+                    elif not match and not member.isdir():
+                        unread.note(member.name, kinds)
                     archive.members = []  # type: ignore[attr-defined]  # or it keeps every header
         except FileNotFoundError as error:
             raise SourceError(f"{self.url} does not exist.") from error
@@ -150,9 +156,12 @@ class TarSource:
             raise SourceError(
                 f"{self.url} is not a complete tar archive ({reason}). Is the download finished? Fetch it again."
             ) from error
-        prefix = choose_prefix(self.url, split, (f"{lead}/annos/x" if lead else "annos/x" for lead in found))
+        prefix = choose_prefix(unread, (f"{lead}/annos/x" if lead else "annos/x" for lead in found))
+        for lead in found.keys() - {prefix}:
+            for kind, name, *_ in found[lead]:
+                unread.note(f"{lead}/{kind}/{name}" if lead else f"{kind}/{name}", kinds)
         listing = build_listing(split, found[prefix])
-        listing.issues += odd.get(prefix, [])
+        listing.issues += odd.get(prefix, []) + unread.issues(prefix)
         return listing
 
     @contextmanager

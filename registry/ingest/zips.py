@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import re
 import struct
 import zipfile
 import zlib
@@ -15,7 +16,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from registry.errors import MissingDependencyError, PasswordError, SourceError
 from registry.filesystems import StorageOptions
-from registry.ingest.archives import choose_prefix, is_of_place, reopen
+from registry.ingest.archives import Unread, choose_prefix, is_of_place, refused_list, refused_names, reopen
 from registry.ingest.files import (
     MAX_ANNOTATION,
     MAX_LIST,
@@ -73,6 +74,7 @@ class ZipSource:
     options: Mapping[str, Any]
     password: bytes | None = field(repr=False)
     _infos: list[zipfile.ZipInfo] = field(default_factory=list, repr=False)
+    _unread: Unread | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, url: str, split: str, options: StorageOptions | None, password: str | None) -> ZipSource:
@@ -83,30 +85,39 @@ class ZipSource:
             PasswordError: it is protected and the password missing or wrong.
         """
         infos = _central_directory(url, options)
-        prefix = choose_prefix(url, split, (info.filename for info in infos))
+        unread = Unread(url, split)
+        refused = set(unread.refuse(_all_names(infos)))
+        if refused:
+            infos = [info for info in infos if refused.isdisjoint((info.orig_filename, info.filename))]
+        prefix = choose_prefix(unread, (info.filename for info in infos))
         secret = _encoded(password)
         source = cls(url, prefix, any(info.compress_type == _AES_METHOD for info in infos), options or {}, secret)
-        source._infos = infos
+        source._infos, source._unread = infos, unread
         protected = [info for info in infos if info.flag_bits & _ENCRYPTED_FLAG and info.file_size]
         if protected:
             source._try_password(protected[:_PASSWORD_TRIALS])
         return source
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_infos": []}  # each worker gets the entries it shall read
+        return {**self.__dict__, "_infos": [], "_unread": None}  # each worker gets the entries it shall read
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """List the members of the split."""
         kinds = ("annos", "image") if photos else ("annos",)
+        unread = self._unread or Unread(self.url, split)
 
         def names() -> Iterator[tuple[str, str, Any, int, int]]:
             for filename, size, crc, locator in _members(self._infos):
                 match = MEMBER.fullmatch(filename)
-                if match and (match["lead"] or "") == self.prefix and match["kind"] in kinds:
+                if not match or (match["lead"] or "") != self.prefix:
+                    unread.note(filename, kinds)
+                elif match["kind"] in kinds:
                     yield match["kind"], match["name"], locator, size, crc
 
         try:
-            return build_listing(split, names())
+            listing = build_listing(split, names())
+            listing.issues += unread.issues(self.prefix)
+            return listing
         except (OverflowError, ValueError) as error:  # numbers that no archive of any size has
             raise _incomplete(self.url, error) from error
 
@@ -247,7 +258,14 @@ def zip_members(
     Raises:
         SourceError, PasswordError: the archive cannot be read.
     """
-    infos = [info for info in _central_directory(url, options) if wanted(info.filename.rpartition("/")[2])]
+    infos = []
+    for info in _central_directory(url, options):
+        if wanted(re.split(r"[/\\]", info.filename)[-1]):
+            refused = refused_names(_all_names([info]))
+            if refused:
+                yield refused[0], refused_list(url)
+            else:
+                infos.append(info)
     secret = _encoded(password)
     source = ZipSource(url, "", any(info.compress_type == _AES_METHOD for info in infos), options or {}, secret)
     if any(info.flag_bits & _ENCRYPTED_FLAG for info in infos):
@@ -255,6 +273,12 @@ def zip_members(
     entries = [Entry(0, info.filename.rpartition("/")[2], info) for info in infos]
     for entry, data in zip(entries, source._read(entries, MAX_LIST), strict=True):
         yield entry.name, data
+
+
+def _all_names(infos: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """Return the names of members: as they are read, and as they stand in the archive (with what follows a NUL)."""
+    others = [info.orig_filename for info in infos if info.orig_filename != info.filename]
+    return [*(info.filename for info in infos), *others]
 
 
 def _encoded(password: str | None) -> bytes | None:

@@ -222,6 +222,30 @@ def test_issues_are_bounded_in_all_and_every_bad_file_is_named(tmp_path: Path, m
     assert any("has 74 issues more" in line for line in found)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_chunk_of_an_archive_is_bounded_in_files_and_bytes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "CHUNK_BYTES", 5000)
+    monkeypatch.setattr(build, "CHUNK_FILES", 3)
+    monkeypatch.setattr(build, "MAX_ANNOTATION", 10_000)
+    sizes = [2000, 2000, 2000, 9000, 1, 1, 1, 1, 10_001, 4000]
+    source = packed(kind, {f"annos/{k:06d}.json": b" " * size for k, size in enumerate(sizes, 1)}, tmp_path)
+    listing = sources.open_source(str(source), "train").list_files("train", photos=False)
+    chunks = [[entry.size for entry in chunk.annotations] for chunk in build._chunks("train", listing, False)]
+    assert chunks == [[2000, 2000], [2000], [9000], [1, 1, 1], [1, 10_001, 4000]]
+
+
+def test_bytes_of_bad_lists_are_bounded_with_those_of_other_bad_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "_MOST_RAW", 10)
+    source = write_split(tmp_path / "train", {1: annotation()})
+    (tmp_path / "query.json").write_text("{" * 11)
+    found = issues(source, tmp_path / "r", retrieval=[str(tmp_path / "query.json")])
+    assert found[-1] == "query.json: its bytes are not kept: the bad files have more than 10 bytes"
+
+
 def test_wrong_names_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "MOST_NAMES", 2)
     source = write_split(tmp_path / "train", {1: annotation(), **{f"x{k}": b"" for k in range(5)}})

@@ -53,7 +53,7 @@ def packed(kind: str, members: dict[str, bytes], tmp_path: Path) -> Path:
 KINDS = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
-@pytest.mark.parametrize("lead", ["", "train/", "deep/er/train/", "./", "/abs/train/"])
+@pytest.mark.parametrize("lead", ["", "train/", "deep/er/train/", "./"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_archive_gives_the_same_bytes_as_the_folder(
     kind: str, lead: str, photographed: Path, tmp_path: Path
