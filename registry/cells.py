@@ -20,6 +20,11 @@ from registry.taxonomy import ATTRIBUTE_CODES, CATEGORIES, SOURCES
 if TYPE_CHECKING:
     import pyarrow as pa
 
+#: The end of an error about rows.
+NOT_INGESTED: Final = (
+    "The rows were not written by 'df2 ingest': take the registry from a place that you trust, or ingest the split "
+    "again."
+)  # fmt: skip
 #: As ingestion admits names of photos.
 _PHOTO: Final = r"^[0-9]{1,9}\.jpg$"
 #: Beyond this a double no longer tells neighbouring integers apart, and ingestion takes no coordinate.
@@ -54,9 +59,8 @@ class _Cells:
         expected = _EXPECTED.get(name, "a value that 'df2 ingest' writes")
         found = shown(self.rows.column(name)[position].as_py())
         raise RegistryFormatError(
-            f"{self.place} > {self.split} > {self._image(position)}{name}: expected {expected}, found {found}. The "
-            "rows were not written by 'df2 ingest': take the registry from a place that you trust, or ingest the split "
-            "again."
+            f"{self.place} > {self.split} > {self._image(position)}{name}: expected {expected}, found {found}. "
+            f"{NOT_INGESTED}"
         )
 
     def _image(self, position: int) -> str:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
+from registry.bounded_reads import TooMuchError
 from registry.errors import MissingDependencyError, RegistryError, StorageError
 from registry.paths import local_path as local_path  # noqa: PLC0414 (others import it from here)
 from registry.redaction import remember, remember_url
@@ -178,7 +179,14 @@ def retried(call: Callable[[], _Answer]) -> _Answer:
         try:
             with remote_errors():
                 return call()
-        except (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError):
+        except (
+            FileNotFoundError,
+            FileExistsError,
+            PermissionError,
+            NotADirectoryError,
+            IsADirectoryError,
+            TooMuchError,
+        ):
             raise
         except OSError as error:
             if is_conflict(error) or isinstance(error.__cause__, TypeError | ValueError):

@@ -14,12 +14,14 @@ from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from registry import bounded_reads
 from registry.filesystems import S3, StorageOptions, s3_options
 from registry.redaction import remember
 from registry.timeouts import attempt_timeout
 
 if TYPE_CHECKING:
     from botocore.session import Session
+    from obstore import GetResult
     from obstore.store import S3Credential, S3Store
 
 #: Storage options that both libraries understand, those within ``client_kwargs`` among them.
@@ -31,6 +33,8 @@ _SPECIAL: Final = ("s3", "use_fips_endpoint", "use_dualstack_endpoint", "ignore_
 _PATH: Final = re.compile(r"[\w.=-]+(/[\w.=-]+)*", re.ASCII)
 #: Credentials are asked for again when this is over; botocore renews those that end.
 _CREDENTIALS_SECONDS: Final = 600
+#: Bytes that are handed over at a time.
+_PIECE: Final = 1 << 20
 #: obstore would cut a transfer of over 30 s that makes progress.
 _LONGEST_TRANSFER: Final = timedelta(days=1)
 
@@ -68,7 +72,11 @@ class S3Reader:
         self._process = os.getpid()
 
     def read(self, name: str, bounds: tuple[int, int] | None = None) -> bytes | None:
-        """Return a file's bytes, or those from the first bound up to the second; None if s3fs has to."""
+        """Return a file's bytes, or those from the first bound up to the second; None if s3fs has to.
+
+        Raises:
+            TooMuchError: the server sends more than was asked for.
+        """
         if self._process != os.getpid():  # obstore's threads are not there after a fork
             return None
         if self._store is None or not _PATH.fullmatch(name):
@@ -77,9 +85,7 @@ class S3Reader:
 
         path = f"{self._prefix}/{name}".removeprefix("/")
         try:
-            if bounds is None:
-                return bytes(obstore.get(self._store, path).bytes())
-            return bytes(obstore.get_range(self._store, path, start=bounds[0], end=bounds[1]))
+            return _read(obstore.get(self._store, path, options={"range": bounds} if bounds else None), bounds)
         except obstore.exceptions.BaseError:
             return None
 
@@ -126,6 +132,18 @@ class S3Reader:
             )
         except (BotoCoreError, ClientError, BaseError):
             return None
+
+
+def _read(answer: GetResult, bounds: tuple[int, int] | None) -> bytes:
+    """Return the bytes of an answer, within what was asked for."""
+    most = bounds[1] - bounds[0] if bounds else bounded_reads.MAX_WHOLE
+    pieces, size = [], 0
+    for piece in answer.stream(min_chunk_size=_PIECE):
+        pieces.append(bytes(piece))
+        size += len(pieces[-1])
+        if size > most:
+            raise bounded_reads.TooMuchError(most)
+    return b"".join(pieces)
 
 
 def _configured_endpoint(session: Session) -> str | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
+from registry import bounded_reads
 from registry.durability import make_folders
 from registry.errors import ConflictError, NotFoundError, StorageError
 from registry.filesystems import (
@@ -105,16 +106,23 @@ class Place:
 
         Raises:
             NotFoundError: there is no such file.
-            StorageError: it cannot be read.
+            StorageError: it cannot be read, or has more than :data:`registry.bounded_reads.MAX_WHOLE` bytes.
         """
         with self._reading(name):
             if self.path is not None:
+                if regular_size(self.path / name) > bounded_reads.MAX_WHOLE:
+                    raise bounded_reads.TooMuchError(bounded_reads.MAX_WHOLE)
                 return read_regular(self.path / name)
             if (data := self._read_quickly(name)) is not None:
                 return data
             # Asked for all, s3fs asks for the size first; not if asked for all from byte 0 on, which must be there.
             whole = {"start": 0} if not_empty and self._speaks("s3") else {}
-            return retried(lambda: cast(bytes, self.fs.cat_file(self._remote(name), **whole)))
+            if not self.fs.async_impl:  # what it opens is read no further; the others have bounds below
+                whole = {"end": bounded_reads.MAX_WHOLE + 1}
+            data = retried(lambda: cast(bytes, self.fs.cat_file(self._remote(name), **whole)))
+            if len(data) > bounded_reads.MAX_WHOLE:
+                raise bounded_reads.TooMuchError(bounded_reads.MAX_WHOLE)
+            return data
 
     def read_range(self, name: str, start: int, end: int) -> bytes:
         """Return the bytes of a file from ``start`` up to ``end``; of a remote one in one request.
@@ -243,8 +251,12 @@ class Place:
         class Bounded(Callback):  # type: ignore[misc]
             def relative_update(self, inc: int = 1) -> None:
                 super().relative_update(inc)
-                if most is not None and self.value > most:  # a server may send without end
-                    raise OSError(f"it has more than the {most:,} bytes that the manifest names")
+                if self.value > (bounded_reads.MAX_WHOLE if most is None else most):  # a server may send without end
+                    raise (
+                        bounded_reads.TooMuchError(bounded_reads.MAX_WHOLE)
+                        if most is None
+                        else OSError(f"it has more than the {most:,} bytes that the manifest names")
+                    )
 
         self.fs.get_file(path, str(target), callback=Bounded())
 
@@ -254,7 +266,8 @@ class Place:
         Args:
             name: of the file.
             target: the local file.
-            most: bytes that are expected; a remote file that sends more is an error.
+            most: bytes that are expected, :data:`registry.bounded_reads.MAX_WHOLE` at most without it; a remote file
+                that sends more is an error.
 
         Raises:
             NotFoundError: there is no such file.
@@ -386,7 +399,8 @@ class Place:
         if self._speaks("http", "https"):  # its names are those of links
             root, entries = unquote(root), {unquote(path): entry for path, entry in entries.items()}
         skip = len(root) + 1
-        return {path[skip:]: entry["size"] for path, entry in entries.items()}
+        # Of a page that cannot be read, fsspec says that it is a file.
+        return {path[skip:]: entry["size"] for path, entry in entries.items() if path.rstrip("/") != root}
 
     def _local_sizes(self, top: Path) -> dict[str, int]:
         assert self.path is not None

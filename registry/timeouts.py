@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from registry.bounded_reads import BoundedBody, bounded_response
 from registry.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,13 +100,16 @@ def limit(protocol: str, options: dict[str, Any]) -> dict[str, Any]:
         retries = {} if set_outside else {"retries": S3_RETRIES}
         return {**options, "config_kwargs": {**retries, **quarter, **(options.get("config_kwargs") or {})}}
     if protocol in ("http", "https"):
-        client = {"timeout": _aiohttp_timeout(seconds), **(options.get("client_kwargs") or {})}
+        client = {"timeout": _aiohttp_timeout(seconds), "response_class": bounded_response()}
+        client |= options.get("client_kwargs") or {}
         return {**options, "client_kwargs": client}
     if protocol in ("gs", "gcs"):
         pauses = min(_GCSFS_PAUSES, 2 * seconds)
         # Without it, gcsfs sets no limit at all.
         limits = {"requests_timeout": _aiohttp_timeout((3 * seconds - pauses) / _GCSFS_ATTEMPTS)}
-    elif protocol in ("ssh", "sftp"):
+        session = {"response_class": bounded_response(), **(options.get("session_kwargs") or {})}
+        return {**limits, **options, "session_kwargs": session}
+    if protocol in ("ssh", "sftp"):
         # The whole of connecting is one attempt; afterwards a server that is gone answers no sign of life.
         whole = 3 * seconds
         limits = {"connect_timeout": whole, "login_timeout": whole}
@@ -122,7 +126,7 @@ def limit_attempts(protocol: str, fs: AbstractFileSystem) -> None:
     """Set the attempts that a client library takes from its file system, and not from options."""
     if protocol in ("s3", "s3a"):
         fs.retries = S3_ATTEMPTS
-        _limit_uploads(fs)
+        _limit_calls(fs)
     if protocol in ("abfs", "abfss", "az", "adl"):
         # adlfs hands no options to Azure's client, which makes four attempts of a minute with 57 s of pauses.
         config = getattr(getattr(fs, "service_client", None), "_config", None)
@@ -130,8 +134,11 @@ def limit_attempts(protocol: str, fs: AbstractFileSystem) -> None:
             policy.total_retries = 0
 
 
-def _limit_uploads(fs: AbstractFileSystem) -> None:
-    """Limit the uploads of an s3fs file system: aiohttp waits for leave to send a body, and sends it, without limit."""
+def _limit_calls(fs: AbstractFileSystem) -> None:
+    """Limit the calls of an s3fs file system: in time those that upload, in bytes those that read.
+
+    aiohttp waits for leave to send a body, and sends it, without limit.
+    """
     import asyncio  # late, as it takes a tenth of the start of a command
 
     from fsspec.asyn import sync_wrapper
@@ -141,6 +148,9 @@ def _limit_uploads(fs: AbstractFileSystem) -> None:
 
     async def limited(method: str, *arguments: Any, **options: Any) -> Any:
         body = options.get("Body")
+        if method == "get_object":
+            answer = await call(method, *arguments, **options)
+            return {**answer, "Body": BoundedBody(answer["Body"], options.get("Range"))}
         if not isinstance(body, bytes | bytearray | memoryview):
             return await call(method, *arguments, **options)
         begin = time.monotonic()

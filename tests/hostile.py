@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,23 @@ POISON: tuple[tuple[str, str, Any], ...] = (
 
 def poisoned(registry: Path, folder: Path, table: str, column: str, value: Any) -> Path:
     """Return a copy of a registry in which the first row of a file of train has another cell; its manifest fits."""
+
+    def poison(rows: pa.Table) -> pa.Table:
+        cells = rows.column(column).to_pylist()
+        cells[0] = value
+        position = rows.schema.get_field_index(column)
+        field = rows.schema.field(position)
+        return rows.set_column(position, field, pa.array(cells, field.type))
+
+    return rewritten(registry, folder, table, poison)
+
+
+def rewritten(registry: Path, folder: Path, table: str, change: Callable[[pa.Table], pa.Table]) -> Path:
+    """Return a copy of a registry in which the first file of train has other rows; its manifest fits."""
     shutil.copytree(registry, folder)
     manifest = Manifest.from_json((folder / MANIFEST_NAME).read_bytes(), "x")
     old = next(file for file in manifest.of_table(table) if file.split == "train")
-    rows = pq.read_table(folder / old.path, partitioning=None)
-    cells = rows.column(column).to_pylist()
-    cells[0] = value
-    position = rows.schema.get_field_index(column)
-    rows = rows.set_column(position, rows.schema.field(position), pa.array(cells, rows.schema.field(position).type))
+    rows = change(pq.read_table(folder / old.path, partitioning=None))
     (folder / old.path).unlink()
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, store_schema=False)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from registry.ahead import in_order
-from registry.cells import check_images, check_items
+from registry.cells import NOT_INGESTED, check_images, check_items
 from registry.errors import NotFoundError, QueryError, RegistryFormatError
+from registry.names import shown
 from registry.resplit import Group, Resplit, assign, balance
 from registry.rows import Chunk, Part
 from registry.store.conditions import check_condition
@@ -176,8 +177,9 @@ class Selection:
         item_rows = self._batch(items, params, pa.schema([schema.field(name) for name in columns]))
         if sum(num_items) != item_rows.num_rows:
             raise RegistryFormatError(
-                f"{self.place} > {split}: expected every item to be of an image in the table images, found images "
-                f"{image_rows.column('image_id')[0]} to {image_rows.column('image_id')[-1]} with other items."
+                f"{self.place} > {split} > images {image_rows.column('image_id')[0]} to "
+                f"{image_rows.column('image_id')[-1]} > item_no: expected each of an image once in the table items, "
+                f"found {item_rows.num_rows:,} rows for {sum(num_items):,} items. {NOT_INGESTED}"
             )
         check_items(item_rows, split, self.place, image_rows.column("image_id"), num_items)
         return Chunk(part, split, image_rows, item_rows, num_items)
@@ -316,10 +318,12 @@ class Selection:
             "CREATE TABLE chosen_items AS SELECT part, i.* FROM items_found AS i JOIN images_found "
             "USING (split, image_id)"
         )
+        # Items of no image come in too, for the check.
         self._run(
             "CREATE TABLE chosen_images AS SELECT part, split, image_id, coalesce(n, 0) AS num_items FROM images_found "
-            "LEFT JOIN (SELECT split, image_id, count(*) AS n FROM items_found GROUP BY ALL) USING (split, image_id)"
+            "FULL JOIN (SELECT split, image_id, count(*) AS n FROM items_found GROUP BY ALL) USING (split, image_id)"
         )
+        self._check_num_items()
         for table in ("items_found", "images_found"):
             self._run(f"DROP TABLE {table}")
         occurring = self._rows(
@@ -327,6 +331,40 @@ class Selection:
             "ORDER BY category_id"
         )
         self._categories = ", ".join(str(row[0]) for row in occurring) or "NULL"
+
+    def _check_num_items(self) -> None:
+        """Make sure that each item is of an image in the table images, and that no item of an image is left out.
+
+        Raises:
+            RegistryFormatError: the tables images and items do not fit together.
+        """
+        # Where an option picks items, an image may have more.
+        is_part = self.subset.picks_items and not self.subset.whole_images
+        is_sound = f"chosen.num_items {'<=' if is_part else '='} coalesce(images.num_items, 0)"
+        query = f"""
+            SELECT count(*), (SELECT count(*) FROM chosen_images) FROM images JOIN chosen_images AS chosen
+            USING (split, image_id) WHERE {is_sound} AND chosen.part IS NOT NULL
+        """
+        ((num_sound, num_images),) = self._rows(query)
+        if num_sound == num_images:
+            return
+        query = f"""
+            SELECT split, image_id, any_value(chosen.num_items), count(images.image_id), any_value(images.num_items),
+                any_value(chosen.part)
+            FROM (SELECT DISTINCT * FROM chosen_images) AS chosen LEFT JOIN images USING (split, image_id)
+            GROUP BY split, image_id
+            HAVING count(images.image_id) <> 1 OR any_value(chosen.part) IS NULL OR NOT any_value({is_sound})
+            ORDER BY count(images.image_id) = 1, {_SPLIT_ORDER}, image_id LIMIT 1
+        """
+        ((split, image_id, items, rows, num_items, part),) = self._rows(query)
+        if rows != 1:
+            problem = f"image_id: expected one row in the table images, found {rows} for {items:,} items"
+        elif part is None:
+            problem = "source, pair_id: expected the same in the tables images and items, found others"
+        else:
+            expected = f"{'at least ' if is_part else ''}{items:,}, for the rows of the table items"
+            problem = f"num_items: expected {expected}, found {shown(num_items)}"
+        raise RegistryFormatError(f"{self.place} > {split} > image {image_id} > {problem}. {NOT_INGESTED}")
 
     def _run(self, query: str, params: dict[str, Any] | None = None) -> None:
         self._rows(query, params)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
+import registry
 from registry.errors import RegistryFormatError
 from registry.exports.formats import MODULES, find_format
+from registry.resplit import Resplit
 from tests.exports.releases import run_export
-from tests.hostile import POISON, poisoned
+from tests.hostile import POISON, poisoned, rewritten
 from tests.ingest.packing import files_in
 
 #: Cells that formats make paths of.
@@ -47,3 +52,81 @@ def test_the_photos_of_pairs_are_looked_at_too(exportable: Path, tmp_path: Path)
     registry = poisoned(exportable, tmp_path / "registry", "images", "file_name", "../evil.jpg")
     with pytest.raises(RegistryFormatError, match=r"image 1 > file_name: .*found '\.\./evil\.jpg'"):
         run_export(registry, "pairs", tmp_path / "out")
+
+
+def _elsewhere(rows: pa.Table, image_id: int) -> pa.Table:
+    """Return rows of items of which the first is of another image."""
+    ids = pa.array([image_id, *rows.column("image_id").to_pylist()[1:]], pa.int32())
+    position = rows.schema.get_field_index("image_id")
+    return rows.set_column(position, rows.schema.field(position), ids)
+
+
+def _without_first(rows: pa.Table) -> pa.Table:
+    return rows.slice(1)
+
+
+#: Table, what is done to its rows, and the error.
+FORGED: tuple[tuple[str, Callable[[pa.Table], pa.Table], str], ...] = (
+    (
+        "items",
+        lambda rows: _elsewhere(rows, 999),
+        "image 999 > image_id: expected one row in the table images, found 0",
+    ),
+    ("items", lambda rows: _elsewhere(rows, 3), r"image 1 > num_items: expected 1, for the rows .*, found 2"),
+    ("items", _without_first, r"image 1 > num_items: expected 1, for the rows of the table items, found 2"),
+    ("items", lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]), "image 1 > num_items: expected 3, .*, found 2"),
+    ("images", _without_first, "image 1 > image_id: expected one row in the table images, found 0 for 2 items"),
+    ("images", lambda rows: pa.concat_tables([rows, rows]), "image 1 > image_id: expected one row .*, found 2"),
+)
+
+
+@pytest.mark.parametrize("number", range(len(FORGED)))
+def test_tables_that_do_not_fit_together_are_one_error_and_no_item_is_left_out(
+    number: int, exportable: Path, tmp_path: Path
+) -> None:
+    table, change, problem = FORGED[number]
+    forged = rewritten(exportable, tmp_path / "registry", table, change)
+    for name, resplit in (("coco", None), ("csv", None), ("pairs", None), ("coco", Resplit.parse("a=0.5,b=0.5"))):
+        with pytest.raises(RegistryFormatError, match=f"registry > train > {problem}"):
+            run_export(forged, name, tmp_path / "out", resplit=resplit)
+        assert not (tmp_path / "out").exists()
+    for options in ({}, {"split": "train"}, {"whole_images": True, "category": range(1, 14)}, {"source": "user"}):
+        with pytest.raises(RegistryFormatError, match=f"registry > train > {problem}"):
+            registry.open(str(forged)).select(**options)
+    whole = registry.open(str(exportable)).select(split="validation").summary()
+    assert registry.open(str(forged)).select(split="validation").summary() == whole
+
+
+@pytest.mark.parametrize("options", [{"where": "true"}, {"limit": 1000}, {"category": range(1, 14)}, {"paired": True}])
+def test_an_item_without_its_image_is_an_error_of_a_filtered_subset_too(
+    options: dict[str, Any], exportable: Path, tmp_path: Path
+) -> None:
+    forged = rewritten(exportable, tmp_path / "gone", "images", lambda rows: rows.filter(pc.field("image_id") > 2))
+    with pytest.raises(RegistryFormatError, match=r"gone > train > image [12] > image_id: expected one row"):
+        registry.open(str(forged)).select(**options)
+    fewer = rewritten(
+        exportable,
+        tmp_path / "fewer",
+        "images",
+        lambda rows: rows.set_column(
+            rows.schema.get_field_index("num_items"),
+            rows.schema.field("num_items"),
+            pa.array([0] * len(rows), rows.schema.field("num_items").type),
+        ),
+    )
+    with pytest.raises(
+        RegistryFormatError, match=r"fewer > train > image \d > num_items: expected at least \d, .*found 0"
+    ):
+        registry.open(str(fewer)).select(**options)
+
+
+def test_an_image_of_another_source_than_its_items_is_an_error(exportable: Path, tmp_path: Path) -> None:
+    forged = poisoned(exportable, tmp_path / "registry", "images", "source", "shop")
+    with pytest.raises(RegistryFormatError, match=r"image 1 > source, pair_id: expected the same in the tables images"):
+        registry.open(str(forged)).select(source="user")
+
+
+@pytest.mark.parametrize("options", [{"where": "style > 0"}, {"category": [1, 2]}, {"sample": "50%"}, {"limit": 3}])
+def test_a_filter_that_leaves_items_of_an_image_out_is_no_damage(options: dict[str, Any], exportable: Path) -> None:
+    summary = registry.open(str(exportable)).select(split="train", **options).summary()
+    assert summary[-1]["items"] > 0
