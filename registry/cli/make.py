@@ -192,11 +192,19 @@ def manifest(places: Places, registry: str) -> None:
 
     For a registry of which 'dvc checkout' or 'dvc pull' brought a part.
     """
-    from registry.manifest import MANIFEST_NAME, rebuild_manifest
+    from registry.manifest import MANIFEST_NAME, parse_manifest, rebuild_manifest
+    from registry.publication import check_destination, data_files
+    from registry.tables import TABLES
 
     place = places.place(registry)
     if place.path is not None and not place.path.is_dir():
         raise NotFoundError(f"There is no folder {place}.")
+    if not data_files(path for table in TABLES for path in place.list(table)):
+        # Only an earlier manifest tells then that this is a registry.
+        check_destination(place)
+        data, _ = place.read_version(MANIFEST_NAME)
+        if data is not None:
+            parse_manifest(data, place)
     with place.lock():
         _, version = place.read_version(MANIFEST_NAME)
         made = rebuild_manifest(place)

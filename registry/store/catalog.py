@@ -175,13 +175,13 @@ def _check_closed(file: Path) -> None:
     if is_special(file):
         return
     for suffix in _LOGS:
-        log = file.with_name(file.name + suffix)
+        log = Path(f"{file}{suffix}")
         if os.path.lexists(log):
             raise UsageError(
                 f"{log} holds changes that are not in {file} yet: a DuckDB client has it open or was killed. Close the "
                 f"client, or open {file} with DuckDB and close it; if there is no such database, move {log} away."
             )
-    with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError), open(file, "rb") as opened:
+    with suppress(OSError), open(file, "rb") as opened:  # whoever writes it tells why it cannot be opened
         import fcntl  # not on Windows, where reading needs none of this
 
         try:
