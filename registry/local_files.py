@@ -18,6 +18,36 @@ from registry.durability import make_folders, sync_file, sync_folder
 _BLOCK: Final = 1 << 20
 
 
+def path_inside(root: Path, name: str) -> Path:
+    """Return the path of a file below a folder, which is to be written or removed.
+
+    Links to files may lie there, as DVC makes them: they are replaced or removed themselves.
+
+    Raises:
+        OSError: a folder on the way is a link, and leads to files that are not of this folder.
+    """
+    folder = root
+    for part in name.split("/")[:-1]:
+        folder /= part
+        check_no_link(folder)
+    return root / name
+
+
+def check_no_link(folder: Path) -> None:
+    """Raise if a folder is a link.
+
+    Raises:
+        OSError: it is.
+    """
+    if folder.is_symlink():
+        raise OSError(
+            errno.ELOOP,
+            f"{folder} is a link, and df2 writes and removes nothing behind links. Expected a folder: replace the link "
+            "by the folder that it leads to",
+            str(folder),
+        )
+
+
 def write_file(target: Path, data: bytes) -> None:
     """Write a file; if its name does not reach the disk, the old file has it again.
 

@@ -230,11 +230,13 @@ def rebuild_manifest(place: Place) -> Manifest:
 
     Raises:
         RegistryFormatError: files are not what their paths say; all of them are listed.
+        StorageError: a folder of a table is a link.
     """
     files: list[DataFile] = []
     sources: dict[str, str] = {}
     odd: list[str] = []
     for table in TABLES.values():
+        place.check_links(table.name)  # listing passes over files behind links
         for path in place.list(table.name):
             if not path.endswith(".parquet"):
                 continue

@@ -226,7 +226,7 @@ def publication(place: Place, split: str) -> Iterator[Publication]:
     Raises:
         StorageError: the place cannot be written (full, read-only); readers still see the old registry.
     """
-    _check_folder(place)  # before a lock is left in a folder of the user's
+    check_destination(place)  # before a lock is left in a folder of the user's
     with place.lock(), ExitStack() as held:
         _read_or_begin(place, split)  # before the work, not after it
         if place.path is not None:
@@ -291,7 +291,7 @@ def _begin(place: Place, split: str) -> Manifest:
         UsageError: the folder holds what no registry does.
         RegistryFormatError: it is none: there are files of other splits.
     """
-    _check_folder(place)
+    check_destination(place)
     tables = [table.name for table in TABLES.values() if "split" in table.partition]
     others = [path for table in tables for path in data_files(place.list(table)) if f"/split={split}/" not in path]
     if others and place.is_local:
@@ -302,13 +302,15 @@ def _begin(place: Place, split: str) -> Manifest:
     return Manifest()
 
 
-def _check_folder(place: Place) -> None:
-    """Raise if a local folder without a manifest holds what no registry does; hidden files do not count.
+def check_destination(place: Place) -> None:
+    """Raise if a local folder is none that a registry may be written to; hidden files in it do not count.
 
     Raises:
-        UsageError: it does.
-        StorageError: it cannot be listed.
+        UsageError: it has no manifest and holds what no registry does.
+        StorageError: it cannot be listed, or a folder of a table in it is a link.
     """
+    for table in TABLES:
+        place.check_links(table)
     if place.path is None or place.exists(MANIFEST_NAME):
         return
     try:

@@ -28,7 +28,7 @@ from registry.filesystems import (
     remote_errors,
     retried,
 )
-from registry.local_files import copy_file, move_file, write_file
+from registry.local_files import check_no_link, copy_file, move_file, path_inside, write_file
 from registry.locking import locked
 from registry.paths import trimmed
 from registry.redaction import redact
@@ -295,7 +295,7 @@ class Place:
             if self.path is None:
                 self._write_remote(name, lambda path: self.fs.pipe_file(path, data))
                 return
-            write_file(self.path / name, data)
+            write_file(path_inside(self.path, name), data)
 
     def replace(self, name: str, data: bytes, version: str) -> None:
         """Write a file if it is still the one of which :meth:`read_version` gave this version.
@@ -345,9 +345,9 @@ class Place:
                     local.unlink()
                 return
             if keep:
-                copy_file(local, self.path / name)
+                copy_file(local, path_inside(self.path, name))
             else:
-                move_file(local, self.path / name)
+                move_file(local, path_inside(self.path, name))
 
     def _write_remote(self, name: str, write: Callable[[str], Any]) -> None:
         """Write a remote file; one that would be seen while it grows gets its name at the end."""
@@ -431,8 +431,8 @@ class Place:
             except OSError as error:
                 raise StorageError(f"Cannot remove {self.url}/{name}: {reason(error)}") from error
             return
-        target = self.path / name
         try:
+            target = path_inside(self.path, name)
             target.unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"Cannot remove {self.url}/{name}: {reason(error)}") from error
@@ -455,7 +455,25 @@ class Place:
         """Make a folder if it is not there; object stores have none."""
         if self.path is not None:
             with self._writing(name):
-                make_folders(self.path / name)
+                make_folders(path_inside(self.path, f"{name}/"))
+
+    def check_links(self, name: str) -> None:
+        """Refuse links among the local folders of a table: nothing behind them is of this place.
+
+        Args:
+            name: the folder of the table.
+
+        Raises:
+            StorageError: it is a link, or a folder of a partition below it is.
+        """
+        if self.path is None:
+            return
+        with self._writing(name):
+            check_no_link(self.path / name)
+            for parent, folders, _ in os.walk(self.path / name):
+                folders[:] = [folder for folder in folders if "=" in folder]
+                for folder in folders:
+                    check_no_link(Path(parent, folder))
 
     def _remote(self, name: str) -> str:
         return f"{self.root}/{name}"

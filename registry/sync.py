@@ -13,7 +13,7 @@ from typing import Final
 from registry.errors import ConflictError, NotFoundError, StorageError
 from registry.filesystems import reason
 from registry.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest_bytes
-from registry.publication import data_files, unnamed
+from registry.publication import check_destination, data_files, unnamed
 from registry.regular_files import open_regular, regular_size
 from registry.staging import temporary_folder
 from registry.storage import Place
@@ -76,12 +76,14 @@ def sync(
 
     Raises:
         NotFoundError: there is no registry at ``source``.
+        UsageError: ``dest`` is a local folder that is not empty and holds no registry.
         RegistryFormatError: what is at ``dest`` is of a later version, or no registry.
         ConflictError: another writer is at work at ``dest``, or changed it in the meantime.
         StorageError: a place cannot be read or written, or a file of ``source`` is not what its manifest says.
     """
     data = read_manifest_bytes(source)
     manifest = parse_manifest(data, source)
+    check_destination(dest)
     with ExitStack() as held:
         if not dry_run:
             held.enter_context(dest.lock(wait=False))

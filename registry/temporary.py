@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,16 +18,22 @@ from registry.durability import sync_file, sync_folder
 from registry.errors import StorageError
 
 _paths: list[Path] = []
+#: Whoever ends the process takes it and keeps it: what is being removed cannot be published any more.
+ending = threading.RLock()
 
 
 @contextmanager
 def temporary(path: Path) -> Iterator[Path]:
-    """Register an unfinished file or folder while the block runs; the block publishes or removes it itself."""
+    """Register an unfinished file or folder while the block runs; the block publishes or removes it itself.
+
+    A folder is published after the block: a part of it may have been removed before.
+    """
     _paths.append(path)
     try:
         yield path
     finally:
-        _paths.remove(path)
+        with ending:
+            _paths.remove(path)
 
 
 def remove_temporary(seconds: float = 0.5) -> None:

@@ -137,6 +137,47 @@ def test_an_export_is_on_the_disk_before_it_gets_its_name(many: bool, overwrite:
     assert str(tmp_path) not in disk.folders
 
 
+@pytest.mark.parametrize("is_there", [False, True], ids=["new", "empty"])
+def test_a_sample_is_on_the_disk_before_it_gets_its_name(is_there: bool, tmp_path: Path) -> None:
+    pytest.importorskip("PIL.Image")
+    folder = tmp_path / "x" / "out"
+    if is_there:
+        folder.mkdir(parents=True)
+    disk = traced("sample", str(folder), "--images", "6", below=tmp_path)
+    assert disk.too_early == []
+    assert disk.renamed[-1] == str(folder)
+    assert not [path for path in disk.files | disk.folders if path.startswith(f"{folder}/")]
+    assert str(tmp_path) not in disk.folders
+
+
+WRITTEN = {
+    "fingerprint": ["fingerprint", "SOURCE", "--split", "train", "-o", "n/m/x.json"],
+    "metrics": ["stats", "--metrics", "n/m/x.json"],
+    "plots": ["stats", "--plots", "n/m"],
+    "issues": ["ingest", "BAD", "MADE", "--split", "train", "-j", "1", "--on-error", "quarantine", "--issues", "n/m/x"],
+    "sql": ["sql", "SELECT 1 AS a", "-o", "there/x.json"],
+    "subset": ["subset", "-o", "there/x.parquet"],
+    "catalog": ["catalog", "there/x.duckdb"],
+}
+
+
+@pytest.mark.parametrize("arguments", WRITTEN.values(), ids=WRITTEN)
+def test_a_file_its_folder_and_the_folders_that_were_made_for_it_are_on_the_disk(
+    arguments: list[str], small_registry: Path, small_source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    bad = write_split(tmp_path / "bad" / "train", {1: b"", 2: annotation()})
+    paths = {"SOURCE": str(small_source), "BAD": str(bad), "MADE": f"{tmp_path}/made", arguments[-1]: ""}
+    words = [paths.get(word, word) or f"{tmp_path}/{word}" for word in arguments]
+    disk = traced("-r", str(small_registry), *words, below=tmp_path)
+    top = tmp_path / arguments[-1].partition("/")[0]
+    written = [path for path in disk.renamed if path.startswith(f"{top}/")]
+    assert written
+    assert not [path for path in disk.too_early if path.startswith(f"{top}/")]
+    assert not [path for path in disk.files | disk.folders if path == str(top) or path.startswith(f"{top}/")]
+    assert str(tmp_path) not in disk.folders or "MADE" in arguments
+
+
 def failing(number: int, name: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Have one call of os.fsync fail; return a function that tells how many there were."""
     calls = 0

@@ -8,21 +8,26 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
+from click.testing import CliRunner
 
 from registry import staging
+from registry.cli.main import main
 from registry.errors import RegistryError, StorageError, UsageError
 from registry.ingest.build import ingest
-from registry.manifest import read_manifest
+from registry.integrity import verify_registry
+from registry.manifest import read_manifest, rebuild_manifest
 from registry.publication import data_files, is_data_path, publication
 from registry.storage import Place
 from registry.sync import sync
 from registry.tables import IMAGES
+from tests.helpers import annotation, item, write_split
 from tests.ingest.packing import files_in
 
 DIGEST = "0123456789abcdef"
@@ -92,6 +97,107 @@ def test_a_folder_of_something_else_is_refused_and_stays(name: str, small_source
     left = files_in(target)
     left.pop(".lock", None)
     assert left == {name: b"mine"}
+
+
+@pytest.mark.parametrize("name", [name for name in FOREIGN if not name.startswith(".")])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_sync_into_a_folder_of_something_else_is_refused_as_an_ingestion_is(
+    name: str, dry_run: bool, small_registry: Path, small_source: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "mine"
+    (target / name).parent.mkdir(parents=True)
+    (target / name).write_bytes(b"mine")
+    with pytest.raises(UsageError) as of_ingest:
+        ingest("train", str(small_source), str(target), jobs=1)
+    with pytest.raises(UsageError, match="is not empty and holds no registry") as of_sync:
+        sync(Place(str(small_registry)), Place(str(target)), dry_run=dry_run)
+    assert str(of_sync.value) == str(of_ingest.value)
+    assert files_in(target) == {name: b"mine"}
+
+
+def test_a_sync_goes_on_where_a_killed_one_or_a_new_file_system_left_files(
+    small_registry: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "dest"
+    file = read_manifest(Place(str(small_registry))).files[0]
+    folder, _, name = file.path.rpartition("/")
+    for path in (file.path, f"{folder}/.{name}.12ab34cd.partial", ".manifest.json.partial", ".lock", ".DS_Store"):
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (target / path).write_bytes(b"half")
+    (target / "lost+found").mkdir()
+    sync(Place(str(small_registry)), Place(str(target)), prune=True)
+    assert files_in(target) == {**files_in(small_registry), ".lock": b"half", ".DS_Store": b"half"}
+
+
+@pytest.mark.parametrize("link", ["items", "items/split=train", "items/split=train/category_id=1", "categories"])
+def test_nothing_is_written_or_removed_behind_a_link_to_a_folder(
+    link: str, small_registry: Path, small_source: Path, tmp_path: Path
+) -> None:
+    changed = write_split(tmp_path / "other" / "train", {1: annotation([item(1), item(2)])})
+    ingest("train", str(changed), str(tmp_path / "newer"), jobs=1)
+    elsewhere = tmp_path / "elsewhere"
+    (small_registry / link).rename(elsewhere)
+    (small_registry / link).symlink_to(elsewhere)
+    place = Place(str(small_registry))
+    named = {file.path: place.read(file.path) for file in read_manifest(place).files}  # it can still be read
+    behind = next(path for path in named if path.startswith(link))
+    assert verify_registry(place).is_whole
+    before = (files_in(elsewhere), files_in(small_registry))
+
+    def put() -> None:
+        (tmp_path / "local").write_bytes(b"new")
+        place.put(tmp_path / "local", behind)
+
+    attempts: dict[str, Callable[[], object]] = {
+        "ingest": lambda: ingest("train", str(changed), str(small_registry), jobs=1),
+        "sync": lambda: sync(Place(str(tmp_path / "newer")), place),
+        "prune": lambda: sync(place, place, prune=True),
+        "manifest": lambda: rebuild_manifest(place),
+        "write": lambda: place.write(behind, b"new"),
+        "put": put,
+        "remove": lambda: place.remove(behind),
+        "folder": lambda: place.make_folder(link),
+        "folder below": lambda: place.make_folder(f"{link}/more"),
+    }
+    for attempt in attempts.values():
+        with pytest.raises(StorageError, match=f"{link} is a link, and df2 writes and removes nothing behind links"):
+            attempt()
+    assert (files_in(elsewhere), files_in(small_registry)) == before
+    sync(place, Place(str(tmp_path / "copy")))  # out of it is no writing into it
+    assert not (tmp_path / "copy" / link).is_symlink()
+
+
+def test_links_to_files_as_dvc_makes_them_are_replaced_themselves(
+    small_registry: Path, small_source: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for number, path in enumerate([*small_registry.rglob("*.parquet"), small_registry / "manifest.json"]):
+        path.rename(cache / str(number))
+        path.symlink_to(cache / str(number))
+    before = files_in(cache)
+    (tmp_path / "link").symlink_to(small_registry)
+    changed = write_split(tmp_path / "other" / "train", {1: annotation([item(1), item(2)])})
+    ingest("train", str(changed), str(tmp_path / "link"), jobs=1)
+    assert verify_registry(Place(str(small_registry))).is_whole
+    assert sum(file.rows for file in read_manifest(Place(str(small_registry))).files if file.table == "items") == 2
+    assert files_in(cache) == before
+
+
+def test_a_manifest_is_made_in_registries_alone(tmp_path: Path) -> None:
+    for name, code, message in (
+        ("notes.txt", 2, "is not empty and holds no registry"),
+        ("manifest.json", 1, "is not a manifest of a registry"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_bytes(b'{"name": "mine"}')
+        result = CliRunner().invoke(main, ["manifest", str(tmp_path / name)])
+        assert result.exit_code == code
+        assert message in result.stderr
+        assert files_in(tmp_path / name) == {name: b'{"name": "mine"}'}
+    (tmp_path / "empty").mkdir()
+    for _ in range(2):
+        assert CliRunner().invoke(main, ["manifest", str(tmp_path / "empty")]).exit_code == 0
 
 
 def test_hidden_files_and_those_of_a_new_file_system_are_no_obstacle(small_source: Path, tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from registry.errors import StorageError
-from registry.temporary import is_special, remove_temporary, replacing, temporary, write_text
+from registry.temporary import ending, is_special, remove_temporary, replacing, temporary, write_text
 
 
 def test_a_file_takes_the_place_of_another_one_at_the_end(tmp_path: Path) -> None:
@@ -98,6 +99,23 @@ def test_registered_paths_are_removed_and_no_others(tmp_path: Path) -> None:
     with temporary(tmp_path / "folder"), temporary(tmp_path / "file"), temporary(tmp_path / "none"):
         remove_temporary()
     assert sorted(os.listdir(tmp_path)) == ["done", "other"]
+
+
+def test_a_folder_that_is_being_removed_is_not_published(tmp_path: Path) -> None:
+    removing, published = threading.Event(), threading.Event()
+
+    def publish() -> None:
+        with temporary(tmp_path / "unfinished"):
+            removing.wait(10)
+        published.set()
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    with ending:
+        removing.set()
+        assert not published.wait(0.1)
+    thread.join(10)
+    assert published.is_set()
 
 
 def test_devices_and_pipes_are_special_and_files_and_folders_are_not(tmp_path: Path) -> None:

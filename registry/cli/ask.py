@@ -14,6 +14,7 @@ from registry.cli.params import parse_params
 from registry.cli.paths import FILE, FileType
 from registry.cli.places import Places
 from registry.cli.values import json_text
+from registry.durability import make_folders
 from registry.errors import StorageError, UsageError
 from registry.schemas import load_views
 from registry.tables import TABLES
@@ -212,9 +213,9 @@ def stats(places: Places, metrics: Path | None, plots: Path | None, output: Outp
     opened = places.open()
     try:
         if metrics:
-            metrics.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(metrics.parent)
         if plots:
-            plots.mkdir(parents=True, exist_ok=True)
+            make_folders(plots)
     except OSError as error:
         raise StorageError(f"Cannot write {error.filename}: {error.strerror}") from error
     if metrics:

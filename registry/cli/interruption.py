@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-from registry.temporary import remove_temporary
+from registry.temporary import ending, remove_temporary
 
 #: Seconds that the main thread has to end by itself after a signal.
 GRACE: Final = 1.2
@@ -154,6 +154,7 @@ def _end(code: int, line: str) -> NoReturn:
             time.sleep(1)  # the other thread ends the process
     _Watch.is_ending = True
     try:
+        ending.acquire()  # for good
         remove_temporary()
         _end_children()
         is_terminal = os.isatty(2)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from registry.durability import make_folders
 from registry.errors import StorageError, UsageError
 from registry.redaction import printable
 from registry.temporary import is_special, write_text
@@ -47,7 +48,7 @@ def write(path: Path, split: str, lines: Sequence[str]) -> None:
     """
     try:
         if lines:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent)
             write_text(path, "\n".join([f"{_MARK}{split}", *map(printable, lines)]) + "\n")
         elif not is_special(path) and path.exists() and _is_ours(path):
             path.unlink()

@@ -199,11 +199,19 @@ def manifest(places: Places, registry: str) -> None:
 
     For a registry of which 'dvc checkout' or 'dvc pull' brought a part.
     """
-    from registry.manifest import MANIFEST_NAME, rebuild_manifest
+    from registry.manifest import MANIFEST_NAME, parse_manifest, rebuild_manifest
+    from registry.publication import check_destination, data_files
+    from registry.tables import TABLES
 
     place = places.place(registry)
     if place.path is not None and not place.path.is_dir():
         raise NotFoundError(f"There is no folder {place}.")
+    if not data_files(path for table in TABLES for path in place.list(table)):
+        # Only an earlier manifest tells then that this is a registry.
+        check_destination(place)
+        data, _ = place.read_version(MANIFEST_NAME)
+        if data is not None:
+            parse_manifest(data, place)
     with place.lock():
         _, version = place.read_version(MANIFEST_NAME)
         made = rebuild_manifest(place)
@@ -231,14 +239,15 @@ def sample(dest: Path, images: int, seed: int) -> None:
 @click.command()
 @click.argument("file", type=PLACE)
 @click.option("--copy", is_flag=True, help="Copy the rows in, so that the file is all that is needed.")
-@click.option("--overwrite", is_flag=True, help="Replace a file that 'df2 catalog' did not write, too.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is no catalog or holds more, too.")
 @click.pass_obj
 def catalog(places: Places, file: str, copy: bool, overwrite: bool) -> None:
     """Write a DuckDB database file with all tables and views.
 
     Any DuckDB client from 1.0 on opens FILE. It reads the registry's files where they lie, from any working
     directory, and shows the registry as it is when asked; with --copy it holds the rows itself. That is the one way
-    for a registry or a FILE that is not local. A catalog that is there is replaced.
+    for a registry or a FILE that is not local. A catalog that is there is replaced, unless tables, views, macros or
+    anything else were added to it; rows that were changed in its copies are not kept.
     """
     from registry.store.catalog import check_replaceable, write_catalog
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from registry.errors import SourceError, StorageError, UsageError
-from registry.exports.replacement import Replacement, entries, recover, replacement
+from registry.exports.replacement import Replacement, entries, real_folder, recover, replacement
 from registry.filesystems import reason, remote_errors, retried
 from registry.storage import Place
 
@@ -431,15 +431,7 @@ def open_destination(
     place = Place(url, options)
     if place.path is None:
         return RemoteFiles(place, partial(check, place))
-    try:
-        if not stat.S_ISDIR(place.path.stat().st_mode):
-            raise UsageError(f"{url} is a file; expected a folder to write to.")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if os.path.lexists(place.path):
-            raise UsageError(f"{url} is a link to nothing; expected a folder to write to.") from error
-    except OSError as error:
-        raise StorageError(f"Cannot write {url}: {reason(error)}.") from error
-    files = LocalFiles(Path(os.path.realpath(place.path)), partial(check, place))
+    files = LocalFiles(real_folder(place.path, url), partial(check, place))
     files.recover()
     files.check_content()
     return files

@@ -1,4 +1,4 @@
-"""Replacing a local folder by a new one at once, however it ends.
+"""Replacing a local folder by a new one at once, however it ends: an export, or the sample.
 
 The new content is written to a marked folder (:mod:`registry.staging`) beside the folder, and both are exchanged in one
 step. Where that cannot be, because the folder is a mount point or its parent cannot be written, the marked folder lies
@@ -16,14 +16,16 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from registry.durability import exchange, make_folders, sync_file, sync_folder, sync_tree
-from registry.errors import StorageError
+from registry.errors import StorageError, UsageError
+from registry.filesystems import reason
 from registry.regular_files import read_regular
 from registry.staging import MARK, claim, clear, discard, is_marked
+from registry.temporary import temporary
 
 _SUFFIX: Final = ".df2-export"
 _UNFINISHED, _NEW, _OLD, _MOVES = "unfinished", "new", "old", "moves.json"
@@ -50,6 +52,9 @@ class Replacement:
         self._folder = folder
         self._staging = staging
         self._last = last
+        #: Until the content is whole, what ends the process hard removes it all.
+        self._removable = ExitStack()
+        self._removable.enter_context(temporary(staging))
         self.unfinished.mkdir()
         #: Errors of writing to the disk from here on are told to whoever holds it.
         self._handle = os.open(self.unfinished, os.O_RDONLY)
@@ -57,6 +62,7 @@ class Replacement:
     def close(self) -> None:
         """Give back what the system holds for this."""
         os.close(self._handle)
+        self._removable.close()
 
     def commit(self, files: Sequence[str]) -> None:
         """Put the new content in the place of the old one, when all of it is on the disk.
@@ -68,6 +74,7 @@ class Replacement:
             OSError: it cannot be; the old content is there.
         """
         sync_tree(self.unfinished, files, self._handle)
+        self._removable.close()
         os.rename(self.unfinished, self._new)
         if self._staging.parent == self._folder:
             self._move_in()
@@ -140,10 +147,41 @@ class Replacement:
         return sorted(names, key=lambda name: (name == self._last, name), reverse=reverse)
 
 
+def real_folder(path: Path, name: str) -> Path:
+    """Return the real path of a folder that is to be replaced; it need not exist.
+
+    Args:
+        path: the folder, or a link to it.
+        name: what messages call it.
+
+    Raises:
+        UsageError: it is a file, or a link to nothing.
+        StorageError: it cannot be looked at.
+    """
+    try:
+        if not stat.S_ISDIR(path.stat().st_mode):
+            raise UsageError(f"{name} is a file; expected a folder to write to.")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if os.path.lexists(path):
+            raise UsageError(f"{name} is a link to nothing; expected a folder to write to.") from error
+    except OSError as error:
+        raise StorageError(f"Cannot write {name}: {reason(error)}.") from error
+    return Path(os.path.realpath(path))
+
+
 def entries(folder: Path) -> list[str]:
     """Return the names in a folder, without those of the file system and of our unfinished work."""
     names = sorted(set(os.listdir(folder)) - _OF_SYSTEM)
-    return [name for name in names if name != _SUFFIX or not is_marked(folder / name)]
+    return [name for name in names if name != _SUFFIX or not _is_ours(folder / name)]
+
+
+def _is_ours(staging: Path) -> bool:
+    """Return whether a folder is marked, or empty as a process leaves it that is killed before it marks it."""
+    if is_marked(staging):
+        return True
+    with suppress(OSError):
+        return stat.S_ISDIR(staging.lstat().st_mode) and not os.listdir(staging)
+    return False
 
 
 @contextmanager
@@ -165,7 +203,7 @@ def replacement(folder: Path, last: str) -> Iterator[Replacement]:
         staging, lock = _claim(folder)
         try:
             for other in _places(folder):
-                if other != staging and is_marked(other):
+                if other != staging and _is_ours(other):
                     _end_of_killed(folder, other)
             _recover(folder, staging)
             clear(staging)
@@ -196,7 +234,7 @@ def recover(folder: Path) -> None:
         OSError: an entry cannot be moved.
     """
     for staging in _places(folder):
-        if is_marked(staging):
+        if _is_ours(staging):
             _end_of_killed(folder, staging)
 
 
@@ -256,7 +294,7 @@ def _lock(staging: Path, folder: Path) -> int:
         if is_marked(staging) and os.path.samestat(os.stat(staging), os.fstat(lock)):
             return lock
         os.close(lock)
-    raise StorageError(f"Another export writes to {folder} at this moment.")
+    raise StorageError(f"Another df2 command writes to {folder} at this moment.")
 
 
 def _end_of_killed(folder: Path, staging: Path) -> None:

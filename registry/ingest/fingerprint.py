@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from registry.durability import make_folders
 from registry.errors import StorageError
 from registry.filesystems import StorageOptions, local_path
 from registry.ingest.files import Fault
@@ -106,7 +107,7 @@ def fingerprint_source(
         young = {part: _young_marks(part, look, located) for part, look in looks.items()}
         new = _Note(question, {part: look.digest for part, look in looks.items()}, young, marks, text)
         try:
-            output.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(output.parent)
         except OSError as error:
             raise StorageError(f"Cannot write {output}: {error.strerror}") from error
         write_text(output, text)

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from registry.errors import StorageError, UsageError
+from registry.exports.replacement import entries, real_folder, recover, replacement
+from registry.filesystems import reason
 from registry.sample.annotations import annotate, annotation_file
 from registry.sample.garments import Wardrobe
 from registry.sample.identities import Picture, category_deck, plan_split
 from registry.sample.scenes import take
 from registry.sample.summary import SampleSummary
 from registry.taxonomy import CATEGORIES, NUM_LANDMARK_SLOTS, SPLITS
-from registry.temporary import temporary
 
 #: The fewest images that give each split a user's and a shop's picture.
 MIN_IMAGES: Final = 6
@@ -58,30 +57,36 @@ def write_release(
             f"A sample needs at least {MIN_IMAGES} images, two for each of the three splits;"
             f" got {num_images}. Ask for {MIN_IMAGES} or more."
         )
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    try:
+        folder = real_folder(target, str(target))
+        recover(folder)
+        _check_empty(folder, target)  # before the parents of the folder are made
+        with replacement(folder, SPLITS[0]) as new:
+            _check_empty(folder, target)  # something may have been put there meanwhile
+            summary = _write_all(new.unfinished, target, num_images, seed, progress)
+            _check_empty(folder, target)
+            paths = [path for path in new.unfinished.rglob("*") if path.is_file()]
+            new.commit([path.relative_to(new.unfinished).as_posix() for path in paths])
+        return summary
+    except OSError as error:
+        raise StorageError(f"Cannot write the sample to {target}: {reason(error)}.") from error
+
+
+def _check_empty(folder: Path, target: Path) -> None:
+    """Raise if there is anything in the folder.
+
+    Args:
+        folder: its real path.
+        target: what the message calls it.
+
+    Raises:
+        UsageError: it holds something.
+    """
+    if folder.is_dir() and entries(folder):
         raise UsageError(
             f"{target} exists and is not an empty folder; a sample never overwrites anything. "
             "Name a new folder or empty this one first."
         )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-    except OSError as error:
-        raise StorageError(f"Cannot write next to {target}: {error.strerror or error}.") from error
-    try:
-        # mkdtemp makes the folder private; the finished sample follows the umask like any other folder.
-        content = work / "sample"
-        content.mkdir()
-        with temporary(work):
-            summary = _write_all(content, target, num_images, seed, progress)
-        if target.exists():
-            target.rmdir()
-        content.rename(target)
-        return summary
-    except OSError as error:
-        raise StorageError(f"Cannot write the sample to {target}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _write_all(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import duckdb
 
-from registry.errors import StorageError, UsageError
+from registry.errors import ConflictError, StorageError, UsageError, first_names
 from registry.manifest import MANIFEST_NAME, read_manifest
 from registry.private_folder import private_folder
 from registry.schemas import load_views
@@ -17,11 +21,47 @@ from registry.storage import Place
 from registry.store.connection import duckdb_errors, glob_escape, quote, register, table_sql, views_in_order
 from registry.store.paths import table_paths
 from registry.store.settings import Limits, open_database
-from registry.tables import TABLES, Table, duckdb_type
+from registry.tables import TABLES, Column, Table, duckdb_type
 from registry.temporary import is_special, replacing
 
 # Written so that clients from 1.0 on open the file.
 _STORAGE_VERSION = "v1.0.0"
+_RELATIONS: Final = ("table", "view")
+#: What DuckDB writes changes to beside a database, until they are in it.
+_LOGS: Final = (".wal", ".wal.checkpoint")
+#: How many objects of the user's a message names.
+_MOST_NAMED: Final = 5
+#: One row per object of a database: (kind, schema, table of a column or constraint, name, comment).
+_OBJECTS: Final = " UNION ALL ".join(
+    f"SELECT '{kind}', schema_name, {of}, {name}, {comment} FROM {function}() "
+    f"WHERE database_name = current_database(){condition}"
+    for kind, of, name, comment, function, condition in (
+        ("schema", "''", "schema_name", "comment", "duckdb_schemas", ""),
+        ("table", "''", "table_name", "comment", "duckdb_tables", ""),
+        ("view", "''", "view_name", "comment", "duckdb_views", " AND NOT internal"),
+        ("macro", "''", "function_name", "comment", "duckdb_functions", " AND NOT internal"),
+        ("sequence", "''", "sequence_name", "comment", "duckdb_sequences", ""),
+        ("type", "''", "type_name", "comment", "duckdb_types", " AND NOT internal"),
+        ("index", "''", "index_name", "comment", "duckdb_indexes", ""),
+        ("trigger", "''", "trigger_name", "comment", "duckdb_triggers", ""),
+        ("column", "table_name", "column_name", "comment", "duckdb_columns", " AND NOT internal"),
+        ("constraint", "table_name", "constraint_name", "NULL", "duckdb_constraints", ""),
+    )
+)
+
+
+class _Object(NamedTuple):
+    """Something that a database holds; ``of`` is the table of a column or constraint."""
+
+    kind: str
+    schema: str
+    of: str
+    name: str
+    comment: str | None
+
+    def __str__(self) -> str:
+        schema = "" if self.schema == "main" or self.kind == "schema" else f"{self.schema}."
+        return f"the {self.kind} {schema}{self.of}{'.' if self.of else ''}{self.name}"
 
 
 def write_catalog(place: Place, file: Path, *, copy: bool = False, overwrite: bool = False) -> None:
@@ -35,11 +75,14 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False, overwrite: bo
 
     Raises:
         NotFoundError: there is no registry.
-        UsageError: the registry cannot be read by other clients where it lies, or the file is something else.
+        UsageError: the registry cannot be read by other clients where it lies, the file is something else or holds
+            something else too, or a client left changes beside it that are not in it.
+        ConflictError: another process has the file open for writing.
         StorageError: the file cannot be written; it is as it was.
     """
     if not copy:
         _check_readable(place)
+    _check_closed(file)
     if not overwrite:
         check_replaceable(file, str(file))
     manifest = read_manifest(place)
@@ -62,8 +105,8 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False, overwrite: bo
                     connection.execute(f"CREATE {what} {table.name} AS {select}")
                     connection.execute(f"COMMENT ON {what} {table.name} IS {quote(table.meaning)}")
                     for column in table.columns:
-                        comment = column.field.meaning + (f" [{column.field.unit}]" if column.field.unit else "")
-                        connection.execute(f"COMMENT ON COLUMN {table.name}.{column.name} IS {quote(comment)}")
+                        comment = quote(_column_comment(column))
+                        connection.execute(f"COMMENT ON COLUMN {table.name}.{column.name} IS {comment}")
                 for view in views:
                     connection.execute(f"CREATE VIEW {view.name} AS\n{view.sql}")
                     connection.execute(f"COMMENT ON VIEW {view.name} IS {quote(load_views()[view.name].meaning)}")
@@ -102,7 +145,8 @@ def check_replaceable(file: Path, name: str) -> None:
         name: path or URL that the message names.
 
     Raises:
-        UsageError: the file is there, and is no database with the tables and views of a registry alone.
+        UsageError: the file is there, and is no database with the tables and views of a registry alone. Rows that were
+            changed in it are not looked for.
     """
     try:
         is_empty = file.stat().st_size == 0
@@ -112,28 +156,78 @@ def check_replaceable(file: Path, name: str) -> None:
         raise StorageError(f"Cannot write {file}: {error.strerror}") from error
     if is_special(file) or is_empty:
         return
-    if not (file.is_file() and _is_catalog(file)):
+    foreign = _foreign(file) if file.is_file() else None
+    if foreign is None or foreign:
+        lost = f" Replacing it would lose {first_names(foreign, _MOST_NAMED)}." if foreign else ""
         raise UsageError(
             f"{name} is there and is not a catalog that 'df2 catalog' wrote: name another file, or replace it with "
-            "--overwrite."
+            f"--overwrite.{lost}"
         )
 
 
-def _is_catalog(file: Path) -> bool:
-    """Return whether a file is a DuckDB database that holds what :func:`write_catalog` writes and nothing else."""
+def _check_closed(file: Path) -> None:
+    """Refuse a file into which DuckDB may still have to write: the changes of its client would be lost.
+
+    Raises:
+        UsageError: a log of changes (``.wal``) lies beside it.
+        ConflictError: another process has it open for writing.
+    """
+    if is_special(file):
+        return
+    for suffix in _LOGS:
+        log = Path(f"{file}{suffix}")
+        if os.path.lexists(log):
+            raise UsageError(
+                f"{log} holds changes that are not in {file} yet: a DuckDB client has it open or was killed. Close the "
+                f"client, or open {file} with DuckDB and close it; if there is no such database, move {log} away."
+            )
+    with suppress(OSError), open(file, "rb") as opened:  # whoever writes it tells why it cannot be opened
+        import fcntl  # not on Windows, where reading needs none of this
+
+        try:
+            fcntl.lockf(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                return  # a file system without locks
+            raise ConflictError(
+                f"Another process has {file} open and may write to it: close it there, then run this again."
+            ) from error
+
+
+def _foreign(file: Path) -> list[str] | None:
+    """Return what is in a catalog besides what :func:`write_catalog` writes, or None if the file is no catalog."""
     with tempfile.TemporaryDirectory(dir=private_folder()) as folder:
         same = Path(folder, "catalog.duckdb")  # DuckDB misreads names with a question mark or a backslash
         try:
             shutil.copyfile(file, same)
             with duckdb.connect(str(same), read_only=True) as connection:
-                rows = connection.execute(
-                    "SELECT table_name FROM duckdb_tables() WHERE NOT internal "
-                    "UNION SELECT view_name FROM duckdb_views() WHERE NOT internal"
-                ).fetchall()
+                objects = {_Object(*row) for row in connection.execute(_OBJECTS).fetchall()}
         except (duckdb.Error, OSError):
-            return False
-    names = {name for (name,) in rows}
-    return set(TABLES) <= names <= {*TABLES, *load_views()}
+            return None
+    ours = _expected()
+    if not set(TABLES) <= {found.name for found in objects if found.schema == "main" and found.kind in _RELATIONS}:
+        return None
+    names = {*TABLES, *load_views()}
+    foreign = {
+        found
+        for found in objects - ours
+        # Columns of the user's tables go with these. We give those of views no comment.
+        if not found.of or (found.schema == "main" and found.of in (names if found.comment else TABLES))
+    }
+    return sorted({str(found) for found in foreign})
+
+
+def _expected() -> set[_Object]:
+    """Return everything that a catalog holds; a table is a view where its rows are not copied."""
+    objects = {_Object("schema", "main", "", "main", None)}
+    for table in TABLES.values():
+        objects |= {_Object(kind, "main", "", table.name, table.meaning) for kind in _RELATIONS}
+        objects |= {_Object("column", "main", table.name, c.name, _column_comment(c)) for c in table.columns}
+    return objects | {_Object("view", "main", "", view.name, view.meaning) for view in load_views().values()}
+
+
+def _column_comment(column: Column) -> str:
+    return column.field.meaning + (f" [{column.field.unit}]" if column.field.unit else "")
 
 
 def _pattern_sql(place: Place, table: Table, version: int) -> str:

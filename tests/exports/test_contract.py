@@ -230,7 +230,7 @@ def test_an_empty_folder_and_what_a_killed_export_left_are_no_obstacle(exportabl
 
 def test_two_exports_to_one_place_do_not_mix(exportable: Path, tmp_path: Path) -> None:
     held = files_module.LocalFiles(tmp_path / "out").hold()
-    with held, pytest.raises(StorageError, match="Another export writes to"):
+    with held, pytest.raises(StorageError, match="Another df2 command writes to"):
         run_export(exportable, "coco", tmp_path / "out")
 
 

@@ -249,6 +249,14 @@ def test_a_long_name_has_a_short_name_beside_it(exportable: Path, tmp_path: Path
         run_export(exportable, "csv", tmp_path / ("x" * 256))
 
 
+_MOUNTED_SAMPLE = """
+mount --bind "$1" "$2" || mount -t tmpfs tmpfs "$2" || exit 77
+shift 2
+"$@" || exit 1
+ls -A "$OUT"
+"$@"
+test $? = 2
+"""
 _MOUNTED = """
 mount --bind "$1" "$2" || mount -t tmpfs tmpfs "$2" || exit 77
 shift 2
@@ -260,16 +268,10 @@ ls -A "$OUT"
 """
 
 
-@pytest.mark.parametrize("kind", ["bind", "tmpfs"])
-def test_an_export_into_a_mounted_empty_volume_works(kind: str, exportable: Path, tmp_path: Path) -> None:
-    volume, out = tmp_path / "volume", tmp_path / "out"
-    out.mkdir()
-    if kind == "bind":
-        volume.mkdir()
-        (volume / "lost+found").mkdir()  # as in a new file system
-    program = [sys.executable, "-m", "registry.cli.main"]
-    command = ["unshare", "-m", "sh", "-c", _MOUNTED, "sh", str(volume), str(out), *program]
-    command += ["-r", str(exportable), "export", "csv", str(out)]
+def run_mounted(script: str, volume: Path, out: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run df2 in a script that mounts a volume at a folder."""
+    program = [sys.executable, "-m", "registry.cli.main", *arguments]
+    command = ["unshare", "-m", "sh", "-c", script, "sh", str(volume), str(out), *program]
     environment = os.environ | {"PYTHON": sys.executable, "OUT": str(out)}
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -278,10 +280,63 @@ def test_an_export_into_a_mounted_empty_volume_works(kind: str, exportable: Path
     if "unshare failed" in done.stderr or done.returncode == 77:
         pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
     assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.parametrize("kind", ["bind", "tmpfs"])
+def test_an_export_into_a_mounted_empty_volume_works(kind: str, exportable: Path, tmp_path: Path) -> None:
+    volume, out = tmp_path / "volume", tmp_path / "out"
+    out.mkdir()
+    if kind == "bind":
+        volume.mkdir()
+        (volume / "lost+found").mkdir()  # as in a new file system
+    arguments = ["-r", str(exportable), "export", "csv", str(out)]
+    done = run_mounted(_MOUNTED, volume, out, arguments)
     *_, first, second = done.stdout.split()
     assert (first, second) == (("items.csv", "lost+found") if kind == "bind" else ("export.json", "items.csv"))
     assert os.listdir(out) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == (["out", "volume"] if kind == "bind" else ["out"])
+
+
+@pytest.mark.parametrize("kind", ["bind", "tmpfs"])
+def test_a_sample_into_a_mounted_empty_volume_works(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("PIL.Image")
+    volume, out = tmp_path / "volume", tmp_path / "out"
+    out.mkdir()
+    if kind == "bind":
+        (volume / "lost+found").mkdir(parents=True)
+    done = run_mounted(_MOUNTED_SAMPLE, volume, out, ["sample", str(out), "--images", "6"])
+    names = done.stdout.splitlines()[1:]
+    assert set(names) - {"lost+found"} == {"json_for_test", "json_for_validation", "test", "train", "validation"}
+    assert "a sample never overwrites anything" in done.stderr
+    assert os.listdir(out) == []
+
+
+@pytest.mark.parametrize("is_marked", [False, True], ids=["killed before its mark", "marked"])
+@pytest.mark.parametrize("where", ["beside", "inside"])
+def test_an_empty_folder_of_a_killed_export_disturbs_nothing_and_goes_with_the_next(
+    where: str, is_marked: bool, exportable: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    left = out / ".df2-export" if where == "inside" else tmp_path / ".out.df2-export"
+
+    def leave() -> None:
+        left.mkdir()
+        if is_marked:
+            claim(left)
+
+    leave()
+    run_export(exportable, "csv", tmp_path / "other")
+    assert left.is_dir()
+    run_export(exportable, "csv", out)
+    assert not left.exists()
+    leave()
+    assert verify_export(Place(str(out))).is_whole
+    run_export(exportable, "coco", out, overwrite=True)
+    assert not left.exists()
+    assert sorted(os.listdir(tmp_path)) == ["other", "out"]
+    assert verify_export(Place(str(out))).extra == ()
 
 
 @pytest.mark.parametrize("number", [errno.EBUSY, errno.EXDEV, errno.EPERM])

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from registry.errors import NotFoundError, StorageError, UsageError
+from registry.errors import ConflictError, NotFoundError, StorageError, UsageError
 from registry.ingest.build import ingest
 from registry.schemas import load_views
 from registry.storage import Place
@@ -196,6 +196,98 @@ def test_nothing_but_an_earlier_catalog_is_replaced(three_splits: Path, tmp_path
         write_catalog(Place(str(three_splits)), file)
     assert os.listdir(tmp_path) == ["notes"]
     assert not before or file.read_bytes() == before
+
+
+OF_THE_USER = {
+    "CREATE MACRO mine(x) AS x + 1": "the macro mine",
+    "CREATE MACRO mine(x) AS TABLE SELECT x": "the macro mine",
+    "CREATE SCHEMA mine": "the schema mine",
+    "CREATE SCHEMA mine; CREATE TABLE mine.items (id INT PRIMARY KEY)": "the schema mine, the table mine.items",
+    "CREATE SCHEMA mine; CREATE VIEW mine.split_counts AS SELECT 1 AS a": "the schema mine, the view mine.split_counts",
+    "CREATE VIEW mine AS SELECT 1 AS a": "the view mine",
+    "CREATE OR REPLACE VIEW split_counts AS SELECT 1 AS a": "the view split_counts",
+    "CREATE SEQUENCE mine": "the sequence mine",
+    "CREATE TYPE mine AS ENUM ('a')": "the type mine",
+    "CREATE INDEX mine ON items (style)": "the index mine",
+    "ALTER TABLE items ADD COLUMN mine INT": "the column items.mine",
+    "ALTER TABLE items ALTER COLUMN style SET NOT NULL": "the constraint items.items_style_not_null",
+    "COMMENT ON TABLE items IS 'mine'": "the table items",
+    "COMMENT ON COLUMN items.style IS 'mine'": "the column items.style",
+    "COMMENT ON COLUMN split_counts.split IS 'mine'": "the column split_counts.split",
+    "; ".join(f"CREATE TABLE mine{k} (a INT)" for k in range(9)): (
+        "the table mine0, the table mine1, the table mine2, the table mine3, the table mine4 and 4 more"
+    ),
+}
+
+
+@pytest.mark.parametrize("statement", OF_THE_USER)
+def test_a_catalog_to_which_the_user_added_something_is_not_replaced(
+    three_splits: Path, tmp_path: Path, statement: str
+) -> None:
+    file = tmp_path / "df2.duckdb"
+    write_catalog(Place(str(three_splits)), file, copy=True)
+    with duckdb.connect(str(file)) as connection:
+        connection.execute(statement)
+    before = file.read_bytes()
+    with pytest.raises(UsageError, match=r"is not a catalog that .* Replacing it would lose ") as told:
+        write_catalog(Place(str(three_splits)), file)
+    lost = str(told.value).partition(" would lose ")[2].removesuffix(".")
+    assert lost == OF_THE_USER[statement]
+    assert file.read_bytes() == before
+    write_catalog(Place(str(three_splits)), file, overwrite=True)
+
+
+_CHANGE = """
+import duckdb, os, sys
+connection = duckdb.connect(sys.argv[1])
+connection.execute("SET wal_autocheckpoint = '1GB'")
+connection.execute("CREATE TABLE mine AS SELECT 1 AS a")
+print(flush=True)
+sys.stdin.readline()
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("is_there", [False, True], ids=["new", "over a catalog"])
+def test_changes_that_a_client_has_not_written_into_its_file_are_not_lost(
+    three_splits: Path, tmp_path: Path, is_there: bool, overwrite: bool
+) -> None:
+    place, file = Place(str(three_splits)), tmp_path / "df2.duckdb"
+    if is_there:
+        write_catalog(place, file)
+    command = [sys.executable, "-c", _CHANGE, str(file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout
+        client.stdout.readline()
+        with pytest.raises(UsageError, match=r"df2\.duckdb\.wal holds changes that are not in .*df2\.duckdb yet"):
+            write_catalog(place, file, overwrite=overwrite)
+        client.communicate("\n")
+    if not is_there:
+        file.unlink()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(before) == {"df2.duckdb.wal"} | ({"df2.duckdb"} if is_there else set())
+    with pytest.raises(UsageError, match=r"df2\.duckdb\.wal holds changes .* open .* with DuckDB and close it"):
+        write_catalog(place, file, overwrite=overwrite)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+_OPEN = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.readline()"
+
+
+def test_a_catalog_that_another_process_has_open_for_writing_is_not_replaced(
+    three_splits: Path, tmp_path: Path
+) -> None:
+    place, file = Place(str(three_splits)), tmp_path / "df2.duckdb"
+    write_catalog(place, file)
+    command = [sys.executable, "-c", _OPEN, str(file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout
+        client.stdout.readline()
+        with pytest.raises(ConflictError, match=r"Another process has .*df2\.duckdb open and may write to it"):
+            write_catalog(place, file, overwrite=True)
+        client.communicate("\n")
+    write_catalog(place, file)
 
 
 def test_files_beside_a_catalog_stay(three_splits: Path, tmp_path: Path) -> None:
