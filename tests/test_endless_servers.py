@@ -95,7 +95,7 @@ def test_annotations_and_lists_without_end_are_errors_of_their_place(tmp_path: P
         for options in ([], ["--retrieval", f"{server.url}/query.json"]):
             result = CliRunner().invoke(main, ["ingest", source, str(tmp_path / "new"), "--split", "train", *options])
             assert "more than the" in result.output
-            assert result.exit_code == 3
+            assert result.exit_code == 4
         assert max(server.sent) < MOST + ON_ITS_WAY
 
 

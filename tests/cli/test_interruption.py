@@ -170,6 +170,6 @@ def test_a_second_signal_ends_at_once(large_registry: Path) -> None:
 
 
 def test_a_signal_that_is_ignored_stays_ignored(three_splits: Path) -> None:
-    query = "SELECT max(md5(range::varchar)) FROM range(2000000)"
+    query = "SELECT max(md5(range::varchar)) FROM range(12000000)"
     result = run_shell(f"trap '' INT; df2 sql '{query}' & sleep 0.8; kill -INT $!; wait $!", "-r", three_splits)
     assert (result.returncode, result.stderr) == (0, "")
