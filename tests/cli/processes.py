@@ -97,8 +97,19 @@ class Started:
         self.stdout, self.stderr = self.process.communicate(timeout=60)
         return time.monotonic() - begin
 
-    def members(self) -> list[int]:
-        """Return the processes of the session that are still there."""
+    def exit_code(self) -> int:
+        """Return the code as a shell shows it: Python gives up its handlers of signals at the end of a process."""
+        code: int = self.process.returncode
+        return 128 - code if code < 0 else code
+
+    def remaining(self) -> list[int]:
+        """Return the processes of the session still there after some time: killed ones may take it."""
+        until = time.monotonic() + 5
+        while (numbers := self._members()) and time.monotonic() < until:
+            time.sleep(0.01)
+        return numbers
+
+    def _members(self) -> list[int]:
         numbers = []
         for path in Path("/proc").glob("[0-9]*/stat"):
             try:
