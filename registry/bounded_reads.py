@@ -1,4 +1,4 @@
-"""Bounds for what a server may send: a hostile one sends without end, and the client libraries keep all of it.
+"""Bounds for the bytes of an answer: a hostile server sends without end, and client libraries keep all of it.
 
 A read of a range may have as many bytes as were asked for, a read of a whole file :data:`MAX_WHOLE`. Files that are
 copied to a disk have bounds of their own (:meth:`registry.storage.Place.fetch`).
@@ -41,7 +41,7 @@ def bounded_response() -> type[Any]:
             match = _RANGE.fullmatch(asked or "")
             if match and self.status == 200:  # the server knows no ranges: it sends the file from its beginning
                 bounded = _Bounded(content, int(match[2]) + 1, is_enough=True)
-            else:  # the page of an error may be longer than what was asked for
+            else:  # the page of an error may be longer than the range
                 bounded = _Bounded(content, most_of(asked if self.status == 206 else None))
             self.content = bounded  # type: ignore[assignment]
             try:

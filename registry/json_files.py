@@ -48,7 +48,7 @@ class CutNumber(float):
 
 
 def lost_digits(literal: str) -> str | None:
-    """Return what is expected instead of a JSON number of which a double holds only a part; None for all others."""
+    """Return the number that a message asks for where a double holds only a part of a JSON number, else None."""
     digits = literal.lower().partition("e")[0].lstrip("-").replace(".", "").strip("0")
     if len(digits) > MAX_DIGITS:
         return f"a number of at most {MAX_DIGITS} significant digits"
@@ -70,7 +70,7 @@ def _read_decimal(literal: str) -> float:
 
 
 def decode(text: str) -> Any:
-    """Return what a JSON text says, each object as :class:`Duplicates`, and cut numbers as :class:`CutNumber`.
+    """Return the value of a JSON text, its objects as :class:`Duplicates` and cut numbers as :class:`CutNumber`.
 
     Raises:
         json.JSONDecodeError: it is no JSON.
@@ -83,7 +83,7 @@ def decode(text: str) -> Any:
 
 
 def load_json(data: bytes) -> Any:
-    """Return what a JSON text says.
+    """Return the value of a JSON text.
 
     Raises:
         ValueError: it is no JSON of numbers, or an object has a key twice; the message names the key.

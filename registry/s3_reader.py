@@ -135,7 +135,7 @@ class S3Reader:
 
 
 def _read(answer: GetResult, bounds: tuple[int, int] | None) -> bytes:
-    """Return the bytes of an answer, within what was asked for."""
+    """Return the bytes of an answer; more than the range or the bound are an error."""
     most = bounds[1] - bounds[0] if bounds else bounded_reads.MAX_WHOLE
     pieces, size = [], 0
     for piece in answer.stream(min_chunk_size=_PIECE):

@@ -117,7 +117,7 @@ class Place:
                 return data
             # Asked for all, s3fs asks for the size first; not if asked for all from byte 0 on, which must be there.
             whole = {"start": 0} if not_empty and self._speaks("s3") else {}
-            if not self.fs.async_impl:  # what it opens is read no further; the others have bounds below
+            if not self.fs.async_impl:  # an open file is read no further; async clients bound their answers
                 whole = {"end": bounded_reads.MAX_WHOLE + 1}
             data = retried(lambda: cast(bytes, self.fs.cat_file(self._remote(name), **whole)))
             if len(data) > bounded_reads.MAX_WHOLE:

@@ -152,7 +152,7 @@ def real_folder(path: Path, name: str) -> Path:
 
     Args:
         path: the folder, or a link to it.
-        name: what messages call it.
+        name: its path or URL in messages.
 
     Raises:
         UsageError: it is a file, or a link to nothing.

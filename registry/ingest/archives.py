@@ -62,7 +62,7 @@ class Unread:
 
         Args:
             name: of the member.
-            kinds: ``annos`` or ``image`` or both: what is wanted.
+            kinds: the kinds that are read, ``annos`` or ``image`` or both.
         """
         file = _DATA.fullmatch(name)
         match = file and (MEMBER.fullmatch(name) or _INNER.fullmatch(name))
@@ -88,7 +88,7 @@ class Unread:
 
 
 def refused_list(url: str) -> Fault:
-    """Return what is wrong with a retrieval list whose name in an archive is refused."""
+    """Return the fault of a retrieval list whose name in an archive is refused."""
     return Fault(f"is not read from {shown_name(url.rpartition('/')[2])}: expected {NAME_EXPECTED}")
 
 

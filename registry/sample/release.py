@@ -77,7 +77,7 @@ def _check_empty(folder: Path, target: Path) -> None:
 
     Args:
         folder: its real path.
-        target: what the message calls it.
+        target: its path in the message.
 
     Raises:
         UsageError: it holds something.

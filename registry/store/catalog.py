@@ -195,7 +195,7 @@ def _check_closed(file: Path) -> None:
 
 
 def _foreign(file: Path) -> list[str] | None:
-    """Return what is in a catalog besides what :func:`write_catalog` writes, or None if the file is no catalog."""
+    """Return the names of objects that :func:`write_catalog` did not write, or None if the file is no catalog."""
     with tempfile.TemporaryDirectory(dir=private_folder()) as folder:
         same = Path(folder, "catalog.duckdb")  # DuckDB misreads names with a question mark or a backslash
         try:

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +250,17 @@ os.kill(os.getpid(), 9)
 """
 
 
+@contextmanager
+def _client(script: str, file: Path) -> Iterator[None]:
+    """Run a process that has a database open until the block ends."""
+    command = [sys.executable, "-c", script, str(file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout
+        client.stdout.readline()
+        yield
+        client.communicate("\n")
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("is_there", [False, True], ids=["new", "over a catalog"])
 def test_changes_that_a_client_has_not_written_into_its_file_are_not_lost(
@@ -256,13 +269,9 @@ def test_changes_that_a_client_has_not_written_into_its_file_are_not_lost(
     place, file = Place(str(three_splits)), tmp_path / "df2.duckdb"
     if is_there:
         write_catalog(place, file)
-    command = [sys.executable, "-c", _CHANGE, str(file)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
-        assert client.stdout
-        client.stdout.readline()
-        with pytest.raises(UsageError, match=r"df2\.duckdb\.wal holds changes that are not in .*df2\.duckdb yet"):
-            write_catalog(place, file, overwrite=overwrite)
-        client.communicate("\n")
+    unwritten = r"df2\.duckdb\.wal holds changes that are not in .*df2\.duckdb yet"
+    with _client(_CHANGE, file), pytest.raises(UsageError, match=unwritten):
+        write_catalog(place, file, overwrite=overwrite)
     if not is_there:
         file.unlink()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -280,13 +289,9 @@ def test_a_catalog_that_another_process_has_open_for_writing_is_not_replaced(
 ) -> None:
     place, file = Place(str(three_splits)), tmp_path / "df2.duckdb"
     write_catalog(place, file)
-    command = [sys.executable, "-c", _OPEN, str(file)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
-        assert client.stdout
-        client.stdout.readline()
-        with pytest.raises(ConflictError, match=r"Another process has .*df2\.duckdb open and may write to it"):
-            write_catalog(place, file, overwrite=True)
-        client.communicate("\n")
+    is_open = r"Another process has .*df2\.duckdb open and may write to it"
+    with _client(_OPEN, file), pytest.raises(ConflictError, match=is_open):
+        write_catalog(place, file, overwrite=True)
     write_catalog(place, file)
 
 
