@@ -248,8 +248,8 @@ def _report(made: ExportManifest, dest: str) -> None:
 def verify(ctx: click.Context, place: str) -> None:
     """Check that an export or a registry is as it was written.
 
-    Every file that its manifest names is read and compared, and its rows are counted. Exit code 1 if one is missing,
-    changed or miscounted; files that are not named are told, and are no fault.
+    Every file that its manifest names is read and compared; of a registry, the rows are counted too. Exit code 1 if a
+    file is missing, changed or miscounted; files that are not named are told, and are no fault.
 
     \b
     df2 verify skirts
