@@ -58,8 +58,8 @@ class BoundedCommand(click.Command):
             return super(BoundedCommand, self).main(words, prog_name, complete_var, False, **extra)
 
         code = self._run(run)
-        if interruption.received():
-            interruption.end_interrupted()
+        if is_process:
+            interruption.end(code)
         sys.exit(code)
 
     def _run(self, run: Callable[[], Any]) -> int:

@@ -9,6 +9,7 @@ unfinished files, ends the child processes and exits.
 from __future__ import annotations
 
 import _thread
+import atexit
 import os
 import select
 import signal
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
 
+from registry.cli import streams
 from registry.temporary import ending, remove_temporary
 
 #: Seconds that the main thread has to end by itself after a signal.
@@ -67,9 +69,19 @@ def received() -> bool:
     return _Watch.number != 0
 
 
-def end_interrupted() -> NoReturn:
-    """End the process because of a signal, with what is left to be cleaned up and with one line."""
-    _end(128 + _Watch.number, "Interrupted.")
+def end(code: int) -> NoReturn:
+    """End the process with an exit code, or as the signal that it got asks for.
+
+    What was registered with ``atexit`` is called. The rest of the interpreter's own end is left out: it aborts the
+    process where a thread of a library, such as DuckDB's, wants to call Python meanwhile.
+    """
+    if not received():
+        atexit._run_exitfuncs()
+    if received():
+        _end(128 + _Watch.number, "Interrupted.")
+    with suppress(OSError):  # of what these functions wrote; the command's own output was written before
+        streams.flush()
+    os._exit(code)
 
 
 @contextmanager

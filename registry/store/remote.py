@@ -5,6 +5,7 @@ DuckDB never sees where a registry lies, so no folder above or beside its files 
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -91,27 +92,37 @@ class ManifestFiles(AbstractFileSystem):  # type: ignore[misc]
 
 
 class _File:
-    """One open file."""
+    """One open file, which several threads of DuckDB read at the same time.
+
+    DuckDB reads by a ``seek`` and a ``read`` in one thread, and another thread may come between the two. So each thread
+    has a position of its own.
+    """
 
     closed = False
 
     def __init__(self, files: ManifestFiles, file: DataFile) -> None:
         self._files = files
         self._file = file
-        self._at = 0
+        self._here = _Position()
         self.size = file.bytes
 
     def read(self, size: int = -1) -> bytes:
-        data = self._files.read(self._file, self._at, size)
-        self._at += len(data)
+        data = self._files.read(self._file, self._here.at, size)
+        self._here.at += len(data)
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self._file.bytes)[whence]
-        return self._at
+        self._here.at = offset + (0, self._here.at, self._file.bytes)[whence]
+        return self._here.at
 
     def tell(self) -> int:
-        return self._at
+        return self._here.at
 
     def close(self) -> None:
         self.closed = True
+
+
+class _Position(threading.local):
+    """Where in a file the calling thread reads next: a byte from 0."""
+
+    at = 0

@@ -97,11 +97,6 @@ class Started:
         self.stdout, self.stderr = self.process.communicate(timeout=60)
         return time.monotonic() - begin
 
-    def exit_code(self) -> int:
-        """Return the code as a shell shows it: Python gives up its handlers of signals at the end of a process."""
-        code: int = self.process.returncode
-        return 128 - code if code < 0 else code
-
     def remaining(self) -> list[int]:
         """Return the processes of the session still there after some time: killed ones may take it."""
         until = time.monotonic() + 5

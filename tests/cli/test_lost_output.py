@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,20 @@ def test_without_standard_error_the_exit_code_stays_that_of_the_error(three_spli
             assert (arguments, result.stderr, result.returncode) == (arguments, "", code)
 
 
+def test_a_process_ends_whatever_its_libraries_still_do(three_splits: Path, tmp_path: Path) -> None:
+    code = (
+        "import atexit, threading, time, registry.cli.main as df2\n"
+        "threading.Thread(target=time.sleep, args=(100,)).start()\n"
+        f"atexit.register(open, {str(tmp_path / 'called')!r}, 'w')\n"
+        "df2.main()"
+    )
+    words = [sys.executable, "-c", code, "-r", str(three_splits), "image", "train", "99"]
+    result = subprocess.run(words, capture_output=True, check=False, text=True, timeout=60)
+    assert (result.stdout, result.returncode) == ("", 1)
+    assert result.stderr.startswith("Error: train has no image 99")
+    assert (tmp_path / "called").is_file()
+
+
 def test_sql_without_standard_input_is_an_error(three_splits: Path) -> None:
     result = run_shell("df2 sql - <&-", "-r", three_splits)
     assert result.returncode == 1
@@ -71,8 +86,6 @@ def test_a_reader_that_goes_away_is_no_error(three_splits: Path, unbuffered: str
 
 
 def test_the_check_of_a_release_ends_the_same_way(tmp_path: Path) -> None:
-    import sys
-
     command = [sys.executable, "-m", "registry.cli.release", "--help"]
     with open("/dev/full", "wb") as full:
         result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, text=True)

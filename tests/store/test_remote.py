@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import fsspec
 import pytest
 
 import registry
+from registry.blocks import Blocks
 from registry.errors import QueryError
 from registry.manifest import read_manifest
 from registry.storage import Place
 from registry.store.connection import duckdb_errors
+from registry.store.paths import virtual_path
+from registry.store.remote import ManifestFiles
 from registry.sync import sync
 from tests.registries import make_three_splits
 from tests.servers.proxy import S3Proxy
@@ -35,6 +39,17 @@ def counted(moto_server: S3Server, bucket: dict[str, Any], three_splits: Path) -
     sync(Place(str(three_splits)), Place("s3://df2/registry", bucket))
     with S3Proxy(moto_server.endpoint_url) as proxy:
         yield proxy
+
+
+def test_each_thread_reads_a_file_where_it_went_itself(three_splits: Path) -> None:
+    place = Place(str(three_splits))
+    manifest = read_manifest(place)
+    path = virtual_path(next(file for file in manifest.files if file.table == "items"))
+    file = ManifestFiles(manifest, Blocks(place)).open(path)
+    file.seek(4)
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(lambda: (file.seek(0), file.read(4))).result() == (0, b"PAR1")
+    assert (file.tell(), file.read(4)) == (4, (three_splits / path.partition("://")[2]).read_bytes()[4:8])
 
 
 @pytest.mark.parametrize("more", [{}, S3FS], ids=["obstore", "s3fs"])
