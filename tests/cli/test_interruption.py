@@ -19,7 +19,7 @@ from tests.cli.processes import SLOW, Started, environment, run_shell
 from tests.helpers import annotation, item, to_bytes, write_split
 
 #: Seconds for the end of a process. The machine of the tests is busy with other tests.
-SECONDS = 2.0 + 2.0
+SECONDS = 2.0 + 8.0
 
 LONG_QUERY = "SELECT max(md5(range::varchar)) FROM range(10000000000)"
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,15 @@ def test_a_secret_behind_the_path_is_refused_as_git_would_show_it(
     assert not list((tmp_path / "cache").rglob("git*"))
 
 
+def _git_processes(host: str) -> list[bytes]:
+    """Return the commands of the processes of git that name a host."""
+    commands = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended
+            commands.append(path.read_bytes())
+    return [command for command in commands if host.encode() in command and b"git" in command]
+
+
 def test_a_silent_git_server_is_given_up_and_its_client_is_ended(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -123,12 +133,13 @@ def test_a_silent_git_server_is_given_up_and_its_client_is_ended(
             begin = time.monotonic()
             with pytest.raises(StorageError) as raised:
                 checkout("v1.0", url)
-            assert time.monotonic() - begin < 6
+            assert time.monotonic() - begin < 20
             assert f"Cannot clone {without_user(url)}. git was ended: no answer from {server.host}" in str(raised.value)
             assert "--network-timeout" in str(raised.value)
-        time.sleep(0.2)
-        commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-        assert not any(server.host.encode() in command and b"git" in command for command in commands)
+        until = time.monotonic() + 5
+        while (clients := _git_processes(server.host)) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert clients == []
     assert not list(user_cache().glob("*/git*"))
 
 
@@ -198,6 +209,6 @@ def test_a_silent_remote_of_dvc_is_given_up(
         begin = time.monotonic()
         with pytest.raises(StorageError) as raised:
             checkout("v3.0", str(project.root))
-        assert time.monotonic() - begin < 15
+        assert time.monotonic() - begin < 30
         assert server.requests
     assert "DF2_NETWORK_TIMEOUT (now 2 s) allows more" in str(raised.value)

@@ -256,7 +256,7 @@ def test_a_condition_whose_values_grow_without_bound_is_refused_before_it_is_run
     begin = time.monotonic()
     with pytest.raises(UsageError, match="may take too much memory or time on a single item"):
         check_condition(text)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 20
 
 
 @pytest.mark.parametrize(
