@@ -29,6 +29,8 @@ _SLOWEST_UPLOAD: Final = 16_384
 #: Client options of s3fs: attempts of botocore, and of s3fs, which makes them around reads twice over.
 S3_RETRIES: Final = {"total_max_attempts": 1, "mode": "standard"}
 S3_ATTEMPTS: Final = 2
+#: Seconds before a call that a server of S3 answered with an error of its own is made again.
+_S3_PAUSE: Final = 0.1
 
 
 class NoAnswerError(TimeoutError):
@@ -137,7 +139,8 @@ def limit_attempts(protocol: str, fs: AbstractFileSystem) -> None:
 def _limit_calls(fs: AbstractFileSystem) -> None:
     """Limit the calls of an s3fs file system: in time those that upload, in bytes those that read.
 
-    aiohttp waits for leave to send a body, and sends it, without limit.
+    aiohttp waits for leave to send a body, and sends it, without limit. A quick server error (500, 502, ...) gets a
+    second attempt here: s3fs makes one for SlowDown alone, and the parts of a file that is being written have no other.
     """
     import asyncio  # late, as it takes a tenth of the start of a command
 
@@ -161,8 +164,27 @@ def _limit_calls(fs: AbstractFileSystem) -> None:
                 raise
             raise NoAnswerError(_endpoint(fs), time.monotonic() - begin) from error
 
-    fs._call_s3 = limited
-    fs.call_s3 = sync_wrapper(limited, fs)
+    async def repeated(method: str, *arguments: Any, **options: Any) -> Any:
+        begin = time.monotonic()
+        try:
+            return await limited(method, *arguments, **options)
+        except OSError as error:
+            if not _is_server_error(error) or time.monotonic() - begin > attempt_timeout() / 10:
+                raise
+        await asyncio.sleep(_S3_PAUSE)
+        return await limited(method, *arguments, **options)
+
+    fs._call_s3 = repeated
+    fs.call_s3 = sync_wrapper(repeated, fs)
+
+
+def _is_server_error(error: OSError) -> bool:
+    """Return whether S3 answered with a status from 500 on, but for SlowDown."""
+    response = getattr(error.__cause__, "response", None)
+    if not isinstance(response, dict):
+        return False
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return isinstance(status, int) and status >= 500 and response.get("Error", {}).get("Code") != "SlowDown"
 
 
 def _endpoint(fs: AbstractFileSystem) -> str | None:

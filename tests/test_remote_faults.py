@@ -223,3 +223,25 @@ def test_a_wrong_secret_is_refused_at_once_and_shown_nowhere(seaweedfs: S3Server
     with redirect_stderr(shown), pytest.raises(StorageError, match="s3://faults/registry") as other:
         sync(Place(str(small_registry)), Place("s3://faults/registry", wrong))
     assert marker not in f"{shown.getvalue()}{error.value}{other.value}"
+
+
+@pytest.mark.parametrize("reached", [False, True])
+@pytest.mark.parametrize("code", ["InternalError", "SlowDown"])
+def test_an_export_passes_over_a_server_error_for_each_file_that_it_writes(
+    reached: bool, code: str, s3_proxy: S3Proxy, options: dict[str, Any], direct: dict[str, Any], small_registry: Path
+) -> None:
+    paths: set[str] = set()
+
+    def first_of_each(request: Request) -> Fault | None:
+        if not writes(request) or request.path in paths:
+            return None
+        paths.add(request.path)
+        return status(503 if code == "SlowDown" else 500, code, reached=reached)
+
+    s3_proxy.fault = first_of_each
+    for name in ("coco", "deepfashion2"):  # one large file, and many small ones
+        registry.export(registry.open(str(small_registry)), name, f"s3://faults/{name}", storage_options=options)
+    s3_proxy.fault = None
+    assert len(paths) > 4
+    for name in ("coco", "deepfashion2"):
+        assert verify_export(Place(f"s3://faults/{name}", direct)).is_whole
