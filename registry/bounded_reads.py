@@ -12,7 +12,8 @@ from typing import Any, Final
 
 #: Bytes of a file that is read into memory as a whole: the manifest of an export of two million files.
 MAX_WHOLE: Final = 256 << 20
-_PIECE: Final = 1 << 20
+#: Bytes of an answer that are taken at a time.
+PIECE: Final = 1 << 20
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d+)")
 
 
@@ -21,6 +22,34 @@ class TooMuchError(OSError):
 
     def __init__(self, most: int) -> None:
         super().__init__(f"it has, or the server sends, more than the {most:,} bytes that are read of it")
+
+
+class Pieces:
+    """The bytes of an answer that arrives in pieces.
+
+    Args:
+        most: bytes that it may have.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, piece: bytes) -> None:
+        """Append a piece.
+
+        Raises:
+            TooMuchError: the answer has more bytes than it may have now.
+        """
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > self._most:
+            raise TooMuchError(self._most)
+
+    def joined(self) -> bytes:
+        """Return the bytes that arrived, the last piece among them if there were too many."""
+        return b"".join(self._pieces)
 
 
 def most_of(range_header: str | None) -> int:
@@ -70,15 +99,14 @@ class _Bounded:
         return getattr(self._stream, name)
 
     async def read(self) -> bytes:
-        pieces, size = [], 0
-        while piece := await self._stream.readany():
-            pieces.append(piece)
-            size += len(piece)
-            if size > self._most:
-                if not self._is_enough:
-                    raise TooMuchError(self._most)
-                break
-        return b"".join(pieces)
+        pieces = Pieces(self._most)
+        try:
+            while piece := await self._stream.readany():
+                pieces.add(piece)
+        except TooMuchError:
+            if not self._is_enough:
+                raise
+        return pieces.joined()
 
 
 class BoundedBody:
@@ -104,10 +132,7 @@ class BoundedBody:
         """
         if size is not None:
             return bytes(await self._body.read(size))
-        pieces, length = [], 0
-        while piece := await self._body.read(_PIECE):
-            pieces.append(piece)
-            length += len(piece)
-            if length > self._most:
-                raise TooMuchError(self._most)
-        return b"".join(pieces)
+        pieces = Pieces(self._most)
+        while piece := await self._body.read(PIECE):
+            pieces.add(piece)
+        return pieces.joined()

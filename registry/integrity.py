@@ -101,7 +101,8 @@ def _verify(place: Place, manifest: Manifest) -> Check:
     check = check_files(place, "registry", named, MANIFEST_NAME)
     # The lock of a writer, which stays where one was.
     extra = tuple(path for path in check.extra if path != ".lock")
-    sound = [file for file in manifest.files if file.path not in {*check.missing, *check.changed}]
+    unsound = {*check.missing, *check.changed}
+    sound = [file for file in manifest.files if file.path not in unsound]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         rows = list(pool.map(lambda file: _num_rows(place, file), sound))
     miscounted = tuple(

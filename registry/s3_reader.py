@@ -33,8 +33,6 @@ _SPECIAL: Final = ("s3", "use_fips_endpoint", "use_dualstack_endpoint", "ignore_
 _PATH: Final = re.compile(r"[\w.=-]+(/[\w.=-]+)*", re.ASCII)
 #: Credentials are asked for again when this is over; botocore renews those that end.
 _CREDENTIALS_SECONDS: Final = 600
-#: Bytes that are handed over at a time.
-_PIECE: Final = 1 << 20
 #: obstore would cut a transfer of over 30 s that makes progress.
 _LONGEST_TRANSFER: Final = timedelta(days=1)
 
@@ -136,14 +134,10 @@ class S3Reader:
 
 def _read(answer: GetResult, bounds: tuple[int, int] | None) -> bytes:
     """Return the bytes of an answer; more than the range or the bound are an error."""
-    most = bounds[1] - bounds[0] if bounds else bounded_reads.MAX_WHOLE
-    pieces, size = [], 0
-    for piece in answer.stream(min_chunk_size=_PIECE):
-        pieces.append(bytes(piece))
-        size += len(pieces[-1])
-        if size > most:
-            raise bounded_reads.TooMuchError(most)
-    return b"".join(pieces)
+    pieces = bounded_reads.Pieces(bounds[1] - bounds[0] if bounds else bounded_reads.MAX_WHOLE)
+    for piece in answer.stream(min_chunk_size=bounded_reads.PIECE):
+        pieces.add(bytes(piece))
+    return pieces.joined()
 
 
 def _configured_endpoint(session: Session) -> str | None:

@@ -251,12 +251,10 @@ class Place:
         class Bounded(Callback):  # type: ignore[misc]
             def relative_update(self, inc: int = 1) -> None:
                 super().relative_update(inc)
-                if self.value > (bounded_reads.MAX_WHOLE if most is None else most):  # a server may send without end
-                    raise (
-                        bounded_reads.TooMuchError(bounded_reads.MAX_WHOLE)
-                        if most is None
-                        else OSError(f"it has more than the {most:,} bytes that the manifest names")
-                    )
+                if most is None and self.value > bounded_reads.MAX_WHOLE:  # a server may send without end
+                    raise bounded_reads.TooMuchError(bounded_reads.MAX_WHOLE)
+                if most is not None and self.value > most:
+                    raise OSError(f"it has more than the {most:,} bytes that the manifest names")
 
         self.fs.get_file(path, str(target), callback=Bounded())
 

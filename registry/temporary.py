@@ -18,7 +18,7 @@ from registry.durability import sync_file, sync_folder
 from registry.errors import StorageError
 
 _paths: list[Path] = []
-#: Whoever ends the process takes it and keeps it: what is being removed cannot be published any more.
+#: Taken and never released by the thread that ends the process: from then on no unfinished file is published.
 ending = threading.RLock()
 
 

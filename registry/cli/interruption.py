@@ -72,8 +72,8 @@ def received() -> bool:
 def end(code: int) -> NoReturn:
     """End the process with an exit code, or as the signal that it got asks for.
 
-    What was registered with ``atexit`` is called. The rest of the interpreter's own end is left out: it aborts the
-    process where a thread of a library, such as DuckDB's, wants to call Python meanwhile.
+    Functions registered with ``atexit`` are called. The rest of the interpreter's shutdown is skipped: it aborts the
+    process if a thread of a library, such as DuckDB's, calls Python meanwhile.
     """
     if not received():
         atexit._run_exitfuncs()

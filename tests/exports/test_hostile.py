@@ -65,7 +65,7 @@ def _without_first(rows: pa.Table) -> pa.Table:
     return rows.slice(1)
 
 
-#: Table, what is done to its rows, and the error.
+#: Table, the change of its rows, and the expected error.
 FORGED: tuple[tuple[str, Callable[[pa.Table], pa.Table], str], ...] = (
     (
         "items",

@@ -31,8 +31,8 @@ def run_endless(
     Args:
         kind: how it answers a request for a range.
         start: the first bytes of every file.
-        files: path -> files that end, which are sent as a whole; of what is called ``missing``, it sends a long page.
-        announces: the length that it says each other file has; without it, they are sent in chunks.
+        files: path -> content of files that are sent whole. A path that ends in ``missing`` gets a long error page.
+        announces: Content-Length of all other files; without it, they are sent in chunks.
     """
     block = bytes(1 << 16)
 
