@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import resource
 import signal
@@ -23,7 +24,8 @@ from registry.errors import NotFoundError, RegistryFormatError, StorageError
 from registry.manifest import BLOCK_BYTES, DataFile
 from registry.storage import Place
 
-DATA = os.urandom(5 * BLOCK_BYTES + 1_000)
+#: Without an x, so that an x put anywhere is a damage.
+DATA = random.Random(0).randbytes(5 * BLOCK_BYTES + 1_000).replace(b"x", b"y")
 FILE = replace(DataFile.of(DATA, "items", "items", "train", 1), path="items/a.parquet")
 
 
