@@ -345,8 +345,9 @@ def _fetch(view: _View, wanted: Wanted) -> list[str]:
             if remotes.default is not None:
                 view.repo.config["core"]["remote"] = remotes.default
             data = _data(view.repo.index.update([]), wanted.path)  # the same, but for the remotes
-            _check_lists(data, wanted)  # which fetches the lists; before any file is
-            fetch(collect([data], "remote"))
+            with _web_clients_closed(data):
+                _check_lists(data, wanted)  # which fetches the lists; before any file is
+                fetch(collect([data], "remote"))
     except RegistryFormatError:
         raise
     except Exception as error:  # what the libraries of the stores raise has no common base
@@ -360,6 +361,23 @@ def _fetch(view: _View, wanted: Wanted) -> list[str]:
         for key, entry in data.iteritems()
         if entry.hash_info and not entry.hash_info.isdir and not os.path.exists(data.storage_map.get_cache(entry)[1])
     )
+
+
+@contextmanager
+def _web_clients_closed(data: DataIndexView) -> Iterator[None]:
+    """Close the connections to web servers at the end of the block.
+
+    fsspec closes those of a file system that is collected, but not if that happens in its own thread.
+    """
+    from dvc_http import HTTPFileSystem  # type: ignore[import-untyped]
+
+    try:
+        yield
+    finally:
+        for storage in data.storage_map.values():
+            remote = storage.remote and storage.remote.fs
+            if isinstance(remote, HTTPFileSystem) and (session := remote.fs._session) is not None:
+                remote.fs.close_session(remote.fs.loop, session)
 
 
 def _is_gone(url: str) -> bool:
