@@ -17,6 +17,7 @@ from registry.filesystems import set_network_timeout
 from registry.storage import Place
 from registry.timeouts import VARIABLE, network_timeout
 from tests.servers.silent import run_silent
+from tests.waiting import until_empty
 
 #: Seconds. S3's clients have a seventh of it to connect, and on a busy machine begin late.
 LIMIT = 4.0
@@ -54,9 +55,7 @@ def test_a_silent_server_is_given_up_and_named(kind: str, use: str) -> None:
             place = Place(url, options)
             place.read("a") if use == "read" else place.write("a", b"x" * 5_000)
         assert time.monotonic() - begin < LIMIT + SLACK
-        while not server.requests and time.monotonic() - begin < LIMIT + SLACK:
-            time.sleep(0.01)  # its threads may run later on a busy machine
-        assert server.requests
+        assert not until_empty(lambda: not server.requests, SLACK)  # its threads run later on a busy machine
     message = str(raised.value)
     assert "no answer from" in message
     assert server.host in message

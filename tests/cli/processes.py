@@ -12,6 +12,8 @@ from typing import IO, Any
 
 import pytest
 
+from tests.waiting import until_empty
+
 #: A condition that is quick on one item. On some thousand, one call of C code takes a minute.
 SLOW = (
     "len(list_filter(landmarks, lambda a: len(list_filter(landmarks, lambda b: regexp_matches("
@@ -99,10 +101,7 @@ class Started:
 
     def remaining(self) -> list[int]:
         """Return the processes of the session still there after some time: killed ones may take it."""
-        until = time.monotonic() + 5
-        while (numbers := self._members()) and time.monotonic() < until:
-            time.sleep(0.01)
-        return numbers
+        return until_empty(self._members, 5)
 
     def _members(self) -> list[int]:
         numbers = []

@@ -21,6 +21,7 @@ from registry.ingest.build import ingest
 from registry.ingest.sources import LocalFolder
 from tests.helpers import SMALL_SPLIT, annotation, item, write_split
 from tests.ingest.packing import files_in
+from tests.waiting import until_empty
 
 INGEST = [sys.executable, "-c", "from registry.cli.main import main; main()", "ingest"]
 
@@ -174,10 +175,7 @@ def test_workers_end_when_the_command_is_killed(working: tuple[subprocess.Popen[
     running, workers = working
     assert all(map(alive, workers))
     running.kill()
-    deadline = time.monotonic() + 10
-    while any(map(alive, workers)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not any(map(alive, workers))
+    assert until_empty(lambda: [worker for worker in workers if alive(worker)], 10) == []
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

@@ -22,6 +22,7 @@ from registry.timeouts import VARIABLE
 from tests.repositories import Project
 from tests.servers.git import run_git_http
 from tests.servers.silent import run_silent
+from tests.waiting import until_empty
 
 USER, PASSWORD = "ada", "hun/ter'2 %41@\"$x"
 ENCODED = "hun%2Fter%272%20%2541%40%22%24x"
@@ -136,10 +137,7 @@ def test_a_silent_git_server_is_given_up_and_its_client_is_ended(
             assert time.monotonic() - begin < 20
             assert f"Cannot clone {without_user(url)}. git was ended: no answer from {server.host}" in str(raised.value)
             assert "--network-timeout" in str(raised.value)
-        until = time.monotonic() + 5
-        while (clients := _git_processes(server.host)) and time.monotonic() < until:
-            time.sleep(0.01)
-        assert clients == []
+        assert until_empty(lambda: _git_processes(server.host), 5) == []
     assert not list(user_cache().glob("*/git*"))
 
 

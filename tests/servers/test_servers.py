@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from tests.servers.processes import ServerError, free_ports, listens, running
 from tests.servers.s3 import S3Server
 from tests.servers.ssh import SSHServer
 from tests.servers.webdav import WebDAVServer
+from tests.waiting import until_empty
 
 NAME, DATA = "a/b c+ü%.txt", bytes(range(256))
 
@@ -174,7 +174,4 @@ def test_a_server_ends_with_who_started_it_however_that_ends(tmp_path: Path) -> 
         assert starter.stdout.readline() == b"ready\n"
         assert listens(port)
         starter.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while listens(port) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not listens(port)
+    assert not until_empty(lambda: listens(port), 30)
