@@ -55,7 +55,7 @@ test: lint $(DUCKDB1)
 	DF2_DUCKDB1="$(CURDIR)/$(DUCKDB1)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadgroup
 
 docs: $(VENV)/.installed-dev
-	$(BIN)/python -m registry.reference
+	$(BIN)/python -m registry.cli.reference
 	$(BIN)/python -m tests.licences
 
 bench: $(VENV)/.installed-dev
@@ -75,7 +75,7 @@ fuzz: $(VENV)/.installed-dev
 # Whether others can pull the data of a tag; docs/releasing.md.
 .PHONY: release-check
 release-check: install
-	$(BIN)/python -m registry.cli.release $(or $(TAG),$(error Name the tag: make release-check TAG=v1.0)) $(ARGS)
+	$(BIN)/python -m registry.cli.release_check $(or $(TAG),$(error Name the tag: make release-check TAG=v1.0)) $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

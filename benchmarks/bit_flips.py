@@ -18,13 +18,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import registry
+from registry.dataset.tables import TABLES
 from registry.errors import RegistryError
 from registry.ingest.build import ingest
-from registry.manifest import read_manifest
 from registry.sample import write_sample
-from registry.storage import Place
+from registry.snapshot.manifest import read_manifest
+from registry.storage.place import Place
 from registry.store.connection import duckdb_errors
-from registry.tables import TABLES
 from tests.helpers import make_version_1
 
 

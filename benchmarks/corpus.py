@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from registry.taxonomy import CATEGORIES, CATEGORY_BY_ID
+from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID
 
 #: Released counts: images, pair ids, share of images from consumers, weights of categories and of styles.
 SPLITS = {

@@ -32,21 +32,21 @@ from typing import Any
 import duckdb
 
 import registry
+from registry.dataset.tables import ITEMS
+from registry.dataset.views import schemas_folder
 from registry.errors import RegistryError
 from registry.exports.manifest import ExportManifest, verify_export
 from registry.exports.run import Plan
-from registry.ingest.retrieval import read_retrieval
-from registry.integrity import verify_registry
-from registry.manifest import DataFile, Manifest, read_manifest
-from registry.schemas import schemas_folder
-from registry.storage import Place
+from registry.history.versions import _entries, _parse, _stages
+from registry.ingest.retrieval_lists import read_retrieval
+from registry.snapshot.manifest import DataFile, Manifest, read_manifest
+from registry.snapshot.sync import sync
+from registry.snapshot.verify import verify_registry
+from registry.storage.place import Place
 from registry.store import conditions
 from registry.store.conditions import FUNCTIONS, check_condition
 from registry.store.connection import table_sql
-from registry.subset import Subset, load_params, load_sources, load_subset
-from registry.sync import sync
-from registry.tables import ITEMS
-from registry.versions import _entries, _parse, _stages
+from registry.subset.options import Subset, load_params, load_sources, load_subset
 
 #: Cases of one task of a process.
 CHUNK = 500

@@ -26,11 +26,11 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from registry.dataset.deepfashion2 import CATEGORIES
 from registry.errors import RegistryError
-from registry.ingest.annotations import RawFile, decode_annotations
 from registry.ingest.build import ingest
-from registry.ingest.checks import check_annotation
-from registry.taxonomy import CATEGORIES
+from registry.ingest.decode import RawFile, decode_annotations
+from registry.ingest.diagnose import check_annotation
 
 COUNTS = {"decoder": 1_000_000, "archives": 20_000}
 #: Bytes of addresses that an ingestion may take beyond what its process has before.

@@ -16,7 +16,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from registry.taxonomy import CATEGORIES
+from registry.dataset.deepfashion2 import CATEGORIES
 
 
 def convert(folder: str, attributes: bool) -> dict[str, list[dict[str, object]]]:

@@ -28,9 +28,9 @@ from pathlib import Path
 import registry
 from benchmarks.corpus import SPLITS, annotations, write_split
 from benchmarks.ingest import DF2
-from registry.manifest import MANIFEST_NAME, read_manifest
-from registry.storage import Place
-from registry.tables import SCHEMA_VERSION
+from registry.dataset.tables import SCHEMA_VERSION
+from registry.snapshot.manifest import MANIFEST_NAME, read_manifest
+from registry.storage.place import Place
 from tests.servers.processes import is_setting
 from tests.servers.proxy import S3Proxy
 from tests.servers.seaweedfs import run_seaweedfs
@@ -42,7 +42,7 @@ GET = "import fsspec, sys; fsspec.filesystem('s3').get(sys.argv[1] + '/', sys.ar
 NAIVE = """
 import json, sys
 import duckdb, fsspec
-from registry.schemas import load_views
+from registry.dataset.views import load_views
 url, pair_id = sys.argv[1:]
 connection = duckdb.connect()
 connection.register_filesystem(fsspec.filesystem("s3"))

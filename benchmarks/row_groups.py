@@ -19,11 +19,11 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from registry.manifest import read_manifest
-from registry.publication import TableWriter
-from registry.storage import Place
+from registry.dataset.tables import ITEMS
+from registry.snapshot.manifest import read_manifest
+from registry.snapshot.publish import TableWriter
+from registry.storage.place import Place
 from registry.store.connection import table_sql
-from registry.tables import ITEMS
 
 SIZES = (512, 1024, 2048, 4096, 8192, 16384, 65536)
 

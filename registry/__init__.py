@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from registry.exports.manifest import ExportManifest
-    from registry.resplit import Resplit
     from registry.store.registry import Registry
-    from registry.subset import Subset
+    from registry.subset.options import Subset
+    from registry.subset.resplit import Resplit
 
 __all__ = ["__version__", "export", "open"]
 
@@ -52,7 +52,7 @@ def open(
     from registry.store.registry import Registry
 
     if rev is not None:
-        from registry.revisions import checkout
+        from registry.history.checkout import checkout
 
         url = str(checkout(rev, repo, url))
     elif repo is not None:
@@ -81,8 +81,8 @@ def export(
         registry: an open registry.
         format: ``coco``, ``yolo``, ...; ``df2 export --help`` lists all.
         dest: new or empty folder, or an fsspec URL; gets everything or nothing.
-        subset: a :class:`registry.subset.Subset` or its options, such as ``{"category": "skirt"}``; all without it.
-        resplit: divides it anew (:meth:`registry.resplit.Resplit.parse`).
+        subset: a :class:`registry.subset.options.Subset` or its options, such as ``{"category": "skirt"}``; all without it.
+        resplit: divides it anew (:meth:`registry.subset.resplit.Resplit.parse`).
         images: what happens to photos: ``none``, ``reference``, ``link`` or ``copy``, as the format can.
         photos: release that holds the photos; or one for each split.
         password: of its protected zips.
@@ -97,7 +97,7 @@ def export(
         registry.errors.StorageError: the destination cannot be written; it is as it was.
     """
     from registry.exports import run
-    from registry.subset import Subset
+    from registry.subset.options import Subset
 
     chosen = subset if isinstance(subset, Subset) else Subset.of(**(subset or {}))
     plan = run.Plan.of(format, chosen, resplit=resplit, images=images, options=options)

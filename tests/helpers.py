@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from registry.taxonomy import CATEGORIES, CATEGORY_BY_ID
+from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID
 
 
 def landmarks(category_id: int, v: int = 2) -> list[int]:

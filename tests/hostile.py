@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from registry.manifest import MANIFEST_NAME, DataFile, Manifest
+from registry.snapshot.manifest import MANIFEST_NAME, DataFile, Manifest
 
 #: Table, column, and a value that would leave the destination, or break the syntax of a file of an export.
 POISON: tuple[tuple[str, str, Any], ...] = (

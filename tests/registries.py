@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from registry.ingest.build import ingest
-from registry.storage import Place
-from registry.sync import sync
+from registry.snapshot.sync import sync
+from registry.storage.place import Place
 from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, write_split
 
 #: One pair, under the same pair_id and style as the first of train.

@@ -14,10 +14,10 @@ import pytest
 
 import registry
 from registry.ingest.build import ingest
-from registry.integrity import verify_registry
-from registry.manifest import MANIFEST_NAME
-from registry.storage import Place
-from registry.sync import sync
+from registry.snapshot.manifest import MANIFEST_NAME
+from registry.snapshot.sync import sync
+from registry.snapshot.verify import verify_registry
+from registry.storage.place import Place
 from tests.helpers import SMALL_SPLIT, annotation, item, write_split
 
 #: Kills of each writer at each place: 200 in all.
@@ -26,7 +26,7 @@ KILLS = 50
 _SPAWN = multiprocessing.get_context("forkserver")
 # A process of the pool is forked from one that has these already: what is killed is the work, not its preparation.
 _SPAWN.set_forkserver_preload(
-    ["registry.sync", "registry.ingest.build", "pyarrow.parquet", "s3fs", "aiobotocore.session"]
+    ["registry.snapshot.sync", "registry.ingest.build", "pyarrow.parquet", "s3fs", "aiobotocore.session"]
 )
 
 

@@ -17,18 +17,18 @@ import fsspec
 import pytest
 from click.testing import CliRunner
 
-from registry import staging
 from registry.cli.main import main
+from registry.dataset.tables import IMAGES
 from registry.errors import RegistryError, StorageError, UsageError
+from registry.files import staging
 from registry.ingest.build import ingest
-from registry.integrity import verify_registry
-from registry.manifest import read_manifest, rebuild_manifest
-from registry.publication import data_files, is_data_path, publication
-from registry.storage import Place
-from registry.sync import sync
-from registry.tables import IMAGES
+from registry.snapshot.manifest import read_manifest, rebuild_manifest
+from registry.snapshot.publish import data_files, is_data_path, publication
+from registry.snapshot.sync import sync
+from registry.snapshot.verify import verify_registry
+from registry.storage.place import Place
 from tests.helpers import annotation, item, write_split
-from tests.ingest.packing import files_in
+from tests.sources.packing import files_in
 
 DIGEST = "0123456789abcdef"
 
@@ -285,7 +285,7 @@ def test_a_file_that_vanishes_while_it_is_listed_is_no_error(tmp_path: Path, mon
 
 _WAIT = """
 import sys, time
-from registry.staging import temporary_folder
+from registry.files.staging import temporary_folder
 with temporary_folder() as folder:
     (folder / "part").write_bytes(b"half")
     print(folder, flush=True)
@@ -326,9 +326,9 @@ def test_temporary_files_of_a_killed_run_are_removed_by_the_next_and_those_of_ot
 
 _KILLED = """
 import os, sys
-from registry import sync
+from registry.snapshot import sync
 sync._send_one = lambda *args: os.kill(os.getpid(), 9)
-from registry.storage import Place
+from registry.storage.place import Place
 sync.sync(Place(sys.argv[1]), Place(sys.argv[2]))
 """
 

@@ -16,9 +16,9 @@ import pytest
 
 from registry import redaction
 from registry.errors import RegistryError, StorageError
-from registry.ingest.issues import Issue
 from registry.redaction import install, is_secret, printable, redact, remember, remember_url, without_user
-from registry.storage import Place
+from registry.sources.issues import Issue
+from registry.storage.place import Place
 
 MARKER = "s3cr3t-MARKER/+value"
 

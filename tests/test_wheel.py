@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.schemas import load_views, schemas_folder
+from registry.dataset.views import load_views, schemas_folder
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,7 +39,7 @@ def test_an_installed_wheel_finds_its_views_inside_itself(wheel: Path, tmp_path:
     subprocess.run([*install, str(target), str(wheel)], check=True, capture_output=True)
     code = (
         "import registry, sys\n"
-        "from registry.schemas import schemas_folder\n"
+        "from registry.dataset.views import schemas_folder\n"
         "from registry.cli.main import main\n"
         "print(registry.__file__)\nprint(schemas_folder())\n"
         "print(registry.open(sys.argv[1]).sql('SELECT num_instance_pairs FROM split_counts').fetchall())\n"

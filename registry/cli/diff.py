@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from registry.cli.boundary import BoundedCommand
+from registry.cli.context import Places
 from registry.cli.output import Output, Rows, output_options, write_rows
 from registry.cli.paths import PLACE
-from registry.cli.places import Places
 from registry.cli.subset_options import undivided_subset_options
 from registry.cli.values import json_text
 from registry.errors import NotFoundError, UnknownNameError
-from registry.temporary import write_text
+from registry.files.temporary import write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from registry.diff import Summary
-    from registry.store.diff import Diff
+    from registry.store.changes import Diff
+    from registry.store.difference import Summary
     from registry.store.registry import Registry
-    from registry.subset import Subset
+    from registry.subset.options import Subset
 
 _KEYS = {
     "images": ("split", "image_id"),
@@ -68,7 +68,7 @@ def diff(places: Places, a: str, b: str | None, rows: bool, of: str, subset: Sub
     df2 diff v1.0 v1.1 --category skirt
     df2 diff v1.0 --rows --of instance_pairs -o pairs.csv
     """  # noqa: D301
-    from registry.store.diff import Diff
+    from registry.store.changes import Diff
 
     found = Diff(_open(places, a), places.open() if b is None else _open(places, b), subset)
     if rows:
@@ -117,8 +117,8 @@ def _write_text(text: str, path: Path | None) -> None:
 
 def _rows(found: Diff, of: str) -> Rows:
     """Return the rows of what differs; in Arrow, where a column has one type, old and new are JSON."""
-    from registry.diff import PAIR_COLUMNS
-    from registry.tables import FIELDS, arrow_type
+    from registry.dataset.tables import FIELDS, arrow_type
+    from registry.store.difference import PAIR_COLUMNS
 
     columns: tuple[str, ...] = ("change", *PAIR_COLUMNS)
     if of == "instance_pairs":

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registry.cli.make import PASSWORD_VARIABLE
+from registry.cli.context import Places, storage_option
+from registry.cli.ingest import PASSWORD_VARIABLE
 from registry.cli.output import Output, Rows, output_options, write_rows
 from registry.cli.paths import PLACE
-from registry.cli.places import Places, storage_option
 from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options
 from registry.errors import NotFoundError, PasswordError
 from registry.redaction import printable, redact
-from registry.subset import load_sources
+from registry.subset.options import load_sources
 
 if TYPE_CHECKING:
-    from registry.exports.formats import Format
+    from registry.exports.format import Format
     from registry.exports.manifest import ExportManifest
-    from registry.resplit import Resplit
-    from registry.subset import Subset
+    from registry.subset.options import Subset
+    from registry.subset.resplit import Resplit
 
 
 @click.command("subset")
@@ -41,8 +41,8 @@ def subset_command(places: Places, subset: Subset, resplit: Resplit | None, outp
     df2 subset --split train --paired --sample 10%
     df2 subset --resplit train=0.8,val=0.1,test=0.1 --stratify category
     """  # noqa: D301
-    from registry.resplit import BALANCE
     from registry.store.selection import Selection
+    from registry.subset.resplit import BALANCE
 
     found = Selection(places.open(), subset, resplit)
     rows = found.summary()
@@ -79,17 +79,17 @@ class _Formats(click.Group):
     """The formats as commands, each with its own options; made when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        from registry.exports.formats import format_names
+        from registry.exports.format import format_names
 
         return format_names()
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        from registry.exports.formats import find_format
+        from registry.exports.format import find_format
 
         return _format_command(find_format(name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from registry.exports.formats import find_format
+        from registry.exports.format import find_format
 
         with formatter.section("Formats"):
             formatter.write_dl([(name, find_format(name).summary) for name in self.list_commands(ctx)])
@@ -255,10 +255,10 @@ def verify(ctx: click.Context, place: str) -> None:
     df2 verify skirts
     df2 verify s3://bucket/registry
     """  # noqa: D301
-    from registry import manifest
-    from registry.exports import files
+    from registry.exports import destination as files
     from registry.exports.manifest import verify_export
-    from registry.integrity import verify_registry
+    from registry.snapshot import manifest
+    from registry.snapshot.verify import verify_registry
 
     where = ctx.obj.place(place)
     if where.exists(files.MANIFEST_NAME):

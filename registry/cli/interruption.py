@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 from registry.cli import streams
-from registry.temporary import ending, remove_temporary
+from registry.files.temporary import ending, remove_temporary
 
 #: Seconds that the main thread has to end by itself after a signal.
 GRACE: Final = 1.2

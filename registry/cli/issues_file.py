@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from registry.durability import make_folders
 from registry.errors import StorageError, UsageError
+from registry.files.durability import make_folders
+from registry.files.temporary import is_special, write_text
 from registry.redaction import printable
-from registry.temporary import is_special, write_text
 
 #: How the first line begins; it tells the files that may be replaced and removed from all others.
 _MARK: Final = "# df2 ingest: issues of "

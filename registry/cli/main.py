@@ -7,18 +7,18 @@ import sys
 import click
 
 from registry import __version__
-from registry.cli.ask import image, pairs, sql, stats, style, tables
 from registry.cli.boundary import DEBUG_VARIABLE, BoundedCommand
+from registry.cli.context import Places, storage_option
 from registry.cli.diff import diff
 from registry.cli.export import export_command, subset_command, verify
-from registry.cli.make import catalog, fingerprint, ingest, manifest, sample
+from registry.cli.ingest import catalog, fingerprint, ingest, manifest, sample
 from registry.cli.paths import PLACE
-from registry.cli.places import Places, storage_option
+from registry.cli.query import image, pairs, sql, stats, style, tables
 from registry.cli.stage import stage
 from registry.cli.sync import sync
 from registry.cli.versions import versions
-from registry.filesystems import set_network_timeout
 from registry.redaction import install
+from registry.storage.filesystems import set_network_timeout
 
 SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),

@@ -17,8 +17,8 @@ import click
 from registry.cli.paths import FileType
 from registry.cli.values import as_arrow, as_text, decimal_text, json_text
 from registry.errors import UsageError
+from registry.files.temporary import replacing
 from registry.redaction import printable, printable_lines
-from registry.temporary import replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from registry.errors import UsageError
-from registry.json_files import CutNumber, Duplicates, decode
+from registry.parsing.json_files import CutNumber, Duplicates, decode
 
 
 def parse_params(params: Sequence[str]) -> dict[str, Any]:

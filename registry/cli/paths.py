@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from registry.paths import local_path
 from registry.redaction import printable, redact
+from registry.storage.paths import local_path
 
 
 class PlaceType(click.ParamType[str]):

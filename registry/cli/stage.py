@@ -13,7 +13,7 @@ import click
 
 from registry.errors import NotFoundError, UsageError
 from registry.redaction import redact
-from registry.subset import load_params, shown_value
+from registry.subset.options import load_params, shown_value
 
 #: DVC sets it for the commands of a stage, to such as ``ingest@train`` or ``folder/dvc.yaml:ingest@train``.
 _STAGE_VARIABLE: Final = "DVC_STAGE"

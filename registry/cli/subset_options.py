@@ -11,9 +11,9 @@ import click
 
 from registry.cli.interruption import checked
 from registry.cli.limits import half_of_memory, memory_checks
-from registry.resplit import Resplit
-from registry.subset import Subset, load_subset
-from registry.taxonomy import ATTRIBUTE_CODES, SOURCES, SPLITS
+from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, SOURCES, SPLITS
+from registry.subset.options import Subset, load_subset
+from registry.subset.resplit import Resplit
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

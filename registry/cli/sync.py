@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from registry.cli.context import Places, storage_option
 from registry.cli.paths import PLACE
-from registry.cli.places import Places, storage_option
 from registry.cli.progress import progress_bar
 from registry.redaction import printable, redact
 
@@ -32,7 +32,7 @@ def sync(places: Places, source: str, dest: str, prune: bool, check: bool, dry_r
     df2 sync data/registry s3://bucket/registry
     df2 sync s3://bucket/registry ssh://host/data/registry --prune --dry-run
     """  # noqa: D301
-    from registry import sync as syncing
+    from registry.snapshot import sync as syncing
 
     with progress_bar(f"Syncing to {redact(dest)}") as progress:
         report = syncing.sync(

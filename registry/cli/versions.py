@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from registry.cli.context import Places, note
 from registry.cli.output import Output, Rows, output_options, write_rows
 from registry.cli.paths import PLACE
-from registry.cli.places import Places, note
 from registry.errors import UsageError
 from registry.redaction import printable
 
 if TYPE_CHECKING:
-    from registry.versions import Version
+    from registry.history.versions import Version
 
 
 @click.command()
@@ -34,7 +34,7 @@ def versions(places: Places, repo: str | None, fetch: bool, output: Output) -> N
     df2 versions
     df2 versions --repo https://git.example.org/fashion.git --format csv
     """  # noqa: D301
-    from registry.versions import versions
+    from registry.history.versions import versions
 
     if places.rev is not None:
         raise UsageError("'df2 versions' lists all revisions: leave --rev out.")

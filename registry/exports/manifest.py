@@ -13,13 +13,13 @@ import msgspec
 from msgspec import Meta
 
 from registry import __version__
+from registry.dataset.names import Count, RelativePath, Sha256, ShortText, SplitName, Version, leading_out, parse_json
+from registry.dataset.tables import SCHEMA_VERSION
 from registry.errors import NotFoundError
-from registry.exports.files import MANIFEST_NAME, Written
-from registry.filesystems import StorageOptions
-from registry.integrity import Check, check_files
-from registry.names import Count, RelativePath, Sha256, ShortText, SplitName, Version, leading_out, parse_json
-from registry.storage import Place
-from registry.tables import SCHEMA_VERSION
+from registry.exports.destination import MANIFEST_NAME, Written
+from registry.snapshot.verify import Check, check_files
+from registry.storage.filesystems import StorageOptions
+from registry.storage.place import Place
 
 #: Version of the manifest itself.
 EXPORT_VERSION: Final = 1

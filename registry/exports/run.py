@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry.errors import MissingDependencyError, RegistryFormatError, StorageError, UsageError, first_names
-from registry.exports.files import MANIFEST_NAME, Files, open_destination
-from registry.exports.formats import Format, find_format
+from registry.exports.destination import MANIFEST_NAME, Files, open_destination
+from registry.exports.format import Format, find_format
 from registry.exports.manifest import ExportManifest, differing, read_export
-from registry.exports.photos import Photos
-from registry.filesystems import StorageOptions
-from registry.repository import git
-from registry.resplit import BALANCE, Resplit
-from registry.rows import Chunk, Part, Rows
-from registry.storage import Place
-from registry.subset import Subset
+from registry.history.git import git
+from registry.sources.photos import Photos
+from registry.storage.filesystems import StorageOptions
+from registry.storage.place import Place
+from registry.subset.options import Subset
+from registry.subset.resplit import BALANCE, Resplit
+from registry.subset.rows import Chunk, Part, Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from registry.manifest import Manifest
+    from registry.snapshot.manifest import Manifest
     from registry.store.registry import Registry
 
 Progress = Callable[[int, int], None]
@@ -92,7 +92,7 @@ class Plan:
 
 
 class _Job:
-    """One export on its way; a :class:`registry.exports.formats.Job`."""
+    """One export on its way; a :class:`registry.exports.format.Job`."""
 
     def __init__(
         self,

@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from registry.ahead import in_order
+from registry.dataset.deepfashion2 import find_split
+from registry.dataset.tables import IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, record_batch
 from registry.errors import AnnotationError, SourceError
-from registry.filesystems import StorageOptions
-from registry.ingest.chunks import (
+from registry.execution.in_order import in_order
+from registry.ingest.retrieval_lists import RetrievalLists, read_retrieval
+from registry.ingest.shard import (
     CHUNK_BYTES,
     CHUNK_FILES,
     BadFile,
@@ -27,14 +29,12 @@ from registry.ingest.chunks import (
     read_chunk,
     start_worker,
 )
-from registry.ingest.files import MAX_ANNOTATION
-from registry.ingest.issues import MOST_OF_ALL, Issue, summarise
-from registry.ingest.retrieval import RetrievalLists, read_retrieval
-from registry.ingest.sources import Entry, Listing, Source, open_source, release_lists
-from registry.publication import Publication, publication
-from registry.storage import Place
-from registry.tables import IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, record_batch
-from registry.taxonomy import find_split
+from registry.snapshot.publish import Publication, publication
+from registry.sources.issues import MOST_OF_ALL, Issue, summarise
+from registry.sources.listing import Entry, Listing, Source, open_source, release_lists
+from registry.sources.reading import MAX_ANNOTATION
+from registry.storage.filesystems import StorageOptions
+from registry.storage.place import Place
 
 OnError = Literal["fail", "quarantine"]
 #: Called with the number of files done and of all.
@@ -110,7 +110,7 @@ def ingest(
 
     Args:
         split: train, validation or test.
-        source: folder, archive or fsspec URL; see :func:`registry.ingest.sources.open_source`.
+        source: folder, archive or fsspec URL; see :func:`registry.sources.listing.open_source`.
         registry: folder or fsspec URL of the registry; made if it does not exist.
         retrieval: query and gallery lists and ``*_information.json`` files, or folders or zips of them. Those of
             a release (``json_for_SPLIT`` beside the split) are read too.

@@ -2,7 +2,7 @@
 
 It changes exactly when the content does, not with time stamps or the place of the source, so it can be committed
 and compared between machines. Reading everything at each look would take seconds, so a note beside it keeps what
-the file system showed (:mod:`registry.ingest.looks`) when the content was read last.
+the file system showed (:mod:`registry.sources.looks`) when the content was read last.
 
 Annotations and retrieval lists count with all their bytes. Photos, of which there are 16 GB, count with name, size and
 the CRC-32 of their first 16 and last 4 KiB: the tables hold width and height alone, which stand at the beginning. In a
@@ -19,15 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from registry.durability import make_folders
+from registry.dataset.deepfashion2 import find_split
 from registry.errors import StorageError
-from registry.filesystems import StorageOptions, local_path
-from registry.ingest.files import Fault
-from registry.ingest.looks import Look, look_at
-from registry.ingest.retrieval import retrieval_files
-from registry.ingest.sources import Entry, LocalFolder, Source, locate_source, open_source, release_lists
-from registry.taxonomy import find_split
-from registry.temporary import is_special, write_text
+from registry.files.durability import make_folders
+from registry.files.temporary import is_special, write_text
+from registry.ingest.retrieval_lists import retrieval_files
+from registry.sources.listing import Entry, LocalFolder, Source, locate_source, open_source, release_lists
+from registry.sources.looks import Look, look_at
+from registry.sources.reading import Fault
+from registry.storage.filesystems import StorageOptions, local_path
 
 #: Notes of another version are not read.
 _VERSION: Final = 2

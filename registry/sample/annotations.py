@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from registry.dataset.deepfashion2 import CATEGORY_BY_ID
 from registry.sample.garments import front_rings
 from registry.sample.geometry import Point, bounds, clip_ring, polygon_area, thin_ring
 from registry.sample.scenes import Shown, Taken
-from registry.taxonomy import CATEGORY_BY_ID
 
 #: A garment of which less than this share of the picture shows is not annotated.
 _SMALLEST_SHARE = 0.004

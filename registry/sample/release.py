@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from registry.dataset.deepfashion2 import CATEGORIES, NUM_LANDMARK_SLOTS, SPLITS
 from registry.errors import StorageError, UsageError
-from registry.exports.replacement import entries, real_folder, recover, replacement
-from registry.filesystems import reason
 from registry.sample.annotations import annotate, annotation_file
 from registry.sample.garments import Wardrobe
 from registry.sample.identities import Picture, category_deck, plan_split
 from registry.sample.scenes import take
 from registry.sample.summary import SampleSummary
-from registry.taxonomy import CATEGORIES, NUM_LANDMARK_SLOTS, SPLITS
+from registry.storage.filesystems import reason
+from registry.storage.replacement import entries, real_folder, recover, replacement
 
 #: The fewest images that give each split a user's and a shop's picture.
 MIN_IMAGES: Final = 6

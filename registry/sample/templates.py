@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, TypeAlias
 
+from registry.dataset.deepfashion2 import CATEGORY_BY_ID, LANDMARK_SLOTS
 from registry.sample.geometry import Point
-from registry.taxonomy import CATEGORY_BY_ID, LANDMARK_SLOTS
 
 Key: TypeAlias = int | str
 

@@ -13,16 +13,16 @@ from typing import Final, NamedTuple
 
 import duckdb
 
+from registry.dataset.tables import TABLES, Column, Table, duckdb_type
+from registry.dataset.views import load_views
 from registry.errors import ConflictError, StorageError, UsageError, first_names
-from registry.manifest import MANIFEST_NAME, read_manifest
-from registry.private_folder import private_folder
-from registry.schemas import load_views
-from registry.storage import Place
+from registry.files.private_folder import private_folder
+from registry.files.temporary import is_special, replacing
+from registry.snapshot.manifest import MANIFEST_NAME, read_manifest
+from registry.storage.place import Place
 from registry.store.connection import duckdb_errors, glob_escape, quote, register, table_sql, views_in_order
 from registry.store.paths import table_paths
 from registry.store.settings import Limits, open_database
-from registry.tables import TABLES, Column, Table, duckdb_type
-from registry.temporary import is_special, replacing
 
 # Written so that clients from 1.0 on open the file.
 _STORAGE_VERSION = "v1.0.0"

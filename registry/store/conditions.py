@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import duckdb
 
+from registry.dataset.deepfashion2 import unknown_name
+from registry.dataset.tables import ITEMS
 from registry.errors import UnknownNameError, UsageError
 from registry.store.connection import table_sql
 from registry.store.growth import check_growth
 from registry.store.settings import Limits, limit_error, open_database
-from registry.tables import ITEMS
-from registry.taxonomy import unknown_name
 
 
 def _words(text: str) -> frozenset[str]:

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from registry import errors
+from registry.dataset.tables import SCHEMA_VERSION, TABLES, Table, duckdb_type
+from registry.dataset.views import View, load_views
 from registry.errors import QueryError, RegistryError
-from registry.manifest import Manifest
-from registry.schemas import View, load_views
-from registry.storage import Place
+from registry.snapshot.manifest import Manifest
+from registry.storage.place import Place
 from registry.store.paths import PROTOCOL, table_paths
 from registry.store.settings import Limits, limit_error, open_database
-from registry.tables import SCHEMA_VERSION, TABLES, Table, duckdb_type
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from registry.blocks import Blocks
+    from registry.snapshot.blocks import Blocks
 
 #: Of DuckDB on a remote registry: how many requests may be on their way.
 _THREADS: Final = 16
@@ -73,8 +73,8 @@ def register(connection: DuckDBPyConnection, place: Place, manifest: Manifest, b
     Raises:
         RegistryFormatError: the manifest is not one of a registry's files.
     """
-    from registry.blocks import Blocks
-    from registry.store.remote import ManifestFiles
+    from registry.snapshot.blocks import Blocks
+    from registry.store.manifest_files import ManifestFiles
 
     files = ManifestFiles(manifest, blocks or Blocks(place))
     connection.register_filesystem(files)

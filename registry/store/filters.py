@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from registry.subset import Range, Subset
-from registry.taxonomy import ATTRIBUTE_CODES
+from registry.dataset.deepfashion2 import ATTRIBUTE_CODES
+from registry.subset.options import Range, Subset
 
 #: So many ranges are written out, which lets DuckDB pass over row groups; of more, those of fewer numbers than
 #: this become one list to look them up in.

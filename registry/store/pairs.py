@@ -19,8 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.cells import check_items
-from registry.rows import PAIRED_COLUMNS, Part
+from registry.dataset.cells import check_items
+from registry.subset.rows import PAIRED_COLUMNS, Part
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -188,7 +188,7 @@ def read_pairs(
     Returns:
         Batches of ``split``, ``pair_no`` (of the positive pair, from 1 in every split, in file order of the user
         item, then of the shop item; its negatives have the same), ``label`` (1 or 0), ``kind`` (one of
-        :data:`KINDS`), and :data:`registry.rows.PAIRED_COLUMNS` of the user item and of the shop item. A batch is of
+        :data:`KINDS`), and :data:`registry.subset.rows.PAIRED_COLUMNS` of the user item and of the shop item. A batch is of
         one split; where batches end follows from the rows alone.
     """
     with cursor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
+from registry.dataset.deepfashion2 import CATEGORY_BY_ID, SPLITS
+from registry.dataset.tables import TABLES
 from registry.errors import RegistryFormatError
-from registry.manifest import DataFile, Manifest
-from registry.tables import TABLES
-from registry.taxonomy import CATEGORY_BY_ID, SPLITS
+from registry.snapshot.manifest import DataFile, Manifest
 
 #: The protocol of these paths.
 PROTOCOL: Final = "df2"

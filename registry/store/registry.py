@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import duckdb
 
-from registry.blocks import Blocks
+from registry.dataset.deepfashion2 import find_category, find_split, unknown_name
+from registry.dataset.tables import FIELDS, ITEM_COLUMNS, TABLES
+from registry.dataset.views import load_views
 from registry.errors import NotFoundError, QueryError, RegistryFormatError, StorageError, UnknownNameError
-from registry.filesystems import StorageOptions
-from registry.manifest import MANIFEST_NAME, Manifest, read_manifest
-from registry.schemas import load_views
-from registry.storage import Place
+from registry.snapshot.blocks import Blocks
+from registry.snapshot.manifest import MANIFEST_NAME, Manifest, read_manifest
+from registry.storage.filesystems import StorageOptions
+from registry.storage.place import Place
 from registry.store.connection import connect, duckdb_errors, own_error
 from registry.store.settings import Limits
-from registry.subset import Subset
-from registry.tables import FIELDS, ITEM_COLUMNS, TABLES
-from registry.taxonomy import find_category, find_split, unknown_name
+from registry.subset.options import Subset
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
-    from registry.resplit import Resplit
-    from registry.store.diff import Diff
+    from registry.store.changes import Diff
     from registry.store.selection import Selection
+    from registry.subset.resplit import Resplit
 
 Params = Mapping[str, Any] | Sequence[Any]
 _Answer = TypeVar("_Answer")
@@ -219,7 +219,7 @@ class Registry:
         Args:
             subset: a subset; or its options by name (``category="skirt", occlusion=1``), as for ``df2 subset``.
             resplit: divides it anew.
-            options: see :meth:`registry.subset.Subset.of`.
+            options: see :meth:`registry.subset.options.Subset.of`.
 
         Raises:
             UsageError: an option or value that does not exist.
@@ -234,12 +234,12 @@ class Registry:
         Args:
             other: the newer one.
             subset: of both; or its options by name, as for :meth:`select`.
-            options: see :meth:`registry.subset.Subset.of`.
+            options: see :meth:`registry.subset.options.Subset.of`.
 
         Raises:
             UsageError: an option or value that does not exist.
         """
-        from registry.store.diff import Diff
+        from registry.store.changes import Diff
 
         return Diff(self, other, subset or Subset.of(**options))
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
-from registry.ahead import in_order
-from registry.cells import NOT_INGESTED, check_images, check_items
+from registry.dataset.cells import NOT_INGESTED, check_images, check_items
+from registry.dataset.deepfashion2 import CATEGORIES, SPLITS
+from registry.dataset.names import shown
+from registry.dataset.tables import IMAGES, ITEMS, arrow_schema
 from registry.errors import NotFoundError, QueryError, RegistryFormatError
-from registry.names import shown
-from registry.resplit import Group, Resplit, assign, balance
-from registry.rows import Chunk, Part
+from registry.execution.in_order import in_order
 from registry.store.conditions import check_condition
 from registry.store.connection import duckdb_errors
 from registry.store.filters import image_conditions, item_conditions
-from registry.subset import Subset
-from registry.tables import IMAGES, ITEMS, arrow_schema
-from registry.taxonomy import CATEGORIES, SPLITS
+from registry.subset.options import Subset
+from registry.subset.resplit import Group, Resplit, assign, balance
+from registry.subset.rows import Chunk, Part
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +44,7 @@ _UNITS: Final = {
 
 
 class Selection:
-    """The rows of a subset of a registry; a :class:`registry.rows.Rows`.
+    """The rows of a subset of a registry; a :class:`registry.subset.rows.Rows`.
 
     Which items belong to it is found when it is made and kept in memory (a few bytes an item); everything else is
     read when it is asked for, from the files of the registry as it was then.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from registry.errors import QueryError, StorageError, UsageError
-from registry.private_folder import private_folder
+from registry.files.private_folder import private_folder
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -108,7 +108,7 @@ def open_database(limits: Limits, *, spill: bool = False) -> DuckDBPyConnection:
 
     Args:
         limits: of memory and time.
-        spill: whether what does not fit into memory may be written to :func:`registry.private_folder.private_folder`.
+        spill: whether what does not fit into memory may be written to :func:`registry.files.private_folder.private_folder`.
             DuckDB lets every query read that folder, so it is for queries of this package only, never for a user's SQL.
             At most a quarter of the free disk is written, and never more than 10 GiB.
     """

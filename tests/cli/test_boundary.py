@@ -136,7 +136,7 @@ def test_an_error_inside_duckdb_comes_without_the_addresses_of_its_functions(run
 
 
 def test_every_command_is_inside_the_boundary() -> None:
-    from registry.cli.release import release_check
+    from registry.cli.release_check import release_check
 
     assert isinstance(main, BoundedCommand)
     assert isinstance(release_check, BoundedCommand)

@@ -260,7 +260,7 @@ def test_a_folder_comes_before_a_revision(
     def checkout(*arguments: object, **options: object) -> Path:
         raise UnknownNameError("no such revision")
 
-    monkeypatch.setattr("registry.revisions.checkout", checkout)
+    monkeypatch.setattr("registry.history.checkout.checkout", checkout)
     (tmp_path / "v1").symlink_to(edited)
     assert run("diff", "v1", edited).stdout == NOTHING
     assert run("diff", "v2", edited).stderr == (

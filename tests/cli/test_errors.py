@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from registry.cli.main import main
-from registry.schemas import load_views
-from registry.tables import TABLES
+from registry.dataset.tables import TABLES
+from registry.dataset.views import load_views
 from tests.cli.conftest import Run, exit_code_of_reader_that_stops
 from tests.helpers import write_split
 

@@ -10,10 +10,10 @@ import pytest
 
 import registry
 from registry.cli.export import export_command
-from registry.exports.formats import MODULES
+from registry.exports.format import MODULES
 from tests.cli.conftest import Run
 from tests.helpers import jpeg, write_split
-from tests.ingest.packing import files_in
+from tests.sources.packing import files_in
 
 SUBSET = """\
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from registry.ingest.build import ingest
-from registry.manifest import BLOCK_BYTES, BLOCK_DIGEST_BYTES
+from registry.snapshot.manifest import BLOCK_BYTES, BLOCK_DIGEST_BYTES
 from tests.cli.processes import SLOW, Started, environment, run_shell
 from tests.helpers import annotation, item, to_bytes, write_split
 

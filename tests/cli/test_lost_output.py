@@ -86,7 +86,7 @@ def test_a_reader_that_goes_away_is_no_error(three_splits: Path, unbuffered: str
 
 
 def test_the_check_of_a_release_ends_the_same_way(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "registry.cli.release", "--help"]
+    command = [sys.executable, "-m", "registry.cli.release_check", "--help"]
     with open("/dev/full", "wb") as full:
         result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, text=True)
     assert (result.stderr, result.returncode) == (FULL, 4)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from registry.manifest import MANIFEST_NAME
-from registry.storage import Place
+from registry.snapshot.manifest import MANIFEST_NAME
+from registry.storage.place import Place
 from tests.cli.conftest import Run
 
 OLD = "category_id=9/0123456789abcdef.parquet"

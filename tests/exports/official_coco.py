@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from registry.taxonomy import CATEGORIES, CATEGORY_BY_ID
+from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID
 
 
 def official_coco(annos: Path, sizes: dict[int, tuple[int, int]]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from registry.exports.formats import find_format
-from registry.rows import Chunk, Part
-from registry.tables import IMAGES, ITEMS, arrow_schema
+from registry.dataset.tables import IMAGES, ITEMS, arrow_schema
+from registry.exports.format import find_format
+from registry.subset.rows import Chunk, Part
 
 
 class Recorder:

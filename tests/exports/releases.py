@@ -9,8 +9,8 @@ import registry
 from registry.exports.manifest import ExportManifest
 from registry.exports.run import Plan, export
 from registry.ingest.build import ingest
-from registry.resplit import Resplit
-from registry.subset import Subset
+from registry.subset.options import Subset
+from registry.subset.resplit import Resplit
 from tests.helpers import SMALL_SPLIT, jpeg, write_split
 from tests.registries import VALIDATION
 

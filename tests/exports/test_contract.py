@@ -15,16 +15,16 @@ import pytest
 
 import registry
 from registry.errors import NotFoundError, SourceError, StorageError, UnknownNameError, UsageError
-from registry.exports import files as files_module
-from registry.exports.formats import MODULES, find_format
+from registry.exports import destination as files_module
+from registry.exports.format import MODULES, find_format
 from registry.exports.manifest import MANIFEST_NAME, read_export, verify_export
 from registry.exports.run import Plan, export_again
-from registry.resplit import Resplit
-from registry.staging import claim
-from registry.storage import Place
-from registry.subset import Subset
+from registry.files.staging import claim
+from registry.storage.place import Place
+from registry.subset.options import Subset
+from registry.subset.resplit import Resplit
 from tests.exports.releases import run_export
-from tests.ingest.packing import files_in
+from tests.sources.packing import files_in
 
 FORMATS = list(MODULES)
 

@@ -9,15 +9,15 @@ import duckdb
 import pytest
 
 import registry
-from registry.exports.formats import MODULES, find_format
-from registry.integrity import verify_registry
-from registry.manifest import rebuild_manifest
-from registry.storage import Place
+from registry.dataset.tables import TABLES
+from registry.exports.format import MODULES, find_format
+from registry.snapshot.manifest import rebuild_manifest
+from registry.snapshot.sync import sync
+from registry.snapshot.verify import verify_registry
+from registry.storage.place import Place
 from registry.store.catalog import write_catalog
-from registry.sync import sync
-from registry.tables import TABLES
 from tests.exports.releases import run_export
-from tests.ingest.packing import files_in
+from tests.sources.packing import files_in
 
 COLUMNS = sorted({column.name for table in TABLES.values() for column in table.columns})
 

@@ -12,11 +12,11 @@ import pytest
 
 import registry
 from registry.errors import RegistryFormatError
-from registry.exports.formats import MODULES, find_format
-from registry.resplit import Resplit
+from registry.exports.format import MODULES, find_format
+from registry.subset.resplit import Resplit
 from tests.exports.releases import run_export
 from tests.hostile import POISON, poisoned, rewritten
-from tests.ingest.packing import files_in
+from tests.sources.packing import files_in
 
 #: Cells that formats make paths of.
 NAMES = [("images", "file_name", "../../../../evil.jpg"), ("items", "category_name", "../../evil")]

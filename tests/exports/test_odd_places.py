@@ -14,11 +14,11 @@ import registry
 from registry.errors import RegistryError, StorageError, UsageError
 from registry.exports.manifest import verify_export
 from registry.ingest.build import ingest
-from registry.integrity import verify_registry
-from registry.paths import local_path, trimmed
-from registry.storage import Place
+from registry.snapshot.verify import verify_registry
+from registry.storage.paths import local_path, trimmed
+from registry.storage.place import Place
 from tests.exports.releases import run_export
-from tests.ingest.packing import files_in
+from tests.sources.packing import files_in
 
 REFUSED = {
     "": r"Expected a path or URL, found an empty text\. The current folder is '\.'",
@@ -167,13 +167,13 @@ def test_a_folder_without_permission_is_one_clear_error(mode: int, shared: Path)
     closed.chmod(mode)
 
     def export_to(url: str) -> None:
-        from registry.exports.files import open_destination
+        from registry.exports.destination import open_destination
 
         files = open_destination(url, None, lambda place, paths: [])
         with files.hold():
             files.finish(b"new")
 
-    from registry.publication import publication
+    from registry.snapshot.publish import publication
 
     def publish() -> None:
         with publication(Place(str(closed / "new")), "train"):

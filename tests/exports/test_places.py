@@ -15,11 +15,11 @@ import pytest
 import registry
 from registry.errors import NotFoundError, PasswordError, SourceError, StorageError, UsageError
 from registry.exports.manifest import verify_export
-from registry.exports.photos import Photos
-from registry.storage import Place
+from registry.sources.photos import Photos
+from registry.storage.place import Place
 from tests.exports.releases import make_registry, run_export
 from tests.helpers import jpeg
-from tests.ingest.packing import files_in, write_tar, write_zip, write_zipcrypto
+from tests.sources.packing import files_in, write_tar, write_zip, write_zipcrypto
 
 
 def test_an_export_to_a_bucket_is_the_local_one(

@@ -16,7 +16,7 @@ from registry.cli.main import main
 from registry.errors import AnnotationError, UnknownNameError
 from registry.ingest.build import ingest
 from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, landmarks, to_bytes, write_split
-from tests.ingest.packing import files_in
+from tests.sources.packing import files_in
 
 BAD_ITEM = annotation([item(), item(landmarks=landmarks(1)[:-1])])
 
@@ -177,7 +177,7 @@ def test_progress_is_told_up_to_the_end(many: Path, tmp_path: Path) -> None:
 def test_rows_lie_in_their_declared_order(many: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    from registry.tables import TABLES
+    from registry.dataset.tables import TABLES
 
     ingest("train", str(many), str(tmp_path / "r"), jobs=2, on_error="quarantine", image_sizes=False)
     manifest = registry.open(str(tmp_path / "r")).manifest

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ingest.packing import files_in
+from tests.sources.packing import files_in
 
 BIN = Path(sys.executable).parent
 

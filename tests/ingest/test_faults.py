@@ -18,9 +18,9 @@ import pytest
 import registry
 from registry.errors import NotFoundError, SourceError, StorageError
 from registry.ingest.build import ingest
-from registry.ingest.sources import LocalFolder
+from registry.sources.listing import LocalFolder
 from tests.helpers import SMALL_SPLIT, annotation, item, write_split
-from tests.ingest.packing import files_in
+from tests.sources.packing import files_in
 from tests.waiting import until_empty
 
 INGEST = [sys.executable, "-c", "from registry.cli.main import main; main()", "ingest"]
@@ -136,7 +136,7 @@ def alive(pid: int) -> bool:
 STUCK = """
 import time
 from registry.cli.main import main
-from registry.ingest import chunks
+from registry.ingest import shard as chunks
 decode = chunks.decode_annotations
 def decode_and_wait(files):
     time.sleep(600 if files[-1].image_id > 3000 else 0)
@@ -317,8 +317,8 @@ def test_a_source_that_vanishes_while_it_is_read_is_an_error_of_the_source(
 ) -> None:
     import shutil
 
-    from registry.ingest import tars, zips
-    from tests.ingest.packing import write_tar, write_zip
+    from registry.sources import tars, zips
+    from tests.sources.packing import write_tar, write_zip
 
     (small_source / "image").mkdir()
     source = small_source

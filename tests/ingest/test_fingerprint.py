@@ -12,11 +12,12 @@ import fsspec
 import pytest
 
 from registry.errors import SourceError, StorageError
-from registry.ingest import fingerprint, looks
-from registry.ingest.files import LocalReader
+from registry.ingest import fingerprint
 from registry.ingest.fingerprint import fingerprint_source
+from registry.sources import looks
+from registry.sources.reading import LocalReader
 from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, to_bytes, write_split
-from tests.ingest.packing import files_in, write_tar, write_zip, write_zipcrypto
+from tests.sources.packing import files_in, write_tar, write_zip, write_zipcrypto
 
 
 @pytest.fixture

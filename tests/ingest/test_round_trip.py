@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import registry
+from registry.dataset.deepfashion2 import CATEGORIES
 from registry.ingest.build import ingest
-from registry.ingest.checks import item_no
-from registry.taxonomy import CATEGORIES
+from registry.ingest.diagnose import item_no
 from tests.helpers import annotation, annotations, item, landmarks, to_bytes, write_split
 
 ITEM_COLUMNS = """

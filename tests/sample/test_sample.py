@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID, LANDMARK_SLOTS
 from registry.errors import MissingDependencyError, UsageError
 from registry.sample import write_sample
-from registry.taxonomy import CATEGORIES, CATEGORY_BY_ID, LANDMARK_SLOTS
 
 Image = pytest.importorskip("PIL.Image")
 

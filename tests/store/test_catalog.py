@@ -15,13 +15,13 @@ from typing import Any
 import duckdb
 import pytest
 
+from registry.dataset.tables import TABLES
+from registry.dataset.views import load_views
 from registry.errors import ConflictError, NotFoundError, StorageError, UsageError
 from registry.ingest.build import ingest
-from registry.schemas import load_views
-from registry.storage import Place
+from registry.storage.place import Place
 from registry.store.catalog import write_catalog
 from registry.store.registry import Registry
-from registry.tables import TABLES
 from tests.helpers import annotation, item, write_split
 from tests.registries import make_three_splits
 

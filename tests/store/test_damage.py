@@ -18,13 +18,13 @@ from click.testing import CliRunner
 import registry
 from benchmarks.bit_flips import flips, make_registry
 from registry.cli.main import main
+from registry.dataset.tables import TABLES
 from registry.errors import RegistryError, StorageError
 from registry.ingest.build import ingest
-from registry.integrity import verify_registry
-from registry.manifest import MANIFEST_NAME, DataFile, Manifest, read_manifest
-from registry.storage import Place
+from registry.snapshot.manifest import MANIFEST_NAME, DataFile, Manifest, read_manifest
+from registry.snapshot.verify import verify_registry
+from registry.storage.place import Place
 from registry.store.connection import duckdb_errors
-from registry.tables import TABLES
 from tests.helpers import SMALL_SPLIT, make_version_1, write_split
 from tests.registries import make_three_splits
 

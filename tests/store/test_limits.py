@@ -14,7 +14,7 @@ import pytest
 
 import registry
 from registry.errors import QueryError, UsageError
-from registry.private_folder import private_folder
+from registry.files.private_folder import private_folder
 from registry.store.connection import duckdb_errors
 from registry.store.registry import Registry
 from registry.store.settings import Limits, _cgroup_limits, machine_memory, open_database

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 import registry
+from registry.dataset.tables import FIELDS, ITEM_COLUMNS, SCHEMA_VERSION, TABLES
+from registry.dataset.views import load_views
 from registry.errors import (
     NotFoundError,
     QueryError,
@@ -22,10 +24,8 @@ from registry.errors import (
     UnknownNameError,
 )
 from registry.ingest.build import ingest
-from registry.schemas import load_views
 from registry.store.connection import glob_escape, quote
 from registry.store.registry import Registry
-from registry.tables import FIELDS, ITEM_COLUMNS, SCHEMA_VERSION, TABLES
 from tests.helpers import annotation, item, write_split
 from tests.registries import make_three_splits
 
@@ -76,7 +76,7 @@ def test_every_table_and_view_can_be_read(df2: Registry, name: str) -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_has_its_declared_columns_and_types_even_without_files(df2: Registry, name: str) -> None:
-    from registry.tables import duckdb_type
+    from registry.dataset.tables import duckdb_type
 
     shown = [(column, kind) for column, kind, *_ in df2.sql(f"DESCRIBE {name}").fetchall()]
     assert shown == [(column.name, duckdb_type(column.field)) for column in TABLES[name].columns]

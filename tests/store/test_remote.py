@@ -12,14 +12,14 @@ import fsspec
 import pytest
 
 import registry
-from registry.blocks import Blocks
 from registry.errors import QueryError
-from registry.manifest import read_manifest
-from registry.storage import Place
+from registry.snapshot.blocks import Blocks
+from registry.snapshot.manifest import read_manifest
+from registry.snapshot.sync import sync
+from registry.storage.place import Place
 from registry.store.connection import duckdb_errors
+from registry.store.manifest_files import ManifestFiles
 from registry.store.paths import virtual_path
-from registry.store.remote import ManifestFiles
-from registry.sync import sync
 from tests.registries import make_three_splits
 from tests.servers.proxy import S3Proxy
 from tests.servers.s3 import S3Server

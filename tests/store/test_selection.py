@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import registry
+from registry.dataset.deepfashion2 import SPLITS
+from registry.dataset.tables import IMAGES, ITEMS, arrow_schema
 from registry.errors import RegistryFormatError, UnknownNameError, UsageError
 from registry.ingest.build import ingest
-from registry.resplit import Resplit
-from registry.rows import Part
 from registry.store import selection as selection_module
 from registry.store.registry import Registry
 from registry.store.selection import Selection
-from registry.subset import Subset
-from registry.tables import IMAGES, ITEMS, arrow_schema
-from registry.taxonomy import SPLITS
+from registry.subset.options import Subset
+from registry.subset.resplit import Resplit
+from registry.subset.rows import Part
 from tests.helpers import annotation, item, landmarks, write_split
 
 COLUMNS = [column.name for column in ITEMS.columns if column.name not in ("landmarks", "segmentation")]

@@ -8,10 +8,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from registry.schemas import load_views, schemas_folder
+from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES
+from registry.dataset.tables import FIELDS, TABLES, duckdb_type
+from registry.dataset.views import load_views, schemas_folder
 from registry.store.connection import views_in_order
-from registry.tables import FIELDS, TABLES, duckdb_type
-from registry.taxonomy import ATTRIBUTE_CODES, CATEGORIES
 
 VIEW_COLUMNS = {
     "attribute_counts": "split attribute code meaning num_items share",

@@ -1,0 +1,216 @@
+"""The check of rows that leave a registry: exports use their cells as file names and write them into JSON, XML and CSV.
+
+A Parquet file from elsewhere may hold anything under a digest that is right. What is let through is what ingestion
+admits (:mod:`registry.ingest.diagnose`); the rest ends in one error that names the split and the image. Everything is
+looked at a column at a time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES, SOURCES
+from registry.dataset.names import shown
+from registry.errors import RegistryFormatError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: The end of an error about rows.
+NOT_INGESTED: Final = (
+    "The rows were not written by 'df2 ingest': take the registry from a place that you trust, or ingest the split "
+    "again."
+)  # fmt: skip
+#: As ingestion admits names of photos.
+_PHOTO: Final = r"^[0-9]{1,9}\.jpg$"
+#: Beyond this a double no longer tells neighbouring integers apart, and ingestion takes no coordinate.
+_EXACT: Final = float(2**53)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """Rows that are looked at.
+
+    Attributes:
+        rows: of a table.
+        split: their split.
+        place: the registry.
+        image_ids: the images that they are of, in order, where the rows have no image_id.
+        num_items: how many of the rows each of these images has.
+    """
+
+    rows: pa.RecordBatch
+    split: str
+    place: object
+    image_ids: pa.Array | None = None
+    num_items: Sequence[int] = ()
+
+    def require(self, name: str, is_sound: pa.Array) -> None:
+        """Raise an error for the first row that is not sound."""
+        if not is_sound.false_count:
+            return
+        import pyarrow.compute as pc
+
+        position = pc.index(is_sound, False).as_py()
+        expected = _EXPECTED.get(name, "a value that 'df2 ingest' writes")
+        found = shown(self.rows.column(name)[position].as_py())
+        raise RegistryFormatError(
+            f"{self.place} > {self.split} > {self._image(position)}{name}: expected {expected}, found {found}. "
+            f"{NOT_INGESTED}"
+        )
+
+    def _image(self, position: int) -> str:
+        if "image_id" in self.rows.schema.names:
+            return f"image {self.rows.column('image_id')[position]} > "
+        if self.image_ids is None:
+            return ""
+        return f"image {self.image_ids[bisect_right(list(accumulate(self.num_items)), position)]} > "
+
+
+def check_images(images: pa.RecordBatch, split: str, place: object) -> None:
+    """Refuse rows of the table images, ascending by image_id, that no ingestion writes.
+
+    Raises:
+        RegistryFormatError: a row is not sound; the message names the split and the image.
+    """
+    import pyarrow.compute as pc
+
+    cells = _Cells(images, split, place)
+    _check_columns(cells)
+    _check_file_names(cells)
+    image_ids = images.column("image_id")
+    is_repeated = pc.equal(image_ids.slice(1), image_ids.slice(0, max(0, len(image_ids) - 1)))
+    if is_repeated.true_count:
+        image_id = image_ids[pc.index(is_repeated, True).as_py()]
+        raise RegistryFormatError(f"{place} > {split} > image {image_id}: expected one row in the table images.")
+
+
+def check_items(
+    items: pa.RecordBatch,
+    split: str,
+    place: object,
+    image_ids: pa.Array | None = None,
+    num_items: Sequence[int] = (),
+) -> None:
+    """Refuse rows of the table items, with any of its columns, that no ingestion writes.
+
+    Args:
+        items: the rows.
+        split: their split.
+        place: the registry, for the error.
+        image_ids: for the error, of rows without image_id: the images that they are of, in order.
+        num_items: how many of the rows each of these images has.
+
+    Raises:
+        RegistryFormatError: a row is not sound; the message names the split and the image.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    cells = _Cells(items, split, place, image_ids, num_items)
+    _check_columns(cells)
+    if "file_name" in items.schema.names:
+        _check_file_names(cells)
+    if "category_id" not in items.schema.names:
+        return
+    positions = pc.subtract(items.column("category_id").cast(pa.int32()), 1)
+    if "category_name" in items.schema.names:
+        expected = pa.array([category.name for category in CATEGORIES]).take(positions)
+        cells.require("category_name", pc.equal(items.column("category_name"), expected))
+    if "landmarks" in items.schema.names:
+        lengths = pa.array([3 * category.num_landmarks for category in CATEGORIES], pa.int32()).take(positions)
+        cells.require("landmarks", pc.equal(pc.list_value_length(items.column("landmarks")), lengths))
+
+
+def _check_columns(cells: _Cells) -> None:
+    import pyarrow.compute as pc
+
+    for field, values in zip(cells.rows.schema, cells.rows.columns, strict=True):
+        if values.null_count and not field.nullable:
+            cells.require(field.name, values.is_valid())
+        is_sound = _is_sound(field.name, values, cells.split)
+        if is_sound is not None:
+            cells.require(field.name, pc.fill_null(is_sound, True))
+
+
+def _check_file_names(cells: _Cells) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = cells.rows.column("file_name")
+    cells.require("file_name", pc.match_substring_regex(names, _PHOTO))
+    numbers = pc.utf8_slice_codeunits(names, 0, -len(".jpg")).cast(pa.int32())
+    cells.require("file_name", pc.equal(numbers, cells.rows.column("image_id")))
+
+
+_EXPECTED: Final = {
+    "file_name": "the number of the image and .jpg, such as 000001.jpg",
+    "split": "the split of the folder",
+    "source": "user or shop",
+    "category_name": "the name of the category",
+    "landmarks": "three whole numbers for each landmark of the category",
+    "segmentation": "polygons of at least 3 points, each coordinate a number below 2^53",
+    **dict.fromkeys(("x1", "y1", "x2", "y2"), "a number below 2^53 in size"),
+    **dict.fromkeys(ATTRIBUTE_CODES, "1, 2 or 3"),
+    "category_id": f"a number from 1 to {len(CATEGORIES)}",
+    **dict.fromkeys(("image_id", "pair_id", "style", "num_items", "num_landmarks_labelled"), "a number from 0 on"),
+    **dict.fromkeys(("item_no", "item_order", "width", "height"), "a number from 1 on"),
+}
+#: Values of columns of words.
+_WORDS: Final = {"source": SOURCES, "category_name": tuple(category.name for category in CATEGORIES)}
+#: Lowest and highest value of columns of whole numbers.
+_RANGES: Final = {
+    **dict.fromkeys(("image_id", "pair_id", "style", "num_items", "num_landmarks_labelled"), (0, 2**31 - 1)),
+    **dict.fromkeys(("item_no", "item_order", "width", "height"), (1, 2**31 - 1)),
+    **dict.fromkeys(ATTRIBUTE_CODES, (1, 3)),
+    "category_id": (1, len(CATEGORIES)),
+}
+
+
+def _is_sound(name: str, values: pa.Array, split: str) -> pa.Array | None:
+    """Return for each row whether its cell is one that ingestion admits; None where all are."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    is_sound = None
+    if name in _RANGES:
+        low, high = _RANGES[name]
+        bounds = pc.min_max(values).as_py()
+        if bounds["min"] is not None and not (low <= bounds["min"] and bounds["max"] <= high):
+            wide = values.cast(pa.int64())
+            is_sound = pc.and_(pc.greater_equal(wide, low), pc.less_equal(wide, high))
+    elif name in ("x1", "y1", "x2", "y2"):
+        is_sound = pc.less(pc.abs(values), _EXACT)  # NaN is not
+    elif name in _WORDS:
+        is_sound = pc.or_(pc.is_in(values, value_set=pa.array(_WORDS[name])), values.is_null())
+    elif name == "split":
+        is_sound = pc.equal(values, split)
+    elif name == "segmentation":
+        is_sound = _sound_segmentations(values)
+    elif name == "landmarks" and values.flatten().null_count:
+        is_sound = pa.array([None not in (row or ()) for row in values.to_pylist()])
+    return is_sound
+
+
+def _sound_segmentations(values: pa.Array) -> pa.Array | None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    polygons = values.flatten()
+    coordinates = polygons.flatten()
+    lengths = pc.list_value_length(polygons)
+    has_points = pc.and_(pc.greater_equal(lengths, 6), pc.equal(pc.bit_wise_and(lengths, 1), 0))
+    is_small = pc.less(pc.abs(coordinates), _EXACT)
+    if not (polygons.null_count or coordinates.null_count or has_points.false_count or is_small.false_count):
+        return None
+    return pa.array([all(_is_polygon(polygon) for polygon in row or ()) for row in values.to_pylist()])
+
+
+def _is_polygon(polygon: list[float | None] | None) -> bool:
+    if polygon is None or len(polygon) < 6 or len(polygon) % 2:
+        return False
+    return all(number is not None and abs(number) < _EXACT for number in polygon)

@@ -1,0 +1,301 @@
+"""The declaration of every table and column of a registry; everything else is generated from it.
+
+A column is declared once (:data:`FIELDS`) and used by tables and views alike. From here come the Arrow schemas,
+``schemas/tables/*.json``, ``docs/tables.md``, the comments in DuckDB and what ``df2 tables`` prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Version of the tables and of the manifest; a reader refuses a registry with a higher one.
+SCHEMA_VERSION: Final = 2
+
+#: Our type names and DuckDB's for them. Arrow's are built in :func:`arrow_type`.
+DUCKDB_TYPES: Final = {
+    "int8": "TINYINT",
+    "int16": "SMALLINT",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "float64": "DOUBLE",
+    "bool": "BOOLEAN",
+    "string": "VARCHAR",
+    "binary": "BLOB",
+    "list<int32>": "INTEGER[]",
+    "list<string>": "VARCHAR[]",
+    "list<float64>": "DOUBLE[]",
+    "list<list<float64>>": "DOUBLE[][]",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column's meaning, independent of the table it stands in.
+
+    Attributes:
+        name: column name.
+        type: one of the keys of :data:`DUCKDB_TYPES`.
+        meaning: one sentence.
+        unit: of the values, or an empty string where there is none.
+        source: where the value or its definition comes from.
+    """
+
+    name: str
+    type: str
+    meaning: str
+    unit: str = ""
+    source: str = "annotation file"
+
+
+_FIELD_LIST: Final = (
+    Field("split", "string", "Split: train, validation or test. Begins every key.", source="ingest"),
+    Field("image_id", "int32", "Number in the file name; restarts in every split.", source="file name"),
+    Field("file_name", "string", "Name of the photo, such as 000001.jpg.", source="file name"),
+    Field("source", "string", "Who took the photo: user (consumer) or shop."),
+    Field("pair_id", "int32", "Group of consumer and shop photos; restarts in every split; not itself a pair."),
+    Field("width", "int32", "Width of the photo; NULL where the photo was not in the source.", "px", "JPEG header"),
+    Field("height", "int32", "Height of the photo; NULL where it was not in the source.", "px", "JPEG header"),
+    Field("num_items", "int16", "Items annotated in the image; NULL where no annotation was released.", "items"),
+    Field("item_no", "int16", "Number of the item in its file, from 1 (the 2 of item2); may have gaps."),
+    Field("item_order", "int16", "Position of the item among the items of its file, from 1, in file key order."),
+    Field("style", "int32", "Style within pair_id; 0 means not seen on both sides, never part of a pair."),
+    Field("category_id", "int8", "Clothing category, 1 to 13."),
+    Field("category_name", "string", "Name of the category, as in the annotation files."),
+    Field("x1", "float64", "Left edge of the bounding box.", "px from the left edge"),
+    Field("y1", "float64", "Top edge of the bounding box.", "px from the top edge"),
+    Field("x2", "float64", "Right edge of the bounding box.", "px from the left edge"),
+    Field("y2", "float64", "Bottom edge of the bounding box.", "px from the top edge"),
+    Field("scale", "int8", "Share of the image: 1 small (box under 10 %), 2 moderate, 3 large (over 40 %)."),
+    Field("occlusion", "int8", "1 slight or none, 2 medium, 3 heavy."),
+    Field("zoom_in", "int8", "1 none, 2 medium, 3 large."),
+    Field("viewpoint", "int8", "1 no wear, 2 frontal, 3 side or back."),
+    Field(
+        "landmarks",
+        "list<int32>",
+        "Flat x, y, v of every landmark of the category; v 2 visible, 1 occluded, 0 not labelled (then x = y = 0).",
+        "px, px, code",
+    ),
+    Field("num_landmarks_labelled", "int16", "Landmarks with v > 0.", "landmarks", "counted at ingestion"),
+    Field("segmentation", "list<list<float64>>", "Polygons, each flat x, y, ...; the mask is their union.", "px"),
+    Field(
+        "content_hash",
+        "int64",
+        "Hash of what the row says but for key and item_order; the same in every registry. NULL in schema version 1.",
+        source="registry/dataset/content_hash.py",
+    ),
+    Field("role", "string", "query or gallery.", source="retrieval files"),
+    Field("list_file", "string", "Name of the published file the entry stands in.", source="retrieval files"),
+    Field("entry_no", "int32", "Position of the entry in that file, from 1.", source="retrieval files"),
+    Field("query_item_no", "int16", "Item of the query, as item_no.", source="annotation file"),
+    Field("name", "string", "Name of the category in the annotation files.", source="dataset README"),
+    Field("id", "int8", "Number of the category, 1 to 13.", source="dataset README"),
+    Field("coco_name", "string", "Name the official COCO converter writes.", source="deepfashion2_to_coco.py"),
+    Field("num_landmarks", "int16", "Landmarks of the category.", "landmarks", "dataset README"),
+    Field("landmark_offset", "int16", "First slot of the category among the 294.", source="dataset README"),
+    Field("slot", "int16", "Position of the landmark among all 294, from 0.", source="dataset README"),
+    Field("landmark_no", "int16", "Number of the landmark on its category, from 1.", source="landmark figure"),
+    Field("swap_slot", "int16", "Slot it becomes when the image is mirrored.", source="landmark figure"),
+    Field(
+        "oks_sigma",
+        "float64",
+        "Constant of object keypoint similarity.",
+        "fraction of sqrt(area)",
+        "deepfashion2_api evaluation code",
+    ),
+    Field("file", "string", "Path of the file in the source, from the split on.", source="ingest"),
+    Field("issues", "list<string>", "What is wrong with the file, one entry a problem.", source="ingest"),
+    Field("raw", "binary", "The file's bytes as they were read; NULL where they could not be read.", source="file"),
+    # Columns of views.
+    Field("x", "int32", "Landmark position.", "px from the left edge"),
+    Field("y", "int32", "Landmark position.", "px from the top edge"),
+    Field("v", "int32", "Landmark visibility: 2 visible, 1 occluded, 0 not labelled."),
+    Field("polygon_no", "int32", "Number of the polygon in its item, from 1."),
+    Field("points", "list<float64>", "The polygon as flat x, y, ...", "px"),
+    Field("num_user_items", "int64", "Items in consumer photos.", "items", "counted"),
+    Field("num_shop_items", "int64", "Items in shop photos.", "items", "counted"),
+    Field("num_images", "int64", "Distinct images.", "images", "counted"),
+    Field("categories", "list<string>", "Names of the categories that occur, sorted.", source="counted"),
+    Field("user_image_id", "int32", "Image of the consumer item, as image_id."),
+    Field("user_item_no", "int16", "Number of the consumer item, as item_no."),
+    Field("user_category_id", "int8", "Category of the consumer item."),
+    Field("shop_image_id", "int32", "Image of the shop item, as image_id."),
+    Field("shop_item_no", "int16", "Number of the shop item, as item_no."),
+    Field("shop_category_id", "int8", "Category of the shop item."),
+    Field("num_instance_pairs", "int64", "Positive pairs of items.", "pairs", "counted"),
+    Field("num_image_pairs", "int64", "Image pairs with at least one positive pair of items.", "pairs", "counted"),
+    Field("query_image_id", "int32", "Image of the query item, as image_id."),
+    Field("gallery_image_id", "int32", "Image of the gallery item, as image_id."),
+    Field("gallery_item_no", "int16", "Number of the gallery item, as item_no."),
+    Field("num_pair_ids", "int64", "Distinct values of pair_id.", "groups", "counted"),
+    Field("num_user_images", "int64", "Images from consumers.", "images", "counted"),
+    Field("num_shop_images", "int64", "Images from shops.", "images", "counted"),
+    Field("num_identities", "int64", "Identities: distinct (split, pair_id, style > 0).", "identities", "counted"),
+    Field("num_query_items", "int64", "Consumer items with style > 0.", "items", "counted"),
+    Field("num_gallery_items", "int64", "Shop items of every style.", "items", "counted"),
+    Field("num_quarantined", "int64", "Files in quarantine.", "files", "counted"),
+    Field("attribute", "string", "scale, occlusion, zoom_in or viewpoint.", source="dataset README"),
+    Field("code", "int8", "Code of the attribute, 1 to 3.", source="dataset README"),
+    Field("meaning", "string", "What the code means.", source="dataset README"),
+    Field("share", "float64", "Share of the split's items.", "fraction of 1", "counted"),
+)
+
+FIELDS: Final[dict[str, Field]] = {field.name: field for field in _FIELD_LIST}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A field in a table, with what is particular to it there.
+
+    Attributes:
+        field: the field.
+        nullable: whether it may be NULL.
+        since: the first version of the tables that has it; NULL in a registry of an earlier one.
+    """
+
+    field: Field
+    nullable: bool = False
+    since: int = 1
+
+    @property
+    def name(self) -> str:
+        """Column name."""
+        return self.field.name
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of Parquet files.
+
+    Attributes:
+        name: table name, and its folder in the registry.
+        meaning: "One row per ...".
+        columns: in order; partition columns are in the paths, not in the files.
+        key: columns that identify a row.
+        partition: hive partition columns, outermost first.
+        order: columns the rows of one file are sorted by.
+        row_group_size: rows in one Parquet row group (see docs/benchmarks.md for how it was chosen).
+    """
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    partition: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    row_group_size: int = 16_384
+
+    @property
+    def stored_columns(self) -> tuple[Column, ...]:
+        """The columns that are in the files."""
+        return tuple(column for column in self.columns if column.name not in self.partition)
+
+
+def _columns(names: str) -> tuple[Column, ...]:
+    """Return columns for space-separated field names; a trailing ``?`` makes one nullable."""
+    return tuple(Column(FIELDS[name.rstrip("?")], name.endswith("?")) for name in names.split())
+
+
+IMAGES: Final = Table(
+    "images",
+    "One row per image: annotated ones of train and validation, all photos of test.",
+    _columns("split image_id file_name source? pair_id? width? height? num_items?"),
+    key=("split", "image_id"),
+    partition=("split",),
+    order=("image_id",),
+)
+ITEMS: Final = Table(
+    "items",
+    "One row per item: one garment in one image.",
+    (
+        *_columns(
+            "split image_id item_no item_order source pair_id style category_id category_name x1 y1 x2 y2 "
+            "scale occlusion zoom_in viewpoint landmarks num_landmarks_labelled segmentation"
+        ),
+        Column(FIELDS["content_hash"], nullable=True, since=2),
+    ),
+    key=("split", "image_id", "item_no"),
+    partition=("split", "category_id"),
+    order=("image_id", "item_no"),
+    row_group_size=2_048,
+)
+RETRIEVAL_LISTS: Final = Table(
+    "retrieval_lists",
+    "One row per entry of the published query and gallery lists, in their order.",
+    _columns("split list_file entry_no role image_id x1? y1? x2? y2? category_id? style? pair_id?"),
+    key=("split", "list_file", "entry_no"),
+    partition=("split",),
+    order=("list_file", "entry_no"),
+)
+CATEGORIES: Final = Table(
+    "categories",
+    "One row per clothing category.",
+    _columns("id name coco_name num_landmarks landmark_offset"),
+    key=("id",),
+    order=("id",),
+)
+LANDMARK_SLOTS: Final = Table(
+    "landmark_slots",
+    "One row per landmark slot of the 294.",
+    _columns("slot category_id landmark_no swap_slot oks_sigma"),
+    key=("slot",),
+    order=("slot",),
+)
+QUARANTINE: Final = Table(
+    "quarantine",
+    "One row per file that could not be ingested, with its bytes and what is wrong with it.",
+    _columns("split file issues raw?"),
+    key=("split", "file"),
+    partition=("split",),
+    order=("file",),
+)
+
+TABLES: Final[dict[str, Table]] = {
+    table.name: table for table in (IMAGES, ITEMS, RETRIEVAL_LISTS, CATEGORIES, LANDMARK_SLOTS, QUARANTINE)
+}
+
+#: Names of the columns of items that the dataset itself has something to say in: what exports and look-ups show.
+ITEM_COLUMNS: Final = tuple(column.name for column in ITEMS.columns if column.name != "content_hash")
+
+
+def arrow_type(name: str) -> pa.DataType:
+    """Return the Arrow type for one of our type names."""
+    import pyarrow as pa
+
+    if name.startswith("list<"):
+        return pa.list_(pa.field("element", arrow_type(name[5:-1]), nullable=False))
+    return {"bool": pa.bool_(), "binary": pa.binary(), "string": pa.string()}.get(name) or pa.type_for_alias(name)
+
+
+def arrow_schema(table: Table, *, stored: bool = True) -> pa.Schema:
+    """Return the Arrow schema of a table.
+
+    Args:
+        table: the table.
+        stored: only the columns that are in the files (without the partition columns).
+    """
+    import pyarrow as pa
+
+    columns = table.stored_columns if stored else table.columns
+    return pa.schema([pa.field(c.name, arrow_type(c.field.type), nullable=c.nullable) for c in columns])
+
+
+def record_batch(table: Table, columns: Iterable[Sequence[Any]]) -> pa.RecordBatch:
+    """Return rows of a table from its stored columns, in order; columns that are Arrow arrays are taken as they are."""
+    import pyarrow as pa
+
+    schema = arrow_schema(table)
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column, field.type)
+        for column, field in zip(columns, schema, strict=True)
+    ]
+    return pa.record_batch(arrays, schema=schema)
+
+
+def duckdb_type(field: Field) -> str:
+    """Return DuckDB's type for a field."""
+    return DUCKDB_TYPES[field.type]

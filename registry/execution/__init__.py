@@ -1,0 +1,1 @@
+"""Where work runs: processes, Dask, results in order."""

@@ -1,0 +1,1 @@
+"""Columns of rows as text, boxes and polygons for the export formats."""

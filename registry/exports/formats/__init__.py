@@ -1,0 +1,1 @@
+"""The built-in export formats, one file each."""

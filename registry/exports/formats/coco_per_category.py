@@ -1,0 +1,121 @@
+"""COCO by category: one file for each, with its own landmarks, their links and what they become in a mirror.
+
+Pose libraries train one set of keypoints at a time. Beside each annotation file stands what they want to know of the
+set, as a module that mmpose takes as ``metainfo=dict(from_file=...)``.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pprint import pformat
+from typing import TYPE_CHECKING, Any, Final
+
+from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, SKELETON, Category
+from registry.exports.columns.text import Records, number_lists, numbers
+from registry.exports.format import Format, Job
+from registry.exports.formats.coco import (
+    AREA,
+    ATTRIBUTE_COLUMNS,
+    ATTRIBUTES,
+    COLUMNS,
+    NAMES,
+    annotation_texts,
+    image_texts,
+)
+from registry.subset.rows import Part
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def write(job: Job) -> None:
+    """Write ``annotations/PART/CATEGORY.json`` for every part and category, and ``metainfo/CATEGORY.py``."""
+    for category in CATEGORIES:
+        text = f"dataset_info = {pformat(metainfo(category), sort_dicts=False, width=120, compact=True)}\n"
+        job.files.write(f"metainfo/{category.coco_name}.py", text.encode("ascii"))
+    for part in job.parts:
+        _write_part(job, part)
+
+
+def _write_part(job: Job, part: Part) -> None:
+    columns = [*COLUMNS, "landmarks", "num_landmarks_labelled"]
+    if job.options["attributes"]:
+        columns += [name for name in ATTRIBUTE_COLUMNS if name not in columns]
+    with ExitStack() as stack:
+        files = {}
+        annotations = {}
+        for category in CATEGORIES:
+            path = f"annotations/{part.name}/{category.coco_name}.json"
+            files[category.id] = stack.enter_context(job.files.open(path))
+            files[category.id].write(b'{"info": {}, "licenses": [], "annotations": [')
+            annotations[category.id] = Records(files[category.id])
+        # Images come behind the annotations, so that one walk through the rows is enough for all files.
+        images: dict[int, list[pa.Array]] = {category.id: [] for category in CATEGORIES}
+        for chunk in job.chunks(part, columns):
+            for category_id, own in chunk.by_category().items():
+                keypoints: list[pa.Array | str] = [', "num_keypoints": ']
+                keypoints += [numbers(own.items.column("num_landmarks_labelled")), ', "keypoints": ']
+                keypoints += [number_lists(own.items.column("landmarks"))]
+                records = annotations[category_id]
+                records.add(annotation_texts(job, own, records.length + 1, keypoints))
+                images[category_id].append(image_texts(job, own))
+        for category in CATEGORIES:
+            file = files[category.id]
+            file.write(b'],\n"images": [')
+            records = Records(file)
+            for texts in images[category.id]:
+                records.add(texts)
+            file.write(f'],\n"categories": [\n{json.dumps(category_record(job, category))}]}}\n'.encode("ascii"))
+
+
+def category_record(job: Job, category: Category) -> dict[str, Any]:
+    """Return the COCO record of a category. Numbers in ``skeleton`` and ``swap`` count its landmarks from 1.
+
+    ``swap`` (which two landmarks change places when the image is mirrored) and ``sigmas`` are not part of COCO.
+    """
+    slots = [slot for slot in LANDMARK_SLOTS if slot.category_id == category.id]
+    swaps = [(slot.landmark_no, slot.swap_slot - category.landmark_offset + 1) for slot in slots]
+    return {
+        "id": category.id,
+        "name": category.coco_name if job.options["names"] == "converter" else category.name,
+        "supercategory": "clothes",
+        "keypoints": [slot.name for slot in slots],
+        "skeleton": SKELETON[category.id],
+        "swap": [pair for pair in swaps if pair[0] < pair[1]],
+        "sigmas": [slot.oks_sigma for slot in slots],
+    }
+
+
+def metainfo(category: Category) -> dict[str, Any]:
+    """Return what mmpose calls the ``dataset_info`` of a set of keypoints."""
+    slots = [slot for slot in LANDMARK_SLOTS if slot.category_id == category.id]
+    names = {slot.slot: slot.name for slot in slots}
+    own_names = [slot.name for slot in slots]
+    return {
+        "dataset_name": f"deepfashion2_{category.coco_name}",
+        "keypoint_info": {
+            number: {
+                "name": slot.name,
+                "id": number,
+                "color": [255, 128, 0],
+                "type": "",
+                "swap": names[slot.swap_slot] if slot.swap_slot != slot.slot else "",
+            }
+            for number, slot in enumerate(slots)
+        },
+        "skeleton_info": {
+            number: {"link": (own_names[first - 1], own_names[second - 1]), "id": number, "color": [0, 128, 255]}
+            for number, (first, second) in enumerate(SKELETON[category.id])
+        },
+        "joint_weights": [1.0] * len(slots),
+        "sigmas": [slot.oks_sigma for slot in slots],
+    }
+
+
+FORMAT: Final = Format(
+    name="coco-per-category",
+    summary="COCO JSON by category: annotations/SPLIT/CATEGORY.json with its own landmarks, skeleton and swaps.",
+    write=write,
+    options=(ATTRIBUTES, NAMES, AREA),
+)

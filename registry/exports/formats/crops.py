@@ -1,0 +1,203 @@
+"""Crops: a JPEG of each item's box, in folders by category, identity and source, with a list of them as CSV."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from registry.errors import MissingDependencyError, SourceError, UsageError
+from registry.execution.in_order import in_order
+from registry.exports.format import Format, Job, Option
+from registry.subset.rows import Chunk, Part
+
+_COLUMNS: Final = (
+    "image_id", "item_no", "pair_id", "style", "category_name", "source", "x1", "y1", "x2", "y2",
+)  # fmt: skip
+_HEADER: Final = "path,part,split,image_id,item_no,pair_id,style,identity,category,source,x1,y1,x2,y2\n"
+#: Photos waiting to be cropped or written, for each thread.
+_AHEAD: Final = 4
+
+Box = tuple[float, float, float, float]
+
+
+class Crop(NamedTuple):
+    """A crop of a photo.
+
+    Attributes:
+        box: left, top, right and bottom edge in the photo, whole px.
+        data: JPEG.
+    """
+
+    box: tuple[int, int, int, int]
+    data: bytes
+
+
+def write(job: Job) -> None:
+    """Write ``PART/CATEGORY/IDENTITY/SOURCE/NAME.jpg`` for every item, and ``crops.csv``.
+
+    Raises:
+        MissingDependencyError: Pillow is not installed.
+        SourceError: a photo cannot be decoded.
+    """
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("Crops need Pillow: pip install 'deepfashion2-registry[crops]'") from error
+    threads = os.cpu_count() or 1
+    with job.files.open("crops.csv") as index, ThreadPoolExecutor(threads) as pool:
+        index.write(_HEADER.encode())
+        for part in job.parts:
+            written = 0
+            for chunk in job.chunks(part, _COLUMNS):
+                if not chunk.items.num_rows:
+                    continue
+                lines: list[str] = []
+                job.files.write_all(_chunk_files(job, _with_items(chunk), pool, _AHEAD * threads, lines))
+                index.write("".join(lines).encode())
+                written += len(lines)
+            job.count(part, "crops", written)
+
+
+def _with_items(chunk: Chunk) -> Chunk:
+    """Return a chunk without the images that have no items: their photos need not be read."""
+    import pyarrow as pa
+
+    images = chunk.images.filter(pa.array([number > 0 for number in chunk.num_items], pa.bool_()))
+    return replace(chunk, images=images, num_items=[number for number in chunk.num_items if number])
+
+
+def _chunk_files(
+    job: Job, chunk: Chunk, pool: ThreadPoolExecutor, ahead: int, lines: list[str]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of the crops of a chunk, and add a line of the list for each."""
+    items = iter(chunk.items.to_pylist())
+    groups = ([*islice(items, number)] for number in chunk.num_items)
+    names = chunk.images.column("file_name").to_pylist()
+    margin, quality = job.options["margin"], job.options["quality"]
+
+    def start() -> Iterator[tuple[list[dict[str, Any]], Future[list[Crop | None]]]]:
+        for photo, name, group in zip(job.photos(chunk), names, groups, strict=True):
+            boxes = [(item["x1"], item["y1"], item["x2"], item["y2"]) for item in group]
+            yield group, pool.submit(cut, photo, boxes, margin, quality, f"{chunk.split}/image/{name}")
+
+    for group, found in in_order(start(), ahead):
+        for item, crop in zip(group, found, strict=True):
+            if crop is None:
+                job.leave_out("crops", "the box has no area within the photo")
+                continue
+            path = crop_path(chunk.part, chunk.split, item)
+            lines.append(_line(path, chunk, item, crop))
+            yield path, crop.data
+
+
+def cut(photo: bytes, boxes: Sequence[Box], margin: float, quality: int, name: str) -> list[Crop | None]:
+    """Return the crop of each box, None where there is nothing of it in the photo.
+
+    Args:
+        photo: bytes of the photo.
+        boxes: x1, y1, x2, y2, px from the top-left corner of the photo as it is stored.
+        margin: see :func:`crop_box`.
+        quality: of the JPEGs.
+        name: of the photo, for errors.
+
+    Raises:
+        SourceError: it cannot be decoded.
+    """
+    from PIL import Image
+
+    # Boxes count the pixels as they are stored: what EXIF data says of turning the photo is passed over.
+    try:
+        with Image.open(io.BytesIO(photo)) as opened:
+            image = opened.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise SourceError(f"Cannot decode {name}: {error}") from error
+    image.info.clear()  # colour profile, comment and resolution would be written into the crop
+    crops: list[Crop | None] = []
+    for box in boxes:
+        found = crop_box(box, margin, image.width, image.height)
+        if found is None:
+            crops.append(None)
+            continue
+        out = io.BytesIO()
+        # Without subsampling, as boxes do not begin where the photo's own subsampled squares do.
+        image.crop(found).save(out, "JPEG", quality=quality, subsampling=0)
+        crops.append(Crop(found, out.getvalue()))
+    return crops
+
+
+def crop_box(box: Box, margin: float, width: int, height: int) -> tuple[int, int, int, int] | None:
+    """Return the pixels that a box with its margin touches within a photo.
+
+    Args:
+        box: x1, y1, x2, y2.
+        margin: fraction of the box's width that is added left and right, and of its height above and below.
+        width: of the photo, px.
+        height: of the photo, px.
+
+    Returns:
+        Left, top, right and bottom edge, or None where the box has no area within the photo.
+    """
+    x1, y1, x2, y2 = box
+    if min(x2, width) <= max(x1, 0) or min(y2, height) <= max(y1, 0):
+        return None
+    right, down = margin * (x2 - x1), margin * (y2 - y1)
+    return (
+        max(math.floor(x1 - right), 0),
+        max(math.floor(y1 - down), 0),
+        min(math.ceil(x2 + right), width),
+        min(math.ceil(y2 + down), height),
+    )
+
+
+def identity(part: Part, split: str, item: Mapping[str, Any]) -> str:
+    """Return the name of an item's identity, unique within the part: ``PAIRID_STYLE``.
+
+    Items of style 0 are seen on one side only and may be of different clothes, so each is an identity of its own,
+    ``PAIRID_0_IMAGEID_ITEMNO``: a distractor, as in the official gallery.
+    """
+    name = f"{item['pair_id']:06d}_{item['style']}"
+    if not item["style"]:
+        name += f"_{item['image_id']:06d}_{item['item_no']}"
+    return part.file_name(split, name)
+
+
+def crop_path(part: Part, split: str, item: Mapping[str, Any]) -> str:
+    """Return where the crop of an item lies."""
+    category = item["category_name"].replace(" ", "_")
+    name = part.file_name(split, f"{item['image_id']:06d}_{item['item_no']}.jpg")
+    return f"{part.name}/{category}/{identity(part, split, item)}/{item['source']}/{name}"
+
+
+def _line(path: str, chunk: Chunk, item: Mapping[str, Any], crop: Crop) -> str:
+    cells = [
+        path, chunk.part.name, chunk.split, item["image_id"], item["item_no"], item["pair_id"], item["style"],
+        identity(chunk.part, chunk.split, item), item["category_name"], item["source"], *crop.box,
+    ]  # fmt: skip
+    return ",".join(map(str, cells)) + "\n"
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    if not math.isfinite(options["margin"]):
+        raise UsageError(f"margin: expected a number, found {options['margin']}.")
+    if options["quality"] > 100:
+        raise UsageError(f"quality: expected 1 to 100, found {options['quality']}.")
+
+
+FORMAT: Final = Format(
+    name="crops",
+    summary="Crops of the items' boxes: PART/CATEGORY/IDENTITY/SOURCE/NAME.jpg, listed in crops.csv.",
+    write=write,
+    options=(
+        Option("margin", "Added to the box on each side, as a fraction of its width and height.", "number", 0.0),
+        Option("quality", "Of the JPEGs, 1 to 100.", "integer", 95, (), 1),
+    ),
+    images=("copy",),
+    photo_path=None,
+    check=lambda options, images: _check(options),
+)

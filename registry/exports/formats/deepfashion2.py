@@ -1,0 +1,101 @@
+"""The original layout: one JSON an image, every field of every item as it stood in the ingested file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+from registry.exports.columns.text import concat, join_groups, number_lists, numbers, polygon_lists, slices
+from registry.exports.format import Format, Job
+from registry.subset.rows import Chunk
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_COLUMNS: Final = (
+    "item_no", "segmentation", "scale", "viewpoint", "zoom_in", "landmarks", "style", "x1", "y1", "x2", "y2",
+    "category_id", "occlusion", "category_name",
+)  # fmt: skip
+
+
+def write(job: Job) -> None:
+    """Write ``PART/annos/NNNNNN.json`` for every annotated image.
+
+    The keys stand in the order of the released files (all items but the last, ``source``, ``pair_id``, the last item),
+    so that what numbers items by their place in the file gets the same numbers. Photos without annotations get no
+    file, as in the released test split.
+    """
+    for part in job.parts:
+        for chunk in job.chunks(part, _COLUMNS):
+            job.files.write_all(_files(chunk))
+            if job.images != "none":
+                job.put_photos(chunk, (f"{part.name}/image/{name}.jpg" for name in _names(chunk)))
+
+
+def _names(chunk: Chunk) -> list[str]:
+    """Return the number of each image as files are named by; in a part of several splits it is a new one."""
+    image_ids = chunk.images.column("image_id").to_pylist()
+    return [f"{chunk.part.number(chunk.split, image_id):06d}" for image_id in image_ids]
+
+
+def _files(chunk: Chunk) -> Iterator[tuple[str, memoryview]]:
+    """Yield the path and text of each annotated image of a chunk that has items."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    has_items = pa.array([number > 0 for number in chunk.num_items], pa.bool_())
+    lengths = [number for number in chunk.num_items if number]
+    images = chunk.images.filter(has_items)
+    if not images.num_rows:
+        return
+    # All items but the last stand before the image's own fields, each with a comma behind it.
+    texts = item_texts(chunk.items)
+    ends = [end - 1 for end in accumulate(lengths)]
+    is_last = pa.array(_mark(ends, len(texts)), pa.bool_())
+    others = concat(texts.filter(pc.invert(is_last)), ", ")
+    before = join_groups(others, [length - 1 for length in lengths], "")
+    pair_ids = pc.add(images.column("pair_id").cast(pa.int64()), chunk.part.offset(chunk.split))
+    files = concat(
+        "{", before, '"source": "', images.column("source"), '", "pair_id": ', numbers(pair_ids), ", ",
+        texts.filter(is_last), "}",
+    )  # fmt: skip
+    names = [name for name, number in zip(_names(chunk), chunk.num_items, strict=True) if number]
+    for name, text in zip(names, slices(files), strict=True):
+        yield f"{chunk.part.name}/annos/{name}.json", text
+
+
+def _mark(positions: Iterable[int], length: int) -> list[bool]:
+    marks = [False] * length
+    for position in positions:
+        marks[position] = True
+    return marks
+
+
+def item_texts(items: pa.RecordBatch) -> pa.Array:
+    """Return ``"item2": {...}`` of each item, with its keys in the order of the released files."""
+    box: list[pa.Array | str] = []
+    for name in ("x1", "y1", "x2", "y2"):
+        box += [", " if box else ', "bounding_box": [', numbers(items.column(name))]
+    return concat(
+        '"item', numbers(items.column("item_no")),
+        '": {"segmentation": ', polygon_lists(items.column("segmentation"), ", "),
+        ', "scale": ', numbers(items.column("scale")),
+        ', "viewpoint": ', numbers(items.column("viewpoint")),
+        ', "zoom_in": ', numbers(items.column("zoom_in")),
+        ', "landmarks": ', number_lists(items.column("landmarks"), ", "),
+        ', "style": ', numbers(items.column("style")),
+        *box,
+        '], "category_id": ', numbers(items.column("category_id")),
+        ', "occlusion": ', numbers(items.column("occlusion")),
+        ', "category_name": "', items.column("category_name"), '"}',
+    )  # fmt: skip
+
+
+FORMAT: Final = Format(
+    name="deepfashion2",
+    summary="The original layout: SPLIT/annos/NNNNNN.json, value for value what was ingested.",
+    write=write,
+    images=("none", "link", "copy"),
+    photo_path=None,
+)

@@ -1,0 +1,228 @@
+"""Hugging Face: a folder that ``datasets.load_dataset`` opens, with photos inside Parquet files, types and a card.
+
+Source: https://huggingface.co/docs/datasets (features, their form in a card's YAML and in the Parquet metadata).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, islice
+from typing import TYPE_CHECKING, Any, Final
+
+from registry.dataset.deepfashion2 import CATEGORIES, SOURCES
+from registry.errors import UsageError
+from registry.exports.format import Format, Job
+from registry.exports.formats.huggingface_card import card
+from registry.exports.formats.webdataset import SHARD_SIZE
+from registry.subset.rows import Chunk, Part
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Feature = Any
+
+
+def _value(dtype: str) -> Feature:
+    return {"dtype": dtype, "_type": "Value"}
+
+
+def _label(names: Sequence[str]) -> Feature:
+    return {"names": list(names), "_type": "ClassLabel"}
+
+
+#: Features in the JSON form of the library; ``[feature]`` is a list, which every version of it reads.
+_OBJECT: Final[dict[str, Feature]] = {
+    "item_no": _value("int16"),
+    "category": _label([category.name for category in CATEGORIES]),
+    "category_id": _value("int8"),
+    "style": _value("int32"),
+    "bbox": [_value("float64")],
+    "scale": _value("int8"),
+    "occlusion": _value("int8"),
+    "zoom_in": _value("int8"),
+    "viewpoint": _value("int8"),
+    "landmarks": [[_value("int32")]],
+    "segmentation": [[_value("float64")]],
+}
+_FEATURES: Final[dict[str, Feature]] = {
+    "image": {"_type": "Image"},
+    "split": _value("string"),
+    "image_id": _value("int32"),
+    "file_name": _value("string"),
+    "source": _label(SOURCES),
+    "pair_id": _value("int32"),
+    "width": _value("int32"),
+    "height": _value("int32"),
+    "objects": [_OBJECT],
+}
+_COLUMNS: Final = (
+    "item_no", "category_id", "style", "x1", "y1", "x2", "y2", "scale", "occlusion", "zoom_in", "viewpoint",
+    "landmarks", "segmentation",
+)  # fmt: skip
+#: Columns with a dictionary and statistics: in photos there is nothing to find with them.
+_PLAIN: Final = [name for name in _FEATURES if name not in ("image", "objects")]
+#: Images in a row group, which is what a reader takes at once: some 7 MB of released photos.
+_GROUP: Final = 128
+
+
+def write(job: Job) -> None:
+    """Write ``data/SPLIT-NNNNN-of-NNNNN.parquet`` for every part, and the card, ``README.md``.
+
+    A part without images gets one file without rows.
+
+    Raises:
+        UsageError: names of two parts become the same name of a split.
+    """
+    import pyarrow.parquet as pq
+
+    names = split_names(job.parts)
+    features = {name: feature for name, feature in _FEATURES.items() if name != "image" or job.images == "copy"}
+    schema = _schema(features)
+    size = job.options["shard-size"]
+    sizes = {}
+    for part, name in zip(job.parts, names, strict=True):
+        num_images = job.counts[part.name]["images"]
+        shards = [min(size, num_images - start) for start in range(0, num_images, size)] or [0]
+        groups = _groups(job, part, shards)
+        num_bytes = 0
+        for number, rows in enumerate(shards):
+            path = f"data/{name}-{number:05d}-of-{len(shards):05d}.parquet"
+            with job.files.open(path) as file:
+                with pq.ParquetWriter(
+                    file, schema, compression="zstd", use_dictionary=_PLAIN, write_statistics=_PLAIN
+                ) as writer:
+                    # The last takes what is left, to the end of the rows, so that all of them are seen to be done.
+                    for group in islice(groups, -(-rows // _GROUP)) if number + 1 < len(shards) else groups:
+                        writer.write_table(group.cast(schema))
+                num_bytes += file.tell()
+        sizes[name] = {"num_bytes": num_bytes, "num_examples": num_images, "items": job.counts[part.name]["items"]}
+        job.count(part, "shards", len(shards))
+    job.files.write("README.md", card(features, sizes).encode())
+
+
+def split_names(parts: Sequence[Part]) -> list[str]:
+    """Return what the library calls each part: its own name, with ``_`` where it has ``-``, which may not be in one.
+
+    Raises:
+        UsageError: two parts get the same name.
+    """
+    names = [part.name.replace("-", "_") for part in parts]
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise UsageError(
+                f"Hugging Face takes no - in the name of a split, and with _ in its place two parts are {name}: "
+                "name them otherwise."
+            )
+    return names
+
+
+def _schema(features: dict[str, Feature]) -> pa.Schema:
+    import pyarrow as pa
+
+    types = [(name, _arrow_type(feature)) for name, feature in features.items()]
+    return pa.schema(types, {"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def _arrow_type(feature: Feature) -> pa.DataType:
+    """Return the type in which the library stores a feature."""
+    import pyarrow as pa
+
+    if isinstance(feature, list):
+        return pa.list_(_arrow_type(feature[0]))
+    kind = feature.get("_type")
+    if kind == "Image":
+        return pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    if kind == "ClassLabel":
+        return pa.int64()
+    if kind == "Value":
+        return pa.type_for_alias(feature["dtype"])
+    return pa.struct({name: _arrow_type(inner) for name, inner in feature.items()})
+
+
+def _groups(job: Job, part: Part, shards: Sequence[int]) -> Iterator[pa.Table]:
+    """Yield the rows of a part, a row group at a time, photos included; no group is of two shards.
+
+    Where chunks end makes no difference.
+    """
+    import pyarrow as pa
+
+    wanted = (min(_GROUP, rows - start) for rows in shards for start in range(0, rows, _GROUP))
+    need = next(wanted, 0)
+    waiting: list[pa.Table] = []
+    for chunk in job.chunks(part, _COLUMNS):
+        rows = _rows(chunk)
+        photos = job.photos(chunk) if job.images == "copy" else None
+        start = 0
+        while start < rows.num_rows:
+            piece = rows.slice(start, need)
+            start += piece.num_rows
+            if photos is not None:
+                piece = piece.add_column(0, "image", _images(chunk, piece, photos))
+            waiting.append(piece)
+            need -= piece.num_rows
+            if not need:
+                yield pa.concat_tables(waiting).combine_chunks()
+                waiting, need = [], next(wanted, 0)
+
+
+def _images(chunk: Chunk, rows: pa.Table, photos: Iterator[bytes]) -> pa.Array:
+    import pyarrow as pa
+
+    names = [chunk.part.file_name(chunk.split, name) for name in rows.column("file_name").to_pylist()]
+    data = pa.array(islice(photos, len(names)), pa.binary())
+    return pa.StructArray.from_arrays([data, pa.array(names, pa.string())], ["bytes", "path"])
+
+
+def _rows(chunk: Chunk) -> pa.Table:
+    """Return a row for each image of a chunk, with all columns but the photo."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    images = chunk.images
+    columns = {name: images.column(name) for name in _FEATURES if name in images.schema.names}
+    columns["source"] = pc.index_in(images.column("source"), pa.array(SOURCES)).cast(pa.int64())
+    offsets = pa.array(accumulate(chunk.num_items, initial=0), pa.int32())
+    columns["objects"] = pa.ListArray.from_arrays(offsets, _objects(chunk.items))
+    return pa.table(columns)
+
+
+def _objects(items: pa.RecordBatch) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = {name: items.column(name) for name in _OBJECT if name in items.schema.names}
+    columns["category"] = pc.subtract(items.column("category_id").cast(pa.int64()), 1)
+    rows = items.num_rows
+    sides = pa.concat_arrays([items.column(name) for name in ("x1", "y1", "x2", "y2")])
+    in_rows = pa.array((side * rows + row for row in range(rows) for side in range(4)), pa.int32())
+    columns["bbox"] = _grouped(sides.take(in_rows), 4)
+    columns["landmarks"] = _triples(items.column("landmarks"))
+    return pa.StructArray.from_arrays([columns[name] for name in _OBJECT], list(_OBJECT))
+
+
+def _grouped(values: pa.Array, length: int) -> pa.Array:
+    """Return values as lists of equal length."""
+    import pyarrow as pa
+
+    return pa.ListArray.from_arrays(pa.array(range(0, len(values) + 1, length), pa.int32()), values)
+
+
+def _triples(landmarks: pa.Array) -> pa.Array:
+    """Return flat lists of x, y, v as lists of ``[x, y, v]``."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lengths = pc.divide(pc.list_value_length(landmarks), 3)
+    offsets = pa.array(accumulate(lengths.to_pylist(), initial=0), pa.int32())
+    return pa.ListArray.from_arrays(offsets, _grouped(landmarks.flatten(), 3))
+
+
+FORMAT: Final = Format(
+    name="huggingface",
+    summary="Hugging Face: data/SPLIT-NNNNN-of-NNNNN.parquet with the photos in them, and a dataset card.",
+    write=write,
+    options=(SHARD_SIZE,),
+    images=("copy", "none"),
+    photo_path=None,
+)

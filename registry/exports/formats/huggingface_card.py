@@ -1,0 +1,127 @@
+"""The dataset card of a Hugging Face export: ``README.md`` with its YAML front matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES
+
+_TEXT: Final = """
+# DeepFashion2
+
+Clothing items in photos of consumers and shops, with boxes, landmarks, masks and attributes; a subset or all of
+[DeepFashion2](https://github.com/switchablenorms/DeepFashion2), written by `df2 export huggingface`. Which subset, of
+which data, and the sha256 of every file stand in `export.json`.
+
+{counts}
+
+```python
+import datasets
+
+dataset = datasets.load_dataset("PATH_OF_THIS_FOLDER")
+```
+
+## Fields
+
+One row per image, with its items in `objects`, in the order of the annotation file.
+
+| field | meaning |
+|---|---|
+{photo}| `split`, `image_id`, `file_name` | `SPLIT/image/FILE_NAME` in the release; ids and names repeat by split |
+| `source` | 0 `user` (a consumer's photo), 1 `shop`; null where no annotation was released |
+| `pair_id` | group of photos with the same clothes; restarts in every split |
+| `width`, `height` | of the photo, px; null where not known |
+| `objects` | the items; empty where none was annotated or chosen |
+| `item_no` | number of the item in its file, from 1, may have gaps |
+| `category` | 0 to 12, the 13 names; it is `category_id` - 1, as class labels count from 0 |
+| `category_id` | 1 to 13, as in the annotations |
+| `style` | `split`, `pair_id` and a `style` above 0 are one identity; 0: not seen on both sides |
+| `bbox` | `[x1, y1, x2, y2]`, px from the top-left corner |
+{codes}
+| `landmarks` | {fewest} to {most} by category, each `[x, y, v]`; v 2 visible, 1 occluded, 0 not labelled (x = y = 0) |
+| `segmentation` | polygons, each `[x, y, ...]`, px; the mask is their union |
+
+## Licence
+
+DeepFashion2 is for non-commercial research and may not be redistributed: it is obtained from its authors with their
+form. Do not publish this folder.
+
+## Citation
+
+```bibtex
+@inproceedings{{DeepFashion2,
+  author    = {{Yuying Ge and Ruimao Zhang and Lingyun Wu and Xiaogang Wang and Xiaoou Tang and Ping Luo}},
+  title     = {{A Versatile Benchmark for Detection, Pose Estimation, Segmentation and Re-Identification of
+               Clothing Images}},
+  booktitle = {{CVPR}},
+  year      = {{2019}}
+}}
+```
+"""
+_PHOTO: Final = "| `image` | the photo; a decoder that turns photos by their EXIF data moves it away from its boxes |\n"
+
+
+def card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]]) -> str:
+    """Return the card.
+
+    Args:
+        features: of the rows, in the JSON form of the library.
+        splits: name -> ``num_bytes``, ``num_examples`` and ``items``, in order.
+    """
+    # The library cannot load a split without rows: such a one is not named, unless there is nothing else.
+    named = {name: sizes for name, sizes in splits.items() if sizes["num_examples"]} or splits
+    front = [
+        "pretty_name: DeepFashion2",
+        "license: other",
+        "license_name: deepfashion2-non-commercial-research",
+        "license_link: https://github.com/switchablenorms/DeepFashion2",
+        "task_categories:", "- object-detection", "- image-segmentation", "- keypoint-detection", "- image-to-image",
+        "configs:", "- config_name: default", "  data_files:",
+    ]  # fmt: skip
+    for name in named:
+        front += [f"  - split: {name}", f"    path: data/{name}-*.parquet"]
+    front += ["dataset_info:", "  features:", *(f"  {line}" for line in feature_lines(features)), "  splits:"]
+    for name, sizes in named.items():
+        front += [f"  - name: {name}", *(f"    {key}: {sizes[key]}" for key in ("num_bytes", "num_examples"))]
+    rows = [f"| {name} | {sizes['num_examples']:,} | {sizes['items']:,} |" for name, sizes in splits.items()]
+    codes = (
+        f"| `{name}` | {', '.join(f'{code} {meaning}' for code, meaning in meanings.items())} |"
+        for name, meanings in ATTRIBUTE_CODES.items()
+    )
+    numbers = [category.num_landmarks for category in CATEGORIES]
+    text = _TEXT.format(
+        counts="\n".join(["| split | images | items |", "|---|---:|---:|", *rows]),
+        photo=_PHOTO if "image" in features else "",
+        codes="\n".join(codes),
+        fewest=min(numbers),
+        most=max(numbers),
+    )
+    return "\n".join(["---", *front, "---", text])
+
+
+def feature_lines(features: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of a YAML list that says the features, as the library writes it."""
+    for name, feature in features.items():
+        yield f"- name: {name}"
+        yield from (f"  {line}" for line in _feature(feature))
+
+
+def _feature(feature: Any) -> Iterator[str]:
+    if isinstance(feature, list):
+        (inner,) = feature
+        if isinstance(inner, dict) and "_type" not in inner:
+            yield "list:"
+            yield from feature_lines(inner)
+            return
+        lines = list(_feature(inner))
+        if len(lines) == 1 and lines[0].startswith("dtype: "):
+            yield lines[0].replace("dtype", "list")
+        else:
+            yield "list:"
+            yield from (f"  {line}" for line in lines)
+    elif feature["_type"] == "ClassLabel":
+        yield from ("dtype:", "  class_label:", "    names:")
+        yield from (f"      '{number}': {name}" for number, name in enumerate(feature["names"]))
+    else:
+        yield f"dtype: {feature.get('dtype', 'image')}"

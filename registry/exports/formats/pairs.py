@@ -1,0 +1,99 @@
+"""Pairs of a user item and a shop item, a row each: positive ones and, on request, negatives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from registry.dataset.tables import FIELDS, arrow_type
+from registry.exports.columns.text import concat
+from registry.exports.format import Format, Job, Option
+from registry.exports.formats.row_files import SINKS
+from registry.subset.rows import PAIRED_COLUMNS, Part
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_PHOTO_PATH: Final = "images/{part}/{name}"
+_COUNTED: Final = {"positive": "pairs", "hard": "hard_negatives", "category": "negatives"}
+_WHY_FEWER: Final = {
+    "hard": "fewer shop items of another style of the pair_id than asked for",
+    "category": "fewer shop items of the category with another pair_id than asked for",
+}
+
+
+def write(job: Job) -> None:
+    """Write ``pairs.EXT`` with the pairs of all splits, or ``pairs-PART.EXT`` for each part of a new division."""
+    kind = job.options["as"]
+    schema = _schema()
+    groups = {f"pairs-{part.name}": [part] for part in job.parts} if job.divided else {"pairs": job.parts}
+    for name, parts in groups.items():
+        with job.files.open(f"{name}.{kind}") as file, SINKS[kind](file, schema) as write_batch:
+            for part in parts:
+                for batch in _batches(job, part, schema):
+                    write_batch(batch)
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    fields = [("split", pa.string()), ("pair_no", pa.int32()), ("label", pa.int8()), ("kind", pa.string())]
+    for source in ("user", "shop"):
+        for name in PAIRED_COLUMNS:
+            # A photo is named by where it lies, as its name alone says neither split nor part.
+            named = "path" if name == "file_name" else name
+            fields.append((f"{source}_{named}", arrow_type(FIELDS[name].type)))
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
+
+
+def _batches(job: Job, part: Part, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    asked = {"hard": job.options["hard-negatives"], "category": job.options["negatives"]}
+    found: Counter[str] = Counter()
+    for batch in job.pairs(part, asked["category"], asked["hard"], job.options["negative-seed"]):
+        for entry in pc.value_counts(batch.column("kind")).to_pylist():
+            found[entry["values"]] += entry["counts"]
+        split = batch.column("split")[0].as_py()
+        before = f"{split}/image/"
+        if job.images in ("link", "copy"):
+            before = _PHOTO_PATH.format(part=part.name, name=part.file_name(split, ""))
+        columns = [
+            concat(before, column) if name.endswith("_file_name") else column
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        ]
+        yield pa.record_batch(columns, schema=schema)
+    job.count(part, _COUNTED["positive"], found["positive"])
+    for kind, number in asked.items():
+        if number:
+            job.count(part, _COUNTED[kind], found[kind])
+            missing = number * found["positive"] - found[kind]
+            if missing:
+                job.leave_out(f"{_COUNTED[kind].replace('_', ' ')} of {part.name}", _WHY_FEWER[kind], missing)
+
+
+FORMAT: Final = Format(
+    name="pairs",
+    summary="Pairs of a consumer item and a shop item, a row each, for siamese and triplet networks.",
+    write=write,
+    options=(
+        Option(
+            "negatives",
+            "For every pair so many shop items of its category with another pair_id.",
+            "integer",
+            0,
+        ),
+        Option(
+            "hard-negatives",
+            "For every pair so many shop items of its pair_id with another style; those of its category first.",
+            "integer",
+            0,
+        ),
+        Option("negative-seed", "Another number chooses other negatives.", "integer", 0),
+        Option("as", "Kind of the file.", "choice", "parquet", ("parquet", "csv", "jsonl")),
+    ),
+    images=("reference", "link", "copy"),
+    photo_path=_PHOTO_PATH,
+)

@@ -1,0 +1,112 @@
+"""The official query and gallery lists of the retrieval benchmark, for any split, part or subset.
+
+Source: ``evaluation.md`` and ``val_query.json``, ``val_gallery.json`` of the dataset (json_for_validation.zip).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+from registry.exports.columns.text import Records, concat, numbers
+from registry.exports.format import Format, Job
+from registry.subset.rows import Part
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_COLUMNS: Final = ("image_id", "source", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2")
+
+
+def write(job: Job) -> None:
+    """Write ``PART_query.json`` and ``PART_gallery.json`` for every part; validation is called val, as published.
+
+    Both are in file order. A query item whose identity is not in the gallery of the part stays in its list, as it does
+    in the published one, where it counts as missed; it is counted as ``queries_without_answer``.
+    """
+    for part in job.parts:
+        name = _published_name(part, job.parts)
+        with ExitStack() as stack:
+            files = [stack.enter_context(job.files.open(f"{name}_{role}.json")) for role in ("query", "gallery")]
+            for file in files:
+                file.write(b"[")
+            lists = [Records(file) for file in files]
+            _write_lists(job, part, *lists)
+            for file, records in zip(files, lists, strict=True):
+                file.write(b"\n]\n" if records.length else b"]\n")
+
+
+def _published_name(part: Part, parts: Sequence[Part]) -> str:
+    # A new division may have a part 'val' beside one called 'validation'.
+    taken = {other.name.casefold() for other in parts}
+    return "val" if part.name == "validation" and "val" not in taken else part.name
+
+
+def _write_lists(job: Job, part: Part, queries: Records, gallery: Records) -> None:
+    import pyarrow.compute as pc
+
+    asked: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
+    offered: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
+    for chunk in job.chunks(part, _COLUMNS):
+        if not chunk.items.num_rows:
+            continue
+        is_shop = pc.equal(chunk.items.column("source"), "shop")
+        has_style = pc.greater(chunk.items.column("style"), 0)
+        shop_items = chunk.items.filter(is_shop)
+        query_items = chunk.items.filter(pc.and_not(has_style, is_shop))
+        gallery.add(_records(shop_items, part.offset(chunk.split), "gallery"))
+        queries.add(_records(query_items, part.offset(chunk.split), "query"))
+        asked[chunk.split].append(_identities(query_items))
+        offered[chunk.split].append(_identities(shop_items))
+    job.count(part, "queries", queries.length)
+    job.count(part, "gallery", gallery.length)
+    job.count(part, "queries_without_answer", sum(_unanswered(asked[split], offered[split]) for split in part.splits))
+
+
+def _unanswered(asked: Sequence[pa.Array], offered: Sequence[pa.Array]) -> int:
+    """Return how many of the identities asked for are not among those offered."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not asked:
+        return 0
+    answered = pc.is_in(pa.concat_arrays(asked), value_set=pa.concat_arrays(offered))
+    unanswered: int = answered.false_count
+    return unanswered
+
+
+def _identities(items: pa.RecordBatch) -> pa.Array:
+    """Return a number for pair_id and style of each item. Both are below 2**31."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    pair_ids = items.column("pair_id").cast(pa.int64())
+    return pc.add(pc.shift_left(pair_ids, 32), items.column("style").cast(pa.int64()))
+
+
+def _records(items: pa.RecordBatch, offset: int, role: str) -> pa.Array:
+    """Return the record of each item, as JSON text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    image_ids, pair_ids = (
+        numbers(pc.add(items.column(name).cast(pa.int64()), offset)) for name in ("image_id", "pair_id")
+    )
+    pieces: list[pa.Array | str] = [f'{{"{role}_image_id": ', image_ids, ', "bbox": [']
+    for position, side in enumerate(("x1", "y1", "x2", "y2")):
+        pieces += [", " if position else "", numbers(items.column(side))]
+    pieces.append("]")
+    if role == "query":
+        pieces += [', "cls": ', numbers(items.column("category_id"))]
+    pieces += [', "style": ', numbers(items.column("style")), ', "pair_id": ', pair_ids, "}"]
+    return concat(*pieces)
+
+
+FORMAT: Final = Format(
+    name="retrieval",
+    summary="The query and gallery lists of the official retrieval evaluation: val_query.json, val_gallery.json.",
+    write=write,
+    images=("none",),
+    photo_path=None,
+)

@@ -1,0 +1,150 @@
+"""Pascal VOC: one XML file an image, and a list of the images of each part.
+
+Layout: ``Annotations/PART/NAME.xml``, ``ImageSets/Main/PART.txt`` and, where photos are linked or copied,
+``JPEGImages/PART/NAME.jpg``. File names repeat in every split, so each part has a folder, and the lists hold
+``PART/NAME``: what joins a line to ``Annotations/`` and ``.xml`` finds the file. ``labelmap.txt`` names the categories
+in order, as CVAT and datumaro want to have it.
+
+Boxes are pixels counted from 1, first and last one included, as in VOC: the pixels that the box touches inside the
+image, ``xmin = floor(x1) + 1`` and ``xmax = ceil(x2)``. Edges at whole numbers lose nothing: ``xmin - 1`` and ``xmax``
+are x1 and x2 again. Boxes that are cut at the border or have fractions are counted. A box without width or height
+(inside the image) touches no pixel: its item is left out, and counted.
+
+What VOC says of an object, from the attributes:
+
+* ``pose``: Frontal for viewpoint 2 (frontal). Unspecified for 1 (no wear), which is nobody's pose, and for 3 (side or
+  back), which is three of VOC's poses at once.
+* ``truncated`` (the box is not the full extent of the object): 1 for zoom_in 2 and 3, items of which a part is not in
+  the photo.
+* ``occluded`` (a significant portion of the object within the box is hidden): 1 for occlusion 2 and 3.
+* ``difficult`` (not scored, and by many not trained on): 1 for occlusion 3 (heavy) alone.
+
+An image without items has an XML without objects. A photo whose annotation was never released (test) has none and is
+on the list, as in VOC's own test sets. ``depth`` is 3 for all: the photos are colour JPEGs, and their headers are not
+read again for it.
+
+Source: the development kits of VOC2007 and VOC2012, http://host.robots.ox.ac.uk/pascal/VOC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+from xml.sax.saxutils import escape
+
+from registry.dataset.deepfashion2 import CATEGORIES
+from registry.exports.columns.bounds import BOX_COLUMNS, cut_boxes, item_sizes, note, note_boxes, require_sizes
+from registry.exports.columns.text import choose, concat, join_groups, numbers, slices
+from registry.exports.format import Format, Job, Option
+from registry.subset.rows import Chunk
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_COLUMNS: Final = ("category_id", *BOX_COLUMNS, "viewpoint", "zoom_in", "occlusion")
+_EXTRA: Final = ("item_no", "pair_id", "style", "source", "scale", "occlusion", "zoom_in", "viewpoint")
+#: Element, the column it comes from, and from which code on it is 1.
+_FLAGS: Final = (("truncated", "zoom_in", 2), ("occluded", "occlusion", 2), ("difficult", "occlusion", 3))
+_ATTRIBUTES: Final = Option(
+    "attributes", f"Add {', '.join(_EXTRA)} to every object, the way CVAT and datumaro write attributes."
+)
+
+
+def write(job: Job) -> None:
+    """Write the XML of every annotated image, the list of every part, and the names of the categories."""
+    require_sizes(job, "Pascal VOC files hold the size of the image", lambda _, annotated: annotated is not None)
+    columns = tuple(dict.fromkeys((*_COLUMNS, *_EXTRA))) if job.options["attributes"] else _COLUMNS
+    for part in job.parts:
+        stems = []
+        for chunk in job.chunks(part, columns):
+            names = chunk.file_names()
+            stems += [f"{part.name}/{name.removesuffix('.jpg')}\n" for name in names]
+            job.files.write_all(_files(job, chunk, names))
+        job.files.write(f"ImageSets/Main/{part.name}.txt", "".join(stems).encode())
+    labels = ["# label:color_rgb:parts:actions", *(f"{category.name}:::" for category in CATEGORIES)]
+    job.files.write("labelmap.txt", ("\n".join(labels) + "\n").encode("ascii"))
+
+
+def _files(job: Job, chunk: Chunk, names: list[str]) -> Iterator[tuple[str, memoryview]]:
+    """Yield the path and text of the XML of each annotated image of a chunk."""
+    import pyarrow as pa
+
+    annotated = chunk.images.column("num_items").is_valid()
+    why = "have no annotation in the release: on the list, without an XML"
+    note(job, "images", why, len(names) - annotated.true_count)
+    texts, kept = _objects(job, chunk)
+    rows = iter(kept)
+    objects = join_groups(texts, [sum(islice(rows, number)) for number in chunk.num_items], "")
+    width, height = (numbers(chunk.images.column(name)).fill_null("") for name in ("width", "height"))
+    files = concat(
+        f"<annotation>\n\t<folder>{chunk.part.name}</folder>\n\t<filename>",
+        pa.array(map(escape, names), pa.string()),
+        "</filename>\n\t<source>\n\t\t<database>DeepFashion2</database>\n\t</source>\n\t<size>\n\t\t<width>", width,
+        "</width>\n\t\t<height>", height,
+        "</height>\n\t\t<depth>3</depth>\n\t</size>\n\t<segmented>0</segmented>\n", objects, "</annotation>\n",
+    )  # fmt: skip
+    for name, text, is_annotated in zip(names, slices(files), annotated.to_pylist(), strict=True):
+        if is_annotated:
+            yield f"Annotations/{chunk.part.name}/{name.removesuffix('.jpg')}.xml", text
+
+
+def _objects(job: Job, chunk: Chunk) -> tuple[pa.Array, list[int]]:
+    """Return the ``<object>`` of each item that has a box, and for each item whether it has one (1 or 0)."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    boxes = cut_boxes(chunk, item_sizes(chunk))
+    kept = pc.and_(pc.greater(boxes.x2, boxes.x1), pc.greater(boxes.y2, boxes.y1))
+    note_boxes(job, chunk, boxes, kept)
+    low = [pc.add(pc.floor(side), pa.scalar(1.0)) for side in (boxes.x1, boxes.y1)]
+    high = [pc.ceil(side) for side in (boxes.x2, boxes.y2)]
+    whole = pc.and_(*(pc.equal(pc.floor(side), side) for side in (boxes.x1, boxes.y1)))
+    whole = pc.and_(whole, pc.and_(*(pc.equal(*pair) for pair in zip(high, (boxes.x2, boxes.y2), strict=True))))
+    why = "have fractions of a pixel: widened to whole pixels"
+    note(job, "boxes", why, pc.sum(pc.and_(pc.invert(whole), kept)).as_py())
+
+    items = chunk.items
+    category = pc.subtract(items.column("category_id").cast(pa.int32()), 1)
+    fields: list[tuple[str, pa.Array]] = [
+        ("name", choose((escape(one.name) for one in CATEGORIES), category)),
+        ("pose", choose(("Unspecified", "Frontal"), pc.equal(items.column("viewpoint"), 2).cast(pa.int8()))),
+    ]
+    for tag, column, lowest in _FLAGS:
+        fields.append((tag, numbers(pc.greater_equal(items.column(column), lowest).cast(pa.int8()))))
+    pieces: list[pa.Array | str] = ["\t<object>\n"]
+    for tag, texts in fields:
+        pieces += [f"\t\t<{tag}>", texts, f"</{tag}>\n"]
+    pieces.append("\t\t<bndbox>\n")
+    for tag, side in zip(("xmin", "ymin", "xmax", "ymax"), (*low, *high), strict=True):
+        pieces += [f"\t\t\t<{tag}>", numbers(side.cast(pa.int32())), f"</{tag}>\n"]
+    pieces.append("\t\t</bndbox>\n")
+    if job.options["attributes"]:
+        pieces += _attributes(chunk)
+    return concat(*pieces, "\t</object>\n").filter(kept), kept.cast(pa.int8()).to_pylist()
+
+
+def _attributes(chunk: Chunk) -> Iterator[pa.Array | str]:
+    """Yield the pieces of ``<attributes>`` of each item."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    yield "\t\t<attributes>\n"
+    for name in _EXTRA:
+        column = chunk.items.column(name)
+        if name == "pair_id":
+            column = pc.add(column.cast(pa.int64()), chunk.part.offset(chunk.split))
+        texts = column if name == "source" else numbers(column)
+        yield from (f"\t\t\t<attribute>\n\t\t\t\t<name>{name}</name>\n\t\t\t\t<value>", texts)
+        yield "</value>\n\t\t\t</attribute>\n"
+    yield "\t\t</attributes>\n"
+
+
+FORMAT: Final = Format(
+    name="voc",
+    summary="Pascal VOC: Annotations/PART/NAME.xml and ImageSets/Main/PART.txt.",
+    write=write,
+    options=(_ATTRIBUTES,),
+    images=("none", "link", "copy"),
+    photo_path="JPEGImages/{part}/{name}",
+)

@@ -1,0 +1,116 @@
+"""WebDataset: tar shards in which each photo stands beside the JSON of its image and items.
+
+Source: https://github.com/webdataset/webdataset (samples are files that share all of their name up to the first dot)
+and the ustar interchange format of POSIX.1-1988.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from registry.dataset.tables import ITEM_COLUMNS
+from registry.execution.in_order import in_order
+from registry.exports.columns.text import concat, join_groups, slices
+from registry.exports.format import Format, Job, Option
+from registry.exports.formats.row_files import row_pieces
+from registry.subset.rows import Chunk, Part
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: The released photos have 56 KB on average, so a shard of them has some 250 MB.
+SHARD_SIZE: Final = Option(
+    "shard-size", "Images in a shard; the last of a part has what is left.", "integer", 4096, (), 1
+)
+
+_BLOCK: Final = 512
+#: A tar is filled up with zeros to a multiple of this, as tar and Python's tarfile do.
+_RECORD: Final = 20 * _BLOCK
+_ZEROS: Final = bytes(_BLOCK)
+
+
+def write(job: Job) -> None:
+    """Write ``PART-NNNNNN.tar`` with the images of each part, in order; a part without images gets one empty tar."""
+    size = job.options["shard-size"]
+    for part in job.parts:
+        num_shards = max(1, -(-job.counts[part.name]["images"] // size))
+        members = _members(job, part)
+        most = size * (2 if job.images == "copy" else 1)
+        for number in range(num_shards):
+            with job.files.open(f"{part.name}-{number:06d}.tar") as file:
+                # The last takes what is left, to the end of the rows, so that all of them are seen to be done.
+                _write_tar(file, islice(members, most) if number + 1 < num_shards else members)
+        job.count(part, "shards", num_shards)
+
+
+def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
+    """Yield name and content of all members of a part: of each image the photo, if wanted, and the JSON."""
+    for chunk, texts in _with_texts(job.chunks(part, ITEM_COLUMNS)):
+        photos = job.photos(chunk) if job.images == "copy" else None
+        image_ids = chunk.images.column("image_id").to_pylist()
+        for image_id, text in zip(image_ids, slices(texts), strict=True):
+            key = f"{chunk.split}_{image_id:06d}"
+            if photos is not None:
+                yield f"{key}.jpg", next(photos)
+            yield f"{key}.json", text
+
+
+def _with_texts(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, pa.Array]]:
+    """Yield chunks with the JSON of their images, which is made for the next one while this one is used."""
+    with ThreadPoolExecutor(1) as ahead:
+        yield from in_order(((chunk, ahead.submit(sample_texts, chunk)) for chunk in chunks), 2)
+
+
+def sample_texts(chunk: Chunk) -> pa.Array:
+    """Return each image of a chunk as JSON: the columns of the table images, and its items with those of items."""
+    items = join_groups(concat(*row_pieces(chunk.items, "{", ", ", "}", named=True)), chunk.num_items, ", ")
+    return concat(*row_pieces(chunk.images, "{", ", ", ', "items": [', named=True), items, "]}")
+
+
+def _write_tar(file: BinaryIO, members: Iterable[tuple[str, bytes | memoryview]]) -> None:
+    """Write a tar with nothing in it that depends on who writes it, and when."""
+    total = 0
+    for name, data in members:
+        size = len(data)
+        padding = -size % _BLOCK
+        file.write(tar_header(name, size))
+        file.write(data)
+        file.write(_ZEROS[:padding])
+        total += _BLOCK + size + padding
+    end = 2 * _BLOCK
+    file.write(bytes(end + -(total + end) % _RECORD))
+
+
+# name 100, mode 8, uid 8, gid 8, size 12, mtime 12, checksum 8, type 1, link name 100, magic and version 8,
+# user 32, group 32, device 8 + 8, prefix 155, padding 12
+_BEFORE_SIZE: Final = b"0000644\0" + b"0000000\0" * 2
+_BEFORE_SUM: Final = b"00000000000\0"
+_AFTER_SUM: Final = b"0" + bytes(100) + b"ustar\00000" + bytes(247)
+#: The checksum counts its own eight bytes as spaces; the size ends in a zero byte.
+_FIXED_SUM: Final = sum(_BEFORE_SIZE) + sum(_BEFORE_SUM) + sum(_AFTER_SUM) + 8 * ord(" ")
+
+
+def tar_header(name: str, size: int) -> bytes:
+    """Return the ustar header of a file: mode 0644, owner and group 0 without names, time 0.
+
+    Python's tarfile writes the same bytes, at a twentieth of the speed.
+    """
+    encoded = name.encode("ascii")
+    digits = b"%011o" % size
+    checksum = b"%06o\0 " % (_FIXED_SUM + sum(encoded) + sum(digits))
+    return b"%b%b%b\0%b%b%b" % (
+        encoded.ljust(100, b"\0"), _BEFORE_SIZE, digits, _BEFORE_SUM, checksum, _AFTER_SUM
+    )  # fmt: skip
+
+
+FORMAT: Final = Format(
+    name="webdataset",
+    summary="WebDataset: PART-NNNNNN.tar with SPLIT_NNNNNN.jpg and SPLIT_NNNNNN.json of every image.",
+    write=write,
+    options=(SHARD_SIZE,),
+    images=("copy", "none"),
+    photo_path=None,
+)

@@ -1,0 +1,93 @@
+"""Landmarks in YOLO's pose labels: ``x y v`` of each keypoint, as shares of the image.
+
+v is as in the dataset, which is as in YOLO: 2 visible, 1 occluded, 0 not labelled. A landmark that is not labelled is
+``0 0 0``. So is one outside the image, counted: ultralytics does the same with those that its own changes to a photo
+push out, and a point moved to the border would be a wrong one. Three ways to fit 13 kinds of landmarks:
+
+``union``
+    294 keypoints, those of each category in their slots, all others 0 0 0.
+``padded``
+    39 keypoints: those of the item's category, then 0 0 0. Keypoint 7 of a skirt and of a shirt have nothing in common,
+    and no one ``flip_idx`` mirrors all categories; it is left out, for which ultralytics turns mirroring off and says
+    so. So are the sigmas.
+``per-category``
+    A dataset for each category in a folder of its own, with as many keypoints as it has, its ``flip_idx`` and sigmas.
+    An image is in the datasets of all categories it holds items of, and in no other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, NUM_LANDMARK_SLOTS, Category
+from registry.exports.columns.bounds import Sizes, note, share_texts, shares
+from registry.exports.columns.text import choose, concat, join_groups, numbers
+from registry.exports.format import Job, Option
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LANDMARKS: Final = Option(
+    "landmarks",
+    "Of --task pose: all 294 slots, the most a category has (39, without mirroring), or a dataset for each category.  "
+    "[default: union]",
+    "choice",
+    None,
+    ("union", "padded", "per-category"),
+)
+_MOST: Final = max(category.num_landmarks for category in CATEGORIES)
+_NOTHING: Final = "0 0 0"
+
+
+def landmark_texts(job: Job, items: pa.RecordBatch, sizes: Sizes) -> pa.Array:
+    """Return the keypoints of each item: ``x y v`` of each, with a space between."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    landmarks = items.column("landmarks")
+    counts = pc.divide(pc.list_value_length(landmarks), 3)
+    triples = pa.FixedSizeListArray.from_arrays(landmarks.flatten(), 3)
+    x, y, v = (pc.list_element(triples, k) for k in range(3))
+    owners = pc.list_parent_indices(landmarks)
+    width, height = (size.take(pc.list_element(pa.FixedSizeListArray.from_arrays(owners, 3), 0)) for size in sizes)
+
+    labelled = pc.greater(v, 0)
+    inside = pc.and_(_is_between(x, width), _is_between(y, height))
+    shown = pc.and_(labelled, inside)
+    outside = pc.sum(pc.and_(labelled, pc.invert(inside))).as_py()
+    note(job, "landmarks", "lie outside the image: written as not labelled (0 0 0)", outside)
+    texts = concat(share_texts(shares(x, width)), " ", share_texts(shares(y, height)), " ", numbers(v))
+    own = join_groups(pc.if_else(shown, texts, _NOTHING), counts.to_pylist(), " ")
+
+    layout = job.options["landmarks"]
+    if layout == "per-category":
+        return own
+    position = pc.subtract(items.column("category_id").cast(pa.int32()), 1)
+    before, after = (0 for _ in CATEGORIES), (_MOST - category.num_landmarks for category in CATEGORIES)
+    if layout != "padded":
+        before = (category.landmark_offset for category in CATEGORIES)
+        after = (NUM_LANDMARK_SLOTS - c.landmark_offset - c.num_landmarks for c in CATEGORIES)
+    return concat(
+        choose((f"{_NOTHING} " * number for number in before), position),
+        own,
+        choose((f" {_NOTHING}" * number for number in after), position),
+    )
+
+
+def keypoint_lines(job: Job, category: Category | None) -> list[str]:
+    """Return what ``data.yaml`` says of keypoints, of all categories or of one."""
+    if job.options["landmarks"] == "padded":
+        return [f"kpt_shape: [{_MOST}, 3]", "# no flip_idx: there is none that is right for every class"]
+    slots = [slot for slot in LANDMARK_SLOTS if category is None or slot.category_id == category.id]
+    first = slots[0].slot
+    return [
+        f"kpt_shape: [{len(slots)}, 3]",
+        f"flip_idx: [{', '.join(str(slot.swap_slot - first) for slot in slots)}]",
+        f"kpt_oks_sigmas: [{', '.join(str(slot.oks_sigma) for slot in slots)}]",
+    ]
+
+
+def _is_between(values: pa.Array, highest: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return pc.and_(pc.greater_equal(values, 0), pc.less_equal(values, highest))

@@ -1,0 +1,1 @@
+"""Local files: written whole, on the disk when that is said, locked, cleared."""

@@ -1,0 +1,294 @@
+"""The manifest: which files a registry consists of. A reader sees what the manifest names and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
+from mmap import mmap
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from registry.dataset.deepfashion2 import SPLITS
+from registry.dataset.names import (
+    Base64,
+    Count,
+    RelativePath,
+    Sha256,
+    ShortText,
+    SplitName,
+    TableName,
+    Version,
+    is_data_path,
+    parse_json,
+    shown,
+)
+from registry.dataset.tables import SCHEMA_VERSION, TABLES
+from registry.errors import NotFoundError, RegistryFormatError
+from registry.storage.place import Place
+
+MANIFEST_NAME: Final = "manifest.json"
+#: What is read of a remote file at least: as small as a look-up needs, as large as is worth a request.
+BLOCK_BYTES: Final = 32_768
+BLOCK_DIGEST_BYTES: Final = 8
+#: Odd files that one message lists.
+_MOST_LISTED: Final = 20
+
+_Data = bytes | mmap
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class DataFile:
+    """One Parquet file of a registry.
+
+    Attributes:
+        path: relative to the registry; its name is the beginning of its sha256.
+        table: the table it belongs to.
+        split: the split, or None for the tables of facts.
+        rows: number of rows; no answer comes from it, and :func:`registry.snapshot.verify.verify_registry` compares it.
+        bytes: size.
+        sha256: of the file, hex digits.
+        blocks: digests of its blocks (:func:`block_digests`); empty in schema version 1. What is read from a remote
+            place is compared with them before it is used.
+        schema_version: of the tables when it was written.
+    """
+
+    path: str
+    table: str
+    split: str | None
+    rows: int
+    bytes: int
+    sha256: str
+    blocks: str = ""
+    schema_version: int = 1
+
+    @classmethod
+    def of(cls, data: _Data, folder: str, table: str, split: str | None, rows: int) -> DataFile:
+        """Return the entry of a file with this content, of this version's tables."""
+        with memoryview(data) as view:
+            digest = hashlib.sha256(view).hexdigest()
+            path, blocks = f"{folder}/{digest[:16]}.parquet", block_digests(view)
+            return cls(path, table, split, rows, len(view), digest, blocks, SCHEMA_VERSION)
+
+
+def block_digest(block: bytes | memoryview) -> bytes:
+    """Return the first bytes of the SHA-256 of a block."""
+    return hashlib.sha256(block).digest()[:BLOCK_DIGEST_BYTES]
+
+
+def block_digests(data: memoryview) -> str:
+    """Return the digests of a file's blocks of :data:`BLOCK_BYTES`, one after another, in base64.
+
+    Eight bytes a block are enough to notice damage, and keep the manifest of the released data near 100 kB.
+    """
+    blocks = (data[start : start + BLOCK_BYTES] for start in range(0, len(data), BLOCK_BYTES))
+    return base64.b64encode(b"".join(map(block_digest, blocks))).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a registry consists of.
+
+    Attributes:
+        files: all data files, sorted by path.
+        sources: split -> fingerprint of the raw annotations (or photo names) it was made from.
+    """
+
+    files: tuple[DataFile, ...] = ()
+    sources: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def schema_version(self) -> int:
+        """The lowest version among the files: columns that are newer cannot be read of all of them."""
+        return min((file.schema_version for file in self.files), default=SCHEMA_VERSION)
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that were ingested, sorted."""
+        return sorted(self.sources)
+
+    def of_table(self, table: str) -> list[DataFile]:
+        """Return the files of one table, sorted by path."""
+        return [file for file in self.files if file.table == table]
+
+    def with_split(self, split: str, files: Iterable[DataFile], source: str) -> Manifest:
+        """Return a manifest in which the files of one split, and those of no split, are exchanged."""
+        kept = [file for file in self.files if file.split not in (split, None)]
+        sources = dict(sorted({**self.sources, split: source}.items()))
+        return replace(self, files=tuple(sorted([*kept, *files])), sources=sources)
+
+    def to_json(self) -> bytes:
+        """Return the manifest as deterministic JSON text."""
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "sources": self.sources,
+            "files": [asdict(file) for file in self.files],
+        }
+        return (json.dumps(document, indent=1) + "\n").encode("ascii")
+
+    @classmethod
+    def from_json(cls, data: bytes, where: str) -> Manifest:
+        """Return the manifest in a JSON text.
+
+        Raises:
+            RegistryFormatError: it is none, or of a later version.
+        """
+        document = parse_json(data, _Document, where, "a manifest of a registry", "schema_version", SCHEMA_VERSION)
+        files = tuple(DataFile(*msgspec.structs.astuple(entry)) for entry in document.files)
+        return cls(files, document.sources)
+
+
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A :class:`DataFile` in a manifest; its path follows from the table, the split and the digest."""
+
+    path: RelativePath
+    table: TableName
+    split: SplitName | None
+    rows: Count
+    bytes: Count
+    sha256: Sha256
+    blocks: Base64 = ""
+    schema_version: Annotated[
+        int, Meta(ge=1, le=SCHEMA_VERSION, description=f"a whole number from 1 to {SCHEMA_VERSION}")
+    ] = 1
+
+    def __post_init__(self) -> None:
+        problems = []
+        partition = TABLES[self.table].partition
+        if ("split" in partition) != (self.split is not None):
+            problems.append(f"expected {'a' if 'split' in partition else 'no'} split for the table {self.table}")
+        begin = f"{self.table}/split={self.split}/" if self.split else f"{self.table}/"
+        name = f"{self.sha256[:16]}.parquet"
+        if not (self.path.startswith(begin) and self.path.endswith(f"/{name}") and is_data_path(self.path)):
+            folders = "".join(f"{column}=.../" for column in partition[1:])
+            problems.append(f"expected the path {begin}{folders}{name}, found {shown(self.path)}")
+        expected = BLOCK_DIGEST_BYTES * -(-self.bytes // BLOCK_BYTES)
+        size = len(self.blocks) * 3 // 4 - self.blocks[-2:].count("=")
+        if size != expected and (self.blocks or self.schema_version > 1):
+            problems.append(f"expected {expected:,} bytes of blocks for a file of {self.bytes:,} bytes, found {size:,}")
+        if problems:
+            raise ValueError("\n".join(problems))
+
+
+class _Document(msgspec.Struct):
+    """A manifest. Any change of what a file's entry may hold raises the schema version."""
+
+    schema_version: Version
+    files: list[_Entry]
+    sources: dict[SplitName, ShortText]
+
+    def __post_init__(self) -> None:
+        paths = sorted(entry.path for entry in self.files)
+        repeated = [path for path, same in groupby(paths) if len(list(same)) > 1]
+        if repeated:
+            raise ValueError("\n".join(f"expected each path once, found {path} twice or more" for path in repeated))
+
+
+def read_manifest(place: Place) -> Manifest:
+    """Return the manifest of a registry.
+
+    Raises:
+        NotFoundError: there is no registry.
+        RegistryFormatError: there is something else, or one of a later version.
+    """
+    return parse_manifest(read_manifest_bytes(place), place)
+
+
+def parse_manifest(data: bytes, place: Place) -> Manifest:
+    """Return the manifest that was read at a place.
+
+    Raises:
+        RegistryFormatError: it is none, or of a later version.
+    """
+    return Manifest.from_json(data, f"{place}/{MANIFEST_NAME}")
+
+
+def read_manifest_bytes(place: Place) -> bytes:
+    """Return the manifest of a registry as it is written.
+
+    Raises:
+        NotFoundError: there is no registry.
+    """
+    try:
+        return place.read(MANIFEST_NAME, not_empty=True)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"There is no registry at {place}. Make one with 'dvc repro' or 'df2 ingest', or name another place "
+            "with --registry or DF2_REGISTRY."
+        ) from error
+
+
+def rebuild_manifest(place: Place) -> Manifest:
+    """Return the manifest that follows from the files that are in a registry.
+
+    Every file is read whole, for its digest. What is in the manifest already is not looked at.
+
+    Raises:
+        RegistryFormatError: files are not what their paths say; all of them are listed.
+        StorageError: a folder of a table is a link.
+    """
+    files: list[DataFile] = []
+    sources: dict[str, str] = {}
+    odd: list[str] = []
+    for table in TABLES.values():
+        place.check_links(table.name)  # listing passes over files behind links
+        for path in place.list(table.name):
+            if not path.endswith(".parquet"):
+                continue
+            try:
+                file, source = _data_file(place, path, table.name)
+            except ValueError as error:
+                odd.append(f"{place}/{path} {error}.")
+                continue
+            files.append(file)
+            if file.split and source:
+                sources[file.split] = source
+    if odd:
+        listed = "\n".join(odd[:_MOST_LISTED]) + (
+            f"\n... and {len(odd) - _MOST_LISTED:,} more" if odd[_MOST_LISTED:] else ""
+        )
+        raise RegistryFormatError(f"{listed}\nNothing was written. Move or remove what no 'df2 ingest' wrote.")
+    return Manifest(tuple(sorted(files)), dict(sorted(sources.items())))
+
+
+def _data_file(place: Place, path: str, table: str) -> tuple[DataFile, str | None]:
+    """Return the entry of a file that is in a registry, and the fingerprint that it carries.
+
+    Raises:
+        ValueError: it is not what its path says; the message follows its path.
+    """
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not is_data_path(path):
+        raise ValueError("has no name that 'df2 ingest' gives")
+    if place.path is not None and not (place.path / path).is_file():
+        raise ValueError("is no regular file")
+    data = place.read(path)
+    try:
+        metadata = pq.read_metadata(io.BytesIO(data))
+        notes = {key.decode(): value.decode() for key, value in (metadata.metadata or {}).items()}
+        version = int(notes.get("df2.schema_version", "0"))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ValueError(f"is not a Parquet file: {' '.join(str(error).split())}") from error
+    if notes.get("df2.table") != table:
+        raise ValueError(f"is not a file of the table {table}")
+    split = notes.get("df2.split")
+    folder = path.rpartition("/")[0]
+    if split and f"/split={split}/" not in path:
+        raise ValueError(f"belongs to the split {split if split in SPLITS else shown(split)}")
+    if not split and "split" in TABLES[table].partition:
+        raise ValueError("does not say which split it belongs to")
+    if not 1 <= version <= SCHEMA_VERSION:
+        raise ValueError(f"has schema version {version}; expected 1 to {SCHEMA_VERSION}")
+    file = DataFile.of(data, folder, table, split or None, metadata.num_rows)
+    if file.path != path:
+        raise ValueError(f"has another content than its name says, which is that of {file.path}: it was changed")
+    return replace(file, schema_version=version), notes.get("df2.source")

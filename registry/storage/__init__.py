@@ -1,0 +1,1 @@
+"""Places, local or remote, and the file systems that reach them."""

@@ -1,0 +1,275 @@
+"""How long a silent server is waited for: one setting, and the limits that it means for each client library."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from registry.errors import UsageError
+from registry.storage.bounded_reads import BoundedBody, bounded_response
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+#: Seconds without an answer, and without progress, in all attempts together.
+VARIABLE: Final = "DF2_NETWORK_TIMEOUT"
+DEFAULT: Final = 90.0
+_LONGEST: Final = 86_400.0
+#: gcsfs makes six attempts with pauses of up to so many seconds in all; neither can be set.
+_GCSFS_ATTEMPTS: Final = 6
+_GCSFS_PAUSES: Final = 36.0
+#: Bytes a second; an upload to S3 may be as slow, and its limit is by its size: whether it goes on cannot be seen.
+_SLOWEST_UPLOAD: Final = 16_384
+#: Client options of s3fs: attempts of botocore, and of s3fs, which makes them around reads twice over.
+S3_RETRIES: Final = {"total_max_attempts": 1, "mode": "standard"}
+S3_ATTEMPTS: Final = 2
+#: Seconds before a call that a server of S3 answered with an error of its own is made again.
+_S3_PAUSE: Final = 0.1
+
+
+class NoAnswerError(TimeoutError):
+    """A server that accepted a connection, or was to, and stayed silent.
+
+    Args:
+        server: host, without secrets; None if the error does not say.
+        seconds: how long it was waited for.
+    """
+
+    def __init__(self, server: str | None, seconds: float) -> None:
+        self.server = server
+        self.seconds = seconds
+        super().__init__(
+            f"no answer from {server or 'the server'} for {seconds:.{0 if seconds >= 10 else 1}f} s. "
+            f"--network-timeout or {VARIABLE} (now {network_timeout():g} s) allows more."
+        )
+
+
+def network_timeout() -> float:
+    """Return the seconds for which a silent server is waited for.
+
+    Raises:
+        UsageError: the environment variable holds no such number.
+    """
+    text = os.environ.get(VARIABLE, "")
+    if not text:
+        return DEFAULT
+    try:
+        return _checked(float(text))
+    except ValueError:
+        raise UsageError(f"{VARIABLE} is {text!r}: expected seconds from above 0 to {_LONGEST:,.0f}.") from None
+
+
+def set_network_timeout(seconds: float) -> None:
+    """Set the seconds for which a silent server is waited for, for this process and those it starts.
+
+    Raises:
+        UsageError: it is not above 0, or more than a day.
+    """
+    try:
+        os.environ[VARIABLE] = f"{_checked(seconds):g}"
+    except ValueError:
+        raise UsageError(f"Expected a network timeout from above 0 to {_LONGEST:,.0f} s, found {seconds}.") from None
+
+
+def _checked(seconds: float) -> float:
+    if not math.isfinite(seconds) or not 0 < seconds <= _LONGEST:
+        raise ValueError(seconds)
+    return seconds
+
+
+def attempt_timeout() -> float:
+    """Return the seconds for which one of three attempts waits; a tenth of all is left for pauses between them."""
+    return 0.3 * network_timeout()
+
+
+def limit(protocol: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a file system with the limits of its client library; limits that are set stay.
+
+    The limits are for silence: a transfer that makes progress has none.
+    """
+    seconds = attempt_timeout()
+    limits: dict[str, Any] = {}
+    if protocol in ("s3", "s3a"):
+        # obstore asks first and takes a third of all; s3fs makes up to four attempts in the rest.
+        quarter = dict.fromkeys(("connect_timeout", "read_timeout"), seconds / 2)
+        set_outside = {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys()
+        retries = {} if set_outside else {"retries": S3_RETRIES}
+        return {**options, "config_kwargs": {**retries, **quarter, **(options.get("config_kwargs") or {})}}
+    if protocol in ("http", "https"):
+        client = {"timeout": _aiohttp_timeout(seconds), "response_class": bounded_response()}
+        client |= options.get("client_kwargs") or {}
+        return {**options, "client_kwargs": client}
+    if protocol in ("gs", "gcs"):
+        pauses = min(_GCSFS_PAUSES, 2 * seconds)
+        # Without it, gcsfs sets no limit at all.
+        limits = {"requests_timeout": _aiohttp_timeout((3 * seconds - pauses) / _GCSFS_ATTEMPTS)}
+        session = {"response_class": bounded_response(), **(options.get("session_kwargs") or {})}
+        return {**limits, **options, "session_kwargs": session}
+    if protocol in ("ssh", "sftp"):
+        # The whole of connecting is one attempt; afterwards a server that is gone answers no sign of life.
+        whole = 3 * seconds
+        limits = {"connect_timeout": whole, "login_timeout": whole}
+        limits |= {"keepalive_interval": whole / 4, "keepalive_count_max": 3}
+    elif protocol in ("webdav", "webdavs"):
+        limits = {"timeout": seconds}
+    elif protocol in ("abfs", "abfss", "az", "adl"):
+        whole_seconds = max(1, round(seconds))
+        limits = {"connection_timeout": whole_seconds, "read_timeout": whole_seconds}
+    return {**limits, **options}
+
+
+def limit_attempts(protocol: str, fs: AbstractFileSystem) -> None:
+    """Set the attempts that a client library takes from its file system, and not from options."""
+    if protocol in ("s3", "s3a"):
+        fs.retries = S3_ATTEMPTS
+        _limit_calls(fs)
+    if protocol in ("abfs", "abfss", "az", "adl"):
+        # adlfs hands no options to Azure's client, which makes four attempts of a minute with 57 s of pauses.
+        config = getattr(getattr(fs, "service_client", None), "_config", None)
+        if (policy := getattr(config, "retry_policy", None)) is not None:
+            policy.total_retries = 0
+
+
+def _limit_calls(fs: AbstractFileSystem) -> None:
+    """Limit the calls of an s3fs file system: in time those that upload, in bytes those that read.
+
+    aiohttp waits for leave to send a body, and sends it, without limit. A quick server error (500, 502, ...) gets a
+    second attempt here: s3fs makes one for SlowDown alone, and the parts of a file that is being written have no other.
+    """
+    import asyncio  # late, as it takes a tenth of the start of a command
+
+    from fsspec.asyn import sync_wrapper
+
+    call = partial(type(fs)._call_s3, fs)
+    seconds = 2 * attempt_timeout()
+
+    async def limited(method: str, *arguments: Any, **options: Any) -> Any:
+        body = options.get("Body")
+        if method == "get_object":
+            answer = await call(method, *arguments, **options)
+            return {**answer, "Body": BoundedBody(answer["Body"], options.get("Range"))}
+        if not isinstance(body, bytes | bytearray | memoryview):
+            return await call(method, *arguments, **options)
+        begin = time.monotonic()
+        try:
+            return await asyncio.wait_for(call(method, *arguments, **options), seconds + len(body) / _SLOWEST_UPLOAD)
+        except TimeoutError as error:
+            if isinstance(error, NoAnswerError):
+                raise
+            raise NoAnswerError(_endpoint(fs), time.monotonic() - begin) from error
+
+    async def repeated(method: str, *arguments: Any, **options: Any) -> Any:
+        begin = time.monotonic()
+        try:
+            return await limited(method, *arguments, **options)
+        except OSError as error:
+            if not _is_server_error(error) or time.monotonic() - begin > attempt_timeout() / 10:
+                raise
+        await asyncio.sleep(_S3_PAUSE)
+        return await limited(method, *arguments, **options)
+
+    fs._call_s3 = repeated
+    fs.call_s3 = sync_wrapper(repeated, fs)
+
+
+def _is_server_error(error: OSError) -> bool:
+    """Return whether S3 answered with a status from 500 on, but for SlowDown."""
+    response = getattr(error.__cause__, "response", None)
+    if not isinstance(response, dict):
+        return False
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return isinstance(status, int) and status >= 500 and response.get("Error", {}).get("Code") != "SlowDown"
+
+
+def _endpoint(fs: AbstractFileSystem) -> str | None:
+    url = fs.endpoint_url or (fs.client_kwargs or {}).get("endpoint_url")
+    return urlsplit(url).netloc.rpartition("@")[2] if url else None
+
+
+def _aiohttp_timeout(seconds: float) -> Any:
+    import aiohttp
+
+    # aiohttp's own limit, five minutes for all of a transfer, would cut one that goes on.
+    return aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Return whether an error, or a cause of it, is that nothing came in time; the libraries have no common class."""
+    for cause in _causes(error):
+        if any("Timeout" in kind.__name__ for kind in type(cause).__mro__) or "responding to keepalive" in str(cause):
+            return True
+    return False
+
+
+def server_of(error: BaseException) -> str | None:
+    """Return the host and port that an error of a client library names."""
+    for cause in _causes(error):
+        if isinstance(cause, NoAnswerError) and cause.server is not None:
+            return cause.server
+        details = getattr(cause, "kwargs", None)
+        url = details.get("endpoint_url") if isinstance(details, dict) else None  # botocore
+        if url is None:
+            # httpx; its property raises where there is no request
+            url = getattr(getattr(cause, "_request", None), "url", None)
+        if url is not None and (host := urlsplit(str(url)).netloc.rpartition("@")[2]):
+            return host
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+
+
+@contextmanager
+def dvc_limits(remotes: Mapping[str, dict[str, Any]]) -> Iterator[None]:
+    """Limit DVC's remotes inside the block: by the options that DVC has for it, else by fsspec's configuration.
+
+    Args:
+        remotes: name -> options of DVC, which get the limits; those that are set stay.
+    """
+    from fsspec.config import conf
+
+    # s3fs makes five attempts, DVC's client of web servers ten to ask for a file's size.
+    seconds = max(1, int(3 * attempt_timeout() / 5))
+    both = {"connect_timeout": seconds, "read_timeout": seconds}
+    half = dict.fromkeys(both, 3 * attempt_timeout() / 10)
+    whole = max(1, round(3 * attempt_timeout()))
+    by_protocol: dict[str, Mapping[str, Any]] = {
+        "s3": both,
+        "http": half,
+        "https": half,
+        "ssh": {"timeout": whole},
+        "webdav": {"timeout": seconds},
+        "webdavs": {"timeout": seconds},
+        "azure": {"connection_timeout": seconds, "read_timeout": seconds},
+    }
+    for options in remotes.values():
+        limits = by_protocol.get(str(options.get("url", "")).partition("://")[0], {})
+        options.update({**limits, **options})
+    before = {name: conf.get(name) for name in ("gs", "gcs", "ssh", "sftp")}
+    attempts = os.environ.get("AWS_MAX_ATTEMPTS")
+    os.environ.setdefault("AWS_MAX_ATTEMPTS", "1")
+    try:
+        for name, options in before.items():
+            with suppress(ImportError):  # aiohttp is there where gcsfs is
+                conf[name] = limit(name, dict(options or {}))
+        yield
+    finally:
+        for name, options in before.items():
+            if options is None:
+                conf.pop(name, None)
+            else:
+                conf[name] = options
+        if attempts is None:
+            os.environ.pop("AWS_MAX_ATTEMPTS", None)

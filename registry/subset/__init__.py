@@ -1,0 +1,1 @@
+"""Which items: the options of a subset, re-splits, and the rows that leave a registry."""

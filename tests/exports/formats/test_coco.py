@@ -1,0 +1,279 @@
+"""COCO files: the official ones value for value, and as their readers see them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import imagesize
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID, LANDMARK_SLOTS
+from registry.ingest.build import ingest
+from registry.subset.resplit import Resplit
+from tests.exports.official_coco import official_coco
+from tests.exports.releases import PHOTO_SIZE, run_export
+from tests.helpers import annotation, annotations, item, jpeg, landmarks, write_split
+
+GOLDEN = """\
+{"info": {}, "licenses": [], "images": [
+{"coco_url": "", "date_captured": "", "file_name": "000003.jpg", "flickr_url": "", "id": 3, "license": 0, \
+"width": 40, "height": 30},
+{"coco_url": "", "date_captured": "", "file_name": "000012.jpg", "flickr_url": "", "id": 12, "license": 0, \
+"width": null, "height": null}],
+"annotations": [
+{"area": 20000, "bbox": [10, 20, 100, 200], "category_id": 9, "id": 1, "pair_id": 7, "image_id": 3, "iscrowd": 0, \
+"style": 2, "segmentation": [[10.5,20.25,110,20,110,220.125]], "source": "user", "scale": 2, "occlusion": 1, \
+"zoom_in": 1, "viewpoint": 2, "item_no": 2},
+{"area": 3.25, "bbox": [0.5, 1, 1.625, 2], "category_id": 1, "id": 2, "pair_id": 7, "image_id": 3, "iscrowd": 0, \
+"style": 1, "segmentation": [[1,2,3,4,5,6],[0.1,2,3,4,5,6]], "source": "user", "scale": 2, "occlusion": 1, \
+"zoom_in": 1, "viewpoint": 2, "item_no": 1},
+{"area": 20000, "bbox": [10, 20, 100, 200], "category_id": 1, "id": 3, "pair_id": 1, "image_id": 12, "iscrowd": 0, \
+"style": 1, "segmentation": [], "source": "shop", "scale": 2, "occlusion": 1, "zoom_in": 1, "viewpoint": 2, \
+"item_no": 1}],
+"categories": [
+"""
+
+
+def load(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_bytes())
+    return found
+
+
+def test_one_exact_file(tmp_path: Path) -> None:
+    first = annotation(
+        [
+            item(1, 1, bounding_box=[0.5, 1, 2.125, 3], segmentation=[[1, 2, 3, 4, 5, 6], [0.1, 2.0, 3, 4, 5, 6]]),
+            item(9, 2),
+        ],
+        "user",
+        7,
+    )
+    write_split(tmp_path / "train", {3: first, 12: annotation([item(1, segmentation=[])], "shop", 1)}, {3: jpeg()})
+    ingest("train", str(tmp_path / "train"), str(tmp_path / "r"), jobs=1)
+    made = run_export(tmp_path / "r", "coco", tmp_path / "out", landmarks="none", attributes=True, names="dataset")
+    text = (tmp_path / "out" / "annotations" / "train.json").read_text()
+    names = ",\n".join(
+        json.dumps({"id": category.id, "name": category.name, "supercategory": "clothes"}) for category in CATEGORIES
+    )
+    assert text == f"{GOLDEN}{names}]}}\n"
+    why = "not known, so width and height are null: ingest with the photos to have them"
+    assert made.left_out == [{"what": "sizes of images", "why": why, "number": 1}]
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_the_official_conversion_of_the_drawn_release(
+    split: str, drawn: Path, drawn_registry: Path, tmp_path: Path
+) -> None:
+    run_export(drawn_registry, "coco", tmp_path / "out")
+    sizes = {int(path.stem): imagesize.get(path) for path in (drawn / split / "image").iterdir()}
+    assert load(tmp_path / "out" / "annotations" / f"{split}.json") == official_coco(drawn / split / "annos", sizes)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_the_official_conversion_of_the_real_samples(split: str, real_samples: Path, tmp_path: Path) -> None:
+    ingest(split, str(real_samples / split), str(tmp_path / "r"), jobs=1)
+    run_export(tmp_path / "r", "coco", tmp_path / "out")
+    assert load(tmp_path / "out" / "annotations" / f"{split}.json") == official_coco(real_samples / split / "annos", {})
+
+
+@settings(max_examples=6, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@given(drawn_annotations=st.lists(annotations(), min_size=12, max_size=12))
+def test_the_official_conversion_of_any_annotations(
+    drawn_annotations: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    files: dict[int | str, Any] = {3**number: one for number, one in enumerate(drawn_annotations[:10])}
+    folder = tmp_path_factory.mktemp("any")
+    ingest("train", str(write_split(folder / "train", files)), str(folder / "r"), jobs=1)
+    run_export(folder / "r", "coco", folder / "out")
+    found = load(folder / "out" / "annotations" / "train.json")
+    assert found == official_coco(folder / "train" / "annos", {})
+
+
+def test_a_subset_is_numbered_anew_and_keeps_its_images_alone(exportable: Path, tmp_path: Path) -> None:
+    run_export(exportable, "coco", tmp_path / "out", subset={"category": "trousers", "split": "train"})
+    found = load(tmp_path / "out" / "annotations" / "train.json")
+    assert [(one["id"], one["image_id"]) for one in found["annotations"]] == [(1, 1), (2, 4)]
+    assert [one["id"] for one in found["images"]] == [1, 4]
+    assert len(found["categories"]) == 13
+
+
+def test_photos_are_named_as_the_choice_of_images_says(exportable: Path, release: Path, tmp_path: Path) -> None:
+    names = {}
+    for images in ("none", "reference", "link", "copy"):
+        run_export(exportable, "coco", tmp_path / images, images=images, photos=release)
+        found = load(tmp_path / images / "annotations" / "train.json")
+        names[images] = found["images"][0]["file_name"]
+        assert (tmp_path / images / "images" / "train" / "000001.jpg").exists() == (images in ("link", "copy"))
+    plain = "000001.jpg"
+    assert names == {"none": plain, "reference": f"train/image/{plain}", "link": plain, "copy": plain}
+
+
+def test_parts_of_several_splits_have_ids_and_names_of_their_own(
+    exportable: Path, release: Path, tmp_path: Path
+) -> None:
+    resplit = Resplit.parse("a=0.5,b=0.5", 0)
+    run_export(exportable, "coco", tmp_path / "out", resplit=resplit, images="copy", photos=release)
+    images: list[dict[str, Any]] = []
+    for part in "ab":
+        found = load(tmp_path / "out" / "annotations" / f"{part}.json")
+        images += found["images"]
+        names = {path.name for path in (tmp_path / "out" / "images" / part).iterdir()}
+        assert names == {one["file_name"] for one in found["images"]}
+        assert {one["image_id"] for one in found["annotations"]} <= {one["id"] for one in found["images"]}
+        assert all(one["pair_id"] // 1_000_000 == one["image_id"] // 1_000_000 for one in found["annotations"])
+    by_name = {one["file_name"]: one["id"] for one in images}
+    assert len(by_name) == len({one["id"] for one in images}) == 9
+    assert by_name["train_000001.jpg"] == 1_000_001
+    assert by_name["validation_000001.jpg"] == 2_000_001
+    assert by_name["test_000002.jpg"] == 3_000_002
+
+
+def test_the_area_of_the_mask_is_that_of_the_union(tmp_path: Path) -> None:
+    square, inside, far = (
+        [10, 10, 20, 10, 20, 20, 10, 20],
+        [12, 12, 18, 12, 18, 18, 12, 18],
+        [30, 5, 34, 5, 34, 9, 30, 9],
+    )
+    write_split(tmp_path / "train", {1: annotation([item(9, segmentation=[square, inside, far])])}, {1: jpeg()})
+    ingest("train", str(tmp_path / "train"), str(tmp_path / "r"), jobs=1)
+    run_export(tmp_path / "r", "coco", tmp_path / "out", area="mask")
+    (found,) = load(tmp_path / "out" / "annotations" / "train.json")["annotations"]
+    assert found["area"] == 116
+    assert found["bbox"] == [10, 20, 100, 200]
+
+
+def results(dataset: Any, kind: str) -> Iterator[dict[str, Any]]:
+    """Yield the ground truth as if a detector had found it."""
+    for one in dataset.loadAnns(dataset.getAnnIds()):
+        found = {"image_id": one["image_id"], "category_id": one["category_id"], "score": 1.0}
+        if kind == "segm":
+            found["segmentation"] = dataset.annToRLE(one)
+        else:
+            name = {"bbox": "bbox", "keypoints": "keypoints"}[kind]
+            found[name] = one[name]
+        yield found
+
+
+@pytest.mark.parametrize("kind", ["bbox", "segm", "keypoints"])
+@pytest.mark.parametrize("library", ["pycocotools", "faster_coco_eval"])
+def test_the_ground_truth_scores_1_against_itself(
+    library: str, kind: str, drawn_registry: Path, tmp_path: Path
+) -> None:
+    run_export(drawn_registry, "coco", tmp_path / "out", subset={"split": "train", "min-box-area": 1})
+    path = str(tmp_path / "out" / "annotations" / "train.json")
+    sigmas = np.array([slot.oks_sigma for slot in LANDMARK_SLOTS])
+    with redirect_stdout(StringIO()):
+        if library == "pycocotools":
+            from pycocotools.coco import COCO
+            from pycocotools.cocoeval import COCOeval
+
+            dataset = COCO(path)
+            scoring = COCOeval(dataset, dataset.loadRes(list(results(dataset, kind))), kind)
+        else:
+            import faster_coco_eval
+
+            dataset = faster_coco_eval.COCO(path)
+            found = dataset.loadRes(list(results(dataset, kind)))
+            scoring = faster_coco_eval.COCOeval_faster(dataset, found, kind)
+        scoring.params.kpt_oks_sigmas = sigmas
+        scoring.evaluate()
+        scoring.accumulate()
+        scoring.summarize()
+    assert scoring.stats[0] == pytest.approx(1.0)
+    assert len(dataset.getAnnIds()) > 20
+
+
+def test_supervision_reads_the_same_boxes_and_masks(drawn: Path, drawn_registry: Path, tmp_path: Path) -> None:
+    import supervision
+    from pycocotools.coco import COCO
+
+    run_export(drawn_registry, "coco", tmp_path / "out", subset={"split": "train"}, images="copy", photos=drawn)
+    path = tmp_path / "out" / "annotations" / "train.json"
+    dataset = supervision.DetectionDataset.from_coco(
+        str(tmp_path / "out" / "images" / "train"), str(path), force_masks=True
+    )
+    with redirect_stdout(StringIO()):
+        truth = COCO(str(path))
+    assert dataset.classes == [category.coco_name for category in CATEGORIES]
+    assert len(dataset) == len(truth.getImgIds())
+    for image_path, _, found in dataset:
+        own = truth.loadAnns(truth.getAnnIds(imgIds=[int(Path(image_path).stem)]))
+        xyxy = [[x, y, x + w, y + h] for x, y, w, h in (one["bbox"] for one in own)]
+        assert np.allclose(found.xyxy, np.array(xyxy).reshape(-1, 4))
+        assert [one["category_id"] - 1 for one in own] == found.class_id.tolist()
+        for mask, one in zip(found.mask, own, strict=True):
+            union = truth.annToMask(one).astype(bool)
+            overlap = (mask & union).sum() / max(1, (mask | union).sum())
+            assert overlap > 0.9  # OpenCV and COCO draw the edges of polygons differently
+
+
+def test_every_category_has_a_file_with_its_own_landmarks(drawn: Path, drawn_registry: Path, tmp_path: Path) -> None:
+    run_export(drawn_registry, "coco-per-category", tmp_path / "out")
+    whole = official_coco(drawn / "train" / "annos", {})
+    for category in CATEGORIES:
+        found = load(tmp_path / "out" / "annotations" / "train" / f"{category.coco_name}.json")
+        own = [one for one in whole["annotations"] if one["category_id"] == category.id]
+        assert [one["id"] for one in found["annotations"]] == list(range(1, len(own) + 1))
+        first, last = 3 * category.landmark_offset, 3 * (category.landmark_offset + category.num_landmarks)
+        for one, official in zip(found["annotations"], own, strict=True):
+            expected = official | {"keypoints": official["keypoints"][first:last], "id": one["id"]}
+            assert one == expected
+        assert [one["id"] for one in found["images"]] == list(dict.fromkeys(one["image_id"] for one in own))
+        (record,) = found["categories"]
+        assert record["id"] == category.id
+        assert len(record["keypoints"]) == len(record["sigmas"]) == category.num_landmarks
+        assert record["skeleton"]
+        assert all(1 <= number <= category.num_landmarks for link in record["skeleton"] for number in link)
+        assert all(first < second <= category.num_landmarks for first, second in record["swap"])
+
+
+@pytest.mark.parametrize("category", CATEGORIES, ids=lambda category: category.coco_name)
+def test_the_landmarks_of_a_category_score_1_against_themselves(category: Any, tmp_path: Path) -> None:
+    import faster_coco_eval
+
+    rows = [item(category.id, landmarks=landmarks(category.id)), item(category.id, 2, bounding_box=[0, 0, 30, 40])]
+    write_split(tmp_path / "train", {1: annotation(rows)}, {1: jpeg(*PHOTO_SIZE)})
+    ingest("train", str(tmp_path / "train"), str(tmp_path / "r"), jobs=1)
+    run_export(tmp_path / "r", "coco-per-category", tmp_path / "out")
+    with redirect_stdout(StringIO()):
+        dataset = faster_coco_eval.COCO(str(tmp_path / "out" / "annotations" / "train" / f"{category.coco_name}.json"))
+        found = dataset.loadRes(list(results(dataset, "keypoints")))
+        scoring = faster_coco_eval.COCOeval_faster(dataset, found, "keypoints")
+        scoring.params.kpt_oks_sigmas = np.array(dataset.loadCats(dataset.getCatIds())[0]["sigmas"])
+        scoring.evaluate()
+        scoring.accumulate()
+        scoring.summarize()
+    assert scoring.stats[0] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("category", CATEGORIES, ids=lambda category: category.coco_name)
+def test_the_metainfo_of_a_category_is_what_mmpose_makes_its_tables_from(
+    category: Any, exportable: Path, tmp_path: Path
+) -> None:
+    run_export(exportable, "coco-per-category", tmp_path / "out", subset={"split": "validation"})
+    module: dict[str, Any] = {}
+    exec((tmp_path / "out" / "metainfo" / f"{category.coco_name}.py").read_text(), module)
+    info = module["dataset_info"]
+    number = category.num_landmarks
+    # What mmpose's parse_pose_metainfo asks of it.
+    assert list(info["keypoint_info"]) == list(range(number))
+    by_name = {one["name"]: one for one in info["keypoint_info"].values()}
+    assert len(by_name) == number
+    for one in by_name.values():
+        assert one["swap"] == "" or by_name[one["swap"]]["swap"] == one["name"]
+        assert one["swap"] != one["name"]
+    assert all(set(link["link"]) <= set(by_name) for link in info["skeleton_info"].values())
+    assert len(info["joint_weights"]) == len(info["sigmas"]) == number
+    slots = [slot for slot in LANDMARK_SLOTS if slot.category_id == category.id]
+    offset = CATEGORY_BY_ID[category.id].landmark_offset
+    for slot, one in zip(slots, by_name.values(), strict=True):
+        partner = slot.swap_slot - offset
+        assert one["swap"] == ("" if partner == one["id"] else info["keypoint_info"][partner]["name"])

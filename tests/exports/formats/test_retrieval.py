@@ -1,0 +1,167 @@
+"""The query and gallery lists: their exact text, and that this project's own reader agrees with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import registry
+from registry.errors import UsageError
+from registry.ingest.build import ingest
+from registry.subset.resplit import Resplit
+from tests.exports.releases import run_export
+from tests.helpers import annotation, item, write_split
+
+TRAIN_QUERY = """\
+[
+{"query_image_id": 1, "bbox": [10, 20, 110, 220], "cls": 8, "style": 2, "pair_id": 1},
+{"query_image_id": 1, "bbox": [10, 20, 110, 220], "cls": 1, "style": 1, "pair_id": 1},
+{"query_image_id": 2, "bbox": [10, 20, 110, 220], "cls": 9, "style": 1, "pair_id": 1},
+{"query_image_id": 7, "bbox": [0, 0, 0, 0], "cls": 13, "style": 3, "pair_id": 2}
+]
+"""
+TRAIN_GALLERY = """\
+[
+{"gallery_image_id": 3, "bbox": [10, 20, 110, 220], "style": 1, "pair_id": 1},
+{"gallery_image_id": 4, "bbox": [10, 20, 110, 220], "style": 1, "pair_id": 1},
+{"gallery_image_id": 4, "bbox": [10, 20, 110, 220], "style": 2, "pair_id": 1}
+]
+"""
+VAL_QUERY = """\
+[
+{"query_image_id": 1, "bbox": [10, 20, 110, 220], "cls": 7, "style": 1, "pair_id": 1}
+]
+"""
+VAL_GALLERY = """\
+[
+{"gallery_image_id": 2, "bbox": [10, 20, 110, 220], "style": 1, "pair_id": 1}
+]
+"""
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted(folder.iterdir()) if path.name != "export.json"}
+
+
+def test_lists_of_every_split_have_the_published_form(exportable: Path, tmp_path: Path) -> None:
+    made = run_export(exportable, "retrieval", tmp_path / "out")
+    assert texts(tmp_path / "out") == {
+        "train_query.json": TRAIN_QUERY,
+        "train_gallery.json": TRAIN_GALLERY,
+        "val_query.json": VAL_QUERY,
+        "val_gallery.json": VAL_GALLERY,
+        "test_query.json": "[]\n",
+        "test_gallery.json": "[]\n",
+    }
+    assert {part: dict(counts) for part, counts in made.counts.items()} == {
+        "train": {"images": 5, "items": 8, "queries": 4, "gallery": 3, "queries_without_answer": 1},
+        "validation": {"images": 2, "items": 2, "queries": 1, "gallery": 1, "queries_without_answer": 0},
+        "test": {"images": 2, "items": 0, "queries": 0, "gallery": 0, "queries_without_answer": 0},
+    }
+    assert made.left_out == []
+
+
+def test_boxes_keep_their_fractions_and_shop_items_of_style_0_are_in_the_gallery(tmp_path: Path) -> None:
+    annotations = {
+        1: annotation([item(1, 0), item(2, 3, bounding_box=[0.25, 1, 7.5, 1e16 / 3])], "user", 5),
+        2: annotation([item(1, 0, bounding_box=[-1.5, 0, 2, 3])], "shop", 5),
+    }
+    ingest("validation", str(write_split(tmp_path / "validation", annotations)), str(tmp_path / "r"), jobs=1)
+    run_export(tmp_path / "r", "retrieval", tmp_path / "out")
+    box = [0.25, 1, 7.5, 3333333333333333.5]
+    assert json.loads((tmp_path / "out" / "val_query.json").read_bytes()) == [
+        {"query_image_id": 1, "bbox": box, "cls": 2, "style": 3, "pair_id": 5}
+    ]
+    assert json.loads((tmp_path / "out" / "val_gallery.json").read_bytes()) == [
+        {"gallery_image_id": 2, "bbox": [-1.5, 0, 2, 3], "style": 0, "pair_id": 5}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("subset", "counts"),
+    [
+        ({"source": "user"}, (4, 0, 4)),
+        ({"source": "shop"}, (0, 3, 0)),
+        ({"style": 1}, (2, 2, 0)),
+        ({"image_id": "1-3"}, (3, 1, 1)),
+        ({"category": "sling"}, (0, 0, 0)),
+    ],
+)
+def test_queries_without_an_answer_in_the_subset_stay_and_are_counted(
+    subset: dict[str, Any], counts: tuple[int, int, int], exportable: Path, tmp_path: Path
+) -> None:
+    made = run_export(exportable, "retrieval", tmp_path / "out", subset=subset | {"split": "train"})
+    names = ("queries", "gallery", "queries_without_answer")
+    assert tuple(made.counts["train"][name] for name in names) == counts
+    for name, number in (("query", counts[0]), ("gallery", counts[1])):
+        assert len(json.loads((tmp_path / "out" / f"train_{name}.json").read_bytes())) == number
+
+
+def test_an_answer_has_to_be_of_the_same_split(tmp_path: Path) -> None:
+    for split, source in (("train", "user"), ("validation", "shop")):
+        folder = write_split(tmp_path / split, {1: annotation([item(1, 1)], source, 1)})
+        ingest(split, str(folder), str(tmp_path / "r"), jobs=1)
+    resplit = Resplit.parse("all=0.999999,none=0.000001")
+    made = run_export(tmp_path / "r", "retrieval", tmp_path / "out", resplit=resplit)
+    assert made.counts["all"]["queries_without_answer"] == 1
+    assert texts(tmp_path / "out")["all_query.json"].count('"query_image_id": 1000001') == 1
+    assert texts(tmp_path / "out")["all_gallery.json"].count('"pair_id": 2000001') == 1
+
+
+@pytest.mark.parametrize(
+    ("fractions", "names"),
+    [
+        ("fit=0.5,val=0.5", {"fit", "val"}),
+        ("fit=0.5,validation=0.5", {"fit", "val"}),
+        ("val=0.5,validation=0.5", {"val", "validation"}),
+        ("VAL=0.5,validation=0.5", {"VAL", "validation"}),
+    ],
+)
+def test_parts_of_a_new_division_have_their_own_lists(
+    fractions: str, names: set[str], exportable: Path, tmp_path: Path
+) -> None:
+    run_export(exportable, "retrieval", tmp_path / "out", resplit=Resplit.parse(fractions))
+    assert set(texts(tmp_path / "out")) == {f"{name}_{role}.json" for name in names for role in ("query", "gallery")}
+
+
+@pytest.mark.parametrize(
+    ("subset", "resplit"),
+    [
+        ({}, None),
+        ({"style": "1-", "split": "train"}, None),
+        ({"category": ["shorts", "trousers"]}, None),
+        ({}, Resplit.parse("fit=0.6,held=0.4")),
+    ],
+)
+def test_our_own_reader_finds_that_the_lists_agree_with_the_annotations(
+    subset: dict[str, Any], resplit: Resplit | None, exportable: Path, tmp_path: Path
+) -> None:
+    lists = run_export(exportable, "retrieval", tmp_path / "lists", subset=subset, resplit=resplit)
+    run_export(exportable, "deepfashion2", tmp_path / "annotations", subset=subset, resplit=resplit)
+    seen = 0
+    for part, counts in lists.counts.items():
+        if not counts["items"]:
+            continue
+        name = "val" if part == "validation" else part
+        source = (tmp_path / "annotations" / part).rename(tmp_path / "validation")
+        paths = [str(tmp_path / "lists" / f"{name}_{role}.json") for role in ("query", "gallery")]
+        report = ingest("validation", str(source), str(tmp_path / f"registry-{part}"), retrieval=paths, jobs=1)
+        assert (report.bad_files, report.notices) == ([], [])
+        found = registry.open(str(tmp_path / f"registry-{part}")).sql("SELECT count(*) FROM retrieval_lists").fetchall()
+        assert found == [(counts["queries"] + counts["gallery"],)]
+        seen += counts["items"]
+        source.rename(tmp_path / f"done-{part}")
+    assert seen == sum(counts["items"] for counts in lists.counts.values()) > 0
+
+
+def test_a_number_that_an_offset_would_make_ambiguous_is_refused(tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        folder = write_split(tmp_path / split, {1_000_001: annotation([item(1, 1)], "user", 1)})
+        ingest(split, str(folder), str(tmp_path / "r"), jobs=1)
+    run_export(tmp_path / "r", "retrieval", tmp_path / "apart")
+    with pytest.raises(UsageError, match=r"The number 1000001 of (train|validation) cannot be told from"):
+        run_export(tmp_path / "r", "retrieval", tmp_path / "out", resplit=Resplit.parse("a=0.5,b=0.5"))
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,86 @@
+"""Items as rows: parquet, arrow, csv, jsonl."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import registry
+from registry.dataset.tables import ITEM_COLUMNS, ITEMS, arrow_schema
+from registry.subset.resplit import Resplit
+from tests.exports.releases import run_export
+
+CSV = """\
+split,image_id,item_no,category_name,x1,landmarks,segmentation
+validation,1,1,shorts,10,"[11,21,2,12,22,2,13,23,2,14,24,2,15,25,2,16,26,2,17,27,2,18,28,2,19,29,2,20,30,2]",\
+"[[10.5,20.25,110,20,110,220.125]]"
+validation,2,1,shorts,10,"[11,21,2,12,22,2,13,23,2,14,24,2,15,25,2,16,26,2,17,27,2,18,28,2,19,29,2,20,30,2]",\
+"[[10.5,20.25,110,20,110,220.125]]"
+"""
+JSONL = """\
+{"item_no": 1, "split": "validation", "style": 1, "y2": 220, "segmentation": [[10.5,20.25,110,20,110,220.125]]}
+{"item_no": 1, "split": "validation", "style": 1, "y2": 220, "segmentation": [[10.5,20.25,110,20,110,220.125]]}
+"""
+VALIDATION = {"split": "validation"}
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file of any kind, its values as the table has them."""
+    if path.suffix == ".parquet":
+        return pq.read_table(path).to_pylist()
+    if path.suffix == ".arrow":
+        return pa.ipc.open_file(path).read_all().to_pylist()
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    with open(path, newline="", encoding="utf-8") as file:
+        found = list(csv.DictReader(file))
+    texts = {column.name for column in ITEMS.columns if column.field.type == "string"}
+    return [{name: value if name in texts else json.loads(value) for name, value in row.items()} for row in found]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "csv", "jsonl"])
+def test_rows_are_those_of_the_table_in_file_order(kind: str, drawn_registry: Path, tmp_path: Path) -> None:
+    run_export(drawn_registry, kind, tmp_path / "out")
+    relation = registry.open(str(drawn_registry)).sql(
+        "SELECT * EXCLUDE content_hash FROM items "
+        "ORDER BY list_position(['train', 'validation'], split), image_id, item_order"
+    )
+    assert rows_of(tmp_path / "out" / f"items.{kind}") == relation.to_arrow_table().to_pylist()
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_types_are_those_of_the_table(kind: str, exportable: Path, tmp_path: Path) -> None:
+    for name, options in (("all", {}), ("some", {"columns": "style, split,landmarks"}), ("none", {})):
+        subset = {"category": "sling"} if name == "none" else {}
+        run_export(exportable, kind, tmp_path / name, subset=subset, **options)
+        path = tmp_path / name / f"items.{kind}"
+        schema = pq.read_schema(path) if kind == "parquet" else pa.ipc.open_file(path).schema
+        full = arrow_schema(ITEMS, stored=False)
+        wanted = ["style", "split", "landmarks"] if options else list(ITEM_COLUMNS)
+        assert schema.names == wanted
+        assert [schema.field(one).type for one in wanted] == [full.field(one).type for one in wanted]
+
+
+def test_exact_text_files(exportable: Path, tmp_path: Path) -> None:
+    columns = "split,image_id,item_no,category_name,x1,landmarks,segmentation"
+    run_export(exportable, "csv", tmp_path / "csv", subset=VALIDATION, columns=columns)
+    assert (tmp_path / "csv" / "items.csv").read_text() == CSV
+    columns = "item_no,split,style,y2,segmentation"
+    run_export(exportable, "jsonl", tmp_path / "jsonl", subset=VALIDATION, columns=columns)
+    assert (tmp_path / "jsonl" / "items.jsonl").read_text() == JSONL
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "csv", "jsonl"])
+def test_a_new_division_gives_a_file_for_each_part(kind: str, exportable: Path, tmp_path: Path) -> None:
+    resplit = Resplit.parse("train=0.5,held=0.5", 1)
+    made = run_export(exportable, kind, tmp_path / "out", subset={"split": "train"}, resplit=resplit)
+    assert [file.path for file in made.files] == [f"items-held.{kind}", f"items-train.{kind}"]
+    found = [row for file in made.files for row in rows_of(tmp_path / "out" / file.path)]
+    assert len(found) == 8
+    assert {row["split"] for row in found} == {"train"}

@@ -1,0 +1,126 @@
+"""Files that take the place of another one when they are whole, and the order in which that happens."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from registry.errors import StorageError
+from registry.files.temporary import ending, is_special, remove_temporary, replacing, temporary, write_text
+
+
+def test_a_file_takes_the_place_of_another_one_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replacing(path) as partial:
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_after_an_error_the_old_file_is_there_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    for error in (ValueError("x"), KeyboardInterrupt(), OSError(28, "No space left on device")):
+        kind = StorageError if isinstance(error, OSError) else type(error)
+        with pytest.raises(kind), replacing(path) as partial:
+            partial.write_text("half")
+            raise error
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_disk_that_becomes_full_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    code = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from registry.errors import StorageError\n"
+        "from registry.files.temporary import write_text\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
+        "try:\n"
+        "    write_text(Path(sys.argv[1]), 'long text ' * 10)\n"
+        "except StorageError as error:\n"
+        "    print(error)\n"
+    )
+    path = tmp_path / "a.txt"
+    result = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert result.stdout == f"Cannot write {path}: File too large\n"
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_a_name_as_long_as_names_may_be_is_written(tmp_path: Path) -> None:
+    write_text(tmp_path / ("n" * 251 + ".txt"), "x")
+    assert os.listdir(tmp_path) == ["n" * 251 + ".txt"]
+
+
+def test_a_file_and_its_folder_are_on_the_disk_before_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, str]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def recorded_fsync(descriptor: int) -> None:
+        calls.append(("fsync", Path(os.readlink(f"/proc/self/fd/{descriptor}")).name))
+        fsync(descriptor)
+
+    def recorded_replace(old: Path, new: Path) -> None:
+        calls.append(("replace", Path(new).name))
+        replace(old, new)
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc")
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(os, "replace", recorded_replace)
+    write_text(tmp_path / "a.txt", "x")
+    (_, partial), *others = calls
+    assert partial.startswith(".a.txt.")
+    assert partial.endswith(".partial")
+    assert others == [("replace", "a.txt"), ("fsync", tmp_path.name)]
+
+
+def test_registered_paths_are_removed_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "sub").mkdir(parents=True)
+    for name in ("folder/sub/a", "folder/b", "file", "other"):
+        (tmp_path / name).write_text("x")
+    with temporary(tmp_path / "done"):
+        pass
+    (tmp_path / "done").write_text("x")
+    with temporary(tmp_path / "folder"), temporary(tmp_path / "file"), temporary(tmp_path / "none"):
+        remove_temporary()
+    assert sorted(os.listdir(tmp_path)) == ["done", "other"]
+
+
+def test_a_folder_that_is_being_removed_is_not_published(tmp_path: Path) -> None:
+    removing, published = threading.Event(), threading.Event()
+
+    def publish() -> None:
+        with temporary(tmp_path / "unfinished"):
+            removing.wait(10)
+        published.set()
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    with ending:
+        removing.set()
+        assert not published.wait(0.1)
+    thread.join(10)
+    assert published.is_set()
+
+
+def test_devices_and_pipes_are_special_and_files_and_folders_are_not(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert is_special(tmp_path / "pipe")
+    assert is_special(Path("/dev/null"))
+    (tmp_path / "file").touch()
+    assert not any(is_special(path) for path in (tmp_path, tmp_path / "file", tmp_path / "none"))

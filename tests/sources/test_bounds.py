@@ -1,0 +1,444 @@
+"""Hostile sources: links that lead out, files that are none, sizes beyond reason: issues or errors, no hang."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import registry
+from registry.errors import AnnotationError, PasswordError, RegistryError, SourceError, UsageError
+from registry.ingest import build
+from registry.ingest.build import ingest
+from registry.ingest.diagnose import check_annotation
+from registry.sources import listing as sources
+from registry.sources import reading as files
+from registry.sources.listing import image_size
+from tests.helpers import SMALL_SPLIT, annotation, jpeg, to_bytes, write_split
+from tests.sources.packing import files_in, write_tar, write_zip
+
+KINDS = (".zip", ".tar", ".tar.gz")
+SOUND = to_bytes(annotation())
+ZEROS = 300 << 20
+
+
+def issues(source: object, target: Path, **options: object) -> list[str]:
+    """Return the issues of an ingestion, which takes the rest."""
+    report = ingest("train", str(source), str(target), jobs=1, on_error="quarantine", **options)  # type: ignore[arg-type]
+    return [str(issue) for issue in report.issues]
+
+
+def packed(kind: str, members: dict[str, bytes], tmp_path: Path) -> Path:
+    path = tmp_path / f"packed{kind}"
+    return write_zip(path, members) if kind == ".zip" else write_tar(path, members)
+
+
+def test_a_link_out_of_the_source_is_an_issue_that_says_where_it_leads(small_source: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.txt").write_text("secret")
+    (outside / "1.json").write_bytes(SOUND)
+    (outside / "photo.jpg").write_bytes(jpeg(50, 60))
+    (small_source / "image").mkdir()
+    (small_source / "annos" / "000008.json").symlink_to(outside / "secret.txt")
+    (small_source / "annos" / "000009.json").symlink_to(outside / "1.json")
+    (small_source / "annos" / "000010.json").symlink_to("000001.json")
+    (small_source / "annos" / "000011.json").symlink_to("../../outside/nothing")
+    (small_source / "image" / "000001.jpg").symlink_to(outside / "photo.jpg")
+    text = f"is a link that leads out of the source, to {outside}/%s: expected a file of the source; --follow-links"
+    assert [line.replace(" reads it", "") for line in issues(small_source, tmp_path / "r")] == [
+        f"train/annos/000008.json: {text % 'secret.txt'}",
+        f"train/annos/000009.json: {text % '1.json'}",
+        f"train/annos/000011.json: {text % 'nothing'}",
+        f"train/image/000001.jpg: {text % 'photo.jpg'}",
+    ]
+    df2 = registry.open(str(tmp_path / "r"))
+    assert df2.sql("SELECT count(*) FROM quarantine WHERE raw IS NOT NULL").fetchall() == [(0,)]
+    assert [line.partition(": ")[0] for line in issues(small_source, tmp_path / "r", follow_links=True)] == [
+        "train/annos/000008.json", "train/annos/000011.json",
+    ]  # fmt: skip
+    assert registry.open(str(tmp_path / "r")).sql(
+        "SELECT image_id, width FROM images WHERE image_id IN (1, 9, 10) ORDER BY ALL"
+    ).fetchall() == [(1, 50), (9, None), (10, None)]
+
+
+def test_folders_of_a_source_may_be_links(tmp_path: Path) -> None:
+    real = write_split(tmp_path / "disk" / "x", SMALL_SPLIT, {1: jpeg()})
+    (tmp_path / "train").mkdir()
+    (tmp_path / "named").symlink_to(tmp_path / "train")
+    for kind in ("annos", "image"):
+        (tmp_path / "train" / kind).symlink_to(real / kind)
+    (real / "annos" / "000008.json").symlink_to("000001.json")
+    assert issues(tmp_path / "named", tmp_path / "r") == []
+
+
+def test_photos_of_an_export_obey_the_same_rule(tmp_path: Path) -> None:
+    source = write_split(tmp_path / "train", {1: annotation()}, {1: jpeg()})
+    ingest("train", str(source), str(tmp_path / "r"), jobs=1)
+    (source / "image" / "000001.jpg").rename(tmp_path / "outside.jpg")
+    (source / "image" / "000001.jpg").symlink_to(tmp_path / "outside.jpg")
+    opened = registry.open(str(tmp_path / "r"))
+    for images in ("copy", "link"):
+        with pytest.raises(SourceError, match=r"is a link that leads out of the source, to .*outside\.jpg"):
+            registry.export(opened, "yolo", str(tmp_path / images), images=images, photos=str(source))
+        registry.export(opened, "yolo", str(tmp_path / images), images=images, photos=str(source), follow_links=True)
+        [photo] = (tmp_path / images).rglob("*.jpg")
+        assert photo.read_bytes() == (tmp_path / "outside.jpg").read_bytes()
+
+
+def test_what_is_no_regular_file_is_an_issue_and_nothing_waits_for_it(small_source: Path, tmp_path: Path) -> None:
+    (small_source / "image").mkdir()
+    os.mkfifo(small_source / "annos" / "000008.json")
+    os.mkfifo(small_source / "image" / "000001.jpg")
+    (small_source / "annos" / "000009.json").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(small_source / "annos" / "000010.json"))
+    expected = [
+        "train/annos/000008.json: expected a regular file, found a pipe (FIFO)",
+        "train/annos/000009.json: is a link that leads out of the source, to /dev/zero: "
+        "expected a file of the source; --follow-links reads it",
+        "train/annos/000010.json: expected a regular file, found a socket",
+        "train/image/000001.jpg: expected a regular file, found a pipe (FIFO)",
+    ]
+    assert issues(small_source, tmp_path / "r") == expected
+    expected[1] = "train/annos/000009.json: expected a regular file, found a device"
+    assert issues(small_source, tmp_path / "r", follow_links=True) == expected
+
+
+@pytest.mark.parametrize("name", ["train.zip", "train.tar", "train.tar.gz"])
+def test_an_archive_that_is_no_regular_file_is_refused(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(SourceError, match=r"expected a regular file, found a pipe \(FIFO\)\."):
+        ingest("train", str(tmp_path / name), str(tmp_path / "r"))
+
+
+@pytest.mark.parametrize("kind", ["", *KINDS])
+def test_an_annotation_beyond_the_bound_is_an_issue_without_its_bytes(
+    kind: str, small_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("sources", "zips", "tars"):
+        monkeypatch.setattr(f"registry.ingest.{module}.MAX_ANNOTATION", 10_000)
+    (small_source / "annos" / "000008.json").write_bytes(b" " * 10_001)
+    (small_source / "annos" / "000009.json").write_bytes(SOUND.ljust(10_000))
+    source = packed(kind, files_in(small_source), tmp_path) if kind else small_source
+    assert issues(source, tmp_path / "r") == ["train/annos/000008.json: expected at most 10,000 bytes, found 10,001"]
+    found = registry.open(str(tmp_path / "r")).sql("SELECT raw FROM quarantine").fetchall()
+    assert found == [(None,)]
+
+
+# Ingests with a limit on memory; the libraries alone take some hundred MB of addresses.
+LIMITED = """
+import resource, sys
+from registry.cli.main import main
+import duckdb, pyarrow.parquet, registry.ingest.build, registry.snapshot.publish
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (used + (350 << 20),) * 2)
+main()
+"""
+
+
+def limited(source: Path, tmp_path: Path) -> tuple[int, str]:
+    command = ["ingest", str(source), str(tmp_path / "r"), "--split", "train", "-j", "1", "--on-error", "quarantine"]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *command], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=90
+    )
+    return done.returncode, done.stderr
+
+
+def zip_that_says(size: int, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return a zip with a member of 300 MB of zeros whose headers say another size."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        archive.writestr("train/annos/000001.json", SOUND)
+        with archive.open("train/annos/000002.json", "w") as member:
+            for _ in range(ZEROS >> 20):
+                member.write(bytes(1 << 20))
+    data = out.getvalue()
+    return data.replace(struct.pack("<I", ZEROS), struct.pack("<I", size))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits addresses")
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("size", [ZEROS, 2000])
+def test_a_small_zip_of_much_data_takes_little_memory(size: int, method: int, tmp_path: Path) -> None:
+    (tmp_path / "train.zip").write_bytes(zip_that_says(size, method))
+    code, text = limited(tmp_path / "train.zip", tmp_path)
+    said = f"expected at most {files.MAX_ANNOTATION:,} bytes, found {ZEROS:,}" if size == ZEROS else "cannot be read: "
+    assert f"  train/annos/000002.json: {said}" in text
+    assert code == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits addresses")
+def test_a_small_tar_gz_of_much_data_takes_little_memory(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "train.tar.gz", "w:gz", compresslevel=1) as archive:
+        for name in ("annos/000002.json", "image/000001.jpg"):
+            info = tarfile.TarInfo(f"train/{name}")
+            info.size = ZEROS
+            archive.addfile(info, io.BytesIO(bytes(ZEROS)))
+        info = tarfile.TarInfo("train/annos/000001.json")
+        info.size = len(SOUND)
+        archive.addfile(info, io.BytesIO(SOUND))
+    code, text = limited(tmp_path / "train.tar.gz", tmp_path)
+    assert f"  train/annos/000002.json: expected at most {files.MAX_ANNOTATION:,} bytes, found {ZEROS:,}" in text
+    assert f"  train/image/000001.jpg: expected at most {files.MAX_PHOTO:,} bytes, found {ZEROS:,}" in text
+    assert code == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits addresses")
+def test_a_large_bad_file_takes_little_memory_and_few_issues(tmp_path: Path) -> None:
+    bad = annotation()
+    bad["item1"]["landmarks"] = ["x"] * 3_000_000
+    write_split(tmp_path / "train", {1: annotation(), 2: bad, 3: b" " * (51 << 20)})
+    code, text = limited(tmp_path / "train", tmp_path)
+    assert code == 0
+    assert "102 issues:" in text
+    told = (tmp_path / "df2-issues-train.txt").read_text().splitlines()
+    assert "train/annos/000002.json: has 10,000 or more issues more than the 100 that are told" in told
+    assert "train/annos/000003.json: expected at most 16,777,216 bytes, found 53,477,376" in told
+
+
+def test_issues_are_bounded_in_all_and_every_bad_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "MOST_OF_ALL", 150)
+    monkeypatch.setattr(build, "_MOST_RAW", 3000)
+    bad = annotation()
+    bad["item1"]["landmarks"] = ["x"] * 75
+    found = issues(write_split(tmp_path / "train", dict.fromkeys(range(1, 6), bad)), tmp_path / "r")
+    by_file = {f"train/annos/{k:06d}.json": 0 for k in range(1, 6)}
+    for line in found:
+        by_file[line.partition(":")[0].partition(" ")[0]] += 1
+    assert list(by_file.values()) == [75, 75 + 0, 75 + 0, 3, 3][:2] + list(by_file.values())[2:]
+    assert all(count <= 77 for count in by_file.values())
+    assert sum(by_file.values()) < 300
+    assert any("its bytes are not kept: the bad files have more than 3,000 bytes" in line for line in found)
+    assert any("has 74 issues more" in line for line in found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_chunk_of_an_archive_is_bounded_in_files_and_bytes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "CHUNK_BYTES", 5000)
+    monkeypatch.setattr(build, "CHUNK_FILES", 3)
+    monkeypatch.setattr(build, "MAX_ANNOTATION", 10_000)
+    sizes = [2000, 2000, 2000, 9000, 1, 1, 1, 1, 10_001, 4000]
+    source = packed(kind, {f"annos/{k:06d}.json": b" " * size for k, size in enumerate(sizes, 1)}, tmp_path)
+    listing = sources.open_source(str(source), "train").list_files("train", photos=False)
+    chunks = [[entry.size for entry in chunk.annotations] for chunk in build._chunks("train", listing, False)]
+    assert chunks == [[2000, 2000], [2000], [9000], [1, 1, 1], [1, 10_001, 4000]]
+
+
+def test_bytes_of_bad_lists_are_bounded_with_those_of_other_bad_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "_MOST_RAW", 10)
+    source = write_split(tmp_path / "train", {1: annotation()})
+    (tmp_path / "query.json").write_text("{" * 11)
+    found = issues(source, tmp_path / "r", retrieval=[str(tmp_path / "query.json")])
+    assert found[-1] == "query.json: its bytes are not kept: the bad files have more than 10 bytes"
+
+
+def test_wrong_names_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MOST_NAMES", 2)
+    source = write_split(tmp_path / "train", {1: annotation(), **{f"x{k}": b"" for k in range(5)}})
+    assert issues(source, tmp_path / "r")[0] == (
+        "train: 3 more files whose names are not like NNNNNN.json or NNNNNN.jpg"
+    )
+
+
+def png(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", width, height) + bytes(40)
+
+
+@pytest.mark.parametrize("kind", ["", *KINDS])
+def test_a_photo_whose_header_says_more_than_32_bits_is_an_issue(kind: str, tmp_path: Path) -> None:
+    source = write_split(tmp_path / "train", {1: annotation(), 2: annotation()}, {1: png(2**32 - 1, 5), 2: png(7, 5)})
+    source = packed(kind, files_in(source), tmp_path) if kind else source
+    assert issues(source, tmp_path / "r") == [
+        "train/image/000001.jpg: expected width and height of at most 32 bits, found 4294967295 x 5"
+    ]
+
+
+def test_a_photo_that_is_a_text_is_not_parsed() -> None:
+    bomb = b'<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY a "aaaa">]><svg width="&a;" height="1"/>'
+    for start in (b"", b"\xef\xbb\xbf", b"\n  "):
+        assert image_size(io.BytesIO(start + bomb)) == "expected a JPEG header, found text"
+
+
+def test_a_header_beyond_the_first_bytes_of_a_photo_is_found(tmp_path: Path) -> None:
+    profile = b"\xff\xe2" + struct.pack(">H", 60_000) + bytes(59_998)
+    photo = jpeg(31, 17)
+    photo = photo[:2] + profile * 3 + photo[2:]
+    for kind in ("", *KINDS):
+        source = write_split(tmp_path / "train", {1: annotation()}, {1: photo})
+        source = packed(kind, files_in(source), tmp_path) if kind else source
+        assert issues(source, tmp_path / "r") == []
+        assert registry.open(str(tmp_path / "r")).sql("SELECT width, height FROM images").fetchall() == [(31, 17)]
+
+
+def _end_record(data: bytes, **changes: int) -> bytes:
+    """Return a zip whose end record says something else."""
+    at = data.rindex(b"PK\x05\x06")
+    fields = ["disk", "start", "here", "entries", "size", "offset", "comment"]
+    values = dict(zip(fields, struct.unpack_from("<HHHHIIH", data, at + 4), strict=True)) | changes
+    return data[: at + 4] + struct.pack("<HHHHIIH", *values.values()) + data[at + 22 :]
+
+
+def _zip64(data: bytes, size: int, offset: int) -> bytes:
+    """Return a zip with a zip64 end record."""
+    at = data.rindex(b"PK\x05\x06")
+    record = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 1, 1, size, offset)
+    locator = b"PK\x06\x07" + struct.pack("<IQI", 0, at, 1)
+    return data[:at] + record + locator + _end_record(data[at:], size=2**32 - 1, offset=2**32 - 1)
+
+
+def _central(data: bytes, at: int, code: str, value: int) -> bytes:
+    """Return a zip with another value in its first central header."""
+    at += data.index(b"PK\x01\x02")
+    return data[:at] + struct.pack(code, value) + data[at + struct.calcsize(code) :]
+
+
+ZIPS: dict[str, Callable[[bytes], bytes]] = {
+    "directory of 4 GB": lambda data: _end_record(data, size=2**32 - 2),
+    "offset of 4 GB": lambda data: _end_record(data, offset=2**32 - 2),
+    "65535 entries": lambda data: _end_record(data, entries=65535),
+    "comment": lambda data: _end_record(data, comment=999),
+    "directory of 2^40": lambda data: _zip64(data, 2**40, 0),
+    "directory of 2^63": lambda data: _zip64(data, 2**63, 0),
+    "offset of 2^63": lambda data: _zip64(data, 64, 2**63),
+    "offset of 2^64 - 1": lambda data: _zip64(data, 64, 2**64 - 1),
+    "packed size": lambda data: _central(data, 20, "<I", 2**32 - 2),
+    "size": lambda data: _central(data, 24, "<I", 2**32 - 2),
+    "header offset": lambda data: _central(data, 42, "<I", 2**32 - 2),
+    "method 1": lambda data: _central(data, 10, "<H", 1),
+    "method 93": lambda data: _central(data, 10, "<H", 93),
+    "method 99": lambda data: _central(data, 10, "<H", 99),
+    "LZMA": lambda data: _central(data, 10, "<H", 14),
+    "bzip2": lambda data: _central(data, 10, "<H", 12),
+    "encrypted": lambda data: _central(data, 8, "<H", 1),
+    "strongly encrypted": lambda data: _central(data, 8, "<H", 0x41),
+    "patch data": lambda data: _central(data, 8, "<H", 0x20),
+    "name not UTF-8": lambda data: _central(data.replace(b"000001.json", b"00\xff001.json"), 8, "<H", 0x800),
+    "name of 64 KB": lambda data: _central(data, 28, "<H", 65535),
+    "extra field of 64 KB": lambda data: _central(data, 30, "<H", 65535),
+}
+
+
+@pytest.mark.parametrize("on_error", ["fail", "quarantine"])
+@pytest.mark.parametrize("name", ZIPS)
+def test_a_zip_whose_records_lie_is_a_clear_error_or_issue(name: str, on_error: str, tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "train.zip", {f"train/annos/{k:06d}.json": SOUND for k in (1, 2)})
+    path.write_bytes(ZIPS[name](path.read_bytes()))
+    try:
+        report = ingest("train", str(path), str(tmp_path / "r"), jobs=1, on_error=on_error)  # type: ignore[arg-type]
+        assert report.images + len(report.bad_files) == 2 or name == "65535 entries"
+    except RegistryError as error:
+        assert "\n" not in str(error) or isinstance(error, AnnotationError)
+
+
+def _tar(size_field: bytes = b"", pax: dict[str, str] | None = None, kind: bytes = tarfile.REGTYPE) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for number in (1, 2):
+            info = tarfile.TarInfo(f"train/annos/{number:06d}.json")
+            info.size, info.type = len(SOUND), kind if number == 2 else tarfile.REGTYPE
+            if number == 2:
+                info.pax_headers = pax or {}
+            archive.addfile(info, io.BytesIO(SOUND))
+    data = bytearray(out.getvalue())
+    if size_field:
+        at = data.rindex(b"train/annos/000002.json")
+        data[at + 124 : at + 136] = size_field.ljust(12, b"\0")
+        header = data[at : at + 512]
+        header[148:156] = b" " * 8
+        data[at + 148 : at + 156] = f"{sum(header):06o}\0 ".encode()
+    return bytes(data)
+
+
+TARS = {
+    "size of 2^70": _tar(b"\x80" + (2**70).to_bytes(11)),
+    "negative size": _tar(b"\xff" + (2**88 - 512).to_bytes(11)),
+    "size of 2^40": _tar(b"\x80" + (2**40).to_bytes(11)),
+    "size that is no number": _tar(b"99999999999"),
+    "PAX size of 2^70": _tar(pax={"size": str(2**70)}),
+    "negative PAX size": _tar(pax={"size": "-512"}),
+    "PAX size that is no number": _tar(pax={"size": "x"}),
+    "long name of 2^40": _tar(b"\x80" + (2**40).to_bytes(11), kind=tarfile.GNUTYPE_LONGNAME),
+    "PAX header of 2^40": _tar(b"\x80" + (2**40).to_bytes(11), kind=tarfile.XHDTYPE),
+    "sparse": _tar(kind=tarfile.GNUTYPE_SPARSE),
+    "PAX sparse": _tar(pax={"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" * 30}),
+    "headers in headers": _tar() [:1024] + _tar(b"0", kind=tarfile.XHDTYPE)[1024:1536] * 3000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("on_error", ["fail", "quarantine"])
+@pytest.mark.parametrize("kind", [".tar", ".tar.gz"])
+@pytest.mark.parametrize("name", TARS)
+def test_a_tar_whose_headers_lie_is_a_clear_error_or_issue(name: str, kind: str, on_error: str, tmp_path: Path) -> None:
+    path = tmp_path / f"train{kind}"
+    path.write_bytes(TARS[name] if kind == ".tar" else zlib.compress(TARS[name], wbits=31))
+    with pytest.raises(RegistryError) as caught:
+        report = ingest("train", str(path), str(tmp_path / "r"), jobs=1, on_error=on_error)  # type: ignore[arg-type]
+        raise AnnotationError("\n".join(map(str, report.issues)))
+    assert caught.value.args[0]
+
+
+def test_a_password_that_cannot_be_encoded_is_a_clear_error(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "train.zip", {"train/annos/000001.json": SOUND}, aes="secret")
+    with pytest.raises(PasswordError, match="The password in DF2_ZIP_PASSWORD is no UTF-8 text"):
+        ingest("train", str(path), str(tmp_path / "r"), password="\udcff")
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "x" * 300 + ".zip", "x" * 300 + ".tar"])
+def test_a_path_that_the_system_cannot_take_is_a_clear_error(path: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="Cannot read"):
+        ingest("train", f"{tmp_path}/{path}", str(tmp_path / "r"))
+    with pytest.raises(SourceError, match=r"Cannot read|is no retrieval list"):
+        ingest("train", str(write_split(tmp_path / "train", SMALL_SPLIT)), str(tmp_path / "r"), retrieval=[path])
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("a\0b", "a zero byte"), ("a\0b.zip", "a zero byte"), ("\udcff", "not UTF-8")]
+)
+def test_a_path_that_is_no_text_is_refused_before_anything_is_read(path: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=reason):
+        ingest("train", f"{tmp_path}/{path}", str(tmp_path / "r"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may go everywhere")
+def test_a_folder_that_cannot_be_entered_is_a_clear_error(small_source: Path, tmp_path: Path) -> None:
+    small_source.chmod(0)
+    try:
+        with pytest.raises(SourceError, match=r"Cannot read .*: Permission denied"):
+            ingest("train", str(small_source), str(tmp_path / "r"))
+    finally:
+        small_source.chmod(0o755)
+
+
+@pytest.mark.parametrize("name", ["a[1]*?", "back\\slash", "quote'\"", "new\nline", "$(x);y"])
+def test_a_source_may_have_any_name(name: str, tmp_path: Path) -> None:
+    source = write_split(tmp_path / name / "train", SMALL_SPLIT, {1: jpeg()})
+    (tmp_path / name / "json_for_train").mkdir()
+    (tmp_path / name / "json_for_train" / "query.txt").write_text("000001.jpg\n")
+    assert issues(tmp_path / name, tmp_path / "a") == []
+    for kind in KINDS:
+        packed(kind, files_in(source), tmp_path).rename(tmp_path / f"{name}{kind}")
+        assert issues(tmp_path / f"{name}{kind}", tmp_path / "b") == []
+
+
+def test_issues_of_one_file_are_counted_beyond_those_that_are_told() -> None:
+    bad = annotation()
+    bad["item1"]["landmarks"] = ["x"] * 150
+    found = check_annotation(to_bytes(bad), "x.json")
+    assert len(found) == 101
+    assert str(found[0]) == "x.json: has 51 issues more than the 100 that are told"

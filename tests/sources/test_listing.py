@@ -1,0 +1,454 @@
+"""Folders, archives and URLs: the same split gives the same registry, wherever and however it lies."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import sys
+import tarfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+import registry
+from registry.errors import AnnotationError, MissingDependencyError, SourceError, StorageError
+from registry.ingest.build import ingest
+from registry.sources.listing import image_size
+from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, to_bytes, write_split
+from tests.sources.packing import files_in, write_tar, write_zip
+
+PHOTOS: dict[int | str, bytes] = {image_id: jpeg(40 + int(image_id), 30) for image_id in SMALL_SPLIT}
+
+
+@pytest.fixture
+def photographed(tmp_path: Path) -> Path:
+    """Return a folder with annotations and photos."""
+    return write_split(tmp_path / "train", SMALL_SPLIT, PHOTOS)
+
+
+def ingested(source: object, target: Path, split: str = "train", **options: Any) -> dict[str, bytes]:
+    """Ingest and return the registry's files; no notice or bad file is expected."""
+    report = ingest(split, str(source), str(target), jobs=1, **options)
+    assert (report.bad_files, report.notices) == ([], [])
+    return {name: data for name, data in files_in(target).items() if name != ".lock"}
+
+
+def refusal(source: object, tmp_path: Path, split: str = "train") -> list[str]:
+    """Return what an ingestion that fails says, line by line, without the frame around it."""
+    with pytest.raises(AnnotationError) as caught:
+        ingest(split, str(source), str(tmp_path / "refused"), jobs=1)
+    return [line.strip() for line in str(caught.value).splitlines()[1:-1]]
+
+
+def packed(kind: str, members: dict[str, bytes], tmp_path: Path) -> Path:
+    path = tmp_path / f"packed{kind}"
+    return write_zip(path, members) if kind == ".zip" else write_tar(path, members)
+
+
+KINDS = (".zip", ".tar", ".tar.gz", ".tgz")
+
+
+@pytest.mark.parametrize("lead", ["", "train/", "deep/er/train/", "./"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_gives_the_same_bytes_as_the_folder(
+    kind: str, lead: str, photographed: Path, tmp_path: Path
+) -> None:
+    members = {lead + name: data for name, data in files_in(photographed).items()}
+    archive = packed(kind, members, tmp_path)
+    assert ingested(archive, tmp_path / "b") == ingested(photographed, tmp_path / "a")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", archive.name, "train"]  # nothing unpacked
+
+
+@pytest.mark.parametrize("form", ["{}/", "file://{}", "{}/..", "{}.zip", "file://{}.tar"])
+def test_a_split_is_found_by_the_folder_an_archive_or_the_release_that_holds_it(
+    form: str, photographed: Path, tmp_path: Path
+) -> None:
+    expected = ingested(photographed, tmp_path / "a")
+    members = files_in(photographed)
+    write_zip(photographed.with_suffix(".zip"), members)
+    write_tar(photographed.with_suffix(".tar"), members)
+    assert ingested(form.format(photographed), tmp_path / "b") == expected
+
+
+def test_a_release_of_downloaded_archives_is_read_by_split(photographed: Path, tmp_path: Path) -> None:
+    expected = ingested(photographed, tmp_path / "a")
+    (tmp_path / "downloads").mkdir()
+    write_zip(tmp_path / "downloads" / "train.zip", {f"train/{k}": v for k, v in files_in(photographed).items()})
+    assert ingested(tmp_path / "downloads", tmp_path / "b") == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_an_archive_with_all_splits_the_named_one_is_read(kind: str, photographed: Path, tmp_path: Path) -> None:
+    other = write_split(tmp_path / "validation", {1: annotation()})
+    members = {f"df2/train/{name}": data for name, data in files_in(photographed).items()}
+    members |= {f"df2/validation/{name}": data for name, data in files_in(other).items()}
+    archive = packed(kind, members, tmp_path)
+    assert ingested(archive, tmp_path / "b") == ingested(photographed, tmp_path / "a")
+    assert ingested(archive, tmp_path / "d", "validation") == ingested(other, tmp_path / "c", "validation")
+    with pytest.raises(SourceError, match="several folders, and none is test: df2/train, df2/validation"):
+        ingest("test", str(archive), str(tmp_path / "e"))
+
+
+@pytest.fixture
+def memory() -> Iterator[Any]:
+    fs = fsspec.filesystem("memory")
+    fs.store.clear()
+    yield fs
+    fs.store.clear()
+    fs.pseudo_dirs[:] = [""]
+
+
+@pytest.mark.parametrize("kind", ["", *KINDS])
+def test_a_source_on_a_remote_file_system_gives_the_same_bytes(
+    kind: str, photographed: Path, tmp_path: Path, memory: Any
+) -> None:
+    if kind:
+        memory.pipe(f"/raw/train{kind}", packed(kind, files_in(photographed), tmp_path).read_bytes())
+    else:
+        memory.pipe({f"/raw/train/{name}": data for name, data in files_in(photographed).items()})
+    expected = ingested(photographed, tmp_path / "a")
+    assert ingested(f"memory://raw/train{kind}", tmp_path / "b") == expected
+    assert ingested("memory://raw", tmp_path / "c") == expected
+
+
+def test_a_registry_on_a_remote_file_system_holds_the_same_bytes(
+    photographed: Path, tmp_path: Path, memory: Any
+) -> None:
+    ingest("train", str(photographed), "memory://made/registry", jobs=1)
+    ingest("train", str(photographed), "memory://made/registry", jobs=1)
+    found = {name.removeprefix("/made/registry/"): memory.cat_file(name) for name in memory.find("/made")}
+    assert found == ingested(photographed, tmp_path / "a")
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, Any]]:
+    """Run an S3 server on 127.0.0.1; yield the storage options for it."""
+    server_module = pytest.importorskip("moto.server")
+    pytest.importorskip("s3fs")
+    server = server_module.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {"key": "test", "secret": "test", "client_kwargs": {"endpoint_url": f"http://{host}:{port}"}}
+    server.stop()
+
+
+# Of botocore and the server, not of this project.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_a_bucket_of_an_s3_server_is_source_and_registry(
+    photographed: Path, tmp_path: Path, s3: dict[str, Any]
+) -> None:
+    fs = fsspec.filesystem("s3", **s3)
+    fs.mkdir("raw")
+    fs.mkdir("made")
+    fs.pipe({f"raw/folder/train/{name}": data for name, data in files_in(photographed).items()})
+    fs.pipe_file("raw/train.zip", packed(".zip", files_in(photographed), tmp_path).read_bytes())
+    fs.pipe_file("raw/train.tar", packed(".tar", files_in(photographed), tmp_path).read_bytes())
+    expected = ingested(photographed, tmp_path / "a")
+    for number, source in enumerate(
+        ["s3://raw/folder", "s3://raw/folder/train", "s3://raw/train.zip", "s3://raw/train.tar"]
+    ):
+        assert ingested(source, tmp_path / f"b{number}", storage_options=s3) == expected
+    with pytest.raises(SourceError, match="Found no annotations or photos of train at s3://nowhere/x"):
+        ingest("train", "s3://nowhere/x", str(tmp_path / "c"), storage_options=s3)
+    ingest("train", "s3://raw/train.zip", "s3://made/registry", jobs=2, storage_options=s3)
+    fs.invalidate_cache()
+    assert {name.removeprefix("made/registry/"): fs.cat_file(name) for name in fs.find("made")} == expected
+
+
+def test_what_is_not_there_is_named_with_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        ingest("train", str(tmp_path / "nothing"), str(tmp_path / "r"))
+    assert str(caught.value) == (
+        f"Found no annotations or photos of train at {tmp_path}/nothing: expected a folder with annos/ or image/, a "
+        "folder with train/ or train.zip, or an archive (.zip, .tar, .tar.gz, .tgz)."
+    )
+    for name in ("x.zip", "x.tar", "x.tar.gz"):
+        with pytest.raises(SourceError, match=f"{name} does not exist"):
+            ingest("train", str(tmp_path / name), str(tmp_path / "r"))
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_protocol_that_is_unknown_or_not_installed_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StorageError, match="Cannot use nonsense://x"):
+        ingest("train", "nonsense://x", str(tmp_path / "r"))
+
+    def missing(*args: object, **kwargs: object) -> None:
+        raise ImportError("Install s3fs")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", missing)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'deepfashion2-registry\[s3\]'"):
+        ingest("train", "s3://x/y", str(tmp_path / "r"))
+
+
+@pytest.mark.parametrize("kind", ["", *KINDS])
+def test_an_empty_source_is_refused(kind: str, tmp_path: Path) -> None:
+    source = tmp_path / f"train{kind}"
+    if kind:
+        packed(kind, {"readme.txt": b"x"}, tmp_path).rename(source)
+    else:
+        (source / "annos").mkdir(parents=True)
+    with pytest.raises(
+        SourceError, match=r"holds no (file of train: expected annos/NNNNNN\.json|annos/ and no image/)"
+    ):
+        ingest("train", str(source), str(tmp_path / "r"))
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("kind", ["", *KINDS])
+def test_hidden_files_are_passed_over_and_wrong_names_reported(kind: str, small_source: Path, tmp_path: Path) -> None:
+    expected = ingested(small_source, tmp_path / "a")
+    annos = small_source / "annos"
+    (annos / ".DS_Store").write_bytes(b"\0")
+    (annos / "._000001.json").write_bytes(b"\0")
+    junk = tmp_path / "__MACOSX" / "train" / "annos"
+    junk.mkdir(parents=True)
+    (junk / "._000001.json").write_bytes(b"\0")
+
+    def source() -> Path:
+        if not kind:
+            return small_source
+        members = {f"train/{name}": data for name, data in files_in(small_source).items()}
+        members |= {f"__MACOSX/{name}": data for name, data in files_in(tmp_path / "__MACOSX").items()}
+        return packed(kind, members, tmp_path)
+
+    assert ingested(source(), tmp_path / "b") == expected
+    write_split(
+        small_source,
+        {"1.json": annotation(), "notes.txt": b"", "000009.jsn": b"", "0000000008.json": b"", "٣.json": b""},
+    )
+    (small_source / "image").mkdir()
+    for name in ("000001.png", "000002.jpeg", "Thumbs.db"):
+        (small_source / "image" / name).write_bytes(jpeg())
+    assert refusal(source(), tmp_path) == [
+        "train/annos/0000000008.json: expected a name like NNNNNN.json",
+        "train/annos/000009.jsn: expected a name like NNNNNN.json",
+        "train/annos/1.json: has the same number as 000001.json",
+        "train/annos/notes.txt: expected a name like NNNNNN.json",
+        "train/annos/٣.json: expected a name like NNNNNN.json",
+        "train/image/000001.png: expected a name like NNNNNN.jpg",
+        "train/image/000002.jpeg: expected a name like NNNNNN.jpg",
+        "train/image/Thumbs.db: expected a name like NNNNNN.jpg",
+    ]
+
+
+def test_of_two_files_with_one_number_the_same_is_kept_in_whatever_order_they_are_listed(tmp_path: Path) -> None:
+    names = ["train/annos/1.json", "train/annos/01.json", "train/annos/000001.json"]
+    contents = [to_bytes(annotation([item(style=k)])) for k in range(3)]
+    made = []
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        archive = write_zip(tmp_path / "train.zip", {names[k]: contents[k] for k in order})
+        report = ingest("train", str(archive), str(tmp_path / "r"), on_error="quarantine")
+        assert [str(issue) for issue in report.issues] == [
+            "train/annos/01.json: has the same number as 000001.json",
+            "train/annos/1.json: has the same number as 000001.json",
+        ]
+        made.append(files_in(tmp_path / "r"))
+    assert made[0] == made[1] == made[2]
+
+
+def test_a_file_name_that_is_no_text_is_reported_escaped(tmp_path: Path) -> None:
+    source = write_split(tmp_path / "train", {1: annotation(), "a\nb.json": b""})
+    (source / "annos" / os.fsdecode(b"\xff.json")).write_bytes(b"")
+    report = ingest("train", str(source), str(tmp_path / "r"), on_error="quarantine")
+    rows = registry.open(str(tmp_path / "r")).sql("SELECT file, issues FROM quarantine ORDER BY file").fetchall()
+    assert rows == [(issue.file, [str(issue)]) for issue in report.issues]
+    assert [row[0] for row in rows] == ["train/annos/\\udcff.json", "train/annos/a\\nb.json"]
+
+
+def test_a_file_that_cannot_be_read_is_an_issue(small_source: Path, tmp_path: Path) -> None:
+    (small_source / "annos" / "000008.json").symlink_to("nowhere.json")
+    (small_source / "annos" / "000009.json").mkdir()
+    (small_source / "image").mkdir()
+    (small_source / "image" / "000001.jpg").write_bytes(jpeg(44, 33))
+    (small_source / "image" / "000002.jpg").symlink_to("nowhere.jpg")
+    assert refusal(small_source, tmp_path) == [
+        "train/annos/000008.json: cannot be read: No such file or directory",
+        "train/annos/000009.json: cannot be read: Is a directory",
+        "train/image/000002.jpg: cannot be read: No such file or directory",
+    ]
+    ingest("train", str(small_source), str(tmp_path / "r"), jobs=1, on_error="quarantine")
+    df2 = registry.open(str(tmp_path / "r"))
+    assert df2.sql("SELECT image_id, width FROM images ORDER BY ALL").fetchall() == [
+        (1, 44), (2, None), (3, None), (4, None), (7, None),
+    ]  # fmt: skip
+    assert df2.sql("SELECT file, raw FROM quarantine ORDER BY file").fetchall() == [
+        ("train/annos/000008.json", None),
+        ("train/annos/000009.json", None),
+        ("train/image/000002.jpg", None),
+    ]
+
+
+@pytest.mark.parametrize("kind", [".tar", ".tar.gz"])
+def test_links_and_folders_in_the_place_of_a_file_of_a_tar_are_issues(
+    kind: str, small_source: Path, tmp_path: Path
+) -> None:
+    link, folder, hidden = (tarfile.TarInfo(f"train/annos/{name}") for name in ("000008.json", "000009.json", ".x"))
+    link.type, link.linkname = tarfile.LNKTYPE, "train/annos/000001.json"
+    folder.type = hidden.type = tarfile.DIRTYPE
+    members = {f"train/{name}": data for name, data in files_in(small_source).items()}
+    archive = write_tar(tmp_path / f"x{kind}", members, [link, folder, hidden])
+    assert refusal(archive, tmp_path) == [
+        "train/annos/000008.json: expected a file, found a link or device",
+        "train/annos/000009.json: expected a file, found a folder",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["", *KINDS])
+def test_width_and_height_come_from_the_photos_headers(kind: str, photographed: Path, tmp_path: Path) -> None:
+    source = packed(kind, files_in(photographed), tmp_path) if kind else photographed
+    ingest("train", str(source), str(tmp_path / "r"))
+    sizes = "SELECT image_id, width, height, file_name FROM images ORDER BY image_id"
+    assert registry.open(str(tmp_path / "r")).sql(sizes).fetchall() == [
+        (k, 40 + k, 30, f"{k:06d}.jpg") for k in (1, 2, 3, 4, 7)
+    ]
+    report = ingest("train", str(source), str(tmp_path / "r"), image_sizes=False)
+    assert report.notices == []
+    assert registry.open(str(tmp_path / "r")).sql(sizes).fetchall() == [
+        (k, None, None, f"{k:06d}.jpg") for k in (1, 2, 3, 4, 7)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["", *KINDS])
+def test_a_photo_without_a_header_is_an_issue(kind: str, photographed: Path, tmp_path: Path) -> None:
+    broken = {1: b"", 2: b"not a photo", 3: jpeg()[:10], 4: jpeg()[:2] + bytes(400)}
+    for image_id, data in broken.items():
+        (photographed / "image" / f"{image_id:06d}.jpg").write_bytes(data)
+    source = packed(kind, files_in(photographed), tmp_path) if kind else photographed
+    lines = refusal(source, tmp_path)
+    assert [line.partition(":")[0] for line in lines] == [f"train/image/{k:06d}.jpg" for k in broken]
+    for line in lines:
+        assert ": expected a JPEG header" in line
+
+
+def test_a_photo_header_that_is_damaged_anywhere_is_told_or_read(tmp_path: Path) -> None:
+    whole = jpeg(123, 45)
+    assert image_size(io.BytesIO(whole)) == (123, 45)
+    chance = random.Random(0)
+    told = 0
+    for _ in range(500):
+        data = bytearray(whole[: chance.randrange(len(whole))])
+        for _ in range(3):
+            if data:
+                data[chance.randrange(len(data))] = chance.randrange(256)
+        size = image_size(io.BytesIO(bytes(data)))
+        told += isinstance(size, str)
+        assert isinstance(size, str) or (size[0] > 0 and size[1] > 0)
+    assert told > 100
+
+
+@pytest.mark.parametrize("kind", ["", *KINDS])
+def test_photos_and_annotations_without_each_other_are_noticed(kind: str, photographed: Path, tmp_path: Path) -> None:
+    (photographed / "image" / "000003.jpg").rename(photographed / "image" / "000005.jpg")
+    source = packed(kind, files_in(photographed), tmp_path) if kind else photographed
+    report = ingest("train", str(source), str(tmp_path / "r"))
+    assert report.notices == [
+        "train/annos/000003.json: the annotation has no photo; width and height are NULL",
+        "train/image/000005.jpg: the photo has no annotation and was not registered",
+    ]
+    df2 = registry.open(str(tmp_path / "r"))
+    assert df2.sql("SELECT image_id FROM images WHERE width IS NULL").fetchall() == [(3,)]
+    assert df2.sql("SELECT count(*) FROM images WHERE image_id = 5").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize("kind", ["", *KINDS])
+def test_the_test_split_is_registered_from_its_photos_alone(kind: str, tmp_path: Path) -> None:
+    source = write_split(tmp_path / "test", {}, {1: jpeg(10, 20), 30: jpeg(30, 40)})
+    if kind:
+        source = packed(kind, {f"test/{name}": data for name, data in files_in(source).items()}, tmp_path)
+    assert ingested(source, tmp_path / "r", "test").keys() >= {"manifest.json"}
+    df2 = registry.open(str(tmp_path / "r"))
+    columns = "split, image_id, file_name, source, pair_id, width, height, num_items"
+    assert df2.sql(f"SELECT {columns} FROM images ORDER BY image_id").fetchall() == [
+        ("test", 1, "000001.jpg", None, None, 10, 20, None),
+        ("test", 30, "000030.jpg", None, None, 30, 40, None),
+    ]
+    assert df2.sql("SELECT count(*) FROM items").fetchall() == [(0,)]
+
+
+def test_photos_alone_are_no_train_split(tmp_path: Path) -> None:
+    source = write_split(tmp_path / "train", {}, {1: jpeg()})
+    with pytest.raises(SourceError, match=r"holds no file of train: expected annos/NNNNNN\.json"):
+        ingest("train", str(source), str(tmp_path / "r"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_cut_short_anywhere_is_a_clear_error(kind: str, small_source: Path, tmp_path: Path) -> None:
+    whole = packed(kind, files_in(small_source), tmp_path).read_bytes()
+    before = ingested(small_source, tmp_path / "r")
+    cut = tmp_path / f"cut{kind}"
+    # In a plain tar every member ends at a multiple of 512, where nothing but the missing end tells.
+    zeros = len(whole) - len(whole.rstrip(b"\0")) if kind == ".tar" else 0
+    ends = range(0, len(whole) - zeros, 512 if kind == ".tar" else 97)
+    for end in [*ends, len(whole) - zeros - 1]:
+        cut.write_bytes(whole[:end])
+        with pytest.raises(SourceError, match=r"is not a complete (zip|tar) archive .* Fetch it again\."):
+            ingest("train", str(cut), str(tmp_path / "r"))
+    assert ingested(small_source, tmp_path / "r") == before
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "aes"])
+def test_a_damaged_archive_never_gives_a_wrong_row(kind: str, photographed: Path, tmp_path: Path) -> None:
+    members = files_in(photographed)
+    password = "secret" if kind == "aes" else None
+    if kind == "aes":
+        path = write_zip(tmp_path / "whole.zip", members, aes=password)
+    else:
+        path = packed(kind, members, tmp_path)
+    ingest("train", str(path), str(tmp_path / "r"), password=password)
+    query = "SELECT * FROM items ORDER BY ALL"
+    expected = {repr(row) for row in registry.open(str(tmp_path / "r")).sql(query).fetchall()}
+    chance = random.Random(0)
+    whole = path.read_bytes()
+    for _ in range(25):
+        data = bytearray(whole)
+        for _ in range(chance.choice([1, 20])):
+            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        path.write_bytes(data)
+        try:
+            report = ingest("train", str(path), str(tmp_path / "r"), password=password, on_error="quarantine")
+        except SourceError:
+            continue
+        rows = {repr(row) for row in registry.open(str(tmp_path / "r")).sql(query).fetchall()}
+        # A plain tar has no checksum over content: there the annotation's own rules are all there is.
+        if kind != ".tar":
+            assert rows == expected or (report.bad_files and rows < expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_of_an_archive_is_written_to_disk(kind: str, photographed: Path, tmp_path: Path) -> None:
+    archive = packed(kind, files_in(photographed), tmp_path)
+    opened: list[str] = []
+    watching = True
+
+    def watch(event: str, args: tuple[Any, ...]) -> None:
+        if watching and event == "open" and isinstance(args[0], str) and args[2] & (os.O_WRONLY | os.O_RDWR):
+            opened.append(args[0])
+
+    sys.addaudithook(watch)
+    ingest("train", str(archive), str(tmp_path / "r"), jobs=1)
+    watching = False
+    names = (".lock", ".manifest.json.partial", ".staging/.made-by-df2")
+    assert sorted(opened) == [f"{tmp_path}/r/{name}" for name in names]
+
+
+def test_a_worker_needs_no_second_look_at_the_archive(photographed: Path, tmp_path: Path) -> None:
+    """A pickled source carries no directory of hundreds of thousands of names."""
+    import pickle
+
+    from registry.sources.listing import open_source
+
+    for kind in KINDS:
+        source = open_source(str(packed(kind, files_in(photographed), tmp_path)), "train")
+        assert len(pickle.dumps(source)) < 1000
+        listing = source.list_files("train", photos=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            again = pickle.loads(pickle.dumps(source))
+            assert list(again.read(listing.annotations)) == [to_bytes(SMALL_SPLIT[k]) for k in SMALL_SPLIT]

@@ -1,0 +1,115 @@
+"""A remote source that fails: what passes is not seen, what stays ends the ingestion; neither is an issue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+import registry
+from registry.errors import SourceError, StorageError
+from registry.ingest.build import ingest
+from registry.ingest.fingerprint import fingerprint_source
+from registry.storage import filesystems, timeouts
+from tests.helpers import SMALL_SPLIT, jpeg, write_split
+from tests.servers.faults import always, every, reset, status, truncate
+from tests.servers.proxy import S3Proxy
+from tests.servers.s3 import S3Server
+from tests.sources.packing import files_in, write_tar, write_zip
+
+pytestmark = pytest.mark.xdist_group("seaweedfs")
+
+FORMS = ("folder", "train.zip", "train.tar", "train.tar.gz")
+FAULTS = {
+    "500": status(500, "InternalError"),
+    "reset": reset(),
+    "reset in the middle": reset(after=50),
+    "truncated": truncate(50),
+}
+
+
+@pytest.fixture
+def options(s3_proxy: S3Proxy, seaweedfs: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return the options of a bucket that holds a split in every form; the libraries below do not try again."""
+    import s3fs
+
+    monkeypatch.setattr(filesystems, "_DELAYS", (0.01, 0.01))
+    monkeypatch.setattr(timeouts, "S3_ATTEMPTS", 1)
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
+    s3fs.S3FileSystem.clear_instance_cache()
+    seaweedfs.make_bucket("sources")
+    source = write_split(tmp_path / "train", SMALL_SPLIT, {k: jpeg(40 + int(k)) for k in SMALL_SPLIT})
+    (source / "query.txt").write_text("000001.jpg\n")
+    members = {name: data for name, data in files_in(source).items() if "/" in name}
+    direct = fsspec.filesystem("s3", **seaweedfs.storage_options, skip_instance_cache=True)
+    direct.pipe({f"sources/folder/{name}": data for name, data in members.items()})
+    direct.pipe_file("sources/lists/query.txt", b"000001.jpg\n")
+    for form in FORMS[1:]:
+        write = write_zip if form.endswith("zip") else write_tar
+        direct.pipe_file(f"sources/{form}", write(tmp_path / form, members).read_bytes())
+    return s3_proxy.through(seaweedfs).storage_options
+
+
+def found_in(target: Path) -> Any:
+    df2 = registry.open(str(target))
+    return df2.sql("SELECT * FROM images ORDER BY ALL").fetchall(), df2.sql("SELECT * FROM quarantine").fetchall()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("form", FORMS)
+def test_what_passes_is_not_seen(
+    form: str, name: str, s3_proxy: S3Proxy, options: dict[str, Any], tmp_path: Path
+) -> None:
+    ingest("train", str(tmp_path / "train"), str(tmp_path / "r"), jobs=1)
+    expected = found_in(tmp_path / "r")
+    fingerprint = fingerprint_source(f"s3://sources/{form}", "train", ["s3://sources/lists"], options=options)
+    s3_proxy.fault = every(3, FAULTS[name])
+    report = ingest(
+        "train", f"s3://sources/{form}", str(tmp_path / "remote"), jobs=1, on_error="quarantine",
+        retrieval=["s3://sources/lists"], storage_options=options,
+    )  # fmt: skip
+    assert any(request.fault for request in s3_proxy.requests)
+    assert report.bad_files == []
+    assert found_in(tmp_path / "remote") == expected
+    assert fingerprint_source(f"s3://sources/{form}", "train", ["s3://sources/lists"], options=options) == fingerprint
+
+
+@pytest.mark.parametrize("on_error", ["fail", "quarantine"])
+@pytest.mark.parametrize("part", ["annos/000002.json", "image/000003.jpg", "lists/query.txt", ".zip", ".tar", ".gz"])
+def test_what_stays_ends_the_ingestion_and_changes_nothing(
+    part: str, on_error: Any, s3_proxy: S3Proxy, options: dict[str, Any], small_registry: Path
+) -> None:
+    before = files_in(small_registry)
+    form = next((form for form in FORMS if part.startswith(".") and form.endswith(part)), "folder")
+    s3_proxy.fault = always(status(500, "InternalError"), lambda request: request.path.endswith(part))
+    with pytest.raises((SourceError, StorageError)) as caught:
+        ingest(
+            "train", f"s3://sources/{form}", str(small_registry), jobs=1, on_error=on_error,
+            retrieval=["s3://sources/lists"], storage_options=options,
+        )  # fmt: skip
+    assert caught.value.exit_code == 4
+    assert "Cannot read" in str(caught.value)
+    assert files_in(small_registry) == before
+
+
+def test_a_failing_disk_is_an_error_of_the_place(
+    small_source: Path, small_registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+    import os
+
+    real = os.open
+
+    def failing(path: Any, *args: Any, **options: Any) -> int:
+        if path == "000003.json":
+            raise OSError(number, os.strerror(number))
+        return real(path, *args, **options)
+
+    before = files_in(small_registry)
+    monkeypatch.setattr(os, "open", failing)
+    for number in (errno.EIO, errno.EACCES, errno.ENOENT):
+        with pytest.raises(SourceError, match=r"Cannot read .*000003\.json: " + os.strerror(number)):
+            ingest("train", str(small_source), str(small_registry), jobs=1, on_error="quarantine")
+    assert files_in(small_registry) == before
