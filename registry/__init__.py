@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from registry.version import __version__
+
 if TYPE_CHECKING:
     from registry.exports.manifest import ExportManifest
     from registry.store.registry import Registry
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from registry.subset.resplit import Resplit
 
 __all__ = ["__version__", "export", "open"]
-
-__version__ = "0.1.0"
 
 
 def open(
@@ -81,7 +81,7 @@ def export(
         registry: an open registry.
         format: ``coco``, ``yolo``, ...; ``df2 export --help`` lists all.
         dest: new or empty folder, or an fsspec URL; gets everything or nothing.
-        subset: a :class:`registry.subset.options.Subset` or its options, such as ``{"category": "skirt"}``; all without it.
+        subset: a :class:`registry.subset.options.Subset` or its options, such as ``{"category": "skirt"}``.
         resplit: divides it anew (:meth:`registry.subset.resplit.Resplit.parse`).
         images: what happens to photos: ``none``, ``reference``, ``link`` or ``copy``, as the format can.
         photos: release that holds the photos; or one for each split.
@@ -97,6 +97,7 @@ def export(
         registry.errors.StorageError: the destination cannot be written; it is as it was.
     """
     from registry.exports import run
+    from registry.history.git import revision_of
     from registry.subset.options import Subset
 
     chosen = subset if isinstance(subset, Subset) else Subset.of(**(subset or {}))
@@ -110,4 +111,5 @@ def export(
         storage_options=storage_options,
         follow_links=follow_links,
         overwrite=overwrite,
+        revision=revision_of(registry.place),
     )

@@ -142,11 +142,13 @@ def _format_command(found: Format) -> click.Command:
     @click.pass_obj
     def run(places: Places, /, dest: str, subset: Subset, resplit: Resplit | None, images: str, **given: Any) -> None:
         from registry.exports.run import Plan, export
+        from registry.history.git import revision_of
 
         place = {name: given.pop(name) for name in ("photos", "overwrite", "follow_links")}
         place["storage_options"] = places.storage_options
         plan = Plan.of(found.name, subset, resplit=resplit, images=images, options=given)
         opened = places.open()
+        place["revision"] = revision_of(opened.place)
         if images in ("link", "copy"):
             place["photos"] = place["photos"] or load_sources(click.get_current_context().params["params"]) or None
         made = _with_password(lambda options: export(opened, plan, dest, **options), dest, place)
@@ -192,11 +194,13 @@ def _again(ctx: click.Context, /, dest: str, **place: Any) -> None:
     """Make an export again from its manifest."""
     from registry.exports.manifest import read_manifest_file
     from registry.exports.run import export_again
+    from registry.history.git import revision_of
 
     assert ctx.parent is not None
     place["storage_options"] = ctx.obj.storage_options
     old = read_manifest_file(ctx.parent.params["from_manifest"], ctx.obj.storage_options)
     opened = ctx.obj.open()
+    place["revision"] = revision_of(opened.place)
     if old.images in ("link", "copy"):
         place["photos"] = place["photos"] or load_sources() or None
     made, different = _with_password(lambda options: export_again(opened, old, dest, **options), dest, place)

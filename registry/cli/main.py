@@ -6,7 +6,6 @@ import sys
 
 import click
 
-from registry import __version__
 from registry.cli.boundary import DEBUG_VARIABLE, BoundedCommand
 from registry.cli.context import Places, storage_option
 from registry.cli.diff import diff
@@ -19,6 +18,7 @@ from registry.cli.sync import sync
 from registry.cli.versions import versions
 from registry.redaction import install
 from registry.storage.filesystems import set_network_timeout
+from registry.version import __version__
 
 SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),

@@ -299,3 +299,6 @@ def record_batch(table: Table, columns: Iterable[Sequence[Any]]) -> pa.RecordBat
 def duckdb_type(field: Field) -> str:
     """Return DuckDB's type for a field."""
     return DUCKDB_TYPES[field.type]
+
+
+INT32_MAX: Final = 2**31 - 1

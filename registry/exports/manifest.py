@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from registry import __version__
 from registry.dataset.names import Count, RelativePath, Sha256, ShortText, SplitName, Version, leading_out, parse_json
 from registry.dataset.tables import SCHEMA_VERSION
 from registry.errors import NotFoundError
@@ -20,6 +19,7 @@ from registry.exports.destination import MANIFEST_NAME, Written
 from registry.snapshot.verify import Check, check_files
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
+from registry.version import __version__
 
 #: Version of the manifest itself.
 EXPORT_VERSION: Final = 1

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from registry.errors import MissingDependencyError, RegistryFormatError, StorageError, UsageError, first_names
+from registry.errors import RegistryFormatError, UsageError, first_names
 from registry.exports.destination import MANIFEST_NAME, Files, open_destination
 from registry.exports.format import Format, find_format
 from registry.exports.manifest import ExportManifest, differing, read_export
-from registry.history.git import git
 from registry.sources.photos import Photos
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
@@ -183,6 +181,7 @@ def export(
     storage_options: StorageOptions | None = None,
     follow_links: bool = False,
     overwrite: bool = False,
+    revision: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> ExportManifest:
     """Write an export and return its manifest, which is in it as ``export.json``.
@@ -198,6 +197,7 @@ def export(
         storage_options: passed to fsspec for ``dest`` and ``photos``.
         follow_links: whether photos may be links that lead out of the release.
         overwrite: whether an earlier export at ``dest`` may be replaced. Never replaced is what no export wrote.
+        revision: of the registry, for the manifest: :func:`registry.history.git.revision_of`.
         progress: called with the images done and all images.
 
     Raises:
@@ -221,7 +221,7 @@ def export(
         job = _Job(plan, rows, files, found, progress)
         job.run()
         files.wait()
-        manifest = _manifest(plan, job, registry.place, rows.manifest, rows.balance)
+        manifest = _manifest(plan, job, rows.manifest, revision or {}, rows.balance)
         files.finish(manifest.to_json())
     return manifest
 
@@ -267,7 +267,7 @@ def _check_overwrite(place: Place, paths: list[str], overwrite: bool) -> set[str
 
 
 def _manifest(
-    plan: Plan, job: _Job, place: Place, registry: Manifest, balance: Sequence[Mapping[str, Any]]
+    plan: Plan, job: _Job, registry: Manifest, revision: Mapping[str, Any], balance: Sequence[Mapping[str, Any]]
 ) -> ExportManifest:
     resplit = plan.resplit
     return ExportManifest(
@@ -289,7 +289,7 @@ def _manifest(
             "manifest_sha256": _digest(registry),
             "sources": registry.sources,
         },
-        revision=_revision(place),
+        revision=dict(revision),
         counts=job.counts,
         left_out=[{"what": what, "why": why, "number": number} for (what, why), number in sorted(job.left_out.items())],
         files=sorted(job.files.written),
@@ -298,23 +298,3 @@ def _manifest(
 
 def _digest(manifest: Manifest) -> str:
     return hashlib.sha256(manifest.to_json()).hexdigest()
-
-
-def _revision(place: Place) -> dict[str, Any]:
-    """Return the git commit of the repository that a local registry lies in, if it does in one.
-
-    In a DVC stage it is the name of the stage: the export is versioned by dvc.lock then, and could not name the commit
-    that will hold it.
-    """
-    stage = os.environ.get("DVC_STAGE")
-    if stage:
-        return {"dvc_stage": stage}
-    if place.path is None:
-        return {}
-
-    try:
-        commit = git(place.path, "rev-parse", "--verify", "HEAD").decode().strip()
-        changed = git(place.path, "status", "--porcelain", "--", ":/dvc.lock")
-    except (StorageError, MissingDependencyError):
-        return {}  # it lies in no repository, or in one without a commit
-    return {"git": commit, "dvc_lock": "differs" if changed.strip() else "as committed"}

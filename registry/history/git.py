@@ -211,6 +211,25 @@ def git(folder: Path, *arguments: str, input: bytes | None = None, remote: str |
     return done.stdout
 
 
+def revision_of(place: Place) -> dict[str, str]:
+    """Return the git commit of the repository that a registry lies in, and whether its dvc.lock differs from it.
+
+    Empty for a registry at a URL or outside of any repository. In a DVC stage it is the name of the stage: dvc.lock
+    versions the export then, and the commit that will hold it does not exist yet.
+    """
+    stage = os.environ.get("DVC_STAGE")
+    if stage:
+        return {"dvc_stage": stage}
+    if place.path is None:
+        return {}
+    try:
+        commit = git(place.path, "rev-parse", "--verify", "HEAD").decode().strip()
+        changed = git(place.path, "status", "--porcelain", "--", ":/dvc.lock")
+    except (StorageError, MissingDependencyError):
+        return {}  # no repository, or one without a commit
+    return {"git": commit, "dvc_lock": "differs" if changed.strip() else "as committed"}
+
+
 def user_cache() -> Path:
     """Return the folder below the user's cache directory in which clones and their data are kept."""
     base = os.environ.get("XDG_CACHE_HOME", "")

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import registry
 from registry.errors import RegistryError, RegistryFormatError, StorageError, UnknownNameError, UsageError, first_names
 from registry.history.dvc_data import Wanted, tracked_files, tracked_paths
 from registry.history.git import Repository, find_repository, git
@@ -22,6 +21,7 @@ from registry.redaction import redact, without_user
 from registry.snapshot.manifest import MANIFEST_NAME
 from registry.snapshot.verify import verify_registry
 from registry.storage.place import Place
+from registry.store.registry import Registry
 
 _SHOWN: Final = 5
 
@@ -217,7 +217,7 @@ def _compare(folder: Path, metrics: Path) -> Iterator[Finding]:
         yield Finding("fail", f"metrics/counts.json is not JSON: {error}. 'dvc repro stats' writes it.")
         return
     try:
-        counted = registry.open(str(folder)).stats()
+        counted = Registry(str(folder)).stats()
     except RegistryError as error:
         yield Finding("fail", f"The registry cannot be counted: {error}")
         return

@@ -31,7 +31,8 @@ from registry.ingest.shard import (
 )
 from registry.snapshot.publish import Publication, publication
 from registry.sources.issues import MOST_OF_ALL, Issue, summarise
-from registry.sources.listing import Entry, Listing, Source, open_source, release_lists
+from registry.sources.listing import Entry, Listing, Source
+from registry.sources.open import open_source, release_lists
 from registry.sources.reading import MAX_ANNOTATION
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
@@ -110,7 +111,7 @@ def ingest(
 
     Args:
         split: train, validation or test.
-        source: folder, archive or fsspec URL; see :func:`registry.sources.listing.open_source`.
+        source: folder, archive or fsspec URL; see :func:`registry.sources.open.open_source`.
         registry: folder or fsspec URL of the registry; made if it does not exist.
         retrieval: query and gallery lists and ``*_information.json`` files, or folders or zips of them. Those of
             a release (``json_for_SPLIT`` beside the split) are read too.

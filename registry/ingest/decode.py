@@ -17,7 +17,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from registry.dataset.deepfashion2 import CATEGORIES
-from registry.ingest.diagnose import EXACT_MAX, INT32_MAX, check_annotation, item_no
+from registry.dataset.tables import INT32_MAX
+from registry.ingest.diagnose import EXACT_MAX, check_annotation, item_no
 from registry.parsing.json_files import MAX_DIGITS, lost_digits
 from registry.sources.issues import Issue
 

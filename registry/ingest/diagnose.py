@@ -14,11 +14,11 @@ from contextlib import suppress
 from typing import Any, Final
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORY_BY_ID, SOURCES
+from registry.dataset.tables import INT32_MAX
 from registry.parsing.json_files import REPEATED, CutNumber, Duplicates, decode, lost_digits
 from registry.sources.issues import MOST_OF_FILE, Issue
 
 INT16_MAX: Final = 2**15 - 1
-INT32_MAX: Final = 2**31 - 1
 #: Beyond this a double no longer tells neighbouring integers apart.
 EXACT_MAX: Final = 2**53
 

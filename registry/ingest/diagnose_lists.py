@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from registry.dataset.deepfashion2 import CATEGORIES
+from registry.dataset.tables import INT32_MAX
 from registry.ingest.diagnose import (
-    INT32_MAX,
     Collector,
     Report,
     check_box,

@@ -24,8 +24,10 @@ from registry.errors import StorageError
 from registry.files.durability import make_folders
 from registry.files.temporary import is_special, write_text
 from registry.ingest.retrieval_lists import retrieval_files
-from registry.sources.listing import Entry, LocalFolder, Source, locate_source, open_source, release_lists
+from registry.sources.folders import LocalFolder
+from registry.sources.listing import Entry, Source
 from registry.sources.looks import Look, look_at
+from registry.sources.open import locate_source, open_source, release_lists
 from registry.sources.reading import Fault
 from registry.storage.filesystems import StorageOptions, local_path
 

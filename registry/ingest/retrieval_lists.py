@@ -13,8 +13,10 @@ from registry.dataset.tables import RETRIEVAL_LISTS, record_batch
 from registry.errors import SourceError
 from registry.ingest.diagnose_lists import Box, ListEntry, read_list
 from registry.ingest.shard import BadFile
+from registry.sources.folders import RemoteFolder
 from registry.sources.issues import Issue
-from registry.sources.listing import Entry, RemoteFolder, is_remote_folder
+from registry.sources.listing import Entry
+from registry.sources.open import is_remote_folder
 from registry.sources.reading import MAX_LIST, Fault, LocalReader, cannot_read, read_file, shown_name
 from registry.sources.zips import zip_members
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried

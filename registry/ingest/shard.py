@@ -18,7 +18,8 @@ from registry.dataset.tables import IMAGES, ITEMS, arrow_schema, record_batch
 from registry.ingest.decode import Annotations, Item, RawFile, decode_annotations
 from registry.ingest.diagnose import item_no
 from registry.sources.issues import Issue
-from registry.sources.listing import Entry, Size, Source
+from registry.sources.listing import Entry, Source
+from registry.sources.photo_headers import Size
 from registry.sources.reading import Fault
 
 if TYPE_CHECKING:

@@ -1,9 +1,8 @@
 """Writing a part of a registry so that readers see the old one or the new one.
 
-Files are written below ``.staging`` (marked, see :mod:`registry.files.staging`), moved to their places under names made of
-their digests (so that no file is ever overwritten by a different one), and count only when the manifest names them: its
-exchange is the one moment at which the new registry is there. What the manifest does not name is cleared by the next
-writer, as far as a registry wrote it (:func:`is_data_path`).
+Files are written below ``.staging`` (marked, see :mod:`registry.files.staging`) and moved to their places. Their names
+contain their digests, so no file is overwritten by a different one. Readers see them when the manifest that names them
+replaces the old manifest. The next writer deletes files (:func:`is_data_path`) that the manifest does not name.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from registry.sources.listing import ARCHIVE_SUFFIXES
+from registry.sources.open import ARCHIVE_SUFFIXES
 from registry.sources.reading import cannot_read
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried
 

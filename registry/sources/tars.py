@@ -16,14 +16,11 @@ from typing import Any, BinaryIO, Final, Self, cast
 from registry.errors import SourceError
 from registry.sources.archives import Unread, choose_prefix, is_of_place, reopen
 from registry.sources.issues import Issue
-from registry.sources.listing import (
-    MEMBER,
+from registry.sources.listing import MEMBER, Entry, Listing, build_listing
+from registry.sources.photo_headers import (
     PHOTO_END,
-    Entry,
-    Listing,
     PhotoMark,
     Size,
-    build_listing,
     image_size,
     photo_mark,
     photo_mark_of,

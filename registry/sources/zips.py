@@ -16,7 +16,8 @@ from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from registry.errors import MissingDependencyError, PasswordError, SourceError
 from registry.sources.archives import Unread, choose_prefix, is_of_place, refused_list, refused_names, reopen
-from registry.sources.listing import MEMBER, Entry, Listing, PhotoMark, Size, build_listing, size_from_start
+from registry.sources.listing import MEMBER, Entry, Listing, build_listing
+from registry.sources.photo_headers import PhotoMark, Size, size_from_start
 from registry.sources.reading import (
     MAX_ANNOTATION,
     MAX_LIST,

@@ -264,8 +264,8 @@ class Place:
         Args:
             name: of the file.
             target: the local file.
-            most: bytes that are expected, :data:`registry.storage.bounded_reads.MAX_WHOLE` at most without it; a remote file
-                that sends more is an error.
+            most: expected bytes, by default :data:`registry.storage.bounded_reads.MAX_WHOLE`. More from a remote file is
+                an error.
 
         Raises:
             NotFoundError: there is no such file.

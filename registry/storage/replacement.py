@@ -1,9 +1,9 @@
 """Replacing a local folder by a new one at once, however it ends: an export, or the sample.
 
-The new content is written to a marked folder (:mod:`registry.files.staging`) beside the folder, and both are exchanged in one
-step. Where that cannot be, because the folder is a mount point or its parent cannot be written, the marked folder lies
-inside it and the entries are moved one by one, by a list that is on the disk before the first of them moves. Whoever
-works there next finishes or undoes what a killed process left.
+The new content is written to a marked folder (:mod:`registry.files.staging`) beside the folder, and both are exchanged
+in one step. If the folder is a mount point, or its parent cannot be written, the marked folder lies inside it, and its
+entries are moved one by one. A list of these moves is on the disk before the first of them; the next writer finishes
+or undoes the moves of a killed process.
 """
 
 from __future__ import annotations

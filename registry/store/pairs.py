@@ -188,8 +188,8 @@ def read_pairs(
     Returns:
         Batches of ``split``, ``pair_no`` (of the positive pair, from 1 in every split, in file order of the user
         item, then of the shop item; its negatives have the same), ``label`` (1 or 0), ``kind`` (one of
-        :data:`KINDS`), and :data:`registry.subset.rows.PAIRED_COLUMNS` of the user item and of the shop item. A batch is of
-        one split; where batches end follows from the rows alone.
+        :data:`KINDS`), and the :data:`registry.subset.rows.PAIRED_COLUMNS` of the user item and of the shop item. Each
+        batch holds rows of a single split; batch borders depend on the rows alone.
     """
     with cursor:
         for split in part.splits:

@@ -108,9 +108,8 @@ def open_database(limits: Limits, *, spill: bool = False) -> DuckDBPyConnection:
 
     Args:
         limits: of memory and time.
-        spill: whether what does not fit into memory may be written to :func:`registry.files.private_folder.private_folder`.
-            DuckDB lets every query read that folder, so it is for queries of this package only, never for a user's SQL.
-            At most a quarter of the free disk is written, and never more than 10 GiB.
+        spill: whether DuckDB may write temporary files to :func:`registry.files.private_folder.private_folder`, at most
+            a quarter of the free disk and 10 GiB. Every query can read that folder: False for a user's SQL.
     """
     config: dict[str, str | bool | int | float | list[str]] = {
         "python_enable_replacements": "false",  # a misspelt table must not find a Python variable

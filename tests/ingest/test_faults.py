@@ -18,7 +18,7 @@ import pytest
 import registry
 from registry.errors import NotFoundError, SourceError, StorageError
 from registry.ingest.build import ingest
-from registry.sources.listing import LocalFolder
+from registry.sources.folders import LocalFolder
 from tests.helpers import SMALL_SPLIT, annotation, item, write_split
 from tests.sources.packing import files_in
 from tests.waiting import until_empty

@@ -23,7 +23,7 @@ from registry.ingest.build import ingest
 from registry.ingest.diagnose import check_annotation
 from registry.sources import listing as sources
 from registry.sources import reading as files
-from registry.sources.listing import image_size
+from registry.sources.photo_headers import image_size
 from tests.helpers import SMALL_SPLIT, annotation, jpeg, to_bytes, write_split
 from tests.sources.packing import files_in, write_tar, write_zip
 

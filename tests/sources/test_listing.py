@@ -18,7 +18,7 @@ import pytest
 import registry
 from registry.errors import AnnotationError, MissingDependencyError, SourceError, StorageError
 from registry.ingest.build import ingest
-from registry.sources.listing import image_size
+from registry.sources.photo_headers import image_size
 from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, to_bytes, write_split
 from tests.sources.packing import files_in, write_tar, write_zip
 
@@ -442,7 +442,7 @@ def test_a_worker_needs_no_second_look_at_the_archive(photographed: Path, tmp_pa
     """A pickled source carries no directory of hundreds of thousands of names."""
     import pickle
 
-    from registry.sources.listing import open_source
+    from registry.sources.open import open_source
 
     for kind in KINDS:
         source = open_source(str(packed(kind, files_in(photographed), tmp_path)), "train")

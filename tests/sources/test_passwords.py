@@ -15,7 +15,7 @@ import pytest
 from registry.errors import MissingDependencyError, PasswordError, SourceError
 from registry.ingest.build import ingest
 from registry.ingest.fingerprint import fingerprint_source
-from registry.sources.listing import open_source
+from registry.sources.open import open_source
 from tests.helpers import SMALL_SPLIT, jpeg, write_split
 from tests.sources.packing import files_in, write_zip, write_zipcrypto
 
