@@ -79,17 +79,17 @@ class _Formats(click.Group):
     """The formats as commands, each with its own options; made when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        from registry.exports.format import format_names
+        from registry.exports.find import format_names
 
         return format_names()
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        from registry.exports.format import find_format
+        from registry.exports.find import find_format
 
         return _format_command(find_format(name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from registry.exports.format import find_format
+        from registry.exports.find import find_format
 
         with formatter.section("Formats"):
             formatter.write_dl([(name, find_format(name).summary) for name in self.list_commands(ctx)])

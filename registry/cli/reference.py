@@ -15,7 +15,8 @@ import click
 
 from registry.dataset.tables import FIELDS, SCHEMA_VERSION, TABLES, Table, duckdb_type
 from registry.dataset.views import load_views
-from registry.exports.format import MODULES, find_format
+from registry.exports.builtin import FORMATS
+from registry.exports.find import find_format
 
 
 def table_schema(table: Table) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def cli_page() -> str:
 def _format_options() -> list[str]:
     """Return a table of its own options for every built-in format; the options of subsets are those of df2 subset."""
     parts = ["Besides the options of a subset (`df2 subset`), `--photos` and `--overwrite`, each format takes:"]
-    for name in MODULES:
+    for name in FORMATS:
         found = find_format(name)
         rows = [("--images", " ".join(found.images), found.images[0], "What happens to photos.")]
         for option in found.options:

@@ -37,7 +37,6 @@ def stage(ctx: click.Context, params: Path, words: tuple[str, ...]) -> None:
     \b
     df2 stage ingest --split {@} {ingest} -- {splits.@.source} data/registry
     """  # noqa: D301
-    from registry.cli.main import main
 
     try:
         document = load_params(params)
@@ -45,7 +44,8 @@ def stage(ctx: click.Context, params: Path, words: tuple[str, ...]) -> None:
         raise NotFoundError(f"There is no {params}: the values of stages stand in it.") from error
     filled = [text for word in words for text in _fill(word, document, params)]
     click.echo(redact(f"+ {shlex.join(['df2', *filled])}"), err=True)
-    ctx.exit(main.main(filled, prog_name="df2", standalone_mode=False) or 0)
+    df2 = ctx.find_root().command
+    ctx.exit(df2.main(filled, prog_name="df2", standalone_mode=False) or 0)
 
 
 def _fill(word: str, document: Any, params: Path) -> Iterator[str]:

@@ -1,42 +1,20 @@
-"""What a format is, and which there are: the built-in ones and those that other packages register."""
+"""An export format: its name, its options, and the function that writes it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from registry.dataset.deepfashion2 import unknown_name
-from registry.errors import MissingDependencyError, UsageError
+from registry.errors import UsageError
 from registry.subset.rows import Chunk, Part
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from registry.exports.destination import Files
-
-#: Name of a built-in format -> the module that has it as ``FORMAT``.
-MODULES: Final = {
-    "coco": "registry.exports.formats.coco",
-    "coco-per-category": "registry.exports.formats.coco_per_category",
-    "yolo": "registry.exports.formats.yolo",
-    "voc": "registry.exports.formats.voc",
-    "deepfashion2": "registry.exports.formats.deepfashion2",
-    "retrieval": "registry.exports.formats.retrieval",
-    "metric-learning": "registry.exports.formats.metric_learning",
-    "pairs": "registry.exports.formats.pairs",
-    "parquet": "registry.exports.formats.row_files:PARQUET",
-    "arrow": "registry.exports.formats.row_files:ARROW",
-    "csv": "registry.exports.formats.row_files:CSV",
-    "jsonl": "registry.exports.formats.row_files:JSONL",
-    "webdataset": "registry.exports.formats.webdataset",
-    "huggingface": "registry.exports.formats.huggingface",
-    "crops": "registry.exports.formats.crops",
-}
-#: Entry points of this group add formats: ``my-format = "my_package.module:FORMAT"``.
-ENTRY_POINTS: Final = "deepfashion2_registry.formats"
 
 #: What happens to photos. ``none``: the data files name them as the format does by itself. ``reference``: by their
 #: place in the release (``train/image/000001.jpg``). ``link`` and ``copy``: they are put into the export.
@@ -150,21 +128,36 @@ class Format:
     Attributes:
         name: as on the command line.
         summary: one line, for ``df2 export --help``.
-        write: reads the rows of a job and writes its files; the same rows give the same bytes.
+        write: reads the rows of a job and writes its files; the same rows give the same bytes. A function, or its
+            name as ``module:function``, which is imported when an export runs.
         options: what can be chosen.
         images: those of :data:`IMAGES` it can do; the first is its default.
         photo_path: where a linked or copied photo lies, with ``{part}`` and ``{name}`` in it; None for a format
             that puts photos into its own files.
-        check: raises a UsageError for options that do not go together; called before anything is read.
+        check: raises a UsageError for options that do not go together; called with the options and the mode of photos
+            before anything is read. A function or its name, as for ``write``.
     """
 
     name: str
     summary: str
-    write: Callable[[Job], None]
+    write: Callable[[Job], None] | str
     options: tuple[Option, ...] = ()
     images: tuple[str, ...] = IMAGES
     photo_path: str | None = "images/{part}/{name}"
-    check: Callable[[Mapping[str, Any], str], None] = field(default=lambda options, images: None)
+    check: Callable[[Mapping[str, Any], str], None] | str | None = None
+
+    def run(self, job: Job) -> None:
+        """Write the files of an export."""
+        _function(self.write)(job)
+
+    def check_options(self, options: Mapping[str, Any], images: str) -> None:
+        """Refuse options that do not go together.
+
+        Raises:
+            UsageError: they do not.
+        """
+        if self.check is not None:
+            _function(self.check)(options, images)
 
     def read_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the value of every option, by name with hyphens.
@@ -182,35 +175,10 @@ class Format:
         return values
 
 
-def format_names() -> list[str]:
-    """Return the names of all formats: the built-in ones, then those of other packages, sorted."""
-    return [*MODULES, *sorted(_registered())]
-
-
-def find_format(name: str) -> Format:
-    """Return a format.
-
-    Raises:
-        UnknownNameError: there is none of this name; the message lists all.
-        MissingDependencyError: the package that registers it cannot be imported.
-    """
-    if name in MODULES:
-        module, _, attribute = MODULES[name].partition(":")
-        found: Format = getattr(import_module(module), attribute or "FORMAT")
-        return found
-    registered = _registered()
-    if name not in registered:
-        raise unknown_name("format", name, format_names())
-    try:
-        loaded = registered[name].load()
-    except (ImportError, AttributeError) as error:
-        raise MissingDependencyError(
-            f"The format {name} ({registered[name].value}) cannot be loaded: {error}"
-        ) from error
-    if not isinstance(loaded, Format):
-        raise UsageError(f"The format {name} ({registered[name].value}) is no registry.exports.format.Format.")
-    return loaded
-
-
-def _registered() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in MODULES}
+def _function(function: Callable[..., None] | str) -> Callable[..., None]:
+    """Return a function, imported if it is given as ``module:function``."""
+    if not isinstance(function, str):
+        return function
+    module, _, name = function.partition(":")
+    imported: Callable[..., None] = getattr(import_module(module), name)
+    return imported

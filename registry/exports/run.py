@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryFormatError, UsageError, first_names
 from registry.exports.destination import MANIFEST_NAME, Files, open_destination
-from registry.exports.format import Format, find_format
+from registry.exports.find import find_format
+from registry.exports.format import Format
 from registry.exports.manifest import ExportManifest, differing, read_export
 from registry.sources.photos import Photos
 from registry.storage.filesystems import StorageOptions
@@ -66,7 +67,7 @@ class Plan:
         if chosen not in found.images:
             raise UsageError(f"The format {format} takes --images {' or '.join(found.images)}, not {chosen}.")
         values = found.read_options(options or {})
-        found.check(values, chosen)
+        found.check_options(values, chosen)
         return cls(found, values, chosen, subset or Subset(), resplit)
 
     @classmethod
@@ -156,7 +157,7 @@ class _Job:
 
     def run(self) -> None:
         """Write the files of the format, and the photos where they stand beside them."""
-        self._format.write(self)
+        self._format.run(self)
         if self.images in ("link", "copy") and self._format.photo_path:
             for part in self.parts:
                 for chunk in self.chunks(part):

@@ -264,7 +264,7 @@ class Place:
         Args:
             name: of the file.
             target: the local file.
-            most: expected bytes, by default :data:`registry.storage.bounded_reads.MAX_WHOLE`. More from a remote file is
+            most: expected bytes, :data:`registry.storage.bounded_reads.MAX_WHOLE`. More from a remote file is
                 an error.
 
         Raises:

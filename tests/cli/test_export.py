@@ -10,7 +10,7 @@ import pytest
 
 import registry
 from registry.cli.export import export_command
-from registry.exports.format import MODULES
+from registry.exports.builtin import FORMATS
 from tests.cli.conftest import Run
 from tests.helpers import jpeg, write_split
 from tests.sources.packing import files_in
@@ -175,7 +175,7 @@ def test_wrong_usage_of_export_ends_with_2(run: Run, tmp_path: Path, arguments: 
 
 def test_the_help_of_every_format_shows_its_options(run: Run) -> None:
     shown = run("export", "--help").stdout
-    for name in MODULES:
+    for name in FORMATS:
         assert f"  {name} " in shown
         own = run("export", name, "--help")
         assert own.exit_code == 0, own.stderr

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from registry.dataset.tables import IMAGES, ITEMS, arrow_schema
-from registry.exports.format import find_format
+from registry.exports.find import find_format
 from registry.subset.rows import Chunk, Part
 
 

@@ -16,7 +16,8 @@ import pytest
 import registry
 from registry.errors import NotFoundError, SourceError, StorageError, UnknownNameError, UsageError
 from registry.exports import destination as files_module
-from registry.exports.format import MODULES, find_format
+from registry.exports.builtin import FORMATS
+from registry.exports.find import find_format
 from registry.exports.manifest import MANIFEST_NAME, read_export, verify_export
 from registry.exports.run import Plan, export_again
 from registry.files.staging import claim
@@ -26,7 +27,6 @@ from registry.subset.resplit import Resplit
 from tests.exports.releases import run_export
 from tests.sources.packing import files_in
 
-FORMATS = list(MODULES)
 
 
 def modes(name: str) -> list[str]:

@@ -10,7 +10,8 @@ import pytest
 
 import registry
 from registry.dataset.tables import TABLES
-from registry.exports.format import MODULES, find_format
+from registry.exports.builtin import FORMATS
+from registry.exports.find import find_format
 from registry.snapshot.manifest import rebuild_manifest
 from registry.snapshot.sync import sync
 from registry.snapshot.verify import verify_registry
@@ -36,7 +37,7 @@ def there(below: Path, exportable: Path) -> Path:
     return Path(shutil.copytree(exportable, below / "registry"))
 
 
-@pytest.mark.parametrize("name", list(MODULES))
+@pytest.mark.parametrize("name", list(FORMATS))
 def test_an_export_is_the_same(
     name: str, there: Path, below: Path, exportable: Path, release: Path, tmp_path: Path
 ) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from registry.errors import MissingDependencyError, UnknownNameError, UsageError
-from registry.exports.format import Option, find_format, format_names
+from registry.exports.find import find_format, format_names
+from registry.exports.format import Option
 from tests.exports.releases import run_export
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")

@@ -12,7 +12,8 @@ import pytest
 
 import registry
 from registry.errors import RegistryFormatError
-from registry.exports.format import MODULES, find_format
+from registry.exports.builtin import FORMATS
+from registry.exports.find import find_format
 from registry.subset.resplit import Resplit
 from tests.exports.releases import run_export
 from tests.hostile import POISON, poisoned, rewritten
@@ -22,7 +23,7 @@ from tests.sources.packing import files_in
 NAMES = [("images", "file_name", "../../../../evil.jpg"), ("items", "category_name", "../../evil")]
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", FORMATS)
 def test_no_format_writes_beside_its_destination(name: str, exportable: Path, release: Path, tmp_path: Path) -> None:
     for number, (table, column, value) in enumerate(NAMES):
         folder = tmp_path / "a" / "b" / "c" / "d"

@@ -9,20 +9,13 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pprint import pformat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, SKELETON, Category
+from registry.exports.builtin import COCO_ATTRIBUTES
+from registry.exports.columns.coco_records import COLUMNS, annotation_texts, image_texts
 from registry.exports.columns.text import Records, number_lists, numbers
-from registry.exports.format import Format, Job
-from registry.exports.formats.coco import (
-    AREA,
-    ATTRIBUTE_COLUMNS,
-    ATTRIBUTES,
-    COLUMNS,
-    NAMES,
-    annotation_texts,
-    image_texts,
-)
+from registry.exports.format import Job
 from registry.subset.rows import Part
 
 if TYPE_CHECKING:
@@ -41,7 +34,7 @@ def write(job: Job) -> None:
 def _write_part(job: Job, part: Part) -> None:
     columns = [*COLUMNS, "landmarks", "num_landmarks_labelled"]
     if job.options["attributes"]:
-        columns += [name for name in ATTRIBUTE_COLUMNS if name not in columns]
+        columns += [name for name in COCO_ATTRIBUTES if name not in columns]
     with ExitStack() as stack:
         files = {}
         annotations = {}
@@ -111,11 +104,3 @@ def metainfo(category: Category) -> dict[str, Any]:
         "joint_weights": [1.0] * len(slots),
         "sigmas": [slot.oks_sigma for slot in slots],
     }
-
-
-FORMAT: Final = Format(
-    name="coco-per-category",
-    summary="COCO JSON by category: annotations/SPLIT/CATEGORY.json with its own landmarks, skeleton and swaps.",
-    write=write,
-    options=(ATTRIBUTES, NAMES, AREA),
-)

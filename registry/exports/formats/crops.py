@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from registry.errors import MissingDependencyError, SourceError, UsageError
 from registry.execution.in_order import in_order
-from registry.exports.format import Format, Job, Option
+from registry.exports.format import Job
 from registry.subset.rows import Chunk, Part
 
 _COLUMNS: Final = (
@@ -182,22 +182,9 @@ def _line(path: str, chunk: Chunk, item: Mapping[str, Any], crop: Crop) -> str:
     return ",".join(map(str, cells)) + "\n"
 
 
-def _check(options: Mapping[str, Any]) -> None:
+def check(options: Mapping[str, Any], images: str) -> None:
+    """Refuse a margin or a quality out of range."""
     if not math.isfinite(options["margin"]):
         raise UsageError(f"margin: expected a number, found {options['margin']}.")
     if options["quality"] > 100:
         raise UsageError(f"quality: expected 1 to 100, found {options['quality']}.")
-
-
-FORMAT: Final = Format(
-    name="crops",
-    summary="Crops of the items' boxes: PART/CATEGORY/IDENTITY/SOURCE/NAME.jpg, listed in crops.csv.",
-    write=write,
-    options=(
-        Option("margin", "Added to the box on each side, as a fraction of its width and height.", "number", 0.0),
-        Option("quality", "Of the JPEGs, 1 to 100.", "integer", 95, (), 1),
-    ),
-    images=("copy",),
-    photo_path=None,
-    check=lambda options, images: _check(options),
-)

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from registry.exports.columns.text import concat, join_groups, number_lists, numbers, polygon_lists, slices
-from registry.exports.format import Format, Job
+from registry.exports.format import Job
 from registry.subset.rows import Chunk
 
 if TYPE_CHECKING:
@@ -90,12 +90,3 @@ def item_texts(items: pa.RecordBatch) -> pa.Array:
         ', "occlusion": ', numbers(items.column("occlusion")),
         ', "category_name": "', items.column("category_name"), '"}',
     )  # fmt: skip
-
-
-FORMAT: Final = Format(
-    name="deepfashion2",
-    summary="The original layout: SPLIT/annos/NNNNNN.json, value for value what was ingested.",
-    write=write,
-    images=("none", "link", "copy"),
-    photo_path=None,
-)

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import CATEGORIES, SOURCES
 from registry.errors import UsageError
-from registry.exports.format import Format, Job
-from registry.exports.formats.huggingface_card import card
-from registry.exports.formats.webdataset import SHARD_SIZE
+from registry.exports.format import Job
+from registry.exports.huggingface_card import card
 from registry.subset.rows import Chunk, Part
 
 if TYPE_CHECKING:
@@ -216,13 +215,3 @@ def _triples(landmarks: pa.Array) -> pa.Array:
     lengths = pc.divide(pc.list_value_length(landmarks), 3)
     offsets = pa.array(accumulate(lengths.to_pylist(), initial=0), pa.int32())
     return pa.ListArray.from_arrays(offsets, _grouped(landmarks.flatten(), 3))
-
-
-FORMAT: Final = Format(
-    name="huggingface",
-    summary="Hugging Face: data/SPLIT-NNNNN-of-NNNNN.parquet with the photos in them, and a dataset card.",
-    write=write,
-    options=(SHARD_SIZE,),
-    images=("copy", "none"),
-    photo_path=None,
-)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 from registry.dataset.deepfashion2 import CATEGORIES, SPLITS
 from registry.dataset.tables import FIELDS, arrow_type
 from registry.errors import UsageError
-from registry.exports.format import Format, Job
-from registry.exports.formats.row_files import SINKS
+from registry.exports.builtin import PHOTO_PATH
+from registry.exports.columns.sinks import SINKS
+from registry.exports.format import Job
 from registry.subset.rows import Chunk, Part
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_PHOTO_FOLDER: Final = "images/"
 #: Column of the CSV -> column of items, how it is rounded, and what it may not exceed.
 _BOX: Final = {
     "x_1": ("x1", "floor", None), "y_1": ("y1", "floor", None), "x_2": ("x2", "ceil", "width"),
@@ -176,7 +176,7 @@ def _rows(job: Job, chunk: Chunk, split: str) -> pa.RecordBatch:
 
     items, num_rows = chunk.items, chunk.items.num_rows
     image_of = chunk.owners()
-    folder = _PHOTO_FOLDER if job.images in ("link", "copy") else ""
+    folder = PHOTO_PATH.removesuffix("{part}/{name}") if job.images in ("link", "copy") else ""
     paths = pa.array([folder + name for name in job.photo_names(chunk)], pa.string())
     corners = []
     for name, rounding, size in _BOX.values():
@@ -235,12 +235,3 @@ def _put(rows: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:
 def _leave_out(job: Job, what: str, why: str, mask: pa.Array) -> None:
     if mask.true_count:
         job.leave_out(what, why, mask.true_count)
-
-
-FORMAT: Final = Format(
-    name="metric-learning",
-    summary="The CSV of Open Metric Learning: metric_learning.csv, a row an item, its label an identity.",
-    write=write,
-    images=("reference", "link", "copy"),
-    photo_path=_PHOTO_FOLDER + "{part}/{name}",
-)

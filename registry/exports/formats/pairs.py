@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from registry.dataset.tables import FIELDS, arrow_type
+from registry.exports.builtin import PHOTO_PATH
+from registry.exports.columns.sinks import SINKS
 from registry.exports.columns.text import concat
-from registry.exports.format import Format, Job, Option
-from registry.exports.formats.row_files import SINKS
+from registry.exports.format import Job
 from registry.subset.rows import PAIRED_COLUMNS, Part
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_PHOTO_PATH: Final = "images/{part}/{name}"
 _COUNTED: Final = {"positive": "pairs", "hard": "hard_negatives", "category": "negatives"}
 _WHY_FEWER: Final = {
     "hard": "fewer shop items of another style of the pair_id than asked for",
@@ -59,7 +59,7 @@ def _batches(job: Job, part: Part, schema: pa.Schema) -> Iterator[pa.RecordBatch
         split = batch.column("split")[0].as_py()
         before = f"{split}/image/"
         if job.images in ("link", "copy"):
-            before = _PHOTO_PATH.format(part=part.name, name=part.file_name(split, ""))
+            before = PHOTO_PATH.format(part=part.name, name=part.file_name(split, ""))
         columns = [
             concat(before, column) if name.endswith("_file_name") else column
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
@@ -72,28 +72,3 @@ def _batches(job: Job, part: Part, schema: pa.Schema) -> Iterator[pa.RecordBatch
             missing = number * found["positive"] - found[kind]
             if missing:
                 job.leave_out(f"{_COUNTED[kind].replace('_', ' ')} of {part.name}", _WHY_FEWER[kind], missing)
-
-
-FORMAT: Final = Format(
-    name="pairs",
-    summary="Pairs of a consumer item and a shop item, a row each, for siamese and triplet networks.",
-    write=write,
-    options=(
-        Option(
-            "negatives",
-            "For every pair so many shop items of its category with another pair_id.",
-            "integer",
-            0,
-        ),
-        Option(
-            "hard-negatives",
-            "For every pair so many shop items of its pair_id with another style; those of its category first.",
-            "integer",
-            0,
-        ),
-        Option("negative-seed", "Another number chooses other negatives.", "integer", 0),
-        Option("as", "Kind of the file.", "choice", "parquet", ("parquet", "csv", "jsonl")),
-    ),
-    images=("reference", "link", "copy"),
-    photo_path=_PHOTO_PATH,
-)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from registry.exports.columns.text import Records, concat, numbers
-from registry.exports.format import Format, Job
+from registry.exports.format import Job
 from registry.subset.rows import Part
 
 if TYPE_CHECKING:
@@ -101,12 +101,3 @@ def _records(items: pa.RecordBatch, offset: int, role: str) -> pa.Array:
         pieces += [', "cls": ', numbers(items.column("category_id"))]
     pieces += [', "style": ', numbers(items.column("style")), ', "pair_id": ', pair_ids, "}"]
     return concat(*pieces)
-
-
-FORMAT: Final = Format(
-    name="retrieval",
-    summary="The query and gallery lists of the official retrieval evaluation: val_query.json, val_gallery.json.",
-    write=write,
-    images=("none",),
-    photo_path=None,
-)

@@ -34,27 +34,24 @@ from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
 from registry.dataset.deepfashion2 import CATEGORIES
+from registry.exports.builtin import VOC_ATTRIBUTES
 from registry.exports.columns.bounds import BOX_COLUMNS, cut_boxes, item_sizes, note, note_boxes, require_sizes
 from registry.exports.columns.text import choose, concat, join_groups, numbers, slices
-from registry.exports.format import Format, Job, Option
+from registry.exports.format import Job
 from registry.subset.rows import Chunk
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _COLUMNS: Final = ("category_id", *BOX_COLUMNS, "viewpoint", "zoom_in", "occlusion")
-_EXTRA: Final = ("item_no", "pair_id", "style", "source", "scale", "occlusion", "zoom_in", "viewpoint")
 #: Element, the column it comes from, and from which code on it is 1.
 _FLAGS: Final = (("truncated", "zoom_in", 2), ("occluded", "occlusion", 2), ("difficult", "occlusion", 3))
-_ATTRIBUTES: Final = Option(
-    "attributes", f"Add {', '.join(_EXTRA)} to every object, the way CVAT and datumaro write attributes."
-)
 
 
 def write(job: Job) -> None:
     """Write the XML of every annotated image, the list of every part, and the names of the categories."""
     require_sizes(job, "Pascal VOC files hold the size of the image", lambda _, annotated: annotated is not None)
-    columns = tuple(dict.fromkeys((*_COLUMNS, *_EXTRA))) if job.options["attributes"] else _COLUMNS
+    columns = tuple(dict.fromkeys((*_COLUMNS, *VOC_ATTRIBUTES))) if job.options["attributes"] else _COLUMNS
     for part in job.parts:
         stems = []
         for chunk in job.chunks(part, columns):
@@ -130,7 +127,7 @@ def _attributes(chunk: Chunk) -> Iterator[pa.Array | str]:
     import pyarrow.compute as pc
 
     yield "\t\t<attributes>\n"
-    for name in _EXTRA:
+    for name in VOC_ATTRIBUTES:
         column = chunk.items.column(name)
         if name == "pair_id":
             column = pc.add(column.cast(pa.int64()), chunk.part.offset(chunk.split))
@@ -138,13 +135,3 @@ def _attributes(chunk: Chunk) -> Iterator[pa.Array | str]:
         yield from (f"\t\t\t<attribute>\n\t\t\t\t<name>{name}</name>\n\t\t\t\t<value>", texts)
         yield "</value>\n\t\t\t</attribute>\n"
     yield "\t\t</attributes>\n"
-
-
-FORMAT: Final = Format(
-    name="voc",
-    summary="Pascal VOC: Annotations/PART/NAME.xml and ImageSets/Main/PART.txt.",
-    write=write,
-    options=(_ATTRIBUTES,),
-    images=("none", "link", "copy"),
-    photo_path="JPEGImages/{part}/{name}",
-)

@@ -13,18 +13,14 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from registry.dataset.tables import ITEM_COLUMNS
 from registry.execution.in_order import in_order
+from registry.exports.columns.sinks import row_pieces
 from registry.exports.columns.text import concat, join_groups, slices
-from registry.exports.format import Format, Job, Option
-from registry.exports.formats.row_files import row_pieces
+from registry.exports.format import Job
 from registry.subset.rows import Chunk, Part
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: The released photos have 56 KB on average, so a shard of them has some 250 MB.
-SHARD_SIZE: Final = Option(
-    "shard-size", "Images in a shard; the last of a part has what is left.", "integer", 4096, (), 1
-)
 
 _BLOCK: Final = 512
 #: A tar is filled up with zeros to a multiple of this, as tar and Python's tarfile do.
@@ -104,13 +100,3 @@ def tar_header(name: str, size: int) -> bytes:
     return b"%b%b%b\0%b%b%b" % (
         encoded.ljust(100, b"\0"), _BEFORE_SIZE, digits, _BEFORE_SUM, checksum, _AFTER_SUM
     )  # fmt: skip
-
-
-FORMAT: Final = Format(
-    name="webdataset",
-    summary="WebDataset: PART-NNNNNN.tar with SPLIT_NNNNNN.jpg and SPLIT_NNNNNN.json of every image.",
-    write=write,
-    options=(SHARD_SIZE,),
-    images=("copy", "none"),
-    photo_path=None,
-)

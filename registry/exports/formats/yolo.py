@@ -12,7 +12,7 @@ gives edges that never leave [0, 1]. What no reader could take for granted is de
 * An image without items has an empty label. So has a photo whose annotation was never released (test).
 * The size of every image with an item has to be known: without it there are no shares.
 
-Polygons: see :mod:`registry.exports.formats.yolo_segment`; landmarks: :mod:`registry.exports.formats.yolo_pose`.
+Polygons: see :mod:`registry.exports.columns.yolo_segment`; landmarks: :mod:`registry.exports.columns.yolo_pose`.
 
 Source: docs.ultralytics.com/datasets; ultralytics 8.4.190, ``data/utils.py`` (``check_det_dataset``,
 ``img2label_paths``, ``verify_image_label``) and ``data/augment.py``.
@@ -39,9 +39,9 @@ from registry.exports.columns.bounds import (
     shares,
 )
 from registry.exports.columns.text import concat, join_groups, numbers, slices
-from registry.exports.format import Format, Job, Option
-from registry.exports.formats.yolo_pose import LANDMARKS, keypoint_lines, landmark_texts
-from registry.exports.formats.yolo_segment import MULTIPOLYGON, polygon_rows, refuse_several
+from registry.exports.columns.yolo_pose import keypoint_lines, landmark_texts
+from registry.exports.columns.yolo_segment import polygon_rows, refuse_several
+from registry.exports.format import Job
 from registry.subset.rows import Chunk, Part
 
 if TYPE_CHECKING:
@@ -50,13 +50,6 @@ if TYPE_CHECKING:
 #: Lines of text with their line ends, and how many each item has.
 Rows = tuple["pa.Array", Sequence[int]]
 
-_TASK: Final = Option(
-    "task",
-    "What a row holds: the box, the polygon, or the box and the landmarks.",
-    "choice",
-    "detect",
-    ("detect", "segment", "pose"),
-)
 _COLUMNS: Final = {
     "detect": ("category_id", *BOX_COLUMNS),
     "segment": ("category_id", "segmentation"),
@@ -199,14 +192,3 @@ def _data_yaml(job: Job, category: Category | None, filled: Sequence[Part]) -> s
     if job.options["task"] == "pose":
         lines += keypoint_lines(job, category)
     return "\n".join(lines) + "\n"
-
-
-FORMAT: Final = Format(
-    name="yolo",
-    summary="YOLO labels and data.yaml, as ultralytics reads them: boxes, polygons or landmarks.",
-    write=write,
-    options=(_TASK, MULTIPOLYGON, LANDMARKS),
-    images=("none", "link", "copy"),
-    photo_path=None,  # where photos go depends on the options, so they are put there with their labels
-    check=check,
-)

@@ -22,19 +22,11 @@ from typing import TYPE_CHECKING, Final
 from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, NUM_LANDMARK_SLOTS, Category
 from registry.exports.columns.bounds import Sizes, note, share_texts, shares
 from registry.exports.columns.text import choose, concat, join_groups, numbers
-from registry.exports.format import Job, Option
+from registry.exports.format import Job
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LANDMARKS: Final = Option(
-    "landmarks",
-    "Of --task pose: all 294 slots, the most a category has (39, without mirroring), or a dataset for each category.  "
-    "[default: union]",
-    "choice",
-    None,
-    ("union", "padded", "per-category"),
-)
 _MOST: Final = max(category.num_landmarks for category in CATEGORIES)
 _NOTHING: Final = "0 0 0"
 

@@ -22,26 +22,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, count, islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from registry.errors import UsageError
 from registry.exports.columns.bounds import cut, item_sizes, note, share_texts, shares_above
 from registry.exports.columns.polygons import bridge, largest
 from registry.exports.columns.text import join_groups
-from registry.exports.format import Job, Option
+from registry.exports.format import Job
 from registry.subset.rows import Chunk
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-MULTIPOLYGON: Final = Option(
-    "multipolygon",
-    "Of --task segment, for an item with several polygons: join them into one ring, write a row for each, write the "
-    "largest, or refuse.  [default: bridge]",
-    "choice",
-    None,
-    ("bridge", "split", "largest", "fail"),
-)
 
 
 class _Rings(NamedTuple):

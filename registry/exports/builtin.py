@@ -1,0 +1,201 @@
+"""The built-in formats in one table: name, what it writes, options, and what happens to photos.
+
+The functions are named as text and imported when an export runs, so that listing the formats imports none of them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from registry.exports.format import Format, Option
+
+#: Columns of ``items`` that ``--attributes`` adds to the annotations of COCO.
+COCO_ATTRIBUTES: Final = ("source", "scale", "occlusion", "zoom_in", "viewpoint", "item_no")
+#: Columns of ``items`` that ``--attributes`` adds to the objects of Pascal VOC.
+VOC_ATTRIBUTES: Final = ("item_no", "pair_id", "style", "source", "scale", "occlusion", "zoom_in", "viewpoint")
+#: Where ``metric-learning`` and ``pairs`` put photos.
+PHOTO_PATH: Final = "images/{part}/{name}"
+
+_COCO_OPTIONS: Final = (
+    Option("attributes", f"Add {', '.join(COCO_ATTRIBUTES)} to every annotation."),
+    Option(
+        "names",
+        "Category names of the official converter, or of the dataset.",
+        "choice",
+        "converter",
+        ("converter", "dataset"),
+    ),
+    Option(
+        "area",
+        "Of the box, as the official converter has it, or of the mask: the union of the polygons.",
+        "choice",
+        "box",
+        ("box", "mask"),
+    ),
+)
+_COLUMNS: Final = Option(
+    "columns", "Columns of the table items but content_hash, in this order: a,b,c.  [default: all]", "text", None
+)
+#: The released photos have 56 KB on average, so a shard of them has some 250 MB.
+_SHARD_SIZE: Final = Option(
+    "shard-size", "Images in a shard; the last of a part has what is left.", "integer", 4096, (), 1
+)
+
+
+def _row_format(kind: str, summary: str) -> Format:
+    """Return a format that writes items as rows."""
+    return Format(
+        kind,
+        summary,
+        f"registry.exports.formats.row_files:write_{kind}",
+        (_COLUMNS,),
+        images=("none",),
+        photo_path=None,
+        check="registry.exports.formats.row_files:check",
+    )
+
+
+_FORMATS: Final = (
+    Format(
+        "coco",
+        "COCO JSON, as the official converter writes it: annotations/SPLIT.json with 294 landmarks.",
+        "registry.exports.formats.coco:write",
+        (
+            *_COCO_OPTIONS,
+            Option(
+                "landmarks",
+                "All 294 slots in every annotation (882 numbers), or none.",
+                "choice",
+                "union",
+                ("union", "none"),
+            ),
+        ),
+    ),
+    Format(
+        "coco-per-category",
+        "COCO JSON by category: annotations/SPLIT/CATEGORY.json with its own landmarks, skeleton and swaps.",
+        "registry.exports.formats.coco_per_category:write",
+        _COCO_OPTIONS,
+    ),
+    Format(
+        "yolo",
+        "YOLO labels and data.yaml, as ultralytics reads them: boxes, polygons or landmarks.",
+        "registry.exports.formats.yolo:write",
+        (
+            Option(
+                "task",
+                "What a row holds: the box, the polygon, or the box and the landmarks.",
+                "choice",
+                "detect",
+                ("detect", "segment", "pose"),
+            ),
+            Option(
+                "multipolygon",
+                "Of --task segment, for an item with several polygons: join them into one ring, write a row for each, "
+                "write the largest, or refuse.  [default: bridge]",
+                "choice",
+                None,
+                ("bridge", "split", "largest", "fail"),
+            ),
+            Option(
+                "landmarks",
+                "Of --task pose: all 294 slots, the most a category has (39, without mirroring), or a dataset for each "
+                "category.  [default: union]",
+                "choice",
+                None,
+                ("union", "padded", "per-category"),
+            ),
+        ),
+        images=("none", "link", "copy"),
+        photo_path=None,  # depends on the options: photos are put beside their labels
+        check="registry.exports.formats.yolo:check",
+    ),
+    Format(
+        "voc",
+        "Pascal VOC: Annotations/PART/NAME.xml and ImageSets/Main/PART.txt.",
+        "registry.exports.formats.voc:write",
+        (
+            Option(
+                "attributes",
+                f"Add {', '.join(VOC_ATTRIBUTES)} to every object, the way CVAT and datumaro write attributes.",
+            ),
+        ),
+        images=("none", "link", "copy"),
+        photo_path="JPEGImages/{part}/{name}",
+    ),
+    Format(
+        "deepfashion2",
+        "The original layout: SPLIT/annos/NNNNNN.json, value for value what was ingested.",
+        "registry.exports.formats.deepfashion2:write",
+        images=("none", "link", "copy"),
+        photo_path=None,
+    ),
+    Format(
+        "retrieval",
+        "The query and gallery lists of the official retrieval evaluation: val_query.json, val_gallery.json.",
+        "registry.exports.formats.retrieval:write",
+        images=("none",),
+        photo_path=None,
+    ),
+    Format(
+        "metric-learning",
+        "The CSV of Open Metric Learning: metric_learning.csv, a row an item, its label an identity.",
+        "registry.exports.formats.metric_learning:write",
+        images=("reference", "link", "copy"),
+        photo_path=PHOTO_PATH,
+    ),
+    Format(
+        "pairs",
+        "Pairs of a consumer item and a shop item, a row each, for siamese and triplet networks.",
+        "registry.exports.formats.pairs:write",
+        (
+            Option(
+                "negatives", "For every pair so many shop items of its category with another pair_id.", "integer", 0
+            ),
+            Option(
+                "hard-negatives",
+                "For every pair so many shop items of its pair_id with another style; those of its category first.",
+                "integer",
+                0,
+            ),
+            Option("negative-seed", "Another number chooses other negatives.", "integer", 0),
+            Option("as", "Kind of the file.", "choice", "parquet", ("parquet", "csv", "jsonl")),
+        ),
+        images=("reference", "link", "copy"),
+        photo_path=PHOTO_PATH,
+    ),
+    _row_format("parquet", "Items as rows of items.parquet, with the columns of the table."),
+    _row_format("arrow", "Items as rows of items.arrow (Arrow IPC file, Feather 2)."),
+    _row_format("csv", "Items as rows of items.csv; lists as JSON in quotes."),
+    _row_format("jsonl", "Items as rows of items.jsonl, one JSON object a line."),
+    Format(
+        "webdataset",
+        "WebDataset: PART-NNNNNN.tar with SPLIT_NNNNNN.jpg and SPLIT_NNNNNN.json of every image.",
+        "registry.exports.formats.webdataset:write",
+        (_SHARD_SIZE,),
+        images=("copy", "none"),
+        photo_path=None,
+    ),
+    Format(
+        "huggingface",
+        "Hugging Face: data/SPLIT-NNNNN-of-NNNNN.parquet with the photos in them, and a dataset card.",
+        "registry.exports.formats.huggingface:write",
+        (_SHARD_SIZE,),
+        images=("copy", "none"),
+        photo_path=None,
+    ),
+    Format(
+        "crops",
+        "Crops of the items' boxes: PART/CATEGORY/IDENTITY/SOURCE/NAME.jpg, listed in crops.csv.",
+        "registry.exports.formats.crops:write",
+        (
+            Option("margin", "Added to the box on each side, as a fraction of its width and height.", "number", 0.0),
+            Option("quality", "Of the JPEGs, 1 to 100.", "integer", 95, (), 1),
+        ),
+        images=("copy",),
+        photo_path=None,
+        check="registry.exports.formats.crops:check",
+    ),
+)
+#: The built-in formats by name, in the order in which they are listed.
+FORMATS: Final = {built_in.name: built_in for built_in in _FORMATS}

@@ -1,0 +1,83 @@
+"""COCO records of images and items as JSON text."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from registry.exports.builtin import COCO_ATTRIBUTES
+from registry.exports.columns.text import concat, numbers, polygon_lists
+from registry.exports.format import Job
+from registry.subset.rows import Chunk
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+COLUMNS: Final = ("image_id", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2", "segmentation")
+
+
+def image_texts(job: Job, chunk: Chunk) -> pa.Array:
+    """Return the COCO record of each image of a chunk, as JSON text. A size that is not known is null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    images = chunk.images
+    sizes = [numbers(images.column(name)).fill_null("null") for name in ("width", "height")]
+    unknown = images.column("width").null_count
+    if unknown:
+        job.leave_out(
+            "sizes of images", "not known, so width and height are null: ingest with the photos to have them", unknown
+        )
+    names = job.photo_names(chunk) if job.images == "reference" else chunk.file_names()
+    ids = numbers(pc.add(images.column("image_id").cast(pa.int64()), chunk.part.offset(chunk.split)))
+    pieces = ('{"coco_url": "", "date_captured": "", "file_name": ', pa.array(map(json.dumps, names), pa.string()))
+    return concat(
+        *pieces, ', "flickr_url": "", "id": ', ids, ', "license": 0, "width": ', sizes[0], ', "height": ', sizes[1], "}"
+    )
+
+
+def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Array | str]) -> pa.Array:
+    """Return the COCO record of each item of a chunk, as JSON text.
+
+    Args:
+        job: its options area and attributes count.
+        chunk: with the items' :data:`COLUMNS` and what the options need.
+        first: id of the first; the others follow.
+        landmarks: pieces of text for the landmarks, with a comma before, or nothing.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    items = chunk.items
+    offset = chunk.part.offset(chunk.split)
+    x1, y1, x2, y2 = (items.column(name) for name in ("x1", "y1", "x2", "y2"))
+    width, height = pc.subtract(x2, x1), pc.subtract(y2, y1)
+    area = mask_areas(chunk) if job.options["area"] == "mask" else pc.multiply(width, height)
+    pieces: list[pa.Array | str] = ['{"area": ', numbers(area), ', "bbox": [']
+    for position, side in enumerate((x1, y1, width, height)):
+        pieces += [", " if position else "", numbers(side)]
+    pieces += ['], "category_id": ', numbers(items.column("category_id"))]
+    pieces += [', "id": ', numbers(pa.array(range(first, first + items.num_rows), pa.int64()))]
+    for name in ("pair_id", "image_id"):
+        pieces += [f', "{name}": ', numbers(pc.add(items.column(name).cast(pa.int64()), offset))]
+    pieces += [', "iscrowd": 0, "style": ', numbers(items.column("style")), *landmarks]
+    pieces += [', "segmentation": ', polygon_lists(items.column("segmentation"))]
+    if job.options["attributes"]:
+        for name in COCO_ATTRIBUTES:
+            column = items.column(name)
+            quoted = concat('"', column, '"') if name == "source" else numbers(column)
+            pieces += [f', "{name}": ', quoted]
+    return concat(*pieces, "}")
+
+
+def mask_areas(chunk: Chunk) -> pa.Array:
+    """Return the area of each item's mask, px²: the union of its polygons, as COCO's own code counts it."""
+    import pyarrow as pa
+
+    from registry.exports.columns.polygons import mask_area
+
+    owners = chunk.owners()
+    width, height = (chunk.images.column(name).take(owners).to_pylist() for name in ("width", "height"))
+    areas = map(mask_area, chunk.items.column("segmentation").to_pylist(), width, height)
+    return pa.array(areas, pa.float64())

@@ -1,0 +1,127 @@
+"""Batches of rows written to a file as Parquet, Arrow, CSV or JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from registry.dataset.tables import arrow_type
+from registry.exports.columns.text import concat, join_all, number_lists, numbers, polygon_lists
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+#: Rows in a row group of Parquet, at least.
+_GROUP_ROWS: Final = 8_192
+
+
+#: Takes batches of rows until it is closed.
+Sink = Callable[["pa.RecordBatch"], None]
+
+
+@contextmanager
+def parquet_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
+    """Yield what writes batches as Parquet, encoded as in the registry (:mod:`registry.snapshot.publish`)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    polygons = [field.name for field in schema if field.type == arrow_type("list<list<float64>>")]
+    pending: list[pa.RecordBatch] = []
+    with pq.ParquetWriter(
+        file,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[field.name for field in schema if pa.types.is_string(field.type)],
+        column_encoding={f"{name}.list.element.list.element": "BYTE_STREAM_SPLIT" for name in polygons} or None,
+        store_schema=False,
+    ) as writer:
+
+        def write_group() -> None:
+            # In one piece: pages end where the pieces end.
+            table = pa.Table.from_batches(pending, schema).combine_chunks()
+            writer.write_table(table, row_group_size=max(1, len(table)))
+            pending.clear()
+
+        def write_batch(batch: pa.RecordBatch) -> None:
+            pending.append(batch)
+            if sum(len(one) for one in pending) >= _GROUP_ROWS:
+                write_group()
+
+        yield write_batch
+        if pending:
+            write_group()
+
+
+@contextmanager
+def arrow_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
+    """Yield what writes batches as an Arrow file (Feather 2)."""
+    import pyarrow as pa
+
+    with pa.ipc.new_file(file, schema) as writer:
+        yield writer.write_batch
+
+
+@contextmanager
+def csv_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
+    """Yield what writes batches as CSV: a header, lists as JSON in quotes, no value for null."""
+    file.write((",".join(schema.names) + "\n").encode("ascii"))
+    yield lambda batch: _write_lines(file, concat(*row_pieces(batch, "", ",", "", quote_lists=True)))
+
+
+@contextmanager
+def jsonl_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
+    """Yield what writes batches as one JSON object a line."""
+    yield lambda batch: _write_lines(file, concat(*row_pieces(batch, "{", ", ", "}", named=True)))
+
+
+SINKS: Final = {"parquet": parquet_rows, "arrow": arrow_rows, "csv": csv_rows, "jsonl": jsonl_rows}
+
+
+def _write_lines(file: BinaryIO, texts: pa.Array) -> None:
+    if len(texts):
+        file.write(join_all(texts, "\n"))
+        file.write(b"\n")
+
+
+def row_pieces(
+    batch: pa.RecordBatch, before: str, between: str, after: str, *, named: bool = False, quote_lists: bool = False
+) -> Iterator[pa.Array | str]:
+    """Yield the pieces of text of each row: its values with something before, between and after them.
+
+    Args:
+        batch: the rows.
+        before: stands before the first value.
+        between: stands between two.
+        after: stands behind the last.
+        named: as JSON, each with its name.
+        quote_lists: lists in quotes, as CSV wants to have them.
+    """
+    yield before
+    for position, name in enumerate(batch.schema.names):
+        yield between if position else ""
+        if named:
+            yield f'"{name}": '
+        yield cell_texts(batch.column(position), in_json=named, quote_lists=quote_lists)
+    yield after
+
+
+def cell_texts(values: pa.Array, *, in_json: bool, quote_lists: bool) -> pa.Array:
+    """Return the values of a column as text: strings in quotes in JSON, lists in quotes in CSV."""
+    import pyarrow as pa
+
+    kind = values.type
+    if pa.types.is_string(kind):
+        # Names of splits, sources and categories: nothing in them needs an escape.
+        found = concat('"', values, '"') if in_json else values
+    elif pa.types.is_list(kind) and pa.types.is_list(kind.value_type):
+        found = polygon_lists(values)
+    elif pa.types.is_list(kind):
+        found = number_lists(values)
+    else:
+        found = numbers(values)
+    if quote_lists and pa.types.is_list(kind):
+        found = concat('"', found, '"')
+    return found.fill_null("null" if in_json else "")
