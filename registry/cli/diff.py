@@ -68,9 +68,8 @@ def diff(places: Places, a: str, b: str | None, rows: bool, of: str, subset: Sub
     df2 diff v1.0 v1.1 --category skirt
     df2 diff v1.0 --rows --of instance_pairs -o pairs.csv
     """  # noqa: D301
-    from registry.store.changes import Diff
-
-    found = Diff(_open(places, a), places.open() if b is None else _open(places, b), subset)
+    old = _open(places, a)
+    found = old.diff(places.open() if b is None else _open(places, b), subset)
     if rows:
         write_rows(_rows(found, of), output if output.path or output.format else Output("jsonl", None))
     else:

@@ -44,7 +44,7 @@ def subset_command(places: Places, subset: Subset, resplit: Resplit | None, outp
     from registry.store.selection import Selection
     from registry.subset.resplit import BALANCE
 
-    found = Selection(places.open(), subset, resplit)
+    found = Selection(places.open().snapshot(), subset, resplit)
     rows = found.summary()
     if not output.is_table:
         names = (*_COUNTED, *_OF_PARTS[-3:], *(BALANCE[1:] if resplit else ()))

@@ -37,7 +37,6 @@ def stage(ctx: click.Context, params: Path, words: tuple[str, ...]) -> None:
     \b
     df2 stage ingest --split {@} {ingest} -- {splits.@.source} data/registry
     """  # noqa: D301
-
     try:
         document = load_params(params)
     except FileNotFoundError as error:

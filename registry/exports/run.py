@@ -216,7 +216,7 @@ def export(
             f"'df2 ingest'.{without}"
         )
     files = open_destination(dest, storage_options, lambda place, paths: _check_overwrite(place, paths, overwrite))
-    rows = Selection(registry, plan.subset, plan.resplit)
+    rows = Selection(registry.snapshot(), plan.subset, plan.resplit)
     found = Photos(photos, password, storage_options, follow_links=follow_links) if photos else None
     with files.hold():
         job = _Job(plan, rows, files, found, progress)

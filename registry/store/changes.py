@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyRelation
 
-    from registry.store.registry import Registry
+    from registry.store.snapshot import Snapshot
 
 #: Items whose rows are read and held at a time.
 _BATCH: Final = 4_096
@@ -41,8 +41,8 @@ class Diff:
     into the subset counts as added, one that it takes out as removed.
 
     Args:
-        old: an open registry.
-        new: another, or the same place at another time.
+        old: a version of a registry.
+        new: another version, of the same registry or of another.
         subset: which items are compared; all without it. A split that only one side has is empty on the other.
 
     Raises:
@@ -51,7 +51,7 @@ class Diff:
         RegistryFormatError: a file of either side cannot be read.
     """
 
-    def __init__(self, old: Registry, new: Registry, subset: Subset | None = None) -> None:
+    def __init__(self, old: Snapshot, new: Snapshot, subset: Subset | None = None) -> None:
         self.subset = subset or Subset()
         _check_splits(self.subset, old, new)
         self._sides = {"old": _Side.of(old, self.subset), "new": _Side.of(new, self.subset)}
@@ -208,10 +208,10 @@ class _Side(Selection):
     """One side of a difference: a selection, and what is asked of it."""
 
     @classmethod
-    def of(cls, registry: Registry, subset: Subset) -> _Side:
-        """Return what a registry holds of a subset that may name splits it lacks."""
-        there = tuple(split for split in subset.split if split in registry.manifest.splits)
-        return cls(registry, replace(subset, split=there) if there or not subset.split else _NOTHING)
+    def of(cls, snapshot: Snapshot, subset: Subset) -> _Side:
+        """Return the items of a subset, which may name splits that this version lacks."""
+        there = tuple(split for split in subset.split if split in snapshot.manifest.splits)
+        return cls(snapshot, replace(subset, split=there) if there or not subset.split else _NOTHING)
 
     def images(self) -> pa.Table:
         """Return the images."""
@@ -259,7 +259,7 @@ class _Side(Selection):
             return cursor.sql(query).to_arrow_table()
 
 
-def _check_splits(subset: Subset, old: Registry, new: Registry) -> None:
+def _check_splits(subset: Subset, old: Snapshot, new: Snapshot) -> None:
     there = [split for split in SPLITS if split in {*old.manifest.splits, *new.manifest.splits}]
     for split in subset.split:
         if split not in there:

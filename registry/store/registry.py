@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import duckdb
 
-from registry.dataset.deepfashion2 import find_category, find_split, unknown_name
+from registry.dataset.deepfashion2 import find_category, unknown_name
 from registry.dataset.tables import FIELDS, ITEM_COLUMNS, TABLES
 from registry.dataset.views import load_views
-from registry.errors import NotFoundError, QueryError, RegistryFormatError, StorageError, UnknownNameError
+from registry.errors import NotFoundError, QueryError, RegistryFormatError, StorageError
 from registry.snapshot.blocks import Blocks
 from registry.snapshot.manifest import MANIFEST_NAME, Manifest, read_manifest
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
-from registry.store.connection import connect, duckdb_errors, own_error
+from registry.store.connection import duckdb_errors, own_error
 from registry.store.settings import Limits
+from registry.store.snapshot import Snapshot
 from registry.subset.options import Subset
 
 if TYPE_CHECKING:
@@ -76,6 +77,17 @@ class Registry:
         self._blocks = Blocks(self.place, None if self.place.is_local else cache)
         self._lock = threading.Lock()
         self._open()
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest that was read last."""
+        return self._snapshot.manifest
+
+    def snapshot(self) -> Snapshot:
+        """Return the version that is published now; it stays the same when a later one is published."""
+        with self._lock:
+            self._refresh()
+            return self._snapshot
 
     def __repr__(self) -> str:
         return f"Registry({str(self.place)!r}, splits={self.manifest.splits})"
@@ -226,7 +238,7 @@ class Registry:
         """
         from registry.store.selection import Selection
 
-        return Selection(self, subset or Subset.of(**options), resplit)
+        return Selection(self.snapshot(), subset or Subset.of(**options), resplit)
 
     def diff(self, other: Registry, subset: Subset | None = None, **options: Any) -> Diff:
         """Return what is different in another registry: ``.summary`` counts it, ``.items()`` are the items.
@@ -241,7 +253,7 @@ class Registry:
         """
         from registry.store.changes import Diff
 
-        return Diff(self, other, subset or Subset.of(**options))
+        return Diff(self.snapshot(), other.snapshot(), subset or Subset.of(**options))
 
     def stats(self) -> dict[str, Any]:
         """Return the counts of the views split_counts, category_counts and attribute_counts, nested by split."""
@@ -316,23 +328,20 @@ class Registry:
         """Return ``split`` if the registry has it.
 
         Raises:
-            UnknownNameError: it has not; the message lists what there is.
+            UnknownNameError: it has not; the message lists its splits.
         """
-        if find_split(split) not in self.manifest.splits:
-            there = ", ".join(self.manifest.splits) or "none yet"
-            raise UnknownNameError(f"The split {split} is not in the registry {self.place}; there is: {there}.")
-        return split
-
-    def connect(self) -> DuckDBPyConnection:
-        """Return a connection of its own to the registry as it was when last read; not for a user's SQL."""
-        return connect(self.place, self.manifest, self._blocks, self.limits, spill=True)
+        return self._snapshot.check_split(split)
 
     def _cursor(self) -> DuckDBPyConnection:
         """Return a cursor on the registry as it is now."""
         with self._lock:
-            if self._read_stamp() != self._stamp:
-                self._open()
+            self._refresh()
             return self._connection.cursor()
+
+    def _refresh(self) -> None:
+        """Open the version that is published now, if it is another; the caller holds the lock."""
+        if self._read_stamp() != self._stamp:
+            self._open()
 
     def _open(self) -> None:
         """Read the manifest and connect to what it names; again if it was exchanged in between."""
@@ -342,7 +351,8 @@ class Registry:
             try:
                 if self.place.is_local:
                     self._blocks.check_sizes(manifest.files)
-                self._connection = connect(self.place, manifest, self._blocks, self.limits)
+                snapshot = Snapshot(self.place, manifest, self._blocks, self.limits)
+                self._connection = snapshot.connect()
             except (duckdb.Error, NotFoundError, StorageError) as error:
                 if self._is_replaced(manifest, stamp):
                     continue
@@ -354,7 +364,7 @@ class Registry:
                     f"{self.place} lacks a file that its manifest names, or it cannot be read: {below}\n"
                     f"Bring it back {bring_back}, or do without: df2 manifest {self.place}"
                 ) from error
-            self.manifest, self._stamp = manifest, stamp
+            self._snapshot, self._stamp = snapshot, stamp
             return
 
     def _is_replaced(self, manifest: Manifest, stamp: tuple[int, int] | None) -> bool:

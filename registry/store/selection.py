@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyRelation
 
-    from registry.store.registry import Registry
+    from registry.store.snapshot import Snapshot
 
 #: Images that one query reads. More are faster (train as COCO: 5.9 s with 6,144, 6.5 s with 4,096, 7.5 s with 3,072)
 #: and need more memory (361, 348 and 332 MB).
@@ -50,7 +50,7 @@ class Selection:
     read when it is asked for, from the files of the registry as it was then.
 
     Args:
-        registry: an open registry.
+        snapshot: the version of the registry.
         subset: which items; all without it.
         resplit: divides them anew, pair_id by pair_id; its parts take the place of the splits.
 
@@ -59,17 +59,17 @@ class Selection:
         UsageError: its condition is not one that may be asked.
     """
 
-    def __init__(self, registry: Registry, subset: Subset | None = None, resplit: Resplit | None = None) -> None:
+    def __init__(self, snapshot: Snapshot, subset: Subset | None = None, resplit: Resplit | None = None) -> None:
         self.subset = subset or Subset()
         self.resplit = resplit
         if self.subset.where:
             check_condition(self.subset.where)
         for split in self.subset.split:
-            registry.check_split(split)
-        self.place, self.manifest = registry.place, registry.manifest
+            snapshot.check_split(split)
+        self.place, self.manifest = snapshot.place, snapshot.manifest
         splits = [split for split in SPLITS if split in (self.subset.split or self.manifest.splits)]
         with self._errors():
-            self._connection = registry.connect()
+            self._connection = snapshot.connect(spill=True)
         self._choose()
         self.divided = resplit is not None
         self.balance: list[dict[str, Any]] = []

@@ -28,7 +28,6 @@ from tests.exports.releases import run_export
 from tests.sources.packing import files_in
 
 
-
 def modes(name: str) -> list[str]:
     """Return what a format can do with photos."""
     return list(find_format(name).images)

@@ -104,10 +104,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
         del params["splits"]["validation"], params["splits"]["test"]  # DVC has a new connection for every folder
         (project.root / "params.yaml").write_text(yaml.safe_dump(params))
-        for name in ("registry/sample", "registry/ingest", "registry/exports", "schemas/views"):
+        rooms = ("dataset", "exports", "ingest", "sample", "snapshot", "sources", "store", "subset")
+        for name in (*(f"registry/{room}" for room in rooms), "schemas/views"):
             (project.root / name).mkdir(parents=True)
             (project.root / name / "code").touch()
-        (project.root / "registry/dataset/tables.py").touch()
         for version, train in (("v1.0", SMALL_SPLIT), ("v2.0", LARGER_SPLIT)):
             _make_outputs(project, train)
             project.lock()

@@ -103,7 +103,7 @@ def pairs_of(items: Mapping[tuple[Any, ...], Any]) -> set[tuple[Any, ...]]:
 
 
 def test_the_same_data_twice_is_no_difference(small: Registry, tmp_path: Path) -> None:
-    diff = Diff(small, make(tmp_path, train=SMALL_SPLIT))
+    diff = small.diff(make(tmp_path, train=SMALL_SPLIT))
     assert diff.summary.is_same
     assert diff.summary.counts() == {
         "images": {"added": 0, "removed": 0, "changed": 0},
@@ -138,9 +138,9 @@ def test_an_edit_is_found_in_both_directions(
     small: Registry, tmp_path: Path, edit: Any, expected: tuple[tuple[int, ...], ...]
 ) -> None:
     other = make(tmp_path, train=edited(edit))
-    assert counts(Diff(small, other)) == expected
+    assert counts(small.diff(other)) == expected
     backwards = tuple((removed, added, *rest) for added, removed, *rest in expected)
-    assert counts(Diff(other, small)) == backwards
+    assert counts(other.diff(small)) == backwards
 
 
 def test_items_come_with_what_differs(small: Registry, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_items_come_with_what_differs(small: Registry, tmp_path: Path) -> None:
     polygons = [[0, 0, 1, 0, 1, 1.5], [3, 3, 4, 3, 4, 4]]
     split[1]["item1"] |= {"scale": 3, "bounding_box": [11, 20, 110, 220], "segmentation": polygons}
     split[2]["item5"] |= {"category_id": 3, "category_name": "short sleeve outwear", "landmarks": landmarks(3, 1)}
-    diff = Diff(small, make(tmp_path, train=split))
+    diff = small.diff(make(tmp_path, train=split))
     first, second, removed, added = diff.items()
     assert first == Change(
         "changed",
@@ -196,7 +196,7 @@ def test_items_come_with_what_differs(small: Registry, tmp_path: Path) -> None:
 
 def test_images_come_with_what_differs(small: Registry, tmp_path: Path) -> None:
     other = make(tmp_path, train=edited(lambda s: (s[3].update(source="user"), s[1].pop("item2"), s.pop(7))))
-    diff = Diff(small, other)
+    diff = small.diff(other)
     assert list(diff.images()) == [
         Change("changed", {"split": "train", "image_id": 1}, ["num_items"], {"num_items": 2}, {"num_items": 1}),
         Change("changed", {"split": "train", "image_id": 3}, ["source"], {"source": "shop"}, {"source": "user"}),
@@ -212,7 +212,7 @@ def test_images_come_with_what_differs(small: Registry, tmp_path: Path) -> None:
 
 
 def test_pairs_come_with_both_items(small: Registry, tmp_path: Path) -> None:
-    diff = Diff(small, make(tmp_path, train=edited(lambda s: s[4].update(pair_id=2))))
+    diff = small.diff(make(tmp_path, train=edited(lambda s: s[4].update(pair_id=2))))
     found = [tuple(row.values()) for row in diff.instance_pairs()]
     assert [list(row) for row in diff.instance_pairs()] == [["change", *PAIR_COLUMNS]] * 3
     assert found == [
@@ -227,34 +227,34 @@ def test_sizes_of_photos_count_and_photos_without_annotations_are_images(small: 
     for name, photos in (("a", {1: jpeg(), 2: jpeg(20, 50)}), ("b", {1: jpeg(), 2: jpeg(21, 50), 3: jpeg()})):
         ingest("test", str(write_split(tmp_path / name / "test", {}, photos)), str(tmp_path / name / "r"), jobs=1)
         sides.append(registry.open(str(tmp_path / name / "r")))
-    diff = Diff(*sides)
+    diff = sides[0].diff(sides[1])
     assert counts(diff) == ((1, 0, 1), (0, 0, 0), (0, 0))
     assert [(change.change, change.fields) for change in diff.images()] == [("changed", ["width"]), ("added", ())]
-    assert counts(Diff(*sides, Subset.of(category="skirt"))) == ((0, 0, 0), (0, 0, 0), (0, 0))
+    assert counts(sides[0].diff(sides[1], Subset.of(category="skirt"))) == ((0, 0, 0), (0, 0, 0), (0, 0))
 
 
 def test_a_split_of_one_side_is_all_added_or_removed(small: Registry, tmp_path: Path) -> None:
     both = make(tmp_path, train=SMALL_SPLIT, validation=VALIDATION)
     added = ((2, 0, 0), (2, 0, 0), (1, 0))
-    assert counts(Diff(small, both)) == added
-    assert counts(Diff(small, both, Subset.of(split="validation"))) == added
-    assert counts(Diff(both, small, Subset.of(split=["validation", "train"]))) == ((0, 2, 0), (0, 2, 0), (0, 1))
-    assert Diff(small, both).summary.splits == ["train", "validation"]
-    assert Diff(small, both, Subset.of(split="train")).summary.is_same
+    assert counts(small.diff(both)) == added
+    assert counts(small.diff(both, Subset.of(split="validation"))) == added
+    assert counts(both.diff(small, Subset.of(split=["validation", "train"]))) == ((0, 2, 0), (0, 2, 0), (0, 1))
+    assert small.diff(both).summary.splits == ["train", "validation"]
+    assert small.diff(both, Subset.of(split="train")).summary.is_same
 
 
 def test_what_cannot_be_compared_is_told(small: Registry, tmp_path: Path) -> None:
     both = make(tmp_path, train=SMALL_SPLIT, validation=VALIDATION)
     text = f"The split test is neither in {small.place} nor in {both.place}; there is: train, validation."
     with pytest.raises(UnknownNameError) as caught:
-        Diff(small, both, Subset.of(split="test"))
+        small.diff(both, Subset.of(split="test"))
     assert str(caught.value) == text
     with pytest.raises(UsageError, match="Unknown column 'nothing'"):
-        Diff(small, both, Subset.of(where="nothing > 1"))
+        small.diff(both, Subset.of(where="nothing > 1"))
     for path in (tmp_path / "registry" / "items").rglob("*.parquet"):
         path.unlink()
     with pytest.raises((RegistryFormatError, NotFoundError)):
-        Diff(small, both)
+        small.diff(both)
 
 
 SUBSETS: list[dict[str, Any]] = [
@@ -288,7 +288,7 @@ def test_the_difference_of_a_subset_is_that_of_what_both_sides_select(
     old = small if old_version == 2 else version_1
     subset = Subset.of(**options)
     for before, after in ((old, changed), (changed, old), (old, small)):
-        found = Diff(before, after, subset).summary.counts()
+        found = before.diff(after, subset).summary.counts()
         assert {of: Counter(numbers) for of, numbers in found.items()} == naive(before, after, subset)
 
 
@@ -330,7 +330,7 @@ def test_any_two_releases_differ_as_dictionaries_say(
     with tempfile.TemporaryDirectory() as folder:
         before, after = make(Path(folder) / "old", train=old), make(Path(folder) / "new", train=new)
         subset = Subset.of(**options)
-        diff = Diff(before, after, subset)
+        diff = before.diff(after, subset)
         expected = naive(before, after, subset)
         assert {of: Counter(numbers) for of, numbers in diff.summary.counts().items()} == expected
         assert Counter(change.change for change in diff.items()) == +expected["items"]
@@ -345,7 +345,7 @@ def test_many_changes_are_read_in_batches(small: Registry, tmp_path: Path, monke
         tmp_path,
         train=edited(lambda s: [one.update(zoom_in=3) for k in s for key, one in s[k].items() if "item" in key]),
     )
-    found = list(Diff(small, new).items())
+    found = list(small.diff(new).items())
     assert [(change.old, change.new) for change in found] == [({"zoom_in": 1}, {"zoom_in": 3})] * 8
     keys = [(change.key["image_id"], change.key["item_no"]) for change in found]
     assert keys == [(1, 1), (1, 2), (2, 2), (2, 5), (3, 1), (4, 1), (4, 2), (7, 1)]
@@ -369,8 +369,8 @@ def test_a_registry_of_version_1_has_no_hashes_and_everything_else(small: Regist
 
 def test_versions_can_be_compared_with_each_other(small: Registry, version_1: Registry, changed: Registry) -> None:
     for old, new in ((version_1, small), (small, version_1), (version_1, version_1)):
-        assert Diff(old, new).summary.is_same
-    expected, found = Diff(small, changed), Diff(version_1, changed)
+        assert old.diff(new).summary.is_same
+    expected, found = small.diff(changed), version_1.diff(changed)
     assert found.summary == expected.summary
     assert list(found.items()) == list(expected.items())
     assert list(found.instance_pairs()) == list(expected.instance_pairs())

@@ -164,7 +164,7 @@ OPTIONS = st.fixed_dictionaries(
 @given(options=OPTIONS)
 def test_a_subset_holds_what_its_options_say(opened: Registry, rows: list[Row], options: Row) -> None:
     subset = Subset.of(**options)
-    assert chosen(Selection(opened, subset)) == expected(rows, subset)
+    assert chosen(Selection(opened.snapshot(), subset)) == expected(rows, subset)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_subset_holds_what_its_options_say(opened: Registry, rows: list[Row], 
 def test_images_without_items_belong_to_what_does_not_pick_items(
     opened: Registry, options: Row, images: dict[str, int] | None
 ) -> None:
-    selection = Selection(opened, Subset.of(**options))
+    selection = Selection(opened.snapshot(), Subset.of(**options))
     counts = {part.name: selection.counts(part)["images"] for part in selection.parts}
     if images is None:
         assert sum(counts.values()) == 3
@@ -192,7 +192,7 @@ def test_images_without_items_belong_to_what_does_not_pick_items(
 
 def test_a_share_keeps_what_it_chose_when_data_is_added(opened: Registry) -> None:
     def keys(**options: Any) -> set[tuple[Any, ...]]:
-        found = chosen(Selection(opened, Subset.of(sample="30%", seed=1, **options)))
+        found = chosen(Selection(opened.snapshot(), Subset.of(sample="30%", seed=1, **options)))
         return {(row["split"], row["image_id"], row["item_no"]) for row in found}
 
     assert keys(split="train") == {key for key in keys() if key[0] == "train"}
@@ -204,7 +204,7 @@ def test_chunks_are_whole_images_with_the_columns_of_the_tables(
 ) -> None:
     monkeypatch.setattr(selection_module, "READ_IMAGES", 15)
     monkeypatch.setattr(selection_module, "CHUNK_IMAGES", 7)
-    selection = Selection(opened)
+    selection = Selection(opened.snapshot())
     found: list[Row] = []
     for part in selection.parts:
         assert part == Part(part.name, (part.name,))
@@ -223,7 +223,7 @@ def test_chunks_are_whole_images_with_the_columns_of_the_tables(
 
 
 def test_the_summary_counts_what_the_subset_holds(opened: Registry) -> None:
-    everything = Selection(opened).summary()
+    everything = Selection(opened.snapshot()).summary()
     totals = {row["part"]: row for row in everything if row["category_name"] is None}
     views = {row["split"]: row for row in opened.sql("SELECT * FROM split_counts").to_dicts()}
     for split, total in totals.items():
@@ -232,7 +232,7 @@ def test_the_summary_counts_what_the_subset_holds(opened: Registry) -> None:
         assert total["instance_pairs"] == views[split]["num_instance_pairs"]
         assert total["image_pairs"] == views[split]["num_image_pairs"]
         assert total["identities"] == views[split]["num_identities"]
-    users = Selection(opened, Subset.of(source="user", split="train")).summary()
+    users = Selection(opened.snapshot(), Subset.of(source="user", split="train")).summary()
     assert users[-1]["shop_items"] == users[-1]["instance_pairs"] == 0
     assert users[-1]["user_items"] == sum(row["user_items"] for row in users[:-1])
 
@@ -244,7 +244,7 @@ def test_items_are_the_rows_of_the_subset_as_a_relation(opened: Registry, rows: 
 
 @pytest.mark.parametrize("stratify", [False, True])
 def test_a_new_division_cuts_no_group(opened: Registry, rows: list[Row], stratify: bool) -> None:
-    selection = Selection(opened, resplit=Resplit.parse("fit=0.7,held=0.3", 3, stratify))
+    selection = Selection(opened.snapshot(), resplit=Resplit.parse("fit=0.7,held=0.3", 3, stratify))
     assert [part.name for part in selection.parts] == ["fit", "held"]
     assert all(part.splits == ("train", "validation", "test") for part in selection.parts)
     part_of: dict[tuple[str, int], set[str]] = defaultdict(set)
@@ -280,15 +280,15 @@ def test_what_the_registry_lacks_is_said(opened: Registry, tmp_path: Path) -> No
     ingest("train", str(write_split(tmp_path / "train", {1: annotation()})), str(tmp_path / "r"), jobs=1)
     small = registry.open(str(tmp_path / "r"))
     with pytest.raises(UnknownNameError, match="The split validation is not in the registry"):
-        Selection(small, Subset.of(split="validation"))
+        Selection(small.snapshot(), Subset.of(split="validation"))
     with pytest.raises(UsageError, match="hat"):
-        Selection(opened, Subset.of(where="hat = 3"))
+        Selection(opened.snapshot(), Subset.of(where="hat = 3"))
 
 
 def test_a_registry_that_was_replaced_meanwhile_is_read_as_it_was_or_said(tmp_path: Path) -> None:
     source = write_split(tmp_path / "train", {1: annotation()})
     ingest("train", str(source), str(tmp_path / "r"), jobs=1)
-    selection = Selection(registry.open(str(tmp_path / "r")))
+    selection = Selection(registry.open(str(tmp_path / "r")).snapshot())
     (source / "annos" / "000001.json").write_text(json.dumps(annotation([item(9)])), encoding="utf-8")
     ingest("train", str(source), str(tmp_path / "r"), jobs=1)
     try:  # what DuckDB read before is kept; the rest is gone
@@ -305,5 +305,5 @@ def test_numbers_that_cannot_be_kept_apart_are_said_before_anything_is_done(tmp_
     opened = registry.open(str(tmp_path / "r"))
     resplit = Resplit.parse("a=0.5,b=0.5")
     with pytest.raises(UsageError, match="The number 1000000 of train cannot be told from those of other splits"):
-        Selection(opened, resplit=resplit)
-    Selection(opened, Subset.of(split="train"), resplit)
+        Selection(opened.snapshot(), resplit=resplit)
+    Selection(opened.snapshot(), Subset.of(split="train"), resplit)
