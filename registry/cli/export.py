@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from registry.cli.context import Places, storage_option
-from registry.cli.ingest import PASSWORD_VARIABLE
-from registry.cli.output import Output, Rows, output_options, write_rows
+from registry.cli.password import with_password
 from registry.cli.paths import PLACE
 from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options
-from registry.errors import NotFoundError, PasswordError
 from registry.redaction import printable, redact
 from registry.subset.options import load_sources
 
@@ -25,45 +20,7 @@ if TYPE_CHECKING:
     from registry.subset.options import Subset
     from registry.subset.resplit import Resplit
 
-
-@click.command("subset")
-@subset_options
-@output_options
-@click.pass_obj
-def subset_command(places: Places, subset: Subset, resplit: Resplit | None, output: Output) -> None:
-    """Show what a subset holds, before anything is written.
-
-    Counts by split (or part of --resplit), category and source; a line for the whole of each has its identities and
-    pairs. Values of one option are alternatives, different options all have to hold.
-
-    \b
-    df2 subset --category skirt --occlusion 1
-    df2 subset --split train --paired --sample 10%
-    df2 subset --resplit train=0.8,val=0.1,test=0.1 --stratify category
-    """  # noqa: D301
-    from registry.store.selection import Selection
-    from registry.subset.resplit import BALANCE
-
-    found = Selection(places.open().snapshot(), subset, resplit)
-    rows = found.summary()
-    if not output.is_table:
-        names = (*_COUNTED, *_OF_PARTS[-3:], *(BALANCE[1:] if resplit else ()))
-        of_part = {row["part"]: row for row in found.balance}
-        whole = [row | of_part.get(row["part"], {}) if row["category_name"] is None else row for row in rows]
-        write_rows(Rows.of_records([{name: row.get(name) for name in names} for row in whole]), output)
-    else:
-        shown = [{name: row[name] for name in _COUNTED} for row in rows if row["category_name"]]
-        parts = [{name: row[name] for name in _OF_PARTS} for row in rows if not row["category_name"]]
-        if shown:
-            write_rows(Rows.of_records(shown), output)
-        write_rows(Rows.of_records(parts), output)
-        if found.balance:
-            write_rows(Rows.of_records([{name: row[name] for name in BALANCE} for row in found.balance]), output)
-    click.echo(f"Subset {subset.digest[:16]}: {printable(subset.text)}", err=True)
-
-
-_COUNTED = ("part", "category_name", "user_items", "shop_items", "items", "images")
-_OF_PARTS = ("part", "images", "items", "user_items", "shop_items", "identities", "instance_pairs", "image_pairs")
+_PASSWORD_PROMPT = "Password of the photos' zip"
 
 
 #: What the choices of --images mean.
@@ -151,7 +108,12 @@ def _format_command(found: Format) -> click.Command:
         place["revision"] = revision_of(opened.place)
         if images in ("link", "copy"):
             place["photos"] = place["photos"] or load_sources(click.get_current_context().params["params"]) or None
-        made = _with_password(lambda options: export(opened, plan, dest, **options), dest, place)
+
+        def attempt(password: str | None) -> ExportManifest:
+            with progress_bar(f"Exporting to {redact(dest)}") as progress:
+                return export(opened, plan, dest, password=password, progress=progress, **place)
+
+        made = with_password(attempt, _PASSWORD_PROMPT)
         _report(made, dest)
 
     command: Any = subset_options(run)
@@ -203,27 +165,18 @@ def _again(ctx: click.Context, /, dest: str, **place: Any) -> None:
     place["revision"] = revision_of(opened.place)
     if old.images in ("link", "copy"):
         place["photos"] = place["photos"] or load_sources() or None
-    made, different = _with_password(lambda options: export_again(opened, old, dest, **options), dest, place)
+
+    def attempt(password: str | None) -> tuple[ExportManifest, list[str]]:
+        with progress_bar(f"Exporting to {redact(dest)}") as progress:
+            return export_again(opened, old, dest, password=password, progress=progress, **place)
+
+    made, different = with_password(attempt, _PASSWORD_PROMPT)
     _report(made, dest)
     if different:
         shown = ", ".join(map(printable, different[:5])) + (", ..." if len(different) > 5 else "")
         click.echo(f"{len(different):,} files are not the same bytes as before: {shown}", err=True)
         ctx.exit(1)
     click.echo(f"All {len(made.files):,} files are the same bytes as before.")
-
-
-def _with_password(run: Callable[[dict[str, Any]], Any], title: str, place: dict[str, Any]) -> Any:
-    """Run an export with the password of the environment, or one that is asked for where it needs one."""
-    password = os.environ.get(PASSWORD_VARIABLE) or None
-    try:
-        with progress_bar(f"Exporting to {redact(title)}") as progress:
-            return run({**place, "password": password, "progress": progress})
-    except PasswordError:
-        if password or not sys.stdin.isatty():
-            raise
-    password = click.prompt("Password of the photos' zip", hide_input=True)
-    with progress_bar(f"Exporting to {redact(title)}") as progress:
-        return run({**place, "password": password, "progress": progress})
 
 
 def _report(made: ExportManifest, dest: str) -> None:
@@ -243,46 +196,3 @@ def _report(made: ExportManifest, dest: str) -> None:
         for part, counts in made.counts.items()
     )
     click.echo(f"{printable(redact(dest))}: {made.format}, {parts}; {len(made.files):,} files, {size / 1e6:,.1f} MB.")
-
-
-@click.command()
-@click.argument("place", type=PLACE)
-@storage_option
-@click.pass_context
-def verify(ctx: click.Context, place: str) -> None:
-    """Check that an export or a registry is as it was written.
-
-    Every file that its manifest names is read and compared; of a registry, the rows are counted too. Exit code 1 if a
-    file is missing, changed or miscounted; files that are not named are told, and are no fault.
-
-    \b
-    df2 verify skirts
-    df2 verify s3://bucket/registry
-    """  # noqa: D301
-    from registry.exports import destination as files
-    from registry.exports.manifest import verify_export
-    from registry.snapshot import manifest
-    from registry.snapshot.verify import verify_registry
-
-    where = ctx.obj.place(place)
-    if where.exists(files.MANIFEST_NAME):
-        found = verify_export(where)
-    elif where.exists(manifest.MANIFEST_NAME):
-        found = verify_registry(where)
-    else:
-        names = f"{files.MANIFEST_NAME} or {manifest.MANIFEST_NAME}"
-        raise NotFoundError(f"There is no export and no registry at {place}: expected {names} in it.")
-    told = {"missing": found.missing, "changed": found.changed, "miscounted": found.miscounted}
-    for what, paths in {**told, "not named": found.extra}.items():
-        for path in paths:
-            click.echo(f"{what}: {printable(path)}", err=True)
-    shown = printable(str(where))
-    if not found.is_whole:
-        miscounted = f", {len(found.miscounted):,} miscounted" if found.miscounted else ""
-        click.echo(
-            f"{shown}: {len(found.missing):,} files missing, {len(found.changed):,} changed{miscounted}, "
-            f"of {found.num_files:,}.",
-            err=True,
-        )
-        ctx.exit(1)
-    click.echo(f"{shown}: {found.kind}, all {found.num_files:,} files are as they were written.")

@@ -9,12 +9,15 @@ import click
 from registry.cli.boundary import DEBUG_VARIABLE, BoundedCommand
 from registry.cli.context import Places, storage_option
 from registry.cli.diff import diff
-from registry.cli.export import export_command, subset_command, verify
-from registry.cli.ingest import catalog, fingerprint, ingest, manifest, sample
+from registry.cli.export import export_command
+from registry.cli.ingest import fingerprint, ingest
+from registry.cli.maintain import catalog, manifest, sample
 from registry.cli.paths import PLACE
 from registry.cli.query import image, pairs, sql, stats, style, tables
 from registry.cli.stage import stage
+from registry.cli.subset import subset_command
 from registry.cli.sync import sync
+from registry.cli.verify import verify
 from registry.cli.versions import versions
 from registry.redaction import install
 from registry.storage.filesystems import set_network_timeout

@@ -1,4 +1,4 @@
-"""Results of calls that run elsewhere, in the order in which the calls were made, while later ones are on their way."""
+"""Results of concurrent calls in the order in which the calls were submitted."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from concurrent.futures import Future
 from itertools import islice
 from typing import TypeVar
 
-Of = TypeVar("Of")
+Input = TypeVar("Input")
 Result = TypeVar("Result")
 
 
-def in_order(started: Iterator[tuple[Of, Future[Result]]], most: int) -> Iterator[tuple[Of, Result]]:
-    """Yield what calls were made of, with their results, in order.
+def in_order(calls: Iterator[tuple[Input, Future[Result]]], max_pending: int) -> Iterator[tuple[Input, Result]]:
+    """Yield the input and the result of each call, in the order of submission.
 
     Args:
-        started: makes a call each time it is asked for the next: what of, and its future.
-        most: calls that are on their way, or done and not yet asked for, at a time. What is not asked for is cancelled.
+        calls: pairs (input, future); advancing the iterator submits the next call.
+        max_pending: calls that are running, or done and not yet consumed, at a time. Pending calls are cancelled when
+            the consumer stops early.
     """
-    waiting = deque(islice(started, most))
+    pending = deque(islice(calls, max_pending))
     try:
-        while waiting:
-            of, future = waiting.popleft()
-            yield of, future.result()
-            waiting.extend(islice(started, 1))
+        while pending:
+            call_input, future = pending.popleft()
+            yield call_input, future.result()
+            pending.extend(islice(calls, 1))
     finally:
-        for _, future in waiting:
+        for _, future in pending:
             future.cancel()

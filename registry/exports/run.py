@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryFormatError, UsageError, first_names
+from registry.execution.progress import Progress
 from registry.exports.destination import MANIFEST_NAME, Files, open_destination
 from registry.exports.find import find_format
 from registry.exports.format import Format
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from registry.snapshot.manifest import Manifest
     from registry.store.registry import Registry
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -17,6 +15,8 @@ from registry.dataset.deepfashion2 import find_split
 from registry.dataset.tables import IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, record_batch
 from registry.errors import AnnotationError, SourceError
 from registry.execution.in_order import in_order
+from registry.execution.processes import process_pool
+from registry.execution.progress import Progress
 from registry.ingest.retrieval_lists import RetrievalLists, read_retrieval
 from registry.ingest.shard import (
     CHUNK_BYTES,
@@ -27,7 +27,6 @@ from registry.ingest.shard import (
     images_batch,
     photo_rows,
     read_chunk,
-    start_worker,
 )
 from registry.snapshot.publish import Publication, publication
 from registry.sources.issues import MOST_OF_ALL, Issue, summarise
@@ -38,8 +37,6 @@ from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
 
 OnError = Literal["fail", "quarantine"]
-#: Called with the number of files done and of all.
-Progress = Callable[[int, int], None]
 
 #: Below this many files one process is done before others have started.
 _SMALL: Final = 2 * CHUNK_FILES
@@ -122,7 +119,7 @@ def ingest(
         password: of a protected zip.
         storage_options: passed to fsspec, for the source and the registry.
         follow_links: whether files of a local source may be links that lead out of it.
-        executor: runs the chunks instead of local processes, such as Dask's ``Client.get_executor()``; the source
+        executor: runs the chunks instead of local processes, such as Dask's ``Client.getprocess_pool()``; the source
             must be readable where it runs.
         progress: called with the number of files done and of all.
 
@@ -137,7 +134,7 @@ def ingest(
     split = find_split(split)
     place = Place(registry, storage_options)
     jobs = 1 if source.startswith("memory://") else jobs or os.cpu_count() or 1  # only this process sees its memory
-    with _executor(executor, jobs) as pool:
+    with process_pool(executor, jobs) as pool:
         opened = open_source(source, split, storage_options, password, follow_links=follow_links)
         listing = opened.list_files(split, photos=image_sizes or split == "test")
         report = IngestReport(split)
@@ -303,63 +300,6 @@ def _cut(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         size += more
     if start < len(entries):
         yield entries[start:]
-
-
-@contextmanager
-def _executor(given: Executor | None, jobs: int) -> Iterator[Executor | None]:
-    """Yield what runs the chunks; None for this process.
-
-    Processes start before the source is listed. They load what they need meanwhile, and a fork of a process that
-    has listed an archive would inherit memory so scattered that decoding takes twice as long in it.
-    """
-    if given is not None or jobs == 1:
-        yield given
-        return
-    try:
-        pool = ProcessPoolExecutor(jobs, initializer=start_worker, mp_context=_context())
-    except OSError:  # no semaphores here, as in some containers: this process does it all, slower
-        yield None
-        return
-    done = threading.Event()
-    with pool:
-        try:
-            for _ in range(jobs):
-                pool.submit(int)  # any task starts a process
-            threading.Thread(target=_watch_workers, args=(pool, done), daemon=True).start()
-            yield pool
-        except BrokenProcessPool as error:
-            raise SourceError(
-                "A worker process ended before its work was done (out of memory, or killed). The registry is as it "
-                "was; try fewer processes with --jobs."
-            ) from error
-        finally:
-            done.set()
-
-
-def _watch_workers(pool: Any, done: threading.Event) -> None:
-    """Break the pool when a worker was killed and the pool does not notice.
-
-    A worker that is killed while it writes a result leaves half of it in the pipe, and the pool waits for the other
-    half for ever. With all workers gone and this process' own end closed, the pipe ends and the pool sees it.
-    """
-    while not done.wait(1):
-        workers = list((pool._processes or {}).values())
-        if any(worker.exitcode for worker in workers):
-            if done.wait(3):
-                return
-            for worker in workers:
-                worker.kill()
-            pool._result_queue._writer.close()
-            return
-
-
-def _context() -> Any:
-    """Return how processes start: forked, which is quickest, where no other thread could hold a lock."""
-    import multiprocessing
-    import sys
-
-    alone = threading.active_count() == 1 and sys.platform == "linux"
-    return multiprocessing.get_context("fork" if alone else "spawn")
 
 
 def _map_in_order(pool: Executor | None, source: Source, chunks: Iterable[Chunk], jobs: int) -> Iterator[ChunkRows]:

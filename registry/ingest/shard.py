@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import threading
 import zlib
 from array import array
 from collections import Counter
@@ -72,27 +70,6 @@ class ChunkRows:
     items_by_category: tuple[tuple[int, int], ...]
     bad_files: tuple[BadFile, ...]
     fingerprints: tuple[tuple[str, int, int], ...]
-
-
-def start_worker() -> None:
-    """Prepare a worker process: no cycle collection, and an end when the parent ends, even by ``kill -9``."""
-    import multiprocessing
-    import os
-    import signal
-
-    import pyarrow  # noqa: F401  # now, while the parent lists the source
-
-    # A terminal sends Ctrl-C to the workers too; they end with their parent, which cleans up first.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.disable()  # decoded annotations hold no cycles, and collections would walk all of them
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def follow() -> None:
-            parent.join()
-            os._exit(1)
-
-        threading.Thread(target=follow, daemon=True).start()
 
 
 def read_chunk(source: Source, chunk: Chunk) -> ChunkRows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from registry.errors import ConflictError, NotFoundError, StorageError
+from registry.execution.progress import Progress
 from registry.files.regular_files import open_regular, regular_size
 from registry.files.staging import temporary_folder
 from registry.snapshot.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest_bytes
@@ -19,7 +20,6 @@ from registry.storage.filesystems import reason
 from registry.storage.place import Place
 
 #: Called with the number of bytes sent and of all.
-Progress = Callable[[int, int], None]
 
 #: Files on the way at the same time: the answers of a store are waited for, not worked on.
 JOBS: Final = 8
