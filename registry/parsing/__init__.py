@@ -1,1 +1,1 @@
-"""Strict readers of JSON and YAML."""
+"""Strict parsers of JSON and YAML."""

@@ -1,7 +1,7 @@
-"""YAML that people write (params.yaml) or that DVC wrote, read within bounds.
+"""Parse YAML within bounds: params.yaml and the files of DVC.
 
-YAML can say a lot in a few bytes: aliases that multiply, brackets that nest, keys that are no text. Files of ours need
-none of that, so what is beyond a bound is one error with the file and the place.
+A few bytes of YAML can expand to gigabytes (aliases), nest deeply, or have keys that are lists. The files here need
+none of that, so a file beyond a bound is an error that names the file, line and column.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ from typing import Any, Final
 
 from registry.errors import RegistryError, UsageError
 
-#: Bytes of a file.
+#: Maximum bytes of a file.
 MAX_BYTES: Final = 1 << 20
-#: How deep lists and mappings may nest.
+#: Maximum nesting of lists and mappings.
 MAX_DEPTH: Final = 50
-#: Values in all, those that aliases repeat counted each time.
+#: Maximum number of values; values that aliases repeat are counted each time.
 MAX_VALUES: Final = 200_000
 
 
 def load_yaml(path: Path) -> Any:
-    """Return what a YAML file holds; keys are texts, each once in its mapping.
+    """Return the value of a YAML file; keys are strings, unique in their mapping.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        UsageError: it cannot be read, or is no YAML within the bounds; the message names the file and the place.
+        FileNotFoundError: the file does not exist.
+        UsageError: the file cannot be read, is not YAML, or exceeds a bound; the message names file, line and column.
     """
     return parse_yaml(_read(path), str(path))
 
 
 def parse_yaml(data: bytes, name: str, *, as_text: bool = False) -> Any:
-    """Return what YAML holds; keys are texts, each once in its mapping.
+    """Return the value of a YAML document; keys are strings, unique in their mapping.
 
     Args:
-        data: the YAML.
-        name: of the file, for messages.
-        as_text: whether every scalar is returned as the text that it is.
+        data: the document.
+        name: of the file in messages.
+        as_text: return every scalar as a string, without conversion.
 
     Raises:
-        UsageError: it is no YAML within the bounds; the message names the file and the place.
+        UsageError: the document is not YAML, or exceeds a bound; the message names file, line and column.
     """
     if len(data) > MAX_BYTES:
         raise UsageError(f"{name} is too large: expected at most {MAX_BYTES:,} bytes.")
@@ -54,7 +54,7 @@ def parse_yaml(data: bytes, name: str, *, as_text: bool = False) -> Any:
 
 
 class _Typed:
-    """YAML 1.2, as DVC reads it."""
+    """ruamel.yaml: YAML 1.2, as DVC reads it."""
 
     @staticmethod
     def _yaml() -> Any:
@@ -64,22 +64,22 @@ class _Typed:
 
     @classmethod
     def events(cls, data: bytes) -> Any:
-        """Yield the events of parsing."""
+        """Yield the parser's events."""
         return cls._yaml().parse(data)
 
     @classmethod
     def tree(cls, data: bytes) -> Any:
-        """Return the tree of nodes."""
+        """Return the root node, or None for an empty document."""
         return cls._yaml().compose(data)
 
     @classmethod
     def load(cls, data: bytes) -> Any:
-        """Return the values."""
+        """Return the value of the document."""
         return cls._yaml().load(data)
 
 
 class _FastText:
-    """Every scalar as text; ten times as fast, for the files of a history."""
+    """PyYAML with every scalar as a string; ten times as fast, for the files of many commits."""
 
     @staticmethod
     def _loader() -> Any:
@@ -89,27 +89,28 @@ class _FastText:
 
     @classmethod
     def events(cls, data: bytes) -> Any:
-        """Yield the events of parsing."""
+        """Yield the parser's events."""
         import yaml
 
         return yaml.parse(data, Loader=cls._loader())
 
     @classmethod
     def tree(cls, data: bytes) -> Any:
-        """Return the tree of nodes."""
+        """Return the root node, or None for an empty document."""
         import yaml
 
         return yaml.compose(data, Loader=cls._loader())
 
     @classmethod
     def load(cls, data: bytes) -> Any:
-        """Return the values."""
+        """Return the value of the document."""
         import yaml
 
         return yaml.load(data, Loader=cls._loader())
 
 
 def _read(path: Path) -> bytes:
+    """Return the bytes of a file, up to the maximum plus one byte, which tells that the file is too large."""
     try:
         if path.exists() and not path.is_file():
             raise UsageError(f"{path} is no file: expected YAML.")
@@ -122,7 +123,7 @@ def _read(path: Path) -> bytes:
 
 
 def _check_depth(events: Any, name: str) -> None:
-    """Refuse what nests too deeply before anything recurses into it."""
+    """Refuse deep nesting, before any recursive function sees the document."""
     depth = 0
     for event in events:
         kind = type(event).__name__
@@ -133,10 +134,10 @@ def _check_depth(events: Any, name: str) -> None:
 
 
 class _Checker:
-    """Checks a tree of YAML nodes, as large as it is with every alias in its place.
+    """Checks a tree of YAML nodes, with aliases expanded.
 
     Args:
-        name: of the file, for messages.
+        name: of the file in messages.
     """
 
     def __init__(self, name: str) -> None:
@@ -145,12 +146,12 @@ class _Checker:
         self._above: set[int] = set()
 
     def check(self, node: Any) -> None:
-        """Check a node and all below it.
+        """Check a node and its descendants.
 
         Raises:
-            UsageError: there are too many values, an alias in itself, a key that is no text or stands twice.
+            UsageError: there are too many values, an alias of its own parent, or a key that is repeated or no string.
         """
-        if node is None:  # an empty file
+        if node is None:  # an empty document
             return
         self._num_values += 1
         if self._num_values > MAX_VALUES:
@@ -158,7 +159,7 @@ class _Checker:
         if node.id == "scalar":
             return
         if id(node) in self._above:
-            self._refuse(node, "found an alias of what it stands in")
+            self._refuse(node, "found an alias of a list or mapping inside itself")
         self._above.add(id(node))
         if node.id == "mapping":
             self._check_keys(node)
@@ -167,6 +168,7 @@ class _Checker:
         self._above.discard(id(node))
 
     def _check_keys(self, node: Any) -> None:
+        """Refuse keys of a mapping that are repeated or no strings."""
         seen: set[str] = set()
         for key, _ in node.value:
             if str(key.tag).endswith(":merge"):
@@ -183,4 +185,5 @@ class _Checker:
 
 
 def _place(node: Any) -> str:
+    """Return the position of a node or event in its file."""
     return f"line {node.start_mark.line + 1}, column {node.start_mark.column + 1}"

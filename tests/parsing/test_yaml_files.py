@@ -19,7 +19,7 @@ BAD = {
     "deep": ("[" * 3000, "line 1, column 51: expected at most 50 levels of nesting, found more."),
     "deep mappings": ("{a: " * 3000, "line 1, column 201: expected at most 50 levels of nesting, found more."),
     "aliases": (BOMB, "expected at most 200,000 values, aliases counted each time, found more."),
-    "alias of itself": ("a: &a [*a]", "line 1, column 4: found an alias of what it stands in."),
+    "alias of itself": ("a: &a [*a]", "line 1, column 4: found an alias of a list or mapping inside itself."),
     "number as key": ("subsets:\n  {5: skirt}", "line 2, column 4: expected a key that is text, found '5'; write it"),
     "null as key": ("~: 1", "line 1, column 1: expected a key that is text, found '~'; write it in quotes."),
     "list as key": ("? [a]\n: 1", "line 1, column 3: expected a key that is text, found a list or mapping"),
