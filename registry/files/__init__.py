@@ -1,1 +1,1 @@
-"""Local files: written whole, on the disk when that is said, locked, cleared."""
+"""Local files: atomic writes, durability, locks, and folders of unfinished work."""

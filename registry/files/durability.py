@@ -1,7 +1,7 @@
-"""Having the operating system write files and folders to the disk, before anything says that they are there.
+"""Make files, folders and renames durable (fsync).
 
-A file is on the disk when it was synced, and its name when its folder was: a rename alone may be lost, or come before
-the bytes that it names.
+A file is durable once it was synced, its name once its folder was synced. After a crash, a rename whose folder was
+not synced may be lost, and a rename of an unsynced file may show an empty file.
 """
 
 from __future__ import annotations
@@ -10,28 +10,31 @@ import ctypes
 import errno
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-#: With more files than this, the file system is asked for all it holds at once: each sync of a file is a transaction
-#: of the file system.
-_FEW: Final = 64
-#: What file systems say that cannot sync a folder; SQLite passes over it too.
-_NO_FOLDERS: Final = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
+#: Above this number of files, a single syncfs() is faster: each fsync() is a transaction of the file system.
+_MOST_SYNCED_SINGLY: Final = 64
+#: Errors of file systems that cannot sync a folder, and of Windows, which cannot open folders. SQLite ignores them too.
+_CANNOT_SYNC_FOLDERS: Final = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
+#: Windows syncs writable descriptors only.
+_SYNC_FLAGS: Final = os.O_RDWR if os.name == "nt" else os.O_RDONLY
+#: ``AT_FDCWD`` and ``RENAME_EXCHANGE`` of renameat2().
 _CURRENT_FOLDER: Final = -100
 _EXCHANGE: Final = 2
-#: What a kernel or file system says that knows no exchange.
-_NO_EXCHANGE: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+#: Errors of kernels and file systems without RENAME_EXCHANGE.
+_CANNOT_EXCHANGE: Final = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 
 def sync_file(path: Path | str) -> None:
-    """Have the bytes of a file written to the disk.
+    """Sync the bytes of a file to the disk.
 
     Raises:
-        OSError: they cannot be.
+        OSError: the file cannot be opened or synced.
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, _SYNC_FLAGS)
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -41,23 +44,23 @@ def sync_file(path: Path | str) -> None:
 
 
 def sync_folder(path: Path | str) -> None:
-    """Have the names in a folder written to the disk; file systems that cannot are left alone.
+    """Sync the names in a folder to the disk; do nothing where the file system cannot.
 
     Raises:
-        OSError: they cannot be.
+        OSError: the sync failed.
     """
     try:
         sync_file(path)
     except OSError as error:
-        if error.errno not in _NO_FOLDERS:
+        if error.errno not in _CANNOT_SYNC_FOLDERS:
             raise
 
 
 def make_folders(folder: Path) -> list[Path]:
-    """Make a folder and those above it, on the disk too; return the new ones, the deepest first.
+    """Create a folder and its missing parents durably; return the created folders, deepest first.
 
     Raises:
-        OSError: one cannot be made.
+        OSError: a folder cannot be created.
     """
     missing = []
     for path in (folder, *folder.parents):
@@ -70,21 +73,50 @@ def make_folders(folder: Path) -> list[Path]:
     return missing
 
 
-def sync_tree(folder: Path, files: Iterable[str], handle: int) -> None:
-    """Have files and their folders written to the disk.
+def replace_file(partial: Path, target: Path) -> None:
+    """Move a finished file over another durably: sync its bytes, rename it, sync the folder.
 
-    Args:
-        folder: the folder.
-        files: their paths below it.
-        handle: descriptor of the folder, opened before the first of them was written.
+    A reader sees the old file or the new file. Both paths must be on the same file system.
 
     Raises:
-        OSError: one cannot be written, now or since ``handle`` was opened.
+        OSError: a step failed; the target is as it was.
+    """
+    sync_file(partial)
+    is_new = not os.path.lexists(target)
+    backup = target.with_name(f".{target.name[:40]}.{os.urandom(4).hex()}.partial")
+    if not is_new:
+        with suppress(OSError):  # a file system without hard links: then the new file stays
+            os.link(target, backup, follow_symlinks=False)
+    try:
+        os.replace(partial, target)
+        try:
+            sync_folder(target.parent)
+        except OSError:
+            if is_new:
+                target.unlink()
+            elif os.path.lexists(backup):
+                os.replace(backup, target)
+            raise
+    finally:
+        backup.unlink(missing_ok=True)
+
+
+def sync_tree(folder: Path, files: Iterable[str], descriptor: int | None) -> None:
+    """Sync files and the folders above them, up to and including ``folder``.
+
+    Args:
+        folder: top of the tree.
+        files: paths relative to ``folder``.
+        descriptor: of ``folder``, opened before the first file was written: syncfs() reports only write errors since
+            then. None where folders cannot be opened.
+
+    Raises:
+        OSError: a file or folder cannot be synced.
     """
     paths = list(files)
     syncfs = getattr(_libc(), "syncfs", None)
-    if len(paths) > _FEW and syncfs is not None:
-        if syncfs(handle) != 0:
+    if len(paths) > _MOST_SYNCED_SINGLY and syncfs is not None and descriptor is not None:
+        if syncfs(descriptor) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), str(folder))
         return
@@ -99,10 +131,10 @@ def sync_tree(folder: Path, files: Iterable[str], handle: int) -> None:
 
 
 def exchange(first: Path, second: Path) -> bool:
-    """Exchange the names of two files or folders in one step; return False where the system cannot.
+    """Exchange two files or folders atomically; return False where the system cannot.
 
     Raises:
-        OSError: it can, and one of them cannot be renamed.
+        OSError: the system supports it, but the rename failed.
     """
     rename = getattr(_libc(), "renameat2", None)
     if rename is None:
@@ -110,11 +142,15 @@ def exchange(first: Path, second: Path) -> bool:
     if rename(_CURRENT_FOLDER, os.fsencode(first), _CURRENT_FOLDER, os.fsencode(second), _EXCHANGE) == 0:
         return True
     number = ctypes.get_errno()
-    if number in _NO_EXCHANGE:
+    if number in _CANNOT_EXCHANGE:
         return False
     raise OSError(number, os.strerror(number), str(first), None, str(second))
 
 
 @cache
 def _libc() -> Any:
-    return ctypes.CDLL(None, use_errno=True)
+    """Return the C library, or None on Windows."""
+    try:
+        return ctypes.CDLL(None, use_errno=True)
+    except (OSError, TypeError):
+        return None

@@ -1,30 +1,29 @@
-"""Local files that take the place of others as a whole, and are on the disk when that is said.
+"""Write, copy, move and check files of a local folder.
 
-A reader sees the old file or the new one. What has the name and is no file, such as a device, is never replaced.
+Writes are atomic and durable. Files and links are replaced; folders, devices and pipes never are.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from registry.files.durability import make_folders, sync_file, sync_folder
+from registry.files.durability import make_folders, replace_file
 
 _BLOCK: Final = 1 << 20
 
 
 def path_inside(root: Path, name: str) -> Path:
-    """Return the path of a file below a folder, which is to be written or removed.
+    """Return the path of a file below a folder, for writing or removing it.
 
-    Links to files may lie there, as DVC makes them: they are replaced or removed themselves.
+    The file itself may be a link, as DVC makes them: the link is replaced or removed.
 
     Raises:
-        OSError: a folder on the way is a link, and leads to files that are not of this folder.
+        OSError: a folder between ``root`` and the file is a link.
     """
     folder = root
     for part in name.split("/")[:-1]:
@@ -37,7 +36,7 @@ def check_no_link(folder: Path) -> None:
     """Raise if a folder is a link.
 
     Raises:
-        OSError: it is.
+        OSError: the folder is a link (``ELOOP``).
     """
     if folder.is_symlink():
         raise OSError(
@@ -49,50 +48,49 @@ def check_no_link(folder: Path) -> None:
 
 
 def write_file(target: Path, data: bytes) -> None:
-    """Write a file; if its name does not reach the disk, the old file has it again.
+    """Write a file atomically and durably; create its folder if missing.
+
+    The caller holds the lock of the folder (:func:`registry.files.lock.locked`): the partial file's name is fixed.
 
     Raises:
-        OSError: it cannot be written; the old file is as it was.
+        OSError: the file cannot be written; the old file is as it was.
     """
     _prepare(target)
-    with _partial(target) as (partial, descriptor):
-        _write_all(descriptor, data)
-        os.fsync(descriptor)
-        _replace_or_put_back(partial, target)
+    with _partial(target) as partial:
+        with open(partial, "xb") as file:
+            file.write(data)
+        replace_file(partial, target)
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file.
+    """Copy a file atomically and durably, as :func:`write_file`.
 
     Raises:
         OSError: the source cannot be read (its path is the error's ``filename``), or the target cannot be written.
     """
     _prepare(target)
-    with open(source, "rb") as opened, _partial(target) as (partial, descriptor):
-        for block in _blocks(opened):
-            _write_all(descriptor, block)
-        os.fsync(descriptor)
-        os.replace(partial, target)
-        sync_folder(target.parent)
+    with open(source, "rb") as reader, _partial(target) as partial:
+        with open(partial, "xb") as writer:
+            for block in _blocks(reader):
+                writer.write(block)
+        replace_file(partial, target)
 
 
 def move_file(source: Path, target: Path) -> None:
-    """Move a file within a file system.
+    """Move a file durably within a file system; create the target's folder if missing.
 
     Raises:
-        OSError: it cannot be moved.
+        OSError: the file cannot be moved; the old target is as it was.
     """
     _prepare(target)
-    sync_file(source)
-    os.replace(source, target)
-    sync_folder(target.parent)
+    replace_file(source, target)
 
 
 def _prepare(target: Path) -> None:
-    """Make the folder of a file.
+    """Create the folder of a file.
 
     Raises:
-        OSError: it cannot be made, or something has the name of the file that no file may replace.
+        OSError: the folder cannot be created, or a folder, device or pipe has the file's name.
     """
     make_folders(target.parent)
     with suppress(FileNotFoundError):
@@ -103,41 +101,21 @@ def _prepare(target: Path) -> None:
 
 
 @contextmanager
-def _partial(target: Path) -> Iterator[tuple[Path, int]]:
-    """Yield path and descriptor of a new file beside a target; it is removed unless it was renamed.
+def _partial(target: Path) -> Iterator[Path]:
+    """Yield the path for a partial file beside the target; remove the file afterwards unless it was renamed.
 
-    A file that a killed writer left is removed before; where it is a link, what it leads to is not written.
+    The name is always the same: a file that a killed writer left is removed. If it is a link, its target is not.
     """
     path = target.with_name(f".{target.name}.partial")
     path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        yield path, descriptor
+        yield path
     finally:
-        os.close(descriptor)
         path.unlink(missing_ok=True)
 
 
-def _replace_or_put_back(new: Path, target: Path) -> None:
-    old = target.with_name(f".{target.name}.{os.urandom(4).hex()}.partial")
-    is_new = not os.path.lexists(target)
-    with suppress(OSError):  # there is none, or the file system has no links
-        os.link(target, old, follow_symlinks=False)
-    try:
-        os.replace(new, target)
-        try:
-            sync_folder(target.parent)
-        except OSError:
-            if is_new:
-                target.unlink()
-            elif os.path.lexists(old):
-                os.replace(old, target)
-            raise
-    finally:
-        old.unlink(missing_ok=True)
-
-
 def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the bytes of a file; a read error carries the file's path."""
     while True:
         try:
             block = file.read(_BLOCK)
@@ -146,9 +124,3 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
         if not block:
             return
         yield block
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]

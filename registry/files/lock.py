@@ -1,8 +1,9 @@
-"""Locks of local folders: one writer at a time, and none is left behind by a process that is killed."""
+"""Exclusive locks of local files and folders. A lock ends with the process that holds it."""
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,29 +13,53 @@ from typing import Final
 from registry.errors import ConflictError, StorageError
 from registry.files.durability import make_folders
 
-#: So long a folder that comes and goes is made again before it is said not to be there, as behind a broken link.
-_SECONDS: Final = 2.0
+#: Seconds to retry creating the folder while another writer removes it; a broken link looks the same.
+_RETRY_SECONDS: Final = 2.0
+#: Seconds between two attempts to lock a file that another process holds.
+_POLL_SECONDS: Final = 0.01
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+def lock_descriptor(descriptor: int, *, wait: bool) -> bool:
+    """Lock an open file exclusively until its descriptor is closed; return False if another process holds it.
+
+    Where Python has no file locks (neither ``fcntl`` nor Windows), nothing is locked and the result is True.
+
+    Args:
+        descriptor: of the file.
+        wait: for the other process, instead of returning False.
+
+    Raises:
+        OSError: the file system cannot lock.
+    """
+    import filelock  # late: only writers need it
+
+    if not filelock.has_fcntl and sys.platform != "win32":
+        return True
+    return filelock.lock_descriptor(descriptor, blocking=wait, poll_interval=_POLL_SECONDS)
 
 
 @contextmanager
 def locked(folder: Path, name: str, *, wait: bool) -> Iterator[None]:
-    """Hold a folder for writing; it is made if it is not there, and gone again if nothing came of it.
+    """Lock a folder for writing, by a ``.lock`` file in it.
+
+    A missing folder is created, and removed at the end if nothing was written to it.
 
     Args:
-        folder: the folder.
-        name: how messages call it.
-        wait: for another writer that holds it.
+        folder: path of the folder.
+        name: of the folder in messages.
+        wait: for another writer, instead of raising ConflictError.
 
     Raises:
-        ConflictError: another writer holds it, and is not waited for.
-        StorageError: the folder cannot be written to.
+        ConflictError: another writer holds the lock.
+        StorageError: the folder cannot be written to or locked.
     """
     lock = folder / ".lock"
     descriptor = _acquire(lock, name, wait=wait)
     try:
         yield
     finally:
-        with suppress(OSError):  # another writer may come in between, or the folder be gone
+        with suppress(OSError):  # another writer came in between, or the folder was removed
             if os.listdir(folder) == [lock.name]:
                 lock.unlink()
                 folder.rmdir()
@@ -42,33 +67,36 @@ def locked(folder: Path, name: str, *, wait: bool) -> Iterator[None]:
 
 
 def _acquire(lock: Path, name: str, *, wait: bool) -> int:
-    """Return the descriptor of a locked file, which is the one that is at its path by now."""
-    import fcntl  # not on Windows, where reading needs none of this
-
+    """Return the locked descriptor of a lock file."""
     while True:
         descriptor = _open(lock, name)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
+            if not lock_descriptor(descriptor, wait=wait):
+                raise ConflictError(f"Another writer is at work at {name}; run this again when it is done.")
+            # The previous holder may have removed the file: then the lock guards nothing, and a new file is needed.
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(lock), os.fstat(descriptor)):
+                    return descriptor
+        except OSError as error:
             os.close(descriptor)
-            raise ConflictError(f"Another writer is at work at {name}; run this again when it is done.") from error
-        # The one who held it may have removed it; then it locks nothing.
-        with suppress(FileNotFoundError):
-            if os.stat(lock).st_ino == os.fstat(descriptor).st_ino:
-                return descriptor
+            raise StorageError(f"Cannot lock {name}: {error.strerror}") from error
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 
 def _open(lock: Path, name: str) -> int:
+    """Return the descriptor of a lock file; create the file and its folder if missing."""
     folder = lock.parent
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + _RETRY_SECONDS
     while True:
         try:
             make_folders(folder)
-            return os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            return os.open(lock, _FLAGS, 0o666)
         except OSError as error:
-            # Another writer may have removed the folder in between, or made it again just now.
-            gone = isinstance(error, FileExistsError) and (folder.is_dir() or not os.path.lexists(folder))
-            if (gone or isinstance(error, FileNotFoundError)) and time.monotonic() < deadline:
+            # Another writer may have removed or created the folder in between.
+            is_race = isinstance(error, FileExistsError) and (folder.is_dir() or not os.path.lexists(folder))
+            if (is_race or isinstance(error, FileNotFoundError)) and time.monotonic() < deadline:
                 continue
             raise StorageError(f"Cannot write to {name}: {error.strerror}") from error

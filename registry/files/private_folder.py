@@ -1,4 +1,4 @@
-"""One private folder for the temporary files of a process: nobody else can read it, and it does not stay."""
+"""A temporary folder per process that only this user can read."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from pathlib import Path
 from registry.files.staging import temporary_folder
 
 _guard = threading.Lock()
+#: Process id -> its folder; a forked child finds only its parent's.
 _folders: dict[int, Path] = {}
 
 
 def private_folder() -> Path:
-    """Return the private folder of this process; the first call makes it (mode 0700) and removes leftovers.
+    """Return the private folder (mode 0700) of this process; it is removed when the process ends.
 
-    It is a :func:`registry.files.staging.temporary_folder` that is removed when the process ends.
+    The first call creates it with :func:`registry.files.staging.temporary_folder`.
 
     Raises:
-        StorageError: it cannot be made.
+        StorageError: the folder cannot be created.
     """
-    process = os.getpid()  # a forked child has none yet
+    process = os.getpid()
     with _guard:
         if process not in _folders:
             stack = ExitStack()
@@ -32,5 +33,6 @@ def private_folder() -> Path:
 
 
 def _close(stack: ExitStack, process: int) -> None:
+    """Remove the folder, unless this is a forked child that inherited the registration."""
     if os.getpid() == process:
         stack.close()

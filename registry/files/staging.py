@@ -1,6 +1,6 @@
-"""Folders of unfinished work, marked so that a later run recognises and clears them, and nothing else.
+"""Folders of unfinished work. A marker file tells a later run that it may clear the folder.
 
-A file of a fixed name and content is the mark. A folder without it that is not empty is somebody else's.
+A folder that is not empty and has no marker belongs to somebody else and is never touched.
 """
 
 from __future__ import annotations
@@ -15,30 +15,37 @@ from pathlib import Path
 from typing import Final
 
 from registry.errors import StorageError
+from registry.files.lock import lock_descriptor
 
-#: Name of the file that marks a folder of this program.
+#: Name of the marker file.
 MARK: Final = ".made-by-df2"
 _TEXT: Final = b"Unfinished work of df2, which clears this folder the next time it works here.\n"
+#: Name of the lock file where folders cannot be locked.
+_LOCK: Final = ".lock"
 _TEMPORARY: Final = "df2-run-"
+#: Flags of os.open() for a folder; None on Windows, which cannot open folders.
+_FOLDER_FLAGS: Final[int | None] = (
+    os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW if hasattr(os, "O_DIRECTORY") and hasattr(os, "O_NOFOLLOW") else None
+)
 
 
 def is_marked(folder: Path) -> bool:
-    """Return whether a folder is one that this program made for unfinished work."""
+    """Return whether a folder has the marker."""
     try:
         if not stat.S_ISDIR(folder.lstat().st_mode) or not stat.S_ISREG((folder / MARK).lstat().st_mode):
             return False
-        # A writer that was killed may have left a part of the text.
+        # A killed writer may have left only the beginning of the text.
         return _TEXT.startswith((folder / MARK).read_bytes()[: len(_TEXT) + 1])
     except OSError:
         return False
 
 
 def claim(folder: Path) -> None:
-    """Make a folder for unfinished work, or take over one that is marked or empty.
+    """Create a marked folder, or take over a marked or empty folder.
 
     Raises:
-        StorageError: it holds something and is not marked, so it is somebody else's.
-        OSError: it cannot be made.
+        StorageError: the folder holds something and has no marker.
+        OSError: the folder cannot be created.
     """
     is_new = False
     try:
@@ -53,20 +60,51 @@ def claim(folder: Path) -> None:
                 "elsewhere, then run this again."
             )
         (folder / MARK).write_bytes(_TEXT)
-    except BaseException:  # a signal, for one
+    except BaseException:  # also on a signal
         if is_new:
             discard(folder)
         raise
 
 
-def clear(folder: Path) -> None:
-    """Remove what is in a folder of unfinished work; the mark stays.
+def lock_folder(folder: Path) -> int | None:
+    """Lock a folder of unfinished work; return the descriptor that holds the lock, or None if another process does.
 
     Raises:
-        OSError: something cannot be removed.
+        FileNotFoundError: the folder was removed or replaced in between.
+        OSError: the folder cannot be opened or locked.
+    """
+    if _FOLDER_FLAGS is None:
+        claim(folder)
+        path = folder / _LOCK
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    else:
+        path = folder
+        descriptor = os.open(path, _FOLDER_FLAGS)
+    try:
+        is_locked = lock_descriptor(descriptor, wait=False)
+        if is_locked and not os.path.samestat(os.stat(path), os.fstat(descriptor)):
+            raise FileNotFoundError(f"{folder} was replaced")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if is_locked:
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def clear(folder: Path) -> None:
+    """Remove the contents of a folder of unfinished work, except the marker and the lock.
+
+    Raises:
+        OSError: an entry cannot be removed.
     """
     with os.scandir(folder) as entries:
-        paths = [(Path(entry.path), entry.is_dir(follow_symlinks=False)) for entry in entries if entry.name != MARK]
+        paths = [
+            (Path(entry.path), entry.is_dir(follow_symlinks=False))
+            for entry in entries
+            if entry.name != MARK and (entry.name != _LOCK or _FOLDER_FLAGS is not None)
+        ]
     for path, is_folder in paths:
         if is_folder:
             shutil.rmtree(path)
@@ -74,36 +112,41 @@ def clear(folder: Path) -> None:
             path.unlink()
 
 
-def discard(folder: Path) -> None:
-    """Remove a folder of unfinished work, its mark last; what cannot be removed is left to the next run.
+def discard(folder: Path, lock: int | None = None) -> None:
+    """Remove a folder of unfinished work, its marker last, and give up its lock.
 
-    A folder that is neither marked nor empty is somebody else's and stays.
+    Entries that cannot be removed are left to the next run. A folder that is neither marked nor empty stays.
+
+    Args:
+        folder: path of the folder.
+        lock: descriptor of :func:`lock_folder`; it is closed.
     """
+    if lock is not None and _FOLDER_FLAGS is None:  # Windows removes no open files
+        os.close(lock)
     with suppress(OSError):
         if is_marked(folder):
             clear(folder)
+            if _FOLDER_FLAGS is None:
+                (folder / _LOCK).unlink(missing_ok=True)
             (folder / MARK).unlink(missing_ok=True)
         folder.rmdir()
+    if lock is not None and _FOLDER_FLAGS is not None:
+        os.close(lock)
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield a folder for temporary files that only this user may read; what killed runs left of theirs is removed.
+    """Yield a new temporary folder that only this user can read; remove those of killed runs.
 
-    It lies where ``DF2_TMPDIR`` says, or else in the system's folder for temporary files (``TMPDIR``).
+    The folder is created in ``DF2_TMPDIR``, or else in the system's temporary folder (``TMPDIR``).
 
     Raises:
-        StorageError: the folder of temporary files (``TMPDIR``) cannot be written.
+        StorageError: the folder cannot be created.
     """
     try:
         base = Path(os.environ.get("DF2_TMPDIR") or tempfile.gettempdir()).absolute()
-        _discard_left(base)
-        while True:
-            folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=base))
-            lock = _lock(folder)
-            if lock is not None:
-                break
-        (folder / MARK).write_bytes(_TEXT)
+        _discard_leftovers(base)
+        folder, lock = _new_locked_folder(base)
     except OSError as error:
         raise StorageError(
             f"Cannot write temporary files to {error.filename or 'TMPDIR'}: {error.strerror}. TMPDIR names another "
@@ -112,38 +155,25 @@ def temporary_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        discard(folder)
-        os.close(lock)
+        discard(folder, lock)
 
 
-def _discard_left(base: Path) -> None:
-    """Remove the temporary folders of runs that were killed: nobody holds their locks."""
+def _new_locked_folder(base: Path) -> tuple[Path, int]:
+    """Return a new marked folder and the descriptor that locks it."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=base))
+        with suppress(FileNotFoundError):  # another run took it for a leftover and removed it
+            (folder / MARK).write_bytes(_TEXT)
+            lock = lock_folder(folder)
+            if lock is not None:
+                return folder, lock
+
+
+def _discard_leftovers(base: Path) -> None:
+    """Remove the temporary folders of killed runs: nobody holds their locks."""
     for folder in base.glob(f"{_TEMPORARY}*"):
         with suppress(OSError):
-            if folder.lstat().st_uid != os.geteuid():
+            if hasattr(os, "geteuid") and folder.lstat().st_uid != os.geteuid():
                 continue
-            lock = _lock(folder)
-            if lock is not None:
-                try:
-                    if is_marked(folder) or not os.listdir(folder):
-                        discard(folder)
-                finally:
-                    os.close(lock)
-
-
-def _lock(folder: Path) -> int | None:
-    """Return a descriptor that holds a folder, or None if another run holds or removed it."""
-    import fcntl  # not on Windows, where reading needs none of this
-
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.stat(folder), os.fstat(descriptor)):
-            return descriptor
-    except OSError:  # held by another run, or gone
-        pass
-    os.close(descriptor)
-    return None
+            if (is_marked(folder) or not os.listdir(folder)) and (lock := lock_folder(folder)) is not None:
+                discard(folder, lock)

@@ -1,1 +1,1 @@
-"""Places, local or remote, and the file systems that reach them."""
+"""Places: folders, local or remote, and the file systems that reach them."""

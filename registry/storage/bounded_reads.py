@@ -1,7 +1,7 @@
-"""Bounds for the bytes of an answer: a hostile server sends without end, and client libraries keep all of it.
+"""Upper bounds for response bodies: a hostile server may send without end, and client libraries buffer all of it.
 
-A read of a range may have as many bytes as were asked for, a read of a whole file :data:`MAX_WHOLE`. Files that are
-copied to a disk have bounds of their own (:meth:`registry.storage.place.Place.fetch`).
+A range request may receive as many bytes as it asked for, a request for a whole file :data:`MAX_WHOLE`. Files that are
+copied to a local disk have their own bounds (:meth:`registry.storage.place.Place.fetch`).
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ import re
 from functools import cache
 from typing import Any, Final
 
-#: Bytes of a file that is read into memory as a whole: the manifest of an export of two million files.
+#: Maximum bytes of a file that is read into memory as a whole: the manifest of an export of two million files.
 MAX_WHOLE: Final = 256 << 20
-#: Bytes of an answer that are taken at a time.
+#: Bytes that are read from a response at a time.
 PIECE: Final = 1 << 20
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d+)")
 
 
 class TooMuchError(OSError):
-    """A server sent more than it was asked for, or a file is larger than is read."""
+    """A file, or the response of a server, is larger than its bound."""
 
     def __init__(self, most: int) -> None:
         super().__init__(f"it has, or the server sends, more than the {most:,} bytes that are read of it")
 
 
 class Pieces:
-    """The bytes of an answer that arrives in pieces.
+    """Collects the pieces of a response.
 
     Args:
-        most: bytes that it may have.
+        most: maximum number of bytes.
     """
 
     def __init__(self, most: int) -> None:
@@ -40,7 +40,7 @@ class Pieces:
         """Append a piece.
 
         Raises:
-            TooMuchError: the answer has more bytes than it may have now.
+            TooMuchError: the response now exceeds its bound; the piece was appended.
         """
         self._pieces.append(piece)
         self._size += len(piece)
@@ -48,30 +48,30 @@ class Pieces:
             raise TooMuchError(self._most)
 
     def joined(self) -> bytes:
-        """Return the bytes that arrived, the last piece among them if there were too many."""
+        """Return all bytes."""
         return b"".join(self._pieces)
 
 
 def most_of(range_header: str | None) -> int:
-    """Return the bytes that an answer to a request may have."""
+    """Return the maximum number of bytes of the response to a request with this Range header."""
     match = _RANGE.fullmatch(range_header or "")
     return min(MAX_WHOLE, int(match[2]) - int(match[1]) + 1) if match else MAX_WHOLE
 
 
 @cache
 def bounded_response() -> type[Any]:
-    """Return the class of answers of aiohttp whose ``read()`` and ``text()`` have the bounds."""
+    """Return a subclass of aiohttp's response whose ``read()`` and ``text()`` are bounded."""
     import aiohttp
 
     class BoundedResponse(aiohttp.ClientResponse):
         async def read(self) -> bytes:
             content = self.content
-            asked = self.request_info.headers.get("Range")
-            match = _RANGE.fullmatch(asked or "")
-            if match and self.status == 200:  # the server knows no ranges: it sends the file from its beginning
+            range_header = self.request_info.headers.get("Range")
+            match = _RANGE.fullmatch(range_header or "")
+            if match and self.status == 200:  # the server ignores ranges and sends the file from its beginning
                 bounded = _Bounded(content, int(match[2]) + 1, is_enough=True)
-            else:  # the page of an error may be longer than the range
-                bounded = _Bounded(content, most_of(asked if self.status == 206 else None))
+            else:  # an error page may be longer than the range
+                bounded = _Bounded(content, most_of(range_header if self.status == 206 else None))
             self.content = bounded  # type: ignore[assignment]
             try:
                 return await super().read()
@@ -82,12 +82,12 @@ def bounded_response() -> type[Any]:
 
 
 class _Bounded:
-    """A stream of bytes that is read to its end, or to a bound; all else is the stream's own.
+    """A proxy of aiohttp's stream whose ``read()`` is bounded.
 
     Args:
         stream: has a coroutine ``readany()``.
-        most: bytes that are read.
-        is_enough: whether reading ends there; else more is an error.
+        most: maximum number of bytes.
+        is_enough: whether reading stops at the bound, instead of raising.
     """
 
     def __init__(self, stream: Any, most: int, *, is_enough: bool = False) -> None:
@@ -110,7 +110,7 @@ class _Bounded:
 
 
 class BoundedBody:
-    """The body of an answer of S3 whose ``read()`` has a bound; all else is the body's own.
+    """A proxy of the body of an S3 response whose ``read()`` is bounded.
 
     Args:
         body: of aiobotocore.
@@ -125,10 +125,10 @@ class BoundedBody:
         return getattr(self._body, name)
 
     async def read(self, size: int | None = None) -> bytes:
-        """Return so many bytes, or all.
+        """Return up to ``size`` bytes, or all.
 
         Raises:
-            TooMuchError: there are more than the bound.
+            TooMuchError: the whole body exceeds its bound.
         """
         if size is not None:
             return bytes(await self._body.read(size))

@@ -1,7 +1,4 @@
-"""fsspec file systems of URLs: which options they get, what their errors become, when a call is made again.
-
-With :mod:`registry.storage.place` the only user of fsspec.
-"""
+"""fsspec file systems: how they are created from a URL, which errors they raise, and when a call is retried."""
 
 from __future__ import annotations
 
@@ -9,15 +6,15 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from registry.errors import MissingDependencyError, RegistryError, StorageError
-from registry.redaction import remember, remember_url
 from registry.storage.bounded_reads import TooMuchError
-from registry.storage.paths import local_path as local_path  # noqa: PLC0414 (others import it from here)
+from registry.storage.options import StorageOptions, resolved_options
+from registry.storage.paths import local_path
 from registry.storage.timeouts import (
     NoAnswerError,
     is_timeout,
@@ -31,7 +28,9 @@ from registry.storage.timeouts import (
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-#: Protocol -> the extra of this package that brings it.
+__all__ = ["StorageOptions", "filesystem", "local_path", "retried", "set_network_timeout"]
+
+#: Protocol -> the extra of this package that installs its client library.
 _EXTRAS: Final = {
     "s3": "s3",
     "s3a": "s3",
@@ -45,36 +44,21 @@ _EXTRAS: Final = {
     "webdav": "webdav",
     "webdavs": "webdav",
 }
-
-#: Protocols of S3.
-S3: Final = ("s3", "s3a")
-
-__all__ = ["filesystem", "local_path", "open_binary", "retried", "set_network_timeout"]
-
-#: Options by name; ``PROTOCOL:NAME`` or ``URL:NAME`` is for the places of that protocol, or below that URL, alone.
-StorageOptions = Mapping[str, Any]
-_Answer = TypeVar("_Answer")
+#: Environment variable of gcsfs that chooses its client for hierarchical namespaces.
+_GCSFS_VARIABLE: Final = "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"
 _IGNORE: Final = logging.NullHandler()
-
-#: Seconds before a call to a store is made again.
+#: Seconds before the second and the third attempt of a call.
 _DELAYS: Final = (0.3, 2.0)
-
-
-def options_of(url: str, options: StorageOptions | None) -> dict[str, Any]:
-    """Return the options that are for a URL, those for it alone before the others."""
-    found: dict[str, Any] = {}
-    for name in sorted(options or {}, key=lambda name: len(name.rpartition(":")[0])):
-        scope, _, inner = name.rpartition(":")
-        if scope in ("", url.partition("://")[0]) or ("://" in scope and f"{url}/".startswith(f"{scope}/")):
-            found[inner] = (options or {})[name]
-    return found
-
-
-def s3_options(url: str, options: StorageOptions | None) -> dict[str, Any]:
-    """Return the options that are for an S3 URL, and below them those of fsspec's configuration."""
-    from fsspec.config import conf
-
-    return {**conf.get("s3", {}), **conf.get("s3a", {}), **options_of(url, options)}
+#: Errors that another attempt does not change.
+_FINAL: Final = (
+    FileNotFoundError,
+    FileExistsError,
+    PermissionError,
+    NotADirectoryError,
+    IsADirectoryError,
+    TooMuchError,
+)
+_Answer = TypeVar("_Answer")
 
 
 def filesystem(url: str, options: StorageOptions | None = None) -> tuple[AbstractFileSystem, str]:
@@ -82,48 +66,56 @@ def filesystem(url: str, options: StorageOptions | None = None) -> tuple[Abstrac
 
     Args:
         url: fsspec URL; also ``webdav://`` and ``webdavs://USER:PASSWORD@HOST/path``.
-        options: passed to fsspec, as far as they are for this URL (:func:`options_of`). What is not given comes from
-            where the libraries of the stores look: the environment, ``~/.ssh/config``, fsspec's configuration.
+        options: passed to fsspec, as far as they apply to this URL (:func:`registry.storage.options.options_of`).
+            Missing options come from the client library's defaults: the environment, ``~/.ssh/config``, fsspec's
+            configuration.
 
     Raises:
         MissingDependencyError: the protocol needs an extra that is not installed.
         StorageError: the protocol or an option is unknown, or the store cannot be reached.
     """
-    import fsspec
-
     protocol = url.partition("://")[0]
-    given = s3_options(url, options) if protocol in S3 else options_of(url, options)
-    remember(given)
-    remember_url(url)
-    if protocol in ("gs", "gcs"):
-        # Without it, gcsfs asks another service for the kind of every bucket, and tells that it may not.
-        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-        # It logs a traceback of what it raises; without any handler that goes to stderr.
-        logging.getLogger("gcsfs").addHandler(_IGNORE)
+    resolved = resolved_options(url, options)
     try:
-        last = url.rpartition("::")[2]
-        if last != url and "://" in last:  # a chain of URLs, whose options go by protocol
-            scheme = last.partition("://")[0]
-            given[scheme] = limit(scheme, given.get(scheme) or {})
-        else:
-            given = limit(protocol, given)
         with remote_errors():
-            if protocol in ("webdav", "webdavs"):
-                return _webdav(url, given)
-            fs, path = fsspec.core.url_to_fs(url, **given)
-            limit_attempts(protocol, fs)
+            return _create(url, protocol, resolved)
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         install = f"pip install 'deepfashion2-registry[{extra}]'" if extra else str(error)
         raise MissingDependencyError(f"{protocol}:// needs a package that is not installed: {install}") from error
     except OSError as error:
-        what = "use" if isinstance(error.__cause__, ValueError | TypeError) else "reach"
-        raise StorageError(f"Cannot {what} {url}: {reason(error)}") from error
+        verb = "use" if isinstance(error.__cause__, ValueError | TypeError) else "reach"
+        raise StorageError(f"Cannot {verb} {url}: {reason(error)}") from error
+
+
+def _create(url: str, protocol: str, options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:
+    """Return the file system of a URL, with time limits, and the path in it."""
+    import fsspec
+
+    last = url.rpartition("::")[2]
+    if last != url and "://" in last:  # a chain of URLs takes options by protocol
+        scheme = last.partition("://")[0]
+        options[scheme] = limit(scheme, options.get(scheme) or {})
+    else:
+        options = limit(protocol, options)
+    if protocol in ("webdav", "webdavs"):
+        return _webdav(url, options)
+    if protocol in ("gs", "gcs"):
+        logging.getLogger("gcsfs").addHandler(_IGNORE)  # it logs tracebacks; without a handler they go to stderr
+        if _GCSFS_VARIABLE not in os.environ:
+            # Not the class that fsspec would choose: that asks another service for each bucket's kind, and logs a
+            # warning where it may not.
+            from gcsfs.core import GCSFileSystem
+
+            options = {**GCSFileSystem._get_kwargs_from_urls(url), **options}
+            return GCSFileSystem(**options), GCSFileSystem._strip_protocol(url)
+    fs, path = fsspec.core.url_to_fs(url, **options)
+    limit_attempts(protocol, fs)
     return fs, path
 
 
 def _webdav(url: str, options: dict[str, Any]) -> tuple[AbstractFileSystem, str]:
-    """Return a WebDAV file system: webdav4 takes the server as an option and not from the URL."""
+    """Return a WebDAV file system and the path in it; webdav4 takes the server as an option, not from the URL."""
     from webdav4.fsspec import WebdavFileSystem
 
     parts = urlsplit(url)
@@ -138,10 +130,10 @@ def _webdav(url: str, options: dict[str, Any]) -> tuple[AbstractFileSystem, str]
 
 @contextmanager
 def remote_errors() -> Iterator[None]:
-    """Turn what the libraries of remote stores raise inside the block into OSError; they have no common base.
+    """Convert the errors of client libraries, which have no common base, to OSError.
 
     Raises:
-        NoAnswerError: the server stayed silent. fsspec says of such a web server that the file does not exist.
+        NoAnswerError: the server did not answer. For a web server, fsspec raises FileNotFoundError instead.
     """
     begin = time.monotonic()
     try:
@@ -151,27 +143,27 @@ def remote_errors() -> Iterator[None]:
     except Exception as error:
         if is_timeout(error):
             raise NoAnswerError(server_of(error), time.monotonic() - begin) from error
-        if isinstance(error, FileNotFoundError) and _is_unreachable(error.__cause__):
+        if isinstance(error, FileNotFoundError) and _is_failed_request(error.__cause__):
             raise OSError(f"{type(error.__cause__).__name__}: {error.__cause__}") from error
         if isinstance(error, OSError | ImportError):
             raise
         raise OSError(f"{type(error).__name__}: {error}") from error
 
 
-def _is_unreachable(cause: BaseException | None) -> bool:
-    """Return whether a web server was not reached, or answered with something else than that there is no such file."""
+def _is_failed_request(cause: BaseException | None) -> bool:
+    """Return whether a web server was unreachable or answered with an error other than 404 and 410."""
     if cause is None or not type(cause).__module__.startswith("aiohttp."):
         return False
     return getattr(cause, "status", None) not in (404, 410)
 
 
 def retried(call: Callable[[], _Answer]) -> _Answer:
-    """Return what a call to a store returns; what may pass (a busy server, a lost connection) is tried again.
+    """Return the result of a call to a store; retry twice after errors that may be temporary.
 
-    Another attempt is made if, should it last as long as the last one, all together stay within the network timeout.
+    There is no retry if all attempts together, the next as long as the last, would exceed the network timeout.
 
     Raises:
-        OSError: it failed for good.
+        OSError: the last attempt failed, or the error is permanent.
     """
     begin = time.monotonic()
     for delay in (*_DELAYS, None):
@@ -179,18 +171,11 @@ def retried(call: Callable[[], _Answer]) -> _Answer:
         try:
             with remote_errors():
                 return call()
-        except (
-            FileNotFoundError,
-            FileExistsError,
-            PermissionError,
-            NotADirectoryError,
-            IsADirectoryError,
-            TooMuchError,
-        ):
+        except _FINAL:
             raise
         except OSError as error:
             if is_conflict(error) or isinstance(error.__cause__, TypeError | ValueError):
-                raise  # what cannot be is no more likely the second time
+                raise
             now = time.monotonic()
             if delay is None or 2 * now - begin - attempt > network_timeout():
                 if isinstance(error, NoAnswerError):
@@ -201,7 +186,7 @@ def retried(call: Callable[[], _Answer]) -> _Answer:
 
 
 def reason(error: OSError) -> str:
-    """Return what an error says, or what it is called where it says nothing."""
+    """Return the text of an error, or its class name if it has no text."""
     return error.strerror or str(error) or type(error).__name__
 
 
@@ -210,16 +195,3 @@ def is_conflict(error: OSError) -> bool:
     response = getattr(error.__cause__, "response", None)
     code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
     return isinstance(error, FileExistsError) or code in ("PreconditionFailed", "ConditionalRequestConflict", "412")
-
-
-def open_binary(url: str, options: StorageOptions | None = None) -> BinaryIO:
-    """Open a local or remote file for reading.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
-    path = local_path(url)
-    if path is not None:
-        return open(path, "rb")
-    fs, inner = filesystem(url, options)
-    return retried(lambda: cast(BinaryIO, fs.open(inner, "rb")))

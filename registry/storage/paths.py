@@ -1,7 +1,4 @@
-"""What a place is called: a local path, or the URL of a file system; the one door for both.
-
-Whatever cannot be meant, or is understood differently by other programs, is refused here, before anything is made.
-"""
+"""Tell local paths from URLs, and refuse names that df2, fsspec and DuckDB would understand differently."""
 
 from __future__ import annotations
 
@@ -13,16 +10,16 @@ from urllib.parse import unquote
 from registry.errors import UsageError
 
 _FILE: Final = "file://"
-#: What is left of a URL that went through pathlib, which takes one of its slashes away.
+#: A URL that went through pathlib, which removes one of the two slashes.
 _CUT_URL: Final = re.compile("(s3a?|gc?s|abfss?|az|https?|ssh|sftp|webdavs?|memory|file):/(?!/)")
 _NO_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def local_path(url: str) -> Path | None:
-    """Return the absolute local path of a path or ``file://`` URL, or None if it is remote.
+    """Return the absolute local path of a path or ``file://`` URL, or None for a remote URL.
 
     Raises:
-        UsageError: the text is empty, or no path and no URL that all programs understand alike.
+        UsageError: the text is empty, or neither a path nor a URL that all programs understand alike.
     """
     if not url:
         raise UsageError("Expected a path or URL, found an empty text. The current folder is '.'.")
@@ -40,7 +37,7 @@ def local_path(url: str) -> Path | None:
     if _CUT_URL.match(url):
         raise UsageError(f"{url} is neither a path nor a URL: expected two slashes, or ./{url} for a folder.")
     try:
-        path = Path(url).expanduser() if url.startswith("~") else Path(url)  # pathlib makes ./~ the same as ~
+        path = Path(url).expanduser() if url.startswith("~") else Path(url)  # Path("./~") is Path("~")
     except RuntimeError as error:
         user = url.partition("/")[0]
         raise UsageError(f"{url}: there is no user {user[1:]!r}. A folder of that name is ./{url}.") from error
@@ -48,7 +45,7 @@ def local_path(url: str) -> Path | None:
 
 
 def trimmed(url: str) -> str:
-    """Return a path or URL without slashes at its end; the root stays.
+    """Return a path or URL without trailing slashes; the root stays.
 
     Raises:
         UsageError: as :func:`local_path`.
@@ -59,6 +56,7 @@ def trimmed(url: str) -> str:
 
 
 def _of_file_url(url: str) -> Path:
+    """Return the path of a ``file://`` URL."""
     host, slash, rest = url[len(_FILE) :].partition("/")
     if host not in ("", "localhost"):
         raise UsageError(
@@ -74,8 +72,13 @@ def _of_file_url(url: str) -> Path:
 
 
 def _encodable(path: Path) -> Path:
+    """Return a path made absolute.
+
+    Raises:
+        UsageError: the path is not UTF-8.
+    """
     text = str(path.absolute())
-    text = "/" + text.lstrip("/") if text.startswith("//") else text  # pathlib keeps two slashes at the beginning
+    text = "/" + text.lstrip("/") if text.startswith("//") else text  # pathlib keeps two leading slashes
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -87,7 +90,7 @@ def _encodable(path: Path) -> Path:
 
 
 def _check_chain(url: str) -> None:
-    """Raise unless ``::`` joins file systems of fsspec: else fsspec takes what stands before it for a local folder."""
+    """Raise unless ``::`` joins file systems of fsspec; fsspec takes an unknown protocol for a local folder."""
     from fsspec.registry import known_implementations, registry
 
     *links, end = url.split("::")
@@ -100,7 +103,7 @@ def _check_chain(url: str) -> None:
             )
     is_inside = bool(end) and "://" in links[-1]  # zip://annos::train.zip
     if not is_inside and "://" not in end and not end.startswith("/"):
-        # fsspec reads "file::x" as the working directory.
+        # fsspec would open the working directory for "file::x".
         raise UsageError(
             f"'::' joins file systems, as in zip::s3://bucket/a.zip, and {end!r} at the end of {url!r} is no URL and "
             "no absolute path. The name of a folder or file cannot hold '::'."

@@ -1,15 +1,14 @@
-"""Replacing a local folder by a new one at once, however it ends: an export, or the sample.
+"""Replace a local folder (an export, the sample) as a whole: readers see the old or the new content.
 
-The new content is written to a marked folder (:mod:`registry.files.staging`) beside the folder, and both are exchanged
-in one step. If the folder is a mount point, or its parent cannot be written, the marked folder lies inside it, and its
-entries are moved one by one. A list of these moves is on the disk before the first of them; the next writer finishes
-or undoes the moves of a killed process.
+The new content is written to a staging folder (:mod:`registry.files.staging`) beside the target folder, and both are
+exchanged by renaming. Where the target cannot be renamed (a mount point, an unwritable parent), the staging folder is
+created inside it and the entries are moved singly. The list of moves is on the disk before the first move, so the next
+writer can finish or undo the moves of a killed process.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -21,29 +20,30 @@ from pathlib import Path
 from typing import Final
 
 from registry.errors import StorageError, UsageError
-from registry.files.durability import exchange, make_folders, sync_file, sync_folder, sync_tree
+from registry.files.durability import exchange, make_folders, replace_file, sync_folder, sync_tree
 from registry.files.regular_files import read_regular
-from registry.files.staging import MARK, claim, clear, discard, is_marked
+from registry.files.staging import MARK, claim, clear, discard, is_marked, lock_folder
 from registry.files.temporary import temporary
 from registry.storage.filesystems import reason
 
 _SUFFIX: Final = ".df2-export"
 _UNFINISHED, _NEW, _OLD, _MOVES = "unfinished", "new", "old", "moves.json"
+#: Bytes of a folder name above which the staging folder beside it is named by a digest.
 _LONGEST: Final = 200
-#: How often a marked folder is made again that another process removes.
+#: Attempts to create a staging folder that another process removes.
 _ATTEMPTS: Final = 100
-#: What a new file system holds.
-_OF_SYSTEM: Final = {"lost+found"}
-#: What a system says where a folder cannot be renamed although entries in it can.
+#: Entries of an empty file system.
+_SYSTEM_ENTRIES: Final = {"lost+found"}
+#: Errors of renaming a folder whose entries can still be renamed.
 _FIXED: Final = (errno.EBUSY, errno.EXDEV, errno.EPERM, errno.EACCES)
 _READ_ONLY: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Replacement:
-    """The new content of a folder, until it takes the place of the old one.
+    """The new content of a folder until it replaces the old content.
 
     Attributes:
-        unfinished: folder to write the new content to; whoever ends the process may remove it.
+        unfinished: folder to write the new content to. It is removed if the process is ended by a signal.
     """
 
     def __init__(self, folder: Path, staging: Path, last: str) -> None:
@@ -52,29 +52,31 @@ class Replacement:
         self._folder = folder
         self._staging = staging
         self._last = last
-        #: Until the content is whole, what ends the process hard removes it all.
+        #: Has the staging folder removed on a signal, until the content is complete.
         self._removable = ExitStack()
         self._removable.enter_context(temporary(staging))
         self.unfinished.mkdir()
-        #: Errors of writing to the disk from here on are told to whoever holds it.
-        self._handle = os.open(self.unfinished, os.O_RDONLY)
+        #: syncfs() on it reports the write errors from here on.
+        self._descriptor = _open_folder(self.unfinished)
 
     def close(self) -> None:
-        """Give back what the system holds for this."""
-        os.close(self._handle)
+        """Close the descriptor of the unfinished folder."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
         self._removable.close()
 
     def commit(self, files: Sequence[str]) -> None:
-        """Put the new content in the place of the old one, when all of it is on the disk.
+        """Sync the new content to the disk, then replace the old content by it.
 
         Args:
-            files: the paths of the new content.
+            files: paths of the new content, relative to :attr:`unfinished`.
 
         Raises:
-            OSError: it cannot be; the old content is there.
+            OSError: the replacement failed; the old content is in place.
         """
-        sync_tree(self.unfinished, files, self._handle)
-        self._removable.close()
+        sync_tree(self.unfinished, files, self._descriptor)
+        self.close()
         os.rename(self.unfinished, self._new)
         if self._staging.parent == self._folder:
             self._move_in()
@@ -92,17 +94,19 @@ class Replacement:
             self._move_in()
 
     def _take_free_name(self) -> None:
-        was_there = self._folder.is_dir()
+        """Rename the new folder to the target, which is missing or empty."""
+        was_folder = self._folder.is_dir()
 
         def undo() -> None:
             os.rename(self._folder, self._new)
-            if was_there:
+            if was_folder:
                 self._folder.mkdir()
 
-        os.rename(self._new, self._folder)
+        os.replace(self._new, self._folder)
         self._sync_or(undo)
 
     def _rename_both(self) -> None:
+        """Move the old folder away, then the new folder to its place."""
         old = self._staging / _OLD
 
         def undo() -> None:
@@ -119,6 +123,7 @@ class Replacement:
         self._sync_or(undo)
 
     def _sync_or(self, undo: Callable[[], object]) -> None:
+        """Sync the folders whose names changed; undo the change if that fails."""
         try:
             sync_folder(self._folder.parent)
             sync_folder(self._staging)
@@ -127,36 +132,35 @@ class Replacement:
             raise
 
     def _move_in(self) -> None:
+        """Move the old entries out of the target folder and the new ones in."""
         moves = {
             _OLD: self._in_order(entries(self._folder), reverse=True),
             _NEW: self._in_order(entries(self._new)),
         }
         partial = self._staging / f"{_MOVES}.partial"
         partial.write_text(json.dumps(moves))
-        sync_file(partial)
-        os.rename(partial, self._staging / _MOVES)
-        sync_folder(self._staging)
+        replace_file(partial, self._staging / _MOVES)
         try:
-            _go_on(self._folder, self._staging)
+            _finish_moves(self._folder, self._staging)
         except BaseException:
-            _go_back(self._folder, self._staging)
+            _undo_moves(self._folder, self._staging)
             raise
 
     def _in_order(self, names: Iterable[str], *, reverse: bool = False) -> list[str]:
-        """Return names sorted, the one without which the others do not count at the end."""
+        """Return names sorted, with the name that completes the content at the end."""
         return sorted(names, key=lambda name: (name == self._last, name), reverse=reverse)
 
 
 def real_folder(path: Path, name: str) -> Path:
-    """Return the real path of a folder that is to be replaced; it need not exist.
+    """Return the real path of a folder to replace; it need not exist.
 
     Args:
         path: the folder, or a link to it.
         name: its path or URL in messages.
 
     Raises:
-        UsageError: it is a file, or a link to nothing.
-        StorageError: it cannot be looked at.
+        UsageError: the path is a file, or a link to nothing.
+        StorageError: the path cannot be read.
     """
     try:
         if not stat.S_ISDIR(path.stat().st_mode):
@@ -170,13 +174,13 @@ def real_folder(path: Path, name: str) -> Path:
 
 
 def entries(folder: Path) -> list[str]:
-    """Return the names in a folder, without those of the file system and of our unfinished work."""
-    names = sorted(set(os.listdir(folder)) - _OF_SYSTEM)
+    """Return the sorted names in a folder, without ``lost+found`` and our staging folder."""
+    names = sorted(set(os.listdir(folder)) - _SYSTEM_ENTRIES)
     return [name for name in names if name != _SUFFIX or not _is_ours(folder / name)]
 
 
 def _is_ours(staging: Path) -> bool:
-    """Return whether a folder is marked, or empty as a process leaves it that is killed before it marks it."""
+    """Return whether a folder is marked, or empty because its process was killed before marking it."""
     if is_marked(staging):
         return True
     with suppress(OSError):
@@ -186,25 +190,25 @@ def _is_ours(staging: Path) -> bool:
 
 @contextmanager
 def replacement(folder: Path, last: str) -> Iterator[Replacement]:
-    """Hold a folder for its replacement; without :meth:`Replacement.commit`, nothing changes.
+    """Lock a folder and yield its replacement; without :meth:`Replacement.commit`, nothing changes.
 
-    What a process that was killed left is finished, undone or cleared before.
+    Work that a killed process left is first finished, undone or removed.
 
     Args:
         folder: a real path (not a link); it need not exist.
-        last: name of the entry without which the others do not count: the first to go and the last to come.
+        last: name of the entry that completes the content. It is moved out first and moved in last.
 
     Raises:
-        StorageError: another process replaces it, or something that is not ours has the name of our folder.
-        OSError: it cannot be written.
+        StorageError: another process is replacing the folder, or the staging folder's name is taken.
+        OSError: the folder cannot be written.
     """
     parents = make_folders(folder.parent)
     try:
         staging, lock = _claim(folder)
         try:
-            for other in _places(folder):
+            for other in _staging_folders(folder):
                 if other != staging and _is_ours(other):
-                    _end_of_killed(folder, other)
+                    _recover_killed(folder, other)
             _recover(folder, staging)
             clear(staging)
             replaced = Replacement(folder, staging, last)
@@ -214,12 +218,10 @@ def replacement(folder: Path, last: str) -> Iterator[Replacement]:
                 replaced.close()
                 _recover(folder, staging)
         finally:
-            if not _is_needed(staging):
-                discard(staging)
-            os.close(lock)
+            _release(staging, lock)
     finally:
         for parent in parents:
-            with suppress(OSError):  # what was written lies there
+            with suppress(OSError):  # not empty: the new content is in it
                 parent.rmdir()
 
 
@@ -233,13 +235,13 @@ def recover(folder: Path) -> None:
         StorageError: another process is replacing the folder, or the staging folder was not made by df2.
         OSError: an entry cannot be moved.
     """
-    for staging in _places(folder):
+    for staging in _staging_folders(folder):
         if _is_ours(staging):
-            _end_of_killed(folder, staging)
+            _recover_killed(folder, staging)
 
 
-def _places(folder: Path) -> list[Path]:
-    """Return where the marked folder may be, the better place first."""
+def _staging_folders(folder: Path) -> list[Path]:
+    """Return the paths of possible staging folders, preferred first."""
     name = f".{folder.name}{_SUFFIX}"
     if len(os.fsencode(folder.name)) > _LONGEST:
         name = f".{hashlib.sha256(os.fsencode(folder.name)).hexdigest()[:16]}{_SUFFIX}"
@@ -248,15 +250,22 @@ def _places(folder: Path) -> list[Path]:
         return [folder.with_name(name)]
     if folder == folder.parent:
         return [inside]
-    # The working directory is not replaced either: whoever stands in it would see the old one, removed.
+    # The working directory is not renamed: a shell in it would stay in the removed folder.
     if _mount(folder) != _mount(folder.parent) or os.path.samefile(folder, os.curdir):
         return [inside, folder.with_name(name)]
     return [folder.with_name(name), inside]
 
 
+def _open_folder(folder: Path) -> int | None:
+    """Return a descriptor of a folder, or None on Windows, which cannot open folders."""
+    return None if os.name == "nt" else os.open(folder, os.O_RDONLY)
+
+
 def _mount(folder: Path) -> object:
-    """Return what tells apart the mounts that folders lie in; a folder that is mounted lies in its own."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Return an identifier of the mount that a folder is in; a mount point is in its own mount."""
+    descriptor = _open_folder(folder)
+    if descriptor is None:
+        return os.stat(folder).st_dev
     try:
         with suppress(OSError), open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as info:
             if match := re.search(r"^mnt_id:\s*(\d+)", info.read(), re.MULTILINE):
@@ -267,76 +276,94 @@ def _mount(folder: Path) -> object:
 
 
 def _claim(folder: Path) -> tuple[Path, int]:
-    """Return a marked folder and the descriptor that locks it."""
-    first, *others = _places(folder)
+    """Return a marked staging folder and the descriptor that locks it."""
+    preferred, *alternatives = _staging_folders(folder)
     try:
-        return first, _lock(first, folder)
+        return preferred, _lock(preferred, folder)
     except OSError as error:
-        if not others or error.errno not in _READ_ONLY or others[0].parent != folder:
+        inside = alternatives[0] if alternatives else preferred
+        if inside.parent != folder or error.errno not in _READ_ONLY:
             raise
-    return others[0], _lock(others[0], folder)
+    return inside, _lock(inside, folder)
 
 
 def _lock(staging: Path, folder: Path) -> int:
+    """Return the descriptor that locks a staging folder, which is created if missing.
+
+    Raises:
+        StorageError: another process holds the lock.
+    """
     for attempt in range(_ATTEMPTS):
         try:
             claim(staging)
-            lock = os.open(staging, os.O_RDONLY)
+            lock = lock_folder(staging)
         except FileNotFoundError:
             if attempt == _ATTEMPTS - 1:
                 raise
             continue  # the process that held it has just removed it
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
+        if lock is None:
             break
-        if is_marked(staging) and os.path.samestat(os.stat(staging), os.fstat(lock)):
+        if is_marked(staging):
             return lock
         os.close(lock)
     raise StorageError(f"Another df2 command writes to {folder} at this moment.")
 
 
-def _end_of_killed(folder: Path, staging: Path) -> None:
+def _release(staging: Path, lock: int) -> None:
+    """Give up a staging folder and its lock; keep the folder if it holds the only copy of some content."""
+    if _is_needed(staging):
+        os.close(lock)
+    else:
+        discard(staging, lock)
+
+
+def _recover_killed(folder: Path, staging: Path) -> None:
+    """Recover and remove the staging folder of a killed process."""
     lock = _lock(staging, folder)
     try:
         _recover(folder, staging)
-        discard(staging)
-    finally:
+    except BaseException:
         os.close(lock)
+        raise
+    discard(staging, lock)
 
 
 def _is_needed(staging: Path) -> bool:
-    """Return whether a marked folder holds what has no other place by now."""
+    """Return whether a staging folder holds content that is nowhere else."""
     return os.path.lexists(staging / _MOVES) or (os.path.lexists(staging / _OLD) and os.path.lexists(staging / _NEW))
 
 
 def _recover(folder: Path, staging: Path) -> None:
-    """Finish or undo an exchange that was interrupted.
+    """Finish or undo an interrupted replacement.
 
     Raises:
-        StorageError: the old content cannot be given its name back.
-        OSError: something cannot be moved.
+        StorageError: the old content cannot be moved back to its place.
+        OSError: an entry cannot be moved.
     """
     for name in (_OLD, _NEW):
-        # Whoever hands out a folder may have put a marked one into it, with links that lead elsewhere.
+        # A folder from elsewhere may contain a marked staging folder whose links lead out of it.
         if os.path.lexists(staging / name) and not stat.S_ISDIR((staging / name).lstat().st_mode):
             raise StorageError(
                 f"{staging / name} is no folder, so df2 did not make it: look into {staging}, then remove it."
             )
     if os.path.lexists(staging / _MOVES):
-        _go_on(folder, staging)
+        _finish_moves(folder, staging)
     elif _is_needed(staging):
         if folder.is_dir() and entries(folder):
             raise StorageError(
                 f"The export that was at {folder} lies in {staging / _OLD} since a process was killed that replaced "
                 "it, and by now there is something else at its place: move one of them elsewhere."
             )
-        os.rename(staging / _OLD, folder)
+        os.replace(staging / _OLD, folder)
         sync_folder(folder.parent)
 
 
 def _read_moves(staging: Path) -> tuple[list[str], list[str]]:
+    """Return the names to move out and the names to move in.
+
+    Raises:
+        StorageError: the list was not written by :meth:`Replacement.commit`.
+    """
     try:
         moves = json.loads(read_regular(staging / _MOVES))
         old, new = moves[_OLD], moves[_NEW]
@@ -347,8 +374,8 @@ def _read_moves(staging: Path) -> tuple[list[str], list[str]]:
     raise StorageError(f"{staging / _MOVES} is not a list that df2 wrote: look into {staging}, then remove it.")
 
 
-def _go_on(folder: Path, staging: Path) -> None:
-    """Move the old entries out and the new ones in, as far as that was not done."""
+def _finish_moves(folder: Path, staging: Path) -> None:
+    """Do the remaining moves of the list: old entries out, new entries in."""
     old, new = _read_moves(staging)
     (staging / _OLD).mkdir(exist_ok=True)
     for name in old:
@@ -357,7 +384,7 @@ def _go_on(folder: Path, staging: Path) -> None:
             os.rename(folder / name, staging / _OLD / name)
     for name in new:
         if name == new[-1]:
-            sync_folder(folder)  # the last one says that the others are there
+            sync_folder(folder)  # the last entry says that the others are in place
         if os.path.lexists(staging / _NEW / name):
             os.rename(staging / _NEW / name, folder / name)
     sync_folder(folder)
@@ -366,10 +393,10 @@ def _go_on(folder: Path, staging: Path) -> None:
     (staging / _MOVES).unlink()
 
 
-def _go_back(folder: Path, staging: Path) -> None:
-    """Move the new entries out and the old ones in again."""
+def _undo_moves(folder: Path, staging: Path) -> None:
+    """Move the new entries out again and the old entries back in."""
     if not os.path.lexists(staging / _MOVES):
-        return  # all was moved
+        return  # all moves were done
     for name in (_OLD, _NEW):
         (staging / name).mkdir(exist_ok=True)
     _, new = _read_moves(staging)

@@ -1,4 +1,4 @@
-"""How long a silent server is waited for: one setting, and the limits that it means for each client library."""
+"""The network timeout: a single setting, translated to the limits of each client library."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from registry.storage.bounded_reads import BoundedBody, bounded_response
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-#: Seconds without an answer, and without progress, in all attempts together.
+#: Environment variable: seconds without an answer or progress, over all attempts together.
 VARIABLE: Final = "DF2_NETWORK_TIMEOUT"
 DEFAULT: Final = 90.0
 _LONGEST: Final = 86_400.0
-#: gcsfs makes six attempts with pauses of up to so many seconds in all; neither can be set.
+#: Attempts of gcsfs, and the seconds it pauses between them at most; neither can be set.
 _GCSFS_ATTEMPTS: Final = 6
 _GCSFS_PAUSES: Final = 36.0
-#: Bytes a second; an upload to S3 may be as slow, and its limit is by its size: whether it goes on cannot be seen.
+#: Bytes a second that an upload to S3 must reach: its progress is not visible, so its limit follows from its size.
 _SLOWEST_UPLOAD: Final = 16_384
-#: Client options of s3fs: attempts of botocore, and of s3fs, which makes them around reads twice over.
+#: Attempts of botocore, and of s3fs, which retries reads in two nested loops.
 S3_RETRIES: Final = {"total_max_attempts": 1, "mode": "standard"}
 S3_ATTEMPTS: Final = 2
-#: Seconds before a call that a server of S3 answered with an error of its own is made again.
+#: Seconds before the second attempt of a call that an S3 server answered with a server error.
 _S3_PAUSE: Final = 0.1
 
 
 class NoAnswerError(TimeoutError):
-    """A server that accepted a connection, or was to, and stayed silent.
+    """A server that did not answer within the network timeout, or did not accept a connection.
 
     Args:
-        server: host, without secrets; None if the error does not say.
-        seconds: how long it was waited for.
+        server: host and port; None if the client's error does not name them.
+        seconds: time waited.
     """
 
     def __init__(self, server: str | None, seconds: float) -> None:
@@ -51,10 +51,10 @@ class NoAnswerError(TimeoutError):
 
 
 def network_timeout() -> float:
-    """Return the seconds for which a silent server is waited for.
+    """Return the network timeout in seconds.
 
     Raises:
-        UsageError: the environment variable holds no such number.
+        UsageError: the environment variable is not a number of seconds in range.
     """
     text = os.environ.get(VARIABLE, "")
     if not text:
@@ -66,10 +66,10 @@ def network_timeout() -> float:
 
 
 def set_network_timeout(seconds: float) -> None:
-    """Set the seconds for which a silent server is waited for, for this process and those it starts.
+    """Set the network timeout of this process and its child processes, by the environment variable.
 
     Raises:
-        UsageError: it is not above 0, or more than a day.
+        UsageError: ``seconds`` is not above 0, or more than a day.
     """
     try:
         os.environ[VARIABLE] = f"{_checked(seconds):g}"
@@ -78,28 +78,29 @@ def set_network_timeout(seconds: float) -> None:
 
 
 def _checked(seconds: float) -> float:
+    """Return ``seconds``; raise ValueError unless 0 < seconds <= a day."""
     if not math.isfinite(seconds) or not 0 < seconds <= _LONGEST:
         raise ValueError(seconds)
     return seconds
 
 
 def attempt_timeout() -> float:
-    """Return the seconds for which one of three attempts waits; a tenth of all is left for pauses between them."""
+    """Return the timeout of an attempt in seconds: three attempts, and a tenth of the network timeout for pauses."""
     return 0.3 * network_timeout()
 
 
 def limit(protocol: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a file system with the limits of its client library; limits that are set stay.
+    """Return the options of a file system, with time limits for its client library added.
 
-    The limits are for silence: a transfer that makes progress has none.
+    Limits that the options already set stay. The limits apply to silence: a transfer that makes progress has none.
     """
     seconds = attempt_timeout()
     limits: dict[str, Any] = {}
     if protocol in ("s3", "s3a"):
-        # obstore asks first and takes a third of all; s3fs makes up to four attempts in the rest.
+        # obstore tries first, for a third of the network timeout; s3fs makes up to four attempts in the rest.
         quarter = dict.fromkeys(("connect_timeout", "read_timeout"), seconds / 2)
-        set_outside = {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys()
-        retries = {} if set_outside else {"retries": S3_RETRIES}
+        variables = {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} & os.environ.keys()
+        retries = {} if variables else {"retries": S3_RETRIES}
         return {**options, "config_kwargs": {**retries, **quarter, **(options.get("config_kwargs") or {})}}
     if protocol in ("http", "https"):
         client = {"timeout": _aiohttp_timeout(seconds), "response_class": bounded_response()}
@@ -107,12 +108,12 @@ def limit(protocol: str, options: dict[str, Any]) -> dict[str, Any]:
         return {**options, "client_kwargs": client}
     if protocol in ("gs", "gcs"):
         pauses = min(_GCSFS_PAUSES, 2 * seconds)
-        # Without it, gcsfs sets no limit at all.
+        # gcsfs has no default limit.
         limits = {"requests_timeout": _aiohttp_timeout((3 * seconds - pauses) / _GCSFS_ATTEMPTS)}
         session = {"response_class": bounded_response(), **(options.get("session_kwargs") or {})}
         return {**limits, **options, "session_kwargs": session}
     if protocol in ("ssh", "sftp"):
-        # The whole of connecting is one attempt; afterwards a server that is gone answers no sign of life.
+        # Connecting is a single attempt; keep-alive messages then detect a dead server.
         whole = 3 * seconds
         limits = {"connect_timeout": whole, "login_timeout": whole}
         limits |= {"keepalive_interval": whole / 4, "keepalive_count_max": 3}
@@ -125,24 +126,24 @@ def limit(protocol: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def limit_attempts(protocol: str, fs: AbstractFileSystem) -> None:
-    """Set the attempts that a client library takes from its file system, and not from options."""
+    """Set the attempts of client libraries that take them from the file system object, not from options."""
     if protocol in ("s3", "s3a"):
         fs.retries = S3_ATTEMPTS
         _limit_calls(fs)
     if protocol in ("abfs", "abfss", "az", "adl"):
-        # adlfs hands no options to Azure's client, which makes four attempts of a minute with 57 s of pauses.
+        # adlfs passes no options to Azure's client, which makes four attempts of a minute with 57 s of pauses.
         config = getattr(getattr(fs, "service_client", None), "_config", None)
         if (policy := getattr(config, "retry_policy", None)) is not None:
             policy.total_retries = 0
 
 
 def _limit_calls(fs: AbstractFileSystem) -> None:
-    """Limit the calls of an s3fs file system: in time those that upload, in bytes those that read.
+    """Limit the calls of an s3fs file system: uploads in time, reads in bytes; retry quick server errors once.
 
-    aiohttp waits for leave to send a body, and sends it, without limit. A quick server error (500, 502, ...) gets a
-    second attempt here: s3fs makes one for SlowDown alone, and the parts of a file that is being written have no other.
+    aiohttp has no timeout for sending a body. s3fs itself retries SlowDown only, and never the parts of a multipart
+    upload, so a server error (500, 502, ...) needs the retry here.
     """
-    import asyncio  # late, as it takes a tenth of the start of a command
+    import asyncio  # late: it takes a tenth of the start of a command
 
     from fsspec.asyn import sync_wrapper
 
@@ -179,7 +180,7 @@ def _limit_calls(fs: AbstractFileSystem) -> None:
 
 
 def _is_server_error(error: OSError) -> bool:
-    """Return whether S3 answered with a status from 500 on, but for SlowDown."""
+    """Return whether S3 answered with a status of 500 or above, except SlowDown."""
     response = getattr(error.__cause__, "response", None)
     if not isinstance(response, dict):
         return False
@@ -188,19 +189,20 @@ def _is_server_error(error: OSError) -> bool:
 
 
 def _endpoint(fs: AbstractFileSystem) -> str | None:
+    """Return host and port of an s3fs file system, or None for AWS."""
     url = fs.endpoint_url or (fs.client_kwargs or {}).get("endpoint_url")
     return urlsplit(url).netloc.rpartition("@")[2] if url else None
 
 
 def _aiohttp_timeout(seconds: float) -> Any:
+    """Return aiohttp's timeout for silence, instead of its default of five minutes for a whole transfer."""
     import aiohttp
 
-    # aiohttp's own limit, five minutes for all of a transfer, would cut one that goes on.
     return aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
 
 
 def is_timeout(error: BaseException) -> bool:
-    """Return whether an error, or a cause of it, is that nothing came in time; the libraries have no common class."""
+    """Return whether an error or any of its causes is a timeout; the client libraries have no common class for it."""
     for cause in _causes(error):
         if any("Timeout" in kind.__name__ for kind in type(cause).__mro__) or "responding to keepalive" in str(cause):
             return True
@@ -208,14 +210,14 @@ def is_timeout(error: BaseException) -> bool:
 
 
 def server_of(error: BaseException) -> str | None:
-    """Return the host and port that an error of a client library names."""
+    """Return the host and port in an error of a client library, or None."""
     for cause in _causes(error):
         if isinstance(cause, NoAnswerError) and cause.server is not None:
             return cause.server
         details = getattr(cause, "kwargs", None)
         url = details.get("endpoint_url") if isinstance(details, dict) else None  # botocore
         if url is None:
-            # httpx; its property raises where there is no request
+            # httpx; its public property raises if the error has no request
             url = getattr(getattr(cause, "_request", None), "url", None)
         if url is not None and (host := urlsplit(str(url)).netloc.rpartition("@")[2]):
             return host
@@ -223,6 +225,7 @@ def server_of(error: BaseException) -> str | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and its chain of causes."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -233,14 +236,16 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 @contextmanager
 def dvc_limits(remotes: Mapping[str, dict[str, Any]]) -> Iterator[None]:
-    """Limit DVC's remotes inside the block: by the options that DVC has for it, else by fsspec's configuration.
+    """Add time limits to DVC's remotes during the block: in their options, else in fsspec's configuration.
+
+    The configuration and the environment (``AWS_MAX_ATTEMPTS``, for botocore) are restored afterwards.
 
     Args:
-        remotes: name -> options of DVC, which get the limits; those that are set stay.
+        remotes: name -> DVC options of the remote; changed in place. Limits that they already set stay.
     """
     from fsspec.config import conf
 
-    # s3fs makes five attempts, DVC's client of web servers ten to ask for a file's size.
+    # s3fs makes five attempts; DVC's HTTP client makes ten to get the size of a file.
     seconds = max(1, int(3 * attempt_timeout() / 5))
     both = {"connect_timeout": seconds, "read_timeout": seconds}
     half = dict.fromkeys(both, 3 * attempt_timeout() / 10)
@@ -262,7 +267,7 @@ def dvc_limits(remotes: Mapping[str, dict[str, Any]]) -> Iterator[None]:
     os.environ.setdefault("AWS_MAX_ATTEMPTS", "1")
     try:
         for name, options in before.items():
-            with suppress(ImportError):  # aiohttp is there where gcsfs is
+            with suppress(ImportError):  # without aiohttp there is no gcsfs to limit
                 conf[name] = limit(name, dict(options or {}))
         yield
     finally:

@@ -103,7 +103,7 @@ def test_a_changed_or_cut_file_is_an_error_and_never_an_answer(place: Counted, d
 
 def test_one_wrong_answer_is_asked_for_again(place: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([b"x" * BLOCK_BYTES, DATA[:BLOCK_BYTES]])
-    monkeypatch.setattr(place, "_read_range", lambda *_: next(answers))
+    monkeypatch.setattr(place._folder, "_read_range", lambda *_: next(answers))
     assert Blocks(place).read(FILE, 0, 9) == DATA[:9]
 
 

@@ -50,7 +50,7 @@ def test_a_document_without_end_is_one_error_with_its_url(kind: str) -> None:
         for read, name in ((read_manifest, "manifest.json"), (read_export, "export.json")):
             with pytest.raises(StorageError, match=rf"^Cannot read .*/registry/{name}: .* more than the [\d,]+ bytes"):
                 read(place)
-        assert ("_filesystem" in vars(place)) == (kind != "obstore")
+        assert ("_filesystem" in vars(place._folder)) == (kind != "obstore")
         assert server.sent
         assert max(server.sent) < MOST + ON_ITS_WAY
 

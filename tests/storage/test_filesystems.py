@@ -11,7 +11,9 @@ import pytest
 
 from registry.errors import MissingDependencyError, StorageError, UsageError
 from registry.storage import filesystems
-from registry.storage.filesystems import filesystem, is_conflict, local_path, options_of, retried
+from registry.storage.filesystems import filesystem, is_conflict, retried
+from registry.storage.options import options_of
+from registry.storage.paths import local_path
 
 
 def test_options_go_to_the_places_they_are_for() -> None:

@@ -35,7 +35,7 @@ def is_fast(place: Place) -> bool:
     """Read all and a part of the file; return whether that was done without s3fs."""
     assert place.read("items/split=train/0a.parquet") == DATA
     assert place.read_range("items/split=train/0a.parquet", 100, 70_000) == DATA[100:70_000]
-    return "_filesystem" not in vars(place)
+    return "_filesystem" not in vars(place._folder)
 
 
 def use(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> None:
@@ -162,11 +162,11 @@ import os
 from registry.storage.place import Place
 place = Place({url!r}, {seaweedfs.storage_options!r})
 data = place.read("items/split=train/0a.parquet")
-assert "_filesystem" not in vars(place)
+assert "_filesystem" not in vars(place._folder)
 child = os.fork()
 if child == 0:
     same = place.read("items/split=train/0a.parquet") == data
-    os._exit(0 if same and "_filesystem" in vars(place) else 1)
+    os._exit(0 if same and "_filesystem" in vars(place._folder) else 1)
 assert os.waitpid(child, 0)[1] == 0
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

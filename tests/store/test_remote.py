@@ -76,7 +76,7 @@ def test_a_look_up_asks_for_the_manifest_and_for_blocks_and_lists_nothing(
     again = registry.open("s3://df2/registry", options, cache=str(tmp_path))
     assert again.pairs("train", 1).fetchall() == expected
     assert {request.path for request in counted.requests} == {"/df2/registry/manifest.json"}  # kept on disk
-    assert ("_filesystem" in vars(opened.place)) is bool(more)
+    assert ("_filesystem" in vars(opened.place._folder)) is bool(more)
 
 
 def test_counts_come_from_footers_and_selections_share_what_was_read(counted: S3Proxy, moto_server: S3Server) -> None:
