@@ -28,7 +28,7 @@ from registry.files.temporary import ending, remove_temporary
 GRACE: Final = 1.2
 #: Seconds between two looks at the limits.
 _INTERVAL: Final = 0.05
-_SIGNALS: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 #: Returns why the process has to end, or None.
 Check = Callable[[], str | None]
@@ -52,6 +52,8 @@ class _Watch:
 
 def start() -> None:
     """Watch the signals of this process. To be called once, in the main thread."""
+    if not hasattr(os, "register_at_fork"):  # Windows, whose select() takes no pipes: Ctrl-C is Python's there
+        return
     _Watch.reader, _Watch.writer = os.pipe()
     os.set_blocking(_Watch.writer, False)
     signal.set_wakeup_fd(_Watch.writer, warn_on_full_buffer=False)
@@ -193,4 +195,4 @@ def _end_children() -> None:
         numbers |= {child.pid for child in multiprocessing.active_children() if child.pid}
     for number in numbers:
         with suppress(OSError):
-            os.kill(number, signal.SIGKILL)
+            os.kill(number, getattr(signal, "SIGKILL", signal.SIGTERM))

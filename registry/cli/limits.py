@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,10 +46,9 @@ class SizeType(click.ParamType[int]):
 
 def half_of_memory() -> int:
     """Return half of the memory that this process may use, in bytes."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with suppress(OSError, ValueError):  # "max" where the container has no limit
-        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return total // 2
+    from registry.store.settings import machine_memory
+
+    return machine_memory() // 2
 
 
 @contextmanager
@@ -87,7 +85,7 @@ def memory_checks(memory: int, text: str) -> list[Callable[[], str | None]]:
         text: what is told if it takes more.
     """
     statistics = Path("/proc/self/statm")
-    if not memory or not statistics.exists():
+    if not memory or not hasattr(os, "sysconf") or not statistics.exists():
         return []
     page = os.sysconf("SC_PAGE_SIZE")
 
@@ -112,6 +110,10 @@ def _time_check(seconds: float, text: str) -> Callable[[], str | None]:
 @contextmanager
 def _data_limit(memory: int) -> Iterator[None]:
     """Let the operating system refuse what goes far beyond the limit in one step."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        memory = 0
     if not memory:
         yield
         return

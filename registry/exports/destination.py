@@ -208,7 +208,7 @@ class LocalFiles(_Sink):
             yield file
 
     def _write_batch(self, batch: list[tuple[str, bytes | memoryview]]) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         for path, data in batch:
             with self._writing(path):
                 descriptor = os.open(self._place(path), flags, 0o666)

@@ -21,6 +21,8 @@ _MOST_SYNCED_SINGLY: Final = 64
 _CANNOT_SYNC_FOLDERS: Final = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
 #: Windows syncs writable descriptors only.
 _SYNC_FLAGS: Final = os.O_RDWR if os.name == "nt" else os.O_RDONLY
+#: Whether the system can open, sync and lock folders; Windows cannot.
+CAN_OPEN_FOLDERS: Final = hasattr(os, "O_DIRECTORY")
 #: ``AT_FDCWD`` and ``RENAME_EXCHANGE`` of renameat2().
 _CURRENT_FOLDER: Final = -100
 _EXCHANGE: Final = 2
@@ -54,6 +56,15 @@ def sync_folder(path: Path | str) -> None:
     except OSError as error:
         if error.errno not in _CANNOT_SYNC_FOLDERS:
             raise
+
+
+def open_folder(folder: Path) -> int | None:
+    """Return a descriptor of a folder, or None on Windows.
+
+    Raises:
+        OSError: the folder cannot be opened.
+    """
+    return os.open(folder, os.O_RDONLY) if CAN_OPEN_FOLDERS else None
 
 
 def make_folders(folder: Path) -> list[Path]:
@@ -107,8 +118,8 @@ def sync_tree(folder: Path, files: Iterable[str], descriptor: int | None) -> Non
     Args:
         folder: top of the tree.
         files: paths relative to ``folder``.
-        descriptor: of ``folder``, opened before the first file was written: syncfs() reports only write errors since
-            then. None where folders cannot be opened.
+        descriptor: of ``folder``, opened before the first file was written: syncfs() reports the write errors since
+            then. None on Windows.
 
     Raises:
         OSError: a file or folder cannot be synced.

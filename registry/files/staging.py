@@ -15,18 +15,15 @@ from pathlib import Path
 from typing import Final
 
 from registry.errors import StorageError
+from registry.files.durability import CAN_OPEN_FOLDERS
 from registry.files.lock import lock_descriptor
 
 #: Name of the marker file.
 MARK: Final = ".made-by-df2"
 _TEXT: Final = b"Unfinished work of df2, which clears this folder the next time it works here.\n"
-#: Name of the lock file where folders cannot be locked.
+#: Name of the lock file on Windows, where folders cannot be locked.
 _LOCK: Final = ".lock"
 _TEMPORARY: Final = "df2-run-"
-#: Flags of os.open() for a folder; None on Windows, which cannot open folders.
-_FOLDER_FLAGS: Final[int | None] = (
-    os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW if hasattr(os, "O_DIRECTORY") and hasattr(os, "O_NOFOLLOW") else None
-)
 
 
 def is_marked(folder: Path) -> bool:
@@ -73,13 +70,13 @@ def lock_folder(folder: Path) -> int | None:
         FileNotFoundError: the folder was removed or replaced in between.
         OSError: the folder cannot be opened or locked.
     """
-    if _FOLDER_FLAGS is None:
+    if CAN_OPEN_FOLDERS:
+        path = folder
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    else:
         claim(folder)
         path = folder / _LOCK
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
-    else:
-        path = folder
-        descriptor = os.open(path, _FOLDER_FLAGS)
     try:
         is_locked = lock_descriptor(descriptor, wait=False)
         if is_locked and not os.path.samestat(os.stat(path), os.fstat(descriptor)):
@@ -103,7 +100,7 @@ def clear(folder: Path) -> None:
         paths = [
             (Path(entry.path), entry.is_dir(follow_symlinks=False))
             for entry in entries
-            if entry.name != MARK and (entry.name != _LOCK or _FOLDER_FLAGS is not None)
+            if entry.name != MARK and (entry.name != _LOCK or CAN_OPEN_FOLDERS)
         ]
     for path, is_folder in paths:
         if is_folder:
@@ -121,16 +118,16 @@ def discard(folder: Path, lock: int | None = None) -> None:
         folder: path of the folder.
         lock: descriptor of :func:`lock_folder`; it is closed.
     """
-    if lock is not None and _FOLDER_FLAGS is None:  # Windows removes no open files
+    if lock is not None and not CAN_OPEN_FOLDERS:  # Windows removes no open files
         os.close(lock)
     with suppress(OSError):
         if is_marked(folder):
             clear(folder)
-            if _FOLDER_FLAGS is None:
+            if not CAN_OPEN_FOLDERS:
                 (folder / _LOCK).unlink(missing_ok=True)
             (folder / MARK).unlink(missing_ok=True)
         folder.rmdir()
-    if lock is not None and _FOLDER_FLAGS is not None:
+    if lock is not None and CAN_OPEN_FOLDERS:
         os.close(lock)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from registry.errors import StorageError, UsageError
-from registry.files.durability import exchange, make_folders, replace_file, sync_folder, sync_tree
+from registry.files.durability import exchange, make_folders, open_folder, replace_file, sync_folder, sync_tree
 from registry.files.regular_files import read_regular
 from registry.files.staging import MARK, claim, clear, discard, is_marked, lock_folder
 from registry.files.temporary import temporary
@@ -57,7 +57,7 @@ class Replacement:
         self._removable.enter_context(temporary(staging))
         self.unfinished.mkdir()
         #: syncfs() on it reports the write errors from here on.
-        self._descriptor = _open_folder(self.unfinished)
+        self._descriptor = open_folder(self.unfinished)
 
     def close(self) -> None:
         """Close the descriptor of the unfinished folder."""
@@ -256,14 +256,9 @@ def _staging_folders(folder: Path) -> list[Path]:
     return [folder.with_name(name), inside]
 
 
-def _open_folder(folder: Path) -> int | None:
-    """Return a descriptor of a folder, or None on Windows, which cannot open folders."""
-    return None if os.name == "nt" else os.open(folder, os.O_RDONLY)
-
-
 def _mount(folder: Path) -> object:
     """Return an identifier of the mount that a folder is in; a mount point is in its own mount."""
-    descriptor = _open_folder(folder)
+    descriptor = open_folder(folder)
     if descriptor is None:
         return os.stat(folder).st_dev
     try:

@@ -182,8 +182,10 @@ def _check_closed(file: Path) -> None:
                 f"client, or open {file} with DuckDB and close it; if there is no such database, move {log} away."
             )
     with suppress(OSError), open(file, "rb") as opened:  # whoever writes it tells why it cannot be opened
-        import fcntl  # not on Windows, where reading needs none of this
-
+        try:
+            import fcntl
+        except ImportError:  # Windows replaces no file that another process has open
+            return
         try:
             fcntl.lockf(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError as error:
