@@ -1,5 +1,12 @@
 """A data-versioned registry of DeepFashion2 with a queryable store.
 
+Public are:
+    :func:`open`: open a registry for queries, selections and diffs.
+    :func:`export`: write a subset in a training format, such as COCO or YOLO.
+    :data:`__version__`: the version of this distribution.
+
+The errors that they raise are in :mod:`registry.errors`.
+
 >>> import registry
 >>> df2 = registry.open("data/registry")                    # doctest: +SKIP
 >>> df2.pairs(split="train", pair_id=1811).df()             # doctest: +SKIP
@@ -37,16 +44,16 @@ def open(
 
     Args:
         url: folder or fsspec URL of the registry; with ``rev``, its path in the repository.
-        storage_options: passed to fsspec for a remote one.
-        rev: open it as of this git revision, through DVC; the work tree is not touched.
-        repo: path or URL of the repository of ``rev``; that of the working directory without it.
-        cache: folder that keeps what is read of a remote one, for other sessions and processes.
-        memory: what DuckDB may use at most, such as ``"4GB"``; half of the machine's memory without it.
-        timeout: seconds that a query may run; as long as it takes without it.
+        storage_options: passed to fsspec for a remote registry.
+        rev: git revision to open, through DVC; the work tree is not changed.
+        repo: path or URL of the repository of ``rev``; by default the repository of the working directory.
+        cache: folder that keeps the blocks read from a remote registry, for other sessions and processes.
+        memory: memory limit of DuckDB, such as ``"4GB"``; by default half of the machine's memory.
+        timeout: time limit of a query in seconds; none by default.
 
     Raises:
-        registry.errors.NotFoundError: there is no registry, or no such revision.
-        registry.errors.StorageError: it cannot be read, or fetched.
+        registry.errors.NotFoundError: the registry or the revision does not exist.
+        registry.errors.StorageError: the registry cannot be read, or the revision cannot be fetched.
     """
     from registry.errors import UsageError
     from registry.store.registry import Registry
@@ -75,24 +82,24 @@ def export(
     follow_links: bool = False,
     **options: Any,
 ) -> ExportManifest:
-    """Write a subset in the format of a trainer; return the manifest, which is in it as ``export.json``.
+    """Write a subset in a training format; return its manifest (the content of ``export.json``).
 
     Args:
         registry: an open registry.
         format: ``coco``, ``yolo``, ...; ``df2 export --help`` lists all.
-        dest: new or empty folder, or an fsspec URL; gets everything or nothing.
+        dest: new or empty folder, or an fsspec URL; receives the complete export or nothing.
         subset: a :class:`registry.subset.options.Subset` or its options, such as ``{"category": "skirt"}``.
-        resplit: divides it anew (:meth:`registry.subset.resplit.Resplit.parse`).
-        images: what happens to photos: ``none``, ``reference``, ``link`` or ``copy``, as the format can.
-        photos: release that holds the photos; or one for each split.
-        password: of its protected zips.
-        overwrite: whether an earlier export at ``dest`` may be replaced.
+        resplit: new splits for the subset (:meth:`registry.subset.resplit.Resplit.parse`).
+        images: ``none``, ``reference``, ``link`` or ``copy`` the photos; not every format has all four.
+        photos: release with the photos, or a mapping from split to release.
+        password: of protected zips among the photos.
+        overwrite: replace an earlier export at ``dest``.
         storage_options: passed to fsspec for ``dest`` and ``photos``.
-        follow_links: whether photos may be links that lead out of their release.
+        follow_links: follow links of photos that lead out of their release.
         options: of the format, with underscores.
 
     Raises:
-        registry.errors.UsageError: an option that does not exist, or a destination that is not empty.
+        registry.errors.UsageError: an option does not exist, or the destination is not empty.
         registry.errors.SourceError: a photo is missing.
         registry.errors.StorageError: the destination cannot be written; it is as it was.
     """
@@ -100,8 +107,8 @@ def export(
     from registry.history.git import revision_of
     from registry.subset.options import Subset
 
-    chosen = subset if isinstance(subset, Subset) else Subset.of(**(subset or {}))
-    plan = run.Plan.of(format, chosen, resplit=resplit, images=images, options=options)
+    selected = subset if isinstance(subset, Subset) else Subset.of(**(subset or {}))
+    plan = run.Plan.of(format, selected, resplit=resplit, images=images, options=options)
     return run.export(
         registry,
         plan,

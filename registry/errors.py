@@ -1,7 +1,7 @@
-"""The errors of the registry: one tree, each class with the exit code the command line ends with.
+"""The errors of this package, with the exit codes of the ``df2`` command.
 
-Messages say what is wrong, where, what was expected and what to do. Library code raises these and never
-prints or exits; the command line turns them into one line on stderr at a single place.
+A message names the problem, its place, the expected value and the remedy. Library code raises these errors and never
+prints or exits; the command line prints the message on stderr.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class RegistryError(Exception):
-    """Base of every error this package raises on purpose.
+    """Base class of the errors of this package.
 
-    Secrets are taken out of its message, and control characters are escaped; line breaks and tabs stay. A name from
-    outside goes through :func:`registry.redaction.printable` before it enters a message: its line breaks must not.
+    Secrets in the message are hidden and control characters escaped, except line breaks and tabs. Callers escape names
+    from outside with :func:`registry.redaction.printable`, so that their line breaks do not enter a message.
 
     Attributes:
-        exit_code: what the ``df2`` process returns when this error ends it.
+        exit_code: of the ``df2`` process.
     """
 
     exit_code = 1
@@ -31,64 +31,64 @@ class RegistryError(Exception):
 
 
 class UsageError(RegistryError):
-    """An argument or parameter that cannot be used as given."""
+    """An argument or parameter is invalid."""
 
     exit_code = 2
 
 
 class UnknownNameError(UsageError):
-    """A split, category, table or column that does not exist."""
+    """A split, category, table or column does not exist."""
 
 
 class NotFoundError(RegistryError):
-    """A registry, image, identity or file that is not there."""
+    """A registry, image, identity or file does not exist."""
 
 
 class QueryError(RegistryError):
-    """SQL that DuckDB refused; the message is DuckDB's own, with the position."""
+    """DuckDB refused a query; the message is DuckDB's, with the position in the SQL."""
 
 
 class SourceError(RegistryError):
-    """A raw source that cannot be opened or read: missing, cut short, unreadable."""
+    """A raw source cannot be opened or read: missing, truncated or damaged."""
 
     exit_code = 3
 
 
 class UnreadableSourceError(SourceError):
-    """A raw source whose place refuses or fails: a server's error, no permission, no answer."""
+    """The place of a raw source fails: a server error, no permission, no answer."""
 
     exit_code = 4
 
 
 class PasswordError(SourceError):
-    """A protected archive and a password that is missing or wrong. Never carries the password."""
+    """The password of a protected archive is missing or wrong. The message never contains the password."""
 
 
 class AnnotationError(RegistryError):
-    """Annotation files that break the format, under ``--on-error fail``."""
+    """Annotation files are invalid, with ``--on-error fail``."""
 
     exit_code = 3
 
 
 class StorageError(RegistryError):
-    """A place that cannot be written or read: full disk, no permission, gone."""
+    """A place cannot be read or written: disk full, no permission, removed."""
 
     exit_code = 4
 
 
 class ConflictError(StorageError):
-    """Somebody else changed a place while it was written; what they wrote is there, and nothing of this."""
+    """Another writer changed a place meanwhile; their version stands."""
 
 
 class RegistryFormatError(RegistryError):
-    """A registry whose manifest or files do not fit what this version reads."""
+    """The manifest or a file of a registry has a format that this version cannot read."""
 
 
 class MissingDependencyError(RegistryError):
-    """An optional package is needed; the message carries the ``pip install`` line."""
+    """An optional package is not installed; the message contains the ``pip install`` command."""
 
 
 def first_names(names: Sequence[str], most: int) -> str:
-    """Return names as messages list them: the first ones, and how many more there are."""
+    """Return the first ``most`` names, comma-separated, and the number of the others."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,7 +1,6 @@
-"""Keeping secrets and control characters out of messages, logs and tracebacks.
+"""Keep secrets and control characters out of messages, logs and tracebacks.
 
-``***`` takes the place of a secret (:func:`redact`), an escape sequence that of a control character
-(:func:`printable`).
+Secrets are replaced by ``***`` (:func:`redact`), control characters by escape sequences (:func:`printable`).
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from typing import Any, Final, NamedTuple, TextIO
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 _HIDDEN: Final = "***"
-#: Names of storage options, environment variables and query parameters whose values are secret; words are separated
-#: by ``_``, and so are those of camelCase.
+#: Names of storage options, environment variables and query parameters with secret values. Words are separated by
+#: ``_``; camelCase names are split first.
 _SECRET_NAME: Final = re.compile(
     r"secret|token|passw|passphrase|credential|signature|authorization|cookie|jwt|bearer|apikey|accountkey"
     r"|accesskey|sharedkey|privatekey|conn_?str|connection_?string"
@@ -31,68 +30,69 @@ _SECRET_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-#: Environment variables of the stores' client libraries, of git, of DVC, and of this program begin so.
+#: Prefixes of the environment variables of client libraries, git, DVC and this program.
 _ENVIRONMENT: Final = ("AWS_", "AZURE_", "GOOGLE_", "GCS_", "GCSFS_", "FSSPEC_", "DF2_", "DVC_", "GIT_")
-#: Where a URL begins. A single colon before it belongs to a password: ``https://ada:a://b@host``.
+#: Beginning of a URL. After a single colon it is part of a password: ``https://ada:a://b@host``.
 _URL: Final = re.compile(r"(?:(?<![\w+.:-])|(?<=::))[A-Za-z][\w+.-]*://")
-#: Where one begins in a word of a command line, of an option too; one of its slashes, or its scheme, may be missing.
+#: Beginning of a URL in a command-line argument or option, also with a missing slash or scheme.
 _MEANT_URL: Final = re.compile(r"(?:--?[\w-]+=)?@?([A-Za-z][\w+.-]*:)?//?(?=[^/@\s]*@)")
 _SPACE: Final = re.compile(r"\s")
 _URL_END: Final = re.compile(r"[\s'\"<>`\\]")
-#: Without a colon, a name before an @ is a token over HTTP; over SSH it is a user, with abfs:// a container.
+#: Schemes in which a name before ``@`` without a colon is a token. With ssh:// it is a user, with abfs:// a container.
 _TOKEN_SCHEMES: Final = ("http", "https", "webdav", "webdavs")
-#: Host and port, as they stand behind the user.
+#: Host and port of a URL.
 _HOST: Final = re.compile(r"(\[[^\]]*\]|[^:\[\]@]*)(:\d*)?")
-#: ``user:password@host:path``: git's short form of an SSH URL. It has no place for a password; users try.
+#: ``user:password@host:path``: git's short form of an SSH URL. git allows no password in it, but users try.
 _SHORT_FORM: Final = re.compile(r"(?<![\w/:@.*-])([\w.-]+:)[^\s:@/'\"*]+(@[\w.-]+[:/])")
 _PARAMETER: Final = re.compile(r"([?&;#]([\w.%-]+)=)[^&;#\s'\"\\]+")
-#: A field of a connection string of Azure at its beginning; others follow a semicolon.
+#: First field of an Azure connection string; :data:`_PARAMETER` matches the fields after a semicolon.
 _FIELD: Final = re.compile(r"\b((?:AccountKey|SharedAccessKey|SharedAccessSignature)=)[^;\s'\"\\]+", re.IGNORECASE)
 _HEADER: Final = re.compile(r"(Authorization['\"]?\s*[:=]\s*['\"]?(?:[A-Za-z-]+ +)?)[^\s'\",;*]+", re.IGNORECASE)
-#: Shorter values would be found in every other word: they are not looked for.
+#: Minimum length of a secret: shorter ones would match inside ordinary words.
 _SHORTEST: Final = 6
-#: A line of a key of several lines is looked for by itself from this length on.
+#: Minimum length of a single line of a multi-line key that is hidden by itself.
 _LINE: Final = 16
 
-#: Control characters (C0, DEL, C1), line and paragraph separators, directions of writing, and surrogates.
+#: Control characters (C0, DEL, C1), line and paragraph separators, bidirectional controls and surrogates.
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 _remembered: set[str] = set()
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""Return a text with escape sequences (``\n``, ``\x1b``, ``\u202e``) instead of its control characters.
+    r"""Return a text with its control characters as escape sequences (``\n``, ``\x1b``, ``\u202e``).
 
-    Names from archives, lists, manifests, listings and servers go through it before a terminal or a log gets them.
+    Use it for names from archives, lists, manifests, listings and servers before they reach a terminal or a log.
 
     Args:
         text: any text.
-        keep: control characters that stay, for texts of several lines.
+        keep: control characters to keep.
     """
     return _UNPRINTABLE.sub(lambda match: match[0] if match[0] in keep else _escaped(match[0]), text)
 
 
 def printable_lines(text: str) -> str:
-    """Return a text of several lines, which stay, with all other control characters but tabs escaped."""
+    """Return a text with its control characters escaped, except line breaks and tabs."""
     return printable(text, keep="\n\t")
 
 
 def _escaped(character: str) -> str:
+    """Return the escape sequence of a character."""
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def is_secret(name: str) -> bool:
-    """Return whether the value of an option of this name must not be shown."""
+    """Return whether an option of this name has a secret value."""
     return _SECRET_NAME.search(name) is not None or _SECRET_NAME.search(_CAMEL_CASE.sub("_", name)) is not None
 
 
 def remember(options: Mapping[str, Any]) -> None:
-    """Keep the secret values among storage options in mind, so that :func:`redact` finds them in any text."""
+    """Register the secret values of storage options for :func:`redact`."""
     _remembered.update(_secrets(options))
 
 
 def remember_url(url: str) -> None:
-    """Keep the password or token in a URL in mind: error texts of client libraries show it without the URL."""
+    """Register the password or token in a URL: client libraries show it in errors without the URL."""
     parts = split_user(url)
     if parts is None:
         return
@@ -102,9 +102,9 @@ def remember_url(url: str) -> None:
 
 
 def remember_word(word: str) -> None:
-    """Keep the password or token in a word of a command line in mind, if it is a URL or was meant to be one.
+    """Register the password or token in a command-line argument that is, or resembles, a URL.
 
-    Programs that expect a path show it with one slash less, or cut it at another place.
+    Code that takes the argument for a path shows it with a slash missing, or cut elsewhere.
     """
     match = _MEANT_URL.match(word)
     if match:
@@ -112,13 +112,13 @@ def remember_word(word: str) -> None:
 
 
 class UserInfo(NamedTuple):
-    """A URL taken apart at the ``@`` behind its user.
+    """The parts of a URL before and after the ``@``, percent-encoded as in the URL.
 
     Attributes:
-        scheme: with the ``://``.
-        user: name, or ``""``; as it is written.
-        password: as it is written; None if there is no colon.
-        rest: host and everything behind it.
+        scheme: with ``://``.
+        user: name, or ``""``.
+        password: None if there is no colon.
+        rest: host and everything after it.
     """
 
     scheme: str
@@ -128,10 +128,10 @@ class UserInfo(NamedTuple):
 
 
 def split_user(url: str) -> UserInfo | None:
-    """Return a URL taken apart, or None if it names no user.
+    """Return the parts of a URL, or None if it has no user.
 
-    A password should be percent-encoded. In one that is not, ``@``, ``/``, ``?`` and ``#`` belong to the password
-    where the text before them cannot be a host: ``ada:hun/ter2@host`` has no port ``hun``.
+    In a password that is not percent-encoded, ``@``, ``/``, ``?`` and ``#`` belong to the password if the text before
+    them cannot be a host: in ``ada:hun/ter2@host``, ``hun`` is no port.
     """
     scheme, separator, rest = url.partition("://")
     authority = _authority(rest)
@@ -146,17 +146,15 @@ def split_user(url: str) -> UserInfo | None:
 
 
 def _authority(rest: str) -> str:
+    """Return user, host and port of a URL without its scheme."""
     try:
         return urlsplit(f"//{rest}").netloc
-    except ValueError:  # brackets that are no IPv6 address
+    except ValueError:  # brackets without an IPv6 address
         return re.split("[/?#]", rest, maxsplit=1)[0]
 
 
 def without_user(url: str) -> str:
-    """Return a URL without the name, password or token of whoever uses it over HTTP, and over SSH without a password.
-
-    Over SSH, the name says where.
-    """
+    """Return a URL without user, password and token; an SSH URL keeps its user, which is part of the address."""
     parts = split_user(url)
     if parts is None:
         return url
@@ -166,11 +164,11 @@ def without_user(url: str) -> str:
 
 
 def redact(text: str) -> str:
-    """Return a text without its secrets.
+    """Return a text with its secrets replaced by ``***``.
 
     Hidden are passwords and tokens in URLs, parameters with secret names (``X-Amz-Signature``, ``sig``,
-    ``AccountKey``), and, in all their spellings, the values of secret options that were given, that are in the
-    environment, or in fsspec's configuration. Values of fewer than six characters are not looked for.
+    ``AccountKey``), and secret values from registered options, the environment and fsspec's configuration, in every
+    spelling. Values of fewer than six characters are not hidden.
     """
     text = _redact_urls(text)
     text = _SHORT_FORM.sub(rf"\1{_HIDDEN}\2", text)
@@ -184,12 +182,13 @@ def redact(text: str) -> str:
 
 
 def _redact_urls(text: str) -> str:
+    """Return a text with the passwords and tokens of its URLs hidden."""
     pieces, at = [], 0
     starts = [match.start() for match in _URL.finditer(text)]
     for start, following in pairwise([*starts, len(text)]):
         end = _end(_URL_END, text, start, following)
         parts = split_user(text[start:end])
-        if parts is None:  # a quote or an angle bracket may be part of the password
+        if parts is None:  # a quote or an angle bracket may belong to the password
             run = text[start : _end(_SPACE, text, start, following)]
             parts = split_user(run) if _is_cut_by_quote(text[start:end], run) else None
             end = start + len(run) if parts is not None else end
@@ -201,43 +200,46 @@ def _redact_urls(text: str) -> str:
 
 
 def _end(pattern: re.Pattern[str], text: str, start: int, limit: int) -> int:
+    """Return the position of the first match in a part of a text, or the end of the part."""
     match = pattern.search(text, start, limit)
     return match.start() if match else limit
 
 
 def _is_cut_by_quote(url: str, run: str) -> bool:
-    """Return whether a URL ends at a quote within its password: no port stands behind its colon, an @ follows."""
+    """Return whether a URL was cut at a quote inside its password: it has no port after the colon, and an @ follows."""
     rest = url.partition("://")[2]
     return _authority(rest) == rest and not _HOST.fullmatch(rest) and "@" in run[len(url) :]
 
 
 def _hidden_user(parts: UserInfo) -> str:
+    """Return a URL with its password or token hidden."""
     if parts.password is None:
         is_token = parts.scheme.removesuffix("://").rpartition("+")[2].lower() in _TOKEN_SCHEMES
         return f"{parts.scheme}{_HIDDEN if is_token else parts.user}@{parts.rest}"
-    # With another @ to come, the password may go on up to it.
+    # The password may extend to the last @.
     return f"{parts.scheme}{parts.user}:{_HIDDEN}@{parts.rest.rpartition('@')[2]}"
 
 
 @lru_cache(maxsize=8)
 def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
-    """Return a pattern of secrets in all their spellings, the longest first."""
+    """Return a pattern that matches secrets in every spelling, longest first."""
     whole, anywhere = set[str](), set[str]()
     for secret in secrets:
         whole |= _spellings(secret)
         if "\n" in secret:
             anywhere |= {line.strip() for line in secret.splitlines() if len(line.strip()) >= _LINE}
-    # Behind an escaped line break, a secret follows the letter of the escape.
+    # A secret may follow an escaped line break ("\\n"), whose letter is no word boundary.
     words = rf"(?:(?<![\w/+])|(?<=\\[nrt]))(?:{_any_of(whole)})(?![\w/+])"
     return re.compile(f"{_any_of(anywhere)}|{words}" if anywhere else words)
 
 
 def _any_of(texts: Iterable[str]) -> str:
+    """Return a regular expression for any of these texts."""
     return "|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True))
 
 
 def _spellings(secret: str) -> set[str]:
-    """Return a text as it is, percent-encoded, and as repr and JSON write it."""
+    """Return a text as it is, percent-encoded, and as repr() and JSON write it."""
     encoded = {quote(secret, safe=safe, errors="surrogatepass") for safe in ("", "/")}
     encoded.add(quote_plus(secret, errors="surrogatepass"))
     encoded |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), text) for text in encoded}
@@ -257,7 +259,7 @@ def install() -> None:
 
 
 class _RedactedRecords:
-    """Makes log records whose message, traceback and stack show no secret, whatever handler gets them."""
+    """A factory of log records with redacted message, traceback and stack, for all handlers."""
 
     def __init__(self, factory: Callable[..., logging.LogRecord]) -> None:
         self._factory = factory
@@ -266,17 +268,18 @@ class _RedactedRecords:
         record = self._factory(*args, **options)
         try:
             message = record.getMessage()
-        except Exception:  # noqa: BLE001  # arguments that do not fit must not show either
+        except Exception:  # noqa: BLE001  # arguments that do not fit the message may be secret, too
             message = f"{record.msg} {record.args}"
         record.msg, record.args = redact(message), None
         if isinstance(record.exc_info, tuple) and record.exc_info[0] is not None:
-            record.exc_text = _traceback(*record.exc_info).rstrip("\n")  # formatters take it as it is
+            record.exc_text = _traceback(*record.exc_info).rstrip("\n")  # formatters use it unchanged
         if record.stack_info:
             record.stack_info = redact(record.stack_info)
         return record
 
 
 def _traceback(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> str:
+    """Return a redacted traceback."""
     import traceback
 
     return redact("".join(traceback.format_exception(kind, error, trace)))
@@ -287,7 +290,7 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
 
 
 def _thread_excepthook(failure: threading.ExceptHookArgs) -> None:
-    if failure.exc_type is SystemExit:  # as Python's own does
+    if failure.exc_type is SystemExit:  # silent, as in Python's own hook
         return
     name = failure.thread.name if failure.thread is not None else "unknown"
     text = _traceback(failure.exc_type, failure.exc_value, failure.exc_traceback)
@@ -311,12 +314,14 @@ def _showwarning(
 
 
 def _write(text: str, file: TextIO | None = None) -> None:
+    """Write to a file, by default to stderr, which may be missing."""
     stream = file or sys.stderr
     if stream is not None:
         stream.write(text)
 
 
 def _secrets(options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the secret values of options, also of nested ones, and their HTTP Basic credentials."""
     for name, value in options.items():
         if is_secret(name):
             yield from _texts(value)
@@ -327,7 +332,7 @@ def _secrets(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _logins(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of a user and a password, which Basic authentication sends as one word."""
+    """Yield pairs of user and password, which HTTP Basic authentication sends encoded together."""
     user = options.get("username") or options.get("user")
     pairs = [(user, options.get("password")), options.get("auth")]
     for pair in pairs:
@@ -336,7 +341,7 @@ def _logins(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield the texts in a secret value; a path says where the secret is, which helps and hurts nobody."""
+    """Yield the strings in a secret value, except short ones and paths of files with secrets."""
     if isinstance(value, str) and len(value) >= _SHORTEST and not os.path.isabs(os.path.expanduser(value)):
         yield value
     elif isinstance(value, bytes):

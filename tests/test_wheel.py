@@ -33,6 +33,10 @@ def test_the_wheel_holds_the_views_and_no_tests(wheel: Path) -> None:
     assert {name.split("/")[0].rpartition(".")[2] for name in names} == {"registry", "dist-info"}
 
 
+def test_the_wheel_tells_type_checkers_that_the_package_is_typed(wheel: Path) -> None:
+    assert zipfile.ZipFile(wheel).read("registry/py.typed") == b""
+
+
 def test_an_installed_wheel_finds_its_views_inside_itself(wheel: Path, tmp_path: Path, small_registry: Path) -> None:
     target = tmp_path / "installed"
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--no-compile", "--target"]
