@@ -228,7 +228,7 @@ def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
         whole |= _spellings(secret)
         if "\n" in secret:
             anywhere |= {line.strip() for line in secret.splitlines() if len(line.strip()) >= _LINE}
-    # A secret may follow an escaped line break ("\\n"), whose letter is no word boundary.
+    # A secret may follow an escaped line break, whose letter (\n, \r, \t) is no word boundary.
     words = rf"(?:(?<![\w/+])|(?<=\\[nrt]))(?:{_any_of(whole)})(?![\w/+])"
     return re.compile(f"{_any_of(anywhere)}|{words}" if anywhere else words)
 

@@ -80,6 +80,7 @@ def ingest(
     the same, a folder with SPLIT/ or SPLIT.zip in it, or an fsspec URL of any of these. Archives are read in place.
     The password of a protected zip comes from DF2_ZIP_PASSWORD or is asked for.
     """
+    from registry.execution.memory import lean_memory
     from registry.ingest.build import IngestError
     from registry.ingest.build import ingest as run
 
@@ -92,7 +93,8 @@ def ingest(
             return run(split, source, registry, password=password, executor=executor, progress=progress, **options)
 
     try:
-        report = with_password(attempt, f"Password of {source}")
+        with lean_memory():
+            report = with_password(attempt, f"Password of {source}")
     except IngestError as error:
         if _write_issues(error.report, issues_path):
             note(f"All of them are in {issues_path}.")

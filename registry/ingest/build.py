@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -68,27 +66,6 @@ class IngestReport:
         return sorted(issue for bad in self.bad_files for issue in bad.issues)
 
 
-@contextmanager
-def _lean_memory() -> Iterator[None]:
-    """Save time and memory that this work does not need, and put everything back as it was.
-
-    Decoded annotations hold no cycles, and every collection would walk all of them. Arrow's own allocator keeps what
-    is freed, which here is buffers of another size all the time.
-    """
-    import pyarrow as pa
-
-    was_enabled, pool = gc.isenabled(), pa.default_memory_pool()
-    gc.disable()
-    pa.set_memory_pool(pa.system_memory_pool())
-    try:
-        yield
-    finally:
-        pa.set_memory_pool(pool)
-        if was_enabled:
-            gc.enable()
-
-
-@_lean_memory()
 def ingest(
     split: str,
     source: str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -12,7 +11,7 @@ from typing import Final
 
 from registry.errors import ConflictError, NotFoundError, StorageError
 from registry.execution.progress import Progress
-from registry.files.regular_files import open_regular, regular_size
+from registry.files.regular_files import regular_digest
 from registry.files.staging import temporary_folder
 from registry.snapshot.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest_bytes
 from registry.snapshot.publish import check_destination, data_files, unnamed
@@ -170,10 +169,8 @@ def _local_copy(source: Place, file: DataFile, folder: Path) -> Path:
         try:
             if source.path is None:
                 source.fetch(file.path, local, most=file.bytes)
-            if regular_size(local) == file.bytes:
-                with open_regular(local) as descriptor, open(descriptor, "rb", closefd=False) as opened:
-                    if hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256:
-                        return local
+            if regular_digest(local, file.bytes) == (file.bytes, bytes.fromhex(file.sha256)):
+                return local
         except (NotFoundError, FileNotFoundError) as error:
             raise NotFoundError(
                 f"{source}/{file.path} does not exist, which its manifest names. 'df2 verify {source}' finds all such "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
+import stat
 import subprocess
 import sys
 import threading
@@ -87,6 +89,26 @@ def test_a_file_and_its_folder_are_on_the_disk_before_it_is_done(
     assert partial.startswith(".a.txt.")
     assert partial.endswith(".partial")
     assert others == [("replace", "a.txt"), ("fsync", tmp_path.name)]
+
+
+@pytest.mark.parametrize("content", ["old", None], ids=["over an old file", "new"])
+def test_a_rename_that_does_not_reach_the_disk_is_undone(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    if content is not None:
+        path.write_text(content)
+    fsync = os.fsync
+
+    def fail_for_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_for_folders)
+    with pytest.raises(StorageError, match="Input/output error"):
+        write_text(path, "new")
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == ({"a.txt": "old"} if content else {})
 
 
 def test_registered_paths_are_removed_and_no_others(tmp_path: Path) -> None:
