@@ -57,19 +57,19 @@ DIGEST = "0123456789abcdef"
         ("", False),
     ],
 )
-def test_data_files_are_known_by_exactly_the_paths_that_a_registry_writes(path: str, expected: bool) -> None:
+def test_data_files_are_recognised_by_their_exact_paths(path: str, expected: bool) -> None:
     assert is_data_path(path) is expected
     folder, slash, name = path.rpartition("/")
     left = [f"{folder}{slash}.{name}.partial", f"{folder}{slash}.{name}.12ab34cd.partial"]
     assert data_files([path, *left]) == sorted([path, *left] if expected else [])
 
 
-def test_of_what_lies_at_the_top_only_parts_of_a_manifest_are_left_of_a_writer() -> None:
+def test_at_the_top_only_partial_manifests_are_leftovers_of_a_writer() -> None:
     ours = [".manifest.json.12ab34cd.partial", ".manifest.json.partial"]
     assert data_files([*ours, "manifest.json", ".notes.txt.partial", "items/.manifest.json.partial"]) == ours
 
 
-def test_every_path_that_is_written_is_one_of_a_registry(small_registry: Path) -> None:
+def test_every_written_path_is_a_data_path(small_registry: Path) -> None:
     files = read_manifest(Place(str(small_registry))).files
     assert {file.table for file in files} >= {"categories", "images", "items", "landmark_slots"}
     assert all(is_data_path(file.path) for file in files)
@@ -86,7 +86,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_a_folder_of_something_else_is_refused_and_stays(name: str, small_source: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_unchanged(name: str, small_source: Path, tmp_path: Path) -> None:
     target = tmp_path / "mine"
     (target / name).parent.mkdir(parents=True)
     (target / name).write_bytes(b"mine")
@@ -101,7 +101,7 @@ def test_a_folder_of_something_else_is_refused_and_stays(name: str, small_source
 
 @pytest.mark.parametrize("name", [name for name in FOREIGN if not name.startswith(".")])
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_a_sync_into_a_folder_of_something_else_is_refused_as_an_ingestion_is(
+def test_a_sync_into_a_folder_with_other_files_is_refused_like_an_ingestion(
     name: str, dry_run: bool, small_registry: Path, small_source: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "mine"
@@ -115,7 +115,7 @@ def test_a_sync_into_a_folder_of_something_else_is_refused_as_an_ingestion_is(
     assert files_in(target) == {name: b"mine"}
 
 
-def test_a_sync_goes_on_where_a_killed_one_or_a_new_file_system_left_files(
+def test_a_sync_continues_over_files_of_a_killed_sync_or_a_new_file_system(
     small_registry: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "dest"
@@ -167,7 +167,7 @@ def test_nothing_is_written_or_removed_behind_a_link_to_a_folder(
     assert not (tmp_path / "copy" / link).is_symlink()
 
 
-def test_links_to_files_as_dvc_makes_them_are_replaced_themselves(
+def test_file_links_as_dvc_makes_them_are_replaced_and_their_targets_stay(
     small_registry: Path, small_source: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
@@ -184,7 +184,7 @@ def test_links_to_files_as_dvc_makes_them_are_replaced_themselves(
     assert files_in(cache) == before
 
 
-def test_a_manifest_is_made_in_registries_alone(tmp_path: Path) -> None:
+def test_a_manifest_is_created_only_in_registries(tmp_path: Path) -> None:
     for name, code, message in (
         ("notes.txt", 2, "is not empty and holds no registry"),
         ("manifest.json", 1, "is not a manifest of a registry"),
@@ -200,7 +200,7 @@ def test_a_manifest_is_made_in_registries_alone(tmp_path: Path) -> None:
         assert CliRunner().invoke(main, ["manifest", str(tmp_path / "empty")]).exit_code == 0
 
 
-def test_hidden_files_and_those_of_a_new_file_system_are_no_obstacle(small_source: Path, tmp_path: Path) -> None:
+def test_hidden_files_and_lost_and_found_are_accepted(small_source: Path, tmp_path: Path) -> None:
     target = tmp_path / "registry"
     (target / "items").mkdir(parents=True)
     (target / "lost+found").mkdir()
@@ -211,7 +211,7 @@ def test_hidden_files_and_those_of_a_new_file_system_are_no_obstacle(small_sourc
     assert (target / "lost+found").is_dir()
 
 
-def test_what_lies_in_a_registry_and_is_none_of_its_files_stays(small_registry: Path, small_source: Path) -> None:
+def test_other_files_in_a_registry_stay(small_registry: Path, small_source: Path) -> None:
     mine = ["images/split=train/mine.parquet", "items/ex/items/split=train/category_id=1/x.parquet", "items/.x.partial"]
     mine += [f"ex/items/split=train/category_id=1/{DIGEST}.parquet", "ex/export.json"]
     for name in mine:
@@ -222,7 +222,7 @@ def test_what_lies_in_a_registry_and_is_none_of_its_files_stays(small_registry: 
     assert files_in(small_registry) == before
 
 
-def test_a_manifest_of_a_remote_place_leads_to_no_file_of_others(small_source: Path) -> None:
+def test_a_forged_remote_manifest_removes_no_other_files(small_source: Path) -> None:
     fs = fsspec.filesystem("memory")
     fs.store.clear()
     fs.pipe_file("/victim/precious.txt", b"mine")
@@ -238,7 +238,7 @@ def test_a_manifest_of_a_remote_place_leads_to_no_file_of_others(small_source: P
     fs.store.clear()
 
 
-def test_an_error_of_the_source_is_not_one_of_the_registry(small_registry: Path) -> None:
+def test_a_read_error_of_the_source_names_the_source_file(small_registry: Path) -> None:
     before = files_in(small_registry)
     told = pytest.raises(
         StorageError, match=r"^The ingest into .* failed: /photos/1\.jpg: Input/output error\. It is as"
@@ -248,7 +248,7 @@ def test_an_error_of_the_source_is_not_one_of_the_registry(small_registry: Path)
     assert files_in(small_registry) == before
 
 
-def test_a_file_that_cannot_be_read_is_not_told_as_one_that_cannot_be_written(tmp_path: Path) -> None:
+def test_read_errors_and_write_errors_are_distinguished(tmp_path: Path) -> None:
     place = Place(str(tmp_path / "place"))
     (tmp_path / "folder").mkdir()
     for keep in (True, False):
@@ -269,7 +269,7 @@ def test_a_file_that_cannot_be_read_is_not_told_as_one_that_cannot_be_written(tm
         remote.put(tmp_path / "missing", "a", keep=True)
 
 
-def test_a_file_that_vanishes_while_it_is_listed_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_removed_while_listing_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Place(str(tmp_path))
     place.write("a/b", b"")
     walk = os.walk
@@ -293,7 +293,7 @@ with temporary_folder() as folder:
 """
 
 
-def test_temporary_files_of_a_killed_run_are_removed_by_the_next_and_those_of_others_stay(
+def test_temporary_files_of_a_killed_run_are_removed_by_the_next_run_and_other_files_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -333,7 +333,7 @@ sync.sync(Place(sys.argv[1]), Place(sys.argv[2]))
 """
 
 
-def test_a_sync_or_ingest_that_was_killed_leaves_nothing_in_tmpdir_after_the_next(
+def test_the_next_sync_or_ingest_removes_temporary_files_of_a_killed_one(
     small_registry: Path, small_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporary = tmp_path / "tmp"
@@ -350,14 +350,14 @@ def test_a_sync_or_ingest_that_was_killed_leaves_nothing_in_tmpdir_after_the_nex
     fsspec.filesystem("memory").store.clear()
 
 
-def test_temporary_files_that_cannot_be_written_are_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_temporary_folder_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/proc/none")
     told = pytest.raises(StorageError, match=r"Cannot write temporary files to /proc/none.*TMPDIR")
     with told, staging.temporary_folder():
         pass
 
 
-def test_a_lock_that_is_refused_leaves_no_file_in_a_folder_of_others(small_source: Path, tmp_path: Path) -> None:
+def test_a_refused_folder_gets_no_lock_file(small_source: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_bytes(b"")
     with pytest.raises(UsageError, match="holds no registry"):
         ingest("train", str(small_source), str(tmp_path), jobs=1)
@@ -367,7 +367,7 @@ def test_a_lock_that_is_refused_leaves_no_file_in_a_folder_of_others(small_sourc
     assert not Path("/.lock").exists()
 
 
-def test_rows_that_cannot_be_written_are_told_of_the_registry(small_registry: Path) -> None:
+def test_an_error_of_writing_rows_names_the_registry(small_registry: Path) -> None:
     def write() -> None:
         with publication(Place(str(small_registry)), "train") as made:
             (small_registry / ".staging" / "images").write_bytes(b"")  # in the way of its folder

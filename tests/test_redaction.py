@@ -42,7 +42,7 @@ def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
         ("monkey", False), ("username", False), ("signed", False), ("known_hosts", False),
     ],
 )  # fmt: skip
-def test_secret_options_are_known_by_their_names(name: str, is_it: bool) -> None:
+def test_secret_options_are_recognised_by_name(name: str, is_it: bool) -> None:
     assert is_secret(name) is is_it
 
 
@@ -95,14 +95,14 @@ def test_secrets_in_urls_are_hidden(text: str, expected: str) -> None:
         {"credentials": {"anything": [MARKER]}},
     ],
 )
-def test_given_secrets_are_hidden_wherever_they_stand(options: dict[str, Any]) -> None:
+def test_secrets_of_options_are_hidden_in_any_text(options: dict[str, Any]) -> None:
     text = f"refused: {MARKER} and https://h/?x=s3cr3t-MARKER%2F%2Bvalue, not {MARKER}2"
     assert redact(text) == text
     remember(options)
     assert redact(text) == f"refused: *** and https://h/?x=***, not {MARKER}2"
 
 
-def test_secrets_in_the_environment_are_hidden_and_paths_to_them_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_in_the_environment_are_hidden_but_not_paths_of_secret_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", MARKER)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/etc/google.json")
     monkeypatch.setenv("OTHER_TOKEN", "visible")
@@ -116,7 +116,7 @@ def test_secrets_in_fsspecs_configuration_are_hidden(monkeypatch: pytest.MonkeyP
     assert redact(f"{MARKER} http://here") == "*** http://here"
 
 
-def test_short_values_would_hide_everything_and_are_not_looked_for() -> None:
+def test_short_secrets_are_not_hidden() -> None:
     remember({"secret": "a"})
     assert redact("a banana") == "a banana"
 
@@ -125,7 +125,7 @@ KEY = "-----BEGIN PRIVATE KEY-----\nMIIEabcdefghijklmnop\nqrst/uvwxyzABCDEFGH==\
 
 
 @pytest.mark.parametrize("spell", [str, repr, json.dumps, lambda key: repr(repr(key)), lambda key: json.dumps([key])])
-def test_a_key_of_several_lines_is_hidden_as_repr_and_json_write_it(spell: Callable[[str], str]) -> None:
+def test_a_multi_line_key_is_hidden_in_repr_and_json(spell: Callable[[str], str]) -> None:
     remember({"private_key": KEY})
     shown = redact(f"cannot use {spell(KEY)} here")
     assert "MIIE" not in shown
@@ -146,7 +146,7 @@ def test_a_password_is_hidden_in_every_spelling(options: dict[str, Any]) -> None
         assert redact(f"<{spelling}>") == "<***>"
 
 
-def test_the_password_of_a_url_is_hidden_where_it_stands_alone() -> None:
+def test_the_password_of_a_url_is_hidden_outside_the_url() -> None:
     remember_url("webdav://ada:hun%2Fter2@host/x")
     assert redact("login as ada with hun/ter2 failed") == "login as ada with *** failed"
 
@@ -162,7 +162,7 @@ def test_the_password_of_a_url_is_hidden_where_it_stands_alone() -> None:
         ("/folder/a@b", "/folder/a@b"),
     ],
 )
-def test_a_url_without_its_user_still_says_where(url: str, expected: str) -> None:
+def test_a_url_without_its_user_keeps_host_and_path(url: str, expected: str) -> None:
     assert without_user(url) == expected
 
 
@@ -246,7 +246,7 @@ fail()
 """
 
 
-def test_no_channel_of_a_process_shows_a_secret() -> None:
+def test_logs_tracebacks_and_warnings_of_a_process_show_no_secret() -> None:
     done = subprocess.run([sys.executable, "-c", SHOWING], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "MARKER" not in done.stderr
@@ -268,12 +268,12 @@ def test_no_channel_of_a_process_shows_a_secret() -> None:
         "--params=https://ada:hunter2secret@h/p",
     ],
 )
-def test_a_word_of_the_command_line_that_was_meant_to_be_a_url_is_remembered(word: str) -> None:
+def test_secrets_in_url_like_arguments_are_hidden(word: str) -> None:
     redaction.remember_word(word)
     assert "hunter2secret" not in redaction.redact(f"No such file: {word}, nor hunter2secret.")
 
 
 @pytest.mark.parametrize("word", ["a@b", "SELECT '/a@b'", "ada:hunter2other", "image/a:hunter2other@2x.png", "--a=b@c"])
-def test_other_words_are_not(word: str) -> None:
+def test_text_in_other_arguments_is_not_hidden(word: str) -> None:
     redaction.remember_word(word)
     assert redaction.redact("hunter2other") == "hunter2other"

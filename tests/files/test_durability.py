@@ -103,7 +103,7 @@ def traced(*arguments: str, below: Path) -> Disk:
     return disk
 
 
-def test_a_registry_is_on_the_disk_before_its_manifest_and_when_the_command_ends(
+def test_a_registry_is_synced_before_its_manifest_and_when_the_command_ends(
     small_registry: Path, small_source: Path, tmp_path: Path
 ) -> None:
     for name, arguments in {
@@ -124,7 +124,7 @@ def test_a_registry_is_on_the_disk_before_its_manifest_and_when_the_command_ends
 
 @pytest.mark.parametrize("many", [False, True], ids=["few files", "many files"])
 @pytest.mark.parametrize("overwrite", [False, True], ids=["new", "over an old one"])
-def test_an_export_is_on_the_disk_before_it_gets_its_name(many: bool, overwrite: bool, tmp_path: Path) -> None:
+def test_an_export_is_synced_before_it_is_renamed(many: bool, overwrite: bool, tmp_path: Path) -> None:
     source = {k: annotation([item(2)]) for k in range(1, 120 if many else 5)}
     ingest("train", str(write_split(tmp_path / "train", source)), str(tmp_path / "registry"), jobs=1)
     command = ["-r", f"{tmp_path}/registry", "export", "deepfashion2", f"{tmp_path}/x/out", "--images", "none"]
@@ -138,7 +138,7 @@ def test_an_export_is_on_the_disk_before_it_gets_its_name(many: bool, overwrite:
 
 
 @pytest.mark.parametrize("is_there", [False, True], ids=["new", "empty"])
-def test_a_sample_is_on_the_disk_before_it_gets_its_name(is_there: bool, tmp_path: Path) -> None:
+def test_a_sample_is_synced_before_it_is_renamed(is_there: bool, tmp_path: Path) -> None:
     pytest.importorskip("PIL.Image")
     folder = tmp_path / "x" / "out"
     if is_there:
@@ -162,7 +162,7 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("arguments", WRITTEN.values(), ids=WRITTEN)
-def test_a_file_its_folder_and_the_folders_that_were_made_for_it_are_on_the_disk(
+def test_an_output_file_and_its_new_folders_are_synced(
     arguments: list[str], small_registry: Path, small_source: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "there").mkdir()
@@ -195,7 +195,7 @@ def failing(number: int, name: str, monkeypatch: pytest.MonkeyPatch) -> Callable
 
 
 @pytest.mark.parametrize("write", ["ingest", "sync", "write", "replace", "put", "keep", "export"])
-def test_a_sync_that_fails_is_an_error_and_the_old_state_stands(
+def test_a_failed_fsync_is_an_error_and_the_old_state_stays(
     write: str, small_registry: Path, small_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(small_registry, tmp_path / "old")
@@ -243,9 +243,7 @@ def test_a_sync_that_fails_is_an_error_and_the_old_state_stands(
     assert not [path for path in files_in(small_registry) if path.endswith(".partial")]
 
 
-def test_what_is_written_through_the_whole_file_system_fails_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_syncfs_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Failing:
         @staticmethod
         def syncfs(_: int) -> int:
@@ -263,7 +261,7 @@ def test_what_is_written_through_the_whole_file_system_fails_with_it(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_of_a_file_system_that_syncs_none_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_that_cannot_sync_folders_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fsync = os.fsync
 
     def refuse_folders(descriptor: int) -> None:

@@ -17,7 +17,7 @@ from registry.errors import StorageError
 from registry.files.temporary import ending, is_special, remove_temporary, replacing, temporary, write_text
 
 
-def test_a_file_takes_the_place_of_another_one_at_the_end(tmp_path: Path) -> None:
+def test_a_file_is_replaced_at_the_end_of_the_block(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     with replacing(path) as partial:
@@ -27,7 +27,7 @@ def test_a_file_takes_the_place_of_another_one_at_the_end(tmp_path: Path) -> Non
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_after_an_error_the_old_file_is_there_and_nothing_else(tmp_path: Path) -> None:
+def test_after_an_error_only_the_old_file_exists(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     for error in (ValueError("x"), KeyboardInterrupt(), OSError(28, "No space left on device")):
@@ -39,7 +39,7 @@ def test_after_an_error_the_old_file_is_there_and_nothing_else(tmp_path: Path) -
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_a_disk_that_becomes_full_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("old")
     code = (
         "import resource, signal, sys\n"
@@ -61,12 +61,12 @@ def test_a_disk_that_becomes_full_leaves_the_old_file(tmp_path: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
-def test_a_name_as_long_as_names_may_be_is_written(tmp_path: Path) -> None:
+def test_a_file_name_of_maximum_length_is_written(tmp_path: Path) -> None:
     write_text(tmp_path / ("n" * 251 + ".txt"), "x")
     assert os.listdir(tmp_path) == ["n" * 251 + ".txt"]
 
 
-def test_a_file_and_its_folder_are_on_the_disk_before_it_is_done(
+def test_a_file_is_synced_then_renamed_then_its_folder_is_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[tuple[str, str]] = []
@@ -111,7 +111,7 @@ def test_a_rename_that_does_not_reach_the_disk_is_undone(
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == ({"a.txt": "old"} if content else {})
 
 
-def test_registered_paths_are_removed_and_no_others(tmp_path: Path) -> None:
+def test_only_registered_paths_are_removed(tmp_path: Path) -> None:
     (tmp_path / "folder" / "sub").mkdir(parents=True)
     for name in ("folder/sub/a", "folder/b", "file", "other"):
         (tmp_path / name).write_text("x")

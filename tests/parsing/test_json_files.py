@@ -27,7 +27,7 @@ from tests.dataset.test_names import export_manifest
         ('"schema_version": 2', '"later": {"a": [{"b": 1, "b": 2}]}, "schema_version": 2', "later > a > 0 > b"),
     ],
 )
-def test_a_repeated_key_of_a_manifest_is_named_with_its_place(
+def test_a_repeated_key_of_a_manifest_is_named_with_its_path(
     small_registry: Path, before: str, after: str, place: str
 ) -> None:
     manifest = Manifest.from_json((small_registry / MANIFEST_NAME).read_bytes(), "x")
@@ -39,9 +39,7 @@ def test_a_repeated_key_of_a_manifest_is_named_with_its_place(
     assert f"manifest.json > {place}: {REPEATED}" in lines
 
 
-def test_a_registry_that_names_its_files_twice_is_not_taken_for_an_empty_one(
-    small_registry: Path, tmp_path: Path
-) -> None:
+def test_a_manifest_with_two_lists_of_files_is_not_read_as_empty(small_registry: Path, tmp_path: Path) -> None:
     shutil.copytree(small_registry, tmp_path / "twice")
     path = tmp_path / "twice" / MANIFEST_NAME
     path.write_text(path.read_text().rstrip()[:-1] + ', "files": []}')
@@ -52,14 +50,14 @@ def test_a_registry_that_names_its_files_twice_is_not_taken_for_an_empty_one(
         assert f"manifest.json > files: {REPEATED}" in result.output
 
 
-def test_a_repeated_key_of_an_export_is_named_with_its_place() -> None:
+def test_a_repeated_key_of_an_export_is_named_with_its_path() -> None:
     text = export_manifest().decode().replace('"bytes": 1', '"bytes": 2, "bytes": 1', 1)
     with pytest.raises(RegistryFormatError, match=rf"export\.json > files > 0 > bytes: {REPEATED}"):
         ExportManifest.from_json(text.encode(), "out/export.json")
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-def test_nan_and_infinity_are_no_numbers(number: str) -> None:
+def test_nan_and_infinity_are_refused(number: str) -> None:
     for text in (export_manifest(later=1), export_manifest(options={"names": 1})):
         document = text.decode().replace('"later": 1', f'"later": {number}').replace('"names": 1', f'"names": {number}')
         with pytest.raises(RegistryFormatError, match="is not the manifest of an export: "):
@@ -68,7 +66,7 @@ def test_nan_and_infinity_are_no_numbers(number: str) -> None:
         load_json(f'{{"a": {number}}}'.encode())
 
 
-def test_a_sound_document_is_read_as_it_is() -> None:
+def test_a_valid_document_is_parsed() -> None:
     document = {"a": [{"b": 1}, {"b": 2.5}], "c": None, "é": "é"}
     assert load_json(json.dumps(document).encode()) == document
     with pytest.raises(ValueError, match=f"a > 1 > b: {REPEATED}"):

@@ -34,7 +34,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_beyond_a_bound_is_one_error_with_file_and_place(name: str, tmp_path: Path) -> None:
+def test_yaml_beyond_a_bound_is_an_error_with_file_and_position(name: str, tmp_path: Path) -> None:
     text, expected = BAD[name]
     path = tmp_path / "params.yaml"
     path.write_text(text)
@@ -49,7 +49,7 @@ def test_what_is_beyond_a_bound_is_one_error_with_file_and_place(name: str, tmp_
     tracemalloc.stop()
 
 
-def test_files_that_are_too_large_or_no_files_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_too_large_and_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "large.yaml").write_text("a" * (MAX_BYTES + 1))
     with pytest.raises(UsageError, match=r"large\.yaml is too large: expected at most 1,048,576 bytes\."):
         load_yaml(tmp_path / "large.yaml")
@@ -62,7 +62,7 @@ def test_files_that_are_too_large_or_no_files_are_refused(tmp_path: Path) -> Non
         load_yaml(tmp_path / "bytes.yaml")
 
 
-def test_sound_yaml_is_read_as_dvc_reads_it() -> None:
+def test_valid_yaml_is_parsed_as_dvc_parses_it() -> None:
     text = b"a: &x {b: [1, 2.5, yes, 'yes', null, true]}\nc: *x\nd: {<<: *x, e: 1}\n"
     values = [1, 2.5, "yes", "yes", None, True]
     assert parse_yaml(text, "x") == {"a": {"b": values}, "c": {"b": values}, "d": {"b": values, "e": 1}}

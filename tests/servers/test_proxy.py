@@ -60,7 +60,7 @@ def test_requests_are_counted_with_their_bytes(files: Any, s3_proxy: S3Proxy) ->
     assert [(request.method, request.query.split("&")[0]) for request in s3_proxy.requests] == [("GET", "list-type=2")]
 
 
-def test_large_objects_go_through_in_parts_both_ways(files: Any, s3_proxy: S3Proxy) -> None:
+def test_large_objects_are_uploaded_and_downloaded_in_parts(files: Any, s3_proxy: S3Proxy) -> None:
     large = DATA * (20 << 10)
     files.pipe_file("proxy/large", large, chunksize=5 << 20)
     assert files.cat_file("proxy/large") == large
@@ -68,7 +68,7 @@ def test_large_objects_go_through_in_parts_both_ways(files: Any, s3_proxy: S3Pro
     assert sum(request.received_bytes for request in s3_proxy.requests if reads(request)) == len(large)
 
 
-def test_a_chunked_upload_and_one_that_asks_first_go_through(files: Any, s3_proxy: S3Proxy) -> None:
+def test_chunked_uploads_and_uploads_with_expect_continue_pass(files: Any, s3_proxy: S3Proxy) -> None:
     import boto3
     from botocore.config import Config
 
@@ -94,7 +94,7 @@ def test_a_chunked_upload_and_one_that_asks_first_go_through(files: Any, s3_prox
     assert s3_proxy.requests[-1].headers["transfer-encoding"] == "chunked"
 
 
-def test_many_requests_wait_out_their_latency_at_once(files: Any, s3_proxy: S3Proxy) -> None:
+def test_latencies_of_concurrent_requests_overlap(files: Any, s3_proxy: S3Proxy) -> None:
     s3_proxy.latency = 0.2
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda k: files.cat_file("proxy/data", start=k, end=k + 1), range(16)))
@@ -104,7 +104,7 @@ def test_many_requests_wait_out_their_latency_at_once(files: Any, s3_proxy: S3Pr
 
 
 @pytest.mark.parametrize("number", [500, 503])
-def test_a_server_in_trouble_is_asked_again(files: Any, s3_proxy: S3Proxy, number: int) -> None:
+def test_a_server_error_is_retried_by_the_client(files: Any, s3_proxy: S3Proxy, number: int) -> None:
     s3_proxy.fault = first(1, status(number, "SlowDown"), reads)
     assert files.cat_file("proxy/data", start=0) == DATA
     assert [request.status for request in s3_proxy.requests if reads(request)] == [number, 206]
@@ -133,7 +133,7 @@ def test_a_connection_breaks_before_or_within_an_answer(s3_proxy: S3Proxy, files
     assert files.cat_file("proxy/data", start=0) == DATA
 
 
-def test_a_write_whose_answer_was_lost_was_done(files: Any, s3_proxy: S3Proxy) -> None:
+def test_a_write_is_done_although_its_answer_is_lost(files: Any, s3_proxy: S3Proxy) -> None:
     for name, lost in {"reset": reset(0), "error": status(500, "InternalError", reached=True)}.items():
         s3_proxy.reset()
         s3_proxy.fault = first(1, lost, writes)
@@ -143,7 +143,7 @@ def test_a_write_whose_answer_was_lost_was_done(files: Any, s3_proxy: S3Proxy) -
         assert files.cat_file(f"proxy/{name}") == b"1"
 
 
-def test_an_answer_ends_early_though_its_whole_length_was_announced(files: Any, s3_proxy: S3Proxy) -> None:
+def test_an_answer_ends_before_its_announced_length(files: Any, s3_proxy: S3Proxy) -> None:
     s3_proxy.fault = always(truncate(10))
     with get(s3_proxy) as answer, pytest.raises(http.client.IncompleteRead) as raised:
         answer.read()
@@ -152,19 +152,19 @@ def test_an_answer_ends_early_though_its_whole_length_was_announced(files: Any, 
     assert files.cat_file("proxy/data", start=0) == DATA
 
 
-def test_an_answer_has_wrong_bytes_in_the_right_place(files: Any, s3_proxy: S3Proxy) -> None:
+def test_an_answer_has_wrong_bytes_at_the_given_position(files: Any, s3_proxy: S3Proxy) -> None:
     s3_proxy.fault = always(flip(at=2, count=2), reads)
     found = files.cat_file("proxy/data", start=0, end=10)
     assert found == DATA[:2] + bytes(byte ^ 0xFF for byte in DATA[2:4]) + DATA[4:10]
 
 
-def test_a_slow_answer_is_whole(files: Any, s3_proxy: S3Proxy) -> None:
+def test_a_slow_answer_is_complete(files: Any, s3_proxy: S3Proxy) -> None:
     s3_proxy.fault = always(slow(0.05, rate=10 * len(DATA)), reads)
     assert files.cat_file("proxy/data", start=0) == DATA
     assert [request.fault for request in s3_proxy.requests] == ["slow"]
 
 
-def test_rules_pick_the_first_or_every_nth_of_what_they_match() -> None:
+def test_rules_apply_to_the_first_or_every_nth_matching_request() -> None:
     fault = Fault("slow")
     requests = [Request("PUT" if k % 2 else "GET", "/b/k", "", None, {}) for k in range(8)]
     assert [bool(each) for each in map(first(2, fault, reads), requests)] == [True, False, True, *[False] * 5]

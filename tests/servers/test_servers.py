@@ -37,7 +37,7 @@ def refusal(call: Any, *arguments: Any, **options: Any) -> str:
 
 
 @pytest.mark.xdist_group("seaweedfs")
-def test_s3_servers_give_what_they_took(s3: S3Server) -> None:
+def test_s3_servers_return_the_stored_bytes(s3: S3Server) -> None:
     import fsspec
 
     bucket = s3.make_bucket("round-trip")
@@ -50,7 +50,7 @@ def test_s3_servers_give_what_they_took(s3: S3Server) -> None:
 
 
 @pytest.mark.xdist_group("seaweedfs")
-def test_s3_servers_are_found_by_the_environment_alone(s3: S3Server, tmp_path: Path) -> None:
+def test_s3_servers_are_usable_by_environment_variables(s3: S3Server, tmp_path: Path) -> None:
     bucket = s3.make_bucket("environment")
     script = f"import fsspec; fsspec.open('{bucket}/new', 'wb').open().close()"
     subprocess.run([sys.executable, "-c", script], env=os.environ | s3.environment, cwd=tmp_path, check=True)
@@ -68,7 +68,7 @@ def test_seaweedfs_refuses_a_wrong_secret_and_an_unknown_key(seaweedfs: S3Server
 
 
 @pytest.mark.xdist_group("seaweedfs")
-def test_s3_servers_write_on_condition(s3: S3Server) -> None:
+def test_s3_servers_support_conditional_writes(s3: S3Server) -> None:
     files, path = s3.files(), s3.make_bucket("conditions") + "/manifest"
     old = files.pipe_file(path, b"1", mode="create")["ETag"]
     assert refusal(files.pipe_file, path, b"2", mode="create") == "PreconditionFailed"
@@ -78,7 +78,7 @@ def test_s3_servers_write_on_condition(s3: S3Server) -> None:
     assert files.cat_file(path) == b"3"
 
 
-def test_ssh_gives_what_it_took_and_runs_commands(ssh_server: SSHServer) -> None:
+def test_ssh_returns_the_stored_bytes_and_runs_commands(ssh_server: SSHServer) -> None:
     import fsspec
 
     files, path = fsspec.url_to_fs(ssh_server.url(NAME), **ssh_server.storage_options)
@@ -92,7 +92,7 @@ def test_ssh_gives_what_it_took_and_runs_commands(ssh_server: SSHServer) -> None
         assert file.read(10) == DATA[10:20]
 
 
-def test_ssh_lets_in_one_key_and_is_known_by_its_own(ssh_server: SSHServer, tmp_path: Path) -> None:
+def test_ssh_accepts_only_its_client_key_and_shows_its_host_key(ssh_server: SSHServer, tmp_path: Path) -> None:
     import asyncssh
     import fsspec
 
@@ -106,7 +106,7 @@ def test_ssh_lets_in_one_key_and_is_known_by_its_own(ssh_server: SSHServer, tmp_
         fsspec.url_to_fs(ssh_server.url(), **options | {"known_hosts": str(known)})
 
 
-def test_webdav_gives_what_it_took_to_those_with_the_password(webdav_server: WebDAVServer) -> None:
+def test_webdav_returns_the_stored_bytes_only_with_the_password(webdav_server: WebDAVServer) -> None:
     import fsspec
     from webdav4.client import HTTPError
 
@@ -119,7 +119,7 @@ def test_webdav_gives_what_it_took_to_those_with_the_password(webdav_server: Web
         other.ls("")
 
 
-def test_http_gives_files_and_parts_of_them_and_takes_none(http_server: HTTPServer) -> None:
+def test_http_serves_files_and_ranges_and_refuses_uploads(http_server: HTTPServer) -> None:
     import fsspec
 
     own = f"own/{NAME}"  # others have folders there too
@@ -135,7 +135,7 @@ def test_http_gives_files_and_parts_of_them_and_takes_none(http_server: HTTPServ
         files.pipe_file(http_server.url("new"), b"")
 
 
-def test_gcs_gives_what_it_took(gcs_server: GCSServer) -> None:
+def test_gcs_returns_the_stored_bytes(gcs_server: GCSServer) -> None:
     import fsspec
 
     bucket = gcs_server.make_bucket("round-trip")
@@ -145,14 +145,14 @@ def test_gcs_gives_what_it_took(gcs_server: GCSServer) -> None:
     assert files.find(bucket) == [path]
 
 
-def test_a_server_that_does_not_start_says_what_it_logged(tmp_path: Path) -> None:
+def test_a_server_that_does_not_start_is_an_error_with_its_log(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import sys; sys.exit('no disk')"]
     with pytest.raises(ServerError, match="no disk"), running(lambda _: command, 1, lambda _: False, tmp_path):
         pass
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the children of those who are killed")
-def test_a_server_ends_with_who_started_it_however_that_ends(tmp_path: Path) -> None:
+def test_a_server_ends_when_its_parent_process_ends_or_is_killed(tmp_path: Path) -> None:
     port = free_ports(1)[0]
     (tmp_path / "start.py").write_text(
         "import sys, time\n"

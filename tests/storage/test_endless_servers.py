@@ -42,7 +42,7 @@ def place_of(kind: str, server: EndlessServer) -> Place:
 
 
 @pytest.mark.parametrize("kind", ["http", "webdav", "obstore", "s3fs"])
-def test_a_document_without_end_is_one_error_with_its_url(kind: str) -> None:
+def test_an_endless_document_is_an_error_with_its_url(kind: str) -> None:
     # Not every client takes an answer without a length.
     announces = 1 << 40 if kind in ("obstore", "webdav") else None
     with run_endless(start=b'{"schema_version": 2, ', announces=announces) as server:
@@ -57,7 +57,7 @@ def test_a_document_without_end_is_one_error_with_its_url(kind: str) -> None:
 
 @pytest.mark.parametrize("answer", ["whole", "range"])
 @pytest.mark.parametrize("kind", ["http", "obstore", "s3fs"])
-def test_a_range_without_end_is_read_no_further_than_asked(kind: str, answer: Kind) -> None:
+def test_an_endless_range_is_read_only_as_far_as_requested(kind: str, answer: Kind) -> None:
     with run_endless(answer, start=bytes(range(256))) as server:
         place = place_of(kind, server)
         if kind == "http" and answer == "whole":  # as servers do that know no ranges
@@ -68,7 +68,7 @@ def test_a_range_without_end_is_read_no_further_than_asked(kind: str, answer: Ki
         assert max(server.sent) < MOST + ON_ITS_WAY
 
 
-def test_a_block_without_end_is_one_error_of_the_command(small_registry: Path) -> None:
+def test_an_endless_block_is_an_error_of_the_command(small_registry: Path) -> None:
     manifest = (small_registry / MANIFEST_NAME).read_bytes()
     with run_endless("range", files={"/registry/manifest.json": manifest}) as server:
         result = CliRunner().invoke(main, ["--registry", f"{server.url}/registry", "sql", "SELECT * FROM items"])
@@ -78,7 +78,7 @@ def test_a_block_without_end_is_one_error_of_the_command(small_registry: Path) -
         assert max(server.sent) < MOST + ON_ITS_WAY
 
 
-def test_the_other_documents_of_a_server_have_bounds_too(tmp_path: Path) -> None:
+def test_other_remote_documents_are_bounded(tmp_path: Path) -> None:
     with run_endless() as server:
         with pytest.raises(StorageError, match=rf"{server.url}/x\.json: .* more than the"):
             read_manifest_file(f"{server.url}/x.json")
@@ -88,7 +88,7 @@ def test_the_other_documents_of_a_server_have_bounds_too(tmp_path: Path) -> None
         assert max(server.sent) < MOST + ON_ITS_WAY
 
 
-def test_annotations_and_lists_without_end_are_errors_of_their_place(tmp_path: Path) -> None:
+def test_endless_annotations_and_lists_are_errors_of_their_source(tmp_path: Path) -> None:
     listing = b'<html><a href="000001.json">000001.json</a></html>'
     with run_endless(files={"/train/annos": listing, "/train/annos/": listing}) as server:
         source = f"{server.url}/train"
@@ -99,7 +99,7 @@ def test_annotations_and_lists_without_end_are_errors_of_their_place(tmp_path: P
         assert max(server.sent) < MOST + ON_ITS_WAY
 
 
-def test_a_local_document_has_the_bound_too(tmp_path: Path) -> None:
+def test_local_documents_are_bounded(tmp_path: Path) -> None:
     with open(tmp_path / MANIFEST_NAME, "wb") as file:
         os.truncate(file.fileno(), 1 << 40)
     result = CliRunner().invoke(main, ["--registry", str(tmp_path), "stats"])
@@ -109,7 +109,7 @@ def test_a_local_document_has_the_bound_too(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_as_large_as_the_bound_is_read(tmp_path: Path) -> None:
+def test_a_file_of_exactly_the_bound_is_read(tmp_path: Path) -> None:
     data = os.urandom(MOST)
     with run_endless(files={"/registry/a": data, "/registry/b": data + b"x"}) as server:
         place = Place(f"{server.url}/registry")
@@ -119,7 +119,7 @@ def test_a_file_as_large_as_the_bound_is_read(tmp_path: Path) -> None:
             place.read("b")
 
 
-def test_a_long_page_about_an_error_is_still_that_error() -> None:
+def test_a_long_error_page_does_not_hide_its_error() -> None:
     with run_endless() as server:
         place = Place(f"{server.url}/registry")
         with pytest.raises(NotFoundError, match="/registry/missing does not exist"):

@@ -16,7 +16,7 @@ from registry.storage.options import options_of
 from registry.storage.paths import local_path
 
 
-def test_options_go_to_the_places_they_are_for() -> None:
+def test_options_apply_to_their_protocol_or_url() -> None:
     options = {"anon": True, "s3:key": "a", "s3://lab:key": "b", "ssh:port": 22, "s3://lab/x:anon": False}
     assert options_of("s3://other/x", options) == {"anon": True, "key": "a"}
     assert options_of("s3://lab/y", options) == {"anon": True, "key": "b"}
@@ -34,7 +34,7 @@ def test_options_go_to_the_places_they_are_for() -> None:
         ("webdav://h/x", "webdav4", "webdav"),
     ],
 )  # fmt: skip
-def test_a_missing_package_is_named_with_the_way_to_install_it(url: str, package: str, extra: str) -> None:
+def test_a_missing_package_is_reported_with_its_install_command(url: str, package: str, extra: str) -> None:
     code = f"""
 import sys
 sys.modules[{package!r}] = None
@@ -50,12 +50,12 @@ except MissingDependencyError as error:
 
 
 @pytest.mark.parametrize("url", ["nosuch://x/y", "memory://x/y"])
-def test_an_unknown_protocol_or_option_is_told(url: str) -> None:
+def test_an_unknown_protocol_or_option_is_an_error(url: str) -> None:
     with pytest.raises((StorageError, MissingDependencyError), match=r"Cannot use|needs a package"):
         filesystem(url.replace("memory", "webdav"), {"nosuch_option": 1})
 
 
-def test_attempts_of_s3_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_attempts_of_s3(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("s3fs", reason="needs the extra s3")
     assert filesystem("s3://bucket/x")[0].config_kwargs["retries"]["total_max_attempts"] == 1
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "7")
@@ -64,7 +64,7 @@ def test_attempts_of_s3_are_those_of_the_environment(monkeypatch: pytest.MonkeyP
     assert config["connect_timeout"] == 13.5
 
 
-def test_what_fsspec_is_configured_with_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fsspecs_configuration_overrides_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("s3fs", reason="needs the extra s3")
     configured = {"config_kwargs": {"s3": {"addressing_style": "path"}, "read_timeout": 99}}
     monkeypatch.setitem(fsspec.config.conf, "s3", configured)
@@ -73,7 +73,7 @@ def test_what_fsspec_is_configured_with_stays(monkeypatch: pytest.MonkeyPatch) -
     assert config["connect_timeout"] == 13.5
 
 
-def test_webdav_urls_say_the_server_and_the_user() -> None:
+def test_a_webdav_url_gives_server_user_and_path() -> None:
     pytest.importorskip("webdav4", reason="needs the extra webdav")
     fs, path = filesystem("webdavs://ada:hunter%2F2@host:8443/dav/a%20b/")
     assert path == "dav/a b"
@@ -82,7 +82,7 @@ def test_webdav_urls_say_the_server_and_the_user() -> None:
     assert (str(fs.client.base_url), path) == ("http://host", "x")
 
 
-def test_local_urls_and_paths_are_local(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_file_urls_and_paths_are_local(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.chdir(tmp_path)
     assert local_path("file:///a/b") == local_path("/a/b")
     assert local_path("x") == tmp_path / "x"
@@ -102,7 +102,7 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return taken
 
 
-def test_what_may_pass_is_tried_again_and_longer_waited_for_each_time(naps: list[float]) -> None:
+def test_temporary_errors_are_retried_with_growing_delays(naps: list[float]) -> None:
     answers = iter([OSError("busy"), RuntimeError("of a client library"), "done"])
 
     def call() -> Any:
@@ -117,7 +117,7 @@ def test_what_may_pass_is_tried_again_and_longer_waited_for_each_time(naps: list
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(), PermissionError(), FileExistsError(), IsADirectoryError()])
-def test_what_will_not_pass_is_not_tried_again(naps: list[float], error: OSError) -> None:
+def test_permanent_errors_are_not_retried(naps: list[float], error: OSError) -> None:
     def call() -> None:
         raise error
 
@@ -126,7 +126,7 @@ def test_what_will_not_pass_is_not_tried_again(naps: list[float], error: OSError
     assert naps == []
 
 
-def test_what_does_not_pass_ends_with_what_it_was(naps: list[float]) -> None:
+def test_after_the_last_attempt_the_original_error_is_raised(naps: list[float]) -> None:
     def call() -> None:
         raise RuntimeError("gone for good")
 
@@ -135,7 +135,7 @@ def test_what_does_not_pass_ends_with_what_it_was(naps: list[float]) -> None:
     assert len(naps) == 2
 
 
-def test_what_took_over_half_of_the_network_timeout_is_not_tried_again(
+def test_a_call_longer_than_half_the_network_timeout_is_not_retried(
     naps: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 0.0, 0.0, 46.0, 46.0])
@@ -149,7 +149,7 @@ def test_what_took_over_half_of_the_network_timeout_is_not_tried_again(
     assert naps == []
 
 
-def test_a_refused_condition_is_known_by_its_code() -> None:
+def test_a_refused_conditional_write_is_recognised_by_its_code() -> None:
     class ClientError(Exception):
         response: dict[str, Any] = {"Error": {"Code": "PreconditionFailed"}}  # noqa: RUF012
 

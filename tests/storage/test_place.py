@@ -27,7 +27,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         yield Place(f"file://{tmp_path}/place" if request.param == "file" else str(tmp_path / "place"))
 
 
-def test_what_was_written_is_read_and_listed(place: Place) -> None:
+def test_written_files_are_read_and_listed(place: Place) -> None:
     assert place.list("") == place.list("a") == []
     place.write("b.json", b"1")
     place.write("a/x=1/c.json", b"2")
@@ -38,7 +38,7 @@ def test_what_was_written_is_read_and_listed(place: Place) -> None:
     assert place.list("") == ["a/x=1/c.json", "b.json"]
 
 
-def test_a_local_file_is_moved_in(place: Place, tmp_path: Path) -> None:
+def test_put_moves_a_local_file_into_the_place(place: Place, tmp_path: Path) -> None:
     for content in (b"old", b"new"):
         (tmp_path / "made").write_bytes(content)
         place.put(tmp_path / "made", "a/b/c.parquet")
@@ -46,7 +46,7 @@ def test_a_local_file_is_moved_in(place: Place, tmp_path: Path) -> None:
         assert not (tmp_path / "made").exists()
 
 
-def test_removing_takes_empty_folders_along_and_nothing_else(place: Place) -> None:
+def test_removing_a_file_removes_only_the_folders_that_become_empty(place: Place) -> None:
     for name in ("a/b/1", "a/b/2", "a/c/3"):
         place.write(name, b"")
     place.remove("a/b/1")
@@ -59,12 +59,12 @@ def test_removing_takes_empty_folders_along_and_nothing_else(place: Place) -> No
         assert list(place.path.iterdir()) == []
 
 
-def test_what_is_not_there_is_named(place: Place) -> None:
+def test_a_missing_file_is_named(place: Place) -> None:
     with pytest.raises(NotFoundError, match=r"/place/a/b\.json does not exist"):
         place.read("a/b.json")
 
 
-def test_a_file_that_cannot_be_written_is_as_it_was(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     place = Place(str(tmp_path))
     place.write("a", b"mine")
     with pytest.raises(StorageError, match=r"Cannot write .*/a/b"):
@@ -78,13 +78,13 @@ def test_a_file_that_cannot_be_written_is_as_it_was(tmp_path: Path) -> None:
     assert place.read("a") == b"mine"
 
 
-def test_writing_replaces_a_partial_file_that_was_left(tmp_path: Path) -> None:
+def test_writing_removes_the_partial_file_of_a_killed_writer(tmp_path: Path) -> None:
     (tmp_path / ".a.partial").write_bytes(b"left by a writer that was killed")
     Place(str(tmp_path)).write("a", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_reader_sees_the_old_bytes_or_the_new_ones(tmp_path: Path) -> None:
+def test_a_reader_sees_the_old_or_the_new_bytes(tmp_path: Path) -> None:
     place = Place(str(tmp_path))
     versions = [bytes([k]) * 100_000 for k in range(2)]
     place.write("a", versions[0])
@@ -104,7 +104,7 @@ def test_a_reader_sees_the_old_bytes_or_the_new_ones(tmp_path: Path) -> None:
     assert seen <= set(versions)
 
 
-def test_writers_of_one_place_take_turns(tmp_path: Path) -> None:
+def test_writers_of_the_same_place_take_turns(tmp_path: Path) -> None:
     inside = 0
     most = 0
 
@@ -127,14 +127,14 @@ def test_writers_of_one_place_take_turns(tmp_path: Path) -> None:
     assert not (tmp_path / "place").exists()
 
 
-def test_a_place_that_was_used_stays_with_its_lock(tmp_path: Path) -> None:
+def test_a_written_place_keeps_its_lock_file(tmp_path: Path) -> None:
     place = Place(str(tmp_path / "place"))
     with place.lock():
         place.write("a", b"")
     assert sorted(path.name for path in (tmp_path / "place").iterdir()) == [".lock", "a"]
 
 
-def test_an_error_under_the_lock_gives_it_back(tmp_path: Path) -> None:
+def test_an_error_releases_the_lock(tmp_path: Path) -> None:
     place = Place(str(tmp_path / "place"))
     with pytest.raises(ZeroDivisionError), place.lock():
         _ = 1 / 0
@@ -142,7 +142,7 @@ def test_an_error_under_the_lock_gives_it_back(tmp_path: Path) -> None:
         pass
 
 
-def test_urls_are_told_from_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_and_urls_are_distinguished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/someone")
     assert local_path("a/b") == tmp_path / "a" / "b"
@@ -156,12 +156,12 @@ def test_urls_are_told_from_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (Place("a").is_local, Place("memory://a").is_local) == (True, False)
 
 
-def test_a_protocol_that_does_not_exist_is_a_clear_error() -> None:
+def test_an_unknown_protocol_is_a_clear_error() -> None:
     with pytest.raises(StorageError, match=r"Cannot use nothing://x"):
         filesystem("nothing://x")
 
 
-def test_a_folder_behind_a_broken_link_is_told_and_not_waited_for(
+def test_a_folder_behind_a_broken_link_is_an_error_after_a_short_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locking, "_RETRY_SECONDS", 0.05)

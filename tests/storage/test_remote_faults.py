@@ -90,7 +90,7 @@ PASSING: dict[str, tuple[Fault, When]] = {
 
 
 @pytest.mark.parametrize("name", PASSING)
-def test_what_passes_is_not_seen(
+def test_a_temporary_fault_is_not_noticed(
     name: str, s3_proxy: S3Proxy, options: dict[str, Any], direct: dict[str, Any], small_registry: Path, tmp_path: Path
 ) -> None:
     fault, when = PASSING[name]
@@ -130,7 +130,7 @@ def is_write(request: Request) -> bool:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("name", LASTING)
-def test_what_lasts_is_one_clear_error_and_nothing_is_broken(
+def test_a_permanent_fault_is_a_clear_error_and_damages_nothing(
     name: str,
     s3_proxy: S3Proxy,
     options: dict[str, Any],
@@ -175,7 +175,7 @@ def test_what_lasts_is_one_clear_error_and_nothing_is_broken(
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", [missing(), flip(10), truncate(10)], ids=lambda fault: fault.kind)
-def test_a_data_file_that_is_gone_or_changed_under_a_reader_is_named(
+def test_a_data_file_removed_or_changed_while_reading_is_named(
     fault: Fault, s3_proxy: S3Proxy, options: dict[str, Any], small_registry: Path
 ) -> None:
     remote = Place("s3://faults/registry", options)
@@ -190,7 +190,7 @@ def test_a_data_file_that_is_gone_or_changed_under_a_reader_is_named(
     assert len(opened.sql("SELECT x1 FROM items").fetchall()) == 8
 
 
-def test_a_reader_goes_on_with_the_new_registry_when_the_old_one_is_pruned(
+def test_a_reader_continues_with_the_new_registry_when_the_old_files_are_pruned(
     options: dict[str, Any], small_registry: Path, newer: Place
 ) -> None:
     remote = Place("s3://faults/registry", options)
@@ -200,7 +200,7 @@ def test_a_reader_goes_on_with_the_new_registry_when_the_old_one_is_pruned(
     assert opened.stats() == registry.open(str(newer)).stats()
 
 
-def test_a_manifest_that_was_written_while_the_answer_was_lost_is_no_conflict(
+def test_a_manifest_write_whose_answer_was_lost_is_no_conflict(
     s3_proxy: S3Proxy, options: dict[str, Any], small_registry: Path, newer: Place
 ) -> None:
     remote = Place("s3://faults/registry", options)
@@ -227,7 +227,7 @@ def test_a_wrong_secret_is_refused_at_once_and_shown_nowhere(seaweedfs: S3Server
 
 @pytest.mark.parametrize("reached", [False, True])
 @pytest.mark.parametrize("code", ["InternalError", "SlowDown"])
-def test_an_export_passes_over_a_server_error_for_each_file_that_it_writes(
+def test_an_export_retries_a_server_error_for_each_file_it_writes(
     reached: bool, code: str, s3_proxy: S3Proxy, options: dict[str, Any], direct: dict[str, Any], small_registry: Path
 ) -> None:
     paths: set[str] = set()

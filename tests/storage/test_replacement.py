@@ -92,7 +92,7 @@ def at_step(number: int, act: Callable[[], None]) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("content", [{}, OLD], ids=["new", "over an old one"])
-def test_killed_at_any_step_the_old_or_the_new_export_is_there(
+def test_after_a_kill_at_any_step_the_old_or_the_new_export_is_complete(
     content: dict[str, bytes], way: str, tmp_path: Path
 ) -> None:
     seen = []
@@ -123,7 +123,7 @@ def test_killed_at_any_step_the_old_or_the_new_export_is_there(
 
 @pytest.mark.parametrize("content", [{}, OLD], ids=["new", "over an old one"])
 @pytest.mark.parametrize("interrupted", [True, False])
-def test_interrupted_or_failing_at_any_step_nothing_is_lost_or_left(
+def test_an_interrupt_or_error_at_any_step_loses_nothing_and_leaves_no_partial_files(
     interrupted: bool, content: dict[str, bytes], way: str, tmp_path: Path
 ) -> None:
     def fail() -> None:
@@ -158,7 +158,7 @@ def test_where_the_exchange_cannot_be_undone_the_message_says_where_the_old_expo
     assert files_in(staging / "old") == OLD
 
 
-def test_folders_of_the_user_with_names_like_ours_stay(exportable: Path, tmp_path: Path) -> None:
+def test_user_folders_named_like_staging_folders_stay(exportable: Path, tmp_path: Path) -> None:
     for name in (".skirts.old", ".skirts.partial", ".other.df2-export"):
         write(tmp_path / name, {"notes.txt": b"mine"})
     before = files_in(tmp_path)
@@ -175,7 +175,7 @@ def test_folders_of_the_user_with_names_like_ours_stay(exportable: Path, tmp_pat
 
 
 @pytest.mark.parametrize("names", ['["../../victim"]', '[".."]', '["/etc"]', "5", '[{"a": 1}]'])
-def test_a_list_of_moves_that_comes_from_elsewhere_moves_nothing(names: str, tmp_path: Path) -> None:
+def test_a_forged_list_of_moves_moves_nothing(names: str, tmp_path: Path) -> None:
     write(tmp_path / "victim", {"precious.txt": b"mine"})
     write(tmp_path / "out", {"export.json": b"old"})
     claim(tmp_path / "out" / ".df2-export")
@@ -189,7 +189,7 @@ def test_a_list_of_moves_that_comes_from_elsewhere_moves_nothing(names: str, tmp
 
 @pytest.mark.parametrize("kind", ["empty folder", "link to a folder", "file"])
 @pytest.mark.parametrize("late", [False, True], ids=["before", "meanwhile"])
-def test_what_no_export_wrote_is_never_removed_with_an_old_export(
+def test_files_that_no_export_wrote_are_not_removed_with_an_old_export(
     kind: str, late: bool, exportable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -228,7 +228,7 @@ def test_an_export_into_the_working_directory_stays_visible_there(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_the_root_is_refused_without_a_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_root_folder_is_refused_without_walking_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> Iterator[Any]:
         raise AssertionError("the whole file system is walked")
 
@@ -241,7 +241,7 @@ def _refuse(place: Place, paths: list[str]) -> set[str]:
     raise UsageError(f"{place} is not empty")
 
 
-def test_a_long_name_has_a_short_name_beside_it(exportable: Path, tmp_path: Path) -> None:
+def test_the_staging_folder_of_a_long_name_has_a_short_name(exportable: Path, tmp_path: Path) -> None:
     for overwrite in (False, True):
         run_export(exportable, "csv", tmp_path / ("x" * 255), overwrite=overwrite)
     assert len(os.listdir(tmp_path)) == 1
@@ -314,7 +314,7 @@ def test_a_sample_into_a_mounted_empty_volume_works(kind: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("is_marked", [False, True], ids=["killed before its mark", "marked"])
 @pytest.mark.parametrize("where", ["beside", "inside"])
-def test_an_empty_folder_of_a_killed_export_disturbs_nothing_and_goes_with_the_next(
+def test_an_empty_staging_folder_of_a_killed_export_is_removed_by_the_next_export(
     where: str, is_marked: bool, exportable: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -340,7 +340,7 @@ def test_an_empty_folder_of_a_killed_export_disturbs_nothing_and_goes_with_the_n
 
 
 @pytest.mark.parametrize("number", [errno.EBUSY, errno.EXDEV, errno.EPERM])
-def test_a_folder_that_turns_out_not_to_be_movable_is_filled(
+def test_a_folder_that_cannot_be_renamed_gets_the_new_entries_moved_in(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(first: Path, second: Path) -> bool:
@@ -356,7 +356,7 @@ def test_a_folder_that_turns_out_not_to_be_movable_is_filled(
 
 
 @pytest.mark.parametrize("is_new", [True, False], ids=["new", "over an old one"])
-def test_the_next_export_takes_up_what_a_killed_one_left(
+def test_the_next_export_recovers_the_work_of_a_killed_export(
     is_new: bool, exportable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_mount", lambda folder: folder)  # as if each were mounted
@@ -390,7 +390,7 @@ def files_in_export(registry: Path, folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", ["old", "new"])
-def test_a_forged_folder_of_unfinished_work_leads_nowhere_else(exportable: Path, tmp_path: Path, name: str) -> None:
+def test_links_in_a_forged_staging_folder_are_refused(exportable: Path, tmp_path: Path, name: str) -> None:
     home = tmp_path / "home"
     write(home, {".bashrc": b"own", "id": b"own"})
     folder = tmp_path / "out"

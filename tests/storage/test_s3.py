@@ -82,7 +82,7 @@ def test_settings_come_from_a_profile(
         ("AWS_PROXY_URL", "http://127.0.0.1:1"),
     ],
 )  # fmt: skip
-def test_what_the_environment_says_beside_leads_nowhere_else(
+def test_options_override_the_environment(
     url: str, seaweedfs: S3Server, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -96,11 +96,11 @@ def test_what_the_environment_says_beside_leads_nowhere_else(
         {"client_kwargs": {"verify": False}},
     ],
 )  # fmt: skip
-def test_special_options_are_for_s3fs(url: str, seaweedfs: S3Server, options: dict[str, Any]) -> None:
+def test_special_options_use_s3fs(url: str, seaweedfs: S3Server, options: dict[str, Any]) -> None:
     assert not is_fast(Place(url, {**seaweedfs.storage_options, **options}))
 
 
-def test_special_settings_are_for_s3fs(
+def test_special_settings_of_botocore_and_fsspec_use_s3fs(
     url: str, seaweedfs: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = seaweedfs.storage_options
@@ -119,7 +119,7 @@ def test_special_settings_are_for_s3fs(
     ("name", "value"),
     [("AWS_CA_BUNDLE", "/some/bundle.pem"), ("AWS_USE_FIPS_ENDPOINT", "true"), ("AWS_USE_DUALSTACK_ENDPOINT", "true")],
 )
-def test_settings_of_the_line_are_for_s3fs(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_settings_of_tls_and_endpoints_use_s3fs(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     from registry.storage.s3 import s3_reader
 
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
@@ -132,13 +132,13 @@ def test_settings_of_the_line_are_for_s3fs(monkeypatch: pytest.MonkeyPatch, name
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/a b", "s3://bucket/a//b", "s3://bucket/a%20b", "s3://a:b/c", "gs://b/c"])
-def test_names_that_are_written_otherwise_in_an_address_are_for_s3fs(url: str) -> None:
+def test_names_that_need_percent_encoding_use_s3fs(url: str) -> None:
     from registry.storage.s3 import s3_reader
 
     assert s3_reader(url, {}) is None
 
 
-def test_what_goes_wrong_is_said_by_s3fs(url: str, seaweedfs: S3Server) -> None:
+def test_errors_are_reported_by_s3fs(url: str, seaweedfs: S3Server) -> None:
     with pytest.raises(NotFoundError, match=r"s3://reader/some/where/none does not exist"):
         Place(url, seaweedfs.storage_options).read("none")
     with pytest.raises(StorageError, match=r"Cannot read s3://reader/some/where/items"):
@@ -148,7 +148,7 @@ def test_what_goes_wrong_is_said_by_s3fs(url: str, seaweedfs: S3Server) -> None:
 
 
 @pytest.mark.parametrize(("failures", "fast"), [(1, True), (2, False)])
-def test_what_passes_is_tried_again_once_and_then_by_s3fs(
+def test_a_temporary_error_is_retried_once_and_then_left_to_s3fs(
     url: str, seaweedfs: S3Server, s3_proxy: S3Proxy, failures: int, fast: bool
 ) -> None:
     place = Place(url, s3_proxy.through(seaweedfs).storage_options)
@@ -156,7 +156,7 @@ def test_what_passes_is_tried_again_once_and_then_by_s3fs(
     assert is_fast(place) is fast
 
 
-def test_a_process_that_was_forked_reads_with_s3fs(url: str, seaweedfs: S3Server) -> None:
+def test_a_forked_process_uses_s3fs(url: str, seaweedfs: S3Server) -> None:
     code = f"""
 import os
 from registry.storage.place import Place

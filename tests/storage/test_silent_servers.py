@@ -45,7 +45,7 @@ def _limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", PLACES)
 @pytest.mark.parametrize("use", ["read", "write"])
-def test_a_silent_server_is_given_up_and_named(kind: str, use: str) -> None:
+def test_a_silent_server_is_a_timeout_error_with_its_name(kind: str, use: str) -> None:
     package, place_at = PLACES[kind]
     pytest.importorskip(package)
     with run_silent() as server:
@@ -63,7 +63,7 @@ def test_a_silent_server_is_given_up_and_named(kind: str, use: str) -> None:
     assert "hunter2" not in message
 
 
-def test_a_silent_google_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_google_cloud_storage_is_a_timeout_error(monkeypatch: pytest.MonkeyPatch) -> None:
     retry = pytest.importorskip("gcsfs.retry")
     naps: list[float] = []
 
@@ -83,7 +83,7 @@ def test_a_silent_google_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
     assert sum(naps[:5]) <= timeouts._GCSFS_PAUSES
 
 
-def test_a_slow_answer_that_makes_progress_is_waited_for_beyond_the_limit(tmp_path: Path) -> None:
+def test_a_slow_answer_with_progress_may_exceed_the_timeout(tmp_path: Path) -> None:
     pytest.importorskip("aiohttp")
     body = bytes(range(16))
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n"
@@ -93,7 +93,7 @@ def test_a_slow_answer_that_makes_progress_is_waited_for_beyond_the_limit(tmp_pa
         assert time.monotonic() - begin > LIMIT
 
 
-def test_an_answer_that_stops_halfway_is_given_up(tmp_path: Path) -> None:
+def test_an_answer_that_stops_halfway_is_a_timeout_error(tmp_path: Path) -> None:
     pytest.importorskip("aiohttp")
     with run_silent(says=b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n0123") as server:
         begin = time.monotonic()
@@ -102,7 +102,7 @@ def test_an_answer_that_stops_halfway_is_given_up(tmp_path: Path) -> None:
         assert time.monotonic() - begin < LIMIT + SLACK
 
 
-def test_a_web_server_that_fails_is_not_said_to_lack_the_file() -> None:
+def test_an_error_of_a_web_server_is_not_reported_as_a_missing_file() -> None:
     pytest.importorskip("aiohttp")
     broken = run_silent(says=b"HTTP/1.1 500 Broken\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
     with broken as server, pytest.raises(StorageError, match="500"):
@@ -110,13 +110,13 @@ def test_a_web_server_that_fails_is_not_said_to_lack_the_file() -> None:
 
 
 @pytest.mark.parametrize("cache", ["simplecache", "filecache", "blockcache"])
-def test_a_silent_server_behind_a_cache_is_not_said_to_lack_the_file(cache: str) -> None:
+def test_a_silent_server_behind_a_cache_is_not_reported_as_a_missing_file(cache: str) -> None:
     pytest.importorskip("aiohttp")
     with run_silent() as server, pytest.raises(StorageError, match="no answer from"):
         Place(f"{cache}::http://{server.host}/x").read("a")
 
 
-def test_the_limit_is_an_option_of_the_command(tmp_path: Path) -> None:
+def test_network_timeout_is_a_command_line_option(tmp_path: Path) -> None:
     pytest.importorskip("aiohttp")
     with run_silent() as server:
         command = [sys.executable, "-m", "registry.cli.main", "--network-timeout", "0.5"]
@@ -130,7 +130,7 @@ def test_the_limit_is_an_option_of_the_command(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_the_limit_is_90_seconds_if_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_network_timeout_is_90_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE)
     assert network_timeout() == 90
     set_network_timeout(5)
@@ -138,7 +138,7 @@ def test_the_limit_is_90_seconds_if_nothing_is_said(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf", "1e9"])
-def test_a_limit_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_an_invalid_network_timeout_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv(VARIABLE, text)
     with pytest.raises(UsageError, match=r"DF2_NETWORK_TIMEOUT is .* expected seconds"):
         network_timeout()
