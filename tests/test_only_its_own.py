@@ -1,4 +1,4 @@
-"""Only what a registry wrote is ever removed by a writer of registries, and errors name the file that failed."""
+"""Writers of registries remove only files of registries, and errors name the failing file."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ DIGEST = "0123456789abcdef"
 def test_data_files_are_recognised_by_their_exact_paths(path: str, expected: bool) -> None:
     assert is_data_path(path) is expected
     folder, slash, name = path.rpartition("/")
-    left = [f"{folder}{slash}.{name}.partial", f"{folder}{slash}.{name}.12ab34cd.partial"]
-    assert data_files([path, *left]) == sorted([path, *left] if expected else [])
+    partial = [f"{folder}{slash}.{name}.partial", f"{folder}{slash}.{name}.12ab34cd.partial"]
+    assert data_files([path, *partial]) == sorted([path, *partial] if expected else [])
 
 
 def test_at_the_top_only_partial_manifests_are_leftovers_of_a_writer() -> None:
@@ -94,9 +94,9 @@ def test_a_folder_with_other_files_is_refused_and_unchanged(name: str, small_sou
     with pytest.raises(RegistryError, match=expected) as told:
         ingest("train", str(small_source), str(target), jobs=1)
     assert isinstance(told.value, StorageError if "staging" in name else UsageError)
-    left = files_in(target)
-    left.pop(".lock", None)
-    assert left == {name: b"mine"}
+    files = files_in(target)
+    files.pop(".lock", None)
+    assert files == {name: b"mine"}
 
 
 @pytest.mark.parametrize("name", [name for name in FOREIGN if not name.startswith(".")])
@@ -139,8 +139,8 @@ def test_nothing_is_written_or_removed_behind_a_link_to_a_folder(
     (small_registry / link).rename(elsewhere)
     (small_registry / link).symlink_to(elsewhere)
     place = Place(str(small_registry))
-    named = {file.path: place.read(file.path) for file in read_manifest(place).files}  # it can still be read
-    behind = next(path for path in named if path.startswith(link))
+    data = {file.path: place.read(file.path) for file in read_manifest(place).files}  # readable through the link
+    behind = next(path for path in data if path.startswith(link))
     assert verify_registry(place).is_whole
     before = (files_in(elsewhere), files_in(small_registry))
 
@@ -163,7 +163,7 @@ def test_nothing_is_written_or_removed_behind_a_link_to_a_folder(
         with pytest.raises(StorageError, match=f"{link} is a link, and df2 writes and removes nothing behind links"):
             attempt()
     assert (files_in(elsewhere), files_in(small_registry)) == before
-    sync(place, Place(str(tmp_path / "copy")))  # out of it is no writing into it
+    sync(place, Place(str(tmp_path / "copy")))  # reading is allowed
     assert not (tmp_path / "copy" / link).is_symlink()
 
 
@@ -369,9 +369,9 @@ def test_a_refused_folder_gets_no_lock_file(small_source: Path, tmp_path: Path) 
 
 def test_an_error_of_writing_rows_names_the_registry(small_registry: Path) -> None:
     def write() -> None:
-        with publication(Place(str(small_registry)), "train") as made:
+        with publication(Place(str(small_registry)), "train") as new:
             (small_registry / ".staging" / "images").write_bytes(b"")  # in the way of its folder
-            made.writer(IMAGES, split="train")
+            new.writer(IMAGES, split="train")
 
     with pytest.raises(StorageError, match=r"^Cannot write the registry at .*: (Not a directory|File exists)"):
         write()

@@ -1,4 +1,4 @@
-"""Secrets do not show: in texts, errors, log records and tracebacks."""
+"""Secrets are hidden in texts, errors, log records and tracebacks."""
 
 from __future__ import annotations
 

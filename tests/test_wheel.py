@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that it works by itself."""
+"""The wheel contains the SQL views and works when installed."""
 
 from __future__ import annotations
 

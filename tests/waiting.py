@@ -1,4 +1,4 @@
-"""Waiting for what other processes and threads do in a moment, and on a busy machine later."""
+"""Wait for other processes and threads, which may be late on a busy machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def until_empty(ask: Callable[[], T], seconds: float) -> T:
-    """Return the first answer that is empty, false or zero, or the last one if there is none in so many seconds."""
+    """Call a function until its answer is falsy, at most for ``seconds``; return the last answer."""
     until = time.monotonic() + seconds
     while (answer := ask()) and time.monotonic() < until:
         time.sleep(0.01)

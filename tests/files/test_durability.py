@@ -1,4 +1,4 @@
-"""What is said to be done is on the disk: no name leads to unsynced bytes, and a failing sync is an error."""
+"""Finished work is synced to the disk: no rename of unsynced bytes, and a failed sync is an error."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _OF_DESCRIPTOR = re.compile(r"\d+<([^>]*)>")
 
 
 class Disk:
-    """What a trace of system calls says is on the disk.
+    """The unsynced files and folders after a trace of system calls.
 
-    A file is dirty from the first write to it until it is synced, a folder from the first change of its names on.
+    A file is unsynced from its first write, a folder from the first change of its names.
     """
 
     def __init__(self, below: Path) -> None:
@@ -88,7 +88,7 @@ class Disk:
 
 
 def traced(*arguments: str, below: Path) -> Disk:
-    """Run df2 and return what its system calls left on the disk."""
+    """Run df2 under strace; return the state of the disk."""
     if shutil.which("strace") is None:
         pytest.skip("there is no strace here")
     trace = below / "trace"
@@ -113,13 +113,14 @@ def test_a_registry_is_synced_before_its_manifest_and_when_the_command_ends(
         disk = traced(*arguments, below=tmp_path)
         assert disk.too_early == []
         registry = next(path for path in disk.renamed if f"/{name}/" in path).partition(f"/{name}/")[0] + f"/{name}"
-        named = [f"{registry}/{file.path}" for file in read_manifest(Place(registry)).files]
+        data_files = [f"{registry}/{file.path}" for file in read_manifest(Place(registry)).files]
         assert disk.renamed[-1] == f"{registry}/manifest.json"
-        assert {path for path in disk.renamed if path.endswith(".parquet")} == set(named)
-        kept = {*named, f"{registry}/manifest.json"}
-        assert disk.files.isdisjoint(kept)
-        folders = {str(parent) for path in named for parent in Path(path).parents if parent.is_relative_to(tmp_path)}
-        assert disk.folders.isdisjoint(folders - {registry})  # where the lock and unfinished work come and go
+        assert {path for path in disk.renamed if path.endswith(".parquet")} == set(data_files)
+        assert disk.files.isdisjoint({*data_files, f"{registry}/manifest.json"})
+        folders = {
+            str(parent) for path in data_files for parent in Path(path).parents if parent.is_relative_to(tmp_path)
+        }
+        assert disk.folders.isdisjoint(folders - {registry})  # the lock and the staging folder change it
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["few files", "many files"])
@@ -179,7 +180,7 @@ def test_an_output_file_and_its_new_folders_are_synced(
 
 
 def failing(number: int, name: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Have one call of os.fsync fail; return a function that tells how many there were."""
+    """Make call ``number`` of os.fsync fail; return a function that counts the calls."""
     calls = 0
     fsync = os.fsync
 

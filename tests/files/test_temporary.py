@@ -1,4 +1,4 @@
-"""Files that take the place of another one when they are whole, and the order in which that happens."""
+"""Files are replaced atomically and durably; unfinished files are removed."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ def test_a_file_is_synced_then_renamed_then_its_folder_is_synced(
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(os, "replace", recorded_replace)
     write_text(tmp_path / "a.txt", "x")
-    (_, partial), *others = calls
+    (_, partial), *later_calls = calls
     assert partial.startswith(".a.txt.")
     assert partial.endswith(".partial")
-    assert others == [("replace", "a.txt"), ("fsync", tmp_path.name)]
+    assert later_calls == [("replace", "a.txt"), ("fsync", tmp_path.name)]
 
 
 @pytest.mark.parametrize("content", ["old", None], ids=["over an old file", "new"])

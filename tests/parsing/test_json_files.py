@@ -1,4 +1,4 @@
-"""A key that stands twice, NaN and Infinity are one error in every document of JSON, never an answer."""
+"""Repeated keys, NaN and Infinity are errors in every JSON document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML within bounds: one error for each file that is beyond them, with the file and the place."""
+"""YAML beyond the bounds is an error with file and position."""
 
 from __future__ import annotations
 

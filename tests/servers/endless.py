@@ -1,4 +1,4 @@
-"""A web server, also one of S3 and WebDAV, that sends every file without end."""
+"""A web, S3 and WebDAV server that sends every file without end."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
-#: How the server answers a request for a range: with all of the file, or as if it kept to the range.
+#: Answer to a range request: the whole file, or a 206 status for the range.
 Kind = Literal["whole", "range"]
 
 
 @dataclass
 class EndlessServer:
-    """A server on this machine, and how many bytes it sent in answer to each request."""
+    """A server on this machine; ``sent`` has the number of bytes sent for each request."""
 
     url: str
     sent: list[int] = field(default_factory=list)
@@ -29,10 +29,10 @@ def run_endless(
     """Run a server that sends ``start``, then zeros until the client hangs up.
 
     Args:
-        kind: how it answers a request for a range.
+        kind: answer to range requests.
         start: the first bytes of every file.
-        files: path -> content of files that are sent whole. A path that ends in ``missing`` gets a long error page.
-        announces: Content-Length of all other files; without it, they are sent in chunks.
+        files: path -> content of files that do end. A path that ends in ``missing`` gets a long error page.
+        announces: Content-Length of the endless files; without it, they are sent in chunks.
     """
     block = bytes(1 << 16)
 
@@ -49,8 +49,8 @@ def run_endless(
 
         def do_PROPFIND(self) -> None:
             size = f"<d:getcontentlength>{announces}</d:getcontentlength><d:resourcetype/>"
-            found = f"<d:propstat><d:prop>{size}</d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>"
-            answer = f"<d:response><d:href>{self.path}</d:href>{found}</d:response>"
+            properties = f"<d:propstat><d:prop>{size}</d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>"
+            answer = f"<d:response><d:href>{self.path}</d:href>{properties}</d:response>"
             self.send_response(207)
             text = f'<?xml version="1.0"?><d:multistatus xmlns:d="DAV:">{answer}</d:multistatus>'.encode()
             self.send_header("Content-Type", "application/xml")
@@ -63,11 +63,11 @@ def run_endless(
                 self.send_error(404, explain="x" * 100_000)
                 return
             content = (files or {}).get(self.path)
-            asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-            is_range = content is None and kind == "range" and asked
+            bounds = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+            is_range = content is None and kind == "range" and bounds
             self.send_response(206 if is_range else 200)
-            if is_range and asked:
-                self.send_header("Content-Range", f"bytes {asked[1]}-{asked[2]}/{1 << 40}")
+            if is_range and bounds:
+                self.send_header("Content-Range", f"bytes {bounds[1]}-{bounds[2]}/{1 << 40}")
             self.send_header("ETag", '"x"')
             self.send_header("Last-Modified", "Fri, 01 Jan 2021 00:00:00 GMT")
             if content is not None:

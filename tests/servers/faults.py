@@ -1,6 +1,6 @@
-"""Requests that went through a proxy, and what a proxy can do to them instead of passing them on.
+"""Requests recorded by the S3 proxy, and the faults that it can inject.
 
-``proxy.fault`` decides about each request: a rule is a callable that takes the request and returns a fault or None.
+``proxy.fault`` is a rule: a callable that takes a request and returns a fault or None.
 
 >>> proxy.fault = first(2, status(503, "SlowDown"), when=reads)
 >>> proxy.fault = every(3, reset(after=100))
@@ -15,23 +15,23 @@ from typing import Literal
 
 @dataclass
 class Request:
-    """One request; it is in the list as soon as its head was read, and gets its numbers as they come up."""
+    """A request. It is recorded when its head was read; the counts follow while it is handled."""
 
     method: str
-    path: str  #: as it was sent, percent signs and all, without the query
+    path: str  #: percent-encoded as sent, without the query
     query: str
-    range: str | None  #: the header of that name
+    range: str | None  #: the Range header
     headers: Mapping[str, str] = field(repr=False)  #: names in lower case
-    status: int | None = None  #: what the client was answered; None while or because it got no answer
+    status: int | None = None  #: sent to the client; None before or without an answer
     sent_bytes: int = 0  #: of the body, by the client
-    received_bytes: int = 0  #: of the answer's body, handed to the client
+    received_bytes: int = 0  #: of the answer's body, sent to the client
     seconds: float | None = None  #: until the end of the answer; None before that
-    fault: str | None = None  #: the kind of the fault, if it got one
+    fault: str | None = None  #: kind of the injected fault
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to one request; see the functions that make them."""
+    """A fault for a request; the functions below create it."""
 
     kind: Literal["none", "status", "reset", "slow", "truncate", "flip"]
     status: int = 0
@@ -53,13 +53,13 @@ def status(number: int, code: str, *, reached: bool = False) -> Fault:
     Args:
         number: the HTTP status.
         code: the code in the XML body.
-        reached: whether the server got the request all the same, and did what it said.
+        reached: whether the server still receives and executes the request.
     """
     return Fault("status", status=number, code=code, reached=reached)
 
 
 def missing() -> Fault:
-    """Answer that there is no such object."""
+    """Answer that the object does not exist."""
     return status(404, "NoSuchKey")
 
 
@@ -67,24 +67,24 @@ def reset(after: int | None = None) -> Fault:
     """Break the connection (RST).
 
     Args:
-        after: so many bytes of the answer's body. 0: the server did what it was asked, and nothing of its answer
-            reaches the client. None: the server never hears of the request.
+        after: bytes of the answer's body sent before. 0: the server executes the request, but the client gets no
+            answer. None: the server does not receive the request.
     """
     return Fault("reset", reached=after is not None, after=after or 0)
 
 
 def slow(seconds: float = 0.0, rate: float | None = None) -> Fault:
-    """Wait before the request goes on, or hand out the answer's body at so many bytes a second."""
+    """Delay the request by seconds, or send the answer's body at a rate in bytes a second."""
     return Fault("slow", seconds=seconds, rate=rate)
 
 
 def truncate(after: int) -> Fault:
-    """Announce the whole answer, hand out so many bytes of its body, and hang up."""
+    """Announce the full length of the answer, send ``after`` bytes of its body, and close the connection."""
     return Fault("truncate", after=after)
 
 
 def flip(at: int = 0, count: int = 1) -> Fault:
-    """Answer with the right status and length, but with wrong bytes from a place of the body on."""
+    """Answer with ``count`` wrong bytes from position ``at`` of the body."""
     return Fault("flip", after=at, count=count)
 
 
@@ -94,22 +94,22 @@ def anything(request: Request) -> bool:
 
 
 def reads(request: Request) -> bool:
-    """Match reads of objects: GET that is no listing and no question about a bucket."""
+    """Match GET requests for objects, not for buckets or listings."""
     return request.method == "GET" and "/" in request.path.strip("/")
 
 
 def writes(request: Request) -> bool:
-    """Match what puts objects, their parts, or ends an upload."""
+    """Match uploads of objects and parts, and the end of a multipart upload."""
     return request.method in ("PUT", "POST") and "/" in request.path.strip("/")
 
 
 def always(fault: Fault, when: When = anything) -> Rule:
-    """Give the fault to all matching requests."""
+    """Return a rule that gives the fault to all matching requests."""
     return lambda request: fault if when(request) else None
 
 
 def first(n: int, fault: Fault, when: When = anything) -> Rule:
-    """Give the fault to the first n matching requests."""
+    """Return a rule that gives the fault to the first n matching requests."""
     seen = 0
 
     def rule(request: Request) -> Fault | None:
@@ -121,7 +121,7 @@ def first(n: int, fault: Fault, when: When = anything) -> Rule:
 
 
 def every(n: int, fault: Fault, when: When = anything) -> Rule:
-    """Give the fault to every n-th matching request, beginning with the n-th."""
+    """Return a rule that gives the fault to every n-th matching request, starting with the n-th."""
     seen = 0
 
     def rule(request: Request) -> Fault | None:

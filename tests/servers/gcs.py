@@ -14,27 +14,27 @@ from tests.servers.processes import listens, running
 
 @dataclass(frozen=True)
 class GCSServer:
-    """A server that speaks Google Cloud Storage's JSON API to everybody."""
+    """An emulator of Google Cloud Storage's JSON API without authentication."""
 
     endpoint_url: str
 
     @property
     def storage_options(self) -> dict[str, Any]:
-        """What fsspec (gcsfs) needs for ``gs://`` URLs."""
+        """Options of fsspec (gcsfs) for ``gs://`` URLs."""
         return {"endpoint_url": self.endpoint_url, "token": "anon", "project": "df2"}
 
     @property
     def dvc_config(self) -> dict[str, str]:
-        """What ``dvc remote modify`` has to set besides the URL."""
+        """Settings of ``dvc remote modify`` besides the URL."""
         return {"endpointurl": self.endpoint_url, "projectname": "df2", "allow_anonymous_login": "true"}
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables with which gcsfs and DVC find this server without options."""
+        """Environment variables that point gcsfs and DVC to this server."""
         return {"STORAGE_EMULATOR_HOST": self.endpoint_url, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
 
     def make_bucket(self, name: str) -> str:
-        """Make a bucket, or empty it if there is one of that name, and return its URL."""
+        """Create an empty bucket, or empty an existing bucket; return its URL."""
         import gcsfs
 
         files = gcsfs.GCSFileSystem(**self.storage_options, use_listings_cache=False, skip_instance_cache=True)
@@ -50,7 +50,7 @@ def run_gcs(folder: Path) -> Iterator[GCSServer]:
     """Run the emulator, which keeps its buckets in memory.
 
     Raises:
-        ServerError: it is not installed, or did not start.
+        ServerError: the server is not installed, or did not start.
     """
     program = [sys.executable, "-m", "gcp_storage_emulator", "start", "--host", "127.0.0.1", "--in-memory", "--quiet"]
     with running(lambda ports: [*program, "--port", str(ports[0])], 1, lambda ports: listens(ports[0]), folder) as (

@@ -18,11 +18,12 @@ class GitServer:
     """A server of the bare repositories in a folder."""
 
     host: str
-    #: Command lines of all processes of the machine, seen at each request.
+    #: Command lines of all processes on the machine at each request.
     commands: set[str] = field(default_factory=set)
 
 
 def _commands() -> Iterator[str]:
+    """Yield the command lines of all processes."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
             yield (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -32,7 +33,7 @@ def _commands() -> Iterator[str]:
 
 @contextmanager
 def run_git_http(root: Path, user: str, password: str) -> Iterator[GitServer]:
-    """Run a server for the repositories in a folder; every request needs the user and the password."""
+    """Run a server for the repositories in a folder; requests must authenticate."""
     expected = "Basic " + b64encode(f"{user}:{password}".encode()).decode()
 
     class Handler(BaseHTTPRequestHandler):

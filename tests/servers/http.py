@@ -1,6 +1,6 @@
-"""A web server of files that answers ranges, and lists folders; nothing can be written.
+"""A read-only web server with range requests and folder listings.
 
-Run as a program, this file is the server. Python's own http.server knows no ranges.
+Run as a program, this file is the server. Python's http.server supports no range requests.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class HTTPServer:
     """A web server on this machine."""
 
     base_url: str
-    root: Path  #: the folder that it serves
+    root: Path  #: the served folder
 
     @property
     def storage_options(self) -> dict[str, Any]:
-        """What fsspec needs: nothing."""
+        """Options of fsspec: none."""
         return {}
 
     def url(self, path: str = "") -> str:
@@ -34,16 +34,16 @@ class HTTPServer:
 
 @contextmanager
 def run_http(folder: Path) -> Iterator[HTTPServer]:
-    """Run a web server for a folder below this one.
+    """Run a web server for a new folder in ``folder``.
 
     Raises:
-        ServerError: it is not installed, or did not start.
+        ServerError: the server is not installed, or did not start.
     """
     from tests.servers.processes import listens, running
 
     root = folder / "root"
     root.mkdir(parents=True)
-    # With -P the folder of this file is not in the path, where the module http would be this one.
+    # -P keeps the folder of this file out of sys.path, where it would shadow the module http.
     with running(
         lambda ports: [sys.executable, "-P", __file__, str(root), str(ports[0])],
         1,
@@ -62,7 +62,7 @@ def _serve(root: Path, port: int) -> None:
             raise web.HTTPNotFound
         if not path.is_dir():
             return web.FileResponse(path)
-        # Names of folders end in a slash, as Apache and nginx write them; fsspec looks into no others.
+        # Folder names end in a slash, as Apache and nginx write them; fsspec opens no other folders.
         names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
         links = "".join(f'<li><a href="{quote(name)}">{escape(name)}</a></li>' for name in names)
         return web.Response(text=f"<html><body><ul>{links}</ul></body></html>", content_type="text/html")

@@ -1,4 +1,4 @@
-"""HTTP/1.1 messages read piece by piece, with their bytes as they came."""
+"""Read HTTP/1.1 messages piece by piece, with their raw bytes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Head:
 
     @property
     def status(self) -> int:
-        """The status of an answer."""
+        """The status code of an answer."""
         return int(self.line[1])
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether the connection goes on after this message."""
+        """Whether the connection stays open after this message."""
         return self.headers.get("connection", "").lower() != "close" and "HTTP/1.0" not in self.line
 
 
 async def read_head(reader: asyncio.StreamReader) -> Head | None:
-    """Read a head, or return None where the other side has hung up."""
+    """Return the next head, or None if the connection was closed."""
     try:
         raw = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:
@@ -44,7 +44,7 @@ async def read_head(reader: asyncio.StreamReader) -> Head | None:
 
 
 class Piece(NamedTuple):
-    """Some bytes of a body, and what stands around them on the wire."""
+    """Bytes of a body, with the chunk framing before and after them."""
 
     before: bytes
     payload: bytes
@@ -55,10 +55,11 @@ class Body:
     """The body that follows a head.
 
     Args:
-        reader: stands behind the head.
-        head: says where the body ends.
-        of_answer: an answer without a length ends with the connection; a request without one has no body.
-        is_empty: there is none, whatever the head says.
+        reader: positioned after the head.
+        head: gives the length of the body.
+        of_answer: True for answers, whose body ends with the connection if they have no length; requests without a
+            length have no body.
+        is_empty: True for answers without a body, such as those to HEAD requests.
     """
 
     def __init__(self, reader: asyncio.StreamReader, head: Head, *, of_answer: bool, is_empty: bool = False) -> None:
@@ -69,11 +70,11 @@ class Body:
         if self._left is None and not of_answer and not self._is_chunked:
             self._left = 0
         self._is_over = is_empty
-        #: Whether only the end of the connection ends it.
+        #: Whether the body ends with the connection.
         self.ends_with_connection = not is_empty and not self._is_chunked and self._left is None
 
     async def read(self, most: int = _PIECE) -> Piece | None:
-        """Read the next piece; None at the end."""
+        """Return the next piece; None at the end."""
         if self._is_over:
             return None
         if self._is_chunked:
@@ -99,7 +100,7 @@ class Body:
 
 
 def error_answer(status: int, code: str, path: str, *, has_body: bool) -> tuple[bytes, bytes]:
-    """Return head and body of an answer with an error as S3 words it."""
+    """Return head and body of an S3 error."""
     body = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{code}, said the proxy.</Message>'
         f"<Resource>{path}</Resource><RequestId>0</RequestId></Error>"

@@ -1,4 +1,4 @@
-"""Moto: an S3 server that starts fast and believes everybody."""
+"""Moto: an S3 server that starts fast and checks no credentials."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tests.servers.s3 import S3Server
 
 @contextmanager
 def run_moto(folder: Path) -> Iterator[S3Server]:
-    """Run moto, which keeps its buckets in memory; any key and any secret will do.
+    """Run moto, which keeps its buckets in memory and accepts any credentials.
 
     Raises:
-        ServerError: it is not installed, or did not start.
+        ServerError: the server is not installed, or did not start.
     """
     with running(
         lambda ports: [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(ports[0])],

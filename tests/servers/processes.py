@@ -1,4 +1,4 @@
-"""Servers that are processes of their own: started, awaited, and ended with whoever started them."""
+"""Run servers as child processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-#: Runs a command that the kernel kills once the thread that started it is gone (Linux; elsewhere it just runs). A
-#: preexec_fn would do the same, but forks a process that has threads, about which Python 3.12 warns.
+#: Runs a command that the kernel kills when the thread that started it ends (Linux only). A preexec_fn would do the
+#: same, but Python 3.12 warns about forking a process with threads.
 _GUARD = f"""
 import os, sys
 if sys.platform == "linux":
     import ctypes
     ctypes.CDLL(None).prctl(1, {int(signal.SIGKILL)})  # PR_SET_PDEATHSIG
     if os.getppid() != int(sys.argv[1]):
-        sys.exit("whoever wanted this server is gone")
+        sys.exit("the parent process has ended")
 os.execvp(sys.argv[2], sys.argv[2:])
 """
 
-#: Variables that tell clients of stores, and some of the servers, who they are and where to go.
+#: Prefixes of environment variables that configure client libraries and servers.
 _SETTINGS = ("AWS_", "AZURE_", "DF2_", "FSSPEC_", "GOOGLE_", "STORAGE_EMULATOR_", "WEED_")
-#: DF2_DUCKDB1 is for tests, not for the registry: it names the folder of an old DuckDB.
+#: DF2_DUCKDB1 is a setting of tests: the folder of an old DuckDB.
 _NO_SETTINGS = ("DF2_DUCKDB1",)
 
 _SECONDS_TO_START = 60.0
@@ -39,33 +39,33 @@ class ServerError(Exception):
 
 
 def is_setting(name: str) -> bool:
-    """Return whether a variable belongs to whoever runs the tests, and not to the tests."""
+    """Return whether an environment variable is a setting of the user, which tests must not see."""
     return name.startswith(_SETTINGS) and name not in _NO_SETTINGS
 
 
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without what :func:`is_setting` finds in it."""
+    """Return an environment without the user's settings (:func:`is_setting`)."""
     return {name: value for name, value in environment.items() if not is_setting(name)}
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody listens at just now."""
+    """Return free ports of 127.0.0.1."""
     with ExitStack() as stack:
-        found = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in found:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in found]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for opened in sockets:
+            opened.bind(("127.0.0.1", 0))
+        return [opened.getsockname()[1] for opened in sockets]
 
 
 def listens(port: int) -> bool:
-    """Return whether somebody accepts connections at a port of 127.0.0.1."""
+    """Return whether a server accepts connections at a port of 127.0.0.1."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
         return True
     return False
 
 
 def get(url: str) -> bytes | None:
-    """Return the body of a web page of this machine, or None if there is no answer or an error."""
+    """Return the body of a web page, or None on an error."""
     with suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
         body: bytes = answer.read()
         return body
@@ -80,37 +80,35 @@ def running(
     folder: Path,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Sequence[int]]:
-    """Run a server until the end of the block, and yield its ports.
-
-    It is killed in the end: it worked in a folder that nobody wants any more.
+    """Run a server during the block and yield its ports; kill it afterwards.
 
     Args:
-        command: what to run, given the ports.
-        ports: how many it needs. Another process may take one before the server does; then others are tried.
-        is_ready: asked with the ports, again and again until it says yes.
-        folder: where it runs, and where its ``server.log`` goes.
-        environment: variables that it gets besides ours.
+        command: returns the command line for the ports.
+        ports: number of ports. If another process takes a port first, the server is started again with other ports.
+        is_ready: called with the ports until it returns True.
+        folder: working directory of the server, with its ``server.log``.
+        environment: additional environment variables.
 
     Raises:
-        ServerError: it ended, or was not ready in time; the message has the end of what it logged.
+        ServerError: the server ended, or was not ready in time; the message has the end of its log.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for left in reversed(range(_TRIES)):
-        chosen = free_ports(ports)
-        process = _start(command(chosen), folder, environment)
+    for attempt in range(_TRIES):
+        numbers = free_ports(ports)
+        process = _start(command(numbers), folder, environment)
         try:
             deadline = time.monotonic() + _SECONDS_TO_START
             while process.poll() is None and time.monotonic() < deadline:
-                if is_ready(chosen):
-                    yield chosen
+                if is_ready(numbers):
+                    yield numbers
                     return
                 time.sleep(0.05)
         finally:
             process.kill()
             process.wait()
-        if not left:
-            said = (folder / "server.log").read_text(errors="replace")[-4000:]
-            raise ServerError(f"{process.args!r} did not start:\n{said}")
+        if attempt == _TRIES - 1:
+            log = (folder / "server.log").read_text(errors="replace")[-4000:]
+            raise ServerError(f"{process.args!r} did not start:\n{log}")
 
 
 def _start(command: Sequence[str], folder: Path, environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:

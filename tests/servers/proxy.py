@@ -1,7 +1,6 @@
-"""A proxy in front of an S3 server: it counts requests, adds a round trip's time to them, and makes them fail.
+"""A proxy in front of an S3 server that records requests, delays them and injects faults.
 
-It hands on the bytes of requests as they come, the header Host included, so that a signature made for the proxy holds
-at the server too.
+It forwards the raw bytes of requests, including the Host header, so that signatures stay valid.
 """
 
 from __future__ import annotations
@@ -20,24 +19,24 @@ from tests.servers.faults import Fault, Request, Rule
 from tests.servers.messages import Body, Head, error_answer, read_head
 from tests.servers.s3 import S3Server
 
-#: What is still unsent of a request that was answered gets this long before the connection is closed.
+#: Seconds to receive the rest of a request that was already answered.
 _SECONDS_FOR_THE_REST = 1.0
-#: A slow answer comes in so many pieces a second.
+#: Pieces a second of a slow answer.
 _PIECES_A_SECOND = 20
 _NO_FAULT = Fault("none")
 
 
 class S3Proxy:
-    """A proxy on 127.0.0.1, in a thread of this process, for the length of a ``with`` block.
+    """A proxy on 127.0.0.1 in a thread of this process; a context manager.
 
     Args:
-        target_url: where requests go.
+        target_url: URL of the S3 server.
 
     Attributes:
-        url: where the proxy listens.
-        requests: all requests since the last reset, in the order of their arrival.
-        latency: seconds that each request waits before it goes on; to be set at any time.
-        fault: decides what happens to a request, see :mod:`tests.servers.faults`; it is called in the proxy's thread.
+        url: of the proxy.
+        requests: all requests since the last reset, in order of arrival.
+        latency: seconds by which each request is delayed; may be set at any time.
+        fault: rule that selects the fault of a request (:mod:`tests.servers.faults`); called in the proxy's thread.
     """
 
     def __init__(self, target_url: str) -> None:
@@ -49,16 +48,16 @@ class S3Proxy:
         self.fault: Rule | None = None
 
     def reset(self) -> None:
-        """Forget the requests, and go back to no latency and no faults."""
+        """Clear the requests, the latency and the fault rule."""
         self.requests, self.latency, self.fault = [], 0.0, None
 
     def through(self, server: S3Server) -> S3Server:
-        """Return a server as it is reached through this proxy."""
+        """Return the description of a server with the URL of this proxy."""
         return replace(server, endpoint_url=self.url)
 
     def __enter__(self) -> Self:
         listening = socket.create_server(("127.0.0.1", 0), backlog=128)
-        # Accepted connections have it from this one: without it, a body waits 40 ms for the head to be acknowledged.
+        # Accepted connections inherit it. Without it, a body waits 40 ms for the head to be acknowledged.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         self._loop = asyncio.new_event_loop()
@@ -83,24 +82,24 @@ class S3Proxy:
             tasks.add(task)
 
             def forget(_: object) -> None:
-                writer.transport.abort()  # of one that was stopped; it does nothing to what is closed
+                writer.transport.abort()  # for a cancelled task; without effect on a closed connection
                 tasks.discard(task)
 
             task.add_done_callback(forget)
 
         server = await asyncio.start_server(accept, sock=listening)
         await self._stopped.wait()
-        # A server that closes while it accepts leaves sockets behind: it first hears nothing new, and ends what it has.
+        # Closing a server while it accepts leaks sockets: stop accepting first, then end the open connections.
         self._loop.remove_reader(listening)
-        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        while pending := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(others)
+            await asyncio.wait(pending)
         server.close()
-        await asyncio.sleep(0)  # transports close in the next round
+        await asyncio.sleep(0)  # transports close in the next cycle of the loop
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.set_write_buffer_limits(0)  # what was written is on its way before anything else happens
+        writer.transport.set_write_buffer_limits(0)  # send immediately
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while (head := await read_head(reader)) is not None:
                 if not await _Exchange(self, head, reader, writer).run():
@@ -110,7 +109,7 @@ class S3Proxy:
 
 
 class _Exchange:
-    """One request and its answer."""
+    """A request and its answer."""
 
     def __init__(self, proxy: S3Proxy, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.proxy, self.head, self.reader, self.writer = proxy, head, reader, writer
@@ -120,7 +119,7 @@ class _Exchange:
         self.fault = _NO_FAULT
 
     async def run(self) -> bool:
-        """Answer the request, and return whether the connection can be used again."""
+        """Answer the request; return whether the connection can be reused."""
         started = time.perf_counter()
         self.proxy.requests.append(self.request)
         try:
@@ -133,7 +132,7 @@ class _Exchange:
             self.request.seconds = time.perf_counter() - started
 
     async def _refuse(self) -> bool:
-        """Answer without asking the server."""
+        """Answer without forwarding the request."""
         if self.fault.kind == "reset":
             return self._break()
         if "expect" in self.head.headers:
@@ -146,12 +145,12 @@ class _Exchange:
         upload = asyncio.create_task(self._upload(writer))
         try:
             goes_on = await self._answer(reader)
-            # A server may answer, with an error, before it has read it all; what is unread would look like a request.
+            # A server may answer before it has read the whole request; the rest would look like a new request.
             await asyncio.wait({upload}, timeout=_SECONDS_FOR_THE_REST if goes_on else 0)
             return goes_on and upload.done() and upload.exception() is None
         finally:
             upload.cancel()
-            writer.close()  # before anything that may be interrupted, when the proxy is stopped
+            writer.close()  # before any await, which may be cancelled when the proxy stops
             await asyncio.gather(upload, return_exceptions=True)
             await _closed(writer)
 
@@ -168,7 +167,7 @@ class _Exchange:
                 await writer.drain()
 
     async def _answer(self, reader: asyncio.StreamReader) -> bool:
-        """Hand on the server's answer, with the fault that it is to have."""
+        """Forward the server's answer with the fault; return whether the connection can be reused."""
         while (head := await read_head(reader)) is not None and head.status < 200:
             self.writer.write(head.raw)
         if head is None:
@@ -210,13 +209,13 @@ class _Exchange:
         return True
 
     async def _give(self, data: bytes, payload: int) -> None:
-        # Counted first: who has the bytes can look at the count.
+        # Counted first: the client may read the count as soon as it has the bytes.
         self.request.received_bytes += payload
         self.writer.write(data)
         await self.writer.drain()
 
     def _break(self) -> bool:
-        """Close the connection with RST, which a socket that does not linger sends."""
+        """Close the connection with RST (by a linger time of 0)."""
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
         return False

@@ -1,4 +1,4 @@
-"""What all S3 servers have in common for whoever talks to them."""
+"""Addresses, credentials and client settings of S3 servers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 _REGION = "us-east-1"
-#: Not /dev/null, which dvc-s3 takes for a file and cannot read.
+#: A missing file; dvc-s3 would try to read /dev/null.
 _NO_FILE = "/dev/null/none"
 
 
 @dataclass(frozen=True)
 class S3Server:
-    """An S3 server on this machine, and who may use it."""
+    """An S3 server on this machine and its credentials."""
 
     endpoint_url: str
     key: str
@@ -20,12 +20,12 @@ class S3Server:
 
     @property
     def storage_options(self) -> dict[str, Any]:
-        """What fsspec needs for ``s3://`` URLs."""
+        """Options of fsspec (s3fs) for ``s3://`` URLs."""
         return {"key": self.key, "secret": self.secret, "endpoint_url": self.endpoint_url}
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables with which boto3, s3fs and DVC find this server, and nothing else, without options."""
+        """Environment variables that point boto3, s3fs and DVC to this server only."""
         return {
             "AWS_ACCESS_KEY_ID": self.key,
             "AWS_SECRET_ACCESS_KEY": self.secret,
@@ -37,13 +37,13 @@ class S3Server:
         }
 
     def files(self, **options: Any) -> Any:
-        """Return an s3fs file system that shares nothing with others and remembers no listing."""
+        """Return a new s3fs file system without caches."""
         import s3fs
 
         return s3fs.S3FileSystem(**self.storage_options, use_listings_cache=False, skip_instance_cache=True, **options)
 
     def make_bucket(self, name: str) -> str:
-        """Make a bucket, or empty it if there is one of that name, and return its URL."""
+        """Create an empty bucket, or replace an existing bucket; return its URL."""
         files = self.files()
         if files.exists(name):
             files.rm(name, recursive=True)

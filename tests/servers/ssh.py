@@ -1,6 +1,6 @@
-"""An SSH server of its own: SFTP and commands, for one key.
+"""An SSH server with SFTP and commands that accepts a single client key.
 
-Run as a program, this file is the server; there is no sshd that every machine has.
+Run as a program, this file is the server; not every machine has sshd.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ _HOST_KEY, _CLIENT_KEY, _KNOWN_HOSTS = "host_key", "client_key", "known_hosts"
 
 @dataclass(frozen=True)
 class SSHServer:
-    """An SSH server on this machine, and who may use it. It serves this machine's files by their absolute paths."""
+    """An SSH server on this machine and its credentials. It serves all files by absolute path."""
 
     port: int
     user: str
-    root: Path  #: an empty folder for whoever needs one
-    key_file: Path  #: of the client; the only key that is let in
-    known_hosts: Path  #: has the server's key
+    root: Path  #: an empty folder for tests
+    key_file: Path  #: private key of the client
+    known_hosts: Path  #: contains the public host key
     host: str = "127.0.0.1"
 
     @property
     def storage_options(self) -> dict[str, Any]:
-        """What fsspec (sshfs) needs besides the URL, which has host, port and user in it."""
+        """Options of fsspec (sshfs) besides the URL with host, port and user."""
         return {"client_keys": [str(self.key_file)], "known_hosts": str(self.known_hosts)}
 
     @property
     def dvc_config(self) -> dict[str, str]:
-        """What ``dvc remote modify`` has to set besides the URL."""
+        """Settings of ``dvc remote modify`` besides the URL."""
         return {"keyfile": str(self.key_file)}
 
     def url(self, path: str | Path = "") -> str:
-        """Return the URL of an absolute path, or of one below ``root``."""
+        """Return the URL of a path, absolute or relative to ``root``."""
         return f"ssh://{self.user}@{self.host}:{self.port}{self.root / path}"
 
 
 @contextmanager
 def run_ssh(folder: Path) -> Iterator[SSHServer]:
-    """Run an SSH server in a folder, with keys made for it.
+    """Run an SSH server in a folder, with new keys.
 
     Raises:
-        ServerError: it is not installed, or did not start.
+        ServerError: the server is not installed, or did not start.
     """
     from tests.servers.processes import listens, running
 
@@ -82,7 +82,7 @@ def _make_keys(folder: Path) -> None:
 
 
 async def _run_command(process: asyncssh.SSHServerProcess[bytes]) -> None:
-    """Run what the client asked for, as sshfs does with ``cp`` and ``md5sum``."""
+    """Run a client's command; sshfs uses ``cp`` and ``md5sum``."""
     if process.command is None:
         process.stderr.write(b"There is no shell here, only commands.\n")
         process.exit(1)

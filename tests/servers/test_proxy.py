@@ -1,4 +1,4 @@
-"""The proxy in front of S3: what it counts, and what it does to requests."""
+"""The S3 proxy records requests and injects faults."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ DATA = bytes(range(256)) * 4
 
 @pytest.fixture
 def files(s3_proxy: S3Proxy, seaweedfs: S3Server) -> Any:
-    """Return the file system behind the proxy, with DATA at ``proxy/data``, and nothing counted yet."""
+    """Return the file system through the proxy, with DATA at ``proxy/data`` and no recorded requests."""
     seaweedfs.make_bucket("proxy")
     seaweedfs.files().pipe_file("proxy/data", DATA)
     return s3_proxy.through(seaweedfs).files()
 
 
 def get(proxy: S3Proxy) -> http.client.HTTPResponse:
-    """Ask for DATA once, as no client does that tries again; the server says no, and it is the same to the proxy."""
+    """Request DATA without retries. The unsigned request is refused, which does not matter to the proxy."""
     connection = http.client.HTTPConnection(urlsplit(proxy.url).netloc)
     connection.request("GET", "/proxy/data", headers={"Connection": "close"})
     return connection.getresponse()
@@ -89,7 +89,7 @@ def test_chunked_uploads_and_uploads_with_expect_continue_pass(files: Any, s3_pr
 
     connection = http.client.HTTPConnection(urlsplit(s3_proxy.url).netloc)
     connection.request("PUT", "/proxy/chunked", body=iter([b"12", b"345"]), encode_chunked=True)
-    assert connection.getresponse().status == 403  # nobody signed it, but it arrived
+    assert connection.getresponse().status == 403  # unsigned, but it arrived
     connection.close()
     assert s3_proxy.requests[-1].headers["transfer-encoding"] == "chunked"
 
@@ -97,9 +97,9 @@ def test_chunked_uploads_and_uploads_with_expect_continue_pass(files: Any, s3_pr
 def test_latencies_of_concurrent_requests_overlap(files: Any, s3_proxy: S3Proxy) -> None:
     s3_proxy.latency = 0.2
     with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda k: files.cat_file("proxy/data", start=k, end=k + 1), range(16)))
-    assert found == [DATA[k : k + 1] for k in range(16)]
-    # What each waited, and no measure of speed. It is None of a request whose answer is only just out.
+        answers = list(pool.map(lambda k: files.cat_file("proxy/data", start=k, end=k + 1), range(16)))
+    assert answers == [DATA[k : k + 1] for k in range(16)]
+    # At least the latency of each. None for a request whose answer was sent just now.
     assert all(request.seconds is None or request.seconds >= 0.2 for request in s3_proxy.requests)
 
 
@@ -137,7 +137,7 @@ def test_a_write_is_done_although_its_answer_is_lost(files: Any, s3_proxy: S3Pro
     for name, lost in {"reset": reset(0), "error": status(500, "InternalError", reached=True)}.items():
         s3_proxy.reset()
         s3_proxy.fault = first(1, lost, writes)
-        with pytest.raises(OSError, match="pre-conditions"):  # of the second try, which the client makes by itself
+        with pytest.raises(OSError, match="pre-conditions"):  # of the client's own second attempt
             files.pipe_file(f"proxy/{name}", b"1", mode="create")
         assert [request.status for request in s3_proxy.requests if writes(request)] == [lost.status or None, 412]
         assert files.cat_file(f"proxy/{name}") == b"1"
@@ -154,8 +154,8 @@ def test_an_answer_ends_before_its_announced_length(files: Any, s3_proxy: S3Prox
 
 def test_an_answer_has_wrong_bytes_at_the_given_position(files: Any, s3_proxy: S3Proxy) -> None:
     s3_proxy.fault = always(flip(at=2, count=2), reads)
-    found = files.cat_file("proxy/data", start=0, end=10)
-    assert found == DATA[:2] + bytes(byte ^ 0xFF for byte in DATA[2:4]) + DATA[4:10]
+    data = files.cat_file("proxy/data", start=0, end=10)
+    assert data == DATA[:2] + bytes(byte ^ 0xFF for byte in DATA[2:4]) + DATA[4:10]
 
 
 def test_a_slow_answer_is_complete(files: Any, s3_proxy: S3Proxy) -> None:

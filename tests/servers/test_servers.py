@@ -1,4 +1,4 @@
-"""The servers that other tests believe in: each takes and gives files, and lets in nobody else."""
+"""The servers that other tests rely on store files and check credentials."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def s3(request: pytest.FixtureRequest) -> S3Server:
 
 
 def refusal(call: Any, *arguments: Any, **options: Any) -> str:
-    """Return the S3 code of the error that a call ends with; s3fs has one Python error here and another there."""
+    """Return the S3 error code of a failing call; s3fs raises different Python errors for it."""
     with pytest.raises(OSError) as raised:
         call(*arguments, **options)
     return str(raised.value.__cause__.response["Error"]["Code"])  # type: ignore[union-attr]
@@ -100,10 +100,10 @@ def test_ssh_accepts_only_its_client_key_and_shows_its_host_key(ssh_server: SSHS
     options = ssh_server.storage_options
     with pytest.raises(PermissionError):
         fsspec.url_to_fs(ssh_server.url(), **options | {"client_keys": [other]})
-    known = tmp_path / "known_hosts"
-    known.write_text(f"[127.0.0.1]:{ssh_server.port} {other.export_public_key().decode()}")
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.write_text(f"[127.0.0.1]:{ssh_server.port} {other.export_public_key().decode()}")
     with pytest.raises(asyncssh.HostKeyNotVerifiable):
-        fsspec.url_to_fs(ssh_server.url(), **options | {"known_hosts": str(known)})
+        fsspec.url_to_fs(ssh_server.url(), **options | {"known_hosts": str(known_hosts)})
 
 
 def test_webdav_returns_the_stored_bytes_only_with_the_password(webdav_server: WebDAVServer) -> None:
@@ -122,10 +122,10 @@ def test_webdav_returns_the_stored_bytes_only_with_the_password(webdav_server: W
 def test_http_serves_files_and_ranges_and_refuses_uploads(http_server: HTTPServer) -> None:
     import fsspec
 
-    own = f"own/{NAME}"  # others have folders there too
-    (http_server.root / own).parent.mkdir(parents=True)
-    (http_server.root / own).write_bytes(DATA)
-    files, url = fsspec.url_to_fs(http_server.url(own))
+    path = f"own/{NAME}"  # other tests have folders there, too
+    (http_server.root / path).parent.mkdir(parents=True)
+    (http_server.root / path).write_bytes(DATA)
+    files, url = fsspec.url_to_fs(http_server.url(path))
     assert files.cat_file(url) == DATA
     assert files.cat_file(url, start=10, end=20) == DATA[10:20]
     assert files.find(http_server.url("own/")) == [url]
@@ -151,7 +151,7 @@ def test_a_server_that_does_not_start_is_an_error_with_its_log(tmp_path: Path) -
         pass
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the children of those who are killed")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills the children of a killed process")
 def test_a_server_ends_when_its_parent_process_ends_or_is_killed(tmp_path: Path) -> None:
     port = free_ports(1)[0]
     (tmp_path / "start.py").write_text(

@@ -1,4 +1,4 @@
-"""A server that sends without end is one error with the URL, after no more than was asked for."""
+"""An endless answer of a server is an error with the URL, after a bounded number of bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from registry.storage.place import Place
 from tests.servers.endless import EndlessServer, Kind, run_endless
 
 MOST = 1 << 20
-#: What is on its way when the client hangs up: buffers of both sides.
+#: Bytes in the buffers of both sides when the client closes the connection.
 ON_ITS_WAY = 16 << 20
 
 
@@ -37,13 +37,13 @@ def place_of(kind: str, server: EndlessServer) -> Place:
     pytest.importorskip("s3fs", reason="needs the extra s3")
     options: dict[str, Any] = {"endpoint_url": server.url, "anon": True}
     if kind == "s3fs":
-        options["default_cache_type"] = "none"  # obstore does not know it
+        options["default_cache_type"] = "none"  # an option that only s3fs has
     return Place("s3://bucket/registry", options)
 
 
 @pytest.mark.parametrize("kind", ["http", "webdav", "obstore", "s3fs"])
 def test_an_endless_document_is_an_error_with_its_url(kind: str) -> None:
-    # Not every client takes an answer without a length.
+    # These clients require a length.
     announces = 1 << 40 if kind in ("obstore", "webdav") else None
     with run_endless(start=b'{"schema_version": 2, ', announces=announces) as server:
         place = place_of(kind, server)
@@ -60,7 +60,7 @@ def test_an_endless_document_is_an_error_with_its_url(kind: str) -> None:
 def test_an_endless_range_is_read_only_as_far_as_requested(kind: str, answer: Kind) -> None:
     with run_endless(answer, start=bytes(range(256))) as server:
         place = place_of(kind, server)
-        if kind == "http" and answer == "whole":  # as servers do that know no ranges
+        if kind == "http" and answer == "whole":  # as servers without range requests answer
             assert place.read_range("items/a.parquet", 10, 20) == bytes(range(10, 20))
         else:
             with pytest.raises(StorageError, match=r"Cannot read .*/registry/items/a\.parquet: "):
@@ -82,7 +82,7 @@ def test_other_remote_documents_are_bounded(tmp_path: Path) -> None:
     with run_endless() as server:
         with pytest.raises(StorageError, match=rf"{server.url}/x\.json: .* more than the"):
             read_manifest_file(f"{server.url}/x.json")
-        assert Place(f"{server.url}/folder").sizes("") == {}  # web servers may show no folders
+        assert Place(f"{server.url}/folder").sizes("") == {}  # web servers may list no folders
         with pytest.raises(StorageError, match=rf"{server.url}/folder/issues\.jsonl: .* more than the"):
             Place(f"{server.url}/folder").fetch("issues.jsonl", tmp_path / "issues.jsonl")
         assert max(server.sent) < MOST + ON_ITS_WAY

@@ -1,4 +1,4 @@
-"""File systems of URLs: options, errors, second attempts."""
+"""File systems of URLs: options, errors, retries."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ try:
 except MissingDependencyError as error:
     print(error)
 """
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert f"pip install 'deepfashion2-registry[{extra}]'" in found.stdout
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"pip install 'deepfashion2-registry[{extra}]'" in done.stdout
 
 
 @pytest.mark.parametrize("url", ["nosuch://x/y", "memory://x/y"])

@@ -79,7 +79,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_writing_removes_the_partial_file_of_a_killed_writer(tmp_path: Path) -> None:
-    (tmp_path / ".a.partial").write_bytes(b"left by a writer that was killed")
+    (tmp_path / ".a.partial").write_bytes(b"of a killed writer")
     Place(str(tmp_path)).write("a", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
@@ -111,7 +111,7 @@ def test_writers_of_the_same_place_take_turns(tmp_path: Path) -> None:
     def work() -> None:
         nonlocal inside, most
         for _ in range(15):
-            # Nothing is written, so each removes the folder that the next one waits for.
+            # Nothing is written, so each writer removes the folder that the next writer waits for.
             with Place(str(tmp_path / "place")).lock():
                 inside += 1
                 most = max(most, inside)

@@ -1,4 +1,4 @@
-"""A store that fails: every command ends right after other attempts or with one clear error, and breaks nothing."""
+"""Faults of a store: a command succeeds after retries or ends with a clear error, and damages nothing."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _short_naps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the libraries below give up at once, who would wait for half a minute."""
+    """Disable the retries of the client libraries, which would take half a minute."""
     import s3fs
 
     monkeypatch.setattr(timeouts, "S3_RETRIES", {"total_max_attempts": 1})
@@ -68,7 +68,7 @@ def options(s3_proxy: S3Proxy, seaweedfs: S3Server) -> dict[str, Any]:
 
 @pytest.fixture
 def direct(options: dict[str, Any], seaweedfs: S3Server) -> dict[str, Any]:
-    """Return the options for going there without the proxy."""
+    """Return the options without the proxy."""
     return seaweedfs.storage_options
 
 
@@ -80,9 +80,9 @@ def newer(small_registry: Path, tmp_path: Path) -> Place:
 PASSING: dict[str, tuple[Fault, When]] = {
     "503": (status(503, "SlowDown"), anything),
     "500": (status(500, "InternalError"), anything),
-    "500 after it was done": (status(500, "InternalError", reached=True), anything),
+    "500 after the write": (status(500, "InternalError", reached=True), anything),
     "reset": (reset(), anything),
-    "reset after it was done": (reset(after=0), anything),
+    "reset after the write": (reset(after=0), anything),
     "reset in the middle": (reset(after=100), reads),
     "truncated": (truncate(100), reads),
     "slow": (slow(0.05, rate=200_000), anything),
@@ -162,9 +162,9 @@ def test_a_permanent_fault_is_a_clear_error_and_damages_nothing(
     for command, run in commands.items():
         with pytest.raises(RegistryError) as caught:
             run()
-        said = str(caught.value)
-        assert "s3://faults/" in said, (command, said)
-        assert "Traceback" not in said
+        message = str(caught.value)
+        assert "s3://faults/" in message, (command, message)
+        assert "Traceback" not in message
     s3_proxy.fault = None
     assert verify_registry(Place(remote.url, direct)).is_whole
     assert Place(remote.url, direct).read(MANIFEST_NAME) == old.read(MANIFEST_NAME)

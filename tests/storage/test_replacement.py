@@ -1,4 +1,4 @@
-"""A local folder is replaced as a whole: killed, interrupted or failing at any step, it is the old or the new one."""
+"""Replacing a folder leaves the old or the new content, also after a kill, interrupt or error at any step."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def replace(folder: Path) -> None:
 
 @pytest.fixture(params=["exchange", "no exchange", "inside"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Have the folder replaced in each way there is."""
+    """Make Replacement use each of its ways."""
     if request.param == "no exchange":
         monkeypatch.setattr(module, "exchange", lambda first, second: False)
     elif request.param == "inside":
-        monkeypatch.setattr(module, "_mount", lambda folder: folder)  # as if each were mounted
+        monkeypatch.setattr(module, "_mount", lambda folder: folder)  # as if each folder were a mount point
     elif not durability.exchange(*_two_folders(request.getfixturevalue("tmp_path"))):
         pytest.skip("this file system cannot exchange names")
     return str(request.param)
@@ -61,7 +61,7 @@ def _two_folders(folder: Path) -> tuple[Path, Path]:
 
 
 def in_child(run: Callable[[], None], before: Callable[[], None]) -> int:
-    """Run a function in a child process, with another one called before each step; return the child's exit status."""
+    """Run a function in a child process and call ``before`` before each step; return the exit status."""
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
@@ -69,7 +69,7 @@ def in_child(run: Callable[[], None], before: Callable[[], None]) -> int:
         _call_before_steps(before)
         run()
         os._exit(0)
-    except BaseException:  # noqa: BLE001 (the parent looks at what is left)
+    except BaseException:  # noqa: BLE001 (the parent checks the files)
         os._exit(1)
 
 
@@ -108,10 +108,10 @@ def test_after_a_kill_at_any_step_the_old_or_the_new_export_is_complete(
             assert (files_in(folder) if folder.exists() else {}) in (content, NEW)
         with LocalFiles(folder).hold():  # the next run recovers, whatever it does then
             pass
-        found = files_in(folder) if folder.exists() else {}
-        assert found in (content, NEW)
+        files = files_in(folder) if folder.exists() else {}
+        assert files in (content, NEW)
         assert [path.name for path in parent.iterdir()] in ([], ["out"])
-        seen.append(found == NEW)
+        seen.append(files == NEW)
         if status == 0:
             break
         assert status == signal.SIGKILL
@@ -139,8 +139,8 @@ def test_an_interrupt_or_error_at_any_step_loses_nothing_and_leaves_no_partial_f
         status = in_child(lambda folder=folder: replace(folder), at_step(number, fail))
         with LocalFiles(folder).hold():
             pass
-        found = files_in(folder) if folder.exists() else {}
-        assert found in (content, NEW)
+        files = files_in(folder) if folder.exists() else {}
+        assert files in (content, NEW)
         assert [path.name for path in parent.iterdir()] in ([], ["out"])
         if status == 0 and number > 50:
             break
@@ -319,22 +319,22 @@ def test_an_empty_staging_folder_of_a_killed_export_is_removed_by_the_next_expor
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    left = out / ".df2-export" if where == "inside" else tmp_path / ".out.df2-export"
+    staging = out / ".df2-export" if where == "inside" else tmp_path / ".out.df2-export"
 
     def leave() -> None:
-        left.mkdir()
+        staging.mkdir()
         if is_marked:
-            claim(left)
+            claim(staging)
 
     leave()
     run_export(exportable, "csv", tmp_path / "other")
-    assert left.is_dir()
+    assert staging.is_dir()
     run_export(exportable, "csv", out)
-    assert not left.exists()
+    assert not staging.exists()
     leave()
     assert verify_export(Place(str(out))).is_whole
     run_export(exportable, "coco", out, overwrite=True)
-    assert not left.exists()
+    assert not staging.exists()
     assert sorted(os.listdir(tmp_path)) == ["other", "out"]
     assert verify_export(Place(str(out))).extra == ()
 
@@ -359,7 +359,7 @@ def test_a_folder_that_cannot_be_renamed_gets_the_new_entries_moved_in(
 def test_the_next_export_recovers_the_work_of_a_killed_export(
     is_new: bool, exportable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_mount", lambda folder: folder)  # as if each were mounted
+    monkeypatch.setattr(module, "_mount", lambda folder: folder)  # as if each folder were a mount point
     wanted = files_in_export(exportable, tmp_path / "wanted")
     for number in range(1, 30):
         folder = tmp_path / str(number)

@@ -1,4 +1,4 @@
-"""The fast way to read S3: the same bytes as s3fs, wherever nothing is special, and s3fs wherever something is."""
+"""obstore reads the same bytes as s3fs in plain setups; s3fs reads in all others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def url(seaweedfs: S3Server) -> str:
 
 
 def is_fast(place: Place) -> bool:
-    """Read all and a part of the file; return whether that was done without s3fs."""
+    """Read the file and a part of it; return whether that was done without s3fs."""
     assert place.read("items/split=train/0a.parquet") == DATA
     assert place.read_range("items/split=train/0a.parquet", 100, 70_000) == DATA[100:70_000]
     return "_filesystem" not in vars(place._folder)

@@ -1,4 +1,4 @@
-"""A server that takes connections and says nothing is given up, within one limit for every kind of place."""
+"""A server that accepts connections and sends nothing is a timeout error, for every kind of place."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from registry.storage.timeouts import VARIABLE, network_timeout
 from tests.servers.silent import run_silent
 from tests.waiting import until_empty
 
-#: Seconds. S3's clients have a seventh of it to connect, and on a busy machine begin late.
+#: Network timeout in seconds. S3 clients get a seventh of it to connect, and start late on a busy machine.
 LIMIT = 4.0
-#: Seconds that a test may take longer: imports, and pauses between attempts.
+#: Additional seconds for imports and for the pauses between attempts.
 SLACK = 20
 
 
@@ -55,7 +55,9 @@ def test_a_silent_server_is_a_timeout_error_with_its_name(kind: str, use: str) -
             place = Place(url, options)
             place.read("a") if use == "read" else place.write("a", b"x" * 5_000)
         assert time.monotonic() - begin < LIMIT + SLACK
-        assert not until_empty(lambda: not server.requests, SLACK)  # its threads run later on a busy machine
+        assert not until_empty(
+            lambda: not server.requests, SLACK
+        )  # the server's threads may run late on a busy machine
     message = str(raised.value)
     assert "no answer from" in message
     assert server.host in message
@@ -68,7 +70,7 @@ def test_a_silent_google_cloud_storage_is_a_timeout_error(monkeypatch: pytest.Mo
     naps: list[float] = []
 
     class Pauses:
-        """Its pauses cannot be set; they are within the limit of 90 s, and not waited for here."""
+        """Records gcsfs' pauses, which cannot be configured, instead of waiting."""
 
         async def sleep(self, seconds: float) -> None:
             naps.append(seconds)
