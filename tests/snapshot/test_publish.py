@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import registry
 from registry.dataset.tables import IMAGES, ITEMS, SCHEMA_VERSION, TABLES, arrow_schema
 from registry.errors import NotFoundError, RegistryFormatError, StorageError
 from registry.files.staging import claim
@@ -32,7 +32,7 @@ def test_a_publication_that_fails_at_its_end_leaves_nothing(
 ) -> None:
     source = write_split(tmp_path / "other" / "train", {1: annotation([item(2), item(3)])})
     before = files_in(small_registry)
-    replace = registry.storage.place.os.replace
+    replace = os.replace
     moved = []
 
     def sometimes(old: Path, new: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_publication_that_fails_at_its_end_leaves_nothing(
             refuse()
         replace(old, new)
 
-    monkeypatch.setattr("registry.storage.place.os.replace", sometimes)
+    monkeypatch.setattr(os, "replace", sometimes)
     with pytest.raises(StorageError, match="No space left on device"):
         ingest("train", str(source), str(small_registry), jobs=1)
     assert len(moved) >= 3
