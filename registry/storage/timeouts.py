@@ -245,36 +245,37 @@ def dvc_limits(remotes: Mapping[str, dict[str, Any]]) -> Iterator[None]:
     """
     from fsspec.config import conf
 
-    # s3fs makes five attempts; DVC's HTTP client makes ten to get the size of a file.
-    seconds = max(1, int(3 * attempt_timeout() / 5))
-    both = {"connect_timeout": seconds, "read_timeout": seconds}
-    half = dict.fromkeys(both, 3 * attempt_timeout() / 10)
-    whole = max(1, round(3 * attempt_timeout()))
-    by_protocol: dict[str, Mapping[str, Any]] = {
-        "s3": both,
-        "http": half,
-        "https": half,
-        "ssh": {"timeout": whole},
-        "webdav": {"timeout": seconds},
-        "webdavs": {"timeout": seconds},
-        "azure": {"connection_timeout": seconds, "read_timeout": seconds},
-    }
     for options in remotes.values():
-        limits = by_protocol.get(str(options.get("url", "")).partition("://")[0], {})
-        options.update({**limits, **options})
-    before = {name: conf.get(name) for name in ("gs", "gcs", "ssh", "sftp")}
+        options.update({**_dvc_limits(str(options.get("url", "")).partition("://")[0]), **options})
+    configured = {protocol: conf.get(protocol) for protocol in ("gs", "gcs", "ssh", "sftp")}
     attempts = os.environ.get("AWS_MAX_ATTEMPTS")
     os.environ.setdefault("AWS_MAX_ATTEMPTS", "1")
     try:
-        for name, options in before.items():
+        for protocol, options in configured.items():
             with suppress(ImportError):  # without aiohttp there is no gcsfs to limit
-                conf[name] = limit(name, dict(options or {}))
+                conf[protocol] = limit(protocol, dict(options or {}))
         yield
     finally:
-        for name, options in before.items():
+        for protocol, options in configured.items():
             if options is None:
-                conf.pop(name, None)
+                conf.pop(protocol, None)
             else:
-                conf[name] = options
+                conf[protocol] = options
         if attempts is None:
             os.environ.pop("AWS_MAX_ATTEMPTS", None)
+
+
+def _dvc_limits(protocol: str) -> dict[str, float]:
+    """Return the time limits that DVC accepts as options of a remote with this protocol."""
+    whole = 3 * attempt_timeout()
+    if protocol in ("s3", "azure"):
+        fifth = max(1, int(whole / 5))  # s3fs makes five attempts
+        names = ("connect_timeout", "read_timeout") if protocol == "s3" else ("connection_timeout", "read_timeout")
+        return dict.fromkeys(names, fifth)
+    if protocol in ("http", "https"):
+        return dict.fromkeys(("connect_timeout", "read_timeout"), whole / 10)  # ten attempts for the size of a file
+    if protocol == "ssh":
+        return {"timeout": max(1, round(whole))}
+    if protocol in ("webdav", "webdavs"):
+        return {"timeout": max(1, int(whole / 5))}
+    return {}
