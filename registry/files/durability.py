@@ -90,13 +90,14 @@ def replace_file(partial: Path, target: Path) -> None:
     A reader sees the old file or the new file. Both paths must be on the same file system.
 
     Raises:
-        OSError: a step failed; the target is as it was.
+        OSError: a step failed; the target is as it was. Only if the folder cannot be synced on a file system without
+            hard links, the new file stays.
     """
     sync_file(partial)
     is_new = not os.path.lexists(target)
     backup = target.with_name(f".{target.name[:40]}.{os.urandom(4).hex()}.partial")
     if not is_new:
-        with suppress(OSError):  # a file system without hard links: then the new file stays
+        with suppress(OSError, NotImplementedError):  # no hard links here: then the new file stays
             os.link(target, backup, follow_symlinks=False)
     try:
         os.replace(partial, target)
