@@ -169,7 +169,7 @@ def _new_locked_folder(base: Path) -> tuple[Path, int]:
 def _discard_leftovers(base: Path) -> None:
     """Remove the temporary folders of killed runs: nobody holds their locks."""
     for folder in base.glob(f"{_TEMPORARY}*"):
-        with suppress(OSError):
+        with suppress(OSError, StorageError):
             if hasattr(os, "geteuid") and folder.lstat().st_uid != os.geteuid():
                 continue
             if (is_marked(folder) or not os.listdir(folder)) and (lock := lock_folder(folder)) is not None:
