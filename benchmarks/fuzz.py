@@ -45,7 +45,7 @@ from registry.snapshot.verify import verify_registry
 from registry.storage.place import Place
 from registry.store import conditions
 from registry.store.conditions import FUNCTIONS, check_condition
-from registry.store.connection import table_sql
+from registry.store.sql import table_sql
 from registry.subset.options import Subset, load_params, load_sources, load_subset
 
 #: Cases of one task of a process.

@@ -23,7 +23,7 @@ from registry.dataset.tables import ITEMS
 from registry.snapshot.manifest import read_manifest
 from registry.snapshot.publish import TableWriter
 from registry.storage.place import Place
-from registry.store.connection import table_sql
+from registry.store.sql import table_sql
 
 SIZES = (512, 1024, 2048, 4096, 8192, 16384, 65536)
 

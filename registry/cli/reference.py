@@ -46,7 +46,7 @@ def table_schema(table: Table) -> dict[str, Any]:
 
 def tables_page() -> str:
     """Return ``docs/tables.md``."""
-    from registry.store.connection import view_columns
+    from registry.store.views import view_columns
 
     parts = [
         "# Tables and views",

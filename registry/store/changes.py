@@ -1,11 +1,9 @@
-"""Finds what became different between a subset of one registry and the same subset of another."""
+"""Compares a subset of one registry version with the same subset of another."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
-from operator import or_
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import CATEGORY_BY_ID, SPLITS
@@ -15,6 +13,8 @@ from registry.store.connection import duckdb_errors
 from registry.store.difference import COMPARED, PAIR_COLUMNS, Change, Count, Summary
 from registry.store.selection import Selection
 from registry.store.settings import open_database
+from registry.store.sql import SPLIT_ORDER
+from registry.store.views import view_over
 from registry.subset.options import Subset
 
 if TYPE_CHECKING:
@@ -25,29 +25,33 @@ if TYPE_CHECKING:
 
 #: Items whose rows are read and held at a time.
 _BATCH: Final = 4_096
-#: Splits in their order, which is not that of the alphabet.
-_SPLIT_ORDER: Final = f"list_position({list(SPLITS)}, split)"
 _KEY: Final = ", ".join(ITEMS.key)
-#: What decides whether an item is part of a pair, besides its being there.
-_OF_PAIRS: Final = ("source", "pair_id", "style")
-_NOTHING: Final = Subset(where="false")
+#: Columns of an item that decide its pairs.
+_PAIR_RULE_COLUMNS: Final = ("source", "pair_id", "style")
+#: Tables of the rows that differ: key, ``change``, and ``fields`` (the columns that differ) of images and items.
+_CHANGE_TABLES: Final = {"images": "image_changes", "items": "item_changes", "instance_pairs": "instance_pair_changes"}
+_NO_ITEM: Final = Subset(where="false")
 
 
 class Diff:
-    """What became different: which images, items and pairs of a subset were added, removed or changed.
+    """The images, items and pairs of a subset that were added, removed or changed between two versions.
 
-    Keys, content hashes and the columns that pairs depend on are held for both sides, some hundred bytes an item;
-    whole rows are read only of what differs, and handed out as they are read. An item that a changed value brings
-    into the subset counts as added, one that it takes out as removed.
+    Keys, content hashes and the columns that decide pairs are in memory for both sides, some hundred bytes an item;
+    whole rows are read only where they differ. An item that a changed value brings into the subset counts as added,
+    an item that leaves the subset as removed.
 
     Args:
         old: a version of a registry.
         new: another version, of the same registry or of another.
-        subset: which items are compared; all without it. A split that only one side has is empty on the other.
+        subset: options for both sides; all items without it. A split that only one side has is empty on the other.
+
+    Attributes:
+        subset: as given.
+        summary: counts of the changes.
 
     Raises:
         UnknownNameError: the subset names a split that neither side has.
-        UsageError: its condition is not one that may be asked.
+        UsageError: its condition is not allowed.
         RegistryFormatError: a file of either side cannot be read.
     """
 
@@ -58,8 +62,8 @@ class Diff:
         self._connection = open_database(old.limits, spill=True)
         with duckdb_errors():
             for name, side in self._sides.items():
-                self._load(f"{name}_images", side.images())
-                self._load(f"{name}_items", side.keys())
+                self._load(f"{name}_images", side.image_rows())
+                self._load(f"{name}_items", side.item_keys())
             self._compare_images()
             self._compare_items()
             self._compare_pairs()
@@ -70,58 +74,56 @@ class Diff:
         columns = COMPARED["images"]
         values = [f"{side}.{name}" for side in self._sides for name in columns]
         query = (
-            f"SELECT split, image_id, change, mask, {', '.join(values)} FROM image_changes "
+            f"SELECT split, image_id, change, fields, {', '.join(values)} FROM image_changes "
             "LEFT JOIN old_images AS old USING (split, image_id) LEFT JOIN new_images AS new USING (split, image_id) "
-            f"ORDER BY {_SPLIT_ORDER}, image_id"
+            f"ORDER BY {SPLIT_ORDER}, image_id"
         )
-        for row in self._relation(query).iter_rows():
-            split, image_id, change, mask, *both = row
-            old, new = (dict(zip(columns, part, strict=True)) for part in (both[: len(columns)], both[len(columns) :]))
-            yield _change(change, {"split": split, "image_id": image_id}, _fields("images", mask), old, new)
+        for split, image_id, change, changed_columns, *both in self._relation(query).iter_rows():
+            old = dict(zip(columns, both[: len(columns)], strict=True))
+            new = dict(zip(columns, both[len(columns) :], strict=True))
+            yield _change(change, {"split": split, "image_id": image_id}, changed_columns, old, new)
 
     def items(self) -> Iterator[Change]:
-        """Yield the items that differ with what each side says of them, in order of split, image and number."""
-        query = (
-            "SELECT split, image_id, item_no, change, category_id, mask FROM item_changes WHERE split = $split "
-            "ORDER BY image_id, item_no"
-        )
+        """Yield the items that differ, in order of split, image_id and item_no."""
+        names = ("image_id", "item_no", "change", "category_id", "fields")
+        query = f"SELECT split, {', '.join(names)} FROM item_changes WHERE split = $split ORDER BY image_id, item_no"
         for split in self.summary.splits:
             for batch in self._relation(query, {"split": split}).to_arrow_reader(_BATCH):
-                columns = batch.select(["image_id", "item_no", "change", "category_id", "mask"]).to_pydict()
-                names = _read_names(columns["change"], columns["mask"])
-                old, new = (side.rows(batch, names) for side in self._sides.values())
-                for image_id, item_no, change, category_id, mask in zip(*columns.values(), strict=True):
+                columns = batch.select(names).to_pydict()
+                read_columns = _columns_to_read(columns["change"], columns["fields"])
+                old, new = (side.rows_of(batch, read_columns) for side in self._sides.values())
+                for image_id, item_no, change, category_id, changed_columns in zip(*columns.values(), strict=True):
                     key = {
                         "split": split,
                         "image_id": image_id,
                         "item_no": item_no,
                         "category_name": CATEGORY_BY_ID[category_id].name,
                     }
-                    at = (image_id, item_no)
-                    yield _change(change, key, _fields("items", mask), old.get(at), new.get(at))
+                    row_key = (image_id, item_no)
+                    yield _change(change, key, changed_columns, old.get(row_key), new.get(row_key))
 
     def instance_pairs(self) -> Iterator[dict[str, Any]]:
-        """Yield the pairs of items that are on one side only, in order: ``change`` and the columns of the pair."""
+        """Yield the pairs of items that only one side has, in order: ``change`` and the columns of the pair."""
         columns = ", ".join(PAIR_COLUMNS)
-        order = columns.replace("split", _SPLIT_ORDER)
-        found = self._relation(f"SELECT change, {columns} FROM instance_pair_changes ORDER BY {order}, change")
-        for row in found.iter_rows():
+        order = ", ".join(SPLIT_ORDER if name == "split" else name for name in PAIR_COLUMNS)
+        rows = self._relation(f"SELECT change, {columns} FROM instance_pair_changes ORDER BY {order}, change")
+        for row in rows.iter_rows():
             yield dict(zip(("change", *PAIR_COLUMNS), row, strict=True))
 
     def _compare_images(self) -> None:
-        """Make ``image_changes``: key, change and mask of the images that differ."""
+        """Create ``image_changes``: key, change and fields of the images that differ."""
         self._connection.execute(
             f"""
             CREATE TABLE image_changes AS
-            SELECT split, image_id, {_change_sql("file_name")} AS change, {_mask_sql("images")} AS mask
+            SELECT split, image_id, {_change_sql("file_name")} AS change, {_fields_sql("images")} AS fields
             FROM old_images AS old FULL JOIN new_images AS new USING (split, image_id)
-            WHERE change <> 'changed' OR mask <> 0
+            WHERE change <> 'changed' OR len(fields) > 0
             """
         )
 
     def _compare_items(self) -> None:
-        """Make ``item_changes``: key, change, category and mask of the items that differ."""
-        # Where a side has no content hashes, all items that are on both are looked at.
+        """Create ``item_changes``: key, change, category and fields of the items that differ."""
+        # Without content hashes on one side, all items that are on both are candidates.
         self._connection.execute(
             f"""
             CREATE TABLE candidates AS
@@ -130,41 +132,37 @@ class Diff:
             WHERE coalesce(old.content_hash <> new.content_hash, true)
             """
         )
-        wanted = self._relation(f"SELECT {_KEY} FROM candidates WHERE change = 'changed'").to_arrow_table()
+        keys = self._relation(f"SELECT {_KEY} FROM candidates WHERE change = 'changed'").to_arrow_table()
         for name, side in self._sides.items():
-            self._load(f"{name}_compared", side.compared(wanted))
+            self._load(f"{name}_compared", side.compared_columns(keys))
         self._connection.execute(
             f"""
             CREATE TABLE item_changes AS
-            SELECT {_KEY}, change, category_id, coalesce(masks.mask, 0) AS mask FROM candidates LEFT JOIN (
-                SELECT {_KEY}, {_mask_sql("items")} AS mask
+            SELECT {_KEY}, change, category_id, coalesce(compared.fields, []) AS fields FROM candidates LEFT JOIN (
+                SELECT {_KEY}, {_fields_sql("items")} AS fields
                 FROM old_compared AS old JOIN new_compared AS new USING ({_KEY})
-            ) AS masks USING ({_KEY})
-            WHERE change <> 'changed' OR mask <> 0
+            ) AS compared USING ({_KEY})
+            WHERE change <> 'changed' OR len(fields) > 0
             """
         )
         for table in ("candidates", "old_compared", "new_compared"):
             self._connection.execute(f"DROP TABLE {table}")
 
     def _compare_pairs(self) -> None:
-        """Make ``instance_pair_changes``: the pairs on one side only, of identities that have to do with a change."""
-        of_pairs = sum(1 << COMPARED["items"].index(name) for name in _OF_PAIRS)
-        moved = f"(SELECT {_KEY} FROM item_changes WHERE change <> 'changed' OR mask & {of_pairs} <> 0) AS moved"
+        """Create ``instance_pair_changes``: pairs that only one side has, of the identities of changed items."""
+        moved = (
+            f"(SELECT {_KEY} FROM item_changes WHERE change <> 'changed' "
+            f"OR list_has_any(fields, {list(_PAIR_RULE_COLUMNS)})) AS moved"
+        )
         identities = " UNION ".join(
             f"SELECT split, pair_id, style FROM {side}_items SEMI JOIN {moved} USING ({_KEY}) WHERE style > 0"
             for side in self._sides
         )
         self._connection.execute(f"CREATE TABLE touched AS {identities}")
         for side in self._sides:
-            self._connection.execute(
-                f"""
-                CREATE TABLE {side}_pairs AS
-                SELECT split, pair_id, style, users.image_id AS user_image_id, users.item_no AS user_item_no,
-                    shops.image_id AS shop_image_id, shops.item_no AS shop_item_no
-                FROM (FROM {side}_items SEMI JOIN touched USING (split, pair_id, style) WHERE source = 'user') AS users
-                JOIN (FROM {side}_items WHERE source = 'shop') AS shops USING (split, pair_id, style)
-                """
-            )
+            items = f"FROM {side}_items SEMI JOIN touched USING (split, pair_id, style)"
+            pairs = view_over("instance_pairs", items=items)
+            self._connection.execute(f"CREATE TABLE {side}_pairs AS SELECT {', '.join(PAIR_COLUMNS)} FROM ({pairs})")
         self._connection.execute(
             """
             CREATE TABLE instance_pair_changes AS
@@ -177,25 +175,22 @@ class Diff:
             self._connection.execute(f"DROP TABLE {table}")
 
     def _summary(self) -> Summary:
-        numbers = [
-            Count(of, *row)
-            for of, category in (("images", "NULL"), ("items", "category_id"), ("instance_pairs", "NULL"))
-            for row in self._relation(
-                f"SELECT split, {category} AS category, change, count(*) FROM {of.removesuffix('s')}_changes "
-                "GROUP BY ALL ORDER BY ALL"
-            ).fetchall()
-        ]
+        counts = []
+        for kind, table in _CHANGE_TABLES.items():
+            category = "category_id" if kind == "items" else "NULL"
+            query = f"SELECT split, {category}, change, count(*) FROM {table} GROUP BY ALL ORDER BY ALL"
+            counts += [Count(kind, *row) for row in self._relation(query).fetchall()]
         fields = {}
-        for of, columns in COMPARED.items():
-            sums = ", ".join(
-                f"count(*) FILTER (change = 'changed' AND mask & {1 << bit} <> 0)" for bit in range(len(columns))
-            )
-            (found,) = self._relation(f"SELECT {sums} FROM {of.removesuffix('s')}_changes").fetchall()
-            fields[of] = {name: number for name, number in zip(columns, found, strict=True) if number}
-        named = self.subset.split or {part.name for side in self._sides.values() for part in side.parts}
-        return Summary([split for split in SPLITS if split in named], numbers, fields)
+        for kind, columns in COMPARED.items():
+            changed = f"(FROM {_CHANGE_TABLES[kind]} WHERE change = 'changed')"
+            query = f"SELECT unnest(fields) AS field, count(*) FROM {changed} GROUP BY field"
+            numbers = dict(self._relation(query).fetchall())
+            fields[kind] = {name: numbers[name] for name in columns if name in numbers}
+        splits = self.subset.split or {part.name for side in self._sides.values() for part in side.parts}
+        return Summary([split for split in SPLITS if split in splits], counts, fields)
 
     def _load(self, table: str, rows: pa.Table) -> None:
+        """Create a table with these rows."""
         self._connection.register("loaded", rows)
         self._connection.execute(f"CREATE TABLE {table} AS FROM loaded")
         self._connection.unregister("loaded")
@@ -205,90 +200,87 @@ class Diff:
 
 
 class _Side(Selection):
-    """One side of a difference: a selection, and what is asked of it."""
+    """The subset in one of the two versions."""
 
     @classmethod
     def of(cls, snapshot: Snapshot, subset: Subset) -> _Side:
         """Return the items of a subset, which may name splits that this version lacks."""
-        there = tuple(split for split in subset.split if split in snapshot.manifest.splits)
-        return cls(snapshot, replace(subset, split=there) if there or not subset.split else _NOTHING)
+        splits = tuple(split for split in subset.split if split in snapshot.manifest.splits)
+        return cls(snapshot, replace(subset, split=splits) if splits or not subset.split else _NO_ITEM)
 
-    def images(self) -> pa.Table:
-        """Return the images."""
+    def image_rows(self) -> pa.Table:
+        """Return the images, all columns."""
         columns = ", ".join(column.name for column in IMAGES.columns)
         return self._table(f"SELECT {columns} FROM images SEMI JOIN chosen_images USING (split, image_id)")
 
-    def keys(self) -> pa.Table:
-        """Return key and content hash of the items, and what pairs and counts depend on."""
-        columns = ", ".join((_KEY, "content_hash", "category_id", *_OF_PAIRS))
+    def item_keys(self) -> pa.Table:
+        """Return key, content hash and category of the items, and the columns that decide their pairs."""
+        columns = ", ".join((_KEY, "content_hash", "category_id", *_PAIR_RULE_COLUMNS))
         return self._table(f"SELECT {columns} FROM items SEMI JOIN chosen_items USING ({_KEY})")
 
-    def compared(self, wanted: pa.Table) -> pa.Table:
-        """Return the columns to compare of some items; a hash of each list, which both sides make in one process."""
+    def compared_columns(self, keys: pa.Table) -> pa.Table:
+        """Return the columns to compare of some items; lists as DuckDB's hash, equal for equal lists in one process."""
         columns = ", ".join(
             f"hash({name}) AS {name}" if FIELDS[name].type.startswith("list") else name for name in COMPARED["items"]
         )
-        return self._table(f"SELECT {_KEY}, {columns} FROM items SEMI JOIN wanted USING ({_KEY})", wanted)
+        return self._table(f"SELECT {_KEY}, {columns} FROM items SEMI JOIN wanted USING ({_KEY})", keys)
 
-    def rows(self, wanted: pa.RecordBatch, names: Sequence[str]) -> dict[tuple[int, int], dict[str, Any]]:
-        """Return columns of some items of one split, by image and number."""
+    def rows_of(self, keys: pa.RecordBatch, columns: Sequence[str]) -> dict[tuple[int, int], dict[str, Any]]:
+        """Return columns of some items of one split, by (image_id, item_no)."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        bounds = pc.min_max(wanted.column("image_id"))
+        bounds = pc.min_max(keys.column("image_id"))
         query = (
-            f"SELECT image_id, item_no, {', '.join(names)} FROM items SEMI JOIN wanted USING ({_KEY}) "
+            f"SELECT image_id, item_no, {', '.join(columns)} FROM items SEMI JOIN wanted USING ({_KEY}) "
             "WHERE split = $split AND image_id BETWEEN $low AND $high"
         )
         params = {
-            "split": wanted.column("split")[0].as_py(),
+            "split": keys.column("split")[0].as_py(),
             "low": bounds["min"].as_py(),
             "high": bounds["max"].as_py(),
         }
         cursor = self._connection.cursor()
-        with self._errors():
-            cursor.register("wanted", pa.Table.from_batches([wanted]))
-            found = cursor.execute(query, params).fetchall()
-        return {(row[0], row[1]): dict(zip(names, row[2:], strict=True)) for row in found}
+        with self._snapshot.read_errors():
+            cursor.register("wanted", pa.Table.from_batches([keys]).select(list(ITEMS.key)))
+            rows = cursor.execute(query, params).fetchall()
+        return {(row[0], row[1]): dict(zip(columns, row[2:], strict=True)) for row in rows}
 
     def _table(self, query: str, wanted: pa.Table | None = None) -> pa.Table:
+        """Return the rows of a query, which may read ``wanted``."""
         cursor = self._connection.cursor()
-        with self._errors():
+        with self._snapshot.read_errors():
             if wanted is not None:
                 cursor.register("wanted", wanted)
             return cursor.sql(query).to_arrow_table()
 
 
 def _check_splits(subset: Subset, old: Snapshot, new: Snapshot) -> None:
-    there = [split for split in SPLITS if split in {*old.manifest.splits, *new.manifest.splits}]
+    splits = [split for split in SPLITS if split in {*old.manifest.splits, *new.manifest.splits}]
     for split in subset.split:
-        if split not in there:
+        if split not in splits:
             raise UnknownNameError(
-                f"The split {split} is neither in {old.place} nor in {new.place}; there is: {', '.join(there)}."
+                f"The split {split} is neither in {old.place} nor in {new.place}; there is: {', '.join(splits)}."
             )
 
 
-def _change_sql(present: str) -> str:
-    """Return SQL for what became of a row of a full join, by a column that is never NULL."""
-    return f"CASE WHEN old.{present} IS NULL THEN 'added' WHEN new.{present} IS NULL THEN 'removed' ELSE 'changed' END"
+def _change_sql(column: str) -> str:
+    """Return SQL for the change of a row of a full join, by a column that is never NULL."""
+    return f"CASE WHEN old.{column} IS NULL THEN 'added' WHEN new.{column} IS NULL THEN 'removed' ELSE 'changed' END"
 
 
-def _mask_sql(of: str) -> str:
-    """Return SQL for a number with a bit for each compared column that differs, the first column lowest."""
-    return " + ".join(
-        f"((old.{name} IS DISTINCT FROM new.{name})::INTEGER << {bit})" for bit, name in enumerate(COMPARED[of])
-    )
+def _fields_sql(kind: str) -> str:
+    """Return SQL for the list of the compared columns that differ, in their order."""
+    names = [f"CASE WHEN old.{name} IS DISTINCT FROM new.{name} THEN '{name}' END" for name in COMPARED[kind]]
+    return f"list_filter([{', '.join(names)}], lambda name: name IS NOT NULL)"
 
 
-def _read_names(changes: Sequence[str], masks: Sequence[int]) -> list[str]:
-    """Return the columns to read for items that became different: of changed ones alone those that any differs in."""
+def _columns_to_read(changes: Sequence[str], changed_columns: Sequence[Sequence[str]]) -> list[str]:
+    """Return the columns to read of items that differ: of changed items, those in which any of them differs."""
     if set(changes) != {"changed"}:
         return [name for name in ITEM_COLUMNS if name not in ITEMS.key]
-    return _fields("items", reduce(or_, masks))
-
-
-def _fields(of: str, mask: int) -> list[str]:
-    return [name for bit, name in enumerate(COMPARED[of]) if mask >> bit & 1]
+    differing = {name for names in changed_columns for name in names}
+    return [name for name in COMPARED["items"] if name in differing]
 
 
 def _change(
@@ -298,7 +290,7 @@ def _change(
     old: Mapping[str, Any] | None,
     new: Mapping[str, Any] | None,
 ) -> Change:
-    """Return a change with of either side what belongs to it."""
+    """Return a change with the values of the sides that have it."""
     if change != "changed":
         return Change(change, key, (), old if change == "removed" else None, new if change == "added" else None)
     assert old is not None and new is not None

@@ -16,9 +16,9 @@ import duckdb
 from registry.dataset.deepfashion2 import unknown_name
 from registry.dataset.tables import ITEMS
 from registry.errors import UnknownNameError, UsageError
-from registry.store.connection import table_sql
 from registry.store.growth import check_growth
 from registry.store.settings import Limits, limit_error, open_database
+from registry.store.sql import table_sql
 
 
 def _words(text: str) -> frozenset[str]:

@@ -1,7 +1,7 @@
-"""What became different between two registries, as plain data; :mod:`registry.store.changes` finds it.
+"""Differences between two registries as plain data; :mod:`registry.store.changes` finds them.
 
-Images have the key (split, image_id), items (split, image_id, item_no), pairs all of their columns. What is there with
-the same key on both sides and says something else is changed; a pair cannot be, it is gone and another is there.
+Images have the key (split, image_id), items (split, image_id, item_no), pairs all of their columns. A row whose key is
+on both sides is changed if another column differs. A pair is only added or removed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from registry.dataset.content_hash import HASHED
 from registry.dataset.deepfashion2 import CATEGORY_BY_ID
 from registry.dataset.tables import IMAGES
 
-#: What is compared, and what can become of it.
+#: The rows that are compared -> their possible changes.
 CHANGES: Final[dict[str, tuple[str, ...]]] = {
     "images": ("added", "removed", "changed"),
     "items": ("added", "removed", "changed"),
     "instance_pairs": ("added", "removed"),
 }
-#: Columns that are compared. Of items those of the content hash: where one stands in its file makes no difference.
+#: Columns that are compared. Of items, those of the content hash, so without the order in the file.
 COMPARED: Final[dict[str, tuple[str, ...]]] = {
     "images": tuple(column.name for column in IMAGES.columns if column.name not in IMAGES.key),
     "items": HASHED,
@@ -33,14 +33,14 @@ PAIR_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many of one kind became different in the same way.
+    """The number of rows of a kind, split and category with the same change.
 
     Attributes:
         of: ``images``, ``items`` or ``instance_pairs``.
-        split: their split.
-        category_id: of items; None for images and pairs. Where it changed, the new one.
+        split: of the rows.
+        category_id: of items; None for images and pairs. The new category where it changed.
         change: ``added``, ``removed`` or ``changed``.
-        number: how many.
+        number: of rows.
     """
 
     of: str
@@ -52,12 +52,12 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How much became different.
+    """Counts of all differences.
 
     Attributes:
-        splits: that are compared, in their order.
-        numbers: how many of everything; what did not occur is left out.
-        fields: ``images`` and ``items`` -> column -> how many of the changed ones differ in it.
+        splits: the compared splits, in their order.
+        numbers: the counts above 0.
+        fields: ``images`` and ``items`` -> column -> number of changed rows that differ in it.
     """
 
     splits: Sequence[str]
@@ -66,38 +66,39 @@ class Summary:
 
     @property
     def is_same(self) -> bool:
-        """Whether nothing became different."""
+        """Whether both sides are equal."""
         return not self.numbers
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return the totals: ``images``, ``items`` and ``instance_pairs`` with what became of them."""
+        """Return the totals: ``images``, ``items`` and ``instance_pairs`` -> change -> number."""
         return {
             of: {
-                change: sum(one.number for one in self.numbers if (one.of, one.change) == (of, change))
-                for change in found
+                change: sum(count.number for count in self.numbers if (count.of, count.change) == (of, change))
+                for change in changes
             }
-            for of, found in CHANGES.items()
+            for of, changes in CHANGES.items()
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return for each split the items by category, of categories that occur, then all images, items and pairs.
+        """Return a table: for each split the items of each category that occurs, then all images, items and pairs.
 
         Returns:
             Entries of split, of, category_name (None for all), added, removed, changed (None for pairs).
         """
         rows = []
         for split in self.splits:
-            own = [one for one in self.numbers if one.split == split]
-            for category_id in sorted({one.category_id for one in own if one.category_id is not None}):
+            counts = [count for count in self.numbers if count.split == split]
+            for category_id in sorted({count.category_id for count in counts if count.category_id is not None}):
                 name = CATEGORY_BY_ID[category_id].name
-                rows.append(_row(split, "items", name, [one for one in own if one.category_id == category_id]))
-            rows += [_row(split, of, None, [one for one in own if one.of == of]) for of in CHANGES]
+                of_category = [count for count in counts if count.category_id == category_id]
+                rows.append(_row(split, "items", name, of_category))
+            rows += [_row(split, of, None, [count for count in counts if count.of == of]) for of in CHANGES]
         return rows
 
 
-def _row(split: str, of: str, category_name: str | None, own: Sequence[Count]) -> dict[str, Any]:
+def _row(split: str, of: str, category_name: str | None, counts: Sequence[Count]) -> dict[str, Any]:
     numbers = {
-        change: sum(one.number for one in own if one.change == change) if change in CHANGES[of] else None
+        change: sum(count.number for count in counts if count.change == change) if change in CHANGES[of] else None
         for change in CHANGES["items"]
     }
     return {"split": split, "of": of, "category_name": category_name, **numbers}
@@ -105,13 +106,13 @@ def _row(split: str, of: str, category_name: str | None, own: Sequence[Count]) -
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One image or item that became different.
+    """An image or item that differs.
 
     Attributes:
         change: ``added``, ``removed`` or ``changed``.
         key: the columns of its key, and for an item its category_name.
-        fields: the columns that differ; none where it was added or removed.
-        old: what the old side says: of a changed one in these columns, of a removed one in all but the key; or None.
+        fields: the columns that differ; none if it was added or removed.
+        old: values of the old side: of these columns if changed, of all columns but the key if removed, None if added.
         new: the same of the new side.
     """
 
@@ -122,5 +123,5 @@ class Change:
     new: Mapping[str, Any] | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as one row."""
+        """Return the change as a row."""
         return {"change": self.change, **self.key, "fields": list(self.fields), "old": self.old, "new": self.new}

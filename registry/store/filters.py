@@ -8,8 +8,8 @@ from typing import Any, Final
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES
 from registry.subset.options import Range, Subset
 
-#: So many ranges are written out, which lets DuckDB pass over row groups; of more, those of fewer numbers than
-#: this become one list to look them up in.
+#: Up to this many ranges become BETWEEN conditions, which let DuckDB skip row groups. Of more ranges, those with fewer
+#: numbers than _NARROW become one list of numbers.
 _MOST_WRITTEN: Final = 16
 _NARROW: Final = 1_000
 
@@ -46,19 +46,19 @@ def item_conditions(subset: Subset) -> tuple[str, dict[str, Any]]:
 def _add_values(parts: list[str], params: dict[str, Any], name: str, values: Sequence[Any]) -> None:
     if values:
         names = [f"{name}_{number}" for number in range(len(values))]
-        parts.append(f"{name} IN ({', '.join(f'${one}' for one in names)})")
+        parts.append(f"{name} IN ({', '.join(f'${placeholder}' for placeholder in names)})")
         params.update(zip(names, values, strict=True))
 
 
 def _add_ranges(parts: list[str], params: dict[str, Any], name: str, ranges: Sequence[Range]) -> None:
     if not ranges:
         return
-    listed = [one for one in ranges if one[1] - one[0] < _NARROW] if len(ranges) > _MOST_WRITTEN else []
-    written = []
-    for number, (low, high) in enumerate(sorted(set(ranges) - set(listed))):
-        written.append(f"{name} BETWEEN ${name}_low_{number} AND ${name}_high_{number}")
+    narrow = [(low, high) for low, high in ranges if high - low < _NARROW] if len(ranges) > _MOST_WRITTEN else []
+    alternatives = []
+    for number, (low, high) in enumerate(sorted(set(ranges) - set(narrow))):
+        alternatives.append(f"{name} BETWEEN ${name}_low_{number} AND ${name}_high_{number}")
         params |= {f"{name}_low_{number}": low, f"{name}_high_{number}": high}
-    if listed:
-        written.append(f"{name} IN (SELECT unnest(${name}_listed::INTEGER[]))")
-        params[f"{name}_listed"] = [number for low, high in listed for number in range(low, high + 1)]
-    parts.append(f"({' OR '.join(written)})")
+    if narrow:
+        alternatives.append(f"{name} IN (SELECT unnest(${name}_listed::INTEGER[]))")
+        params[f"{name}_listed"] = [number for low, high in narrow for number in range(low, high + 1)]
+    parts.append(f"({' OR '.join(alternatives)})")

@@ -1,11 +1,12 @@
-"""How DuckDB reads a registry: the files that the manifest names, by paths that follow from the manifest alone.
+"""The file system through which DuckDB reads a registry: the manifest's files, by paths that follow from the manifest.
 
-DuckDB never sees where a registry lies, so no folder above or beside its files can become a column of theirs.
+DuckDB never sees the folder of a registry, so no folder name above or beside its files can become a column.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,22 +14,25 @@ from typing import Any, Final
 from fsspec import AbstractFileSystem
 
 from registry.dataset.tables import TABLES
+from registry.errors import RegistryError
 from registry.snapshot.blocks import Blocks
 from registry.snapshot.manifest import BLOCK_BYTES, DataFile, Manifest
 from registry.store.paths import PROTOCOL, table_paths, virtual_path
 
-#: Bytes of a Parquet footer for a column in a row group, generously, and for the rest.
+#: Upper bounds of the bytes of a Parquet footer: for each column in a row group, and for the rest.
 _FOOTER_COLUMN: Final = 110
 _FOOTER_REST: Final = 4_096
-#: What DuckDB reads of a file's end first.
+#: Bytes of a file's end that DuckDB reads first.
 _TAIL: Final = 16_384
+#: The last errors of reading: DuckDB passes on their text only, see :func:`registry.store.connection.own_error`.
+READ_ERRORS: Final[deque[RegistryError]] = deque(maxlen=64)
 
 
 class ManifestFiles(AbstractFileSystem):  # type: ignore[misc]
     """The files of one version of a registry, read only.
 
     Args:
-        manifest: names them.
+        manifest: names the files.
         blocks: reads them.
     """
 
@@ -50,10 +54,10 @@ class ManifestFiles(AbstractFileSystem):  # type: ignore[misc]
         first = {file.table: file for file in reversed(self._files.values())}
         with ThreadPoolExecutor(len(first) or 1) as pool:
             for file in first.values():
-                pool.submit(self.read, file, file.bytes - 1, 1)  # what cannot be read is told when it is asked for
+                pool.submit(self.read, file, file.bytes - 1, 1)  # a read error comes again when DuckDB reads the file
 
     def file(self, path: str) -> DataFile:
-        """Return what the manifest says of a file."""
+        """Return the manifest's entry of a file."""
         try:
             return self._files[path]
         except KeyError:
@@ -66,7 +70,14 @@ class ManifestFiles(AbstractFileSystem):  # type: ignore[misc]
         return _File(self, self.file(path))
 
     def read(self, file: DataFile, start: int, size: int) -> bytes:
-        """Return bytes of a file, and read ahead what DuckDB is sure to ask for next."""
+        """Return bytes of a file; a read at its end also fetches the whole footer, which DuckDB reads next."""
+        try:
+            return self._read(file, start, size)
+        except RegistryError as error:
+            READ_ERRORS.append(type(error)(*error.args))  # a copy, without the frames of this call
+            raise
+
+    def _read(self, file: DataFile, start: int, size: int) -> bytes:
         if size > 0 and start + size == file.bytes and start >= file.bytes - _TAIL:
             table = TABLES[file.table]
             groups = -(-file.rows // table.row_group_size)
@@ -87,15 +98,15 @@ class ManifestFiles(AbstractFileSystem):  # type: ignore[misc]
         return path in self._files
 
     def modified(self, path: str) -> datetime:
-        """Return a moment that is always the same: under its name, a file never changes."""
+        """Return a constant time: a file never changes under its name."""
         return datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class _File:
-    """One open file, which several threads of DuckDB read at the same time.
+    """An open file that several threads of DuckDB read at the same time.
 
-    DuckDB reads by a ``seek`` and a ``read`` in one thread, and another thread may come between the two. So each thread
-    has a position of its own.
+    DuckDB calls ``seek`` and ``read`` in turn, and another thread may call them in between, so each thread has its own
+    position.
     """
 
     closed = False
@@ -123,6 +134,6 @@ class _File:
 
 
 class _Position(threading.local):
-    """Where in a file the calling thread reads next: a byte from 0."""
+    """Byte offset at which the calling thread reads next."""
 
     at = 0

@@ -1,17 +1,17 @@
-"""Pairs of items within a part: all positive ones, and negatives by rules that give the same ones every time.
+"""Pairs of items within a part: all positive pairs, and negative pairs that are the same in every run.
 
 A row is a ``user`` item and a ``shop`` item of one part and split:
 
-* ``positive``: both of one identity (pair_id and style > 0), as in the view ``instance_pairs``.
-* ``hard``: the shop item has the pair_id of the positive pair and another style > 0. Those of the category of the
-  pair's shop item are taken first, as another style is often just another garment of the same person.
+* ``positive``: both items have the same identity; the pairs of the view ``instance_pairs``.
+* ``hard``: the shop item has the pair_id of the positive pair and another style > 0. Items of the category of the
+  pair's shop item come first, as another style is often just another garment of the same person.
 * ``category``: the shop item has the category of the pair's shop item, and another pair_id. It may have style 0.
 
-A negative is never of the user item's identity. Neither is it a shop item of style 0 with the same pair_id: style 0
-says that a garment was not matched, so it may be the same one.
+A negative never has the user item's identity. Nor is it a shop item of style 0 with the same pair_id: style 0 means
+that a garment was not matched, so it may be the same garment.
 
-What is chosen: the candidates of a pair are put in an order by md5 of their keys. From a place given by the md5 of the
-pair's own key, as many as asked for are taken in equal steps, all of them different.
+The candidates of a positive pair are ordered by the md5 of their keys. Starting at a position given by the md5 of the
+pair's key, the requested number is taken in equal steps, all different.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.cells import check_items
+from registry.store.views import view_over
 from registry.subset.rows import PAIRED_COLUMNS, Part
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("positive", "hard", "category")
 _BATCH_ROWS: Final = 32_768
-#: Rows that are found and ordered at once: a pair, its items' places and a kind, some 30 bytes each.
+#: Rows that a query returns at once: a pair number, the positions of its items and a kind, some 30 bytes each.
 _BLOCK_ROWS: Final = 4_000_000
 
 _LISTED: Final = ", ".join(PAIRED_COLUMNS)
-#: ``place`` counts from 0 in file order. Consumer items of style 0 are in no pair.
+#: ``place`` counts from 0 in file order. Consumer items of style 0 are in no row.
 _ITEMS: Final = f"""
     CREATE OR REPLACE TEMP TABLE paired_items AS
     SELECT
@@ -54,18 +55,18 @@ _POSITIVES: Final = """
         row_number() OVER (ORDER BY users.place, shops.place)::INTEGER AS pair_no,
         users.place AS user_place,
         shops.place AS shop_place,
-        users.pair_id,
-        users.style,
-        shops.category_id,
+        pairs.pair_id,
+        pairs.style,
+        pairs.shop_category_id AS category_id,
         md5_number_lower(concat_ws(
-            '/', $seed::VARCHAR, $split, users.image_id, users.item_no, shops.image_id, shops.item_no
+            '/', $seed::VARCHAR, $split, user_image_id, user_item_no, shop_image_id, shop_item_no
         )) AS chance
-    FROM paired_items AS users
-    JOIN paired_items AS shops ON shops.pair_id = users.pair_id AND shops.style = users.style
-    WHERE users.source = 'user' AND shops.source = 'shop' AND users.style > 0
+    FROM ({instance_pairs}) AS pairs
+    JOIN paired_items AS users ON users.image_id = user_image_id AND users.item_no = user_item_no
+    JOIN paired_items AS shops ON shops.image_id = shop_image_id AND shops.item_no = shop_item_no
 """
-# All shop items of a category in one order, those of a pair_id side by side: with them passed over, the others are
-# counted from 0 without a gap, and any of them is found by its number alone.
+# All shop items of a category in one order, items of a pair_id side by side. Skipping the items of one pair_id leaves
+# the other items numbered from 0 without a gap, so that a number finds an item.
 _CATEGORY_POOL: Final = """
     CREATE OR REPLACE TEMP TABLE category_pool AS
     SELECT
@@ -83,9 +84,9 @@ _CATEGORY_SIZES: Final = """
     SELECT
         category_id,
         pair_id,
-        min(position) AS own_begin,
-        count(*) AS own,
-        (sum(count(*)) OVER (PARTITION BY category_id) - count(*))::BIGINT AS others
+        min(position) AS first_of_pair_id,
+        count(*) AS num_of_pair_id,
+        (sum(count(*)) OVER (PARTITION BY category_id) - count(*))::BIGINT AS num_candidates
     FROM category_pool
     GROUP BY category_id, pair_id
 """
@@ -93,39 +94,40 @@ _CATEGORY: Final = """
     WITH steps AS (
         SELECT
             *,
-            (chance % others::UBIGINT)::BIGINT AS begin,
-            others // least($negatives, others) AS width,
-            unnest(range(least($negatives, others))) AS step
+            (chance % num_candidates::UBIGINT)::BIGINT AS begin,
+            num_candidates // least($negatives, num_candidates) AS width,
+            unnest(range(least($negatives, num_candidates))) AS step
         FROM positive_pairs
         JOIN category_sizes USING (category_id, pair_id)
         WHERE pair_no BETWEEN $low AND $high
     ),
     numbered AS (
-        SELECT *, (begin + step * width) % others AS number FROM steps
+        SELECT *, (begin + step * width) % num_candidates AS number FROM steps
     )
     SELECT pair_no, 2 AS kind, step, user_place, category_pool.place AS shop_place
     FROM numbered
     JOIN category_pool
         ON category_pool.category_id = numbered.category_id
-        AND category_pool.position = number + CASE WHEN number >= own_begin THEN own ELSE 0 END
+        AND category_pool.position = number + CASE WHEN number >= first_of_pair_id THEN num_of_pair_id ELSE 0 END
 """
-# For every identity and category of its shop items, what the other styles of the pair_id offer: first what is of the
+# For every identity and category of its shop items, the shop items of other styles of the pair_id: first those of the
 # category (near), then the rest (far).
 _HARD_POOL: Final = """
     CREATE OR REPLACE TEMP TABLE hard_pool AS
     SELECT
-        wanted.pair_id,
-        wanted.style,
-        wanted.category_id,
-        others.place,
-        others.category_id = wanted.category_id AS is_near,
+        positives.pair_id,
+        positives.style,
+        positives.category_id,
+        candidates.place,
+        candidates.category_id = positives.category_id AS is_near,
         row_number() OVER (
-            PARTITION BY wanted.pair_id, wanted.style, wanted.category_id
-            ORDER BY others.category_id <> wanted.category_id, others.chance, others.place
+            PARTITION BY positives.pair_id, positives.style, positives.category_id
+            ORDER BY candidates.category_id <> positives.category_id, candidates.chance, candidates.place
         ) - 1 AS position
-    FROM (SELECT DISTINCT pair_id, style, category_id FROM positive_pairs) AS wanted
-    JOIN paired_items AS others ON others.pair_id = wanted.pair_id AND others.style <> wanted.style
-    WHERE others.source = 'shop' AND others.style > 0
+    FROM (SELECT DISTINCT pair_id, style, category_id FROM positive_pairs) AS positives
+    JOIN paired_items AS candidates
+        ON candidates.pair_id = positives.pair_id AND candidates.style <> positives.style
+    WHERE candidates.source = 'shop' AND candidates.style > 0
 """
 _HARD_SIZES: Final = """
     CREATE OR REPLACE TEMP TABLE hard_sizes AS
@@ -180,14 +182,14 @@ def read_pairs(
     Args:
         cursor: on a connection with ``items``, ``images`` and ``chosen_items``; closed at the end.
         part: the part.
-        negatives: how many of kind ``category`` each positive pair has; fewer where there are not so many.
-        hard_negatives: how many of kind ``hard``.
-        seed: another one chooses other negatives.
-        place: the registry, for errors.
+        negatives: number of negatives of kind ``category`` for each positive pair; fewer if there are fewer candidates.
+        hard_negatives: number of negatives of kind ``hard``.
+        seed: selects among the candidates.
+        place: the registry, for messages.
 
     Returns:
         Batches of ``split``, ``pair_no`` (of the positive pair, from 1 in every split, in file order of the user
-        item, then of the shop item; its negatives have the same), ``label`` (1 or 0), ``kind`` (one of
+        item, then of the shop item; its negatives have the same number), ``label`` (1 or 0), ``kind`` (of
         :data:`KINDS`), and the :data:`registry.subset.rows.PAIRED_COLUMNS` of the user item and of the shop item. Each
         batch holds rows of a single split; batch borders depend on the rows alone.
     """
@@ -202,39 +204,40 @@ def _pairs_of_split(
 ) -> Iterator[pa.RecordBatch]:
     split, seed = params["split"], params["seed"]
     cursor.execute(_ITEMS, params)
-    cursor.execute(_POSITIVES, {"split": split, "seed": seed})
+    instance_pairs = view_over("instance_pairs", items="SELECT $split AS split, * FROM paired_items")
+    cursor.execute(_POSITIVES.format(instance_pairs=instance_pairs), {"split": split, "seed": seed})
     queries = [
         "SELECT pair_no, 0 AS kind, 0 AS step, user_place, shop_place FROM positive_pairs "
         "WHERE pair_no BETWEEN $low AND $high"
     ]
-    asked = {}
+    params_of_negatives = {}
     if hard_negatives:
         cursor.execute(_HARD_POOL)
         cursor.execute(_HARD_SIZES)
         queries.append(_HARD)
-        asked["hard_negatives"] = hard_negatives
+        params_of_negatives["hard_negatives"] = hard_negatives
     if negatives:
         cursor.execute(_CATEGORY_POOL)
         cursor.execute(_CATEGORY_SIZES)
         queries.append(_CATEGORY)
-        asked["negatives"] = negatives
-    found = " UNION ALL ".join(f"({query})" for query in queries)
-    query = f"SELECT pair_no, kind::TINYINT AS kind, user_place, shop_place FROM ({found}) ORDER BY pair_no, kind, step"
+        params_of_negatives["negatives"] = negatives
+    rows = " UNION ALL ".join(f"({query})" for query in queries)
+    query = f"SELECT pair_no, kind::TINYINT AS kind, user_place, shop_place FROM ({rows}) ORDER BY pair_no, kind, step"
     ((num_pairs,),) = cursor.execute("SELECT count(*) FROM positive_pairs").fetchall()
-    # In DuckDB only the places of items are put in order; everything said of them is fetched once and taken by place.
+    # DuckDB sorts only the places of items; their columns are fetched once and taken by place.
     items = cursor.sql(f"SELECT {_LISTED} FROM paired_items ORDER BY place").to_arrow_table().combine_chunks()
     for batch in items.to_batches():
         check_items(batch, split, place)
     pairs_at_once = max(1, _BLOCK_ROWS // (1 + negatives + hard_negatives))
     for low in range(1, num_pairs + 1, pairs_at_once):
         bounds = {"low": low, "high": low + pairs_at_once - 1}
-        found_pairs = cursor.sql(query, params=asked | bounds).to_arrow_table().combine_chunks()
-        for begin in range(0, found_pairs.num_rows, _BATCH_ROWS):
-            yield _batch(split, found_pairs.slice(begin, _BATCH_ROWS), items)
+        pairs = cursor.sql(query, params=params_of_negatives | bounds).to_arrow_table().combine_chunks()
+        for begin in range(0, pairs.num_rows, _BATCH_ROWS):
+            yield _batch(split, pairs.slice(begin, _BATCH_ROWS), items)
 
 
 def _batch(split: str, pairs: pa.Table, items: pa.Table) -> pa.RecordBatch:
-    """Return rows as they are handed out: of either item, what stands at its place."""
+    """Return pairs with the columns of both items, by their places."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -246,6 +249,6 @@ def _batch(split: str, pairs: pa.Table, items: pa.Table) -> pa.RecordBatch:
         "kind": pa.array(KINDS).take(kind),
     }
     for source in ("user", "shop"):
-        taken = items.take(pairs.column(f"{source}_place"))
-        columns |= {f"{source}_{name}": taken.column(name) for name in PAIRED_COLUMNS}
+        rows = items.take(pairs.column(f"{source}_place"))
+        columns |= {f"{source}_{name}": rows.column(name) for name in PAIRED_COLUMNS}
     return pa.table(columns).combine_chunks().to_batches()[0]

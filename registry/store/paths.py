@@ -1,4 +1,4 @@
-"""The paths that DuckDB knows the files of a registry by: they follow from the manifest alone."""
+"""DuckDB's paths of a registry's files, which follow from the manifest."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ PROTOCOL: Final = "df2"
 
 
 def table_paths(manifest: Manifest) -> dict[str, list[str]]:
-    """Return the pattern that gives DuckDB the files of each table; none for a table without files.
+    """Return a pattern for the files of each table; an empty list for a table without files.
 
-    A pattern, because DuckDB asks for each path that it is given several times in every query.
+    With a list of paths, DuckDB would look up each of them several times in every query.
     """
     tables = {file.table for file in manifest.files}
     return {name: [f"{PROTOCOL}://{name}/*"] if name in tables else [] for name in TABLES}
 
 
 def virtual_path(file: DataFile) -> str:
-    """Return the path that DuckDB knows a file by, such as ``df2://items/split=train/category_id=1/NAME.parquet``.
+    """Return DuckDB's path of a file, such as ``df2://items/split=train/category_id=1/NAME.parquet``.
 
-    Its folders are the partition of the file, from which DuckDB takes the values of the partition columns.
+    DuckDB takes the values of the partition columns from its folders.
 
     Raises:
-        RegistryFormatError: the manifest's path is not that of a file of its table and split.
+        RegistryFormatError: the manifest's path does not fit the file's table and split.
     """
     folder, _, name = file.path.rpartition("/")
     return f"{PROTOCOL}://{'/'.join([file.table, *_partition(file, folder)])}/{quote(name, safe='')}"
 
 
 def _partition(file: DataFile, folder: str) -> list[str]:
-    """Return ``column=value`` for the partition columns of a file, if its folder says these and nothing else."""
+    """Return ``column=value`` for the partition columns of a file, from its folder."""
     allowed: dict[str, set[str | None]] = {
         "split": {file.split} & set(SPLITS),
         "category_id": set(map(str, CATEGORY_BY_ID)),

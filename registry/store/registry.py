@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import duckdb
@@ -19,8 +18,10 @@ from registry.snapshot.manifest import MANIFEST_NAME, Manifest, read_manifest
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
 from registry.store.connection import duckdb_errors, own_error
+from registry.store.query import Params, read_query
 from registry.store.settings import Limits
 from registry.store.snapshot import Snapshot
+from registry.store.views import view_over
 from registry.subset.options import Subset
 
 if TYPE_CHECKING:
@@ -30,17 +31,10 @@ if TYPE_CHECKING:
     from registry.store.selection import Selection
     from registry.subset.resplit import Resplit
 
-Params = Mapping[str, Any] | Sequence[Any]
 _Answer = TypeVar("_Answer")
 
-#: DuckDB's own limit for expressions.
-_DEEPEST = 1_000
-_BRACKET = re.compile(r"[(\[{)\]}]")
-#: A text in quotes, in which brackets nest nothing.
-_TEXT = re.compile(r"'[^']*'")
-_EXPLAIN = re.compile(r"\s*EXPLAIN\b\s*(ANALYZE\b|\([^()]*\))?", re.IGNORECASE)
-#: Columns of items that say something of the image, which :meth:`Registry.image` gives once.
-_OF_IMAGE = {"split", "image_id", "source", "pair_id"}
+#: Columns that images and items share; :meth:`Registry.image` gives them once.
+_IMAGE_COLUMNS = {"split", "image_id", "source", "pair_id"}
 
 
 class Registry:
@@ -107,22 +101,7 @@ class Registry:
         Raises:
             QueryError: DuckDB refuses the query, or it is not one that reads.
         """
-        return self._again(lambda: self._relation(query, params))
-
-    def _relation(self, query: str, params: Params | None) -> DuckDBPyRelation:
-        _check_nesting(query)
-        cursor = self._cursor()
-        try:
-            if not _only_reads(cursor, query):
-                raise QueryError("Expected one statement that reads (SELECT, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN).")
-            relation = cursor.sql(query, params=params)
-        except duckdb.CatalogException as error:
-            names = f"\n\nThere is: {', '.join([*TABLES, *load_views()])}."
-            raise QueryError(f"{error}{names if 'Table with name' in str(error) else ''}") from error
-        except duckdb.Error as error:
-            raise own_error(error) from error
-        assert relation is not None  # every statement that reads has a result
-        return relation
+        return self._again(lambda: read_query(self._cursor(), query, params))
 
     def pairs(
         self,
@@ -163,19 +142,20 @@ class Registry:
             "list_contains($categories, shop_category_id))",
         }
         params = {name: value for name, value in values.items() if value is not None}
-        where = " AND ".join(sql for name, sql in conditions.items() if name in params) or "true"
-        view = "instance_pairs"
+        condition = " AND ".join(sql for name, sql in conditions.items() if name in params) or "true"
+        pairs = f"SELECT * FROM main.instance_pairs WHERE {condition}"
         if pair_id is not None:
-            # The view reads the items twice. Those of one pair_id are few, so they are read once and kept.
+            # The view reads items twice. The few items of a pair_id are read once and kept.
             of_items = " AND ".join(conditions[name] for name in ("split", "pair_id", "style") if name in params)
-            view = f"(WITH items AS MATERIALIZED (FROM main.items WHERE {of_items}) {load_views()[view].sql})"
+            items = f"FROM main.items WHERE {of_items}"
+            pairs = f"SELECT * FROM ({view_over('instance_pairs', items=items)}) WHERE {condition}"
         if level == "image":
-            columns = "split, pair_id, user_image_id, shop_image_id"
-            query = f"SELECT {columns}, count(*) AS num_instance_pairs FROM {view} WHERE {where}"
-            query += f" GROUP BY {columns} ORDER BY {columns}"
+            query = (
+                view_over("image_pairs", instance_pairs=pairs)
+                + " ORDER BY split, pair_id, user_image_id, shop_image_id"
+            )
         else:
-            query = f"SELECT * FROM {view} WHERE {where}"
-            query += " ORDER BY split, pair_id, style, user_image_id, user_item_no, shop_image_id, shop_item_no"
+            query = pairs + " ORDER BY split, pair_id, style, user_image_id, user_item_no, shop_image_id, shop_item_no"
         return self.sql(query + (" LIMIT $limit" if limit is not None else ""), params)
 
     def style(self, split: str, pair_id: int, style: int) -> DuckDBPyRelation:
@@ -185,20 +165,18 @@ class Registry:
             UnknownNameError: there is no such split.
             NotFoundError: no item has this pair_id and style; the message lists what there is.
         """
-        params = {"split": self.check_split(split), "pair_id": pair_id, "style": style}
-        where = "split = $split AND pair_id = $pair_id"
-        found = self._rows(f"SELECT DISTINCT style FROM items WHERE {where} ORDER BY style", params)
-        if (style,) not in found:
-            there = (
-                f"the styles there are {', '.join(str(row[0]) for row in found)}"
-                if found
-                else "no item of the split has this pair_id"
-            )
-            raise NotFoundError(f"{split} has no item of pair_id {pair_id} and style {style}; {there}.")
+        params = {"split": self.check_split(split), "pair_id": pair_id}
+        condition = "split = $split AND pair_id = $pair_id"
+        rows = self._rows(f"SELECT DISTINCT style FROM items WHERE {condition} ORDER BY style", params)
+        styles = [number for (number,) in rows]
+        if style not in styles:
+            listed = ", ".join(map(str, styles))
+            hint = f"the styles there are {listed}" if styles else "no item of the split has this pair_id"
+            raise NotFoundError(f"{split} has no item of pair_id {pair_id} and style {style}; {hint}.")
         return self.sql(
-            f"SELECT {', '.join(ITEM_COLUMNS)} FROM items WHERE {where} AND style = $style "
+            f"SELECT {', '.join(ITEM_COLUMNS)} FROM items WHERE {condition} AND style = $style "
             "ORDER BY source DESC, image_id, item_no",
-            params,
+            {**params, "style": style},
         )
 
     def image(self, split: str, image_id: int) -> DuckDBPyRelation:
@@ -209,19 +187,17 @@ class Registry:
             NotFoundError: there is no such image.
         """
         params = {"split": self.check_split(split), "image_id": image_id}
-        where = "split = $split AND image_id = $image_id"
-        if not self._rows(f"SELECT 1 FROM images WHERE {where}", params):
-            bounds = self._rows(
+        condition = "split = $split AND image_id = $image_id"
+        if not self._rows(f"SELECT 1 FROM images WHERE {condition}", params):
+            ((low, high),) = self._rows(
                 "SELECT min(image_id), max(image_id) FROM images WHERE split = $split", {"split": split}
             )
-            low, high = bounds[0]
-            there = f"its images are {low} to {high}" if low is not None else "it has no image at all"
-            raise NotFoundError(f"{split} has no image {image_id}; {there}.")
-        own = [name for name in ITEM_COLUMNS if name not in _OF_IMAGE]
-        members = ", ".join(f"{name} := {name}" for name in own)
+            hint = f"its images are {low} to {high}" if low is not None else "it has no image at all"
+            raise NotFoundError(f"{split} has no image {image_id}; {hint}.")
+        members = ", ".join(f"{name} := {name}" for name in ITEM_COLUMNS if name not in _IMAGE_COLUMNS)
         return self.sql(
             f"SELECT *, (SELECT coalesce(list(struct_pack({members}) ORDER BY item_order), []) FROM items "
-            f"WHERE {where}) AS items FROM images WHERE {where}",
+            f"WHERE {condition}) AS items FROM images WHERE {condition}",
             params,
         )
 
@@ -298,19 +274,19 @@ class Registry:
         return rows
 
     def _rows(self, query: str, params: Params | None = None) -> list[tuple[Any, ...]]:
-        used = params
-        if isinstance(params, Mapping):
-            used = {name: value for name, value in params.items() if f"${name}" in query}
-
-        def ask() -> list[tuple[Any, ...]]:
+        def fetch() -> list[tuple[Any, ...]]:
             with duckdb_errors():
-                return self.sql(query, used).fetchall()
+                return self.sql(query, params).fetchall()
 
-        return self._again(ask)
+        return self._again(fetch)
 
     def _records(self, query: str) -> list[dict[str, Any]]:
-        columns = self.sql(query).columns
-        return [dict(zip(columns, row, strict=True)) for row in self._rows(query)]
+        def fetch() -> list[dict[str, Any]]:
+            with duckdb_errors():
+                relation = self.sql(query)
+                return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+
+        return self._again(fetch)
 
     def _again(self, ask: Callable[[], _Answer]) -> _Answer:
         """Return what ``ask`` returns; it is asked again if it fails and the registry was replaced meanwhile."""
@@ -380,30 +356,3 @@ class Registry:
         except OSError:  # what is wrong is said where it is read
             return None
         return found.st_ino, found.st_mtime_ns
-
-
-def _check_nesting(query: str) -> None:
-    """Refuse brackets that are nested more deeply than DuckDB's expressions may be.
-
-    Where some of them are not closed, its parser takes quadratic time, in which no signal and no limit ends it.
-
-    Raises:
-        QueryError: they are.
-    """
-    depth = 0
-    for bracket in _BRACKET.findall(_TEXT.sub("", query)):
-        depth += 1 if bracket in "([{" else -1
-        if depth > _DEEPEST:
-            raise QueryError(f"The query nests brackets too deeply: expected at most {_DEEPEST:,} levels.")
-
-
-def _only_reads(connection: DuckDBPyConnection, query: str) -> bool:
-    """Return whether a text is one statement that reads; EXPLAIN ANALYZE runs what it explains, so that counts."""
-    statements = connection.extract_statements(query)
-    if len(statements) != 1:
-        return False
-    kind = statements[0].type
-    explained = _EXPLAIN.match(query) if kind == duckdb.StatementType.EXPLAIN else None
-    if explained:
-        return _only_reads(connection, query[explained.end() :])
-    return bool(kind == duckdb.StatementType.SELECT)

@@ -1,62 +1,58 @@
-"""What a subset holds: its images and items, found once, then handed out in file order."""
+"""A subset of a registry: its counts, its rows in file order, and SQL within it."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-import duckdb
-
-from registry.dataset.cells import NOT_INGESTED, check_images, check_items
-from registry.dataset.deepfashion2 import CATEGORIES, SPLITS
-from registry.dataset.names import shown
-from registry.dataset.tables import IMAGES, ITEMS, arrow_schema
-from registry.errors import NotFoundError, QueryError, RegistryFormatError
-from registry.execution.in_order import in_order
+from registry.dataset.deepfashion2 import SPLITS
+from registry.store.choice import choose
 from registry.store.conditions import check_condition
-from registry.store.connection import duckdb_errors
-from registry.store.filters import image_conditions, item_conditions
+from registry.store.connection import Keys
+from registry.store.query import Params, read_query
+from registry.store.sql import SPLIT_ORDER
+from registry.store.views import view_over
 from registry.subset.options import Subset
-from registry.subset.resplit import Group, Resplit, assign, balance
-from registry.subset.rows import Chunk, Part
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from duckdb import DuckDBPyRelation
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
     from registry.store.snapshot import Snapshot
+    from registry.subset.resplit import Resplit
+    from registry.subset.rows import Chunk, Part
 
-#: Images that one query reads. More are faster (train as COCO: 5.9 s with 6,144, 6.5 s with 4,096, 7.5 s with 3,072)
-#: and need more memory (361, 348 and 332 MB).
-READ_IMAGES: Final = 4_096
-#: Images in a chunk: some 850 items, of which a format may hold several forms at once.
-CHUNK_IMAGES: Final = 512
-#: Splits in their order, which is not that of the alphabet.
-_SPLIT_ORDER: Final = "list_position(['train', 'validation', 'test'], split)"
-#: What counts as one for ``sample`` and ``limit``, and the order in which ``limit`` takes them.
-_UNITS: Final = {
-    "item": ("split, image_id, item_no", f"{_SPLIT_ORDER}, image_id, item_order"),
-    "image": ("split, image_id", f"{_SPLIT_ORDER}, image_id"),
-    "identity": ("split, pair_id, style", f"{_SPLIT_ORDER}, pair_id, style"),
-}
+#: The chosen items of a part with the columns that views of counts and pairs read, without reading a file.
+_ITEMS_OF_PART: Final = """
+    SELECT split, image_id, item_no, source, pair_id, style, category_id, categories.name AS category_name
+    FROM chosen_items JOIN main.categories ON categories.id = category_id WHERE part = $part
+"""
 
 
 class Selection:
-    """The rows of a subset of a registry; a :class:`registry.subset.rows.Rows`.
+    """The images and items of a subset in one version of a registry; a :class:`registry.subset.rows.Rows`.
 
-    Which items belong to it is found when it is made and kept in memory (a few bytes an item); everything else is
-    read when it is asked for, from the files of the registry as it was then.
+    The keys of the subset are found at once and held in memory (some bytes an item). Rows are read from the files of
+    the same version when they are needed.
 
     Args:
         snapshot: the version of the registry.
-        subset: which items; all without it.
-        resplit: divides them anew, pair_id by pair_id; its parts take the place of the splits.
+        subset: the options; without it, everything.
+        resplit: divides the subset into new parts, by pair_id.
+
+    Attributes:
+        subset, resplit: as given.
+        place: the registry.
+        manifest: of the version.
+        parts: the splits that the subset has images of, or the parts of the re-split.
+        divided: whether ``parts`` are those of a re-split.
+        balance: shares of the parts of a re-split; see :func:`registry.subset.resplit.balance`.
 
     Raises:
         UnknownNameError: the subset names a split that is not in the registry.
-        UsageError: its condition is not one that may be asked.
+        UsageError: its condition is not allowed.
+        RegistryFormatError: a file cannot be read, or the tables contradict each other.
     """
 
     def __init__(self, snapshot: Snapshot, subset: Subset | None = None, resplit: Resplit | None = None) -> None:
@@ -67,25 +63,16 @@ class Selection:
         for split in self.subset.split:
             snapshot.check_split(split)
         self.place, self.manifest = snapshot.place, snapshot.manifest
+        self._snapshot = snapshot
+        self._lock = threading.Lock()
+        self._sql_connection: DuckDBPyConnection | None = None
         splits = [split for split in SPLITS if split in (self.subset.split or self.manifest.splits)]
-        with self._errors():
+        with snapshot.read_errors():
             self._connection = snapshot.connect(spill=True)
-        self._choose()
+            self._choice = choose(self._connection, self.place, self.subset, resplit, splits)
+        self.parts = self._choice.parts
         self.divided = resplit is not None
-        self.balance: list[dict[str, Any]] = []
-        if resplit:
-            if len(splits) > 1:
-                self._check_numbers()
-            self._divide(resplit)
-            self.parts = tuple(Part(name, tuple(splits)) for name, _ in resplit.fractions)
-        else:
-            self._run("ALTER TABLE images_found ADD COLUMN part VARCHAR")
-            self._run("UPDATE images_found SET part = split")
-            occurring = {split for (split,) in self._rows("SELECT DISTINCT split FROM images_found")}
-            # A split that was not named and holds nothing of the subset is no part of it; an empty subset is all parts.
-            named = self.subset.split or occurring or splits
-            self.parts = tuple(Part(split, (split,)) for split in splits if split in named)
-        self._finish()
+        self.balance = self._choice.balance
 
     def counts(self, part: Part) -> dict[str, int]:
         """Return ``images`` and ``items`` of a part."""
@@ -94,318 +81,93 @@ class Selection:
         return {"images": images, "items": items}
 
     def summary(self) -> list[dict[str, Any]]:
-        """Return what the subset holds, by part and category.
+        """Return counts by part and category, by the views of the registry.
 
         Returns:
-            For each part one entry a category that occurs (part, category_name, user_items, shop_items, items,
-            images), then one with category_name None for all of the part, which has also its identities,
-            instance_pairs and image_pairs: pairs of which both sides are in the part.
+            For each part an entry for every category that occurs (part, category_name, user_items, shop_items, items,
+            images), then an entry with category_name None for the whole part, which also has identities,
+            instance_pairs and image_pairs. Pairs have both items in the part.
         """
         names = ("category_name", "user_items", "shop_items", "items", "images")
-        totals = ("user_items", "shop_items", "identities", "instance_pairs")
-        found: list[dict[str, Any]] = []
+        sums = ", ".join(f"sum(num_{name})::BIGINT" for name in names[1:])
+        categories = (
+            f"SELECT category_name, {sums} FROM ({view_over('category_counts', items=_ITEMS_OF_PART)}) "
+            "GROUP BY category_name, category_id ORDER BY category_id"
+        )
+        identities_and_pairs = (
+            "SELECT count(*), coalesce(sum(num_user_items * num_shop_items), 0)::BIGINT "
+            f"FROM ({view_over('identities', items=_ITEMS_OF_PART)})"
+        )
+        image_pair_count = f"SELECT count(*) FROM ({view_over('image_pairs', items=_ITEMS_OF_PART)})"
+        summary: list[dict[str, Any]] = []
         for part in self.parts:
             params = {"part": part.name}
-            for row in self._rows(_BY_CATEGORY, params):
-                found.append({"part": part.name, **dict(zip(names, row, strict=True))})
-            (row,) = self._rows(_TOTALS, params)
-            ((image_pairs,),) = self._rows(_IMAGE_PAIRS, params)
-            found.append(
-                {"part": part.name, "category_name": None, **self.counts(part), **dict(zip(totals, row, strict=True))}
-                | {"image_pairs": image_pairs}
+            rows = [dict(zip(names, row, strict=True)) for row in self._rows(categories, params)]
+            summary += [{"part": part.name, **row} for row in rows]
+            ((identities, instance_pairs),) = self._rows(identities_and_pairs, params)
+            ((image_pairs,),) = self._rows(image_pair_count, params)
+            summary.append(
+                {
+                    "part": part.name,
+                    "category_name": None,
+                    **self.counts(part),
+                    "user_items": sum(row["user_items"] for row in rows),
+                    "shop_items": sum(row["shop_items"] for row in rows),
+                    "identities": identities,
+                    "instance_pairs": instance_pairs,
+                    "image_pairs": image_pairs,
+                }
             )
-        return found
+        return summary
+
+    def sql(self, query: str, params: Params | None = None) -> DuckDBPyRelation:
+        """Return the rows of one SELECT within the subset, as :meth:`registry.store.registry.Registry.sql`.
+
+        The tables ``images`` and ``items`` have the rows of the subset, and all views follow: ``instance_pairs`` are
+        pairs with both items in the subset. ``whole.images`` and ``whole.items`` have all rows of the registry. Each
+        part of a re-split has a schema with the same tables and views: ``part_val.instance_pairs``.
+
+        Args:
+            query: one SELECT (or DESCRIBE, SHOW, SUMMARIZE, EXPLAIN).
+            params: values for ``$name`` (a mapping) or ``?`` (a sequence).
+
+        Raises:
+            QueryError: DuckDB refuses the query, or it does more than read.
+        """
+        with self._lock:
+            if self._sql_connection is None:
+                with self._snapshot.read_errors():
+                    self._sql_connection = self._snapshot.connect(keys=self._keys())
+        return read_query(self._sql_connection.cursor(), query, params)
 
     def chunks(self, part: Part, columns: Sequence[str] = ()) -> Iterator[Chunk]:
-        """Yield the images of a part with their items; the next chunk is read while this one is used."""
-        bounds = self._rows(
-            """
-            SELECT split, min(image_id), max(image_id) FROM (
-                SELECT split, image_id, (row_number() OVER (PARTITION BY split ORDER BY image_id) - 1) // $size AS no
-                FROM chosen_images WHERE part = $part
-            ) GROUP BY split, no ORDER BY min(image_id)
-            """,
-            {"part": part.name, "size": READ_IMAGES},
-        )
-        ranges = [bound for split in part.splits for bound in bounds if bound[0] == split]
-        with ThreadPoolExecutor(1) as ahead:
-            started = ((bound, ahead.submit(self._chunk, part, bound, columns)) for bound in ranges)
-            for _, chunk in in_order(started, 2):
-                yield from _slices(chunk)
-                del chunk  # or it stays in memory while the next one is waited for
+        """Yield the images of a part with these columns of their items, in chunks of bounded size and file order."""
+        from registry.store.chunks import ChunkReader
+
+        with self._snapshot.read_errors():
+            yield from ChunkReader(self._connection, self.place, self._choice.category_ids).chunks(part, columns)
 
     def pairs(self, part: Part, negatives: int, hard_negatives: int, seed: int) -> Iterator[pa.RecordBatch]:
-        """Yield the pairs of items within a part."""
+        """Yield the pairs of items within a part; see :func:`registry.store.pairs.read_pairs`."""
         from registry.store.pairs import read_pairs
 
-        with self._errors():
+        with self._snapshot.read_errors():
             yield from read_pairs(self._connection.cursor(), part, negatives, hard_negatives, seed, self.place)
 
     def items(self, columns: Sequence[str]) -> DuckDBPyRelation:
-        """Return the chosen items as a lazy relation, in order of split, image and file order."""
-        listed = ", ".join(columns)
+        """Return columns of the chosen items as a lazy relation, in order of split, image and file order."""
         return self._connection.cursor().sql(
-            f"SELECT {listed} FROM items SEMI JOIN chosen_items USING (split, image_id, item_no) "
-            f"ORDER BY {_SPLIT_ORDER}, image_id, item_order"
+            f"SELECT {', '.join(columns)} FROM items SEMI JOIN chosen_items USING (split, image_id, item_no) "
+            f"ORDER BY {SPLIT_ORDER}, image_id, item_order"
         )
 
-    def _chunk(self, part: Part, bound: tuple[str, int, int], columns: Sequence[str]) -> Chunk:
-        import pyarrow as pa
-
-        split, low, high = bound
-        params: dict[str, Any] = {"part": part.name, "split": split, "low": low, "high": high}
-        where = "split = $split AND image_id BETWEEN $low AND $high"
-        images = (
-            "SELECT images.*, chosen.num_items AS num_chosen FROM images JOIN (SELECT split, image_id, num_items "
-            f"FROM chosen_images WHERE part = $part AND {where}) AS chosen USING (split, image_id) "
-            f"WHERE {where} ORDER BY image_id"
-        )
-        schema = arrow_schema(IMAGES, stored=False)
-        image_rows = self._batch(images, params, schema.append(pa.field("num_chosen", pa.int64())))
-        num_items = image_rows.column("num_chosen").to_pylist()
-        image_rows = image_rows.select(schema.names)
-        check_images(image_rows, split, self.place)
-        if not columns:
-            return Chunk(part, split, image_rows, pa.record_batch([]), num_items)
-        # The categories that occur, said outright, let DuckDB pass over the files of all others.
-        items = (
-            f"SELECT {', '.join(columns)} FROM items SEMI JOIN (SELECT split, image_id, item_no FROM chosen_items "
-            f"WHERE part = $part AND {where}) AS chosen USING (split, image_id, item_no) "
-            f"WHERE {where} AND category_id IN ({self._categories}) ORDER BY image_id, item_order"
-        )
-        schema = arrow_schema(ITEMS, stored=False)
-        item_rows = self._batch(items, params, pa.schema([schema.field(name) for name in columns]))
-        if sum(num_items) != item_rows.num_rows:
-            raise RegistryFormatError(
-                f"{self.place} > {split} > images {image_rows.column('image_id')[0]} to "
-                f"{image_rows.column('image_id')[-1]} > item_no: expected each of an image once in the table items, "
-                f"found {item_rows.num_rows:,} rows for {sum(num_items):,} items. {NOT_INGESTED}"
-            )
-        check_items(item_rows, split, self.place, image_rows.column("image_id"), num_items)
-        return Chunk(part, split, image_rows, item_rows, num_items)
-
-    def _batch(self, query: str, params: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
-        """Return the rows of a query as one batch of a schema."""
-        import pyarrow as pa
-
-        try:
-            with self._errors():
-                table = self._connection.cursor().sql(query, params=params).to_arrow_table().cast(schema)
-        except pa.ArrowException as error:
-            raise RegistryFormatError(f"{self.place} has columns of other types than declared: {error}") from error
-        batches = table.combine_chunks().to_batches()
-        return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=schema)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turn DuckDB's errors inside the block into ours."""
-        try:
-            with duckdb_errors():
-                yield
-        except NotFoundError as error:
-            raise RegistryFormatError(
-                f"A file of {self.place} cannot be read: {error}\nIf the registry was replaced meanwhile, start again."
-            ) from error
-        except QueryError as error:
-            if not isinstance(error.__cause__, duckdb.IOException):
-                raise
-            raise RegistryFormatError(f"A file of {self.place} cannot be read: {error}") from error
-
-    def _choose(self) -> None:
-        """Make ``items_found`` and ``images_found``: the keys of what the subset holds."""
-        subset = self.subset
-        of_images, image_params = image_conditions(subset)
-        if subset.picks_items or not subset.whole_images:
-            where, params = item_conditions(subset)
-            self._run(
-                "CREATE TABLE items_found AS SELECT split, image_id, item_no, item_order, source, pair_id, style "
-                f"FROM items WHERE {where}",
-                params,
-            )
-            if subset.paired:
-                self._keep(
-                    "items_found",
-                    "split, pair_id, style",
-                    "SELECT split, pair_id, style FROM items_found WHERE style > 0 GROUP BY ALL "
-                    "HAVING count(DISTINCT source) = 2",
-                )
-            self._pick("items_found", "identity" if subset.paired else "image" if subset.whole_images else "item")
-        if subset.picks_items:
-            self._run("CREATE TABLE images_found AS SELECT DISTINCT split, image_id FROM items_found")
-        else:
-            self._run(
-                f"CREATE TABLE images_found AS SELECT split, image_id FROM images WHERE {of_images}", image_params
-            )
-            if subset.whole_images:
-                self._pick("images_found", "image")
-        if subset.whole_images:
-            self._run(
-                "CREATE OR REPLACE TABLE items_found AS SELECT split, image_id, item_no, item_order, source, pair_id, "
-                "style FROM items SEMI JOIN images_found USING (split, image_id)"
-            )
-
-    def _pick(self, table: str, unit: str) -> None:
-        """Keep what ``sample`` and ``limit`` choose of a table's units."""
-        columns, order = _UNITS[unit]
-        sample, limit = self.subset.sample, self.subset.limit
-        key = f"md5(concat_ws('/', $seed::VARCHAR, {columns}))"
-        if sample and sample.endswith("%"):
-            # The first 16 hex digits of a hash below the share of their range; 'g' is above all of them.
-            share = float(sample[:-1]) / 100
-            bound = "g" if share >= 1 else f"{int(share * 2**64):016x}"
-            query = f"SELECT DISTINCT {columns} FROM {table} WHERE {key} < $bound"
-            self._keep(table, columns, query, {"seed": self.subset.seed, "bound": bound})
-        elif sample:
-            query = f"SELECT DISTINCT {columns} FROM {table} ORDER BY {key}, {columns} LIMIT $number"
-            self._keep(table, columns, query, {"seed": self.subset.seed, "number": int(sample)})
-        if limit is not None:
-            query = f"SELECT {columns} FROM {table} GROUP BY {columns} ORDER BY {order} LIMIT $number"
-            query = query.replace("item_order", "any_value(item_order)")
-            self._keep(table, columns, query, {"number": limit})
-
-    def _keep(self, table: str, columns: str, query: str, params: dict[str, Any] | None = None) -> None:
-        """Keep the rows of a table whose columns are among those a query returns."""
-        self._run(f"CREATE TABLE kept AS SELECT {table}.* FROM {table} SEMI JOIN ({query}) USING ({columns})", params)
-        self._run(f"DROP TABLE {table}")
-        self._run(f"ALTER TABLE kept RENAME TO {table}")
-
-    def _check_numbers(self) -> None:
-        """Make sure that the numbers of several splits can be kept apart in one part."""
-        query = (
-            "SELECT split, greatest(max(image_id), max(pair_id)), least(min(image_id), min(pair_id)) FROM images "
-            "SEMI JOIN images_found USING (split, image_id) GROUP BY split"
-        )
-        for split, highest, lowest in self._rows(query):
-            for number in (highest, lowest):
-                Part("", SPLITS).number(split, number)
-
-    def _divide(self, resplit: Resplit) -> None:
-        """Give every image its part: all images of a pair_id the same one."""
-        counts = ", ".join(f"count(*) FILTER (category_id = {c.id})" for c in CATEGORIES)
-        key = "coalesce(pair_id, -image_id)"  # photos without annotations are in no group
-        query = f"""
-            WITH found AS (
-                SELECT split, {key} AS number, count(*) AS images FROM images SEMI JOIN images_found
-                USING (split, image_id) GROUP BY ALL
-            ), counted AS (
-                SELECT split, pair_id AS number, [{counts}] AS counts FROM items SEMI JOIN items_found
-                USING (split, image_id, item_no) GROUP BY ALL
-            )
-            SELECT split, number, images, counts FROM found LEFT JOIN counted USING (split, number)
-        """
-        nothing = (0,) * len(CATEGORIES)
-        groups = [
-            Group((split, number), images, tuple(counts or nothing))
-            for split, number, images, counts in self._rows(query)
-        ]
-        assigned = assign(groups, resplit)
-        self.balance = balance(groups, assigned, resplit)
-        columns = list(zip(*((*group, part) for group, part in assigned.items()), strict=True)) or [()] * 3
-        self._run(
-            "CREATE TABLE divided AS SELECT unnest($split::VARCHAR[]) AS split, unnest($number::BIGINT[]) AS number, "
-            "unnest($part::VARCHAR[]) AS part",
-            dict(zip(("split", "number", "part"), map(list, columns), strict=True)),
-        )
-        self._run(
-            f"CREATE OR REPLACE TABLE images_found AS SELECT i.split, i.image_id, part FROM images AS i "
-            f"SEMI JOIN images_found USING (split, image_id) JOIN divided "
-            f"ON divided.split = i.split AND number = {key}"
-        )
-
-    def _finish(self) -> None:
-        """Make ``chosen_images`` and ``chosen_items`` with their parts."""
-        self._run(
-            "CREATE TABLE chosen_items AS SELECT part, i.* FROM items_found AS i JOIN images_found "
-            "USING (split, image_id)"
-        )
-        # Items of no image come in too, for the check.
-        self._run(
-            "CREATE TABLE chosen_images AS SELECT part, split, image_id, coalesce(n, 0) AS num_items FROM images_found "
-            "FULL JOIN (SELECT split, image_id, count(*) AS n FROM items_found GROUP BY ALL) USING (split, image_id)"
-        )
-        self._check_num_items()
-        for table in ("items_found", "images_found"):
-            self._run(f"DROP TABLE {table}")
-        occurring = self._rows(
-            "SELECT DISTINCT category_id FROM items SEMI JOIN chosen_items USING (split, image_id, item_no) "
-            "ORDER BY category_id"
-        )
-        self._categories = ", ".join(str(row[0]) for row in occurring) or "NULL"
-
-    def _check_num_items(self) -> None:
-        """Make sure that each item is of an image in the table images, and that no item of an image is left out.
-
-        Raises:
-            RegistryFormatError: the tables images and items do not fit together.
-        """
-        # Where an option picks items, an image may have more.
-        is_part = self.subset.picks_items and not self.subset.whole_images
-        is_sound = f"chosen.num_items {'<=' if is_part else '='} coalesce(images.num_items, 0)"
-        query = f"""
-            SELECT count(*), (SELECT count(*) FROM chosen_images) FROM images JOIN chosen_images AS chosen
-            USING (split, image_id) WHERE {is_sound} AND chosen.part IS NOT NULL
-        """
-        ((num_sound, num_images),) = self._rows(query)
-        if num_sound == num_images:
-            return
-        query = f"""
-            SELECT split, image_id, any_value(chosen.num_items), count(images.image_id), any_value(images.num_items),
-                any_value(chosen.part)
-            FROM (SELECT DISTINCT * FROM chosen_images) AS chosen LEFT JOIN images USING (split, image_id)
-            GROUP BY split, image_id
-            HAVING count(images.image_id) <> 1 OR any_value(chosen.part) IS NULL OR NOT any_value({is_sound})
-            ORDER BY count(images.image_id) = 1, {_SPLIT_ORDER}, image_id LIMIT 1
-        """
-        ((split, image_id, items, rows, num_items, part),) = self._rows(query)
-        if rows != 1:
-            problem = f"image_id: expected one row in the table images, found {rows} for {items:,} items"
-        elif part is None:
-            problem = "source, pair_id: expected the same in the tables images and items, found others"
-        else:
-            expected = f"{'at least ' if is_part else ''}{items:,}, for the rows of the table items"
-            problem = f"num_items: expected {expected}, found {shown(num_items)}"
-        raise RegistryFormatError(f"{self.place} > {split} > image {image_id} > {problem}. {NOT_INGESTED}")
-
-    def _run(self, query: str, params: dict[str, Any] | None = None) -> None:
-        self._rows(query, params)
+    def _keys(self) -> Keys:
+        """Return the keys of the subset, for a connection of its own."""
+        cursor = self._connection.cursor()
+        images = cursor.sql("SELECT split, image_id, part FROM chosen_images").to_arrow_table()
+        items = cursor.sql("SELECT split, image_id, item_no, part FROM chosen_items").to_arrow_table()
+        return Keys(images, items, {f"part_{part.name}": part.name for part in self.parts} if self.divided else {})
 
     def _rows(self, query: str, params: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        with self._errors():
-            return self._connection.execute(query, params).fetchall()
-
-
-def _slices(chunk: Chunk) -> Iterator[Chunk]:
-    """Yield a chunk in pieces of at most :data:`CHUNK_IMAGES` images; the rows are not copied."""
-    done = 0
-    for start in range(0, chunk.images.num_rows, CHUNK_IMAGES):
-        num_items = chunk.num_items[start : start + CHUNK_IMAGES]
-        images = chunk.images.slice(start, CHUNK_IMAGES)
-        items = chunk.items.slice(done, sum(num_items))
-        yield Chunk(chunk.part, chunk.split, images, items, num_items)
-        done += sum(num_items)
-
-
-_BY_CATEGORY: Final = """
-    SELECT category_name, count(*) FILTER (source = 'user'), count(*) FILTER (source = 'shop'), count(*),
-        count(DISTINCT (split, image_id))
-    FROM items SEMI JOIN (SELECT split, image_id, item_no FROM chosen_items WHERE part = $part) AS chosen
-    USING (split, image_id, item_no)
-    GROUP BY category_name, category_id ORDER BY category_id
-"""
-_TOTALS: Final = """
-    SELECT coalesce(sum(users), 0)::BIGINT, coalesce(sum(shops), 0)::BIGINT, count(*) FILTER (style > 0),
-        coalesce(sum(users * shops) FILTER (style > 0), 0)::BIGINT
-    FROM (
-        SELECT split, pair_id, style, count(*) FILTER (source = 'user') AS users,
-            count(*) FILTER (source = 'shop') AS shops
-        FROM chosen_items WHERE part = $part GROUP BY ALL
-    )
-"""
-_IMAGE_PAIRS: Final = """
-    WITH photos AS (
-        SELECT DISTINCT split, pair_id, style, source, image_id FROM chosen_items WHERE part = $part AND style > 0
-    )
-    SELECT count(DISTINCT (u.split, u.image_id, s.image_id))
-    FROM photos AS u JOIN photos AS s USING (split, pair_id, style)
-    WHERE u.source = 'user' AND s.source = 'shop'
-"""
+        with self._snapshot.read_errors():
+            return self._connection.cursor().execute(query, params).fetchall()

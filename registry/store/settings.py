@@ -1,4 +1,4 @@
-"""The limits of a DuckDB connection: memory, time, and files for what does not fit into memory."""
+"""Limits of a DuckDB connection: memory, time, and temporary files."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _UNITS: Final = {
     "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40,
 }  # fmt: skip
 _SIZE: Final = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([A-Za-z]*)\s*", re.ASCII)
-#: Less is not enough for DuckDB to read one file.
+#: DuckDB needs this much to read one file.
 _LEAST_MEMORY: Final = 32 << 20
-#: The largest question over the released data writes less than 2 GB; the rest of a full disk is left to others.
+#: Queries over the released data write less than 2 GB of temporary files.
 _MOST_DISK: Final = 10 << 30
 _DISK_SHARE: Final = 4
-#: DuckDB counts milliseconds in 64 bits; a century is enough.
+#: A century; DuckDB counts milliseconds in 64 bits.
 _MOST_SECONDS: Final = 3_155_760_000
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a query may take.
+    """Memory and time for a query.
 
     Attributes:
         memory: bytes that DuckDB may use.
-        timeout: seconds that a query may run; None for as long as it takes.
+        timeout: seconds that a query may run; None for no limit.
     """
 
     memory: int
@@ -48,16 +48,16 @@ class Limits:
 
     @classmethod
     def of(cls, memory: str | None = None, timeout: float | None = None) -> Limits:
-        """Return limits as they are given by a user; half of the machine's memory where none is.
+        """Return the limits in a user's texts; without a memory limit, half of the machine's memory.
 
         Args:
             memory: such as ``"4GB"`` or ``"512MiB"``.
             timeout: seconds.
 
         Raises:
-            UsageError: either is not such a value.
+            UsageError: a value cannot be read or is out of range.
         """
-        if timeout is not None and not 0 < timeout <= _MOST_SECONDS:  # NaN is neither
+        if timeout is not None and not 0 < timeout <= _MOST_SECONDS:  # NaN is out of range, too
             raise UsageError(f"Expected a timeout above 0 seconds, found {timeout}.")
         return cls(machine_memory() // 2 if memory is None else _bytes(memory), timeout)
 
@@ -74,13 +74,13 @@ def _bytes(text: str) -> int:
 
 
 def machine_memory() -> int:
-    """Return the bytes of memory of this machine, or fewer where the cgroup of this process may use fewer."""
+    """Return the bytes of memory of this machine, or of the cgroup of this process if that has fewer."""
     sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
     return max(2 * _LEAST_MEMORY, min([*sizes, *_cgroup_limits()], default=4 << 30))
 
 
 def _cgroup_limits(process: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> list[int]:
-    """Return the memory limits of the cgroups that this process is in, of version 1 and 2."""
+    """Return the memory limits of this process's cgroups, of version 1 and 2."""
     limits = []
     try:
         lines = process.read_text(encoding="utf-8").splitlines()
@@ -93,7 +93,7 @@ def _cgroup_limits(process: Path = Path("/proc/self/cgroup"), root: Path = Path(
             continue
         base, name = (root / "memory", "memory.limit_in_bytes") if kinds else (root, "memory.max")
         group = base / path.strip("/")
-        # A container sees its own group at the root; outside of one, each group is also bound by those above it.
+        # A container sees its own group at the root; elsewhere, the limits of all parent groups apply, too.
         for folder in (group, *group.parents):
             if folder.is_relative_to(base):
                 try:
@@ -125,13 +125,13 @@ def open_database(limits: Limits, *, spill: bool = False) -> DuckDBPyConnection:
             folder = private_folder()
             most = min(_MOST_DISK, shutil.disk_usage(folder).free // _DISK_SHARE)
             config |= {"temp_directory": str(folder), "max_temp_directory_size": f"{most // 1024}KiB"}
-        except (StorageError, OSError, UnicodeError):  # nowhere to write: then memory has to do
+        except (StorageError, OSError, UnicodeError):  # no folder for temporary files: memory only
             pass
     return duckdb.connect(config=config)
 
 
 def limit_error(error: duckdb.Error) -> QueryError | None:
-    """Return DuckDB's error as one that names the limit that was reached and how to raise it; None for any other."""
+    """Return an error that names the limit that DuckDB's error reached and how to raise it; None for other errors."""
     text = str(error)
     if isinstance(error, duckdb.OutOfMemoryException):
         if "max_temp_directory_size" in text or "temp_directory_size" in text:

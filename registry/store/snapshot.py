@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from registry.dataset.deepfashion2 import find_split
-from registry.errors import UnknownNameError
+from registry.errors import NotFoundError, QueryError, RegistryFormatError, UnknownNameError
 from registry.snapshot.blocks import Blocks
 from registry.snapshot.manifest import Manifest
 from registry.storage.place import Place
-from registry.store.connection import connect
+from registry.store.connection import Keys, connect, duckdb_errors
 from registry.store.settings import Limits
 
 if TYPE_CHECKING:
@@ -25,7 +29,7 @@ class Snapshot:
         place: folder or URL of the registry.
         manifest: names the files of this version.
         blocks: reads these files and compares them with the manifest.
-        limits: of memory and time for queries.
+        limits: memory and time for queries.
     """
 
     place: Place
@@ -33,21 +37,37 @@ class Snapshot:
     blocks: Blocks
     limits: Limits
 
-    def connect(self, *, spill: bool = False) -> DuckDBPyConnection:
-        """Return a new connection whose tables and views are those of this version.
+    def connect(self, *, spill: bool = False, keys: Keys | None = None) -> DuckDBPyConnection:
+        """Return a new connection with the tables and views of this version.
 
         Args:
-            spill: whether DuckDB may write temporary files; not for a user's SQL.
+            spill: whether DuckDB may write temporary files; False for a user's SQL.
+            keys: the rows that the tables ``images`` and ``items`` have; all without it.
         """
-        return connect(self.place, self.manifest, self.blocks, self.limits, spill=spill)
+        return connect(self.place, self.manifest, self.blocks, self.limits, spill=spill, keys=keys)
 
     def check_split(self, split: str) -> str:
         """Return ``split`` if this version has it.
 
         Raises:
-            UnknownNameError: it has not; the message lists its splits.
+            UnknownNameError: there is no such split; the message lists those of this version.
         """
         if find_split(split) not in self.manifest.splits:
             splits = ", ".join(self.manifest.splits) or "none yet"
             raise UnknownNameError(f"The split {split} is not in the registry {self.place}; there is: {splits}.")
         return split
+
+    @contextmanager
+    def read_errors(self) -> Iterator[None]:
+        """Turn DuckDB's errors inside the block into errors of this package that name the registry."""
+        try:
+            with duckdb_errors():
+                yield
+        except NotFoundError as error:
+            raise RegistryFormatError(
+                f"A file of {self.place} cannot be read: {error}\nIf the registry was replaced meanwhile, start again."
+            ) from error
+        except QueryError as error:
+            if not isinstance(error.__cause__, duckdb.IOException):
+                raise
+            raise RegistryFormatError(f"A file of {self.place} cannot be read: {error}") from error

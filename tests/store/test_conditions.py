@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from registry.dataset.tables import ITEMS
 from registry.errors import UnknownNameError, UsageError
 from registry.store.conditions import _ITEM, FUNCTIONS, TYPES, check_condition
-from registry.store.connection import table_sql
+from registry.store.sql import table_sql
 
 COLUMNS = ", ".join(column.name for column in ITEMS.columns)
 EXPECTED = "expected one SQL expression over the columns of items, such as: category_id = 1 AND x2 - x1 > 200"

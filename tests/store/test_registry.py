@@ -24,8 +24,8 @@ from registry.errors import (
     UnknownNameError,
 )
 from registry.ingest.build import ingest
-from registry.store.connection import glob_escape, quote
 from registry.store.registry import Registry
+from registry.store.sql import glob_escape, quote
 from tests.helpers import annotation, item, write_split
 from tests.registries import make_three_splits
 

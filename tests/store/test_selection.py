@@ -18,7 +18,7 @@ from registry.dataset.deepfashion2 import SPLITS
 from registry.dataset.tables import IMAGES, ITEMS, arrow_schema
 from registry.errors import RegistryFormatError, UnknownNameError, UsageError
 from registry.ingest.build import ingest
-from registry.store import selection as selection_module
+from registry.store import chunks as chunks_module
 from registry.store.registry import Registry
 from registry.store.selection import Selection
 from registry.subset.options import Subset
@@ -202,8 +202,8 @@ def test_a_share_keeps_what_it_chose_when_data_is_added(opened: Registry) -> Non
 def test_chunks_are_whole_images_with_the_columns_of_the_tables(
     opened: Registry, rows: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection_module, "READ_IMAGES", 15)
-    monkeypatch.setattr(selection_module, "CHUNK_IMAGES", 7)
+    monkeypatch.setattr(chunks_module, "READ_IMAGES", 15)
+    monkeypatch.setattr(chunks_module, "CHUNK_IMAGES", 7)
     selection = Selection(opened.snapshot())
     found: list[Row] = []
     for part in selection.parts:

@@ -11,7 +11,7 @@ import pytest
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES
 from registry.dataset.tables import FIELDS, TABLES, duckdb_type
 from registry.dataset.views import load_views, schemas_folder
-from registry.store.connection import views_in_order
+from registry.store.views import views_in_order
 
 VIEW_COLUMNS = {
     "attribute_counts": "split attribute code meaning num_items share",

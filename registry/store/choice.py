@@ -1,0 +1,235 @@
+"""Finds the images and items of a subset: two tables of keys in a DuckDB connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from registry.dataset.cells import NOT_INGESTED
+from registry.dataset.deepfashion2 import CATEGORIES, SPLITS
+from registry.dataset.names import shown
+from registry.errors import RegistryFormatError
+from registry.store.filters import image_conditions, item_conditions
+from registry.store.sql import SPLIT_ORDER
+from registry.subset.resplit import Group, Resplit, assign, balance
+from registry.subset.rows import Part
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from registry.storage.place import Place
+    from registry.subset.options import Subset
+
+#: Columns of ``items`` that are kept for every chosen item: its key, its place in the file, its identity.
+_ITEM_COLUMNS: Final = "split, image_id, item_no, item_order, source, pair_id, style, category_id"
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """What ``sample`` and ``limit`` count: the columns that identify it, and the order in which ``limit`` takes it."""
+
+    columns: str
+    order: str
+
+
+_ITEM: Final = _Unit("split, image_id, item_no", f"{SPLIT_ORDER}, image_id, any_value(item_order)")
+_IMAGE: Final = _Unit("split, image_id", f"{SPLIT_ORDER}, image_id")
+_IDENTITY: Final = _Unit("split, pair_id, style", f"{SPLIT_ORDER}, pair_id, style")
+
+
+@dataclass(slots=True)
+class Choice:
+    """The keys of a subset's images and items, in a connection that reads a registry.
+
+    The connection gets two tables: ``chosen_images`` (part, split, image_id, num_items) and ``chosen_items`` (part and
+    the columns of the item's key, place and identity).
+
+    Attributes:
+        parts: the splits of the subset, or the parts of a re-split.
+        balance: shares of the parts of a re-split; see :func:`registry.subset.resplit.balance`.
+        category_ids: categories that occur, ascending.
+    """
+
+    parts: tuple[Part, ...]
+    balance: list[dict[str, Any]] = field(default_factory=list)
+    category_ids: tuple[int, ...] = ()
+
+
+def choose(
+    connection: DuckDBPyConnection, place: Place, subset: Subset, resplit: Resplit | None, splits: Sequence[str]
+) -> Choice:
+    """Create ``chosen_images`` and ``chosen_items`` in a connection.
+
+    Args:
+        connection: has the tables ``images`` and ``items``.
+        place: the registry, for messages.
+        subset: the options.
+        resplit: divides the subset into new parts; None keeps the splits.
+        splits: of the registry that the subset may have images of, in order.
+
+    Raises:
+        RegistryFormatError: the tables images and items contradict each other.
+        UsageError: image or pair ids of several splits are too large to stay unique in one part.
+        duckdb.Error: a file cannot be read.
+    """
+    _find_keys(connection, subset)
+    if resplit:
+        if len(splits) > 1:
+            _check_numbers(connection)
+        choice = Choice(tuple(Part(name, tuple(splits)) for name, _ in resplit.fractions))
+        choice.balance = _divide(connection, resplit)
+    else:
+        connection.execute("ALTER TABLE images_found ADD COLUMN part VARCHAR")
+        connection.execute("UPDATE images_found SET part = split")
+        occurring = {split for (split,) in connection.execute("SELECT DISTINCT split FROM images_found").fetchall()}
+        # Without the option split, a split without rows is no part; an empty subset has all splits as parts.
+        part_names = subset.split or occurring or splits
+        choice = Choice(tuple(Part(split, (split,)) for split in splits if split in part_names))
+    connection.execute(
+        "CREATE TABLE chosen_items AS SELECT part, i.* FROM items_found AS i JOIN images_found USING (split, image_id)"
+    )
+    # The full join keeps items without an image, for the check.
+    connection.execute(
+        "CREATE TABLE chosen_images AS SELECT part, split, image_id, coalesce(n, 0) AS num_items FROM images_found "
+        "FULL JOIN (SELECT split, image_id, count(*) AS n FROM items_found GROUP BY ALL) USING (split, image_id)"
+    )
+    _check_num_items(connection, place, subset)
+    for table in ("items_found", "images_found"):
+        connection.execute(f"DROP TABLE {table}")
+    rows = connection.execute("SELECT DISTINCT category_id FROM chosen_items ORDER BY category_id").fetchall()
+    choice.category_ids = tuple(category_id for (category_id,) in rows)
+    return choice
+
+
+def _find_keys(connection: DuckDBPyConnection, subset: Subset) -> None:
+    """Create ``items_found`` and ``images_found``: keys by the options of a subset."""
+    if subset.picks_items or not subset.whole_images:
+        condition, params = item_conditions(subset)
+        connection.execute(f"CREATE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM items WHERE {condition}", params)
+        if subset.paired:
+            both_sources = (
+                "SELECT split, pair_id, style FROM items_found WHERE style > 0 GROUP BY ALL "
+                "HAVING count(DISTINCT source) = 2"
+            )
+            _retain(connection, "items_found", _IDENTITY.columns, both_sources)
+        unit = _IDENTITY if subset.paired else _IMAGE if subset.whole_images else _ITEM
+        _sample_and_limit(connection, subset, "items_found", unit)
+    if subset.picks_items:
+        connection.execute("CREATE TABLE images_found AS SELECT DISTINCT split, image_id FROM items_found")
+    else:
+        condition, params = image_conditions(subset)
+        connection.execute(f"CREATE TABLE images_found AS SELECT split, image_id FROM images WHERE {condition}", params)
+        if subset.whole_images:
+            _sample_and_limit(connection, subset, "images_found", _IMAGE)
+    if subset.whole_images:
+        connection.execute(
+            f"CREATE OR REPLACE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM items "
+            "SEMI JOIN images_found USING (split, image_id)"
+        )
+
+
+def _sample_and_limit(connection: DuckDBPyConnection, subset: Subset, table: str, unit: _Unit) -> None:
+    """Reduce a table to the units that ``sample`` and ``limit`` take."""
+    columns = unit.columns
+    key = f"md5(concat_ws('/', $seed::VARCHAR, {columns}))"
+    if subset.sample and subset.sample.endswith("%"):
+        # The first 16 hex digits of a hash, below the share of their range; 'g' is above all of them.
+        share = float(subset.sample[:-1]) / 100
+        bound = "g" if share >= 1 else f"{int(share * 2**64):016x}"
+        query = f"SELECT DISTINCT {columns} FROM {table} WHERE {key} < $bound"
+        _retain(connection, table, columns, query, {"seed": subset.seed, "bound": bound})
+    elif subset.sample:
+        query = f"SELECT DISTINCT {columns} FROM {table} ORDER BY {key}, {columns} LIMIT $number"
+        _retain(connection, table, columns, query, {"seed": subset.seed, "number": int(subset.sample)})
+    if subset.limit is not None:
+        query = f"SELECT {columns} FROM {table} GROUP BY {columns} ORDER BY {unit.order} LIMIT $number"
+        _retain(connection, table, columns, query, {"number": subset.limit})
+
+
+def _retain(
+    connection: DuckDBPyConnection, table: str, columns: str, query: str, params: Mapping[str, Any] | None = None
+) -> None:
+    """Delete the rows of a table whose columns are not among the rows of a query."""
+    retained = f"SELECT {table}.* FROM {table} SEMI JOIN ({query}) USING ({columns})"
+    connection.execute(f"CREATE TABLE retained AS {retained}", params)
+    connection.execute(f"DROP TABLE {table}")
+    connection.execute(f"ALTER TABLE retained RENAME TO {table}")
+
+
+def _check_numbers(connection: DuckDBPyConnection) -> None:
+    """Raise UsageError if ids of several splits are too large to stay unique in one part."""
+    query = (
+        "SELECT split, greatest(max(image_id), max(pair_id)), least(min(image_id), min(pair_id)) FROM images "
+        "SEMI JOIN images_found USING (split, image_id) GROUP BY split"
+    )
+    for split, highest, lowest in connection.execute(query).fetchall():
+        for number in (highest, lowest):
+            Part("", SPLITS).number(split, number)
+
+
+def _divide(connection: DuckDBPyConnection, resplit: Resplit) -> list[dict[str, Any]]:
+    """Give every image in ``images_found`` its part; all images of a pair_id get the same. Return the balance."""
+    counts = ", ".join(f"count(*) FILTER (category_id = {category.id})" for category in CATEGORIES)
+    group = "coalesce(pair_id, -image_id)"  # a photo without annotation is a group of its own
+    query = f"""
+        WITH image_counts AS (
+            SELECT split, {group} AS number, count(*) AS images FROM images SEMI JOIN images_found
+            USING (split, image_id) GROUP BY ALL
+        ), item_counts AS (
+            SELECT split, pair_id AS number, [{counts}] AS counts FROM items_found GROUP BY ALL
+        )
+        SELECT split, number, images, counts FROM image_counts LEFT JOIN item_counts USING (split, number)
+    """
+    no_items = (0,) * len(CATEGORIES)
+    groups = [
+        Group((split, number), images, tuple(item_counts or no_items))
+        for split, number, images, item_counts in connection.execute(query).fetchall()
+    ]
+    parts = assign(groups, resplit)
+    columns = list(zip(*((*key, part) for key, part in parts.items()), strict=True)) or [()] * 3
+    connection.execute(
+        "CREATE TABLE divided AS SELECT unnest($split::VARCHAR[]) AS split, unnest($number::BIGINT[]) AS number, "
+        "unnest($part::VARCHAR[]) AS part",
+        dict(zip(("split", "number", "part"), map(list, columns), strict=True)),
+    )
+    connection.execute(
+        "CREATE OR REPLACE TABLE images_found AS SELECT i.split, i.image_id, part FROM images AS i "
+        f"SEMI JOIN images_found USING (split, image_id) JOIN divided ON divided.split = i.split AND number = {group}"
+    )
+    return balance(groups, parts, resplit)
+
+
+def _check_num_items(connection: DuckDBPyConnection, place: Place, subset: Subset) -> None:
+    """Check that every chosen item has its image in ``images``, and that no chosen image lacks items.
+
+    Raises:
+        RegistryFormatError: the tables images and items contradict each other.
+    """
+    # Where an option picks items, an image may have more items than chosen.
+    is_partial = subset.picks_items and not subset.whole_images
+    is_sound = f"chosen.num_items {'<=' if is_partial else '='} coalesce(images.num_items, 0)"
+    query = f"""
+        SELECT count(*), (SELECT count(*) FROM chosen_images) FROM images JOIN chosen_images AS chosen
+        USING (split, image_id) WHERE {is_sound} AND chosen.part IS NOT NULL
+    """
+    ((num_sound, num_images),) = connection.execute(query).fetchall()
+    if num_sound == num_images:
+        return
+    query = f"""
+        SELECT split, image_id, any_value(chosen.num_items), count(images.image_id), any_value(images.num_items),
+            any_value(chosen.part)
+        FROM (SELECT DISTINCT * FROM chosen_images) AS chosen LEFT JOIN images USING (split, image_id)
+        GROUP BY split, image_id
+        HAVING count(images.image_id) <> 1 OR any_value(chosen.part) IS NULL OR NOT any_value({is_sound})
+        ORDER BY count(images.image_id) = 1, {SPLIT_ORDER}, image_id LIMIT 1
+    """
+    ((split, image_id, num_chosen, num_rows, num_items, part),) = connection.execute(query).fetchall()
+    if num_rows != 1:
+        problem = f"image_id: expected one row in the table images, found {num_rows} for {num_chosen:,} items"
+    elif part is None:
+        problem = "source, pair_id: expected the same in the tables images and items, found others"
+    else:
+        expected = f"{'at least ' if is_partial else ''}{num_chosen:,}, for the rows of the table items"
+        problem = f"num_items: expected {expected}, found {shown(num_items)}"
+    raise RegistryFormatError(f"{place} > {split} > image {image_id} > {problem}. {NOT_INGESTED}")

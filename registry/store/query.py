@@ -1,0 +1,76 @@
+"""SQL of users: a single statement that reads, as a lazy relation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+from registry.dataset.tables import TABLES
+from registry.dataset.views import load_views
+from registry.errors import QueryError
+from registry.store.connection import own_error
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+#: Values for ``$name`` (a mapping) or ``?`` (a sequence).
+Params = Mapping[str, Any] | Sequence[Any]
+
+#: DuckDB's own limit for expressions.
+_DEEPEST: Final = 1_000
+_BRACKET: Final = re.compile(r"[(\[{)\]}]")
+#: A text in quotes; brackets in it do not nest.
+_TEXT: Final = re.compile(r"'[^']*'")
+_EXPLAIN: Final = re.compile(r"\s*EXPLAIN\b\s*(ANALYZE\b|\([^()]*\))?", re.IGNORECASE)
+
+
+def read_query(cursor: DuckDBPyConnection, query: str, params: Params | None = None) -> DuckDBPyRelation:
+    """Return the rows of a statement that reads, as a lazy relation.
+
+    Args:
+        cursor: on a connection that is confined to the files of a registry.
+        query: one SELECT, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN.
+        params: values for ``$name`` (a mapping) or ``?`` (a sequence).
+
+    Raises:
+        QueryError: DuckDB refuses the query, or it does more than read.
+    """
+    _check_nesting(query)
+    try:
+        if not _only_reads(cursor, query):
+            raise QueryError("Expected one statement that reads (SELECT, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN).")
+        relation = cursor.sql(query, params=params)
+    except duckdb.CatalogException as error:
+        names = f"\n\nThere is: {', '.join([*TABLES, *load_views()])}."
+        raise QueryError(f"{error}{names if 'Table with name' in str(error) else ''}") from error
+    except duckdb.Error as error:
+        raise own_error(error) from error
+    assert relation is not None  # every statement that reads has a result
+    return relation
+
+
+def _check_nesting(query: str) -> None:
+    """Raise QueryError where brackets are nested more deeply than DuckDB's expressions may be.
+
+    DuckDB's parser takes quadratic time where some of them are not closed, and no signal or limit interrupts it.
+    """
+    depth = 0
+    for bracket in _BRACKET.findall(_TEXT.sub("", query)):
+        depth += 1 if bracket in "([{" else -1
+        if depth > _DEEPEST:
+            raise QueryError(f"The query nests brackets too deeply: expected at most {_DEEPEST:,} levels.")
+
+
+def _only_reads(connection: DuckDBPyConnection, query: str) -> bool:
+    """Return whether a text is one statement that reads. EXPLAIN counts as the statement after it, which it may run."""
+    statements = connection.extract_statements(query)
+    if len(statements) != 1:
+        return False
+    kind = statements[0].type
+    explained = _EXPLAIN.match(query) if kind == duckdb.StatementType.EXPLAIN else None
+    if explained:
+        return _only_reads(connection, query[explained.end() :])
+    return bool(kind == duckdb.StatementType.SELECT)
