@@ -15,7 +15,7 @@ ifeq ($(UV),)
   MAKE_VENV = $(PYTHON) -m venv $(VENV)
   PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
   BUILD_WHEEL = $(PIP) wheel --no-deps --wheel-dir dist .
-  # Beside the environment, not in it: what is in there is no conflict.
+  # Installed beside the environment: a conflict with its packages does not matter.
   APART = --no-warn-conflicts
 else
   MAKE_VENV = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
@@ -72,7 +72,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.diff
 	$(BIN)/python -m benchmarks.remote
 
-# Long: what others may have written, at random; some tens of minutes.
+# Random manifests, conditions, annotations and archives; takes tens of minutes.
 .PHONY: fuzz
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.fuzz manifests
@@ -80,7 +80,7 @@ fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.fuzz_ingest decoder
 	$(BIN)/python -m benchmarks.fuzz_ingest archives
 
-# Whether others can pull the data of a tag; docs/releasing.md.
+# Checks that a fresh clone can pull the data of a tag; docs/releasing.md.
 .PHONY: release-check
 release-check: install
 	$(BIN)/python -m registry.cli.release_check $(or $(TAG),$(error Name the tag: make release-check TAG=v1.0)) $(ARGS)
