@@ -1,7 +1,8 @@
 # make        builds the sample registry with 'dvc repro' and shows it
 # make test   lint, types and all tests
+# make wheel  dist/*.whl, to install elsewhere
 .DEFAULT_GOAL := demo
-.PHONY: demo install test lint docs bench clean
+.PHONY: demo install test lint wheel docs bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,11 +14,13 @@ DUCKDB1 := $(VENV)/duckdb-1
 ifeq ($(UV),)
   MAKE_VENV = $(PYTHON) -m venv $(VENV)
   PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
-  # Beside the environment, not in it: what is in there is no conflict.
+  BUILD_WHEEL = $(PIP) wheel --no-deps --wheel-dir dist .
+  # Installed beside the environment: a conflict with its packages does not matter.
   APART = --no-warn-conflicts
 else
   MAKE_VENV = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
   PIP = $(UV) pip --quiet
+  BUILD_WHEEL = $(UV) build --quiet --wheel --out-dir dist
   export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 endif
 
@@ -55,6 +58,10 @@ lint: $(VENV)/.installed-dev
 test: lint $(DUCKDB1)
 	DF2_DUCKDB1="$(CURDIR)/$(DUCKDB1)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadgroup
 
+wheel: $(VENV)/.installed
+	$(BUILD_WHEEL)
+	@ls dist/*.whl
+
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m registry.cli.reference
 	$(BIN)/python -m tests.licences
@@ -65,7 +72,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.diff
 	$(BIN)/python -m benchmarks.remote
 
-# Long: what others may have written, at random; some tens of minutes.
+# Random manifests, conditions, annotations and archives; takes tens of minutes.
 .PHONY: fuzz
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.fuzz manifests
@@ -73,7 +80,7 @@ fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.fuzz_ingest decoder
 	$(BIN)/python -m benchmarks.fuzz_ingest archives
 
-# Whether others can pull the data of a tag; docs/releasing.md.
+# Checks that a fresh clone can pull the data of a tag; docs/releasing.md.
 .PHONY: release-check
 release-check: install
 	$(BIN)/python -m registry.cli.release_check $(or $(TAG),$(error Name the tag: make release-check TAG=v1.0)) $(ARGS)
