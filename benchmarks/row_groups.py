@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from registry.dataset.tables import ITEMS
 from registry.snapshot.manifest import read_manifest
-from registry.snapshot.publish import TableWriter
+from registry.snapshot.parquet import TableWriter
 from registry.storage.place import Place
 from registry.store.sql import table_sql
 

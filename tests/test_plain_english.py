@@ -22,7 +22,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 MOST_WORDS = {"what": 1.0, "one": 3.0}
 #: Functions out of 100 that may store a value under such a name.
 MOST_VAGUE = 1.0
-VAGUE = frozenset("found one own made there known named said given kept others left".split())
+VAGUE = frozenset(["found", "one", "own", "made", "there", "known", "named", "said", "given", "kept", "others", "left"])
 
 
 def prose(text: str) -> Iterator[tuple[int, str]]:

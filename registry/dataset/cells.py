@@ -1,8 +1,7 @@
-"""The check of rows that leave a registry: exports use their cells as file names and write them into JSON, XML and CSV.
+"""Checks rows before they leave a registry: exports use their cells as file names and write them into JSON, XML, CSV.
 
-A Parquet file from elsewhere may hold anything under a digest that is right. What is let through is what ingestion
-admits (:mod:`registry.ingest.diagnose`); the rest ends in one error that names the split and the image. Everything is
-looked at a column at a time.
+A Parquet file from elsewhere may hold any value under a correct digest. Rows must have the values that ingestion admits
+(:mod:`registry.ingest.diagnose`); the first other value is an error with split and image. Checks work column by column.
 """
 
 from __future__ import annotations
@@ -20,27 +19,27 @@ from registry.errors import RegistryFormatError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: The end of an error about rows.
+#: Last sentence of messages about rows.
 NOT_INGESTED: Final = (
     "The rows were not written by 'df2 ingest': take the registry from a place that you trust, or ingest the split "
     "again."
 )  # fmt: skip
-#: As ingestion admits names of photos.
+#: Names of photos that ingestion admits.
 _PHOTO: Final = r"^[0-9]{1,9}\.jpg$"
-#: Beyond this a double no longer tells neighbouring integers apart, and ingestion takes no coordinate.
+#: From here on, a double cannot tell neighbouring integers apart; ingestion refuses such coordinates.
 _EXACT: Final = float(2**53)
 
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """Rows that are looked at.
+    """Rows to check, with their origin for messages.
 
     Attributes:
         rows: of a table.
-        split: their split.
+        split: of the rows.
         place: the registry.
-        image_ids: the images that they are of, in order, where the rows have no image_id.
-        num_items: how many of the rows each of these images has.
+        image_ids: images of the rows, in order, if the rows have no column image_id.
+        num_items: number of rows of each of these images.
     """
 
     rows: pa.RecordBatch
@@ -50,16 +49,16 @@ class _Cells:
     num_items: Sequence[int] = ()
 
     def require(self, name: str, is_sound: pa.Array) -> None:
-        """Raise an error for the first row that is not sound."""
+        """Raise RegistryFormatError for the first row whose cell is not sound."""
         if not is_sound.false_count:
             return
         import pyarrow.compute as pc
 
         position = pc.index(is_sound, False).as_py()
         expected = _EXPECTED.get(name, "a value that 'df2 ingest' writes")
-        found = shown(self.rows.column(name)[position].as_py())
+        value = shown(self.rows.column(name)[position].as_py())
         raise RegistryFormatError(
-            f"{self.place} > {self.split} > {self._image(position)}{name}: expected {expected}, found {found}. "
+            f"{self.place} > {self.split} > {self._image(position)}{name}: expected {expected}, found {value}. "
             f"{NOT_INGESTED}"
         )
 
@@ -72,10 +71,10 @@ class _Cells:
 
 
 def check_images(images: pa.RecordBatch, split: str, place: object) -> None:
-    """Refuse rows of the table images, ascending by image_id, that no ingestion writes.
+    """Check rows of the table images, sorted by image_id.
 
     Raises:
-        RegistryFormatError: a row is not sound; the message names the split and the image.
+        RegistryFormatError: ingestion writes no such row; the message names the split and the image.
     """
     import pyarrow.compute as pc
 
@@ -96,17 +95,17 @@ def check_items(
     image_ids: pa.Array | None = None,
     num_items: Sequence[int] = (),
 ) -> None:
-    """Refuse rows of the table items, with any of its columns, that no ingestion writes.
+    """Check rows of the table items, with any of its columns.
 
     Args:
         items: the rows.
-        split: their split.
-        place: the registry, for the error.
-        image_ids: for the error, of rows without image_id: the images that they are of, in order.
-        num_items: how many of the rows each of these images has.
+        split: of the rows.
+        place: the registry, for messages.
+        image_ids: images of the rows, in order, for messages if the rows have no column image_id.
+        num_items: number of rows of each of these images.
 
     Raises:
-        RegistryFormatError: a row is not sound; the message names the split and the image.
+        RegistryFormatError: ingestion writes no such row; the message names the split and the image.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -160,9 +159,9 @@ _EXPECTED: Final = {
     **dict.fromkeys(("image_id", "pair_id", "style", "num_items", "num_landmarks_labelled"), "a number from 0 on"),
     **dict.fromkeys(("item_no", "item_order", "width", "height"), "a number from 1 on"),
 }
-#: Values of columns of words.
+#: Allowed texts by column.
 _WORDS: Final = {"source": SOURCES, "category_name": tuple(category.name for category in CATEGORIES)}
-#: Lowest and highest value of columns of whole numbers.
+#: Lowest and highest whole number by column.
 _RANGES: Final = {
     **dict.fromkeys(("image_id", "pair_id", "style", "num_items", "num_landmarks_labelled"), (0, 2**31 - 1)),
     **dict.fromkeys(("item_no", "item_order", "width", "height"), (1, 2**31 - 1)),
@@ -172,7 +171,7 @@ _RANGES: Final = {
 
 
 def _is_sound(name: str, values: pa.Array, split: str) -> pa.Array | None:
-    """Return for each row whether its cell is one that ingestion admits; None where all are."""
+    """Return for each row whether ingestion admits its cell; None if it admits all."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -184,7 +183,7 @@ def _is_sound(name: str, values: pa.Array, split: str) -> pa.Array | None:
             wide = values.cast(pa.int64())
             is_sound = pc.and_(pc.greater_equal(wide, low), pc.less_equal(wide, high))
     elif name in ("x1", "y1", "x2", "y2"):
-        is_sound = pc.less(pc.abs(values), _EXACT)  # NaN is not
+        is_sound = pc.less(pc.abs(values), _EXACT)  # false for NaN
     elif name in _WORDS:
         is_sound = pc.or_(pc.is_in(values, value_set=pa.array(_WORDS[name])), values.is_null())
     elif name == "split":

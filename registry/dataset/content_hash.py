@@ -1,15 +1,15 @@
 """The content hash of an item: the same number for the same content, in every registry and every version.
 
-It is made from a byte form of the row that depends on nothing but its values, by BLAKE2b with a digest of 8 bytes, and
-stored as a signed little-endian number. The byte form is, for each column of :data:`HASHED` in this order:
+It is the BLAKE2b hash (8 bytes, as a signed little-endian number) of a byte form of the row. The byte form has, for
+each column of :data:`HASHED` in this order:
 
-* a number: its bytes, as wide as its type, little-endian; -0.0 as 0.0, which it is equal to,
+* a number: its bytes, as wide as its type, little-endian; -0.0 as the equal 0.0,
 * a text: UTF-8, ended by a zero byte,
-* a list of numbers: how many there are (int32), then their bytes,
-* a list of lists: how many there are (int32), the length of each (int32), then the bytes of all numbers.
+* a list of numbers: its length (int32), then the bytes of the numbers,
+* a list of lists: its length (int32), the length of each list (int32), then the bytes of all numbers.
 
-Not part of it are the key and ``item_order``, which say where the item stands and nothing about it. A column that a
-later version of the table brings must stay out: the hashes of earlier registries would not be those of later ones.
+The key and ``item_order`` are not part of it, as they locate the item and do not describe it. Columns of later schema
+versions must stay out, or the hashes of earlier and later registries would differ.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def content_hashes(columns: Mapping[str, pa.Array]) -> pa.Array:
     """Return the content hash (int64) of every row.
 
     Args:
-        columns: at least those of :data:`HASHED`, with the types of the table items and no NULL.
+        columns: at least the columns in :data:`HASHED`, with the types of the table items and without NULL.
     """
     import pyarrow as pa
 
@@ -43,7 +43,7 @@ def content_hashes(columns: Mapping[str, pa.Array]) -> pa.Array:
 def byte_forms(columns: Mapping[str, pa.Array]) -> pa.Array:
     """Return the byte form (binary) of every row; see :func:`content_hashes`.
 
-    Arrow joins whole columns: at a fifth of the time that packing row by row takes.
+    Arrow joins whole columns, in a fifth of the time of packing row by row.
     """
     import pyarrow.compute as pc
 
@@ -52,7 +52,7 @@ def byte_forms(columns: Mapping[str, pa.Array]) -> pa.Array:
 
 
 def _pieces(values: pa.Array) -> Iterator[pa.Array | bytes]:
-    """Yield the parts of a column's byte form, each with one entry a row."""
+    """Yield the parts of a column's byte form, each with an entry for every row."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -79,7 +79,7 @@ def _positive_zeros(numbers: pa.Array) -> pa.Array:
 
 
 def _runs(numbers: pa.Array, offsets: pa.Array) -> pa.Array:
-    """Return the bytes of the numbers from each offset to the next; they are little-endian wherever pyarrow runs."""
+    """Return the bytes of the numbers from each offset to the next; pyarrow runs on little-endian systems only."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

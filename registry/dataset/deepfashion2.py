@@ -1,6 +1,6 @@
-"""What DeepFashion2 is made of: splits, sources, categories, codes and landmark slots.
+"""Facts of DeepFashion2: splits, sources, categories, codes and landmark slots.
 
-Facts only, each with its source; nothing here reads a file or imports more than the standard library.
+No function here reads a file.
 
 Source: the dataset's public README (categories, codes, landmark counts), its COCO converter
 ``deepfashion2_to_coco.py`` (converter names), its evaluation code (OKS sigmas) and its landmark figure
@@ -193,7 +193,7 @@ _OKS_SIGMAS: dict[int, tuple[float, ...]] = {
 }
 # fmt: on
 
-# What the names of a category's landmarks begin with.
+# Prefixes of landmark names by category.
 _NAME_PREFIXES: Final = {
     1: "sss", 2: "lss", 3: "sso", 4: "lso", 5: "vest", 6: "sling", 7: "shorts", 8: "trousers", 9: "skirt",
     10: "ssd", 11: "lsd", 12: "vd", 13: "sd",
@@ -241,7 +241,6 @@ def _build_slots() -> tuple[LandmarkSlot, ...]:
 
 CATEGORIES: Final = _build_categories()
 CATEGORY_BY_ID: Final = {category.id: category for category in CATEGORIES}
-CATEGORY_BY_NAME: Final = {category.name: category for category in CATEGORIES}
 LANDMARK_SLOTS: Final = _build_slots()
 NUM_LANDMARK_SLOTS: Final = len(LANDMARK_SLOTS)
 
@@ -251,33 +250,32 @@ SKELETON: Final[dict[int, tuple[tuple[int, int], ...]]] = {
 }
 
 
-def unknown_name(kind: str, given: object, known: list[str]) -> UnknownNameError:
-    """Return the error for a name that does not exist: it lists what there is and the nearest name."""
-    nearest = get_close_matches(str(given).lower(), [name.lower() for name in known], n=1, cutoff=0.5)
-    original = {name.lower(): name for name in known}
+def unknown_name(kind: str, name: object, names: list[str]) -> UnknownNameError:
+    """Return the error for an unknown name: it lists the existing names and suggests the nearest."""
+    nearest = get_close_matches(str(name).lower(), [existing.lower() for existing in names], n=1, cutoff=0.5)
+    original = {existing.lower(): existing for existing in names}
     hint = f" Did you mean {original[nearest[0]]!r}?" if nearest else ""
-    return UnknownNameError(f"Unknown {kind} {given!r}.{hint} There is: {', '.join(known)}.")
+    return UnknownNameError(f"Unknown {kind} {name!r}.{hint} There is: {', '.join(names)}.")
 
 
 def find_category(name_or_id: str | int) -> Category:
-    """Return the category named or numbered so; the COCO converter's names are understood too.
+    """Return the category with a name, a number or a name of the COCO converter.
 
     Raises:
-        UnknownNameError: there is no such category; the message lists all of them.
+        UnknownNameError: there is no such category; the message lists all categories.
     """
     text = str(name_or_id).strip().lower().replace("_", " ")
     for category in CATEGORIES:
         if text in (str(category.id), category.name, category.coco_name.replace("_", " ")):
             return category
-    known = [f"{category.name}" for category in CATEGORIES]
-    raise unknown_name("category", name_or_id, known)
+    raise unknown_name("category", name_or_id, [category.name for category in CATEGORIES])
 
 
 def find_split(name: str) -> str:
     """Return ``name`` if it is a split.
 
     Raises:
-        UnknownNameError: it is not; the message lists the three.
+        UnknownNameError: there is no such split; the message lists the three.
     """
     if name not in SPLITS:
         raise unknown_name("split", name, list(SPLITS))

@@ -1,11 +1,11 @@
-"""Names and numbers that come from outside: manifests, DVC files, listings and cells of tables.
+"""Types and parsers for names and numbers from outside: manifests, DVC files, listings and cells of tables.
 
-A document is parsed once, into types that cannot hold a bad value, so that nothing behind the parser checks a path
-again. The types are msgspec's: a pattern, a range, and a description for the error. What several fields decide
-together is checked where the document is put together (``__post_init__`` of its struct).
+A document is parsed once, into types that cannot hold a bad value, so that no later code checks a path again. The types
+are msgspec's: a pattern or range, and a description for messages. Rules over several fields are checked in
+``__post_init__`` of the document's struct.
 
-Rule for keys that this version does not know: at the top of a document they are passed over, since a later release may
-add one that changes nothing else. In an entry of a file they are refused, since they may change what is read.
+Unknown keys at the top of a document are ignored, since a later release may add a key that changes nothing else.
+Unknown keys in the entry of a file are errors, since they may change the meaning of the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from registry.parsing.json_files import REPEATED, check_keys, decode, repeated_k
 
 T = TypeVar("T", bound=msgspec.Struct)
 _Place = tuple[str, ...]
-#: Keys and positions that lead to a value, and what is wrong with it.
+#: Keys and positions that lead to a value, and the text of the problem.
 _Problem = tuple[_Place, str]
 
 #: Separators of any system, control characters, line separators, and halves of surrogate pairs.
@@ -46,7 +46,7 @@ FileName = Annotated[
     str, Meta(pattern=rf"\A(?!\.){_NOT}{_PART}\Z", max_length=255, description="a file name, without a folder")
 ]
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hex digits")]
-#: Texts that are shown: no line breaks, no control characters.
+#: Texts for messages: no line breaks, no control characters.
 ShortText = Annotated[
     str,
     Meta(
@@ -57,7 +57,7 @@ ShortText = Annotated[
 ]
 TableName = Annotated[str, Meta(pattern=rf"\A(?:{'|'.join(TABLES)})\Z", description=f"one of {', '.join(TABLES)}")]
 SplitName = Annotated[str, Meta(pattern=rf"\A(?:{'|'.join(SPLITS)})\Z", description=f"one of {', '.join(SPLITS)}")]
-#: Rows and bytes: below 2^53, which every program reads exactly.
+#: Numbers of rows and bytes: below 2^53, where a double is exact.
 Count = Annotated[int, Meta(ge=0, lt=2**53, description="a whole number from 0 to 2^53 - 1")]
 Version = Annotated[int, Meta(ge=1, lt=2**31, description="a whole number from 1 on")]
 Base64 = Annotated[
@@ -69,10 +69,10 @@ _PARTITION_VALUES: Final = {
     "split": "|".join(SPLITS),
     "category_id": "|".join(str(category.id) for category in CATEGORIES),
 }
-#: Problems of a document that one message lists.
+#: Problems that a message lists.
 _MOST_LISTED: Final = 20
 _SHOWN: Final = 60
-#: What messages call types without a description.
+#: Names in messages of types without a description.
 _KINDS: Final[dict[Any, str]] = {bool: "true or false", int: "a whole number", str: "a text"}
 _AT: Final = re.compile(r" - at `[^`]*`\Z")
 
@@ -83,18 +83,18 @@ def is_relative_path(path: str) -> bool:
 
 
 def leading_out(paths: Sequence[str]) -> list[str]:
-    """Return the paths that are no :data:`RelativePath`; the fast way to look at hundreds of thousands."""
+    """Return the paths that are no :data:`RelativePath`; fast for hundreds of thousands of paths."""
     joined = f"/{'/'.join(paths)}/"
     is_plain = joined.isascii() and joined.isprintable()
-    if is_plain and not any(odd in joined for odd in ("\\", "%", ":", "//", "/./", "/../")):
+    if is_plain and not any(text in joined for text in ("\\", "%", ":", "//", "/./", "/../")):
         return [path for path in paths if len(path) > 255 and not is_relative_path(path)]
     return [path for path in paths if not is_relative_path(path)]
 
 
 def is_data_path(path: str) -> bool:
-    """Return whether a path is one that a data file of a registry has.
+    """Return whether a path is that of a registry's data file.
 
-    That is the table's folder, its partitions in order with values that exist, and 16 hex digits:
+    It consists of the table's folder, its partitions in order with existing values, and 16 hex digits:
     ``items/split=train/category_id=9/0123456789abcdef.parquet``.
     """
     return _data_pattern().match(path) is not None
@@ -118,7 +118,7 @@ def parse_json(
     data: bytes,
     kind: type[T],
     where: str,
-    what: str,
+    expected: str,
     version: str,
     newest: int,
     careful: type[msgspec.Struct] | None = None,
@@ -128,24 +128,25 @@ def parse_json(
     Args:
         data: the text.
         kind: the struct.
-        where: path or URL of the document, for the error.
-        what: what it is expected to be, for the error.
+        where: path or URL of the document, for messages.
+        expected: kind of document, for messages, such as "a manifest of a registry".
         version: key of the document's version.
-        newest: version that this program reads.
-        careful: a struct that takes the same documents and tells all problems of another; None for ``kind`` itself.
+        newest: newest version that this program reads.
+        careful: a struct that accepts the same documents and has all checks, to list the problems of a bad document;
+            without it, ``kind``.
 
     Raises:
-        RegistryFormatError: it is of a later version, or something else; then all its problems are listed, each with
-            its place.
+        RegistryFormatError: the document is of a later version, or has problems; the message lists all of them with
+            their places.
     """
     try:
         document = msgspec.json.decode(data, type=kind)
         check_keys(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise RegistryFormatError(_explain(data, careful or kind, where, what, version, newest, error)) from error
-    found = getattr(document, version)
-    if found > newest:
-        raise RegistryFormatError(_too_new(where, version, found, newest))
+        raise RegistryFormatError(_explain(data, careful or kind, where, expected, version, newest, error)) from error
+    document_version = getattr(document, version)
+    if document_version > newest:
+        raise RegistryFormatError(_too_new(where, version, document_version, newest))
     return document
 
 
@@ -162,45 +163,45 @@ def shown(value: Any) -> str:
 
 
 def _explain(
-    data: bytes, kind: type[msgspec.Struct], where: str, what: str, version: str, newest: int, error: Exception
+    data: bytes, kind: type[msgspec.Struct], where: str, expected: str, version: str, newest: int, error: Exception
 ) -> str:
-    """Return the message for a text that is not the document."""
+    """Return the message for a text that is not such a document."""
     try:
         document = msgspec.json.decode(data)
         repeated = [(tuple(map(_key, place)), REPEATED) for place in repeated_keys(decode(data.decode("utf-8")))]
     except RecursionError:
-        return f"{where} is not {what}: it is nested too deeply."
+        return f"{where} is not {expected}: it is nested too deeply."
     except (msgspec.MsgspecError, ValueError) as malformed:
-        return f"{where} is not {what}: {malformed}"
-    found = document.get(version) if isinstance(document, dict) else None
-    if type(found) is int and found > newest:
-        return _too_new(where, version, found, newest)
-    return _listed(repeated or _problems_or(document, kind, error), where, what)
+        return f"{where} is not {expected}: {malformed}"
+    document_version = document.get(version) if isinstance(document, dict) else None
+    if type(document_version) is int and document_version > newest:
+        return _too_new(where, version, document_version, newest)
+    return _listed(repeated or _problems_or(document, kind, error), where, expected)
 
 
-def _too_new(where: str, version: str, found: int, newest: int) -> str:
+def _too_new(where: str, version: str, number: int, newest: int) -> str:
     name = version.replace("_", " ")
-    return f"{where} has {name} {found}, this program reads up to {newest}: upgrade it."
+    return f"{where} has {name} {number}, this program reads up to {newest}: upgrade it."
 
 
 def _problems_or(document: Any, kind: type[msgspec.Struct], error: Exception) -> list[_Problem]:
-    """Return all problems of a document; or the one that is known, if nothing is found by going through it again."""
+    """Return all problems of a document, or the parser's error if the second pass finds none."""
     try:
         return list(_problems(document, kind, ())) or [((), str(error))]
     except RecursionError:
         return [((), "it is nested too deeply")]
 
 
-def _listed(problems: list[_Problem], where: str, what: str) -> str:
+def _listed(problems: list[_Problem], where: str, expected: str) -> str:
     name = where.rstrip("/").rpartition("/")[2]
     lines = [f"{' > '.join((name, *place))}: {text}" for place, text in problems[:_MOST_LISTED]]
     if len(problems) > _MOST_LISTED:
         lines.append(f"... and {len(problems) - _MOST_LISTED:,} more")
-    return "\n".join([f"{where} is not {what}:", *lines])
+    return "\n".join([f"{where} is not {expected}:", *lines])
 
 
 def _problems(value: Any, kind: Any, place: _Place) -> Iterator[_Problem]:
-    """Yield what is wrong with a value that is expected to be of a kind, each problem with its place."""
+    """Yield the problems of a value that is expected to be of a type, with their places."""
     origin, arguments = get_origin(kind), get_args(kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         yield from _struct_problems(value, kind, place)
@@ -238,7 +239,7 @@ def _struct_problems(value: Any, kind: type[msgspec.Struct], place: _Place) -> I
             problems.append(((*place, name), "missing"))
     if kind.__struct_config__.forbid_unknown_fields:
         problems += [((*place, _key(key)), "unknown key") for key in value if key not in names]
-    if not problems:  # then only what its fields decide together can be wrong
+    if not problems:  # then only rules over several fields can be broken
         try:
             msgspec.convert(value, kind)
         except (msgspec.MsgspecError, ValueError) as error:
@@ -257,17 +258,17 @@ def _key(key: object) -> str:
 
 def _optional_struct(kind: Any) -> type[msgspec.Struct] | None:
     """Return the struct of a ``Struct | None``, or None for another kind."""
-    structs = [one for one in get_args(kind) if isinstance(one, type) and issubclass(one, msgspec.Struct)]
+    structs = [part for part in get_args(kind) if isinstance(part, type) and issubclass(part, msgspec.Struct)]
     return structs[0] if structs and get_origin(kind) in (Union, UnionType) else None
 
 
 def _description(kind: Any) -> str | None:
-    """Return what a type calls itself, or None."""
+    """Return the description of a type, or None."""
     for meta in getattr(kind, "__metadata__", ()):
         if isinstance(meta, Meta) and meta.description:
             return meta.description
     if kind in _KINDS:
         return _KINDS[kind]
-    inner = [_description(one) for one in get_args(kind) if one is not NoneType]
+    inner = [_description(part) for part in get_args(kind) if part is not NoneType]
     null = " or null" if NoneType in get_args(kind) else ""
     return f"{inner[0]}{null}" if inner and inner[0] else None

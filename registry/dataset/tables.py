@@ -1,7 +1,7 @@
-"""The declaration of every table and column of a registry; everything else is generated from it.
+"""Declares every table and column of a registry.
 
-A column is declared once (:data:`FIELDS`) and used by tables and views alike. From here come the Arrow schemas,
-``schemas/tables/*.json``, ``docs/tables.md``, the comments in DuckDB and what ``df2 tables`` prints.
+A column is declared once (:data:`FIELDS`) and used by tables and views. The Arrow schemas, ``schemas/tables/*.json``,
+``docs/tables.md``, the comments in DuckDB and the output of ``df2 tables`` are generated from these declarations.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Version of the tables and of the manifest; a reader refuses a registry with a higher one.
 SCHEMA_VERSION: Final = 2
 
-#: Our type names and DuckDB's for them. Arrow's are built in :func:`arrow_type`.
+#: Type name -> DuckDB's type. :func:`arrow_type` returns Arrow's.
 DUCKDB_TYPES: Final = {
     "int8": "TINYINT",
     "int16": "SMALLINT",
@@ -35,14 +35,14 @@ DUCKDB_TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column's meaning, independent of the table it stands in.
+    """A column, the same in every table and view that has it.
 
     Attributes:
         name: column name.
-        type: one of the keys of :data:`DUCKDB_TYPES`.
-        meaning: one sentence.
-        unit: of the values, or an empty string where there is none.
-        source: where the value or its definition comes from.
+        type: a key of :data:`DUCKDB_TYPES`.
+        meaning: a sentence.
+        unit: of the values; empty for values without unit.
+        source: origin of the value or its definition.
     """
 
     name: str
@@ -85,7 +85,7 @@ _FIELD_LIST: Final = (
     Field(
         "content_hash",
         "int64",
-        "Hash of what the row says but for key and item_order; the same in every registry. NULL in schema version 1.",
+        "Hash of the row without its key and item_order; the same in every registry. NULL in schema version 1.",
         source="registry/dataset/content_hash.py",
     ),
     Field("role", "string", "query or gallery.", source="retrieval files"),
@@ -99,7 +99,7 @@ _FIELD_LIST: Final = (
     Field("landmark_offset", "int16", "First slot of the category among the 294.", source="dataset README"),
     Field("slot", "int16", "Position of the landmark among all 294, from 0.", source="dataset README"),
     Field("landmark_no", "int16", "Number of the landmark on its category, from 1.", source="landmark figure"),
-    Field("swap_slot", "int16", "Slot it becomes when the image is mirrored.", source="landmark figure"),
+    Field("swap_slot", "int16", "Slot of the landmark in the mirrored image.", source="landmark figure"),
     Field(
         "oks_sigma",
         "float64",
@@ -108,7 +108,7 @@ _FIELD_LIST: Final = (
         "deepfashion2_api evaluation code",
     ),
     Field("file", "string", "Path of the file in the source, from the split on.", source="ingest"),
-    Field("issues", "list<string>", "What is wrong with the file, one entry a problem.", source="ingest"),
+    Field("issues", "list<string>", "Problems of the file, an entry each.", source="ingest"),
     Field("raw", "binary", "The file's bytes as they were read; NULL where they could not be read.", source="file"),
     # Columns of views.
     Field("x", "int32", "Landmark position.", "px from the left edge"),
@@ -140,7 +140,7 @@ _FIELD_LIST: Final = (
     Field("num_quarantined", "int64", "Files in quarantine.", "files", "counted"),
     Field("attribute", "string", "scale, occlusion, zoom_in or viewpoint.", source="dataset README"),
     Field("code", "int8", "Code of the attribute, 1 to 3.", source="dataset README"),
-    Field("meaning", "string", "What the code means.", source="dataset README"),
+    Field("meaning", "string", "Meaning of the code.", source="dataset README"),
     Field("share", "float64", "Share of the split's items.", "fraction of 1", "counted"),
 )
 
@@ -149,12 +149,12 @@ FIELDS: Final[dict[str, Field]] = {field.name: field for field in _FIELD_LIST}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A field in a table, with what is particular to it there.
+    """A field in a table.
 
     Attributes:
         field: the field.
-        nullable: whether it may be NULL.
-        since: the first version of the tables that has it; NULL in a registry of an earlier one.
+        nullable: whether it may be NULL in this table.
+        since: first schema version with the column; it is NULL in registries of earlier versions.
     """
 
     field: Field
@@ -169,7 +169,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of Parquet files.
+    """A table of Parquet files.
 
     Attributes:
         name: table name, and its folder in the registry.
@@ -177,8 +177,8 @@ class Table:
         columns: in order; partition columns are in the paths, not in the files.
         key: columns that identify a row.
         partition: hive partition columns, outermost first.
-        order: columns the rows of one file are sorted by.
-        row_group_size: rows in one Parquet row group (see docs/benchmarks.md for how it was chosen).
+        order: columns by which the rows of a file are sorted.
+        row_group_size: rows in a Parquet row group (measured in docs/benchmarks.md).
     """
 
     name: str
@@ -191,12 +191,12 @@ class Table:
 
     @property
     def stored_columns(self) -> tuple[Column, ...]:
-        """The columns that are in the files."""
+        """The columns in the files, without the partition columns."""
         return tuple(column for column in self.columns if column.name not in self.partition)
 
 
 def _columns(names: str) -> tuple[Column, ...]:
-    """Return columns for space-separated field names; a trailing ``?`` makes one nullable."""
+    """Return columns for space-separated field names; a trailing ``?`` means nullable."""
     return tuple(Column(FIELDS[name.rstrip("?")], name.endswith("?")) for name in names.split())
 
 
@@ -231,14 +231,14 @@ RETRIEVAL_LISTS: Final = Table(
     partition=("split",),
     order=("list_file", "entry_no"),
 )
-CATEGORIES: Final = Table(
+CATEGORIES_TABLE: Final = Table(
     "categories",
     "One row per clothing category.",
     _columns("id name coco_name num_landmarks landmark_offset"),
     key=("id",),
     order=("id",),
 )
-LANDMARK_SLOTS: Final = Table(
+LANDMARK_SLOTS_TABLE: Final = Table(
     "landmark_slots",
     "One row per landmark slot of the 294.",
     _columns("slot category_id landmark_no swap_slot oks_sigma"),
@@ -247,7 +247,7 @@ LANDMARK_SLOTS: Final = Table(
 )
 QUARANTINE: Final = Table(
     "quarantine",
-    "One row per file that could not be ingested, with its bytes and what is wrong with it.",
+    "One row per file that could not be ingested, with its bytes and problems.",
     _columns("split file issues raw?"),
     key=("split", "file"),
     partition=("split",),
@@ -255,15 +255,15 @@ QUARANTINE: Final = Table(
 )
 
 TABLES: Final[dict[str, Table]] = {
-    table.name: table for table in (IMAGES, ITEMS, RETRIEVAL_LISTS, CATEGORIES, LANDMARK_SLOTS, QUARANTINE)
+    table.name: table for table in (IMAGES, ITEMS, RETRIEVAL_LISTS, CATEGORIES_TABLE, LANDMARK_SLOTS_TABLE, QUARANTINE)
 }
 
-#: Names of the columns of items that the dataset itself has something to say in: what exports and look-ups show.
+#: Columns of items that exports and look-ups have: all but the content hash.
 ITEM_COLUMNS: Final = tuple(column.name for column in ITEMS.columns if column.name != "content_hash")
 
 
 def arrow_type(name: str) -> pa.DataType:
-    """Return the Arrow type for one of our type names."""
+    """Return the Arrow type of a key of :data:`DUCKDB_TYPES`."""
     import pyarrow as pa
 
     if name.startswith("list<"):
@@ -285,7 +285,7 @@ def arrow_schema(table: Table, *, stored: bool = True) -> pa.Schema:
 
 
 def record_batch(table: Table, columns: Iterable[Sequence[Any]]) -> pa.RecordBatch:
-    """Return rows of a table from its stored columns, in order; columns that are Arrow arrays are taken as they are."""
+    """Return rows of a table from its stored columns, in order; Arrow arrays are used without conversion."""
     import pyarrow as pa
 
     schema = arrow_schema(table)

@@ -1,4 +1,4 @@
-"""The files of ``schemas/``: found beside the package in a checkout, inside it in a wheel."""
+"""The files of ``schemas/``: beside the package in a checkout, inside it in a wheel."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def schemas_folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One view: its SQL and what its header comment says.
+    """A view: its SQL and the notes in its header comment.
 
     Attributes:
         name: file name without suffix.
         sql: one SELECT, header included.
         meaning: "One row per ...".
         key: columns that identify a row.
-        source: where the rows come from.
-        column_meanings: of columns that mean something else here than elsewhere.
+        source: tables and rules that the rows come from.
+        column_meanings: column -> meaning, where it differs from :data:`registry.dataset.tables.FIELDS`.
     """
 
     name: str
@@ -37,12 +37,12 @@ class View:
     column_meanings: dict[str, str]
 
     def column_meaning(self, column: str) -> str:
-        """Return what a column of this view means."""
+        """Return the meaning of a column of this view."""
         return self.column_meanings.get(column) or FIELDS[column].meaning
 
 
 def parse_view(name: str, sql: str) -> View:
-    """Return the view in a SQL text with a header of ``-- One row per``, ``-- key:``, ``-- source:`` lines."""
+    """Return the view in an SQL text with a header of ``-- One row per``, ``-- key:``, ``-- source:`` lines."""
     header = [line[3:].strip() for line in sql.splitlines() if line.startswith("-- ")]
     notes = dict(line.split(": ", 1) for line in header[1:])
     key = tuple(notes.pop("key").split(", "))

@@ -1,7 +1,6 @@
-"""Blocks of the files of a registry: compared with the manifest when they are read, then kept.
+"""Reads blocks of a registry's files and compares them with the manifest; caches them in memory and on disk.
 
-Local and remote files are read the same way, so a damaged local file is noticed just as a remote one is. Remote blocks
-are kept in memory and, if asked for, on disk.
+Local and remote files are read the same way, so that damage is noticed in both. A cache folder is optional.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from registry.files.regular_files import read_regular
 from registry.snapshot.manifest import BLOCK_BYTES, BLOCK_DIGEST_BYTES, DataFile, block_digest, block_digests
 from registry.storage.place import Place
 
-#: How much is kept in memory, and on disk: all of the released data several times over.
+#: Bytes cached in memory and on disk: several times the released data.
 MEMORY_BYTES: Final = 256 << 20
 DISK_BYTES: Final = 2 << 30
-#: Of local files less: DuckDB keeps what it read, and the rest is in the system's memory.
+#: Bytes cached of local files: DuckDB and the system cache them, too.
 LOCAL_MEMORY_BYTES: Final = 16 << 20
-#: Blocks that are read on where a file is read from one to the next: half a megabyte.
+#: Blocks read ahead of a sequential read: half a megabyte.
 _AHEAD: Final = 16
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-#: Names in a cache folder: of the blocks of a file, and of a block or one that is being written.
+#: Names in a cache folder: the folder of a file's blocks, and a block in it, finished or being written.
 _FOLDER: Final = re.compile(r"[0-9a-f]{32}")
 _BLOCK: Final = re.compile(r"\d+(\.\d+-\d+)?", re.ASCII)
 _log = logging.getLogger(__name__)
@@ -46,8 +45,8 @@ class Blocks:
     """Reads ranges of the files of a registry; serves many threads.
 
     Args:
-        place: where the files are.
-        folder: keeps blocks for other sessions and processes; None for memory alone.
+        place: folder or URL of the registry.
+        folder: caches blocks for other sessions and processes; None for memory only.
     """
 
     def __init__(self, place: Place, folder: str | None = None) -> None:
@@ -63,21 +62,21 @@ class Blocks:
         """Return the bytes of a file from ``start`` up to ``end``, or to its end.
 
         Raises:
-            StorageError: they cannot be read, or are not those that the manifest tells of.
+            StorageError: they cannot be read, or differ from the manifest's digests.
         """
         end = min(end, file.bytes)
         if start >= end:
             return b""
         first, last = start // BLOCK_BYTES, (end - 1) // BLOCK_BYTES
-        found = self._blocks(file, range(first, last + 1))
-        return b"".join(found)[start - first * BLOCK_BYTES :][: end - start]
+        blocks = self._blocks(file, range(first, last + 1))
+        return b"".join(blocks)[start - first * BLOCK_BYTES :][: end - start]
 
     def check_sizes(self, files: Iterable[DataFile]) -> None:
-        """Refuse files that are not there or have another size, before anything is asked of them.
+        """Check that files exist and have the size in the manifest.
 
         Raises:
-            NotFoundError: a file is not there.
-            StorageError: a file is no regular file, or has another size than the manifest says.
+            NotFoundError: a file does not exist.
+            StorageError: a file is no regular file, or has another size.
         """
         for file in files:
             try:
@@ -91,36 +90,36 @@ class Blocks:
                 )
 
     def _blocks(self, file: DataFile, numbers: range) -> list[bytes]:
-        """Return blocks; those that nobody has or reads already are read here."""
-        found: dict[int, bytes] = {}
-        own: dict[int, Future[bytes]] = {}
-        others: dict[int, Future[bytes]] = {}
+        """Return blocks from memory, from other threads that are reading them, or from disk or the place."""
+        blocks: dict[int, bytes] = {}
+        to_fetch: dict[int, Future[bytes]] = {}
+        in_flight: dict[int, Future[bytes]] = {}
         with self._lock:
             for number in self._wanted(file, numbers):
                 key = (file.sha256, number)
                 if key in self._memory:
                     self._memory.move_to_end(key)
-                    found[number] = self._memory[key]
+                    blocks[number] = self._memory[key]
                 elif key in self._coming:
-                    others[number] = self._coming[key]
+                    in_flight[number] = self._coming[key]
                 else:
-                    own[number] = self._coming[key] = Future()
-        if own:
-            self._fetch(file, own)
-        for number, future in {**own, **others}.items():
+                    to_fetch[number] = self._coming[key] = Future()
+        if to_fetch:
+            self._fetch(file, to_fetch)
+        for number, future in {**to_fetch, **in_flight}.items():
             if number in numbers:
-                found[number] = future.result()
-        return [found[number] for number in numbers]
+                blocks[number] = future.result()
+        return [blocks[number] for number in numbers]
 
     def _wanted(self, file: DataFile, numbers: range) -> range:
-        """Return the blocks that are asked for, and those that will be next if the file is read through."""
+        """Return the requested blocks, and the next blocks if the file is read sequentially."""
         before = {(file.sha256, numbers.start - 1), (file.sha256, numbers.start - 2)}
         if numbers.start < 2 or not before <= self._memory.keys() or (file.sha256, numbers[-1]) in self._memory:
             return numbers
         return range(numbers.start, min(numbers.stop + _AHEAD, -(-file.bytes // BLOCK_BYTES)))
 
     def _fetch(self, file: DataFile, wanted: dict[int, Future[bytes]]) -> None:
-        """Read blocks from disk or the place, and hand them to all who wait for them."""
+        """Read blocks from disk or the place, and set the futures that threads wait for."""
         try:
             for number, block in self._from_disk(file, wanted):
                 self._hand_out(file, number, block, wanted)
@@ -154,7 +153,7 @@ class Blocks:
                     yield number, block
 
     def _from_place(self, file: DataFile, run: range) -> list[bytes]:
-        """Return neighbouring blocks in one request; in a second one if the first gave something else."""
+        """Return neighbouring blocks by one request, repeated once if a block differs from its digest."""
         start, end = run.start * BLOCK_BYTES, min(run.stop * BLOCK_BYTES, file.bytes)
         for _ in range(2):
             try:
@@ -173,18 +172,18 @@ class Blocks:
         )
 
     def _is_right(self, file: DataFile, number: int, block: bytes) -> bool:
-        """Return whether a block is what the manifest says."""
+        """Return whether a block has the digest in the manifest."""
         expected = self._digests_of(file)[number * BLOCK_DIGEST_BYTES :][:BLOCK_DIGEST_BYTES]
         return block_digest(block) == expected
 
     def _digests_of(self, file: DataFile) -> bytes:
-        """Return the digests of a file's blocks, one after another.
+        """Return the digests of a file's blocks, concatenated.
 
-        A manifest of schema version 1 has none: the file is read whole once, compared with its SHA-256, and the
-        digests of its blocks are kept.
+        A manifest of schema version 1 has none: the file is read whole once and compared with its SHA-256, and the
+        digests of its blocks are computed.
 
         Raises:
-            StorageError: the whole file is another one.
+            StorageError: the SHA-256 of the whole file is different.
         """
         if file.blocks:
             return _decoded(file.blocks)
@@ -206,7 +205,7 @@ class Blocks:
 
 @lru_cache
 def _decoded(blocks: str) -> bytes:
-    """Return the digests of a file's blocks, one after another; all of them are in the manifest in one text."""
+    """Return the digests of a file's blocks, concatenated, from their text in the manifest."""
     return base64.b64decode(blocks)
 
 
@@ -222,10 +221,10 @@ def _runs(numbers: Iterable[int]) -> list[range]:
 
 
 class _Disk:
-    """Blocks in a folder, each a file named by the digest of what it is a block of; many processes share it.
+    """A cache folder of blocks: ``<digest of the file>/<number of the block>``. Many processes share it.
 
-    What is read from it is compared with the manifest, so that nothing in the folder can make an answer wrong. A folder
-    that cannot be written or read is warned of once, and done without.
+    Callers compare blocks with the manifest, so nothing in the folder can make an answer wrong. A folder that cannot be
+    written or read gives one warning and is not used any more.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -240,7 +239,7 @@ class _Disk:
             self._give_up("write to", folder, error)
 
     def read(self, file: DataFile, number: int) -> bytes | None:
-        """Return a block as it is kept, or None if it is not here."""
+        """Return a cached block, or None."""
         path = self._path(file, number)
         if self._is_broken:
             return None
@@ -251,12 +250,12 @@ class _Disk:
         except OSError as error:
             self._give_up("read", path, error)
             return None
-        with suppress(OSError):  # it was removed by another process just now
+        with suppress(OSError):  # another process removed it just now
             os.utime(path)
         return block
 
     def write(self, file: DataFile, number: int, block: bytes) -> None:
-        """Keep a block; the oldest ones go when there are too many."""
+        """Cache a block; the least recently used blocks are removed beyond the bound."""
         path = self._path(file, number)
         if self._is_broken:
             return
@@ -270,17 +269,17 @@ class _Disk:
                 if self._size > DISK_BYTES:
                     self._size = self._shrink()
         except FileNotFoundError:
-            return  # another process shrinks the cache, and took the folder for an empty one
+            return  # another process shrinks the cache and removed the folder while it was empty
         except OSError as error:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             self._give_up("write to", path.parent, error)
 
-    def _give_up(self, what: str, path: Path, error: OSError) -> None:
-        """Do without the folder from now on, and say so once."""
+    def _give_up(self, action: str, path: Path, error: OSError) -> None:
+        """Stop using the folder, with one warning."""
         with self._lock:
             if not self._is_broken:
-                _log.warning("Cannot %s the cache %s: %s. Reading goes on without it.", what, path, error.strerror)
+                _log.warning("Cannot %s the cache %s: %s. Reading goes on without it.", action, path, error.strerror)
             self._is_broken = True
 
     def _path(self, file: DataFile, number: int) -> Path:
@@ -291,11 +290,11 @@ class _Disk:
         return self._folder / file.sha256[:32] / str(number)
 
     def _shrink(self) -> int:
-        """Remove what was not used for longest, down to three quarters of the bound; return the bytes that stay."""
+        """Remove the least recently used blocks, down to three quarters of the bound; return the bytes left."""
         blocks = []
         for folder in os.scandir(self._folder):
             if not (_FOLDER.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False)):
-                continue  # it is the user's
+                continue  # a file of the user
             with suppress(FileNotFoundError):  # another process shrinks it too
                 for entry in os.scandir(folder):
                     if _BLOCK.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
@@ -307,7 +306,7 @@ class _Disk:
                 break
             with suppress(FileNotFoundError):
                 os.unlink(path)
-            with suppress(OSError):  # others are left in it
+            with suppress(OSError):  # it holds more blocks
                 os.rmdir(os.path.dirname(path))
             size -= length
         return size

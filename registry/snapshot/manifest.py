@@ -1,4 +1,4 @@
-"""The manifest: which files a registry consists of. A reader sees what the manifest names and nothing else."""
+"""The manifest: the list of the files of a registry. Readers see the files that it names, and no others."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from registry.errors import NotFoundError, RegistryFormatError
 from registry.storage.place import Place
 
 MANIFEST_NAME: Final = "manifest.json"
-#: What is read of a remote file at least: as small as a look-up needs, as large as is worth a request.
+#: Bytes of a block, the least that is read of a remote file: small enough for a look-up, large enough for a request.
 BLOCK_BYTES: Final = 32_768
 BLOCK_DIGEST_BYTES: Final = 8
-#: Odd files that one message lists.
+#: Foreign files that a message lists.
 _MOST_LISTED: Final = 20
 
 _Data = bytes | mmap
@@ -44,18 +44,17 @@ _Data = bytes | mmap
 
 @dataclass(frozen=True, order=True, slots=True)
 class DataFile:
-    """One Parquet file of a registry.
+    """A Parquet file of a registry.
 
     Attributes:
         path: relative to the registry; its name is the beginning of its sha256.
         table: the table it belongs to.
         split: the split, or None for the tables of facts.
-        rows: number of rows; no answer comes from it, and :func:`registry.snapshot.verify.verify_registry` compares it.
+        rows: number of rows, compared by :func:`registry.snapshot.verify.verify_registry`; no query uses it.
         bytes: size.
         sha256: of the file, hex digits.
-        blocks: digests of its blocks (:func:`block_digests`); empty in schema version 1. What is read from a remote
-            place is compared with them before it is used.
-        schema_version: of the tables when it was written.
+        blocks: digests of its blocks (:func:`block_digests`), compared when blocks are read; empty in schema version 1.
+        schema_version: of the tables when the file was written.
     """
 
     path: str
@@ -69,7 +68,7 @@ class DataFile:
 
     @classmethod
     def of(cls, data: _Data, folder: str, table: str, split: str | None, rows: int) -> DataFile:
-        """Return the entry of a file with this content, of this version's tables."""
+        """Return the entry of a file with this content and the current schema version."""
         with memoryview(data) as view:
             digest = hashlib.sha256(view).hexdigest()
             path, blocks = f"{folder}/{digest[:16]}.parquet", block_digests(view)
@@ -82,9 +81,9 @@ def block_digest(block: bytes | memoryview) -> bytes:
 
 
 def block_digests(data: memoryview) -> str:
-    """Return the digests of a file's blocks of :data:`BLOCK_BYTES`, one after another, in base64.
+    """Return the digests of a file's blocks of :data:`BLOCK_BYTES`, concatenated, in base64.
 
-    Eight bytes a block are enough to notice damage, and keep the manifest of the released data near 100 kB.
+    Eight bytes a block detect damage and keep the manifest of the released data near 100 kB.
     """
     blocks = (data[start : start + BLOCK_BYTES] for start in range(0, len(data), BLOCK_BYTES))
     return base64.b64encode(b"".join(map(block_digest, blocks))).decode()
@@ -92,11 +91,11 @@ def block_digests(data: memoryview) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a registry consists of.
+    """The files of a registry.
 
     Attributes:
         files: all data files, sorted by path.
-        sources: split -> fingerprint of the raw annotations (or photo names) it was made from.
+        sources: split -> fingerprint of the raw annotations (or photo names) it was ingested from.
     """
 
     files: tuple[DataFile, ...] = ()
@@ -104,7 +103,7 @@ class Manifest:
 
     @property
     def schema_version(self) -> int:
-        """The lowest version among the files: columns that are newer cannot be read of all of them."""
+        """The lowest version among the files: newer columns are missing in some files."""
         return min((file.schema_version for file in self.files), default=SCHEMA_VERSION)
 
     @property
@@ -113,14 +112,14 @@ class Manifest:
         return sorted(self.sources)
 
     def of_table(self, table: str) -> list[DataFile]:
-        """Return the files of one table, sorted by path."""
+        """Return the files of a table, sorted by path."""
         return [file for file in self.files if file.table == table]
 
     def with_split(self, split: str, files: Iterable[DataFile], source: str) -> Manifest:
-        """Return a manifest in which the files of one split, and those of no split, are exchanged."""
-        kept = [file for file in self.files if file.split not in (split, None)]
+        """Return a manifest with new files for a split, and for the tables without split."""
+        other_splits = [file for file in self.files if file.split not in (split, None)]
         sources = dict(sorted({**self.sources, split: source}.items()))
-        return replace(self, files=tuple(sorted([*kept, *files])), sources=sources)
+        return replace(self, files=tuple(sorted([*other_splits, *files])), sources=sources)
 
     def to_json(self) -> bytes:
         """Return the manifest as deterministic JSON text."""
@@ -136,7 +135,7 @@ class Manifest:
         """Return the manifest in a JSON text.
 
         Raises:
-            RegistryFormatError: it is none, or of a later version.
+            RegistryFormatError: the text is no manifest, or of a later version.
         """
         document = parse_json(data, _Document, where, "a manifest of a registry", "schema_version", SCHEMA_VERSION)
         files = tuple(DataFile(*msgspec.structs.astuple(entry)) for entry in document.files)
@@ -144,7 +143,7 @@ class Manifest:
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A :class:`DataFile` in a manifest; its path follows from the table, the split and the digest."""
+    """A :class:`DataFile` in a manifest; its path must follow from the table, the split and the digest."""
 
     path: RelativePath
     table: TableName
@@ -176,7 +175,7 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Document(msgspec.Struct):
-    """A manifest. Any change of what a file's entry may hold raises the schema version."""
+    """A manifest. Any change to the fields of :class:`_Entry` raises the schema version."""
 
     schema_version: Version
     files: list[_Entry]
@@ -194,22 +193,22 @@ def read_manifest(place: Place) -> Manifest:
 
     Raises:
         NotFoundError: there is no registry.
-        RegistryFormatError: there is something else, or one of a later version.
+        RegistryFormatError: the file is no manifest, or of a later version.
     """
     return parse_manifest(read_manifest_bytes(place), place)
 
 
 def parse_manifest(data: bytes, place: Place) -> Manifest:
-    """Return the manifest that was read at a place.
+    """Return the manifest in a text that was read at a place.
 
     Raises:
-        RegistryFormatError: it is none, or of a later version.
+        RegistryFormatError: the text is no manifest, or of a later version.
     """
     return Manifest.from_json(data, f"{place}/{MANIFEST_NAME}")
 
 
 def read_manifest_bytes(place: Place) -> bytes:
-    """Return the manifest of a registry as it is written.
+    """Return the bytes of a registry's manifest.
 
     Raises:
         NotFoundError: there is no registry.
@@ -224,43 +223,45 @@ def read_manifest_bytes(place: Place) -> bytes:
 
 
 def rebuild_manifest(place: Place) -> Manifest:
-    """Return the manifest that follows from the files that are in a registry.
+    """Return a new manifest of the data files at a place, without reading the manifest there.
 
-    Every file is read whole, for its digest. What is in the manifest already is not looked at.
+    Every file is read whole, for its digest.
 
     Raises:
-        RegistryFormatError: files are not what their paths say; all of them are listed.
+        RegistryFormatError: files were not written by an ingestion; the message lists all of them.
         StorageError: a folder of a table is a link.
     """
     files: list[DataFile] = []
     sources: dict[str, str] = {}
-    odd: list[str] = []
+    problems: list[str] = []
     for table in TABLES.values():
-        place.check_links(table.name)  # listing passes over files behind links
+        place.check_links(table.name)  # listing skips files behind links
         for path in place.list(table.name):
             if not path.endswith(".parquet"):
                 continue
             try:
                 file, source = _data_file(place, path, table.name)
             except ValueError as error:
-                odd.append(f"{place}/{path} {error}.")
+                problems.append(f"{place}/{path} {error}.")
                 continue
             files.append(file)
             if file.split and source:
                 sources[file.split] = source
-    if odd:
-        listed = "\n".join(odd[:_MOST_LISTED]) + (
-            f"\n... and {len(odd) - _MOST_LISTED:,} more" if odd[_MOST_LISTED:] else ""
+    if problems:
+        listed = "\n".join(problems[:_MOST_LISTED]) + (
+            f"\n... and {len(problems) - _MOST_LISTED:,} more" if problems[_MOST_LISTED:] else ""
         )
-        raise RegistryFormatError(f"{listed}\nNothing was written. Move or remove what no 'df2 ingest' wrote.")
+        raise RegistryFormatError(
+            f"{listed}\nNothing was written. Move or remove the files that 'df2 ingest' did not write."
+        )
     return Manifest(tuple(sorted(files)), dict(sorted(sources.items())))
 
 
 def _data_file(place: Place, path: str, table: str) -> tuple[DataFile, str | None]:
-    """Return the entry of a file that is in a registry, and the fingerprint that it carries.
+    """Return the entry of a file in a registry, and the fingerprint of the source in its metadata.
 
     Raises:
-        ValueError: it is not what its path says; the message follows its path.
+        ValueError: its content does not fit its path; the message is to follow the path.
     """
     import io
 

@@ -1,8 +1,8 @@
-"""Writing a part of a registry so that readers see the old one or the new one.
+"""Publishes the new files of a split so that readers see the old version of the registry or the new version.
 
 Files are written below ``.staging`` (marked, see :mod:`registry.files.staging`) and moved to their places. Their names
-contain their digests, so no file is overwritten by a different one. Readers see them when the manifest that names them
-replaces the old manifest. The next writer deletes files (:func:`is_data_path`) that the manifest does not name.
+contain their digests, so no file is overwritten by a different file. Readers see them when the manifest that names them
+replaces the old manifest. The next writer deletes data files (:func:`is_data_path`) that the manifest does not name.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS
 from registry.dataset.names import is_data_path
 from registry.dataset.tables import (
-    CATEGORIES,
+    CATEGORIES_TABLE,
     IMAGES,
-    ITEMS,
-    LANDMARK_SLOTS,
-    SCHEMA_VERSION,
+    LANDMARK_SLOTS_TABLE,
     TABLES,
     Table,
-    arrow_schema,
     record_batch,
 )
 from registry.errors import (
@@ -39,116 +37,24 @@ from registry.errors import (
 from registry.files.staging import claim, clear, discard, temporary_folder
 from registry.files.temporary import temporary
 from registry.snapshot.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest
+from registry.snapshot.parquet import TableWriter, WriteError, writing
 from registry.storage.filesystems import reason
 from registry.storage.place import Place
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 _STAGING: Final = ".staging"
-_MOST_PENDING: Final = 8
-#: How often the manifest of a remote place is made anew because others were faster.
+#: Attempts to replace the manifest of a remote place that other writers replace at the same time.
 _ATTEMPTS: Final = 10
-#: Names that a folder may hold before it is a registry, besides hidden ones: what a new file system holds.
-_OF_SYSTEM: Final = ("lost+found",)
-#: What a killed writer left of a file, at a local or remote place.
+#: Names in a new file system, which a folder may hold before it is a registry, besides hidden names.
+_SYSTEM_NAMES: Final = ("lost+found",)
+#: Name of the temporary file of a killed writer, at a local or remote place.
 _PARTIAL: Final = re.compile(r"\.(?P<name>.+?)(\.[0-9a-f]{8})?\.partial")
 
 
-class _WriteError(OSError):
-    """The registry cannot be written; other errors of the system may come from its source."""
-
-
-@contextmanager
-def _writing() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        # Arrow's errors carry the system's number, and a text of their own.
-        raise _WriteError(error.errno, os.strerror(error.errno) if error.errno else str(error)) from error
-
-
-class TableWriter:
-    """Writes the rows of one Parquet file, in row groups of exactly the table's size.
-
-    Args:
-        path: local file.
-        table: its declaration.
-        split: the split, or None for a table of facts.
-    """
-
-    def __init__(self, path: Path, table: Table, split: str | None) -> None:
-        import pyarrow.parquet as pq
-
-        with _writing():
-            path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self.rows = 0
-        self.table = table
-        self.split = split
-        self._schema = arrow_schema(table)
-        # Landmarks and coordinates hardly repeat; a dictionary would be built and given up for every row group.
-        dictionary = [c.name for c in table.stored_columns if c.field.type == "string" and c.name != "file_name"]
-        with _writing():
-            self._writer = pq.ParquetWriter(
-                path,
-                self._schema,
-                compression="zstd",
-                compression_level=1,
-                use_dictionary=dictionary,
-                # Neighbouring coordinates share their leading bytes: half the time and, for whole numbers, half the
-                # size.
-                column_encoding={"segmentation.list.element.list.element": "BYTE_STREAM_SPLIT"}
-                if table.name == ITEMS.name
-                else None,
-                write_statistics=[c.name for c in table.stored_columns if not c.field.type.startswith("list")],
-                store_schema=False,
-            )
-        self._pending: list[pa.RecordBatch] = []
-        self._num_pending = 0
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Take rows; they are written when they fill a row group."""
-        self._pending.append(batch)
-        self._num_pending += batch.num_rows
-        if len(self._pending) >= _MOST_PENDING:
-            # The batches are slices of larger ones, which a rare category would hold in memory all the while.
-            import pyarrow as pa
-
-            self._pending = [pa.concat_batches(self._pending)]
-        self.rows += batch.num_rows
-        size = self.table.row_group_size
-        while self._num_pending >= size:
-            self._write_group(size)
-
-    def close(self, notes: dict[str, str] | None = None) -> None:
-        """Write the remaining rows and the footer, with what the file is and these notes in its metadata."""
-        if self._num_pending:
-            self._write_group(self._num_pending)
-        metadata = {"df2.schema_version": str(SCHEMA_VERSION), "df2.table": self.table.name}
-        if self.split:
-            metadata["df2.split"] = self.split
-        self._writer.add_key_value_metadata(metadata | (notes or {}))
-        with _writing():
-            self._writer.close()
-
-    def abandon(self) -> None:
-        """Give the file up if it is not finished: without this, its end would still be written one day."""
-        self._writer.is_open = False
-
-    def _write_group(self, size: int) -> None:
-        import pyarrow as pa
-
-        table = pa.Table.from_batches(self._pending).cast(self._schema)
-        # In one piece: pages end where the pieces end, and the bytes shall depend on the rows alone.
-        with _writing():
-            self._writer.write_table(table.slice(0, size).combine_chunks(), row_group_size=size)
-        self._pending = table.slice(size).to_batches()
-        self._num_pending -= size
-
-
 class Publication:
-    """The new files of one split, from their first row to the exchange of the manifest."""
+    """The new files of a split, from their first row to the replacement of the manifest."""
 
     def __init__(self, place: Place, split: str, folder: Path) -> None:
         self.place = place
@@ -157,7 +63,7 @@ class Publication:
         self._writers: dict[str, TableWriter] = {}
 
     def writer(self, table: Table, **partition: Any) -> TableWriter:
-        """Return the writer of a table's partition; it is made at the first call."""
+        """Return the writer of a table's partition; the first call creates it."""
         folder = "/".join([table.name, *(f"{name}={partition[name]}" for name in table.partition)])
         if folder not in self._writers:
             split = self.split if "split" in table.partition else None
@@ -165,53 +71,53 @@ class Publication:
         return self._writers[folder]
 
     def abandon(self) -> None:
-        """Give up the files that are not finished."""
+        """Discard unfinished files."""
         for writer in self._writers.values():
             writer.abandon()
 
     def _put(self, file: DataFile, local: Path) -> None:
         self.place.put(local, file.path, keep=not self.place.is_local)
 
-    def _put_back(self, made: Mapping[DataFile, Path]) -> None:
-        """Write again what another writer cleared away as nobody's, before the manifest named it."""
+    def _put_again(self, files: Mapping[DataFile, Path]) -> None:
+        """Upload files again that a concurrent writer removed as unnamed, before the manifest named them."""
         if not self.place.is_local:
-            there = self.place.sizes("")
-            for file, local in made.items():
-                if file.path not in there:
+            sizes = self.place.sizes("")
+            for file, local in files.items():
+                if file.path not in sizes:
                     self._put(file, local)
 
     def publish(self, source: str) -> Manifest:
-        """Finish the files, move them to their places and exchange the manifest; return the new one.
+        """Finish the files, move them to their places and replace the manifest; return the new manifest.
 
         Args:
-            source: fingerprint of what the split was made from; kept with the images too, so that the manifest
-                can be made again from the files alone.
+            source: fingerprint of the raw files of the split; also written into the files of the table images, so
+                that the manifest can be rebuilt from the files.
 
         Raises:
-            StorageError: something cannot be written; readers still see the old registry.
+            StorageError: a file cannot be written; readers still see the old version.
         """
         _write_facts(self)
-        made: dict[DataFile, Path] = {}
+        files: dict[DataFile, Path] = {}
         try:
             for folder, writer in self._writers.items():
                 writer.close({"df2.source": source} if writer.table is IMAGES else None)
                 with (
-                    _writing(),
-                    open(writer.path, "rb") as written,
-                    mmap(written.fileno(), 0, access=ACCESS_READ) as data,
+                    writing(),
+                    open(writer.path, "rb") as opened,
+                    mmap(opened.fileno(), 0, access=ACCESS_READ) as data,
                 ):
                     file = DataFile.of(data, folder, writer.table.name, writer.split, writer.rows)
-                made[file] = writer.path
+                files[file] = writer.path
                 self._put(file, writer.path)
-            old, new = exchange_manifest(self.place, self.split, lambda old: old.with_split(self.split, made, source))
-            self._put_back(made)
+            old, new = exchange_manifest(self.place, self.split, lambda old: old.with_split(self.split, files, source))
+            self._put_again(files)
         except (OSError, StorageError):
-            with suppress(RegistryError):  # what went wrong before is what is to be told
-                clear_unnamed(self.place, _read_or_begin(self.place, self.split), [file.path for file in made])
+            with suppress(RegistryError):  # the first error is reported
+                clear_unnamed(self.place, _read_or_begin(self.place, self.split), [file.path for file in files])
             raise
-        # Of a remote place, nobody knows who else is writing files there that no manifest names yet.
+        # Other writers at a remote place may have files that no manifest names yet: remove only the old version's.
         clear_unnamed(self.place, new, None if self.place.is_local else data_files(file.path for file in old.files))
-        # A split's folder is there even if it is empty: data versioning tracks the folder.
+        # DVC tracks the folder of a split, so it exists even if it is empty.
         for table in TABLES.values():
             if "split" in table.partition:
                 self.place.make_folder(f"{table.name}/split={self.split}")
@@ -220,62 +126,60 @@ class Publication:
 
 @contextmanager
 def publication(place: Place, split: str) -> Iterator[Publication]:
-    """Hold the registry for writing and yield a publication; what it does not publish is cleared away.
+    """Lock the registry for writing and yield a publication; unpublished files are removed at the end.
 
     Raises:
-        StorageError: the place cannot be written (full, read-only); readers still see the old registry.
+        StorageError: the place cannot be written (full, read-only); readers still see the old version.
     """
-    check_destination(place)  # before a lock is left in a folder of the user's
-    with place.lock(), ExitStack() as held:
-        _read_or_begin(place, split)  # before the work, not after it
+    check_destination(place)  # first, so that no lock file is left in a user's folder
+    with place.lock(), ExitStack() as stack:
+        _read_or_begin(place, split)  # fails before the work, not after it
         if place.path is not None:
             folder = place.path / _STAGING
-            held.callback(discard, folder)  # first: a signal may come while it is made
+            stack.callback(discard, folder)  # before claim(), which a signal may interrupt
             try:
                 claim(folder)
-                clear(folder)  # left by a writer that was killed
+                clear(folder)  # of a killed writer
             except OSError as error:
-                raise _as_before(place, error) from error
+                raise _unchanged(place, error) from error
         else:
-            folder = held.enter_context(temporary_folder())
-        made = Publication(place, split, folder)
+            folder = stack.enter_context(temporary_folder())
+        publication = Publication(place, split, folder)
         try:
             with temporary(folder):
-                yield made
-        except _WriteError as error:
-            raise _as_before(place, error) from error
+                yield publication
+        except WriteError as error:
+            raise _unchanged(place, error) from error
         except OSError as error:
             name = f": {error.filename}" if error.filename else ""
             raise StorageError(
                 f"The ingest into {place} failed{name}: {reason(error)}. It is as it was before."
             ) from error
         finally:
-            made.abandon()
+            publication.abandon()
 
 
-def _as_before(place: Place, error: OSError) -> StorageError:
+def _unchanged(place: Place, error: OSError) -> StorageError:
     return StorageError(f"Cannot write the registry at {place}: {reason(error)}. It is as it was before.")
 
 
-def _write_facts(made: Publication) -> None:
-    """Write the tables ``categories`` and ``landmark_slots``, which say the same in every registry."""
-    from registry.dataset import deepfashion2 as taxonomy
-
+def _write_facts(publication: Publication) -> None:
+    """Write the tables ``categories`` and ``landmark_slots``, which are the same in every registry."""
     rows: dict[Table, list[tuple[Any, ...]]] = {
-        CATEGORIES: [(c.id, c.name, c.coco_name, c.num_landmarks, c.landmark_offset) for c in taxonomy.CATEGORIES],
-        LANDMARK_SLOTS: [
-            (s.slot, s.category_id, s.landmark_no, s.swap_slot, s.oks_sigma) for s in taxonomy.LANDMARK_SLOTS
+        CATEGORIES_TABLE: [(c.id, c.name, c.coco_name, c.num_landmarks, c.landmark_offset) for c in CATEGORIES],
+        LANDMARK_SLOTS_TABLE: [
+            (slot.slot, slot.category_id, slot.landmark_no, slot.swap_slot, slot.oks_sigma) for slot in LANDMARK_SLOTS
         ],
     }
     for table, values in rows.items():
-        made.writer(table).write(record_batch(table, zip(*values, strict=True)))
+        publication.writer(table).write(record_batch(table, zip(*values, strict=True)))
 
 
 def _read_or_begin(place: Place, split: str) -> Manifest:
-    """Return the manifest that is to be replaced, an empty one for a new registry.
+    """Return the manifest at a place, or an empty manifest for a new registry.
 
     Raises:
-        RegistryFormatError: there are files of other splits and no manifest, so nothing tells whether they count.
+        RegistryFormatError: there are files of other splits and no manifest that names them.
     """
     try:
         return read_manifest(place)
@@ -284,29 +188,29 @@ def _read_or_begin(place: Place, split: str) -> Manifest:
 
 
 def _begin(place: Place, split: str) -> Manifest:
-    """Return the empty manifest that a new registry starts from.
+    """Return the empty manifest of a new registry.
 
     Raises:
-        UsageError: the folder holds what no registry does.
-        RegistryFormatError: it is none: there are files of other splits.
+        UsageError: the folder holds files that no registry has.
+        RegistryFormatError: there are files of other splits and no manifest that names them.
     """
     check_destination(place)
     tables = [table.name for table in TABLES.values() if "split" in table.partition]
-    others = [path for table in tables for path in data_files(place.list(table)) if f"/split={split}/" not in path]
-    if others and place.is_local:
+    paths = [path for table in tables for path in data_files(place.list(table)) if f"/split={split}/" not in path]
+    if paths and place.is_local:
         raise RegistryFormatError(
-            f"{place} holds data files of other splits ({others[0]}) but no {MANIFEST_NAME}. If they are whole, "
+            f"{place} holds data files of other splits ({paths[0]}) but no {MANIFEST_NAME}. If they are whole, "
             f"as after 'dvc checkout', run 'df2 manifest {place}'; if a writer was killed there, remove the folder."
         )
     return Manifest()
 
 
 def check_destination(place: Place) -> None:
-    """Raise if a local folder is none that a registry may be written to; hidden files in it do not count.
+    """Check that a registry may be written to a local folder; hidden files in it do not matter.
 
     Raises:
-        UsageError: it has no manifest and holds what no registry does.
-        StorageError: it cannot be listed, or a folder of a table in it is a link.
+        UsageError: the folder has no manifest and holds files that no registry has.
+        StorageError: the folder cannot be listed, or the folder of a table in it is a link.
     """
     for table in TABLES:
         place.check_links(table)
@@ -315,13 +219,13 @@ def check_destination(place: Place) -> None:
     try:
         names = sorted(os.listdir(place.path))
     except (FileNotFoundError, NotADirectoryError):
-        return  # it is made, or told, when it is locked
+        return  # locking creates the folder, or reports the error
     except OSError as error:
         raise StorageError(f"Cannot list {place}: {reason(error)}") from error
-    foreign = [name for name in names if name not in (*TABLES, *_OF_SYSTEM) and not name.startswith(".")]
+    foreign = [name for name in names if name not in (*TABLES, *_SYSTEM_NAMES) and not name.startswith(".")]
     paths = [path for name in names if name in TABLES for path in place.list(name)]
-    ours = set(data_files(paths))
-    foreign += [path for path in paths if path not in ours and not path.rpartition("/")[2].startswith(".")]
+    registry_paths = set(data_files(paths))
+    foreign += [path for path in paths if path not in registry_paths and not path.rpartition("/")[2].startswith(".")]
     if foreign:
         raise UsageError(
             f"{place} is not empty and holds no registry: there is no {MANIFEST_NAME} in it, but "
@@ -330,12 +234,13 @@ def check_destination(place: Place) -> None:
 
 
 def exchange_manifest(place: Place, split: str, change: Callable[[Manifest], Manifest]) -> tuple[Manifest, Manifest]:
-    """Exchange the manifest for one made from it; return the old and the new one.
+    """Replace the manifest by ``change(manifest)``; return the old and the new manifest.
 
-    If another writer comes first at a remote place, it is made again from theirs: both splits are in it then.
+    If another writer replaces the manifest of a remote place first, ``change`` is applied to the newer manifest, which
+    then has the splits of both writers.
 
     Raises:
-        StorageError: it cannot be written; the old one is there.
+        StorageError: the manifest cannot be written; the old manifest stays.
     """
     attempts = 0
     while True:
@@ -352,12 +257,12 @@ def exchange_manifest(place: Place, split: str, change: Callable[[Manifest], Man
 
 
 def clear_unnamed(place: Place, manifest: Manifest, among: Iterable[str] | None = None) -> None:
-    """Remove data files that the manifest does not name: those of an older version or of a killed writer.
+    """Remove data files that the manifest does not name: files of an older version or of a killed writer.
 
     Args:
         place: the registry.
-        manifest: what stays.
-        among: of these files alone; None for all that are there.
+        manifest: names the files to keep.
+        among: the files to consider; all data files at the place without it.
     """
     for path in unnamed(data_files(place.sizes("")) if among is None else among, manifest):
         place.remove(path)
@@ -365,16 +270,16 @@ def clear_unnamed(place: Place, manifest: Manifest, among: Iterable[str] | None 
 
 def unnamed(paths: Iterable[str], manifest: Manifest) -> list[str]:
     """Return the paths that the manifest does not name."""
-    named = {file.path for file in manifest.files}
-    return [path for path in paths if path not in named]
+    manifest_paths = {file.path for file in manifest.files}
+    return [path for path in paths if path not in manifest_paths]
 
 
 def data_files(paths: Iterable[str]) -> list[str]:
-    """Return the paths that a registry wrote: its data files, and what a writer that was killed left of one."""
-    return sorted(path for path in paths if is_data_path(path) or _is_left(path))
+    """Return the paths of data files, and of temporary files that a killed writer left; sorted."""
+    return sorted(path for path in paths if is_data_path(path) or _is_partial(path))
 
 
-def _is_left(path: str) -> bool:
+def _is_partial(path: str) -> bool:
     folder, slash, name = path.rpartition("/")
     match = _PARTIAL.fullmatch(name)
     return match is not None and (

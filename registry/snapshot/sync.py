@@ -1,4 +1,4 @@
-"""Making one place hold the registry that another one holds, with as little on the way as can be."""
+"""Copies a registry from one place to another, sending only missing and different files."""
 
 from __future__ import annotations
 
@@ -18,23 +18,21 @@ from registry.snapshot.publish import check_destination, data_files, unnamed
 from registry.storage.filesystems import reason
 from registry.storage.place import Place
 
-#: Called with the number of bytes sent and of all.
-
-#: Files on the way at the same time: the answers of a store are waited for, not worked on.
+#: Files in transfer at the same time; a transfer waits for a store more than it computes.
 JOBS: Final = 8
-#: How often a file is sent that does not arrive as it was.
+#: Attempts to send a file that arrives damaged.
 _ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What a sync did, or would do.
+    """The changes of a sync, or of a dry run.
 
     Attributes:
         sent: files that were missing or different.
-        kept: files that were there.
-        removed: paths that no manifest names any more, with ``prune``.
-        is_new: whether the manifest was exchanged.
+        kept: files that were already there.
+        removed: data files that the new manifest does not name, with ``prune``.
+        is_new: whether the manifest was replaced.
     """
 
     sent: tuple[DataFile, ...]
@@ -44,7 +42,7 @@ class SyncReport:
 
     @property
     def sent_bytes(self) -> int:
-        """How many bytes were sent."""
+        """Bytes of the sent files."""
         return sum(file.bytes for file in self.sent)
 
 
@@ -58,46 +56,45 @@ def sync(
     jobs: int = JOBS,
     progress: Progress | None = None,
 ) -> SyncReport:
-    """Make ``dest`` hold the registry of ``source``.
+    """Copy the registry at ``source`` to ``dest``.
 
-    Only files that are not there already are sent, each is read back at its destination, and the manifest is
-    exchanged last: a reader sees the old registry or the new one. A sync that was killed is taken up where it ended.
+    Only missing and different files are sent. Each is read back at its destination. The manifest is replaced last: a
+    reader sees the old version or the new version. After a sync that was killed, the next sync sends the rest.
 
     Args:
         source: folder or URL of a registry.
-        dest: folder or URL, made if it is not there. Its own registry, if it has one, is replaced.
+        dest: folder or URL, created if it does not exist. A registry there is replaced.
         prune: remove the data files at ``dest`` that the new manifest does not name.
-        check: read all files that are at ``dest`` already, too; without it, what its manifest names counts as whole
-            if it has the right size.
-        dry_run: change nothing, and tell what would be done.
-        jobs: files on the way at the same time.
-        progress: called as files arrive.
+        check: read all files at ``dest``; without it, a file that its manifest names is kept if its size is right.
+        dry_run: change nothing, and return the changes that would be made.
+        jobs: files in transfer at the same time.
+        progress: called with the bytes sent so far and the bytes to send.
 
     Raises:
         NotFoundError: there is no registry at ``source``.
         UsageError: ``dest`` is a local folder that is not empty and holds no registry.
-        RegistryFormatError: what is at ``dest`` is of a later version, or no registry.
-        ConflictError: another writer is at work at ``dest``, or changed it in the meantime.
-        StorageError: a place cannot be read or written, or a file of ``source`` is not what its manifest says.
+        RegistryFormatError: ``dest`` holds a registry of a later version, or another file as manifest.
+        ConflictError: another writer has locked ``dest``, or changed it in the meantime.
+        StorageError: a place cannot be read or written, or a file of ``source`` differs from its manifest.
     """
     data = read_manifest_bytes(source)
     manifest = parse_manifest(data, source)
     check_destination(dest)
-    with ExitStack() as held:
+    with ExitStack() as stack:
         if not dry_run:
-            held.enter_context(dest.lock(wait=False))
+            stack.enter_context(dest.lock(wait=False))
         old_data, version = dest.read_version(MANIFEST_NAME)
         old = parse_manifest(old_data, dest) if old_data is not None else Manifest()
-        there = dest.sizes("")
-        sized = [file for file in manifest.files if there.get(file.path) == file.bytes]
-        # What no manifest names was left by a writer that was killed: it counts if it is whole.
-        known = set() if check else {(file.path, file.sha256) for file in old.files}
+        sizes = dest.sizes("")
+        candidates = [file for file in manifest.files if sizes.get(file.path) == file.bytes]
+        # A file that the old manifest does not name is of a killed writer: it is kept if its digest is right.
+        trusted = set() if check else {(file.path, file.sha256) for file in old.files}
         with ThreadPoolExecutor(jobs) as pool:
-            whole = pool.map(lambda file: (file.path, file.sha256) in known or _is_there(dest, file), sized)
-            kept = {file for file, is_whole in zip(sized, whole, strict=True) if is_whole}
-        sent = [file for file in manifest.files if file not in kept]
+            whole = pool.map(lambda file: (file.path, file.sha256) in trusted or _has_file(dest, file), candidates)
+            present = {file for file, is_whole in zip(candidates, whole, strict=True) if is_whole}
+        sent = [file for file in manifest.files if file not in present]
         is_new = old_data != data
-        removed = unnamed(data_files(there), manifest) if prune else []
+        removed = unnamed(data_files(sizes), manifest) if prune else []
         if not dry_run:
             try:
                 _send(source, dest, sent, jobs, progress)
@@ -107,16 +104,16 @@ def sync(
                 raise ConflictError(f"{source} was replaced while it was read. Run this again.") from error
             if is_new:
                 dest.replace(MANIFEST_NAME, data, version)
-                there = dest.sizes("")
-                lost = [file for file in manifest.files if file.path not in there]
-                _send(source, dest, lost, jobs, None)  # another writer took them for leftovers
+                sizes = dest.sizes("")
+                lost = [file for file in manifest.files if file.path not in sizes]
+                _send(source, dest, lost, jobs, None)  # a concurrent writer removed them as unnamed
             if prune:
                 removed = _prune(dest, data, manifest)
-    return SyncReport(tuple(sent), tuple(sorted(kept)), tuple(removed), is_new)
+    return SyncReport(tuple(sent), tuple(sorted(present)), tuple(removed), is_new)
 
 
 def _prune(dest: Place, data: bytes, manifest: Manifest) -> list[str]:
-    """Remove what the manifest does not name, as long as it is the one that is there; return what was removed."""
+    """Remove data files that the manifest does not name, while ``dest`` has this manifest; return their paths."""
     removed = []
     for path in unnamed(data_files(dest.sizes("")), manifest):
         if dest.read(MANIFEST_NAME) != data:
@@ -127,10 +124,10 @@ def _prune(dest: Place, data: bytes, manifest: Manifest) -> list[str]:
 
 
 def _send(source: Place, dest: Place, files: Sequence[DataFile], jobs: int, progress: Progress | None) -> None:
-    """Send files, several at a time; the first that fails ends it."""
+    """Send files, several at a time; the first error ends it."""
     total, done = sum(file.bytes for file in files), 0
     with temporary_folder() as folder, ThreadPoolExecutor(jobs) as pool:
-        started = {pool.submit(_send_one, source, dest, file, folder): file for file in files}
+        started = {pool.submit(_send_file, source, dest, file, folder): file for file in files}
         try:
             for future in as_completed(started):
                 future.result()
@@ -142,16 +139,16 @@ def _send(source: Place, dest: Place, files: Sequence[DataFile], jobs: int, prog
             raise
 
 
-def _send_one(source: Place, dest: Place, file: DataFile, folder: Path) -> None:
+def _send_file(source: Place, dest: Place, file: DataFile, folder: Path) -> None:
     """Send a file and read it back.
 
     Raises:
-        StorageError: it does not arrive as the manifest of the source says.
+        StorageError: the file arrives damaged.
     """
     local = _local_copy(source, file, folder)
     for _ in range(_ATTEMPTS):
         dest.put(local, file.path, keep=True)
-        if _is_there(dest, file):
+        if _has_file(dest, file):
             if source.path is None:
                 local.unlink()
             return
@@ -159,10 +156,10 @@ def _send_one(source: Place, dest: Place, file: DataFile, folder: Path) -> None:
 
 
 def _local_copy(source: Place, file: DataFile, folder: Path) -> Path:
-    """Return a file of the source, or a copy of it in a local folder if the source is remote.
+    """Return the path of a file of the source, or of a copy in a local folder if the source is remote.
 
     Raises:
-        StorageError: it is not what the manifest of the source says.
+        StorageError: the file differs from the manifest of the source.
     """
     local = source.path / file.path if source.path is not None else folder / file.path.replace("/", "_")
     for _ in range(_ATTEMPTS):
@@ -184,5 +181,6 @@ def _local_copy(source: Place, file: DataFile, folder: Path) -> Path:
     )
 
 
-def _is_there(place: Place, file: DataFile) -> bool:
+def _has_file(place: Place, file: DataFile) -> bool:
+    """Return whether a place has a file with this size and digest."""
     return place.digest(file.path, size=file.bytes) == (file.bytes, bytes.fromhex(file.sha256))

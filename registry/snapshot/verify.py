@@ -1,8 +1,8 @@
-"""Whether files are still those that a manifest names.
+"""Compares the files of a registry or an export with its manifest.
 
-Only regular files are read, and of a local file no more than the size that is named: a FIFO, a device or a file of
-another size counts as changed without being read. A symbolic link is followed, because DVC puts links into its cache
-(``cache.type`` ``symlink``): what counts is that the file it leads to has the size and the digest that are named.
+Only regular files are read, and of a local file no more than the size in the manifest: a FIFO, a device or a file of
+another size counts as changed without being read. Symbolic links are followed, because DVC makes links into its cache
+(``cache.type`` ``symlink``): the file behind the link must have the size and the digest in the manifest.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from registry.errors import NotFoundError, StorageError
 from registry.snapshot.manifest import MANIFEST_NAME, DataFile, Manifest, parse_manifest, read_manifest_bytes
 from registry.storage.place import Place
 
-#: Files that are read at the same time.
+#: Files read at the same time.
 _AT_ONCE: Final = 8
-#: Bytes at the end of a Parquet file in which its footer is, but for large ones.
+#: Bytes at the end of a Parquet file that hold all but large footers.
 _TAIL: Final = 16_384
-#: A Parquet file begins with it.
+#: First bytes of a Parquet file.
 _MAGIC: Final = b"PAR1"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How the files of a place differ from those that its manifest names.
+    """The differences between the files of a place and its manifest.
 
     Attributes:
-        kind: what it is a manifest of: ``registry``, or the format of an export.
-        num_files: how many it names.
-        missing: files that are named and not there.
-        changed: files whose size or digest is another, or that are no regular files.
-        extra: files that are there and not named.
-        miscounted: files of a registry whose number of rows is not the one in the manifest, each with both numbers.
+        kind: ``registry``, or the format of an export.
+        num_files: number of files in the manifest.
+        missing: files in the manifest that do not exist.
+        changed: files whose size or digest differs, or that are no regular files.
+        extra: files that the manifest does not name.
+        miscounted: files of a registry whose number of rows differs from the manifest, with both numbers.
     """
 
     kind: str
@@ -46,18 +46,18 @@ class Check:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that is named is there, as it was written; files beside it do not matter."""
+        """Whether every file in the manifest exists, unchanged; extra files do not matter."""
         return not (self.missing or self.changed or self.miscounted)
 
 
 def check_files(place: Place, kind: str, named: Mapping[str, tuple[int, bytes | None]], manifest: str) -> Check:
-    """Return how files differ from what is known of them. Every file is read, but those without a digest.
+    """Return the differences between files and their sizes and digests. Every file with a digest is read.
 
     Args:
-        place: where they are.
+        place: folder or URL of the files.
         kind: see :class:`Check`.
-        named: path -> size and SHA-256; None for a link, of which the size is looked at alone.
-        manifest: path of the manifest.
+        named: path -> size and SHA-256; the digest is None for a link, of which only the size is compared.
+        manifest: path of the manifest, which does not count as extra.
 
     Raises:
         StorageError: a file cannot be read.
@@ -69,7 +69,7 @@ def check_files(place: Place, kind: str, named: Mapping[str, tuple[int, bytes | 
         size, sha256 = named[path]
         return place.digest(path, sized_only=sha256 is None, size=size)
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:  # files are waited for, or read where the interpreter is left free
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # threads wait for storage, or hash without the interpreter's lock
         digests = dict(zip(paths, pool.map(digest, paths), strict=True))
     missing = tuple(path for path in paths if digests[path] is None)
     changed = tuple(path for path in paths if digests[path] not in (None, named[path]))
@@ -77,7 +77,7 @@ def check_files(place: Place, kind: str, named: Mapping[str, tuple[int, bytes | 
 
 
 def verify_registry(place: Place) -> Check:
-    """Return how a registry differs from its manifest; while it is replaced, that of the old or of the new one.
+    """Return the differences between a registry and its manifest; of the old or new version if it is being replaced.
 
     Raises:
         NotFoundError, RegistryFormatError: there is no registry.
@@ -93,13 +93,13 @@ def verify_registry(place: Place) -> Check:
         else:
             if (newer := read_manifest_bytes(place)) == data:
                 return check
-        data = newer  # another registry was put in its place meanwhile
+        data = newer  # the registry was replaced meanwhile
 
 
 def _verify(place: Place, manifest: Manifest) -> Check:
-    named = {file.path: (file.bytes, bytes.fromhex(file.sha256)) for file in manifest.files}
-    check = check_files(place, "registry", named, MANIFEST_NAME)
-    # The lock of a writer, which stays where one was.
+    expected = {file.path: (file.bytes, bytes.fromhex(file.sha256)) for file in manifest.files}
+    check = check_files(place, "registry", expected, MANIFEST_NAME)
+    # A writer's lock file stays.
     extra = tuple(path for path in check.extra if path != ".lock")
     unsound = {*check.missing, *check.changed}
     sound = [file for file in manifest.files if file.path not in unsound]
@@ -114,7 +114,7 @@ def _verify(place: Place, manifest: Manifest) -> Check:
 
 
 def _num_rows(place: Place, file: DataFile) -> str:
-    """Return how many rows the footer of a Parquet file says, as words."""
+    """Return the number of rows in the footer of a Parquet file, as words."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -12,7 +12,6 @@ from registry.dataset.deepfashion2 import (
     ATTRIBUTE_CODES,
     CATEGORIES,
     CATEGORY_BY_ID,
-    CATEGORY_BY_NAME,
     LANDMARK_SLOTS,
     NUM_LANDMARK_SLOTS,
     SKELETON,
@@ -27,7 +26,7 @@ def test_there_are_13_categories_with_294_landmarks_in_contiguous_slots() -> Non
     assert [c.num_landmarks for c in CATEGORIES] == [25, 33, 31, 39, 15, 15, 10, 14, 8, 29, 37, 19, 19]
     assert [c.landmark_offset for c in CATEGORIES] == [0, 25, 58, 89, 128, 143, 158, 168, 182, 190, 219, 256, 275]
     assert NUM_LANDMARK_SLOTS == len(LANDMARK_SLOTS) == sum(c.num_landmarks for c in CATEGORIES) == 294
-    assert len(CATEGORY_BY_ID) == len(CATEGORY_BY_NAME) == len({c.coco_name for c in CATEGORIES}) == 13
+    assert len(CATEGORY_BY_ID) == len({c.name for c in CATEGORIES}) == len({c.coco_name for c in CATEGORIES}) == 13
 
 
 def test_slots_are_numbered_in_order_within_their_categories() -> None:
@@ -150,7 +149,7 @@ def test_a_category_is_found_by_the_converters_name() -> None:
 def test_an_unknown_category_is_answered_with_all_of_them_and_the_nearest(given: str | int, hint: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
         find_category(given)
-    assert str(caught.value) == f"Unknown category {given!r}.{hint} There is: {', '.join(CATEGORY_BY_NAME)}."
+    assert str(caught.value) == f"Unknown category {given!r}.{hint} There is: {', '.join(c.name for c in CATEGORIES)}."
 
 
 def test_an_unknown_split_is_answered_with_the_three() -> None:

@@ -1,0 +1,110 @@
+"""Writes the Parquet files of a registry: the same rows give the same bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from registry.dataset.tables import ITEMS, SCHEMA_VERSION, Table, arrow_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Batches that are held before they are copied into one.
+_MOST_PENDING: Final = 8
+
+
+class WriteError(OSError):
+    """An error of writing a registry; other OSErrors of an ingestion come from its source."""
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Turn an OSError inside the block into a :class:`WriteError`."""
+    try:
+        yield
+    except OSError as error:
+        # Arrow's errors have the system's number, but another text.
+        raise WriteError(error.errno, os.strerror(error.errno) if error.errno else str(error)) from error
+
+
+class TableWriter:
+    """Writes the rows of a Parquet file, in row groups of the table's size.
+
+    Args:
+        path: local file to write.
+        table: declares the columns.
+        split: the split, or None for a table of facts.
+    """
+
+    def __init__(self, path: Path, table: Table, split: str | None) -> None:
+        import pyarrow.parquet as pq
+
+        with writing():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.rows = 0
+        self.table = table
+        self.split = split
+        self._schema = arrow_schema(table)
+        # Landmarks and coordinates hardly repeat: a dictionary would be built and discarded for every row group.
+        dictionary = [c.name for c in table.stored_columns if c.field.type == "string" and c.name != "file_name"]
+        with writing():
+            self._writer = pq.ParquetWriter(
+                path,
+                self._schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=dictionary,
+                # Neighbouring coordinates share their leading bytes: this takes half the time and, for whole
+                # numbers, half the size.
+                column_encoding={"segmentation.list.element.list.element": "BYTE_STREAM_SPLIT"}
+                if table.name == ITEMS.name
+                else None,
+                write_statistics=[c.name for c in table.stored_columns if not c.field.type.startswith("list")],
+                store_schema=False,
+            )
+        self._pending: list[pa.RecordBatch] = []
+        self._num_pending = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows; full row groups are written at once."""
+        self._pending.append(batch)
+        self._num_pending += batch.num_rows
+        if len(self._pending) >= _MOST_PENDING:
+            # The batches are slices of larger batches, which a rare category would keep in memory.
+            import pyarrow as pa
+
+            self._pending = [pa.concat_batches(self._pending)]
+        self.rows += batch.num_rows
+        size = self.table.row_group_size
+        while self._num_pending >= size:
+            self._write_group(size)
+
+    def close(self, notes: dict[str, str] | None = None) -> None:
+        """Write the remaining rows and the footer, with schema version, table, split and ``notes`` as metadata."""
+        if self._num_pending:
+            self._write_group(self._num_pending)
+        metadata = {"df2.schema_version": str(SCHEMA_VERSION), "df2.table": self.table.name}
+        if self.split:
+            metadata["df2.split"] = self.split
+        self._writer.add_key_value_metadata(metadata | (notes or {}))
+        with writing():
+            self._writer.close()
+
+    def abandon(self) -> None:
+        """Discard an unfinished file: otherwise the garbage collector would write its footer."""
+        self._writer.is_open = False
+
+    def _write_group(self, size: int) -> None:
+        import pyarrow as pa
+
+        table = pa.Table.from_batches(self._pending).cast(self._schema)
+        # One chunk, because pages end where chunks end, and the bytes must depend on the rows only.
+        with writing():
+            self._writer.write_table(table.slice(0, size).combine_chunks(), row_group_size=size)
+        self._pending = table.slice(size).to_batches()
+        self._num_pending -= size
