@@ -33,6 +33,7 @@ class Places:
         repo: path or URL of the repository of ``rev``; None for that of the working directory.
         cache: folder that keeps what is read of remote registries, or None.
         storage_options: for every remote place.
+        is_quiet: whether notes and progress are not shown.
     """
 
     registry: str
@@ -40,6 +41,7 @@ class Places:
     repo: str | None = None
     cache: str | None = None
     storage_options: dict[str, Any] = field(default_factory=dict)
+    is_quiet: bool = False
 
     def open(self, **limits: Any) -> Registry:
         """Return the registry, open.
@@ -108,9 +110,16 @@ def _check_encoding(url: str) -> None:
         raise UsageError(f"The registry {printable(str(path))} has a path that is not UTF-8: move it.") from None
 
 
+def is_quiet() -> bool:
+    """Return whether the user asked for no progress and no notes (``df2 -q``)."""
+    context = click.get_current_context(silent=True)
+    return context is not None and isinstance(context.obj, Places) and context.obj.is_quiet
+
+
 def note(line: str) -> None:
-    """Tell what goes on, beside what was asked for."""
-    click.echo(printable(line), err=True)
+    """Print a line on standard error unless the user asked for none; warnings go through :func:`click.echo`."""
+    if not is_quiet():
+        click.echo(printable(line), err=True)
 
 
 def storage_option(command: Command) -> Command:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import click
@@ -11,6 +12,7 @@ from registry.cli.context import Places, storage_option
 from registry.cli.diff import diff
 from registry.cli.export import export_command
 from registry.cli.ingest import fingerprint, ingest
+from registry.cli.log import log_to_stderr
 from registry.cli.maintain import catalog, manifest, sample
 from registry.cli.paths import PLACE
 from registry.cli.query import image, pairs, sql, stats, style, tables
@@ -80,6 +82,8 @@ class _Group(BoundedCommand, click.Group):
     show_envvar=True,
     help="Give up on a server that gives no answer and makes no progress for so long, in all attempts. Default: 90.",
 )
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no notes; answers, warnings and errors are printed.")
+@click.option("-v", "--verbose", count=True, help="Log the steps of the work to standard error; -vv logs more.")
 @storage_option
 @click.version_option(__version__, prog_name="df2")
 @click.pass_context
@@ -91,6 +95,8 @@ def main(
     cache: str | None,
     debug: bool,
     network_timeout: float | None,
+    quiet: bool,
+    verbose: int,
 ) -> None:
     """A data-versioned registry of DeepFashion2: ingest it, ask it in SQL, look up pairs and styles.
 
@@ -98,9 +104,11 @@ def main(
     that cannot be written or read, 130 and 143 interrupted; df2 diff ends as diff does: 0 same, 1 different, 2 trouble.
     """
     install()
+    if verbose:
+        log_to_stderr(logging.DEBUG if verbose > 1 else logging.INFO)
     if network_timeout is not None:
         set_network_timeout(network_timeout)
-    ctx.obj = Places(registry, rev, repo, cache, ctx.meta.get("df2.storage_options", {}))
+    ctx.obj = Places(registry, rev, repo, cache, ctx.meta.get("df2.storage_options", {}), quiet)
 
 
 for _commands in SECTIONS.values():
