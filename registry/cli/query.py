@@ -111,7 +111,7 @@ def _read_text(file: Path | None) -> str:
 @output_options
 @click.pass_obj
 def tables(places: Places, name: str | None, output: Output) -> None:
-    """List the tables and views, or the columns of one.
+    """List the tables and views, or the columns of a table.
 
     Every column has a type, a unit and a meaning. Without NAME, the formats for programs (json, csv, ...) hold the
     columns of all tables and views, and a terminal shows a line for each table and view.
