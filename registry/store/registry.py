@@ -20,6 +20,7 @@ from registry.snapshot.manifest import MANIFEST_NAME, Manifest, read_manifest
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
 from registry.store.connection import duckdb_errors, own_error
+from registry.store.html import html_table
 from registry.store.settings import Limits
 from registry.store.snapshot import Snapshot
 from registry.subset.options import Subset
@@ -95,6 +96,9 @@ class Registry:
 
     def __repr__(self) -> str:
         return f"Registry({str(self.place)!r}, splits={self.manifest.splits})"
+
+    def _repr_html_(self) -> str:
+        return html_table(str(self.place), self._records("FROM split_counts"))
 
     def sql(self, query: str, params: Params | None = None) -> DuckDBPyRelation:
         """Return the rows of one SELECT as a lazy DuckDB relation.
