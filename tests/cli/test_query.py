@@ -17,6 +17,7 @@ import registry
 from registry.dataset.tables import ITEM_COLUMNS, TABLES
 from registry.dataset.views import load_views
 from tests.cli.conftest import Run
+from tests.helpers import SMALL_SPLIT, write_split
 
 PAIRS_JSON = """\
 [{"split": "train", "pair_id": 1, "style": 1, "user_image_id": 1, "user_item_no": 1, "user_category_id": 1, \
@@ -419,6 +420,13 @@ def test_a_whole_table_survives_parquet_and_arrow(run: Run, three_splits: Path) 
     run("sql", "SELECT * FROM items ORDER BY ALL", "-o", "items.parquet")
     assert pq.read_table("items.parquet").to_pylist() == expected
     assert not any(math.isnan(row["x1"]) for row in expected)
+
+
+def test_a_hyphen_is_standard_output_of_a_fingerprint(run: Run, tmp_path: Path) -> None:
+    write_split(tmp_path / "train", SMALL_SPLIT)
+    command = ("fingerprint", "--split", "train", tmp_path / "train")
+    assert run(*command, "-o", "-").stdout == run(*command).stdout != ""
+    assert [path.name for path in tmp_path.iterdir()] == ["train"]
 
 
 def test_a_failing_query_leaves_the_old_file_and_no_other(run: Run, tmp_path: Path) -> None:
