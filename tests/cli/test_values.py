@@ -82,7 +82,7 @@ def test_json_reads_back_as_the_same_numbers(run: Run) -> None:
     assert [row["e"] for row in rows] == [Decimal(line["e"]) for line in lines]
 
 
-def test_a_file_of_parquet_has_text_for_what_arrow_cannot_say(run: Run, tmp_path: Path) -> None:
+def test_a_parquet_file_has_text_for_types_that_arrow_does_not_have(run: Run, tmp_path: Path) -> None:
     values = ("INTERVAL 1 MONTH", "'101'::BIT", "TIMETZ '12:00:00+02'", "1.5::DECIMAL(4,2)", "DATE '2020-01-01'")
     query = f"SELECT {', '.join(f'{value} AS a{number}' for number, value in enumerate(values))}"
     for suffix in ("parquet", "arrow"):
