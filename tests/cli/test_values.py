@@ -67,7 +67,8 @@ def test_a_value_is_exact_in_json_and_csv(run: Run, sql: str) -> None:
     assert list(csv.reader(io.StringIO(run("sql", query, "--format", "csv").stdout)))[1:] == [[in_csv]]
 
 
-def test_decimals_and_whole_numbers_are_exact_in_a_table_too(run: Run) -> None:
+def test_decimals_and_whole_numbers_are_exact_in_a_table_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     digits = "12345678901234567890.123456789012345678"
     query = f"SELECT {digits}::DECIMAL(38,18) AS a, [{digits}] AS b, 9007199254740993 AS c, INTERVAL 1 MONTH AS d"
     shown = run("sql", query, "--format", "table").stdout
