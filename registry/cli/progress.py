@@ -1,4 +1,4 @@
-"""The progress bar of commands that take a while."""
+"""The progress bar of long commands."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from registry.cli.context import is_quiet
+
 if TYPE_CHECKING:
     from registry.execution.progress import Progress
 
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Progress | None]:
-    """Yield a progress callback that draws a bar on a terminal; None elsewhere."""
-    if not sys.stderr.isatty():
+    """Yield a progress callback that draws a bar on a terminal; None elsewhere and with ``df2 -q``."""
+    if is_quiet() or not sys.stderr.isatty():
         yield None
         return
     from rich import progress

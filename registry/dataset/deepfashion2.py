@@ -252,8 +252,10 @@ SKELETON: Final[dict[int, tuple[tuple[int, int], ...]]] = {
 
 def unknown_name(kind: str, name: object, names: list[str]) -> UnknownNameError:
     """Return the error for an unknown name: it lists the existing names and suggests the nearest."""
-    nearest = get_close_matches(str(name).lower(), [existing.lower() for existing in names], n=1, cutoff=0.5)
     original = {existing.lower(): existing for existing in names}
+    text = str(name).lower()
+    nearest = get_close_matches(text, original, n=1, cutoff=0.5)
+    nearest = nearest or [existing for existing in original if text and existing.startswith(text)]
     hint = f" Did you mean {original[nearest[0]]!r}?" if nearest else ""
     return UnknownNameError(f"Unknown {kind} {name!r}.{hint} There is: {', '.join(names)}.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -95,6 +96,7 @@ def sync(
         sent = [file for file in manifest.files if file not in present]
         is_new = old_data != data
         removed = unnamed(data_files(sizes), manifest) if prune else []
+        logging.getLogger(__name__).info("%s: %d files to send, %d kept", dest, len(sent), len(present))
         if not dry_run:
             try:
                 _send(source, dest, sent, jobs, progress)

@@ -78,7 +78,9 @@ def filesystem(url: str, options: StorageOptions | None = None) -> tuple[Abstrac
     resolved = resolved_options(url, options)
     try:
         with remote_errors():
-            return _create(url, protocol, resolved)
+            fs, path = _create(url, protocol, resolved)
+            logging.getLogger(__name__).debug("%s for %s://", type(fs).__name__, protocol)
+            return fs, path
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         install = f"pip install 'deepfashion2-registry[{extra}]'" if extra else str(error)

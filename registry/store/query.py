@@ -70,7 +70,16 @@ def _only_reads(connection: DuckDBPyConnection, query: str) -> bool:
     if len(statements) != 1:
         return False
     kind = statements[0].type
-    explained = _EXPLAIN.match(query) if kind == duckdb.StatementType.EXPLAIN else None
+    is_pivot = kind == duckdb.StatementType.MULTI  # DuckDB lists the values of a PIVOT by a statement of its own
+    explained = _EXPLAIN.match(query) if is_pivot or kind == duckdb.StatementType.EXPLAIN else None
     if explained:
         return _only_reads(connection, query[explained.end() :])
-    return bool(kind == duckdb.StatementType.SELECT)
+    return _is_subquery(connection, statements[0].query) if is_pivot else bool(kind == duckdb.StatementType.SELECT)
+
+
+def _is_subquery(connection: DuckDBPyConnection, statement: str) -> bool:
+    """Return whether a statement can stand in FROM, as queries can and statements that change anything cannot."""
+    try:
+        return len(connection.extract_statements(f"FROM ({statement.strip().rstrip(';')}\n)")) == 1
+    except duckdb.Error:
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -18,11 +19,13 @@ from registry.snapshot.manifest import MANIFEST_NAME, Manifest, read_manifest
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
 from registry.store.connection import duckdb_errors, own_error
+from registry.store.html import html_table
 from registry.store.query import Params, read_query
 from registry.store.settings import Limits
 from registry.store.snapshot import Snapshot
 from registry.store.views import view_over
 from registry.subset.options import Subset
+from registry.wording import plural
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from registry.store.changes import Diff
     from registry.store.selection import Selection
     from registry.subset.resplit import Resplit
+
+_LOG = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
 
@@ -85,6 +90,9 @@ class Registry:
 
     def __repr__(self) -> str:
         return f"Registry({str(self.place)!r}, splits={self.manifest.splits})"
+
+    def _repr_html_(self) -> str:
+        return html_table(str(self.place), self._records("FROM split_counts"))
 
     def sql(self, query: str, params: Params | None = None) -> DuckDBPyRelation:
         """Return the rows of one SELECT as a lazy DuckDB relation.
@@ -341,6 +349,7 @@ class Registry:
                     f"Bring it back {bring_back}, or do without: df2 manifest {self.place}"
                 ) from error
             self._snapshot, self._stamp = snapshot, stamp
+            _LOG.info("Opened %s: %s", self.place, plural(len(manifest.files), "file"))
             return
 
     def _is_replaced(self, manifest: Manifest, stamp: tuple[int, int] | None) -> bool:

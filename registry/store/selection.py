@@ -10,6 +10,7 @@ from registry.dataset.deepfashion2 import SPLITS
 from registry.store.choice import choose
 from registry.store.conditions import check_condition
 from registry.store.connection import Keys
+from registry.store.html import html_table
 from registry.store.query import Params, read_query
 from registry.store.sql import SPLIT_ORDER
 from registry.store.views import view_over
@@ -74,6 +75,13 @@ class Selection:
         self.divided = resplit is not None
         self.balance = self._choice.balance
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{row['part']} {row['images']} images, {row['items']} items" for row in self._totals())
+        return f"Selection({self.subset.text}: {counts})"
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Subset {self.subset.text}", self._totals())
+
     def counts(self, part: Part) -> dict[str, int]:
         """Return ``images`` and ``items`` of a part."""
         query = "SELECT count(*), coalesce(sum(num_items), 0)::BIGINT FROM chosen_images WHERE part = $part"
@@ -119,6 +127,14 @@ class Selection:
                 }
             )
         return summary
+
+    def _totals(self) -> list[dict[str, Any]]:
+        """Return the counts of each part, without those of its categories."""
+        return [
+            {name: value for name, value in row.items() if name != "category_name"}
+            for row in self.summary()
+            if row["category_name"] is None
+        ]
 
     def sql(self, query: str, params: Params | None = None) -> DuckDBPyRelation:
         """Return the rows of one SELECT within the subset, as :meth:`registry.store.registry.Registry.sql`.
