@@ -15,6 +15,7 @@ from registry.cli.progress import progress_bar
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import StorageError
 from registry.execution.dask import dask_executor
+from registry.execution.memory import saving_memory
 from registry.redaction import printable
 from registry.storage.timeouts import network_timeout
 
@@ -92,7 +93,8 @@ def ingest(
             return run(split, source, registry, password=password, executor=executor, progress=progress, **options)
 
     try:
-        report = with_password(attempt, f"Password of {source}")
+        with saving_memory():
+            report = with_password(attempt, f"Password of {source}")
     except IngestError as error:
         if _write_issues(error.report, issues_path):
             note(f"All of them are in {issues_path}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from registry.errors import SourceError
+from registry.execution.memory import save_memory
 
 
 @contextmanager
@@ -53,15 +53,13 @@ def process_pool(executor: Executor | None, jobs: int) -> Iterator[Executor | No
 
 
 def _start_worker() -> None:
-    """Prepare a worker process: no cycle collection, and an end when the parent ends, even by ``kill -9``."""
+    """Prepare a worker process: settings that save memory, and an end when the parent ends, even by ``kill -9``."""
     import multiprocessing
     import signal
 
-    import pyarrow  # noqa: F401  # imported while the parent lists the source
-
     # A terminal sends Ctrl-C to the workers too; they end with their parent, which cleans up first.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.disable()  # decoded annotations hold no cycles, and collections would walk all of them
+    save_memory()  # also imports pyarrow, while the parent lists the source
     parent = multiprocessing.parent_process()
     if parent is not None:
 

@@ -14,8 +14,8 @@ import pytest
 from registry.errors import SourceError, StorageError
 from registry.ingest import fingerprint
 from registry.ingest.fingerprint import fingerprint_source
-from registry.sources import looks
-from registry.sources.reading import LocalReader
+from registry.sources import stat_digests
+from registry.sources.local_reader import LocalReader
 from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, to_bytes, write_split
 from tests.sources.packing import files_in, write_tar, write_zip, write_zipcrypto
 
@@ -156,7 +156,7 @@ def test_it_changes_with_an_edited_list(source: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every look happen a minute after what happened to the files, so that none of them is young."""
-    monkeypatch.setattr(looks, "_GRAIN", -60_000_000_000)
+    monkeypatch.setattr(stat_digests, "_CLOCK_STEP", -60_000_000_000)
 
 
 @pytest.fixture
@@ -194,9 +194,9 @@ def test_files_that_were_young_at_the_last_look_are_compared_by_content(
     output = tmp_path / "seen.json"
     before = fingerprint_source(str(source), "train", output=output)
     # The clock of the file system has not gone on: what changes now looks as it did.
-    looked = looks.look_at(str(source), True)
-    assert all(look.young for look in looked.values())
-    monkeypatch.setattr(fingerprint, "look_at", lambda *_: looked)
+    before_digests = stat_digests.stat_digests(str(source), True)
+    assert all(digest.recent for digest in before_digests.values())
+    monkeypatch.setattr(fingerprint, "stat_digests", lambda *_: before_digests)
     assert fingerprint_source(str(source), "train", output=output) == before
     for change in (_edit, _copy_photo_over_another):
         old = output.read_text()
@@ -208,20 +208,22 @@ def test_files_that_were_young_at_the_last_look_are_compared_by_content(
 def test_more_young_files_than_are_compared_are_all_read(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looks, "_MOST_YOUNG", 2)
+    monkeypatch.setattr(stat_digests, "_MAX_RECENT", 2)
     output = tmp_path / "seen.json"
     fingerprint_source(str(source), "train", output=output)
-    looked = looks.look_at(str(source), True)
-    assert [look.young for look in looked.values()] == [None, None]
-    monkeypatch.setattr(fingerprint, "look_at", lambda *_: looked)
+    before_digests = stat_digests.stat_digests(str(source), True)
+    assert [digest.recent for digest in before_digests.values()] == [None, None]
+    monkeypatch.setattr(fingerprint, "stat_digests", lambda *_: before_digests)
     _edit(source)
     assert fingerprint_source(str(source), "train", output=output) == fingerprint_source(str(source), "train")
 
 
-def test_large_folders_are_looked_at_by_two_processes_alike(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = looks.look_at(str(source), True)
-    monkeypatch.setattr(looks, "_LARGE", 1)
-    assert looks.look_at(str(source), True) == expected
+def test_large_folders_are_before_digests_at_by_two_processes_alike(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = stat_digests.stat_digests(str(source), True)
+    monkeypatch.setattr(stat_digests, "_LARGE_DIRECTORY", 1)
+    assert stat_digests.stat_digests(str(source), True) == expected
 
 
 def test_a_link_counts_with_what_it_leads_to(source: Path, tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ import pytest
 
 import registry
 from registry.errors import AnnotationError, PasswordError, RegistryError, SourceError, UsageError
-from registry.ingest import build
+from registry.ingest import chunks, split_writer
 from registry.ingest.build import ingest
 from registry.ingest.diagnose import check_annotation
-from registry.sources import listing as sources
-from registry.sources import reading as files
+from registry.sources import listing, reading
+from registry.sources.open import open_source
 from registry.sources.photo_headers import image_size
 from tests.helpers import SMALL_SPLIT, annotation, jpeg, to_bytes, write_split
 from tests.sources.packing import files_in, write_tar, write_zip
@@ -126,8 +126,8 @@ def test_an_archive_that_is_no_regular_file_is_refused(name: str, tmp_path: Path
 def test_an_annotation_beyond_the_bound_is_an_issue_without_its_bytes(
     kind: str, small_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("sources", "zips", "tars"):
-        monkeypatch.setattr(f"registry.ingest.{module}.MAX_ANNOTATION", 10_000)
+    for module in ("folders", "zips", "tars"):
+        monkeypatch.setattr(f"registry.sources.{module}.MAX_ANNOTATION", 10_000)
     (small_source / "annos" / "000008.json").write_bytes(b" " * 10_001)
     (small_source / "annos" / "000009.json").write_bytes(SOUND.ljust(10_000))
     source = packed(kind, files_in(small_source), tmp_path) if kind else small_source
@@ -174,7 +174,9 @@ def zip_that_says(size: int, method: int = zipfile.ZIP_DEFLATED) -> bytes:
 def test_a_small_zip_of_much_data_takes_little_memory(size: int, method: int, tmp_path: Path) -> None:
     (tmp_path / "train.zip").write_bytes(zip_that_says(size, method))
     code, text = limited(tmp_path / "train.zip", tmp_path)
-    said = f"expected at most {files.MAX_ANNOTATION:,} bytes, found {ZEROS:,}" if size == ZEROS else "cannot be read: "
+    said = (
+        f"expected at most {reading.MAX_ANNOTATION:,} bytes, found {ZEROS:,}" if size == ZEROS else "cannot be read: "
+    )
     assert f"  train/annos/000002.json: {said}" in text
     assert code == 0
 
@@ -190,8 +192,8 @@ def test_a_small_tar_gz_of_much_data_takes_little_memory(tmp_path: Path) -> None
         info.size = len(SOUND)
         archive.addfile(info, io.BytesIO(SOUND))
     code, text = limited(tmp_path / "train.tar.gz", tmp_path)
-    assert f"  train/annos/000002.json: expected at most {files.MAX_ANNOTATION:,} bytes, found {ZEROS:,}" in text
-    assert f"  train/image/000001.jpg: expected at most {files.MAX_PHOTO:,} bytes, found {ZEROS:,}" in text
+    assert f"  train/annos/000002.json: expected at most {reading.MAX_ANNOTATION:,} bytes, found {ZEROS:,}" in text
+    assert f"  train/image/000001.jpg: expected at most {reading.MAX_PHOTO:,} bytes, found {ZEROS:,}" in text
     assert code == 0
 
 
@@ -209,8 +211,8 @@ def test_a_large_bad_file_takes_little_memory_and_few_issues(tmp_path: Path) -> 
 
 
 def test_issues_are_bounded_in_all_and_every_bad_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "MOST_OF_ALL", 150)
-    monkeypatch.setattr(build, "_MOST_RAW", 3000)
+    monkeypatch.setattr(split_writer, "MAX_ISSUES", 150)
+    monkeypatch.setattr(split_writer, "_MAX_RAW", 3000)
     bad = annotation()
     bad["item1"]["landmarks"] = ["x"] * 75
     found = issues(write_split(tmp_path / "train", dict.fromkeys(range(1, 6), bad)), tmp_path / "r")
@@ -228,20 +230,22 @@ def test_issues_are_bounded_in_all_and_every_bad_file_is_named(tmp_path: Path, m
 def test_a_chunk_of_an_archive_is_bounded_in_files_and_bytes(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "CHUNK_BYTES", 5000)
-    monkeypatch.setattr(build, "CHUNK_FILES", 3)
-    monkeypatch.setattr(build, "MAX_ANNOTATION", 10_000)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 5000)
+    monkeypatch.setattr(chunks, "CHUNK_FILES", 3)
+    monkeypatch.setattr(chunks, "MAX_ANNOTATION", 10_000)
     sizes = [2000, 2000, 2000, 9000, 1, 1, 1, 1, 10_001, 4000]
     source = packed(kind, {f"annos/{k:06d}.json": b" " * size for k, size in enumerate(sizes, 1)}, tmp_path)
-    listing = sources.open_source(str(source), "train").list_files("train", photos=False)
-    chunks = [[entry.size for entry in chunk.annotations] for chunk in build._chunks("train", listing, False)]
-    assert chunks == [[2000, 2000], [2000], [9000], [1, 1, 1], [1, 10_001, 4000]]
+    files = open_source(str(source), "train").list_files("train", photos=False)
+    sizes_by_chunk = [
+        [entry.size for entry in chunk.annotations] for chunk in chunks.make_chunks("train", files, False)
+    ]
+    assert sizes_by_chunk == [[2000, 2000], [2000], [9000], [1, 1, 1], [1, 10_001, 4000]]
 
 
 def test_bytes_of_bad_lists_are_bounded_with_those_of_other_bad_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "_MOST_RAW", 10)
+    monkeypatch.setattr(split_writer, "_MAX_RAW", 10)
     source = write_split(tmp_path / "train", {1: annotation()})
     (tmp_path / "query.json").write_text("{" * 11)
     found = issues(source, tmp_path / "r", retrieval=[str(tmp_path / "query.json")])
@@ -249,7 +253,7 @@ def test_bytes_of_bad_lists_are_bounded_with_those_of_other_bad_files(
 
 
 def test_wrong_names_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MOST_NAMES", 2)
+    monkeypatch.setattr(listing, "MAX_NAME_ISSUES", 2)
     source = write_split(tmp_path / "train", {1: annotation(), **{f"x{k}": b"" for k in range(5)}})
     assert issues(source, tmp_path / "r")[0] == (
         "train: 3 more files whose names are not like NNNNNN.json or NNNNNN.jpg"
