@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.dataset.deepfashion2 import CATEGORY_BY_ID
+from registry.dataset.deepfashion2 import CATEGORIES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +34,7 @@ class AnnotatedRows:
         self._images.append(images.select(["image_id", "source"]))
         if items is not None:
             is_shop = pc.equal(items["source"], "shop")
-            columns = items.select(["source", "image_id", "pair_id", "style", *_BOX, "category_id"])
+            columns = items.select(["source", "image_id", "pair_id", "style", *_BOX, "category_name"])
             self._items.append(columns.filter(pc.or_(is_shop, pc.greater(items["style"], 0))))
 
     def disagreements(self, split: str, entries: pa.RecordBatch) -> list[str]:
@@ -88,15 +88,19 @@ def _wrong_categories(listed: pa.Table, items: pa.Table) -> Iterator[str]:
 
     Several items of an image may be the same in all but the category.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    categorized = listed.filter(pc.is_valid(listed["category_id"]))
-    wrong = _join(categorized, items.select([*_ITEM_KEY, "category_id"]), [*_ITEM_KEY, "category_id"], "left anti")
-    right = items.select([*_ITEM_KEY, "category_id"]).rename_columns([*_ITEM_KEY, "item_category_id"])
+    names = pa.array([None, *(category.name for category in CATEGORIES)])  # at the position of the category_id
+    listed = listed.append_column("category_name", pc.take(names, listed["category_id"]))
+    listed = listed.filter(pc.is_valid(listed["category_id"]))
+    items = items.select([*_ITEM_KEY, "category_name"])
+    wrong = _join(listed, items, items.column_names, "left anti")
+    items = items.rename_columns([*_ITEM_KEY, "item_category_name"])
     entries: dict[str, set[str]] = {}
-    for row in _join(wrong, right, _ITEM_KEY, "inner").to_pylist():
-        entry = f"{_where(row)} is listed as {CATEGORY_BY_ID[row['category_id']].name}"
-        entries.setdefault(entry, set()).add(CATEGORY_BY_ID[row["item_category_id"]].name)
+    for row in _join(wrong, items, _ITEM_KEY, "inner").to_pylist():
+        entry = f"{_where(row)} is listed as {row['category_name']}"
+        entries.setdefault(entry, set()).add(row["item_category_name"])
     for entry, categories in entries.items():
         yield f"{entry}, its item is {' and '.join(sorted(categories))}"
 

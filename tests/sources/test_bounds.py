@@ -1,4 +1,4 @@
-"""Hostile sources: links that lead out, files that are none, sizes beyond reason: issues or errors, no hang."""
+"""Hostile sources: links that lead out, files that are not regular, huge sizes. Issues or errors follow, no hang."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ZEROS = 300 << 20
 
 
 def issues(source: object, target: Path, **options: object) -> list[str]:
-    """Return the issues of an ingestion, which takes the rest."""
+    """Ingest all valid files; return the issues of the others."""
     report = ingest("train", str(source), str(target), jobs=1, on_error="quarantine", **options)  # type: ignore[arg-type]
     return [str(issue) for issue in report.issues]
 
@@ -43,7 +43,7 @@ def packed(kind: str, members: dict[str, bytes], tmp_path: Path) -> Path:
     return write_zip(path, members) if kind == ".zip" else write_tar(path, members)
 
 
-def test_a_link_out_of_the_source_is_an_issue_that_says_where_it_leads(small_source: Path, tmp_path: Path) -> None:
+def test_a_link_out_of_the_source_is_an_issue_that_names_its_target(small_source: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret.txt").write_text("secret")
@@ -82,7 +82,7 @@ def test_folders_of_a_source_may_be_links(tmp_path: Path) -> None:
     assert issues(tmp_path / "named", tmp_path / "r") == []
 
 
-def test_photos_of_an_export_obey_the_same_rule(tmp_path: Path) -> None:
+def test_an_export_refuses_photos_that_are_links_out_of_the_source(tmp_path: Path) -> None:
     source = write_split(tmp_path / "train", {1: annotation()}, {1: jpeg()})
     ingest("train", str(source), str(tmp_path / "r"), jobs=1)
     (source / "image" / "000001.jpg").rename(tmp_path / "outside.jpg")
@@ -96,7 +96,7 @@ def test_photos_of_an_export_obey_the_same_rule(tmp_path: Path) -> None:
         assert photo.read_bytes() == (tmp_path / "outside.jpg").read_bytes()
 
 
-def test_what_is_no_regular_file_is_an_issue_and_nothing_waits_for_it(small_source: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_regular_is_an_issue_and_blocks_nothing(small_source: Path, tmp_path: Path) -> None:
     (small_source / "image").mkdir()
     os.mkfifo(small_source / "annos" / "000008.json")
     os.mkfifo(small_source / "image" / "000001.jpg")
@@ -116,14 +116,14 @@ def test_what_is_no_regular_file_is_an_issue_and_nothing_waits_for_it(small_sour
 
 
 @pytest.mark.parametrize("name", ["train.zip", "train.tar", "train.tar.gz"])
-def test_an_archive_that_is_no_regular_file_is_refused(name: str, tmp_path: Path) -> None:
+def test_an_archive_that_is_not_a_regular_file_is_refused(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(SourceError, match=r"expected a regular file, found a pipe \(FIFO\)\."):
         ingest("train", str(tmp_path / name), str(tmp_path / "r"))
 
 
 @pytest.mark.parametrize("kind", ["", *KINDS])
-def test_an_annotation_beyond_the_bound_is_an_issue_without_its_bytes(
+def test_an_annotation_above_the_size_limit_is_an_issue_without_its_bytes(
     kind: str, small_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("folders", "zips", "tars"):
@@ -132,8 +132,8 @@ def test_an_annotation_beyond_the_bound_is_an_issue_without_its_bytes(
     (small_source / "annos" / "000009.json").write_bytes(SOUND.ljust(10_000))
     source = packed(kind, files_in(small_source), tmp_path) if kind else small_source
     assert issues(source, tmp_path / "r") == ["train/annos/000008.json: expected at most 10,000 bytes, found 10,001"]
-    found = registry.open(str(tmp_path / "r")).sql("SELECT raw FROM quarantine").fetchall()
-    assert found == [(None,)]
+    rows = registry.open(str(tmp_path / "r")).sql("SELECT raw FROM quarantine").fetchall()
+    assert rows == [(None,)]
 
 
 # Ingests with a limit on memory; the libraries alone take some hundred MB of addresses.
@@ -171,18 +171,18 @@ def zip_that_says(size: int, method: int = zipfile.ZIP_DEFLATED) -> bytes:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits addresses")
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 @pytest.mark.parametrize("size", [ZEROS, 2000])
-def test_a_small_zip_of_much_data_takes_little_memory(size: int, method: int, tmp_path: Path) -> None:
+def test_a_zip_bomb_takes_little_memory(size: int, method: int, tmp_path: Path) -> None:
     (tmp_path / "train.zip").write_bytes(zip_that_says(size, method))
     code, text = limited(tmp_path / "train.zip", tmp_path)
-    said = (
+    expected = (
         f"expected at most {reading.MAX_ANNOTATION:,} bytes, found {ZEROS:,}" if size == ZEROS else "cannot be read: "
     )
-    assert f"  train/annos/000002.json: {said}" in text
+    assert f"  train/annos/000002.json: {expected}" in text
     assert code == 0
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits addresses")
-def test_a_small_tar_gz_of_much_data_takes_little_memory(tmp_path: Path) -> None:
+def test_a_tar_gz_bomb_takes_little_memory(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "train.tar.gz", "w:gz", compresslevel=1) as archive:
         for name in ("annos/000002.json", "image/000001.jpg"):
             info = tarfile.TarInfo(f"train/{name}")
@@ -210,26 +210,26 @@ def test_a_large_bad_file_takes_little_memory_and_few_issues(tmp_path: Path) -> 
     assert "train/annos/000003.json: expected at most 16,777,216 bytes, found 53,477,376" in told
 
 
-def test_issues_are_bounded_in_all_and_every_bad_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_total_of_issues_is_limited_and_every_bad_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(split_writer, "MAX_ISSUES", 150)
     monkeypatch.setattr(split_writer, "_MAX_RAW", 3000)
     bad = annotation()
     bad["item1"]["landmarks"] = ["x"] * 75
-    found = issues(write_split(tmp_path / "train", dict.fromkeys(range(1, 6), bad)), tmp_path / "r")
+    lines = issues(write_split(tmp_path / "train", dict.fromkeys(range(1, 6), bad)), tmp_path / "r")
     by_file = {f"train/annos/{k:06d}.json": 0 for k in range(1, 6)}
-    for line in found:
+    for line in lines:
         by_file[line.partition(":")[0].partition(" ")[0]] += 1
     assert list(by_file.values()) == [75, 75 + 0, 75 + 0, 3, 3][:2] + list(by_file.values())[2:]
     assert all(count <= 77 for count in by_file.values())
     assert sum(by_file.values()) < 300
-    assert any("its bytes are not kept: the bad files have more than 3,000 bytes" in line for line in found)
-    assert any("has 74 issues more" in line for line in found)
+    assert any("its bytes are not kept: the bad files have more than 3,000 bytes" in line for line in lines)
+    assert any("has 74 issues more" in line for line in lines)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_chunk_of_an_archive_is_bounded_in_files_and_bytes(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_chunk_has_a_maximum_of_files_and_bytes(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "CHUNK_BYTES", 5000)
     monkeypatch.setattr(chunks, "CHUNK_FILES", 3)
     monkeypatch.setattr(chunks, "MAX_ANNOTATION", 10_000)
@@ -242,17 +242,17 @@ def test_a_chunk_of_an_archive_is_bounded_in_files_and_bytes(
     assert sizes_by_chunk == [[2000, 2000], [2000], [9000], [1, 1, 1], [1, 10_001, 4000]]
 
 
-def test_bytes_of_bad_lists_are_bounded_with_those_of_other_bad_files(
+def test_the_limit_on_kept_bytes_covers_lists_and_other_bad_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(split_writer, "_MAX_RAW", 10)
     source = write_split(tmp_path / "train", {1: annotation()})
     (tmp_path / "query.json").write_text("{" * 11)
-    found = issues(source, tmp_path / "r", retrieval=[str(tmp_path / "query.json")])
-    assert found[-1] == "query.json: its bytes are not kept: the bad files have more than 10 bytes"
+    lines = issues(source, tmp_path / "r", retrieval=[str(tmp_path / "query.json")])
+    assert lines[-1] == "query.json: its bytes are not kept: the bad files have more than 10 bytes"
 
 
-def test_wrong_names_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_issues_about_wrong_names_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "MAX_NAME_ISSUES", 2)
     source = write_split(tmp_path / "train", {1: annotation(), **{f"x{k}": b"" for k in range(5)}})
     assert issues(source, tmp_path / "r")[0] == (
@@ -273,7 +273,7 @@ def test_a_photo_whose_header_says_more_than_32_bits_is_an_issue(kind: str, tmp_
     ]
 
 
-def test_a_photo_that_is_a_text_is_not_parsed() -> None:
+def test_a_photo_that_is_text_is_not_parsed() -> None:
     bomb = b'<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY a "aaaa">]><svg width="&a;" height="1"/>'
     for start in (b"", b"\xef\xbb\xbf", b"\n  "):
         assert image_size(io.BytesIO(start + bomb)) == "expected a JPEG header, found text"
@@ -340,7 +340,7 @@ ZIPS: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("on_error", ["fail", "quarantine"])
 @pytest.mark.parametrize("name", ZIPS)
-def test_a_zip_whose_records_lie_is_a_clear_error_or_issue(name: str, on_error: str, tmp_path: Path) -> None:
+def test_a_zip_with_false_records_is_a_clear_error_or_issue(name: str, on_error: str, tmp_path: Path) -> None:
     path = write_zip(tmp_path / "train.zip", {f"train/annos/{k:06d}.json": SOUND for k in (1, 2)})
     path.write_bytes(ZIPS[name](path.read_bytes()))
     try:
@@ -388,7 +388,9 @@ TARS = {
 @pytest.mark.parametrize("on_error", ["fail", "quarantine"])
 @pytest.mark.parametrize("kind", [".tar", ".tar.gz"])
 @pytest.mark.parametrize("name", TARS)
-def test_a_tar_whose_headers_lie_is_a_clear_error_or_issue(name: str, kind: str, on_error: str, tmp_path: Path) -> None:
+def test_a_tar_with_false_headers_is_a_clear_error_or_issue(
+    name: str, kind: str, on_error: str, tmp_path: Path
+) -> None:
     path = tmp_path / f"train{kind}"
     path.write_bytes(TARS[name] if kind == ".tar" else zlib.compress(TARS[name], wbits=31))
     with pytest.raises(RegistryError) as caught:
@@ -404,7 +406,7 @@ def test_a_password_that_cannot_be_encoded_is_a_clear_error(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("path", ["x" * 300, "x" * 300 + ".zip", "x" * 300 + ".tar"])
-def test_a_path_that_the_system_cannot_take_is_a_clear_error(path: str, tmp_path: Path) -> None:
+def test_a_path_that_is_too_long_is_a_clear_error(path: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="Cannot read"):
         ingest("train", f"{tmp_path}/{path}", str(tmp_path / "r"))
     with pytest.raises(SourceError, match=r"Cannot read|is no retrieval list"):
@@ -414,7 +416,9 @@ def test_a_path_that_the_system_cannot_take_is_a_clear_error(path: str, tmp_path
 @pytest.mark.parametrize(
     ("path", "reason"), [("a\0b", "a zero byte"), ("a\0b.zip", "a zero byte"), ("\udcff", "not UTF-8")]
 )
-def test_a_path_that_is_no_text_is_refused_before_anything_is_read(path: str, reason: str, tmp_path: Path) -> None:
+def test_a_path_with_invalid_characters_is_refused_before_anything_is_read(
+    path: str, reason: str, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match=reason):
         ingest("train", f"{tmp_path}/{path}", str(tmp_path / "r"))
 
@@ -440,9 +444,9 @@ def test_a_source_may_have_any_name(name: str, tmp_path: Path) -> None:
         assert issues(tmp_path / f"{name}{kind}", tmp_path / "b") == []
 
 
-def test_issues_of_one_file_are_counted_beyond_those_that_are_told() -> None:
+def test_issues_of_a_file_beyond_the_maximum_are_counted() -> None:
     bad = annotation()
     bad["item1"]["landmarks"] = ["x"] * 150
-    found = check_annotation(to_bytes(bad), "x.json")
-    assert len(found) == 101
-    assert str(found[0]) == "x.json: has 51 issues more than the 100 that are told"
+    reported = check_annotation(to_bytes(bad), "x.json")
+    assert len(reported) == 101
+    assert str(reported[0]) == "x.json: has 51 issues more than the 100 that are told"

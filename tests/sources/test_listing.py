@@ -1,4 +1,4 @@
-"""Folders, archives and URLs: the same split gives the same registry, wherever and however it lies."""
+"""Folders, archives and URLs: a split gives the same registry in every form and place."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ingested(source: object, target: Path, split: str = "train", **options: Any)
 
 
 def refusal(source: object, tmp_path: Path, split: str = "train") -> list[str]:
-    """Return what an ingestion that fails says, line by line, without the frame around it."""
+    """Return the issues in the error of an ingestion that fails."""
     with pytest.raises(AnnotationError) as caught:
         ingest(split, str(source), str(tmp_path / "refused"), jobs=1)
     return [line.strip() for line in str(caught.value).splitlines()[1:-1]]
@@ -65,7 +65,7 @@ def test_an_archive_gives_the_same_bytes_as_the_folder(
 
 
 @pytest.mark.parametrize("form", ["{}/", "file://{}", "{}/..", "{}.zip", "file://{}.tar"])
-def test_a_split_is_found_by_the_folder_an_archive_or_the_release_that_holds_it(
+def test_a_split_is_found_by_its_folder_its_archive_or_its_release(
     form: str, photographed: Path, tmp_path: Path
 ) -> None:
     expected = ingested(photographed, tmp_path / "a")
@@ -83,7 +83,9 @@ def test_a_release_of_downloaded_archives_is_read_by_split(photographed: Path, t
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_of_an_archive_with_all_splits_the_named_one_is_read(kind: str, photographed: Path, tmp_path: Path) -> None:
+def test_only_the_requested_split_of_an_archive_with_all_splits_is_read(
+    kind: str, photographed: Path, tmp_path: Path
+) -> None:
     other = write_split(tmp_path / "validation", {1: annotation()})
     members = {f"df2/train/{name}": data for name, data in files_in(photographed).items()}
     members |= {f"df2/validation/{name}": data for name, data in files_in(other).items()}
@@ -121,8 +123,8 @@ def test_a_registry_on_a_remote_file_system_holds_the_same_bytes(
 ) -> None:
     ingest("train", str(photographed), "memory://made/registry", jobs=1)
     ingest("train", str(photographed), "memory://made/registry", jobs=1)
-    found = {name.removeprefix("/made/registry/"): memory.cat_file(name) for name in memory.find("/made")}
-    assert found == ingested(photographed, tmp_path / "a")
+    contents = {name.removeprefix("/made/registry/"): memory.cat_file(name) for name in memory.find("/made")}
+    assert contents == ingested(photographed, tmp_path / "a")
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +141,7 @@ def s3() -> Iterator[dict[str, Any]]:
 
 # Of botocore and the server, not of this project.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_a_bucket_of_an_s3_server_is_source_and_registry(
-    photographed: Path, tmp_path: Path, s3: dict[str, Any]
-) -> None:
+def test_an_s3_bucket_can_be_source_and_registry(photographed: Path, tmp_path: Path, s3: dict[str, Any]) -> None:
     fs = fsspec.filesystem("s3", **s3)
     fs.mkdir("raw")
     fs.mkdir("made")
@@ -160,7 +160,7 @@ def test_a_bucket_of_an_s3_server_is_source_and_registry(
     assert {name.removeprefix("made/registry/"): fs.cat_file(name) for name in fs.find("made")} == expected
 
 
-def test_what_is_not_there_is_named_with_what_was_expected(tmp_path: Path) -> None:
+def test_a_missing_source_is_an_error_that_names_the_expected_files(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         ingest("train", str(tmp_path / "nothing"), str(tmp_path / "r"))
     assert str(caught.value) == (
@@ -173,7 +173,7 @@ def test_what_is_not_there_is_named_with_what_was_expected(tmp_path: Path) -> No
     assert not (tmp_path / "r").exists()
 
 
-def test_a_protocol_that_is_unknown_or_not_installed_says_what_to_do(
+def test_an_unknown_or_uninstalled_protocol_is_an_error_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(StorageError, match="Cannot use nonsense://x"):
@@ -202,7 +202,7 @@ def test_an_empty_source_is_refused(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["", *KINDS])
-def test_hidden_files_are_passed_over_and_wrong_names_reported(kind: str, small_source: Path, tmp_path: Path) -> None:
+def test_hidden_files_are_ignored_and_wrong_names_reported(kind: str, small_source: Path, tmp_path: Path) -> None:
     expected = ingested(small_source, tmp_path / "a")
     annos = small_source / "annos"
     (annos / ".DS_Store").write_bytes(b"\0")
@@ -238,10 +238,10 @@ def test_hidden_files_are_passed_over_and_wrong_names_reported(kind: str, small_
     ]
 
 
-def test_of_two_files_with_one_number_the_same_is_kept_in_whatever_order_they_are_listed(tmp_path: Path) -> None:
+def test_the_choice_between_files_with_the_same_number_does_not_depend_on_their_order(tmp_path: Path) -> None:
     names = ["train/annos/1.json", "train/annos/01.json", "train/annos/000001.json"]
     contents = [to_bytes(annotation([item(style=k)])) for k in range(3)]
-    made = []
+    registries = []
     for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
         archive = write_zip(tmp_path / "train.zip", {names[k]: contents[k] for k in order})
         report = ingest("train", str(archive), str(tmp_path / "r"), on_error="quarantine")
@@ -249,11 +249,11 @@ def test_of_two_files_with_one_number_the_same_is_kept_in_whatever_order_they_ar
             "train/annos/01.json: has the same number as 000001.json",
             "train/annos/1.json: has the same number as 000001.json",
         ]
-        made.append(files_in(tmp_path / "r"))
-    assert made[0] == made[1] == made[2]
+        registries.append(files_in(tmp_path / "r"))
+    assert registries[0] == registries[1] == registries[2]
 
 
-def test_a_file_name_that_is_no_text_is_reported_escaped(tmp_path: Path) -> None:
+def test_an_unprintable_file_name_is_reported_escaped(tmp_path: Path) -> None:
     source = write_split(tmp_path / "train", {1: annotation(), "a\nb.json": b""})
     (source / "annos" / os.fsdecode(b"\xff.json")).write_bytes(b"")
     report = ingest("train", str(source), str(tmp_path / "r"), on_error="quarantine")
@@ -286,9 +286,7 @@ def test_a_file_that_cannot_be_read_is_an_issue(small_source: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("kind", [".tar", ".tar.gz"])
-def test_links_and_folders_in_the_place_of_a_file_of_a_tar_are_issues(
-    kind: str, small_source: Path, tmp_path: Path
-) -> None:
+def test_links_and_folders_instead_of_files_in_a_tar_are_issues(kind: str, small_source: Path, tmp_path: Path) -> None:
     link, folder, hidden = (tarfile.TarInfo(f"train/annos/{name}") for name in ("000008.json", "000009.json", ".x"))
     link.type, link.linkname = tarfile.LNKTYPE, "train/annos/000001.json"
     folder.type = hidden.type = tarfile.DIRTYPE
@@ -327,7 +325,7 @@ def test_a_photo_without_a_header_is_an_issue(kind: str, photographed: Path, tmp
         assert ": expected a JPEG header" in line
 
 
-def test_a_photo_header_that_is_damaged_anywhere_is_told_or_read(tmp_path: Path) -> None:
+def test_a_damaged_photo_header_is_reported_or_read(tmp_path: Path) -> None:
     whole = jpeg(123, 45)
     assert image_size(io.BytesIO(whole)) == (123, 45)
     chance = random.Random(0)
@@ -344,7 +342,9 @@ def test_a_photo_header_that_is_damaged_anywhere_is_told_or_read(tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["", *KINDS])
-def test_photos_and_annotations_without_each_other_are_noticed(kind: str, photographed: Path, tmp_path: Path) -> None:
+def test_photos_without_annotation_and_annotations_without_photo_are_notices(
+    kind: str, photographed: Path, tmp_path: Path
+) -> None:
     (photographed / "image" / "000003.jpg").rename(photographed / "image" / "000005.jpg")
     source = packed(kind, files_in(photographed), tmp_path) if kind else photographed
     report = ingest("train", str(source), str(tmp_path / "r"))
@@ -372,7 +372,7 @@ def test_the_test_split_is_registered_from_its_photos_alone(kind: str, tmp_path:
     assert df2.sql("SELECT count(*) FROM items").fetchall() == [(0,)]
 
 
-def test_photos_alone_are_no_train_split(tmp_path: Path) -> None:
+def test_photos_alone_are_refused_as_a_train_split(tmp_path: Path) -> None:
     source = write_split(tmp_path / "train", {}, {1: jpeg()})
     with pytest.raises(SourceError, match=r"holds no file of train: expected annos/NNNNNN\.json"):
         ingest("train", str(source), str(tmp_path / "r"))
@@ -438,7 +438,7 @@ def test_nothing_of_an_archive_is_written_to_disk(kind: str, photographed: Path,
     assert sorted(opened) == [f"{tmp_path}/r/{name}" for name in names]
 
 
-def test_a_worker_needs_no_second_look_at_the_archive(photographed: Path, tmp_path: Path) -> None:
+def test_a_pickled_source_is_small_and_reads_without_listing_again(photographed: Path, tmp_path: Path) -> None:
     """A pickled source carries no directory of hundreds of thousands of names."""
     import pickle
 
