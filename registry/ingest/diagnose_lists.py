@@ -18,6 +18,7 @@ from registry.ingest.json_checks import (
     check_box,
     check_duplicates,
     check_int,
+    decode_text,
     kind_of,
     parse_json,
     shown,
@@ -79,14 +80,12 @@ def read_list(name: str, role: str, data: bytes) -> tuple[list[ListEntry], list[
 
 def _read_names(name: str, role: str, data: bytes, report: Report) -> list[ListEntry]:
     """Read a text file with an image name on each line; empty lines are ignored."""
-    try:
-        lines = data.decode("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        report((), f"expected UTF-8 text, found byte 0x{data[error.start]:02x} at byte {error.start}")
+    text = decode_text(data, report)
+    if text is None:
         return []
-    names = [line.strip() for line in lines if line.strip()]
+    names = [line.strip() for line in text.splitlines() if line.strip()]
     return [
-        ListEntry(name, number, role, _image_id(text, (str(number),), report)) for number, text in enumerate(names, 1)
+        ListEntry(name, number, role, _image_id(line, (str(number),), report)) for number, line in enumerate(names, 1)
     ]
 
 

@@ -69,17 +69,23 @@ class IssueCollector:
         return sorted([Issue(self._file, (), text), *self._issues])
 
 
+def decode_text(data: bytes, report: Report) -> str | None:
+    """Return the text of UTF-8 bytes, or None after reporting the first invalid byte."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        report((), f"expected UTF-8 text, found byte 0x{data[error.start]:02x} at byte {error.start}")
+        return None
+
+
 def parse_json(data: bytes, report: Report, expected: str = "one JSON object") -> Any:
     """Return the parsed JSON, or None after reporting why it cannot be parsed; ``expected`` describes it."""
     if not data.strip(b" \t\r\n"):
         report((), f"the file is empty; expected {expected}")
         return None
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        report((), f"expected UTF-8 text, found byte 0x{data[error.start]:02x} at byte {error.start}")
+    text = decode_text(data, report)
+    if text is None:
         return None
-
     try:
         return decode(text)
     except json.JSONDecodeError as error:

@@ -10,14 +10,12 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import registry
-from registry.errors import AnnotationError, PasswordError, RegistryError, SourceError, UsageError
+from registry.errors import PasswordError, SourceError, UsageError
 from registry.ingest import chunks, split_writer
 from registry.ingest.build import ingest
 from registry.ingest.diagnose import check_annotation
@@ -25,7 +23,7 @@ from registry.sources import listing, reading
 from registry.sources.open import open_source
 from registry.sources.photo_headers import image_size
 from tests.helpers import SMALL_SPLIT, annotation, jpeg, to_bytes, write_split
-from tests.sources.packing import files_in, write_tar, write_zip
+from tests.sources.packing import files_in, packed, write_zip
 
 KINDS = (".zip", ".tar", ".tar.gz")
 SOUND = to_bytes(annotation())
@@ -36,11 +34,6 @@ def issues(source: object, target: Path, **options: object) -> list[str]:
     """Ingest all valid files; return the issues of the others."""
     report = ingest("train", str(source), str(target), jobs=1, on_error="quarantine", **options)  # type: ignore[arg-type]
     return [str(issue) for issue in report.issues]
-
-
-def packed(kind: str, members: dict[str, bytes], tmp_path: Path) -> Path:
-    path = tmp_path / f"packed{kind}"
-    return write_zip(path, members) if kind == ".zip" else write_tar(path, members)
 
 
 def test_a_link_out_of_the_source_is_an_issue_that_names_its_target(small_source: Path, tmp_path: Path) -> None:
@@ -288,115 +281,6 @@ def test_a_header_beyond_the_first_bytes_of_a_photo_is_found(tmp_path: Path) -> 
         source = packed(kind, files_in(source), tmp_path) if kind else source
         assert issues(source, tmp_path / "r") == []
         assert registry.open(str(tmp_path / "r")).sql("SELECT width, height FROM images").fetchall() == [(31, 17)]
-
-
-def _end_record(data: bytes, **changes: int) -> bytes:
-    """Return a zip whose end record says something else."""
-    at = data.rindex(b"PK\x05\x06")
-    fields = ["disk", "start", "here", "entries", "size", "offset", "comment"]
-    values = dict(zip(fields, struct.unpack_from("<HHHHIIH", data, at + 4), strict=True)) | changes
-    return data[: at + 4] + struct.pack("<HHHHIIH", *values.values()) + data[at + 22 :]
-
-
-def _zip64(data: bytes, size: int, offset: int) -> bytes:
-    """Return a zip with a zip64 end record."""
-    at = data.rindex(b"PK\x05\x06")
-    record = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 1, 1, size, offset)
-    locator = b"PK\x06\x07" + struct.pack("<IQI", 0, at, 1)
-    return data[:at] + record + locator + _end_record(data[at:], size=2**32 - 1, offset=2**32 - 1)
-
-
-def _central(data: bytes, at: int, code: str, value: int) -> bytes:
-    """Return a zip with another value in its first central header."""
-    at += data.index(b"PK\x01\x02")
-    return data[:at] + struct.pack(code, value) + data[at + struct.calcsize(code) :]
-
-
-ZIPS: dict[str, Callable[[bytes], bytes]] = {
-    "directory of 4 GB": lambda data: _end_record(data, size=2**32 - 2),
-    "offset of 4 GB": lambda data: _end_record(data, offset=2**32 - 2),
-    "65535 entries": lambda data: _end_record(data, entries=65535),
-    "comment": lambda data: _end_record(data, comment=999),
-    "directory of 2^40": lambda data: _zip64(data, 2**40, 0),
-    "directory of 2^63": lambda data: _zip64(data, 2**63, 0),
-    "offset of 2^63": lambda data: _zip64(data, 64, 2**63),
-    "offset of 2^64 - 1": lambda data: _zip64(data, 64, 2**64 - 1),
-    "packed size": lambda data: _central(data, 20, "<I", 2**32 - 2),
-    "size": lambda data: _central(data, 24, "<I", 2**32 - 2),
-    "header offset": lambda data: _central(data, 42, "<I", 2**32 - 2),
-    "method 1": lambda data: _central(data, 10, "<H", 1),
-    "method 93": lambda data: _central(data, 10, "<H", 93),
-    "method 99": lambda data: _central(data, 10, "<H", 99),
-    "LZMA": lambda data: _central(data, 10, "<H", 14),
-    "bzip2": lambda data: _central(data, 10, "<H", 12),
-    "encrypted": lambda data: _central(data, 8, "<H", 1),
-    "strongly encrypted": lambda data: _central(data, 8, "<H", 0x41),
-    "patch data": lambda data: _central(data, 8, "<H", 0x20),
-    "name not UTF-8": lambda data: _central(data.replace(b"000001.json", b"00\xff001.json"), 8, "<H", 0x800),
-    "name of 64 KB": lambda data: _central(data, 28, "<H", 65535),
-    "extra field of 64 KB": lambda data: _central(data, 30, "<H", 65535),
-}
-
-
-@pytest.mark.parametrize("on_error", ["fail", "quarantine"])
-@pytest.mark.parametrize("name", ZIPS)
-def test_a_zip_with_false_records_is_a_clear_error_or_issue(name: str, on_error: str, tmp_path: Path) -> None:
-    path = write_zip(tmp_path / "train.zip", {f"train/annos/{k:06d}.json": SOUND for k in (1, 2)})
-    path.write_bytes(ZIPS[name](path.read_bytes()))
-    try:
-        report = ingest("train", str(path), str(tmp_path / "r"), jobs=1, on_error=on_error)  # type: ignore[arg-type]
-        assert report.images + len(report.bad_files) == 2 or name == "65535 entries"
-    except RegistryError as error:
-        assert "\n" not in str(error) or isinstance(error, AnnotationError)
-
-
-def _tar(size_field: bytes = b"", pax: dict[str, str] | None = None, kind: bytes = tarfile.REGTYPE) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for number in (1, 2):
-            info = tarfile.TarInfo(f"train/annos/{number:06d}.json")
-            info.size, info.type = len(SOUND), kind if number == 2 else tarfile.REGTYPE
-            if number == 2:
-                info.pax_headers = pax or {}
-            archive.addfile(info, io.BytesIO(SOUND))
-    data = bytearray(out.getvalue())
-    if size_field:
-        at = data.rindex(b"train/annos/000002.json")
-        data[at + 124 : at + 136] = size_field.ljust(12, b"\0")
-        header = data[at : at + 512]
-        header[148:156] = b" " * 8
-        data[at + 148 : at + 156] = f"{sum(header):06o}\0 ".encode()
-    return bytes(data)
-
-
-TARS = {
-    "size of 2^70": _tar(b"\x80" + (2**70).to_bytes(11)),
-    "negative size": _tar(b"\xff" + (2**88 - 512).to_bytes(11)),
-    "size of 2^40": _tar(b"\x80" + (2**40).to_bytes(11)),
-    "size that is no number": _tar(b"99999999999"),
-    "PAX size of 2^70": _tar(pax={"size": str(2**70)}),
-    "negative PAX size": _tar(pax={"size": "-512"}),
-    "PAX size that is no number": _tar(pax={"size": "x"}),
-    "long name of 2^40": _tar(b"\x80" + (2**40).to_bytes(11), kind=tarfile.GNUTYPE_LONGNAME),
-    "PAX header of 2^40": _tar(b"\x80" + (2**40).to_bytes(11), kind=tarfile.XHDTYPE),
-    "sparse": _tar(kind=tarfile.GNUTYPE_SPARSE),
-    "PAX sparse": _tar(pax={"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" * 30}),
-    "headers in headers": _tar() [:1024] + _tar(b"0", kind=tarfile.XHDTYPE)[1024:1536] * 3000,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("on_error", ["fail", "quarantine"])
-@pytest.mark.parametrize("kind", [".tar", ".tar.gz"])
-@pytest.mark.parametrize("name", TARS)
-def test_a_tar_with_false_headers_is_a_clear_error_or_issue(
-    name: str, kind: str, on_error: str, tmp_path: Path
-) -> None:
-    path = tmp_path / f"train{kind}"
-    path.write_bytes(TARS[name] if kind == ".tar" else zlib.compress(TARS[name], wbits=31))
-    with pytest.raises(RegistryError) as caught:
-        report = ingest("train", str(path), str(tmp_path / "r"), jobs=1, on_error=on_error)  # type: ignore[arg-type]
-        raise AnnotationError("\n".join(map(str, report.issues)))
-    assert caught.value.args[0]
 
 
 def test_a_password_that_cannot_be_encoded_is_a_clear_error(tmp_path: Path) -> None:

@@ -13,16 +13,11 @@ from registry.ingest.build import ingest
 from registry.ingest.fingerprint import fingerprint_source
 from registry.ingest.retrieval_lists import read_retrieval
 from tests.helpers import annotation, jpeg, to_bytes
-from tests.sources.packing import write_tar, write_zip
+from tests.sources.packing import packed, write_zip
 
 KINDS = (".zip", ".tar", ".tar.gz")
 SOUND = to_bytes(annotation())
 EXPECTED = "expected a relative name without '..', drive letters, backslashes and control characters"
-
-
-def packed(kind: str, members: dict[str, bytes], tmp_path: Path) -> Path:
-    path = tmp_path / f"packed{kind}"
-    return write_zip(path, members) if kind == ".zip" else write_tar(path, members)
 
 
 def issues(source: Path, tmp_path: Path, split: str = "train", **options: bool) -> list[str]:
