@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from registry.sources.faults import MAX_ANNOTATION
 from registry.sources.listing import Entry, Listing
-from registry.sources.reading import MAX_ANNOTATION
 
 #: Maximum files in a chunk: enough to outweigh the cost of sending it, few enough for the processor's caches.
 CHUNK_FILES: Final = 512

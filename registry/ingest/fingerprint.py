@@ -25,10 +25,10 @@ from registry.files.durability import make_folders
 from registry.files.temporary import is_special, write_text
 from registry.ingest.content_digest import ContentDigest, annotation_record
 from registry.ingest.retrieval_lists import retrieval_files
+from registry.sources.faults import Fault
 from registry.sources.folders import LocalFolder
 from registry.sources.listing import Entry, Source
 from registry.sources.open import locate_source, open_source, release_lists
-from registry.sources.reading import Fault
 from registry.sources.stat_digests import StatDigest, stat_digests
 from registry.storage.filesystems import StorageOptions, local_path
 

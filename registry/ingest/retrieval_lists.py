@@ -13,13 +13,13 @@ from registry.errors import SourceError
 from registry.ingest.diagnose_lists import ListEntry, read_list
 from registry.ingest.list_comparison import SOURCE_OF_ROLE, AnnotatedRows
 from registry.ingest.shard import BadFile
+from registry.sources.faults import MAX_LIST, Fault, cannot_read, shown_name
 from registry.sources.file_objects import read_file
 from registry.sources.folders import RemoteFolder
 from registry.sources.issues import Issue
 from registry.sources.listing import Entry
 from registry.sources.local_reader import LocalReader
 from registry.sources.open import is_remote_folder
-from registry.sources.reading import MAX_LIST, Fault, cannot_read, shown_name
 from registry.sources.zips import zip_lists
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried
 

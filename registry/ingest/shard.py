@@ -10,10 +10,10 @@ from registry.ingest.batches import images_batch, items_batch
 from registry.ingest.chunks import Chunk
 from registry.ingest.content_digest import annotation_record
 from registry.ingest.decode import Annotations, RawFile, decode_annotations
+from registry.sources.faults import Fault
 from registry.sources.issues import Issue
 from registry.sources.listing import Entry, Source
 from registry.sources.photo_headers import Size
-from registry.sources.reading import Fault
 
 if TYPE_CHECKING:
     import pyarrow as pa

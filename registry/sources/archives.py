@@ -10,10 +10,10 @@ from typing import BinaryIO, Final
 
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import SourceError, first_names
+from registry.sources.faults import Fault, shown_name
 from registry.sources.file_objects import open_file
 from registry.sources.issues import MAX_NAME_ISSUES, Issue
 from registry.sources.listing import MEMBER
-from registry.sources.reading import Fault, shown_name
 from registry.storage.filesystems import StorageOptions
 
 #: Refused in a name: backslashes, control characters, line separators, surrogates, a leading slash, and parts that

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO, TypeVar, cast
 
 from registry.errors import SourceError
-from registry.sources.reading import OPEN_FLAGS, Fault, cannot_read, kind_of_file, shown_name, too_large
+from registry.sources.faults import OPEN_FLAGS, Fault, cannot_read, kind_of_file, shown_name, too_large
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried
 
 _Result = TypeVar("_Result")

@@ -11,6 +11,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from registry.errors import UnreadableSourceError
+from registry.sources.faults import (
+    MAX_ANNOTATION,
+    MAX_LIST,
+    MAX_PHOTO,
+    MAX_PHOTO_HEADER,
+    PHOTO_START,
+    Fault,
+    cannot_read,
+    too_large,
+)
 from registry.sources.listing import Entry, Kind, Listing, build_listing, kinds_to_list
 from registry.sources.local_reader import LocalReader
 from registry.sources.photo_headers import (
@@ -21,16 +31,6 @@ from registry.sources.photo_headers import (
     photo_checksum_of,
     read_photo_checksum,
     size_from_start,
-)
-from registry.sources.reading import (
-    MAX_ANNOTATION,
-    MAX_LIST,
-    MAX_PHOTO,
-    MAX_PHOTO_HEADER,
-    PHOTO_START,
-    Fault,
-    cannot_read,
-    too_large,
 )
 from registry.storage.filesystems import filesystem, reason, retried
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
+from registry.sources.faults import Fault, shown_name
 from registry.sources.issues import MAX_NAME_ISSUES, Issue
 from registry.sources.photo_headers import PhotoChecksum, Size
-from registry.sources.reading import Fault, shown_name
 
 #: Folder of a split that a file lies in.
 Kind = Literal["annos", "image"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from registry.sources.reading import OPEN_FLAGS, Fault, cannot_read, kind_of_file, shown_name, too_large
+from registry.sources.faults import OPEN_FLAGS, Fault, cannot_read, kind_of_file, shown_name, too_large
 
 _NO_LINK: Final = OPEN_FLAGS | getattr(os, "O_NOFOLLOW", 0)
 #: Errors of ``open`` for a socket (ENXIO) and for a link that O_NOFOLLOW refuses (ELOOP): faults of the file.

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from registry.errors import SourceError
+from registry.sources.faults import cannot_read, shown_name
 from registry.sources.folders import LocalFolder, RemoteFolder, is_absence
 from registry.sources.listing import Source
-from registry.sources.reading import cannot_read, shown_name
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried
 
 #: File name suffixes of the archives that can be read.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import BinaryIO, Final
 
 from registry.dataset.tables import INT32_MAX
-from registry.sources.reading import PHOTO_START, Fault
+from registry.sources.faults import PHOTO_START, Fault
 
 #: Width and height in px, or the reason why they cannot be read.
 Size = tuple[int, int] | str

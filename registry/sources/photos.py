@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from registry.errors import SourceError, UsageError, first_names
+from registry.sources.faults import Fault
 from registry.sources.folders import LocalFolder
 from registry.sources.listing import Entry, Source
 from registry.sources.open import locate_source, open_source
-from registry.sources.reading import Fault
 from registry.storage.filesystems import StorageOptions
 
 #: Photos that a remote place is asked for at a time.

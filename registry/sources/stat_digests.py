@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from registry.sources.faults import cannot_read
 from registry.sources.open import ARCHIVE_SUFFIXES
-from registry.sources.reading import cannot_read
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried
 
 #: Nanoseconds between ticks of the slowest clock of a file system in use, FAT's.

@@ -14,6 +14,16 @@ from typing import Any, BinaryIO, cast
 
 from registry.errors import SourceError
 from registry.sources.archives import SkippedMembers, choose_prefix, is_system_error, reopen
+from registry.sources.faults import (
+    MAX_ANNOTATION,
+    MAX_PHOTO,
+    MAX_PHOTO_HEADER,
+    PHOTO_START,
+    Fault,
+    cannot_read,
+    shown_name,
+    too_large,
+)
 from registry.sources.file_objects import open_file
 from registry.sources.issues import Issue
 from registry.sources.listing import MEMBER, Entry, Kind, Listing, build_listing, kinds_to_list
@@ -24,16 +34,6 @@ from registry.sources.photo_headers import (
     photo_checksum_of,
     read_photo_checksum,
     size_from_start,
-)
-from registry.sources.reading import (
-    MAX_ANNOTATION,
-    MAX_PHOTO,
-    MAX_PHOTO_HEADER,
-    PHOTO_START,
-    Fault,
-    cannot_read,
-    shown_name,
-    too_large,
 )
 from registry.sources.tar_headers import READ_ERRORS, EndingStream, Header
 

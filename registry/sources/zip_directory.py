@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from registry.errors import SourceError
 from registry.sources.archives import is_system_error
+from registry.sources.faults import cannot_read, shown_name
 from registry.sources.file_objects import open_file
-from registry.sources.reading import cannot_read, shown_name
 from registry.storage.filesystems import StorageOptions
 
 #: Compression method of an AES-encrypted member (APPNOTE appendix E).

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, Final
 
 from registry.errors import MissingDependencyError
 from registry.sources.archives import is_system_error, reopen
+from registry.sources.faults import MAX_PHOTO_HEADER, PHOTO_START, Fault, cannot_read, too_large
 from registry.sources.photo_headers import Size, size_from_start
-from registry.sources.reading import MAX_PHOTO_HEADER, PHOTO_START, Fault, cannot_read, too_large
 from registry.sources.zip_directory import READ_ERRORS, FileProxy, Member
 
 #: An empty zip archive: the end record alone.

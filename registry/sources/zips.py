@@ -10,9 +10,9 @@ from typing import Any, Final, cast
 
 from registry.errors import PasswordError
 from registry.sources.archives import SkippedMembers, choose_prefix, is_system_error, refused_list, unsafe_names
+from registry.sources.faults import MAX_ANNOTATION, MAX_LIST, MAX_PHOTO, Fault, cannot_read, shown_name
 from registry.sources.listing import MEMBER, Entry, Kind, Listing, build_listing, kinds_to_list
 from registry.sources.photo_headers import PhotoChecksum, Size
-from registry.sources.reading import MAX_ANNOTATION, MAX_LIST, MAX_PHOTO, Fault, cannot_read, shown_name
 from registry.sources.zip_directory import (
     AES_METHOD,
     ENCRYPTED_FLAG,

@@ -19,7 +19,7 @@ from registry.errors import PasswordError, SourceError, UsageError
 from registry.ingest import chunks, split_writer
 from registry.ingest.build import ingest
 from registry.ingest.diagnose import check_annotation
-from registry.sources import listing, reading
+from registry.sources import faults, listing
 from registry.sources.open import open_source
 from registry.sources.photo_headers import image_size
 from tests.helpers import SMALL_SPLIT, annotation, jpeg, to_bytes, write_split
@@ -168,7 +168,7 @@ def test_a_zip_bomb_takes_little_memory(size: int, method: int, tmp_path: Path) 
     (tmp_path / "train.zip").write_bytes(zip_that_says(size, method))
     code, text = limited(tmp_path / "train.zip", tmp_path)
     expected = (
-        f"expected at most {reading.MAX_ANNOTATION:,} bytes, found {ZEROS:,}" if size == ZEROS else "cannot be read: "
+        f"expected at most {faults.MAX_ANNOTATION:,} bytes, found {ZEROS:,}" if size == ZEROS else "cannot be read: "
     )
     assert f"  train/annos/000002.json: {expected}" in text
     assert code == 0
@@ -185,8 +185,8 @@ def test_a_tar_gz_bomb_takes_little_memory(tmp_path: Path) -> None:
         info.size = len(SOUND)
         archive.addfile(info, io.BytesIO(SOUND))
     code, text = limited(tmp_path / "train.tar.gz", tmp_path)
-    assert f"  train/annos/000002.json: expected at most {reading.MAX_ANNOTATION:,} bytes, found {ZEROS:,}" in text
-    assert f"  train/image/000001.jpg: expected at most {reading.MAX_PHOTO:,} bytes, found {ZEROS:,}" in text
+    assert f"  train/annos/000002.json: expected at most {faults.MAX_ANNOTATION:,} bytes, found {ZEROS:,}" in text
+    assert f"  train/image/000001.jpg: expected at most {faults.MAX_PHOTO:,} bytes, found {ZEROS:,}" in text
     assert code == 0
 
 
