@@ -15,6 +15,7 @@ from registry.cli.progress import progress_bar
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import StorageError
 from registry.execution.dask import dask_executor
+from registry.execution.memory import lean_memory
 from registry.redaction import printable
 from registry.storage.timeouts import network_timeout
 
@@ -80,7 +81,6 @@ def ingest(
     the same, a folder with SPLIT/ or SPLIT.zip in it, or an fsspec URL of any of these. Archives are read in place.
     The password of a protected zip comes from DF2_ZIP_PASSWORD or is asked for.
     """
-    from registry.execution.memory import lean_memory
     from registry.ingest.build import IngestError
     from registry.ingest.build import ingest as run
 

@@ -1,1 +1,1 @@
-"""Raw files -> tables."""
+"""Ingestion: raw files to tables."""

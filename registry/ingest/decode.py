@@ -1,9 +1,8 @@
-"""Annotation bytes -> columns of rows: the fast path of ingestion. Pure, no I/O.
+"""Decoding annotation files into columns: the fast path of ingestion. No I/O.
 
-Files come in chunks. A chunk is decoded on the assumption that it is sound: msgspec checks the types and ranges
-while it decodes, and what it cannot express (counts that depend on the category, polygon lengths, repeated keys)
-is checked once a chunk over all items together. Only if something is wrong are the files of the chunk looked at
-one by one by :mod:`registry.ingest.diagnose`, which says what and where.
+A chunk of files is decoded as if all were valid. msgspec checks types and ranges while it decodes; the rules that it
+cannot express (lengths that depend on the category, polygon lengths, repeated keys) are checked on all items of the
+chunk together. If a check fails, :mod:`registry.ingest.diagnose` examines each file and reports its issues.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ import msgspec
 
 from registry.dataset.deepfashion2 import CATEGORIES
 from registry.dataset.tables import INT32_MAX
-from registry.ingest.diagnose import EXACT_MAX, check_annotation, item_no
+from registry.ingest.diagnose import check_annotation, item_no
+from registry.ingest.json_checks import EXACT_MAX
 from registry.parsing.json_files import MAX_DIGITS, lost_digits
 from registry.sources.issues import Issue
 
@@ -28,7 +28,7 @@ _Int32 = Annotated[int, msgspec.Meta(ge=-INT32_MAX, le=INT32_MAX)]
 
 
 class Item(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """One item as it stands in an annotation file, types and ranges checked by the decoder."""
+    """An item of an annotation file; the decoder checks types and ranges."""
 
     segmentation: list[list[_Coordinate]]
     scale: _Code
@@ -42,26 +42,30 @@ class Item(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     category_name: str
 
 
-# The top-level keys are dynamic, so source and pair_id are decoded beside the items, by the type of their value.
+# The top-level keys vary (item1, item2, ...), so values are told apart by type: items, source, pair_id.
 _decode = msgspec.json.Decoder(
     dict[str, Item | Literal["user", "shop"] | Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX)]]
 ).decode
 
 _CATEGORY_FACTS: Final = {(category.id, category.name, 3 * category.num_landmarks) for category in CATEGORIES}
 _VISIBILITIES: Final = {0, 1, 2}
-# A sound file has exactly this many double quotes: 2 keys and 1 text at the top, and for each item its own key,
-# its 10 keys and its category name. More of them mean a key that stands twice, which a decoder passes over.
+# Double quotes in a valid file: 2 keys and 1 text at the top; for each item its key, its 10 keys and its category name.
+# More quotes mean a repeated key, which msgspec accepts.
 _QUOTES_TOP: Final = 6
 _QUOTES_ITEM: Final = 24
-# Numbers of which a double may hold only a part: a long run of digits and points, and a negative exponent.
+# Numbers that a double may not represent exactly: a long run of digits and points, or a negative exponent.
 _AS_RUNS: Final = bytes(ord("0") if chr(code) in "0123456789." else code for code in range(256))
 _LONG_RUN: Final = b"0" * (MAX_DIGITS + 2)
 _NUMBER: Final = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _SMALL_NUMBER: Final = re.compile(rb"-?[0-9.]+[eE]-[0-9]+")
 
 
-class _UnsoundError(Exception):
-    """The chunk is not sound as a whole; its files must be looked at one by one."""
+class _InvalidError(Exception):
+    """At least one file of a chunk is not valid."""
+
+
+#: Errors that :func:`_decode_valid` raises for invalid files.
+_DECODE_ERRORS: Final = (_InvalidError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError)
 
 
 @dataclass(slots=True)
@@ -69,9 +73,9 @@ class Annotations:
     """A chunk of annotation files as columns.
 
     Attributes:
-        image_ids, sources, pair_ids, num_items: one entry an image.
-        item_keys, items: one entry an item, image by image in file key order.
-        visibilities: the v of each item's landmarks.
+        image_ids, sources, pair_ids, num_items: a value for each image.
+        item_keys, items: a value for each item, image by image in file key order.
+        visibilities: for each item the v of its landmarks.
     """
 
     image_ids: list[int] = field(default_factory=list)
@@ -85,11 +89,11 @@ class Annotations:
 
 @dataclass(frozen=True, slots=True)
 class RawFile:
-    """One annotation file before decoding.
+    """An annotation file before decoding.
 
     Attributes:
-        image_id: the number in its name.
-        path: its path in the source from the split on.
+        image_id: number in its name.
+        path: path in the source, beginning with the split.
         data: its bytes.
     """
 
@@ -105,33 +109,39 @@ def decode_annotations(files: Sequence[RawFile]) -> tuple[Annotations, dict[int,
         files: in ascending order of image_id.
 
     Returns:
-        The columns of the sound files, and the issues of each of the others by its position in ``files``.
+        The columns of the valid files, and the issues of each other file by its position in ``files``.
     """
     try:
-        return _decode_sound(files), {}
-    except (_UnsoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
-        pass  # looked at one by one below, which says what is wrong
+        return _decode_valid(files), {}
+    except _DECODE_ERRORS:
+        pass  # each file is checked below
     issues: dict[int, list[Issue]] = {}
-    sound = []
+    valid = []
     for position, file in enumerate(files):
-        found = check_annotation(file.data, file.path)
-        if not found:
-            try:
-                _decode_sound([file])
-            except (_UnsoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError) as error:
-                found = [Issue(file.path, (), f"the decoder refused it: {error}")]
-        if found:
-            issues[position] = found
+        file_issues = _find_issues(file)
+        if file_issues:
+            issues[position] = file_issues
         else:
-            sound.append(file)
-    return _decode_sound(sound), issues
+            valid.append(file)
+    return _decode_valid(valid), issues
 
 
-def _decode_sound(files: Sequence[RawFile]) -> Annotations:
-    """Decode files on the assumption that all are sound.
+def _find_issues(file: RawFile) -> list[Issue]:
+    """Return the issues of a file; a file with no issues can be decoded."""
+    issues = check_annotation(file.data, file.path)
+    if not issues:
+        try:
+            _decode_valid([file])
+        except _DECODE_ERRORS as error:
+            return [Issue(file.path, (), f"the decoder refused it: {error}")]
+    return issues
+
+
+def _decode_valid(files: Sequence[RawFile]) -> Annotations:
+    """Return the columns of valid files.
 
     Raises:
-        _UnsoundError, KeyError, RecursionError, UnicodeDecodeError, msgspec.DecodeError: at least one is not.
+        _InvalidError, or another of _DECODE_ERRORS: at least one file is not valid.
     """
     columns = Annotations()
     keys, items = columns.item_keys, columns.items
@@ -142,46 +152,46 @@ def _decode_sound(files: Sequence[RawFile]) -> Annotations:
         pair_id = document.pop("pair_id")
         count = len(document)
         if source.__class__ is not str or pair_id.__class__ is not int or not count:
-            raise _UnsoundError
+            raise _InvalidError
         if data.count(b'"') != _QUOTES_TOP + _QUOTES_ITEM * count:
-            raise _UnsoundError
+            raise _InvalidError
         columns.image_ids.append(file.image_id)
         columns.sources.append(source)
         columns.pair_ids.append(pair_id)
         columns.num_items.append(count)
         keys += document
-        items += document.values()  # that all are items is checked below
-    _check_together(columns)
+        items += document.values()  # _check_items() checks their type
+    _check_items(columns)
     _check_digits(b",".join([file.data for file in files]))
     return columns
 
 
-def _check_together(columns: Annotations) -> None:
-    """Raise _UnsoundError if any item breaks a rule that the decoder cannot express."""
+def _check_items(columns: Annotations) -> None:
+    """Fill ``visibilities``; raise _InvalidError if an item breaks a rule that msgspec cannot express."""
     items = columns.items
     if not set(map(type, items)) <= {Item}:
-        raise _UnsoundError
+        raise _InvalidError
     if not {(item.category_id, item.category_name, len(item.landmarks)) for item in items} <= _CATEGORY_FACTS:
-        raise _UnsoundError
+        raise _InvalidError
     columns.visibilities = [item.landmarks[2::3] for item in items]
     if not set(chain.from_iterable(columns.visibilities)) <= _VISIBILITIES:
-        raise _UnsoundError
+        raise _InvalidError
     sizes = set(map(len, chain.from_iterable([item.segmentation for item in items])))
     if any(size < 6 or size % 2 for size in sizes):
-        raise _UnsoundError
+        raise _InvalidError
     if not all(map(item_no, set(columns.item_keys))):
-        raise _UnsoundError
+        raise _InvalidError
 
 
 def _check_digits(text: bytes) -> None:
-    """Raise _UnsoundError if a double holds only a part of any number in files that were decoded.
+    """Raise _InvalidError if the text of decoded files has a number that a double does not represent exactly.
 
-    Few numbers are looked at one by one. A number that is cut has more than 17 digits: with its point it is a long run,
-    and without one it is beyond the range of the decoder. A number too small has a negative exponent or is a long run.
+    Only suspicious numbers are parsed. A number with too many digits is a long run of digits with a point; without a
+    point it would be beyond the decoder's range. A number that is too small has a negative exponent or is a long run.
     """
     has_small = b"-" in text and (b"e-" in text or b"E-" in text)
     if has_small and any(lost_digits(number.decode()) for number in _SMALL_NUMBER.findall(text)):
-        raise _UnsoundError
+        raise _InvalidError
     if b"." not in text:
         return
     runs = text.translate(_AS_RUNS)
@@ -189,5 +199,5 @@ def _check_digits(text: bytes) -> None:
     while start >= 0:
         number = _NUMBER.match(text, start)
         if number is None or lost_digits(number[0].decode()):
-            raise _UnsoundError
+            raise _InvalidError
         start = runs.find(_LONG_RUN, number.end())

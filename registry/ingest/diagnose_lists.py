@@ -1,7 +1,7 @@
-"""The reading of one query or gallery list: its entries, or every problem in it, each with its place.
+"""Reading a query or gallery list: its entries, or all its issues, each with its place.
 
-Lists obey the rule of annotations: unknown or repeated keys, wrong types and numbers that a column cannot hold exactly
-are issues. A place is the number of the entry, counted from 1, and its key: ``val_query.json > 17 > bbox``.
+Lists are checked as strictly as annotations: unknown or repeated keys, wrong types and numbers that a column cannot
+hold exactly are issues. A place is the number of the entry, from 1, and its key: ``val_query.json > 17 > bbox``.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from registry.dataset.deepfashion2 import CATEGORIES
 from registry.dataset.tables import INT32_MAX
-from registry.ingest.diagnose import (
-    Collector,
+from registry.ingest.json_checks import (
+    IssueCollector,
     Report,
     check_box,
     check_duplicates,
     check_int,
+    decode_text,
     kind_of,
     parse_json,
     shown,
@@ -33,7 +34,16 @@ _EXPECTED_NAME: Final = "the name of an image or annotation such as 000001.jpg"
 
 @dataclass(frozen=True, slots=True)
 class ListEntry:
-    """One entry of a list; box, category, style and pair_id are None where the list does not give them."""
+    """An entry of a retrieval list; lists of images have no box, category_id, style and pair_id.
+
+    Attributes:
+        list_file: name of the list.
+        entry_no: position in the list, from 1.
+        role: query or gallery.
+        image_id: number of the image.
+        box: xyxy, px from the top-left corner.
+        category_id, style, pair_id: of the item.
+    """
 
     list_file: str
     entry_no: int
@@ -46,43 +56,41 @@ class ListEntry:
 
 
 def read_list(name: str, role: str, data: bytes) -> tuple[list[ListEntry], list[Issue]]:
-    """Return the entries of one list file, or the issues of a file that cannot be taken.
+    """Return the entries of a list and no issues, or no entries and the issues of the file.
 
     Args:
-        name: of the file; its end says what form it has.
+        name: file name; its suffix determines the format.
         role: query or gallery.
-        data: its bytes.
+        data: bytes of the file.
     """
-    found = Collector(name)
+    collector = IssueCollector(name)
     entries: list[ListEntry] = []
 
     def check() -> None:
         if name.endswith(".txt"):
-            entries.extend(_of_names(name, role, data, found.report))
+            entries.extend(_read_names(name, role, data, collector.report))
         elif name.endswith("_information.json"):
-            entries.extend(_of_information(name, role, data, found.report))
+            entries.extend(_read_information(name, role, data, collector.report))
         else:
-            entries.extend(_of_records(name, role, data, found.report))
+            entries.extend(_read_records(name, role, data, collector.report))
 
-    found.run(check)
-    return ([], found.issues) if found else (entries, [])
+    collector.run(check)
+    return ([], collector.issues) if collector else (entries, [])
 
 
-def _of_names(name: str, role: str, data: bytes, report: Report) -> list[ListEntry]:
-    """Read a text with a name a line."""
-    try:
-        lines = data.decode("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        report((), f"expected UTF-8 text, found byte 0x{data[error.start]:02x} at byte {error.start}")
+def _read_names(name: str, role: str, data: bytes, report: Report) -> list[ListEntry]:
+    """Read a text file with an image name on each line; empty lines are ignored."""
+    text = decode_text(data, report)
+    if text is None:
         return []
-    names = [line.strip() for line in lines if line.strip()]
+    names = [line.strip() for line in text.splitlines() if line.strip()]
     return [
-        ListEntry(name, number, role, _image_id(text, (str(number),), report)) for number, text in enumerate(names, 1)
+        ListEntry(name, number, role, _image_id(line, (str(number),), report)) for number, line in enumerate(names, 1)
     ]
 
 
-def _of_information(name: str, role: str, data: bytes, report: Report) -> list[ListEntry]:
-    """Read COCO's list of images without annotations; what else COCO has in it is passed over."""
+def _read_information(name: str, role: str, data: bytes, report: Report) -> list[ListEntry]:
+    """Read the ``images`` of a COCO file without annotations; its other keys are ignored."""
     document = parse_json(data, report)
     if not isinstance(document, Duplicates):
         if document is not None:
@@ -105,8 +113,8 @@ def _of_information(name: str, role: str, data: bytes, report: Report) -> list[L
     return entries
 
 
-def _of_records(name: str, role: str, data: bytes, report: Report) -> list[ListEntry]:
-    """Read ``val_query.json`` or ``val_gallery.json`` (Source: evaluation.md)."""
+def _read_records(name: str, role: str, data: bytes, report: Report) -> list[ListEntry]:
+    """Read a list of items, ``val_query.json`` or ``val_gallery.json`` (Source: evaluation.md)."""
     document = parse_json(data, report, "one JSON list")
     if not isinstance(document, list):
         if document is not None:
@@ -124,17 +132,18 @@ def _of_records(name: str, role: str, data: bytes, report: Report) -> list[ListE
         for key in record:
             if key not in fields:
                 report((*place, key), f"unknown key; expected {', '.join(fields)}")
-        is_sound = [check_int(record, key, 0, INT32_MAX, place, report) for key in (id_name, "style", "pair_id")]
-        if record.get("cls") is not None:  # only some lists have it
-            is_sound.append(check_int(record, "cls", 1, len(CATEGORIES), place, report))
+        are_valid = [check_int(record, key, 0, INT32_MAX, place, report) for key in (id_name, "style", "pair_id")]
+        if record.get("cls") is not None:  # optional
+            are_valid.append(check_int(record, "cls", 1, len(CATEGORIES), place, report))
         box = check_box(record, "bbox", place, report)
-        if box is not None and all(is_sound):
-            ids = record[id_name], box, record.get("cls"), record["style"], record["pair_id"]
-            entries.append(ListEntry(name, number, role, *ids))
+        if box is not None and all(are_valid):
+            values = record[id_name], box, record.get("cls"), record["style"], record["pair_id"]
+            entries.append(ListEntry(name, number, role, *values))
     return entries
 
 
 def _image_id(name: Any, place: tuple[str, ...], report: Report) -> int:
+    """Return the number in the name of an image or annotation; report any other value and return 0."""
     match = _IMAGE_NAME.fullmatch(name) if isinstance(name, str) else None
     if match is None:
         report(place, f"expected {_EXPECTED_NAME}, found {shown(name)}")

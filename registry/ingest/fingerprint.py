@@ -1,12 +1,12 @@
-"""A small text that stands for a raw source of hundreds of thousands of files.
+"""Fingerprints: a small JSON that stands for a raw source of hundreds of thousands of files.
 
-It changes exactly when the content does, not with time stamps or the place of the source, so it can be committed
-and compared between machines. Reading everything at each look would take seconds, so a note beside it keeps what
-the file system showed (:mod:`registry.sources.looks`) when the content was read last.
+A fingerprint changes exactly when the content does, not with time stamps or the place of the source, so it can be
+committed and compared between machines. Reading all files takes seconds, so a cache file beside it holds the digests of
+the file details (:mod:`registry.sources.stat_digests`); files with the same details are not read again.
 
-Annotations and retrieval lists count with all their bytes. Photos, of which there are 16 GB, count with name, size and
-the CRC-32 of their first 16 and last 4 KiB: the tables hold width and height alone, which stand at the beginning. In a
-zip they count with the CRC-32 of all their bytes, which the archive's directory tells.
+Annotations and retrieval lists count with all their bytes. Photos (16 GB) count with name, size and the CRC-32 of their
+first 16 and last 4 KiB: the tables hold only width and height, which are at the beginning. In a zip, photos count with
+the CRC-32 of all their bytes, from the central directory.
 """
 
 from __future__ import annotations
@@ -23,34 +23,35 @@ from registry.dataset.deepfashion2 import find_split
 from registry.errors import StorageError
 from registry.files.durability import make_folders
 from registry.files.temporary import is_special, write_text
+from registry.ingest.content_digest import ContentDigest, annotation_record
 from registry.ingest.retrieval_lists import retrieval_files
+from registry.sources.faults import Fault
 from registry.sources.folders import LocalFolder
 from registry.sources.listing import Entry, Source
-from registry.sources.looks import Look, look_at
 from registry.sources.open import locate_source, open_source, release_lists
-from registry.sources.reading import Fault
+from registry.sources.stat_digests import StatDigest, stat_digests
 from registry.storage.filesystems import StorageOptions, local_path
 
-#: Notes of another version are not read.
-_VERSION: Final = 2
+#: Version of the cache file; a file of another version is ignored.
+_CACHE_VERSION: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Note:
-    """What was seen when the content was read last.
+class _Cache:
+    """The previous fingerprint and the state of the source at that time.
 
     Attributes:
-        question: of what it is the note.
-        seen: part of the source -> digest of its look.
-        young: part -> name -> mark of the content of files that were young, or None if they cannot be compared.
-        marks: digest of the annotations and of the photos.
+        request: the arguments it belongs to.
+        stat_digests: part of the source -> digest of its file details.
+        recent: part -> name -> checksum of each recent file; None for a part that must be read again.
+        content_digests: digests of the annotations (``annos``) and photos (``image``).
         text: the fingerprint.
     """
 
-    question: str
-    seen: dict[str, str]
-    young: dict[str, dict[str, Any] | None]
-    marks: dict[str, str]
+    request: str
+    stat_digests: dict[str, str]
+    recent: dict[str, dict[str, Any] | None]
+    content_digests: dict[str, str]
     text: str
 
 
@@ -64,17 +65,17 @@ def fingerprint_source(
     password: str | None = None,
     options: StorageOptions | None = None,
 ) -> str:
-    """Return a JSON text that changes when a file of a source is edited, added or removed.
+    """Return the fingerprint: a JSON text that changes when a file of a source is edited, added or removed.
 
-    Links are followed wherever they lead: nothing but digests comes out.
+    Links are followed wherever they lead, as only digests are returned.
 
     Args:
         source: as for :func:`registry.ingest.build.ingest`.
-        split: the split it holds.
+        split: the split in the source.
         retrieval: paths of retrieval lists.
-        photos: whether photos count.
-        output: file to write; its note ``.NAME.seen`` lies beside it.
-        password: of a protected zip.
+        photos: whether to include photos.
+        output: file to write; its cache ``.NAME.seen`` is written beside it.
+        password: password of a protected zip.
         options: passed to fsspec.
 
     Raises:
@@ -85,122 +86,133 @@ def fingerprint_source(
     find_split(split)
     located = locate_source(source, split, options)
     retrieval = [*retrieval, *release_lists(source, split, options)]
-    looks = look_at(located, photos or split == "test", options)
+    stats = stat_digests(located, photos or split == "test", options)
     for number, path in enumerate(retrieval):
-        looks |= {f"list {number} {name}": look for name, look in look_at(path, True, options).items()}
-    question = repr((_VERSION, split, photos, located, retrieval))
-    note_path = output.with_name(f".{output.name}.seen") if output and not is_special(output) else None
-    old = _read_note(note_path, question)
-    same = {part for part, look in looks.items() if old and _is_same(part, look, old, located)}
-    if old and same == looks.keys() == old.seen.keys():
-        text, marks = old.text, old.marks
+        stats |= {f"list {number} {name}": stat for name, stat in stat_digests(path, True, options).items()}
+    request = repr((_CACHE_VERSION, split, photos, located, retrieval))
+    cache_path = output.with_name(f".{output.name}.seen") if output and not is_special(output) else None
+    cache = _read_cache(cache_path, request)
+    unchanged = {part for part, stat in stats.items() if cache and _is_unchanged(part, stat, cache, located)}
+    if cache and unchanged == stats.keys() == cache.stat_digests.keys():
+        text, digests = cache.text, cache.content_digests
     else:
         opened = open_source(located, split, options, password, follow_links=True)
-        kept = {part: old.marks[part] for part in same if part in old.marks} if old else {}
-        document, marks = _content(opened, split, photos, kept)
-        document["retrieval"] = {
-            name: hashlib.sha256(data.encode() if isinstance(data, Fault) else data).hexdigest()
-            for name, data in sorted(retrieval_files(retrieval, options, password), key=lambda file: file[0])
-        }
+        cached = cache.content_digests if cache else {}
+        usable = {part: cached[part] for part in unchanged if part in cached}
+        document, digests = _content(opened, split, photos, usable)
+        document["retrieval"] = _digest_lists(retrieval, options, password)
         text = json.dumps({"split": split, **document}, indent=1) + "\n"
-    if output and not note_path:  # a device
+    if output and not cache_path:  # a device
         write_text(output, text)
-    elif output and note_path:
-        young = {part: _young_marks(part, look, located) for part, look in looks.items()}
-        new = _Note(question, {part: look.digest for part, look in looks.items()}, young, marks, text)
-        try:
-            make_folders(output.parent)
-        except OSError as error:
-            raise StorageError(f"Cannot write {output}: {error.strerror}") from error
-        write_text(output, text)
-        if new != old:
-            write_text(note_path, json.dumps({name: getattr(new, name) for name in _Note.__slots__}))
+    elif output and cache_path:
+        recent = {part: _recent_checksums(part, stat, located) for part, stat in stats.items()}
+        new = _Cache(request, {part: stat.digest for part, stat in stats.items()}, recent, digests, text)
+        _write(output, cache_path, new, is_changed=new != cache)
     return text
 
 
-def _read_note(path: Path | None, question: str) -> _Note | None:
-    """Return the note of the last look, if it is about the same question."""
+def _write(output: Path, cache_path: Path, cache: _Cache, *, is_changed: bool) -> None:
+    """Write the fingerprint, and the cache if it changed."""
+    try:
+        make_folders(output.parent)
+    except OSError as error:
+        raise StorageError(f"Cannot write {output}: {error.strerror}") from error
+    write_text(output, cache.text)
+    if is_changed:
+        write_text(cache_path, json.dumps({name: getattr(cache, name) for name in _Cache.__slots__}))
+
+
+def _read_cache(path: Path | None, request: str) -> _Cache | None:
+    """Return the cache if it exists, is valid and belongs to the same request."""
     if path is None or not path.is_file():
         return None
     try:
-        note = _Note(**json.loads(path.read_text(encoding="utf-8")))
-        kinds = {"seen": dict, "young": dict, "marks": dict, "text": str}
-        is_sound = all(isinstance(getattr(note, name), kind) for name, kind in kinds.items())
-        return note if note.question == question and is_sound else None
+        cache = _Cache(**json.loads(path.read_text(encoding="utf-8")))
+        types = {"stat_digests": dict, "recent": dict, "content_digests": dict, "text": str}
+        is_valid = all(isinstance(getattr(cache, name), type_) for name, type_ in types.items())
+        return cache if cache.request == request and is_valid else None
     except (ValueError, KeyError, TypeError, RecursionError):
-        return None  # a note of another version; it is written anew
+        return None  # damaged, or of another version; it will be replaced
 
 
-def _is_same(part: str, look: Look, old: _Note, located: str) -> bool:
-    """Return whether a part shows what it showed, and files that were young have the content they had."""
-    young = old.young.get(part)
-    if old.seen.get(part) != look.digest or young is None:
+def _is_unchanged(part: str, stat: StatDigest, cache: _Cache, located: str) -> bool:
+    """Return whether the file details of a part and the content of its recent files are as in the cache."""
+    recent = cache.recent.get(part)
+    if cache.stat_digests.get(part) != stat.digest or recent is None:
         return False
-    return not young or _marks_of(part, young, located) == young
+    return not recent or _checksums(part, recent, located) == recent
 
 
-def _young_marks(part: str, look: Look, located: str) -> dict[str, Any] | None:
-    """Return the marks of the young files of a part, or None if they cannot be told one by one."""
-    if look.young is None:
+def _recent_checksums(part: str, stat: StatDigest, located: str) -> dict[str, Any] | None:
+    """Return name -> checksum of the recent files of a part; None if there are too many."""
+    if stat.recent is None:
         return None
-    return _marks_of(part, look.young, located) if look.young else {}
+    return _checksums(part, stat.recent, located) if stat.recent else {}
 
 
-def _marks_of(part: str, names: Iterable[str], located: str) -> dict[str, Any]:
-    """Return name -> mark of the content of files of ``annos`` or ``image``; as JSON reads it."""
+def _checksums(part: str, names: Iterable[str], located: str) -> dict[str, Any]:
+    """Return name -> checksum of files in ``annos`` or ``image``, in the types that JSON reads back."""
     path = local_path(located)
-    assert path is not None  # others have no files of their own
+    assert path is not None  # only local folders have recent files
     folder = LocalFolder(path, follow_links=True)
     entries = [Entry(0, name, name) for name in sorted(names) if name.endswith((".json", ".jpg"))]
     if part == "annos":
         contents = folder.read(entries)
-        marks: list[Any] = [data if isinstance(data, Fault) else zlib.crc32(data) for data in contents]
+        checksums: list[Any] = [data if isinstance(data, Fault) else zlib.crc32(data) for data in contents]
     else:
-        marks = [mark if isinstance(mark, Fault) else list(mark) for mark in folder.photo_marks(entries)]
-    return dict(zip((entry.name for entry in entries), marks, strict=True))
+        checksums = [value if isinstance(value, Fault) else list(value) for value in folder.photo_checksums(entries)]
+    return dict(zip((entry.name for entry in entries), checksums, strict=True))
 
 
 def _content(
-    source: Source, split: str, photos: bool, kept: Mapping[str, str]
+    source: Source, split: str, photos: bool, usable: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the fingerprint of a source's files and the digests of its annotations and photos.
+    """Return the fingerprint of annotations and photos, and the digest of each.
 
     Args:
         source: the files.
-        split: the split they belong to.
-        photos: whether photos count.
-        kept: digests (``annos``, ``image``) of what is known to be as it was.
+        split: the split in the source.
+        photos: whether to include photos.
+        usable: digests (``annos``, ``image``) of unchanged files.
     """
     listing = source.list_files(split, photos=photos or split == "test")
-    entries, images = listing.annotations, list(listing.photos.values())
+    annotations, images = listing.annotations, list(listing.photos.values())
     digests = {
-        "annos": kept.get("annos") or _digest_annotations(source, entries),
-        "image": kept.get("image") or _digest_photos(source, images),
+        "annos": usable.get("annos") or _digest_annotations(source, annotations),
+        "image": usable.get("image") or _digest_photos(source, images),
     }
-    seen = hashlib.sha256(digests["image"].encode())
+    photos_and_issues = hashlib.sha256(digests["image"].encode())
     for issue in listing.issues:
-        seen.update(str(issue).encode())
+        photos_and_issues.update(str(issue).encode())
     document = {
-        "annotations": {"files": len(entries), "digest": digests["annos"]},
-        "photos": {"files": len(images), "digest": seen.hexdigest()},
+        "annotations": {"files": len(annotations), "digest": digests["annos"]},
+        "photos": {"files": len(images), "digest": photos_and_issues.hexdigest()},
     }
     return document, digests
 
 
+def _digest_lists(retrieval: Sequence[str], options: StorageOptions | None, password: str | None) -> dict[str, str]:
+    """Return name -> SHA-256 of each retrieval list, sorted by name."""
+    return {
+        name: hashlib.sha256(data.encode() if isinstance(data, Fault) else data).hexdigest()
+        for name, data in sorted(retrieval_files(retrieval, options, password), key=lambda file: file[0])
+    }
+
+
 def _digest_annotations(source: Source, entries: Sequence[Entry]) -> str:
-    digest = hashlib.sha256()
+    """Return the digest of annotation files, from the sizes and CRC-32 of the listing if it has them."""
     if all(isinstance(entry.crc, int) for entry in entries):
-        for entry in entries:
-            digest.update(repr((entry.name, entry.size, entry.crc)).encode())
-        return digest.hexdigest()
-    for entry, data in zip(entries, source.read(entries), strict=True):
-        mark = (str(data),) if isinstance(data, Fault) else (len(data), zlib.crc32(data))
-        digest.update(repr((entry.name, *mark)).encode())
-    return digest.hexdigest()
+        return ContentDigest((entry.name, entry.size, entry.crc) for entry in entries).hexdigest()
+    contents = zip(entries, source.read(entries), strict=True)
+    return ContentDigest(
+        (entry.name, str(data)) if isinstance(data, Fault) else annotation_record(entry.name, data)
+        for entry, data in contents
+    ).hexdigest()
 
 
 def _digest_photos(source: Source, entries: Sequence[Entry]) -> str:
-    digest = hashlib.sha256()
-    for entry, mark in zip(entries, source.photo_marks(entries), strict=True):
-        digest.update(repr((entry.name, str(mark) if isinstance(mark, Fault) else mark)).encode())
-    return digest.hexdigest()
+    """Return the digest of photos."""
+    checksums = zip(entries, source.photo_checksums(entries), strict=True)
+    return ContentDigest(
+        (entry.name, str(checksum) if isinstance(checksum, Fault) else checksum) for entry, checksum in checksums
+    ).hexdigest()

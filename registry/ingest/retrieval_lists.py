@@ -1,4 +1,4 @@
-"""The published query and gallery lists, in all their forms, and how they agree with the annotations."""
+"""Reading the published query and gallery lists, in all their formats."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from registry.dataset.deepfashion2 import CATEGORY_BY_ID
 from registry.dataset.tables import RETRIEVAL_LISTS, record_batch
 from registry.errors import SourceError
-from registry.ingest.diagnose_lists import Box, ListEntry, read_list
+from registry.ingest.diagnose_lists import ListEntry, read_list
+from registry.ingest.list_comparison import SOURCE_OF_ROLE, AnnotatedRows
 from registry.ingest.shard import BadFile
+from registry.sources.faults import MAX_LIST, Fault, cannot_read, shown_name
+from registry.sources.file_objects import read_file
 from registry.sources.folders import RemoteFolder
 from registry.sources.issues import Issue
 from registry.sources.listing import Entry
+from registry.sources.local_reader import LocalReader
 from registry.sources.open import is_remote_folder
-from registry.sources.reading import MAX_LIST, Fault, LocalReader, cannot_read, read_file, shown_name
-from registry.sources.zips import zip_members
+from registry.sources.zips import zip_lists
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: File name pattern -> role of its entries. keypoints_*.json say nothing of retrieval.
+#: File name pattern -> role of its entries. The other published lists, keypoints_*.json, are not about retrieval.
 _ROLES: Final = {
     "*query*.txt": "query",
     "*gallery*.txt": "gallery",
@@ -33,20 +35,15 @@ _ROLES: Final = {
     "retrieval_*consumer_information.json": "query",
     "retrieval_*shop_information.json": "gallery",
 }
-_SOURCE_OF_ROLE: Final = {"query": "user", "gallery": "shop"}
-
-
-#: What identifies an item in the lists: image_id, pair_id, style, box.
-_ItemKey = tuple[int, int, int, Box]
 
 
 @dataclass(slots=True)
 class RetrievalLists:
-    """The entries of all lists of one split, and what the annotations say of the same images.
+    """The retrieval lists of a split.
 
     Attributes:
         split: the split.
-        entries: in the order of the files' names and of the entries in them.
+        entries: entries of all lists, list by list.
         bad_files: lists that cannot be read.
     """
 
@@ -54,62 +51,27 @@ class RetrievalLists:
     entries: list[ListEntry] = field(default_factory=list)
     bad_files: list[BadFile] = field(default_factory=list)
     _roles: dict[int, str] = field(default_factory=dict)
-    _sources: dict[int, str | None] = field(default_factory=dict)
-    # role -> item -> its categories (items that are the same in all but the category are possible)
-    _items: dict[str, dict[_ItemKey, set[str]]] = field(default_factory=lambda: {"query": {}, "gallery": {}})
+    _annotated: AnnotatedRows = field(default_factory=AnnotatedRows)
 
     def add(self, entries: Sequence[ListEntry]) -> None:
-        """Take the entries of one file."""
+        """Add the entries of a list."""
         self.entries += entries
         for entry in entries:
             self._roles.setdefault(entry.image_id, entry.role)
 
     def source_of(self, image_id: int) -> str | None:
-        """Return user or shop for an image that stands in a list, None for another."""
+        """Return user or shop by the role of an image in the lists, None for an image in no list."""
         role = self._roles.get(image_id)
-        return _SOURCE_OF_ROLE[role] if role else None
+        return SOURCE_OF_ROLE[role] if role else None
 
     def note_rows(self, images: pa.RecordBatch, items: pa.RecordBatch | None) -> None:
-        """Remember what the annotations say, for :meth:`disagreements`."""
-        if not self.entries:
-            return
-        self._sources.update(zip(images["image_id"].to_pylist(), images["source"].to_pylist(), strict=True))
-        if items is None:
-            return
-        names = ("source", "category_name", "image_id", "pair_id", "style", "x1", "y1", "x2", "y2")
-        columns = (items[name].to_pylist() for name in names)
-        for source, category, image_id, pair_id, style, *box in zip(*columns, strict=True):
-            if source == "shop" or style > 0:
-                role = "gallery" if source == "shop" else "query"
-                self._items[role].setdefault((image_id, pair_id, style, tuple(box)), set()).add(category)
+        """Keep rows of the tables images and items for :meth:`disagreements`; nothing if there are no lists."""
+        if self.entries:
+            self._annotated.add(images, items)
 
     def disagreements(self) -> list[str]:
-        """Return every contradiction between the lists and the annotations, a line each."""
-        found = []
-        listed: dict[tuple[str, str], set[_ItemKey]] = {}
-        annotated = any(self._items.values())
-        for entry in self.entries:
-            where = f"{entry.list_file} > entry {entry.entry_no}: image {entry.image_id:06d}"
-            if entry.image_id not in self._sources:
-                found.append(f"{where} is not among the images of {self.split}")
-                continue
-            source = self._sources[entry.image_id]
-            if source is not None and source != _SOURCE_OF_ROLE[entry.role]:
-                found.append(f"{where} is listed as {entry.role}, its source is {source}")
-            if entry.box is None or entry.style is None or entry.pair_id is None or not annotated:
-                continue
-            key = (entry.image_id, entry.pair_id, entry.style, entry.box)
-            listed.setdefault((entry.list_file, entry.role), set()).add(key)
-            categories = self._items[entry.role].get(key)
-            if categories is None:
-                found.append(f"{where} has no {entry.role} item with {_describe(key)}")
-            elif entry.category_id is not None and CATEGORY_BY_ID[entry.category_id].name not in categories:
-                listed_as = CATEGORY_BY_ID[entry.category_id].name
-                found.append(f"{where} is listed as {listed_as}, its item is {' and '.join(sorted(categories))}")
-        for (list_file, role), keys in listed.items():
-            for key in self._items[role].keys() - keys:
-                found.append(f"{list_file}: lacks the {role} item of image {key[0]:06d} with {_describe(key)}")
-        return sorted(found)
+        """Return a line for each contradiction between the lists and the rows, sorted."""
+        return self._annotated.disagreements(self.split, self.batch()) if self.entries else []
 
     def batch(self) -> pa.RecordBatch:
         """Return the entries as rows of the table retrieval_lists."""
@@ -120,31 +82,28 @@ class RetrievalLists:
         return record_batch(RETRIEVAL_LISTS, zip(*rows, strict=True))
 
 
-def _describe(key: _ItemKey) -> str:
-    return f"pair_id {key[1]}, style {key[2]} and box {list(key[3])}"
-
-
 def read_retrieval(
     split: str, urls: Sequence[str], options: StorageOptions | None = None, password: str | None = None
 ) -> RetrievalLists:
-    """Read the query and gallery lists of one split.
+    """Return the query and gallery lists of a split.
 
     Args:
-        split: the split they belong to.
-        urls: files, or folders or zips of them, local or remote. In a folder or zip only files with the published
+        split: the split.
+        urls: lists, or folders or zips of them, local or remote. In a folder or zip only files with the published
             names are read (``*query*``, ``*gallery*``, ``retrieval_*_information.json``).
         options: passed to fsspec.
-        password: of a protected zip.
+        password: password of a protected zip.
 
     Raises:
-        SourceError: a path does not exist, or a file's name does not tell which list it is.
+        SourceError: a path does not exist or cannot be read, a file is not named like a list, or two lists have the
+            same name.
     """
     lists = RetrievalLists(split)
-    seen = set()
+    names = set()
     for name, data in retrieval_files(urls, options, password):
-        if name in seen:
+        if name in names:
             raise SourceError(f"Two retrieval lists are named {name}; expected one of each name, all of {split}.")
-        seen.add(name)
+        names.add(name)
         if isinstance(data, Fault):
             lists.bad_files.append(BadFile(name, (Issue(name, (), data),), None))
             continue
@@ -158,7 +117,7 @@ def read_retrieval(
 def retrieval_files(
     urls: Sequence[str], options: StorageOptions | None = None, password: str | None = None
 ) -> list[tuple[str, bytes | Fault]]:
-    """Return (name, bytes or what is wrong with it) of the list files at these paths; see :func:`read_retrieval`."""
+    """Return (name, bytes or fault) of each list at these paths; see :func:`read_retrieval`."""
     return [
         (shown_name(name), data)
         for url in urls
@@ -167,8 +126,9 @@ def retrieval_files(
 
 
 def _role(name: str) -> str:
-    if name.startswith("."):
-        return ""  # what systems leave behind
+    """Return query or gallery by a file name, "" for any other file."""
+    if name.startswith("."):  # left behind by operating systems
+        return ""
     for pattern, role in _ROLES.items():
         if fnmatch.fnmatch(name, pattern):
             return role
@@ -176,23 +136,16 @@ def _role(name: str) -> str:
 
 
 def _files(url: str, options: StorageOptions | None, password: str | None) -> Iterator[tuple[str, bytes | Fault]]:
-    """Yield (name, bytes or what is wrong with it) of the list files at a path."""
+    """Yield (name, bytes or fault) of each list at a path."""
     path = local_path(url)
     try:
         if url.endswith(".zip"):
-            yield from zip_members(url, lambda name: bool(_role(name)), options, password)
+            yield from zip_lists(url, lambda name: bool(_role(name)), options, password)
         elif path is not None and path.is_dir():
             with LocalReader(path, []) as reader:
                 yield from ((name, reader.read(name, MAX_LIST)) for name in os.listdir(path) if _role(name))
         elif path is None and is_remote_folder(url, options):
-            fs, inner = filesystem(url, options)
-            entries = [
-                Entry(0, info["name"].rpartition("/")[2], info["name"], info.get("size"))
-                for info in retried(lambda: fs.ls(inner, detail=True))
-                if info["type"] == "file" and _role(info["name"].rpartition("/")[2])
-            ]
-            contents = RemoteFolder(url, dict(options or {})).read_lists(entries)
-            yield from zip((entry.name for entry in entries), contents, strict=True)
+            yield from _remote_files(url, options)
         else:
             name, data = url.rpartition("/")[2], read_file(url, MAX_LIST, options)
             if not _role(name):
@@ -200,7 +153,16 @@ def _files(url: str, options: StorageOptions | None, password: str | None) -> It
             yield name, data
     except FileNotFoundError as error:
         raise SourceError(f"{url} does not exist; expected query and gallery lists.") from error
-    except ValueError as error:  # a path that the system cannot take
+    except ValueError as error:  # a path with a zero byte
         raise SourceError(f"Cannot read the retrieval lists at {shown_name(url)}: {error}") from error
     except OSError as error:
         raise cannot_read(f"the retrieval lists at {shown_name(url)}", error) from error
+
+
+def _remote_files(url: str, options: StorageOptions | None) -> Iterator[tuple[str, bytes | Fault]]:
+    fs, inner = filesystem(url, options)
+    files = [info for info in retried(lambda: fs.ls(inner, detail=True)) if info["type"] == "file"]
+    entries = [Entry(0, info["name"].rpartition("/")[2], info["name"], info.get("size")) for info in files]
+    entries = [entry for entry in entries if _role(entry.name)]
+    contents = RemoteFolder(url, dict(options or {})).read_lists(entries)
+    yield from zip((entry.name for entry in entries), contents, strict=True)

@@ -1,1 +1,1 @@
-"""Raw files of the release: folders and archives, listed and opened within bounds."""
+"""Raw files of the release: folders and archives, listed and read within size limits."""

@@ -1,4 +1,4 @@
-"""What zip and tar archives have in common as sources."""
+"""Members of a zip or tar archive: which folder holds the split, which names are refused, which files are skipped."""
 
 from __future__ import annotations
 
@@ -10,40 +10,42 @@ from typing import BinaryIO, Final
 
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import SourceError, first_names
-from registry.sources.issues import MOST_NAMES, Issue
+from registry.sources.faults import Fault, shown_name
+from registry.sources.file_objects import open_file
+from registry.sources.issues import MAX_NAME_ISSUES, Issue
 from registry.sources.listing import MEMBER
-from registry.sources.reading import Fault, open_file, shown_name
 from registry.storage.filesystems import StorageOptions
 
-#: What a name cannot have: backslashes, control characters, line separators, halves of surrogate pairs, a slash
-#: at its beginning, and parts that are .. or begin with a drive.
-_REFUSED: Final = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\A/|(?:\A|/)(?:\.\.(?:/|\Z)|[A-Za-z]:)")
-#: What is refused only where it could be read as data; archivers add other files, such as macOS ``Icon\r``.
+#: Refused in a name: backslashes, control characters, line separators, surrogates, a leading slash, and parts that
+#: are .. or begin with a drive letter.
+_UNSAFE: Final = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\A/|(?:\A|/)(?:\.\.(?:/|\Z)|[A-Za-z]:)")
+#: Unsafe names are reported only if they could be the dataset's; archivers add others, such as macOS ``Icon\r``.
 _LIKE_DATA: Final = re.compile(r"annos|image|\.json|\.jpg", re.IGNORECASE)
-#: Files with the name of an annotation or photo, in the folders of a split or in folders in these.
+#: Path of a file that is named like an annotation or a photo.
 _DATA: Final = re.compile(r"(?P<folder>.*)/[0-9]{1,9}\.(?:json|jpg)")
+#: Path of a file in a folder below annos or image.
 _INNER: Final = re.compile(r"(?:(?P<lead>.*?)/)?(?P<kind>annos|image)/.+/(?P<name>[^/]+)")
-#: What is expected of a member's name.
+#: The names that are accepted, for messages.
 NAME_EXPECTED: Final = "a relative name without '..', drive letters, backslashes and control characters"
 
 
-def refused_names(names: Sequence[str]) -> list[str]:
-    """Return the names of members that lead out of the archive or read otherwise than they look; not of folders."""
+def unsafe_names(names: Sequence[str]) -> list[str]:
+    """Return the file names that lead out of the archive or contain misleading characters; folders are ignored."""
     names = [name for name in names if name[-1:] != "/"]
     joined = f"/{'/'.join(names)}/"
     if joined.isascii() and joined.isprintable() and not any(odd in joined for odd in ("\\", ":", "//", "/../")):
-        return []  # the fast way to look at hundreds of thousands
-    return [name for name in names if _REFUSED.search(name)]
+        return []  # a quick test that hundreds of thousands of ordinary names pass at once
+    return [name for name in names if _UNSAFE.search(name)]
 
 
 @dataclass(slots=True)
-class Unread:
-    """The members of an archive that look like data of a split and are not read, so that each is told.
+class SkippedMembers:
+    """Members of an archive that look like the split's data but are not read; each becomes an issue.
 
     Attributes:
-        url: of the archive.
-        split: the split that is read.
-        refused: names that cannot be.
+        url: URL of the archive.
+        split: the split to read.
+        refused: unsafe names.
     """
 
     url: str
@@ -51,58 +53,62 @@ class Unread:
     refused: list[str] = field(default_factory=list)
     _folders: Counter[str] = field(default_factory=Counter)
 
-    def refuse(self, names: Sequence[str]) -> list[str]:
-        """Return those of these names that are refused, and remember them."""
-        refused = [name for name in refused_names(names) if _LIKE_DATA.search(name) and "__MACOSX" not in name]
+    def refuse_unsafe(self, names: Sequence[str]) -> list[str]:
+        """Record and return the unsafe names among ``names``."""
+        refused = [name for name in unsafe_names(names) if _LIKE_DATA.search(name) and "__MACOSX" not in name]
         self.refused += refused
         return refused
 
-    def note(self, name: str, kinds: Iterable[str]) -> None:
-        """Remember a member that is in none of the folders that are read.
+    def skip(self, name: str, kinds: Iterable[str]) -> None:
+        """Record a member outside the split's folders if it looks like data of the split.
 
         Args:
-            name: of the member.
-            kinds: the kinds that are read, ``annos`` or ``image`` or both.
+            name: path of the member.
+            kinds: folders to read: ``annos``, ``image`` or both.
         """
         file = _DATA.fullmatch(name)
         match = file and (MEMBER.fullmatch(name) or _INNER.fullmatch(name))
         if not file or not match or match["kind"] not in kinds or "__MACOSX" in name:
             return
-        other = (match["lead"] or "").rpartition("/")[2]
-        if other not in SPLITS or other == self.split:
+        parent = (match["lead"] or "").rpartition("/")[2]
+        if parent not in SPLITS or parent == self.split:
             self._folders[file["folder"]] += 1
 
     def issues(self, prefix: str) -> list[Issue]:
-        """Return an issue for each refused name and each folder beside that from which the split is read."""
+        """Return an issue for each refused name and each skipped folder.
+
+        Args:
+            prefix: the leading folders that the split is read from.
+        """
         archive = shown_name(self.url.rpartition("/")[2])
         read_from = f"from {prefix}/" if prefix else "from the top of the archive"
-        rows = [((name,), f"is not read: expected {NAME_EXPECTED}") for name in self.refused]
-        for folder, number in sorted(self._folders.items()):
-            files = "1 file is" if number == 1 else f"{number:,} files are"
+        rows = [(name, f"is not read: expected {NAME_EXPECTED}") for name in self.refused]
+        for folder, num_files in sorted(self._folders.items()):
+            files = "1 file is" if num_files == 1 else f"{num_files:,} files are"
             text = f"{files} not read: {self.split} is read {read_from}; expected all its files in one place"
-            rows.append(((folder,), text))
-        issues = [Issue(archive, (shown_name(place[0]),), text) for place, text in rows[:MOST_NAMES]]
-        if len(rows) > MOST_NAMES:
-            issues.append(Issue(archive, (), f"{len(rows) - MOST_NAMES:,} more members or folders are not read"))
+            rows.append((folder, text))
+        issues = [Issue(archive, (shown_name(name),), text) for name, text in rows[:MAX_NAME_ISSUES]]
+        if len(rows) > MAX_NAME_ISSUES:
+            issues.append(Issue(archive, (), f"{len(rows) - MAX_NAME_ISSUES:,} more members or folders are not read"))
         return issues
 
 
 def refused_list(url: str) -> Fault:
-    """Return the fault of a retrieval list whose name in an archive is refused."""
+    """Return the fault of a retrieval list with an unsafe name in the archive at ``url``."""
     return Fault(f"is not read from {shown_name(url.rpartition('/')[2])}: expected {NAME_EXPECTED}")
 
 
-def choose_prefix(unread: Unread, names: Iterable[str]) -> str:
-    """Return the leading folders under which the split lies in an archive.
+def choose_prefix(skipped: SkippedMembers, names: Iterable[str]) -> str:
+    """Return the leading folders of the split's ``annos`` and ``image`` in an archive; empty at its top.
 
     Args:
-        unread: with the names that were refused.
-        names: all others.
+        skipped: with the refused names.
+        names: all other names.
 
     Raises:
-        SourceError: there are none, or several.
+        SourceError: no folder or several folders could be the split's.
     """
-    url, split = unread.url, unread.split
+    url, split = skipped.url, skipped.split
     prefixes: set[str] = set()
     for name in names:
         match = MEMBER.fullmatch(name)
@@ -110,10 +116,10 @@ def choose_prefix(unread: Unread, names: Iterable[str]) -> str:
             prefixes.add(match["lead"] or "")
     if len(prefixes) > 1:
         prefixes = {prefix for prefix in prefixes if prefix.rpartition("/")[2] == split} or prefixes
-    if not prefixes and unread.refused:
+    if not prefixes and skipped.refused:
         raise SourceError(
             f"{url} holds no file of {split} that is read: expected {NAME_EXPECTED}, found "
-            f"{first_names(sorted(map(shown_name, unread.refused)), 5)}."
+            f"{first_names(sorted(map(shown_name, skipped.refused)), 5)}."
         )
     if not prefixes:
         raise SourceError(f"{url} holds no annos/ and no image/ folder; expected one split of DeepFashion2.")
@@ -126,13 +132,17 @@ def choose_prefix(unread: Unread, names: Iterable[str]) -> str:
 
 
 def reopen(url: str, options: StorageOptions | None) -> BinaryIO:
-    """Return an archive that was listed before, opened again."""
+    """Open an archive that was listed before.
+
+    Raises:
+        SourceError: it no longer exists or cannot be read.
+    """
     try:
         return open_file(url, options)
     except FileNotFoundError as error:
         raise SourceError(f"Cannot read {url}: it is no longer there.") from error
 
 
-def is_of_place(error: BaseException) -> bool:
-    """Return whether an error is the file system's: what decompressors raise as OSError has no number."""
+def is_system_error(error: BaseException) -> bool:
+    """Return whether the operating system raised an error; an OSError of a decompressor has no number."""
     return isinstance(error, OSError) and error.errno is not None

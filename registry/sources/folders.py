@@ -1,9 +1,9 @@
-"""Sources that are folders: on this machine, or on an fsspec file system."""
+"""Sources that are folders: local, or on an fsspec file system."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,28 +11,36 @@ from pathlib import Path
 from typing import Any, Final
 
 from registry.errors import UnreadableSourceError
-from registry.sources.listing import Entry, Listing, build_listing
-from registry.sources.photo_headers import PHOTO_END, PhotoMark, Size, photo_mark, photo_mark_of, size_from_start
-from registry.sources.reading import (
+from registry.sources.faults import (
     MAX_ANNOTATION,
     MAX_LIST,
     MAX_PHOTO,
     MAX_PHOTO_HEADER,
     PHOTO_START,
     Fault,
-    LocalReader,
     cannot_read,
     too_large,
 )
+from registry.sources.listing import Entry, Kind, Listing, build_listing, kinds_to_list
+from registry.sources.local_reader import LocalReader
+from registry.sources.photo_headers import (
+    PHOTO_END,
+    PhotoChecksum,
+    Size,
+    photo_checksum,
+    photo_checksum_of,
+    read_photo_checksum,
+    size_from_start,
+)
 from registry.storage.filesystems import filesystem, reason, retried
 
-#: What stores call the checksum of a file (S3, Google Cloud Storage).
+#: Keys of a store's checksum in fsspec's file details (S3, Google Cloud Storage).
 _CHECKSUMS: Final = ("ETag", "md5Hash", "crc32c")
 
 
 @dataclass
 class LocalFolder:
-    """A local folder that holds ``annos/`` or ``image/``.
+    """A local folder with ``annos/`` or ``image/``.
 
     Attributes:
         folder: the folder. It, ``annos/`` and ``image/`` may be links.
@@ -43,10 +51,10 @@ class LocalFolder:
     follow_links: bool = False
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
-        """List ``annos/``, and ``image/`` if photos are asked for."""
+        """Return the files in ``annos/``, and in ``image/`` if photos are requested."""
 
-        def names() -> Iterator[tuple[str, str, Any, None, None]]:
-            for kind in ("annos", "image") if photos else ("annos",):
+        def files() -> Iterator[tuple[Kind, str, Any, None, None]]:
+            for kind in kinds_to_list(photos):
                 try:
                     yield from ((kind, name, name, None, None) for name in os.listdir(self.folder / kind))
                 except FileNotFoundError:
@@ -54,145 +62,148 @@ class LocalFolder:
                 except OSError as error:
                     raise UnreadableSourceError(f"Cannot list {self.folder / kind}: {error.strerror}") from error
 
-        return build_listing(split, names())
+        return build_listing(split, files())
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
-        """Yield each file's bytes; names are resolved from an open folder, which saves a walk down the path."""
+        """Yield the bytes or the fault of each annotation file."""
         with self.reader("annos") as reader:
             for entry in entries:
                 yield reader.read(entry.name, MAX_ANNOTATION)
 
     def read_photos(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
-        """Yield each photo's bytes."""
+        """Yield the bytes or the fault of each photo."""
         with self.reader("image") as reader:
             for entry in entries:
                 yield reader.read(entry.name, MAX_PHOTO)
 
     def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
-        """Return the size of each photo, from its header."""
+        """Return width and height of each photo, from its header."""
         sizes: list[Size] = []
         with self.reader("image") as reader:
             for entry in entries:
-                ends = reader.read_ends(entry.name, PHOTO_START)
-                sizes.append(ends if isinstance(ends, Fault) else size_from_start(ends[1], self._header(reader, entry)))
+                start = _first_bytes(reader, entry, PHOTO_START)
+                read_more = partial(_first_bytes, reader, entry, MAX_PHOTO_HEADER)
+                sizes.append(start if isinstance(start, Fault) else size_from_start(start, read_more))
         return sizes
 
-    def photo_marks(self, entries: Sequence[Entry]) -> Iterator[PhotoMark | Fault]:
-        """Yield what tells each photo from another."""
-        if not entries:  # a source of annotations alone has no such folder
+    def photo_checksums(self, entries: Sequence[Entry]) -> Iterator[PhotoChecksum | Fault]:
+        """Yield the checksum or the fault of each photo."""
+        if not entries:  # a source without photos has no folder to open
             return
         with self.reader("image") as reader:
             for entry in entries:
                 ends = reader.read_ends(entry.name, PHOTO_START, PHOTO_END)
-                yield ends if isinstance(ends, Fault) else photo_mark(*ends)
+                yield ends if isinstance(ends, Fault) else photo_checksum(*ends)
 
-    def reader(self, kind: str) -> LocalReader:
-        """Return what reads the files in ``annos/`` or ``image/``."""
+    def reader(self, kind: Kind) -> LocalReader:
+        """Return a reader of the files in ``annos/`` or ``image/``."""
         return LocalReader(self.folder / kind, [self.folder], follow_links=self.follow_links)
 
-    @staticmethod
-    def _header(reader: LocalReader, entry: Entry) -> Callable[[], bytes | Fault]:
-        def read() -> bytes | Fault:
-            ends = reader.read_ends(entry.name, MAX_PHOTO_HEADER)
-            return ends if isinstance(ends, Fault) else ends[1]
 
-        return read
+def _first_bytes(reader: LocalReader, entry: Entry, num_bytes: int) -> bytes | Fault:
+    ends = reader.read_ends(entry.name, num_bytes)
+    return ends if isinstance(ends, Fault) else ends[1]
 
 
 @dataclass
 class RemoteFolder:
-    """A folder on an fsspec file system.
+    """A folder on an fsspec file system, with ``annos/`` or ``image/``.
 
-    Calls are tried again; what fails for good is an error of the place, whichever file it is about. The sizes of
-    annotations are those that the listing tells: a store that tells none (a web server) is believed to be sensible.
+    Calls are retried; a call that still fails is an error of the place. Size limits of annotations rely on the listed
+    sizes; the files of a store that lists none (a web server) are read in full.
     """
 
     url: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
-        """List ``annos/``, and ``image/`` if photos are asked for."""
-        fs, root = filesystem(self.url, self.options)
-
-        def names() -> Iterator[tuple[str, str, Any, int | None, str | None]]:
-            for kind in ("annos", "image") if photos else ("annos",):
-                try:
-                    infos = retried(partial(fs.ls, f"{root}/{kind}", detail=True))
-                except FileNotFoundError as error:
-                    if not is_absence(error):
-                        raise
-                    continue
-                for info in infos:
-                    if info["type"] == "file":
-                        checksum = next((str(info[tag]) for tag in _CHECKSUMS if info.get(tag)), None)
-                        yield kind, info["name"].rpartition("/")[2], info["name"], info.get("size"), checksum
-
+        """Return the files in ``annos/``, and in ``image/`` if photos are requested."""
         try:
-            return build_listing(split, names())
+            return build_listing(split, self._files(kinds_to_list(photos)))
         except OSError as error:
             raise UnreadableSourceError(f"Cannot list {self.url}: {reason(error)}") from error
 
+    def _files(self, kinds: Sequence[Kind]) -> Iterator[tuple[Kind, str, Any, int | None, str | None]]:
+        fs, root = filesystem(self.url, self.options)
+        for kind in kinds:
+            try:
+                infos = retried(partial(fs.ls, f"{root}/{kind}", detail=True))
+            except FileNotFoundError as error:
+                if not is_absence(error):
+                    raise
+                continue
+            for info in infos:
+                if info["type"] == "file":
+                    checksum = next((str(info[key]) for key in _CHECKSUMS if info.get(key)), None)
+                    yield kind, info["name"].rpartition("/")[2], info["name"], info.get("size"), checksum
+
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
-        """Yield each file's bytes; they are fetched concurrently where the file system can."""
+        """Yield the bytes or the fault of each annotation file; fetched concurrently where the file system can."""
         return self._read(entries, MAX_ANNOTATION)
 
     def read_photos(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
-        """Yield each photo's bytes."""
+        """Yield the bytes or the fault of each photo."""
         return self._read(entries, MAX_PHOTO)
 
     def read_lists(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
-        """Yield the bytes of each retrieval list."""
+        """Yield the bytes or the fault of each retrieval list."""
         return self._read(entries, MAX_LIST)
 
-    def _read(self, entries: Sequence[Entry], most: int) -> Iterator[bytes | Fault]:
+    def _read(self, entries: Sequence[Entry], max_bytes: int) -> Iterator[bytes | Fault]:
         fs, _ = filesystem(self.url, self.options)
-        files: dict[str, bytes] = {}
+        small = [entry for entry in entries if (entry.size or 0) <= max_bytes]
+        contents = self._fetch([fs._strip_protocol(entry.locator) for entry in small])
+        for entry in entries:
+            if (entry.size or 0) > max_bytes:
+                yield too_large(entry.size, max_bytes)
+            else:
+                data = contents.pop(fs._strip_protocol(entry.locator))
+                yield data if len(data) <= max_bytes else too_large(len(data), max_bytes)
 
-        def fetch() -> None:
-            waiting = [
-                e.locator for e in entries if (e.size or 0) <= most and fs._strip_protocol(e.locator) not in files
-            ]
-            answers = fs.cat(waiting, on_error="return") if waiting else {}
-            files.update({path: data for path, data in answers.items() if isinstance(data, bytes)})
+    def _fetch(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """Return path -> bytes; a retry fetches only the files that are still missing."""
+        fs, _ = filesystem(self.url, self.options)
+        contents: dict[str, bytes] = {}
+        failed = self.url
+
+        def fetch_missing() -> None:
+            nonlocal failed
+            missing = [path for path in paths if path not in contents]
+            answers = fs.cat(missing, on_error="return") if missing else {}
+            contents.update({path: data for path, data in answers.items() if isinstance(data, bytes)})
             for path, answer in answers.items():
                 if not isinstance(answer, bytes):
-                    failed.append(path)
+                    failed = path
                     raise answer
 
-        failed = [self.url]
         try:
-            retried(fetch)
+            retried(fetch_missing)
         except OSError as error:
-            raise cannot_read(f"{failed[-1]} in {self.url}", error) from error
-        for entry in entries:
-            if (entry.size or 0) > most:
-                yield too_large(entry.size, most)
-            else:
-                data = files.pop(fs._strip_protocol(entry.locator))
-                yield data if len(data) <= most else too_large(len(data), most)
+            raise cannot_read(f"{failed} in {self.url}", error) from error
+        return contents
 
     def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
-        """Return the size of each photo, from its header."""
+        """Return width and height of each photo, from its header."""
         return [
-            size_from_start(self._part(entry, 0, PHOTO_START), partial(self._part, entry, 0, MAX_PHOTO_HEADER))
+            size_from_start(
+                self._read_range(entry, 0, PHOTO_START), partial(self._read_range, entry, 0, MAX_PHOTO_HEADER)
+            )
             for entry in entries
         ]
 
-    def photo_marks(self, entries: Sequence[Entry]) -> Iterator[PhotoMark | Fault]:
-        """Yield what tells each photo from another."""
+    def photo_checksums(self, entries: Sequence[Entry]) -> Iterator[PhotoChecksum | Fault]:
+        """Yield the checksum or the fault of each photo."""
         for entry in entries:
-            size = entry.size
-            if size is not None and entry.crc is not None:
-                yield size, entry.crc
-            elif size is None:
+            if entry.size is None:
                 data = next(self._read([entry], MAX_PHOTO))
-                yield data if isinstance(data, Fault) else photo_mark_of(data)
+                yield data if isinstance(data, Fault) else photo_checksum_of(data)
+            elif entry.crc is not None:
+                yield entry.size, entry.crc
             else:
-                begin = self._part(entry, 0, PHOTO_START)
-                start = max(PHOTO_START, size - PHOTO_END)
-                yield photo_mark(size, begin, self._part(entry, start, size) if size > start else b"")
+                yield read_photo_checksum(entry.size, partial(self._read_range, entry))
 
-    def _part(self, entry: Entry, start: int, end: int) -> bytes:
+    def _read_range(self, entry: Entry, start: int, end: int) -> bytes:
+        """Return the bytes of a file from ``start`` up to ``end``, or up to the end of the file."""
         fs, _ = filesystem(self.url, self.options)
 
         def read() -> bytes:
@@ -211,5 +222,5 @@ class RemoteFolder:
 
 
 def is_absence(error: FileNotFoundError) -> bool:
-    """Return whether an error says that something is not there; fsspec says so of every failure of a web server."""
+    """Return whether a file is really missing: for a web server fsspec raises this error after every failure."""
     return int(getattr(error.__cause__, "status", 404)) in (403, 404, 405, 410)

@@ -1,4 +1,4 @@
-"""What can be wrong with raw data, and how it is told."""
+"""Issues: problems in raw data, each with its file and its place in the file."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 from registry.redaction import printable
 
-#: How many issues a message shows; all of them are in the issues file.
-SHOWN = 20
-#: How many issues of one file are told, with how many more there are.
-MOST_OF_FILE = 100
-#: How many issues are told in all; beyond, each further file tells its first.
-MOST_OF_ALL = 100_000
-#: How many files whose names do not fit are told by name.
-MOST_NAMES = 10_000
+#: Issues shown in a message; the issues file holds all of them.
+MAX_SHOWN = 20
+#: Issues reported for a file; the rest are counted.
+MAX_ISSUES_PER_FILE = 100
+#: Issues reported in all; after these, each further file reports only its first.
+MAX_ISSUES = 100_000
+#: Files reported because of their names; the rest are counted.
+MAX_NAME_ISSUES = 10_000
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class Issue:
-    """One thing that is wrong in one file.
+    """A problem in a raw file.
 
     Attributes:
-        file: path in the source from the split on, such as ``train/annos/000123.json``.
-        place: where in the file, outermost first, such as ``("item2", "landmarks")``; empty for the whole file.
-        text: what was expected and what was found.
+        file: path in the source, beginning with the split: ``train/annos/000123.json``.
+        place: keys that lead to the problem, outermost first: ``("item2", "landmarks")``; empty for the whole file.
+        text: the expected and the actual content.
     """
 
     file: str
@@ -36,10 +36,10 @@ class Issue:
 
 
 def summarise(issues: Iterable[Issue | str], kind: str = "issue") -> str:
-    """Return a sorted text of the first issues and how many there are in all."""
+    """Return a text with the number of issues and the first :data:`MAX_SHOWN` of them, sorted."""
     lines = [str(issue) for issue in sorted(issues, key=str)]
     plural = kind if len(lines) == 1 else f"{kind}s"
-    text = [f"{len(lines)} {plural}:", *(f"  {line}" for line in lines[:SHOWN])]
-    if len(lines) > SHOWN:
-        text.append(f"  ... and {len(lines) - SHOWN} more")
+    text = [f"{len(lines)} {plural}:", *(f"  {line}" for line in lines[:MAX_SHOWN])]
+    if len(lines) > MAX_SHOWN:
+        text.append(f"  ... and {len(lines) - MAX_SHOWN} more")
     return "\n".join(text)

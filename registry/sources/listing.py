@@ -1,7 +1,6 @@
-"""Where the raw files of one split lie: a folder or an archive, local or remote.
+"""The files of a split in a source (a folder or an archive, local or remote), and how they are read.
 
-A source lists its files once and reads them in any process: what :meth:`Source.list_files` returns and the source
-itself can be pickled. Archives are in :mod:`registry.sources.zips` and :mod:`registry.sources.tars`.
+A source and its listing can be pickled: a process lists the files, others read them.
 """
 
 from __future__ import annotations
@@ -9,29 +8,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
-from registry.sources.issues import MOST_NAMES, Issue
-from registry.sources.photo_headers import PhotoMark, Size
-from registry.sources.reading import (
-    Fault,
-    shown_name,
-)
+from registry.sources.faults import Fault, shown_name
+from registry.sources.issues import MAX_NAME_ISSUES, Issue
+from registry.sources.photo_headers import PhotoChecksum, Size
 
-#: A file of the dataset inside an archive: leading folders, annos or image, name.
+#: Folder of a split that a file lies in.
+Kind = Literal["annos", "image"]
+
+#: Path of a file of the dataset inside an archive: leading folders, annos or image, name.
 MEMBER: Final = re.compile(r"(?:(?P<lead>.*)/)?(?P<kind>annos|image)/(?P<name>[^/]+)")
 _SUFFIXES: Final = {"annos": "json", "image": "jpg"}
 
 
 class Entry(NamedTuple):
-    """One file of a source.
+    """A file of a source.
 
     Attributes:
-        image_id: the number in its name.
+        image_id: number in its name.
         name: its name without folders.
-        locator: what the source needs to read it.
-        size: bytes, where listing tells it at no cost.
-        crc: CRC-32 of the bytes, or the store's own checksum of them as a text, where listing tells it at no cost.
+        locator: the source's own record of where its bytes are.
+        size: bytes; None if the listing does not tell.
+        crc: CRC-32 of the bytes, or a store's checksum as text; None if the listing does not tell.
     """
 
     image_id: int
@@ -43,12 +42,12 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class Listing:
-    """The files of a source.
+    """The files of a split in a source.
 
     Attributes:
         annotations: annotation files in ascending order of image_id.
-        photos: photos by image_id; empty if there are none or none were asked for.
-        issues: files whose names do not fit.
+        photos: photos by image_id, ascending; empty if there are none or they were not requested.
+        issues: files with wrong names or with the number of another file.
     """
 
     annotations: list[Entry] = field(default_factory=list)
@@ -57,71 +56,81 @@ class Listing:
 
 
 class Source(Protocol):
-    """The raw files of one split."""
+    """The raw files of a split. Every method raises SourceError if the place cannot be read."""
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
-        """List the files.
-
-        Raises:
-            SourceError: the source is not there or cannot be read.
-        """
+        """Return the files; photos only if ``photos`` is set."""
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
-        """Yield each file's bytes, or what is wrong with it.
-
-        Raises:
-            SourceError: the place cannot be read; so for the other methods.
-        """
+        """Yield the bytes or the fault of each annotation file."""
 
     def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
-        """Return the size of each photo, from its header."""
+        """Return width and height of each photo, from its header."""
 
-    def photo_marks(self, entries: Sequence[Entry]) -> Iterator[PhotoMark | Fault]:
-        """Yield what tells each photo from another, for a fingerprint."""
+    def photo_checksums(self, entries: Sequence[Entry]) -> Iterator[PhotoChecksum | Fault]:
+        """Yield the checksum or the fault of each photo."""
 
     def read_photos(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
-        """Yield each photo's bytes, or what is wrong with it."""
+        """Yield the bytes or the fault of each photo."""
 
 
-def build_listing(split: str, names: Iterable[tuple[str, str, Any, int | None, int | str | None]]) -> Listing:
-    """Return the listing for (kind, name, locator, size, crc) of every file, kind being ``annos`` or ``image``.
+def kinds_to_list(photos: bool) -> tuple[Kind, ...]:
+    """Return the folders to list: ``annos``, and ``image`` if photos are requested."""
+    return ("annos", "image") if photos else ("annos",)
 
-    Hidden files (``.DS_Store``, ``._000001.json``) are what systems leave behind, not data, and are passed over.
+
+def build_listing(split: str, files: Iterable[tuple[Kind, str, Any, int | None, int | str | None]]) -> Listing:
+    """Return the listing of files, given as (kind, name, locator, size, crc) in any order.
+
+    Hidden files (``.DS_Store``, ``._000001.json``), which operating systems leave behind, are ignored.
     """
     listing = Listing()
-    annotations: dict[int, Entry] = {}
-    others: list[tuple[str, str, int]] = []
+    entries: dict[Kind, dict[int, Entry]] = {"annos": {}, "image": {}}
+    duplicates: list[tuple[Kind, str, int]] = []
     num_misnamed = 0
-    for kind, name, locator, size, crc in names:
-        stem, _, suffix = name.rpartition(".")
-        if not (stem.isascii() and stem.isdigit() and len(stem) < 10) or suffix != _SUFFIXES[kind]:
+    for kind, name, locator, size, crc in files:
+        image_id = _image_id(kind, name)
+        if image_id is None:
             if not name.startswith("."):
                 num_misnamed += 1
-                if num_misnamed <= MOST_NAMES:
+                if num_misnamed <= MAX_NAME_ISSUES:
                     listing.issues.append(_name_issue(split, kind, name))
             continue
-        image_id = int(stem)
-        known = annotations if kind == "annos" else listing.photos
         entry = Entry(image_id, name, locator, size, crc)
-        kept = known.setdefault(image_id, entry)
-        if kept is not entry:
-            # The order in which a file system lists names shall not matter.
-            known[image_id], other = (kept, entry) if kept.name <= name else (entry, kept)
-            others.append((kind, other.name, image_id))
-    if num_misnamed > MOST_NAMES:
-        more = f"{num_misnamed - MOST_NAMES:,} more files whose names are not like NNNNNN.json or NNNNNN.jpg"
-        listing.issues.append(Issue(split, (), more))
-    for kind, name, image_id in others[:MOST_NAMES]:
-        kept = (annotations if kind == "annos" else listing.photos)[image_id]
-        listing.issues.append(Issue(f"{split}/{kind}/{name}", (), f"has the same number as {kept.name}"))
-    if len(others) > MOST_NAMES:
-        more = f"{len(others) - MOST_NAMES:,} more files with the number of another file"
-        listing.issues.append(Issue(split, (), more))
-    listing.annotations = [annotations[image_id] for image_id in sorted(annotations)]
-    listing.photos = {image_id: listing.photos[image_id] for image_id in sorted(listing.photos)}
+        first = entries[kind].setdefault(image_id, entry)
+        if first is not entry:
+            # The smaller name wins: file systems list names in any order.
+            entries[kind][image_id], duplicate = (first, entry) if first.name <= name else (entry, first)
+            duplicates.append((kind, duplicate.name, image_id))
+    if num_misnamed > MAX_NAME_ISSUES:
+        text = f"{num_misnamed - MAX_NAME_ISSUES:,} more files whose names are not like NNNNNN.json or NNNNNN.jpg"
+        listing.issues.append(Issue(split, (), text))
+    listing.issues += _duplicate_issues(split, duplicates, entries)
+    listing.annotations = [entry for _, entry in sorted(entries["annos"].items())]
+    listing.photos = dict(sorted(entries["image"].items()))
     return listing
 
 
-def _name_issue(split: str, kind: str, name: str) -> Issue:
-    expected = "NNNNNN.json" if kind == "annos" else "NNNNNN.jpg"
-    return Issue(f"{split}/{kind}/{shown_name(name)}", (), f"expected a name like {expected}")
+def _image_id(kind: Kind, name: str) -> int | None:
+    """Return the number in a file name; None if the name is not like ``000001.json`` or ``000001.jpg``."""
+    stem, _, suffix = name.rpartition(".")
+    is_number = stem.isascii() and stem.isdigit() and len(stem) < 10
+    return int(stem) if is_number and suffix == _SUFFIXES[kind] else None
+
+
+def _name_issue(split: str, kind: Kind, name: str) -> Issue:
+    return Issue(f"{split}/{kind}/{shown_name(name)}", (), f"expected a name like NNNNNN.{_SUFFIXES[kind]}")
+
+
+def _duplicate_issues(
+    split: str, duplicates: Sequence[tuple[Kind, str, int]], entries: dict[Kind, dict[int, Entry]]
+) -> list[Issue]:
+    """Return an issue for each file, given as (kind, name, image_id), whose number another file has."""
+    issues = [
+        Issue(f"{split}/{kind}/{name}", (), f"has the same number as {entries[kind][image_id].name}")
+        for kind, name, image_id in duplicates[:MAX_NAME_ISSUES]
+    ]
+    if len(duplicates) > MAX_NAME_ISSUES:
+        text = f"{len(duplicates) - MAX_NAME_ISSUES:,} more files with the number of another file"
+        issues.append(Issue(split, (), text))
+    return issues

@@ -1,4 +1,4 @@
-"""Finding and opening the source of a split: which folder or archive holds it."""
+"""Locating the folder or archive of a split, and opening it as a source."""
 
 from __future__ import annotations
 
@@ -9,29 +9,27 @@ from pathlib import Path
 from typing import Final
 
 from registry.errors import SourceError
+from registry.sources.faults import cannot_read, shown_name
 from registry.sources.folders import LocalFolder, RemoteFolder, is_absence
 from registry.sources.listing import Source
-from registry.sources.reading import (
-    cannot_read,
-    shown_name,
-)
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried
 
+#: File name suffixes of the archives that can be read.
 ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
 def locate_source(url: str, split: str, options: StorageOptions | None = None) -> str:
-    """Return the folder or archive that holds a split.
+    """Return the path or URL of the folder or archive that holds a split.
 
     Args:
-        url: a folder that holds ``annos/`` or ``image/``, an archive of the same, or a folder that holds ``SPLIT/``
-            or ``SPLIT.zip`` and so on (an unpacked or downloaded release); a path or an fsspec URL. A name without
-            a suffix also finds the archive of that name.
-        split: the split that is to be read.
+        url: path or fsspec URL of a folder with ``annos/`` or ``image/``, of an archive of such a folder, or of a
+            release: a folder with ``SPLIT/`` or an archive such as ``SPLIT.zip``. The suffix of an archive may be
+            left out.
+        split: the split to read.
         options: passed to fsspec.
 
     Raises:
-        SourceError: there is nothing that can be read.
+        SourceError: no folder or archive of the split exists at ``url``.
     """
     url = url.rstrip("/")
     if url.endswith(ARCHIVE_SUFFIXES):
@@ -49,7 +47,7 @@ def locate_source(url: str, split: str, options: StorageOptions | None = None) -
 
 
 def release_lists(url: str, split: str, options: StorageOptions | None = None) -> list[str]:
-    """Return where the retrieval lists of a split lie if ``url`` is a release: ``json_for_SPLIT`` in it."""
+    """Return the path of ``json_for_SPLIT`` (a folder or zip of retrieval lists) if ``url`` is a release, else []."""
     located = locate_source(url, split, options)
     if located == url.rstrip("/") or url.endswith(ARCHIVE_SUFFIXES):
         return []
@@ -67,17 +65,17 @@ def open_source(
     *,
     follow_links: bool = False,
 ) -> Source:
-    """Return the source of one split.
+    """Return the source of a split.
 
     Args:
         url: as for :func:`locate_source`.
-        split: the split that is to be read.
+        split: the split to read.
         options: passed to fsspec.
-        password: of a protected zip.
+        password: password of a protected zip.
         follow_links: whether files of a local folder may be links that lead out of it.
 
     Raises:
-        SourceError: there is nothing that can be read.
+        SourceError: no folder or archive of the split exists at ``url``, or it cannot be read.
         PasswordError: the zip is protected and the password missing or wrong.
     """
     from registry.sources.tars import TarSource
@@ -94,42 +92,42 @@ def open_source(
 
 def _is_folder(url: str, options: StorageOptions | None) -> bool:
     path = local_path(url)
-    return _ask_local(path, stat.S_ISDIR) if path else _ask(url, "directory", options)
+    return _has_local_mode(path, stat.S_ISDIR) if path else _is_remote_kind(url, "directory", options)
 
 
 def _exists(url: str, options: StorageOptions | None) -> bool:
     path = local_path(url)
-    return _ask_local(path, lambda mode: not stat.S_ISDIR(mode)) if path else _ask(url, "file", options)
+    return _has_local_mode(path, lambda mode: not stat.S_ISDIR(mode)) if path else _is_remote_kind(url, "file", options)
 
 
 def is_remote_folder(url: str, options: StorageOptions | None) -> bool:
-    """Return whether there is a folder at a URL.
+    """Return whether a URL is a folder.
 
     Raises:
-        SourceError: the place cannot be asked.
+        SourceError: the file system cannot be reached.
     """
-    return _ask(url, "directory", options)
+    return _is_remote_kind(url, "directory", options)
 
 
-def _ask_local(path: Path, answers: Callable[[int], bool]) -> bool:
+def _has_local_mode(path: Path, accepts: Callable[[int], bool]) -> bool:
     try:
-        return answers(os.stat(path).st_mode)
+        return accepts(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except ValueError as error:  # a path that the system cannot take
+    except ValueError as error:  # a path with a zero byte
         raise SourceError(f"Cannot read {shown_name(str(path))}: {error}") from error
     except OSError as error:
         raise cannot_read(shown_name(str(path)), error) from error
 
 
-def _ask(url: str, kind: str, options: StorageOptions | None) -> bool:
-    """Return whether something on a remote file system is a file or a folder."""
+def _is_remote_kind(url: str, kind: str, options: StorageOptions | None) -> bool:
+    """Return whether a remote URL is of a kind, ``file`` or ``directory``."""
     fs, inner = filesystem(url, options)
 
-    def ask() -> bool:
+    def is_kind() -> bool:
         if fs.isdir(inner) if kind == "directory" else fs.isfile(inner):
             return True
-        try:  # isdir and isfile say no when they fail, too
+        try:  # isdir() and isfile() return False after any failure; info() raises
             fs.info(inner)
         except FileNotFoundError as error:
             if not is_absence(error):
@@ -137,6 +135,6 @@ def _ask(url: str, kind: str, options: StorageOptions | None) -> bool:
         return False
 
     try:
-        return retried(ask)
+        return retried(is_kind)
     except OSError as error:
         raise cannot_read(url, error) from error

@@ -1,4 +1,4 @@
-"""The photos of an export: looked up in the release, folder or archive, when they are needed."""
+"""The photos of a release, read by split and image_id when an export needs them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from registry.errors import SourceError, UsageError, first_names
+from registry.sources.faults import Fault
 from registry.sources.folders import LocalFolder
 from registry.sources.listing import Entry, Source
 from registry.sources.open import locate_source, open_source
-from registry.sources.reading import Fault
 from registry.storage.filesystems import StorageOptions
 
-#: Photos read at once from a remote place.
+#: Photos that a remote place is asked for at a time.
 _BATCH = 64
 
 
@@ -20,9 +20,9 @@ class Photos:
     """The photos of a release.
 
     Args:
-        release: a folder or URL that holds ``SPLIT/image`` or ``SPLIT.zip``, as for ``df2 ingest``; or what holds the
-            photos of one split; or one of these for each split.
-        password: of protected zips.
+        release: path or URL of a release with ``SPLIT/image`` or ``SPLIT.zip``, as for ``df2 ingest``, or of the
+            folder or archive of a single split; or a mapping from split to such a path.
+        password: password of protected zips.
         storage_options: passed to fsspec.
         follow_links: whether photos may be links that lead out of their folder.
     """
@@ -42,10 +42,10 @@ class Photos:
         self._opened: dict[str, tuple[Source, dict[int, Entry]]] = {}
 
     def check(self, split: str, image_ids: Sequence[int]) -> None:
-        """Make sure that photos are there.
+        """Raise if photos are missing.
 
         Raises:
-            SourceError: some are missing; the message says how many and names the first.
+            SourceError: the message has the number of missing photos and the first names.
         """
         _, entries = self._of_split(split)
         missing = [image_id for image_id in image_ids if image_id not in entries]
@@ -54,26 +54,26 @@ class Photos:
             raise SourceError(f"{self._place(split)} lacks photos that the subset needs: {first_names(names, 5)}.")
 
     def read(self, split: str, image_ids: Sequence[int]) -> Iterator[bytes]:
-        """Yield the bytes of photos.
+        """Yield the bytes of each photo.
 
         Raises:
-            SourceError: one is missing or cannot be read.
+            SourceError: a photo is missing or cannot be read.
         """
         self.check(split, image_ids)
         source, entries = self._of_split(split)
         for start in range(0, len(image_ids), _BATCH):
-            wanted = [entries[image_id] for image_id in image_ids[start : start + _BATCH]]
-            for entry, data in zip(wanted, source.read_photos(wanted), strict=True):
+            batch = [entries[image_id] for image_id in image_ids[start : start + _BATCH]]
+            for entry, data in zip(batch, source.read_photos(batch), strict=True):
                 if isinstance(data, Fault):
                     raise SourceError(f"Cannot read {split}/image/{entry.name} in {self._place(split)}: {data}.")
                 yield data
 
     def paths(self, split: str, image_ids: Sequence[int]) -> list[Path]:
-        """Return the local files of photos.
+        """Return the local path of each photo.
 
         Raises:
-            SourceError: one is missing, or is a link out of the release.
-            UsageError: they are in an archive or at a remote place.
+            SourceError: a photo is missing, or is a link out of the release.
+            UsageError: the photos are in an archive or at a remote place.
         """
         self.check(split, image_ids)
         source, entries = self._of_split(split)
@@ -82,9 +82,9 @@ class Photos:
         paths = [source.folder / "image" / entries[image_id].name for image_id in image_ids]
         with source.reader("image") as reader:
             for path in filter(Path.is_symlink, paths):
-                fault = reader.read_ends(path.name, 1)
-                if isinstance(fault, Fault):
-                    raise SourceError(f"Cannot link to {path}: {fault}.")
+                ends = reader.read_ends(path.name, 1)
+                if isinstance(ends, Fault):
+                    raise SourceError(f"Cannot link to {path}: {ends}.")
         return paths
 
     def _place(self, split: str) -> str:
@@ -95,6 +95,7 @@ class Photos:
         return self._release[split]
 
     def _of_split(self, split: str) -> tuple[Source, dict[int, Entry]]:
+        """Return the source of a split and its photos by image_id; opened and listed at the first call."""
         if split not in self._opened:
             located = locate_source(self._place(split), split, self._options)
             source = open_source(located, split, self._options, self._password, follow_links=self._follow_links)

@@ -1,115 +1,62 @@
-"""Tar archives as sources, plain or gzip-compressed, read in place, never unpacked to disk."""
+"""Tar archives as sources, plain or gzip-compressed. They are read in place, never unpacked to disk."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import struct
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, BinaryIO, Final, Self, cast
+from typing import Any, BinaryIO, cast
 
 from registry.errors import SourceError
-from registry.sources.archives import Unread, choose_prefix, is_of_place, reopen
-from registry.sources.issues import Issue
-from registry.sources.listing import MEMBER, Entry, Listing, build_listing
-from registry.sources.photo_headers import (
-    PHOTO_END,
-    PhotoMark,
-    Size,
-    image_size,
-    photo_mark,
-    photo_mark_of,
-    size_from_start,
-)
-from registry.sources.reading import (
+from registry.sources.archives import SkippedMembers, choose_prefix, is_system_error, reopen
+from registry.sources.faults import (
     MAX_ANNOTATION,
     MAX_PHOTO,
     MAX_PHOTO_HEADER,
     PHOTO_START,
     Fault,
     cannot_read,
-    open_file,
     shown_name,
     too_large,
 )
-
-#: Bytes of a member: beyond, no file system has it, and the arithmetic of places in the archive ends.
-_MAX_SIZE: Final = 1 << 50
-#: Bytes of a header that goes on in the archive (a long name, PAX records).
-_MAX_HEADER: Final = 1 << 20
-_LONG_HEADERS: Final = (
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
+from registry.sources.file_objects import open_file
+from registry.sources.issues import Issue
+from registry.sources.listing import MEMBER, Entry, Kind, Listing, build_listing, kinds_to_list
+from registry.sources.photo_headers import (
+    PhotoChecksum,
+    Size,
+    image_size,
+    photo_checksum_of,
+    read_photo_checksum,
+    size_from_start,
 )
-#: What tarfile and gzip raise where an archive is damaged. An OSError is of the place if the system numbered it.
-_READ_ERRORS: Final = (
-    tarfile.TarError,
-    EOFError,
-    zlib.error,
-    struct.error,
-    OSError,
-    ValueError,
-    OverflowError,
-    IndexError,
-    KeyError,
-    TypeError,
-    MemoryError,
-    RecursionError,
-)
+from registry.sources.tar_headers import READ_ERRORS, EndingStream, Header
 
 
-class _Header(tarfile.TarInfo):
-    """A member's header; a damaged or missing one is an error, where tarfile would see the archive's end."""
+@dataclass
+class _Folder:
+    """Members of an archive's ``annos`` and ``image`` with the same leading folders.
 
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        header = super().frombuf(buf, encoding, errors)
-        if not 0 <= header.size <= (_MAX_HEADER if header.type in _LONG_HEADERS else _MAX_SIZE):
-            raise tarfile.ReadError(f"a member of {header.size} bytes")
-        return header
+    Attributes:
+        files: (kind, name, locator, size, None) of each file, as for :func:`build_listing`.
+        issues: links, devices and folders instead of files.
+    """
 
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
-        try:
-            header = super().fromtarfile(archive)
-            if not 0 <= header.size <= _MAX_SIZE:  # PAX records may say another size
-                raise tarfile.ReadError(f"a member of {header.size} bytes")
-            return header
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the zeros that mark the end
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"{error} at byte {archive.offset}") from error
-
-
-class _Ending:
-    """A stream that is an error to read on and on at its end, as tarfile does where a header tells too large a size."""
-
-    def __init__(self, file: gzip.GzipFile) -> None:
-        self._file = file
-        self._num_ends = 0
-
-    def read(self, size: int) -> bytes:
-        data = self._file.read(size)
-        self._num_ends += not data
-        if self._num_ends > 2:
-            raise tarfile.ReadError("unexpected end of data")
-        return data
+    files: list[tuple[Kind, str, Any, int, None]] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
 
 
 @dataclass
 class TarSource:
-    """One split in a tar archive, plain or gzip-compressed.
+    """A split in a tar archive, plain or gzip-compressed.
 
-    In a plain one members are read where they lie. A compressed one has no such places, so listing keeps each
-    annotation (compressed again, about a quarter of its size) and each photo's width and height.
+    Members of a plain archive are read by offset. A compressed archive has no offsets, so its listing keeps each
+    annotation (compressed again, about a quarter of its size) and each photo's width, height and checksum.
     """
 
     url: str
@@ -120,67 +67,78 @@ class TarSource:
         return not self.url.endswith(".tar")
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
-        """Read the archive's headers, and its annotations where it is compressed."""
-        found: dict[str, list[tuple[str, str, Any, int, None]]] = {}
-        odd: dict[str, list[Issue]] = {}
-        unread = Unread(self.url, split)
-        kinds = ("annos", "image") if photos else ("annos",)
+        """Return the files of the split; reads all headers, and all content of a compressed archive.
+
+        Raises:
+            SourceError: the archive does not exist, is damaged, or does not hold the split.
+        """
+        kinds = kinds_to_list(photos)
+        skipped = SkippedMembers(self.url, split)
         try:
-            with closing(open_file(self.url, self.options)) as raw, self._unpacked(raw) as archive:
-                for member in archive:
-                    match = MEMBER.fullmatch(member.name)
-                    if not member.isdir() and unread.refuse([member.name]):
-                        pass
-                    elif match and match["kind"] in kinds:
-                        kind, name, lead = match["kind"], match["name"], match["lead"] or ""
-                        rows = found.setdefault(lead, [])
-                        if member.isreg() and not member.issparse():
-                            rows.append((kind, name, self._locator(archive, member, kind), member.size, None))
-                        elif not name.startswith("."):
-                            what = "a folder" if member.isdir() else "a link or device"
-                            what = "a sparse file" if member.isreg() else what
-                            issue = Issue(f"{split}/{kind}/{shown_name(name)}", (), f"expected a file, found {what}")
-                            odd.setdefault(lead, []).append(issue)
-                    elif not match and not member.isdir():
-                        unread.note(member.name, kinds)
-                    archive.members = []  # type: ignore[attr-defined]  # or it keeps every header
+            folders = self._read_headers(split, kinds, skipped)
         except FileNotFoundError as error:
             raise SourceError(f"{self.url} does not exist.") from error
-        except _READ_ERRORS as error:
-            if is_of_place(error):
+        except READ_ERRORS as error:
+            if is_system_error(error):
                 raise cannot_read(self.url, error) from error  # type: ignore[arg-type]  # it is an OSError
             reason = shown_name(str(error) or type(error).__name__)
             raise SourceError(
                 f"{self.url} is not a complete tar archive ({reason}). Is the download finished? Fetch it again."
             ) from error
-        prefix = choose_prefix(unread, (f"{lead}/annos/x" if lead else "annos/x" for lead in found))
-        for lead in found.keys() - {prefix}:
-            for kind, name, *_ in found[lead]:
-                unread.note(f"{lead}/{kind}/{name}" if lead else f"{kind}/{name}", kinds)
-        listing = build_listing(split, found[prefix])
-        listing.issues += odd.get(prefix, []) + unread.issues(prefix)
+        prefix = choose_prefix(skipped, (f"{lead}/annos/x" if lead else "annos/x" for lead in folders))
+        for lead in folders.keys() - {prefix}:
+            for kind, name, *_ in folders[lead].files:
+                skipped.skip(f"{lead}/{kind}/{name}" if lead else f"{kind}/{name}", kinds)
+        listing = build_listing(split, folders[prefix].files)
+        listing.issues += folders[prefix].issues + skipped.issues(prefix)
         return listing
+
+    def _read_headers(self, split: str, kinds: Sequence[Kind], skipped: SkippedMembers) -> dict[str, _Folder]:
+        """Return leading folders -> the members in ``annos`` and ``image`` there."""
+        folders: dict[str, _Folder] = {}
+        with closing(open_file(self.url, self.options)) as raw, self._unpacked(raw) as archive:
+            for member in archive:
+                match = MEMBER.fullmatch(member.name)
+                if not member.isdir() and skipped.refuse_unsafe([member.name]):
+                    pass
+                elif match and match["kind"] in kinds:
+                    kind, name = cast(Kind, match["kind"]), match["name"]
+                    folder = folders.setdefault(match["lead"] or "", _Folder())
+                    if member.isreg() and not member.issparse():
+                        folder.files.append((kind, name, self._locator(archive, member, kind), member.size, None))
+                    elif not name.startswith("."):
+                        text = f"expected a file, found {_kind_of_member(member)}"
+                        folder.issues.append(Issue(f"{split}/{kind}/{shown_name(name)}", (), text))
+                elif not match and not member.isdir():
+                    skipped.skip(member.name, kinds)
+                archive.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
+        return folders
 
     @contextmanager
     def _unpacked(self, raw: BinaryIO) -> Iterator[tarfile.TarFile]:
-        """Yield the open archive. A compressed one is read to its very end, where its checksum is."""
+        """Yield the open archive. A compressed archive is read to its end, where its checksum is."""
         if not self._compressed:
-            with tarfile.open(fileobj=raw, mode="r:", tarinfo=_Header) as archive:
+            with tarfile.open(fileobj=raw, mode="r:", tarinfo=Header) as archive:
                 yield archive
             return
         with gzip.GzipFile(fileobj=raw) as file:
-            stream = cast(BinaryIO, _Ending(file))
-            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive:
+            stream = cast(BinaryIO, EndingStream(file))
+            with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header) as archive:
                 yield archive
             while file.read(1 << 20):
                 pass
 
-    def _locator(self, archive: tarfile.TarFile, member: tarfile.TarInfo, kind: str) -> Any:
+    def _locator(self, archive: tarfile.TarFile, member: tarfile.TarInfo, kind: Kind) -> Any:
+        """Return (offset, size) in a plain archive.
+
+        Of a compressed archive, return an annotation's bytes compressed by zlib, a photo's size and checksum, or the
+        fault of a member that is too large.
+        """
         if not self._compressed:
             return member.offset_data, member.size
-        most = MAX_ANNOTATION if kind == "annos" else MAX_PHOTO
-        if member.size > most:
-            return too_large(member.size, most)
+        max_bytes = MAX_ANNOTATION if kind == "annos" else MAX_PHOTO
+        if member.size > max_bytes:
+            return too_large(member.size, max_bytes)
         content = archive.extractfile(member)
         assert content is not None  # a regular file has content
         data = content.read()
@@ -188,63 +146,69 @@ class TarSource:
             raise tarfile.ReadError("unexpected end of data")
         if kind == "annos":
             return zlib.compress(data, 1)
-        return image_size(io.BytesIO(data)), photo_mark_of(data)
+        return image_size(io.BytesIO(data)), photo_checksum_of(data)
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
-        """Yield each member's bytes."""
+        """Yield the bytes or the fault of each annotation file."""
         if self._compressed:
             for entry in entries:
                 yield entry.locator if isinstance(entry.locator, Fault) else zlib.decompress(entry.locator)
             return
         yield from self._read(entries, MAX_ANNOTATION)
 
-    def _read(self, entries: Sequence[Entry], most: int) -> Iterator[bytes | Fault]:
+    def _read(self, entries: Sequence[Entry], max_bytes: int) -> Iterator[bytes | Fault]:
         with closing(reopen(self.url, self.options)) as file:
             for entry in entries:
                 offset, size = entry.locator
-                if size > most:
-                    yield too_large(size, most)
+                if size > max_bytes:
+                    yield too_large(size, max_bytes)
                 else:
-                    data = self._part(file, offset, size)
+                    data = self._read_range(file, offset, 0, size)
                     yield data if len(data) == size else Fault("cannot be read: the archive ends in the middle of it")
 
-    def _part(self, file: BinaryIO, offset: int, size: int) -> bytes:
+    def _read_range(self, file: BinaryIO, offset: int, start: int, end: int) -> bytes:
+        """Return the bytes from ``start`` up to ``end`` of the member at ``offset``."""
         try:
-            file.seek(offset)
-            return file.read(size)
+            file.seek(offset + start)
+            return file.read(end - start)
         except OSError as error:
             raise cannot_read(self.url, error) from error
 
     def read_photos(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
-        """Yield each photo's bytes.
+        """Yield the bytes or the fault of each photo.
 
         Raises:
-            SourceError: the archive is compressed, so nothing in it can be read without reading all before it.
+            SourceError: the archive is compressed, so no member can be read without all members before it.
         """
         if self._compressed:
             raise SourceError(f"Photos cannot be taken out of {self.url}: unpack it, or use the zip or a plain .tar.")
         return self._read(entries, MAX_PHOTO)
 
     def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
-        """Return the size of each photo, from its header."""
+        """Return width and height of each photo, from its header."""
         if self._compressed:
             return [entry.locator if isinstance(entry.locator, Fault) else entry.locator[0] for entry in entries]
         with closing(reopen(self.url, self.options)) as file:
             sizes: list[Size] = []
             for entry in entries:
                 offset, size = entry.locator
-                start = self._part(file, offset, min(size, PHOTO_START))
-                sizes.append(size_from_start(start, partial(self._part, file, offset, min(size, MAX_PHOTO_HEADER))))
+                start = self._read_range(file, offset, 0, min(size, PHOTO_START))
+                read_more = partial(self._read_range, file, offset, 0, min(size, MAX_PHOTO_HEADER))
+                sizes.append(size_from_start(start, read_more))
             return sizes
 
-    def photo_marks(self, entries: Sequence[Entry]) -> Iterator[PhotoMark | Fault]:
-        """Yield what tells each photo from another."""
+    def photo_checksums(self, entries: Sequence[Entry]) -> Iterator[PhotoChecksum | Fault]:
+        """Yield the checksum or the fault of each photo."""
         if self._compressed:
             yield from (entry.locator if isinstance(entry.locator, Fault) else entry.locator[1] for entry in entries)
             return
         with closing(reopen(self.url, self.options)) as file:
             for entry in entries:
                 offset, size = entry.locator
-                begin = self._part(file, offset, min(size, PHOTO_START))
-                start = max(PHOTO_START, size - PHOTO_END)
-                yield photo_mark(size, begin, self._part(file, offset + start, size - start) if size > start else b"")
+                yield read_photo_checksum(size, partial(self._read_range, file, offset))
+
+
+def _kind_of_member(member: tarfile.TarInfo) -> str:
+    if member.isreg():
+        return "a sparse file"
+    return "a folder" if member.isdir() else "a link or device"

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from registry.dataset.content_hash import HASHED, byte_forms, content_hashes
 from registry.dataset.deepfashion2 import CATEGORIES
 from registry.dataset.tables import ITEMS, arrow_schema
-from registry.ingest.shard import Chunk, read_chunk
+from registry.ingest.chunks import Chunk
+from registry.ingest.shard import read_chunk
 from registry.sources.listing import Entry
 from tests.helpers import annotation, annotations, item, landmarks, to_bytes
 

@@ -1,4 +1,4 @@
-"""The policy for bad files, and the same bytes from the same input."""
+"""Bad files under each policy, and equal bytes from equal input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BAD_ITEM = annotation([item(), item(landmarks=landmarks(1)[:-1])])
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    """Return a folder of good files and of files that are bad in different ways."""
+    """Return a folder with valid files and with files that are bad in different ways."""
     bad = {8: b"", 9: BAD_ITEM, 10: b'{"source": "\xff"}', 11: annotation(pair_id=2**31) | {"source": "x"}}
     return write_split(tmp_path / "mixed" / "train", SMALL_SPLIT | bad)
 
@@ -37,7 +37,7 @@ MIXED_ISSUES = [
 ]
 
 
-def test_under_fail_all_issues_are_told_and_nothing_changes(mixed: Path, small_registry: Path) -> None:
+def test_on_error_fail_reports_all_issues_and_changes_nothing(mixed: Path, small_registry: Path) -> None:
     before = files_in(small_registry)
     with pytest.raises(AnnotationError) as caught:
         ingest("train", str(mixed), str(small_registry))
@@ -50,13 +50,13 @@ def test_under_fail_all_issues_are_told_and_nothing_changes(mixed: Path, small_r
     assert files_in(small_registry) == before
 
 
-def test_under_fail_a_registry_that_was_not_there_is_not_made(mixed: Path, tmp_path: Path) -> None:
+def test_on_error_fail_creates_no_new_registry(mixed: Path, tmp_path: Path) -> None:
     with pytest.raises(AnnotationError):
         ingest("train", str(mixed), str(tmp_path / "new"))
     assert not (tmp_path / "new").exists()
 
 
-def test_under_quarantine_good_files_are_ingested_and_bad_ones_kept_with_their_bytes(
+def test_on_error_quarantine_ingests_good_files_and_keeps_the_bytes_of_bad_files(
     mixed: Path, small_registry: Path, tmp_path: Path
 ) -> None:
     report = ingest("train", str(mixed), str(tmp_path / "r"), on_error="quarantine")
@@ -73,14 +73,14 @@ def test_under_quarantine_good_files_are_ingested_and_bad_ones_kept_with_their_b
         assert df2.sql(query).fetchall() == registry.open(str(small_registry)).sql(query).fetchall()
 
 
-def test_a_quarantine_is_emptied_when_the_files_are_mended(mixed: Path, small_source: Path, tmp_path: Path) -> None:
+def test_the_quarantine_is_empty_after_the_files_are_repaired(mixed: Path, small_source: Path, tmp_path: Path) -> None:
     ingest("train", str(small_source), str(tmp_path / "clean"))
     ingest("train", str(mixed), str(tmp_path / "r"), on_error="quarantine")
     ingest("train", str(small_source), str(tmp_path / "r"))
     assert files_in(tmp_path / "r") == files_in(tmp_path / "clean")
 
 
-def test_the_command_shows_twenty_issues_writes_all_and_ends_with_3(
+def test_the_command_shows_twenty_issues_writes_all_to_a_file_and_exits_with_3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -99,7 +99,7 @@ def test_the_command_shows_twenty_issues_writes_all_and_ends_with_3(
     assert registry.open("r").sql("SELECT count(*) FROM quarantine").fetchall() == [(25,)]
 
 
-def test_an_issues_file_of_an_earlier_run_is_cleared(small_source: Path, tmp_path: Path) -> None:
+def test_the_issues_file_of_an_earlier_run_is_removed(small_source: Path, tmp_path: Path) -> None:
     issues = tmp_path / "issues.txt"
     issues.write_text("# df2 ingest: issues of train\nold\n")
     arguments = ["ingest", str(small_source), str(tmp_path / "r"), "--split", "train", "--issues", str(issues)]
@@ -112,7 +112,7 @@ def test_an_unknown_split_is_refused(small_source: Path, tmp_path: Path) -> None
         ingest("trian", str(small_source), str(tmp_path / "r"))
 
 
-def test_a_split_is_replaced_and_the_others_stay(small_registry: Path, tmp_path: Path) -> None:
+def test_ingesting_a_split_replaces_it_and_keeps_the_others(small_registry: Path, tmp_path: Path) -> None:
     before = files_in(small_registry)
     other = write_split(tmp_path / "validation", {1: annotation([item(7)], "shop")})
     ingest("validation", str(other), str(small_registry))
@@ -123,13 +123,13 @@ def test_a_split_is_replaced_and_the_others_stay(small_registry: Path, tmp_path:
     assert registry.open(str(small_registry)).manifest.splits == ["train", "validation"]
     write_split(other, {1: annotation([item(8)], "shop")})
     ingest("validation", str(other), str(small_registry))
-    found = registry.open(str(small_registry)).sql("SELECT split, category_id FROM items WHERE split != 'train'")
-    assert found.fetchall() == [("validation", 8)]
-    named = {file.path for file in registry.open(str(small_registry)).manifest.files}
-    assert set(files_in(small_registry)) == named | {"manifest.json", ".lock"}
+    rows = registry.open(str(small_registry)).sql("SELECT split, category_id FROM items WHERE split != 'train'")
+    assert rows.fetchall() == [("validation", 8)]
+    manifest_files = {file.path for file in registry.open(str(small_registry)).manifest.files}
+    assert set(files_in(small_registry)) == manifest_files | {"manifest.json", ".lock"}
 
 
-def test_the_order_in_which_splits_come_makes_no_difference(tmp_path: Path, small_source: Path) -> None:
+def test_the_order_of_ingesting_splits_does_not_matter(tmp_path: Path, small_source: Path) -> None:
     other = write_split(tmp_path / "validation", {1: annotation()})
     for name, splits in (("a", ["train", "validation"]), ("b", ["validation", "train", "train"])):
         for split in splits:
@@ -139,7 +139,7 @@ def test_the_order_in_which_splits_come_makes_no_difference(tmp_path: Path, smal
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with enough files for several processes and chunks, bad ones among them."""
+    """Return a folder with enough files for several processes and chunks; some are bad."""
     chance = random.Random(0)
     documents: dict[int | str, Any] = {}
     for image_id in chance.sample(range(1, 100_000), 2600):
@@ -165,16 +165,16 @@ def test_any_number_of_processes_gives_the_same_bytes(many: Path, tmp_path: Path
     assert files_in(tmp_path / "pool") == files_in(tmp_path / "1")
 
 
-def test_progress_is_told_up_to_the_end(many: Path, tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+def test_progress_is_reported_up_to_the_last_file(many: Path, tmp_path: Path) -> None:
+    reported: list[tuple[int, int]] = []
     ingest(
         "train", str(many), str(tmp_path / "r"), jobs=2, on_error="quarantine", image_sizes=False,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: reported.append((done, total)),
     )  # fmt: skip
-    assert told == [(done, 2600) for done in (512, 1024, 1536, 2048, 2560, 2600)]
+    assert reported == [(done, 2600) for done in (512, 1024, 1536, 2048, 2560, 2600)]
 
 
-def test_rows_lie_in_their_declared_order(many: Path, tmp_path: Path) -> None:
+def test_rows_are_in_their_declared_order(many: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     from registry.dataset.tables import TABLES
@@ -189,7 +189,7 @@ def test_rows_lie_in_their_declared_order(many: Path, tmp_path: Path) -> None:
         assert len(keys) == file.rows
 
 
-def test_the_manifest_says_what_the_files_are(small_registry: Path) -> None:
+def test_the_manifest_describes_every_file(small_registry: Path) -> None:
     import hashlib
 
     document = json.loads((small_registry / "manifest.json").read_bytes())
@@ -202,7 +202,7 @@ def test_the_manifest_says_what_the_files_are(small_registry: Path) -> None:
         assert Path(entry["path"]).stem == entry["sha256"][:16]
 
 
-def test_the_source_of_a_split_changes_with_its_content_only(small_source: Path, tmp_path: Path) -> None:
+def test_the_source_digest_changes_only_with_the_content(small_source: Path, tmp_path: Path) -> None:
     def source() -> str:
         ingest("train", str(small_source), str(tmp_path / "r"))
         return registry.open(str(tmp_path / "r")).manifest.sources["train"]
@@ -215,3 +215,47 @@ def test_the_source_of_a_split_changes_with_its_content_only(small_source: Path,
     assert changed != first
     (small_source / "annos" / "000002.json").unlink()
     assert source() not in (first, changed)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ingest_as_a_library_keeps_the_settings_of_the_process(jobs: int, many: Path, tmp_path: Path) -> None:
+    import gc
+
+    import pyarrow as pa
+
+    def settings() -> tuple[bool, str]:
+        return gc.isenabled(), pa.default_memory_pool().backend_name
+
+    before = settings()
+    during: set[tuple[bool, str]] = set()
+    ingest(
+        "train", str(many), str(tmp_path / "r"), jobs=jobs, on_error="quarantine", image_sizes=False,
+        progress=lambda *_: during.add(settings()),
+    )  # fmt: skip
+    assert during == {before}
+    assert settings() == before
+
+
+def test_the_command_saves_memory_and_restores_the_settings(
+    small_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gc
+
+    import pyarrow as pa
+
+    from registry.ingest import build
+
+    seen = []
+    read_chunk = build.read_chunk
+
+    def watch(*args: Any) -> Any:
+        seen.append((gc.isenabled(), pa.default_memory_pool().backend_name))
+        return read_chunk(*args)
+
+    monkeypatch.setattr(build, "read_chunk", watch)
+    before = gc.isenabled(), pa.default_memory_pool().backend_name
+    arguments = ["ingest", str(small_source), str(tmp_path / "r"), "--split", "train", "-j", "1"]
+    arguments += ["--issues", str(tmp_path / "issues.txt")]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert seen == [(False, "system")]
+    assert (gc.isenabled(), pa.default_memory_pool().backend_name) == before

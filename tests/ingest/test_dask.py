@@ -1,4 +1,4 @@
-"""Chunks run on a Dask scheduler and worker, as processes of their own on 127.0.0.1."""
+"""Ingestion on a Dask scheduler and worker, started as processes on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ BIN = Path(sys.executable).parent
 
 @pytest.fixture
 def scheduler(tmp_path: Path) -> Iterator[str]:
-    """Yield the address of a scheduler with one worker."""
+    """Yield the address of a scheduler with a single worker."""
     environment = {**os.environ, "DASK_DISTRIBUTED__SCHEDULER__DASHBOARD__ENABLED": "false"}
     host = ["--host", "127.0.0.1", "--no-dashboard"]
     started = subprocess.Popen(
         [BIN / "dask", "scheduler", "--port", "0", *host], stderr=subprocess.PIPE, text=True, env=environment
     )
     assert started.stderr is not None
-    address = next(found[1] for line in started.stderr if (found := re.search(r"(tcp://127\.0\.0\.1:\d+)", line)))
+    address = next(match[1] for line in started.stderr if (match := re.search(r"(tcp://127\.0\.0\.1:\d+)", line)))
     worker = subprocess.Popen(
         [BIN / "dask", "worker", address, *host, "--no-nanny", "--nthreads", "1", "--local-directory", str(tmp_path)],
         stderr=subprocess.DEVNULL,

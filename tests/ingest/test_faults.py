@@ -1,4 +1,4 @@
-"""Killed processes, full disks, vanished files: the old registry or the new one, never a part, never litter."""
+"""Killed processes, full disks, vanished files: the old or the new registry remains, never a part, never litter."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INGEST = [sys.executable, "-c", "from registry.cli.main import main; main()", "i
 
 
 def glance(folder: Path) -> Any:
-    """Return which version a registry is, after reading a column of every row; None if there is none."""
+    """Return the sources and a sum over all rows, which identify a registry's version; None without a registry."""
     try:
         df2 = registry.open(str(folder))
     except NotFoundError:
@@ -65,7 +65,7 @@ ingest("train", source, target, jobs=1)
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["first ingestion", "over an old registry"])
-def test_killed_between_any_two_steps_of_publishing_the_old_or_the_new_one_is_there(
+def test_a_kill_between_any_two_steps_of_publishing_leaves_the_old_or_the_new_registry(
     first: bool, small_source: Path, changed: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "r"
@@ -83,12 +83,12 @@ def test_killed_between_any_two_steps_of_publishing_the_old_or_the_new_one_is_th
             assert done.returncode == -signal.SIGKILL, done.stderr
             seen.append(glance(target) == new)
             assert glance(target) in (old, new)
-    assert seen == [False] * 5 + [True]  # the exchange of the manifest is the one moment
+    assert seen == [False] * 5 + [True]  # the registry changes when the manifest is replaced
     ingest("train", str(changed), str(target), jobs=1)
     assert files_in(target) == clean
 
 
-def test_killed_at_random_moments_no_part_and_no_litter_stays(small_source: Path, tmp_path: Path) -> None:
+def test_a_kill_at_any_moment_leaves_no_partial_registry_and_no_litter(small_source: Path, tmp_path: Path) -> None:
     documents = {k: SMALL_SPLIT[1 + k % 4] for k in range(1, 2100)}
     big = write_split(tmp_path / "big" / "train", documents)
     ingest("train", str(big), str(tmp_path / "new"), jobs=1)
@@ -112,9 +112,9 @@ def test_killed_at_random_moments_no_part_and_no_litter_stays(small_source: Path
         running.stderr.read()  # to its end: when every process that holds it, workers too, has ended
         running.stderr.close()
         assert running.wait() in (0, -signal.SIGKILL)
-        found = glance(target)
-        assert found in (old, new)
-        if found == new:
+        state = glance(target)
+        assert state in (old, new)
+        if state == new:
             ingest("train", str(small_source), str(target), jobs=1)
             assert set(files_in(target)) == named_files(target)
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
@@ -122,7 +122,7 @@ def test_killed_at_random_moments_no_part_and_no_litter_stays(small_source: Path
 
 
 def children(pid: int) -> list[int]:
-    return [int(found) for found in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def alive(pid: int) -> bool:
@@ -210,7 +210,7 @@ def test_workers_killed_at_any_time_are_a_clear_error(tmp_path: Path) -> None:
         assert (tmp_path / f"r{number}" / "manifest.json").exists() == (running.returncode == 0)
 
 
-def test_two_ingestions_at_once_take_turns(small_source: Path, changed: Path, tmp_path: Path) -> None:
+def test_concurrent_ingestions_take_turns(small_source: Path, changed: Path, tmp_path: Path) -> None:
     other = write_split(tmp_path / "validation", {1: annotation()})
     commands = [(small_source, "train"), (changed, "train"), (other, "validation"), (other, "validation")]
     running = [
@@ -220,9 +220,9 @@ def test_two_ingestions_at_once_take_turns(small_source: Path, changed: Path, tm
         )
         for k, (source, split) in enumerate(commands)
     ]  # fmt: skip
-    for one in running:
-        output = one.communicate(timeout=60)[0]
-        assert one.returncode == 0, output
+    for process in running:
+        output = process.communicate(timeout=60)[0]
+        assert process.returncode == 0, output
     assert registry.open(str(tmp_path / "r")).manifest.splits == ["train", "validation"]
     assert set(files_in(tmp_path / "r")) == named_files(tmp_path / "r")
 
@@ -330,9 +330,9 @@ def test_a_source_that_vanishes_while_it_is_read_is_an_error_of_the_source(
     list_files = owner.list_files  # type: ignore[attr-defined]
 
     def list_and_remove(*args: Any, **options: Any) -> Any:
-        found = list_files(*args, **options)
+        listing = list_files(*args, **options)
         shutil.rmtree(source / "annos") if source.is_dir() else source.unlink()
-        return found
+        return listing
 
     before = files_in(small_registry)
     monkeypatch.setattr(owner, "list_files", list_and_remove)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,11 +12,14 @@ from pathlib import Path
 import fsspec
 import pytest
 
+import registry
 from registry.errors import SourceError, StorageError
 from registry.ingest import fingerprint
+from registry.ingest.build import ingest
+from registry.ingest.content_digest import ContentDigest, annotation_record
 from registry.ingest.fingerprint import fingerprint_source
-from registry.sources import looks
-from registry.sources.reading import LocalReader
+from registry.sources import stat_digests
+from registry.sources.local_reader import LocalReader
 from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, to_bytes, write_split
 from tests.sources.packing import files_in, write_tar, write_zip, write_zipcrypto
 
@@ -25,7 +29,7 @@ def source(tmp_path: Path) -> Path:
     return write_split(tmp_path / "train", SMALL_SPLIT, {k: jpeg(40 + int(k)) for k in SMALL_SPLIT})
 
 
-def test_it_says_how_many_files_there_are(source: Path) -> None:
+def test_it_has_the_number_of_files(source: Path) -> None:
     document = json.loads(fingerprint_source(str(source), "train"))
     assert document["split"] == "train"
     assert document["annotations"]["files"] == document["photos"]["files"] == len(SMALL_SPLIT)
@@ -132,7 +136,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("with_note", [False, True])
-def test_it_changes_with_every_change(
+def test_it_changes_with_every_change_of_a_file(
     change: Callable[[Path], None], with_note: bool, source: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "seen.json" if with_note else None
@@ -155,13 +159,13 @@ def test_it_changes_with_an_edited_list(source: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every look happen a minute after what happened to the files, so that none of them is young."""
-    monkeypatch.setattr(looks, "_GRAIN", -60_000_000_000)
+    """Shift the clock step, so that file details count as a minute old and no file is recent."""
+    monkeypatch.setattr(stat_digests, "_CLOCK_STEP", -60_000_000_000)
 
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the names of files whose content is read, as it goes on."""
+    """Return a list that the names of read files are appended to."""
     names: list[str] = []
     read, read_ends = LocalReader.read, LocalReader.read_ends
     monkeypatch.setattr(LocalReader, "read", lambda self, name, most: names.append(name) or read(self, name, most))
@@ -172,7 +176,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.usefixtures("later")
-def test_what_the_disk_shows_unchanged_is_not_read_again(source: Path, tmp_path: Path, reads: list[str]) -> None:
+def test_files_with_unchanged_details_are_not_read_again(source: Path, tmp_path: Path, reads: list[str]) -> None:
     output = tmp_path / "made" / "seen.json"
     before = fingerprint_source(str(source), "train", output=output)
     assert output.read_text() == before
@@ -188,15 +192,13 @@ def test_what_the_disk_shows_unchanged_is_not_read_again(source: Path, tmp_path:
     assert sorted(reads) == [f"{k:06d}.json" for k in SMALL_SPLIT], "photos are as they were"
 
 
-def test_files_that_were_young_at_the_last_look_are_compared_by_content(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_recent_files_are_compared_by_content(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "seen.json"
     before = fingerprint_source(str(source), "train", output=output)
-    # The clock of the file system has not gone on: what changes now looks as it did.
-    looked = looks.look_at(str(source), True)
-    assert all(look.young for look in looked.values())
-    monkeypatch.setattr(fingerprint, "look_at", lambda *_: looked)
+    # As if the file system's clock stood still: changes do not show in the file details.
+    unchanged = stat_digests.stat_digests(str(source), True)
+    assert all(digest.recent for digest in unchanged.values())
+    monkeypatch.setattr(fingerprint, "stat_digests", lambda *_: unchanged)
     assert fingerprint_source(str(source), "train", output=output) == before
     for change in (_edit, _copy_photo_over_another):
         old = output.read_text()
@@ -205,26 +207,24 @@ def test_files_that_were_young_at_the_last_look_are_compared_by_content(
         assert fingerprint_source(str(source), "train", output=output) == fingerprint_source(str(source), "train")
 
 
-def test_more_young_files_than_are_compared_are_all_read(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(looks, "_MOST_YOUNG", 2)
+def test_with_too_many_recent_files_all_are_read(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stat_digests, "_MAX_RECENT", 2)
     output = tmp_path / "seen.json"
     fingerprint_source(str(source), "train", output=output)
-    looked = looks.look_at(str(source), True)
-    assert [look.young for look in looked.values()] == [None, None]
-    monkeypatch.setattr(fingerprint, "look_at", lambda *_: looked)
+    unchanged = stat_digests.stat_digests(str(source), True)
+    assert [digest.recent for digest in unchanged.values()] == [None, None]
+    monkeypatch.setattr(fingerprint, "stat_digests", lambda *_: unchanged)
     _edit(source)
     assert fingerprint_source(str(source), "train", output=output) == fingerprint_source(str(source), "train")
 
 
-def test_large_folders_are_looked_at_by_two_processes_alike(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = looks.look_at(str(source), True)
-    monkeypatch.setattr(looks, "_LARGE", 1)
-    assert looks.look_at(str(source), True) == expected
+def test_two_processes_compute_the_same_digests_of_large_folders(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = stat_digests.stat_digests(str(source), True)
+    monkeypatch.setattr(stat_digests, "_LARGE_DIRECTORY", 1)
+    assert stat_digests.stat_digests(str(source), True) == expected
 
 
-def test_a_link_counts_with_what_it_leads_to(source: Path, tmp_path: Path) -> None:
+def test_a_link_counts_with_the_content_of_its_target(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "elsewhere.json"
     target.write_bytes(to_bytes(annotation()))
     (source / "annos" / "000008.json").symlink_to(target)
@@ -235,7 +235,7 @@ def test_a_link_counts_with_what_it_leads_to(source: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("note", [b"", b"{", b"[]", b"null", b'{"seen": 1}', b"\xff"])
-def test_a_note_that_cannot_be_read_is_made_again(note: bytes, source: Path, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_replaced(note: bytes, source: Path, tmp_path: Path) -> None:
     output = tmp_path / "seen.json"
     expected = fingerprint_source(str(source), "train", output=output)
     good = (tmp_path / ".seen.json.seen").read_bytes()
@@ -244,20 +244,20 @@ def test_a_note_that_cannot_be_read_is_made_again(note: bytes, source: Path, tmp
     assert (tmp_path / ".seen.json.seen").read_bytes() == good
 
 
-def test_a_note_of_another_question_is_no_answer(source: Path, tmp_path: Path) -> None:
+def test_a_cache_of_other_arguments_is_not_used(source: Path, tmp_path: Path) -> None:
     output = tmp_path / "seen.json"
     assert fingerprint_source(str(source), "train", output=output) != fingerprint_source(
         str(source), "train", photos=False, output=output
     )
 
 
-def test_the_test_split_counts_by_its_photos(tmp_path: Path) -> None:
+def test_the_fingerprint_of_the_test_split_covers_its_photos(tmp_path: Path) -> None:
     source = write_split(tmp_path / "test", {}, {1: jpeg(), 2: jpeg()})
     document = json.loads(fingerprint_source(str(source), "test", photos=False))
     assert (document["annotations"]["files"], document["photos"]["files"]) == (0, 2)
 
 
-def test_a_file_that_cannot_be_read_is_part_of_it(source: Path, tmp_path: Path) -> None:
+def test_unreadable_files_are_part_of_the_fingerprint(source: Path, tmp_path: Path) -> None:
     before = fingerprint_source(str(source), "train")
     (source / "annos" / "000009.json").symlink_to("nowhere.json")
     (source / "image" / "000009.jpg").symlink_to("nowhere.jpg")
@@ -267,7 +267,7 @@ def test_a_file_that_cannot_be_read_is_part_of_it(source: Path, tmp_path: Path) 
     assert fingerprint_source(str(source), "train", output=tmp_path / "seen.json") == after
 
 
-def test_what_is_not_there_and_what_cannot_be_written_are_clear_errors(source: Path, tmp_path: Path) -> None:
+def test_a_missing_source_and_an_unwritable_output_are_clear_errors(source: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="Found no annotations or photos of train"):
         fingerprint_source(str(tmp_path / "nothing"), "train")
     with pytest.raises(SourceError, match=r"missing\.zip"):
@@ -275,3 +275,19 @@ def test_what_is_not_there_and_what_cannot_be_written_are_clear_errors(source: P
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match="Cannot write"):
         fingerprint_source(str(source), "train", output=tmp_path / "file" / "seen.json")
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_fingerprint_and_manifest_have_the_same_digest_of_annotations(kind: str, source: Path, tmp_path: Path) -> None:
+    path = source if kind == "folder" else write_zip(tmp_path / "train.zip", files_in(source))
+    ingest("train", str(path), str(tmp_path / "r"), jobs=1)
+    document = json.loads(fingerprint_source(str(path), "train"))
+    assert registry.open(str(tmp_path / "r")).manifest.sources["train"] == document["annotations"]["digest"]
+
+
+def test_digests_that_are_committed_never_change() -> None:
+    records = [annotation_record("000001.json", b"{}"), ("000002.json", "cannot be read"), "000003.jpg"]
+    digest = ContentDigest(records[:1])
+    digest.update(records[1:])
+    expected = b"('000001.json', 2, 2745614147)('000002.json', 'cannot be read')'000003.jpg'"
+    assert digest.hexdigest() == hashlib.sha256(expected).hexdigest()

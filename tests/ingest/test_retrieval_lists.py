@@ -1,6 +1,6 @@
 """Query and gallery lists in all their forms, and every contradiction to the annotations."""
 
-# ruff: noqa: E501 - a contradiction and what is said of it stand on one line
+# ruff: noqa: E501 - a contradiction and its notice are on the same line
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def gallery(image_id: int, style: int, **changes: Any) -> dict[str, Any]:
     return {"gallery_image_id": image_id, "bbox": BOX, "style": style, "pair_id": 1} | changes
 
 
-#: What the annotations of SMALL_SPLIT imply.
+#: Entries that match the annotations of SMALL_SPLIT.
 QUERIES = [query(1, 1, 1), query(1, 2, 8), query(2, 1, 9), query(7, 3, 13, pair_id=2, bbox=[0, 0, 0, 0])]
 GALLERY = [gallery(3, 1), gallery(4, 2), gallery(4, 1)]
 
@@ -55,12 +55,12 @@ def notices(source: Path, *paths: Path, split: str = "validation") -> list[str]:
     return report.notices
 
 
-def test_lists_that_agree_give_no_notice_and_every_entry_is_a_row(validation: Path, tmp_path: Path) -> None:
+def test_lists_that_agree_give_no_notice_and_a_row_for_every_entry(validation: Path, tmp_path: Path) -> None:
     assert notices(validation, lists(tmp_path / "l", val_query=QUERIES, val_gallery=GALLERY)) == []
     df2 = registry.open(str(tmp_path / "r"))
     columns = "list_file, entry_no, role, image_id, x1, y1, x2, y2, category_id, style, pair_id"
-    found = df2.sql(f"SELECT {columns} FROM retrieval_lists WHERE split = 'validation' ORDER BY ALL").fetchall()
-    assert found == [
+    rows = df2.sql(f"SELECT {columns} FROM retrieval_lists WHERE split = 'validation' ORDER BY ALL").fetchall()
+    assert rows == [
         ("val_gallery.json", 1, "gallery", 3, 10, 20, 110, 220, None, 1, 1),
         ("val_gallery.json", 2, "gallery", 4, 10, 20, 110, 220, None, 2, 1),
         ("val_gallery.json", 3, "gallery", 4, 10, 20, 110, 220, None, 1, 1),
@@ -71,7 +71,7 @@ def test_lists_that_agree_give_no_notice_and_every_entry_is_a_row(validation: Pa
     ]
 
 
-def test_every_disagreement_with_the_annotations_is_told(validation: Path, tmp_path: Path) -> None:
+def test_every_contradiction_with_the_annotations_is_a_notice(validation: Path, tmp_path: Path) -> None:
     wrong = [
         query(1, 1, 2),  # another category
         query(1, 5, 8),  # another style; with it an item is missing from the list
@@ -93,13 +93,19 @@ def test_every_disagreement_with_the_annotations_is_told(validation: Path, tmp_p
     ]  # fmt: skip
 
 
-def test_items_that_differ_in_their_category_alone_are_both_known(tmp_path: Path) -> None:
+def test_items_that_differ_only_in_category_both_match(tmp_path: Path) -> None:
     source = write_split(tmp_path / "validation", {1: annotation([item(1, 1), item(2, 1)])})
     told = notices(source, lists(tmp_path / "l", val_query=[query(1, 1, 1), query(1, 1, 2), query(1, 1, 3)]))
     assert told == [
         "val_query.json > entry 3: image 000001 is listed as short sleeve outwear, "
         "its item is long sleeve top and short sleeve top"
     ]
+
+
+def test_negative_zero_in_a_box_matches_zero(tmp_path: Path) -> None:
+    source = write_split(tmp_path / "validation", {1: annotation([item(bounding_box=[-0.0, 0, 1, 2])])})
+    text = json.dumps([query(1, 1, 1, bbox=[0, 7, 1, 2])]).replace("7", "-0.0")
+    assert notices(source, lists(tmp_path / "l", val_query=text)) == []
 
 
 def test_lists_of_images_are_compared_by_source(validation: Path, tmp_path: Path) -> None:
@@ -113,10 +119,10 @@ def test_lists_of_images_are_compared_by_source(validation: Path, tmp_path: Path
         "query.txt > entry 3: image 000003 is listed as query, its source is shop",
         "retrieval_val_shop_information.json > entry 2: image 000009 is not among the images of validation",
     ]
-    found = registry.open(str(tmp_path / "r")).sql(
+    rows = registry.open(str(tmp_path / "r")).sql(
         "SELECT list_file, entry_no, image_id FROM retrieval_lists ORDER BY ALL"
     )
-    assert found.fetchall() == [
+    assert rows.fetchall() == [
         ("query.txt", 1, 1), ("query.txt", 2, 2), ("query.txt", 3, 3),
         ("retrieval_val_shop_information.json", 1, 3), ("retrieval_val_shop_information.json", 2, 9),
     ]  # fmt: skip
@@ -143,7 +149,9 @@ def test_photos_of_the_test_split_get_their_source_from_the_lists(tmp_path: Path
 
 
 @pytest.mark.parametrize("form", ["files", "folder", "zip", "memory"])
-def test_lists_are_found_as_files_in_a_folder_in_a_zip_and_remote(form: str, validation: Path, tmp_path: Path) -> None:
+def test_lists_are_read_as_files_from_a_folder_a_zip_and_a_remote_folder(
+    form: str, validation: Path, tmp_path: Path
+) -> None:
     folder = lists(tmp_path / "l", val_query=QUERIES, val_gallery=GALLERY, unrelated={})
     (folder / "._val_query.json").write_bytes(b"\0")
     paths = [str(folder)]
@@ -227,11 +235,11 @@ def test_a_list_that_cannot_be_read_is_an_issue(name: str, validation: Path, tmp
     report = ingest("validation", str(validation), str(tmp_path / "r"), retrieval=[str(folder)], on_error="quarantine")
     assert report.images == len(SMALL_SPLIT)
     [path] = folder.iterdir()
-    found = registry.open(str(tmp_path / "r")).sql("SELECT file, raw FROM quarantine").fetchall()
-    assert found == [(path.name, path.read_bytes())]
+    rows = registry.open(str(tmp_path / "r")).sql("SELECT file, raw FROM quarantine").fetchall()
+    assert rows == [(path.name, path.read_bytes())]
 
 
-def test_of_a_list_with_many_problems_the_first_hundred_are_told(validation: Path, tmp_path: Path) -> None:
+def test_the_first_hundred_issues_of_a_list_are_reported(validation: Path, tmp_path: Path) -> None:
     folder = lists(tmp_path / "l", val_query=[query(1, -1, 1)] * 1000)
     report = ingest("validation", str(validation), str(tmp_path / "r"), retrieval=[str(folder)], on_error="quarantine")
     assert len(report.issues) == 101
@@ -248,24 +256,24 @@ def test_a_list_that_is_too_large_is_an_issue(
         archive.write(folder / "val_query.json", "val_query.json")
     monkeypatch.setattr("registry.sources.zips.MAX_LIST", 100)
     for path in (folder, folder / "val_query.json", tmp_path / "l.zip"):
-        found = read_retrieval("validation", [str(path)])
+        retrieval = read_retrieval("validation", [str(path)])
         shown = "more" if path.suffix == ".json" else size
-        assert [str(issue) for bad in found.bad_files for issue in bad.issues] == [
+        assert [str(issue) for bad in retrieval.bad_files for issue in bad.issues] == [
             f"val_query.json: expected at most 100 bytes, found {shown}"
         ]
 
 
-def test_a_list_that_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+def test_a_list_that_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "val_query.json")
     with pytest.raises(SourceError, match=r"val_query\.json: expected a regular file, found a pipe \(FIFO\)\."):
         read_retrieval("validation", [str(tmp_path / "val_query.json")])
-    found = read_retrieval("validation", [str(tmp_path)])
-    assert [str(issue) for bad in found.bad_files for issue in bad.issues] == [
+    retrieval = read_retrieval("validation", [str(tmp_path)])
+    assert [str(issue) for bad in retrieval.bad_files for issue in bad.issues] == [
         "val_query.json: expected a regular file, found a pipe (FIFO)"
     ]
 
 
-def test_paths_without_a_list_are_refused(tmp_path: Path) -> None:
+def test_a_path_without_a_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="nothing does not exist; expected query and gallery lists"):
         read_retrieval("validation", [str(tmp_path / "nothing")])
     (tmp_path / "other.json").write_text("[]")
@@ -276,13 +284,13 @@ def test_paths_without_a_list_are_refused(tmp_path: Path) -> None:
         read_retrieval("validation", [str(tmp_path / "broken.zip")])
 
 
-def test_two_lists_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_lists_with_the_same_name_are_refused(tmp_path: Path) -> None:
     paths = [lists(tmp_path / name, query_txt=f"{name}.jpg") for name in ("1", "2")]
     with pytest.raises(SourceError, match=r"Two retrieval lists are named query\.txt"):
         read_retrieval("validation", [str(path) for path in paths])
 
 
-def test_lists_beside_a_release_are_read_without_being_named(validation: Path, tmp_path: Path) -> None:
+def test_the_lists_of_a_release_are_read_without_an_option(validation: Path, tmp_path: Path) -> None:
     lists(tmp_path / "json_for_validation", val_query=QUERIES[:3], val_gallery=GALLERY)
     report = ingest("validation", str(tmp_path), str(tmp_path / "r"))
     assert report.notices == [
@@ -290,10 +298,10 @@ def test_lists_beside_a_release_are_read_without_being_named(validation: Path, t
     ]
 
 
-def test_lists_are_part_of_what_stays_the_same(validation: Path, tmp_path: Path) -> None:
+def test_lists_give_the_same_registry_from_a_folder_and_as_files(validation: Path, tmp_path: Path) -> None:
     folder = lists(tmp_path / "l", val_query=QUERIES, val_gallery=GALLERY, query_txt="000001.jpg")
-    made = []
+    manifests = []
     for paths in ([folder], [folder / name for name in ("val_query.json", "val_gallery.json", "query.txt")]):
         notices(validation, *paths)
-        made.append(json.loads((tmp_path / "r" / "manifest.json").read_bytes()))
-    assert made[0] == made[1]
+        manifests.append(json.loads((tmp_path / "r" / "manifest.json").read_bytes()))
+    assert manifests[0] == manifests[1]

@@ -27,7 +27,7 @@ ITEM_COLUMNS = """
 
 
 def rows_of(image_id: int, document: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Return the rows that the table items must have for one annotation, straight from its JSON."""
+    """Return the expected rows of the table items for an annotation, directly from its JSON."""
     rows = []
     for key, value in document.items():
         if key in ("source", "pair_id"):
@@ -46,7 +46,7 @@ def rows_of(image_id: int, document: dict[str, Any]) -> list[tuple[Any, ...]]:
 def bits(value: Any) -> Any:
     """Return a value in which two numbers are equal only if every bit is."""
     if isinstance(value, list | tuple):
-        return [bits(one) for one in value]
+        return [bits(element) for element in value]
     return struct.pack("<d", value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
@@ -58,9 +58,9 @@ def assert_read_back(folder: Path, split: str, documents: dict[int, dict[str, An
     assert (report.bad_files, report.notices) == ([], [])
     df2 = registry.open(str(target))
     expected = [row for image_id, document in sorted(documents.items()) for row in rows_of(image_id, document)]
-    found = df2.sql(ITEM_COLUMNS, {"split": split}).fetchall()
-    assert found == expected
-    assert bits(found) == bits(expected)
+    rows = df2.sql(ITEM_COLUMNS, {"split": split}).fetchall()
+    assert rows == expected
+    assert bits(rows) == bits(expected)
     images = "SELECT image_id, source, pair_id, num_items FROM images WHERE split = $split ORDER BY image_id"
     assert df2.sql(images, {"split": split}).fetchall() == [
         (image_id, document["source"], document["pair_id"], len(document) - 2)
@@ -92,7 +92,7 @@ def test_generated_annotations_are_read_back_equal(
     assert_read_back(write_split(folder, documents), "train", documents)
 
 
-def test_numbers_stay_exact_to_the_last_bit(tmp_path: Path) -> None:
+def test_numbers_are_exact_to_the_last_bit(tmp_path: Path) -> None:
     numbers = [
         0.1, 1 / 3, -0.0, 5e-324, 2.2250738585072014e-308, 285.66666666666663, 1e15 + 0.3, 2**53 - 1, -(2**53) + 1,
         math.nextafter(2**53, 0), math.pi * 1e-200, 123456789.123456789,
@@ -111,7 +111,7 @@ def test_numbers_stay_exact_to_the_last_bit(tmp_path: Path) -> None:
     assert_read_back(write_split(tmp_path / "train", {999_999_999: document}), "train", {999_999_999: document})
 
 
-def test_items_keep_their_number_and_their_place_in_the_file(tmp_path: Path) -> None:
+def test_items_keep_their_number_and_their_order_in_the_file(tmp_path: Path) -> None:
     keys = ["item12", "item3", "item32767", "item1"]
     documents = {
         5: {
@@ -125,10 +125,10 @@ def test_items_keep_their_number_and_their_place_in_the_file(tmp_path: Path) -> 
         6: annotation(),
     }
     assert_read_back(write_split(tmp_path / "train", documents), "train", documents)
-    found = registry.open(str(tmp_path / "registry")).sql(
+    rows = registry.open(str(tmp_path / "registry")).sql(
         "SELECT item_no FROM items WHERE image_id = 5 ORDER BY item_order"
     )
-    assert found.fetchall() == [(item_no(key),) for key in keys]
+    assert rows.fetchall() == [(item_no(key),) for key in keys]
 
 
 def test_all_categories_with_all_codes_are_read_back_equal(tmp_path: Path) -> None:

@@ -86,3 +86,9 @@ def write_zipcrypto(path: Path, members: Mapping[str, bytes], password: str) -> 
     end = struct.pack("<HHHHIIH", 0, 0, len(members), len(members), len(directory), len(out), 0)
     path.write_bytes(bytes(out) + bytes(directory) + b"PK\x05\x06" + end)
     return path
+
+
+def packed(kind: str, members: dict[str, bytes], tmp_path: Path) -> Path:
+    """Write ``packedKIND``, an archive of a kind such as ``.tar.gz``."""
+    path = tmp_path / f"packed{kind}"
+    return write_zip(path, members) if kind == ".zip" else write_tar(path, members)

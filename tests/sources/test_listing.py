@@ -1,13 +1,11 @@
-"""Folders, archives and URLs: the same split gives the same registry, wherever and however it lies."""
+"""Folders, archives and URLs: a split gives the same registry in every form and place."""
 
 from __future__ import annotations
 
 import io
 import os
 import random
-import sys
 import tarfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,39 +14,12 @@ import fsspec
 import pytest
 
 import registry
-from registry.errors import AnnotationError, MissingDependencyError, SourceError, StorageError
+from registry.errors import MissingDependencyError, SourceError, StorageError
 from registry.ingest.build import ingest
 from registry.sources.photo_headers import image_size
-from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, to_bytes, write_split
-from tests.sources.packing import files_in, write_tar, write_zip
-
-PHOTOS: dict[int | str, bytes] = {image_id: jpeg(40 + int(image_id), 30) for image_id in SMALL_SPLIT}
-
-
-@pytest.fixture
-def photographed(tmp_path: Path) -> Path:
-    """Return a folder with annotations and photos."""
-    return write_split(tmp_path / "train", SMALL_SPLIT, PHOTOS)
-
-
-def ingested(source: object, target: Path, split: str = "train", **options: Any) -> dict[str, bytes]:
-    """Ingest and return the registry's files; no notice or bad file is expected."""
-    report = ingest(split, str(source), str(target), jobs=1, **options)
-    assert (report.bad_files, report.notices) == ([], [])
-    return {name: data for name, data in files_in(target).items() if name != ".lock"}
-
-
-def refusal(source: object, tmp_path: Path, split: str = "train") -> list[str]:
-    """Return what an ingestion that fails says, line by line, without the frame around it."""
-    with pytest.raises(AnnotationError) as caught:
-        ingest(split, str(source), str(tmp_path / "refused"), jobs=1)
-    return [line.strip() for line in str(caught.value).splitlines()[1:-1]]
-
-
-def packed(kind: str, members: dict[str, bytes], tmp_path: Path) -> Path:
-    path = tmp_path / f"packed{kind}"
-    return write_zip(path, members) if kind == ".zip" else write_tar(path, members)
-
+from tests.helpers import annotation, item, jpeg, to_bytes, write_split
+from tests.sources.ingesting import ingested, refusal
+from tests.sources.packing import files_in, packed, write_tar, write_zip
 
 KINDS = (".zip", ".tar", ".tar.gz", ".tgz")
 
@@ -65,7 +36,7 @@ def test_an_archive_gives_the_same_bytes_as_the_folder(
 
 
 @pytest.mark.parametrize("form", ["{}/", "file://{}", "{}/..", "{}.zip", "file://{}.tar"])
-def test_a_split_is_found_by_the_folder_an_archive_or_the_release_that_holds_it(
+def test_a_split_is_found_by_its_folder_its_archive_or_its_release(
     form: str, photographed: Path, tmp_path: Path
 ) -> None:
     expected = ingested(photographed, tmp_path / "a")
@@ -83,7 +54,9 @@ def test_a_release_of_downloaded_archives_is_read_by_split(photographed: Path, t
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_of_an_archive_with_all_splits_the_named_one_is_read(kind: str, photographed: Path, tmp_path: Path) -> None:
+def test_only_the_requested_split_of_an_archive_with_all_splits_is_read(
+    kind: str, photographed: Path, tmp_path: Path
+) -> None:
     other = write_split(tmp_path / "validation", {1: annotation()})
     members = {f"df2/train/{name}": data for name, data in files_in(photographed).items()}
     members |= {f"df2/validation/{name}": data for name, data in files_in(other).items()}
@@ -121,8 +94,8 @@ def test_a_registry_on_a_remote_file_system_holds_the_same_bytes(
 ) -> None:
     ingest("train", str(photographed), "memory://made/registry", jobs=1)
     ingest("train", str(photographed), "memory://made/registry", jobs=1)
-    found = {name.removeprefix("/made/registry/"): memory.cat_file(name) for name in memory.find("/made")}
-    assert found == ingested(photographed, tmp_path / "a")
+    contents = {name.removeprefix("/made/registry/"): memory.cat_file(name) for name in memory.find("/made")}
+    assert contents == ingested(photographed, tmp_path / "a")
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +112,7 @@ def s3() -> Iterator[dict[str, Any]]:
 
 # Of botocore and the server, not of this project.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_a_bucket_of_an_s3_server_is_source_and_registry(
-    photographed: Path, tmp_path: Path, s3: dict[str, Any]
-) -> None:
+def test_an_s3_bucket_can_be_source_and_registry(photographed: Path, tmp_path: Path, s3: dict[str, Any]) -> None:
     fs = fsspec.filesystem("s3", **s3)
     fs.mkdir("raw")
     fs.mkdir("made")
@@ -160,7 +131,7 @@ def test_a_bucket_of_an_s3_server_is_source_and_registry(
     assert {name.removeprefix("made/registry/"): fs.cat_file(name) for name in fs.find("made")} == expected
 
 
-def test_what_is_not_there_is_named_with_what_was_expected(tmp_path: Path) -> None:
+def test_a_missing_source_is_an_error_that_names_the_expected_files(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         ingest("train", str(tmp_path / "nothing"), str(tmp_path / "r"))
     assert str(caught.value) == (
@@ -173,7 +144,7 @@ def test_what_is_not_there_is_named_with_what_was_expected(tmp_path: Path) -> No
     assert not (tmp_path / "r").exists()
 
 
-def test_a_protocol_that_is_unknown_or_not_installed_says_what_to_do(
+def test_an_unknown_or_uninstalled_protocol_is_an_error_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(StorageError, match="Cannot use nonsense://x"):
@@ -202,7 +173,7 @@ def test_an_empty_source_is_refused(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["", *KINDS])
-def test_hidden_files_are_passed_over_and_wrong_names_reported(kind: str, small_source: Path, tmp_path: Path) -> None:
+def test_hidden_files_are_ignored_and_wrong_names_reported(kind: str, small_source: Path, tmp_path: Path) -> None:
     expected = ingested(small_source, tmp_path / "a")
     annos = small_source / "annos"
     (annos / ".DS_Store").write_bytes(b"\0")
@@ -238,10 +209,10 @@ def test_hidden_files_are_passed_over_and_wrong_names_reported(kind: str, small_
     ]
 
 
-def test_of_two_files_with_one_number_the_same_is_kept_in_whatever_order_they_are_listed(tmp_path: Path) -> None:
+def test_the_choice_between_files_with_the_same_number_does_not_depend_on_their_order(tmp_path: Path) -> None:
     names = ["train/annos/1.json", "train/annos/01.json", "train/annos/000001.json"]
     contents = [to_bytes(annotation([item(style=k)])) for k in range(3)]
-    made = []
+    registries = []
     for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
         archive = write_zip(tmp_path / "train.zip", {names[k]: contents[k] for k in order})
         report = ingest("train", str(archive), str(tmp_path / "r"), on_error="quarantine")
@@ -249,11 +220,11 @@ def test_of_two_files_with_one_number_the_same_is_kept_in_whatever_order_they_ar
             "train/annos/01.json: has the same number as 000001.json",
             "train/annos/1.json: has the same number as 000001.json",
         ]
-        made.append(files_in(tmp_path / "r"))
-    assert made[0] == made[1] == made[2]
+        registries.append(files_in(tmp_path / "r"))
+    assert registries[0] == registries[1] == registries[2]
 
 
-def test_a_file_name_that_is_no_text_is_reported_escaped(tmp_path: Path) -> None:
+def test_an_unprintable_file_name_is_reported_escaped(tmp_path: Path) -> None:
     source = write_split(tmp_path / "train", {1: annotation(), "a\nb.json": b""})
     (source / "annos" / os.fsdecode(b"\xff.json")).write_bytes(b"")
     report = ingest("train", str(source), str(tmp_path / "r"), on_error="quarantine")
@@ -286,9 +257,7 @@ def test_a_file_that_cannot_be_read_is_an_issue(small_source: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("kind", [".tar", ".tar.gz"])
-def test_links_and_folders_in_the_place_of_a_file_of_a_tar_are_issues(
-    kind: str, small_source: Path, tmp_path: Path
-) -> None:
+def test_links_and_folders_instead_of_files_in_a_tar_are_issues(kind: str, small_source: Path, tmp_path: Path) -> None:
     link, folder, hidden = (tarfile.TarInfo(f"train/annos/{name}") for name in ("000008.json", "000009.json", ".x"))
     link.type, link.linkname = tarfile.LNKTYPE, "train/annos/000001.json"
     folder.type = hidden.type = tarfile.DIRTYPE
@@ -327,7 +296,7 @@ def test_a_photo_without_a_header_is_an_issue(kind: str, photographed: Path, tmp
         assert ": expected a JPEG header" in line
 
 
-def test_a_photo_header_that_is_damaged_anywhere_is_told_or_read(tmp_path: Path) -> None:
+def test_a_damaged_photo_header_is_reported_or_read(tmp_path: Path) -> None:
     whole = jpeg(123, 45)
     assert image_size(io.BytesIO(whole)) == (123, 45)
     chance = random.Random(0)
@@ -344,7 +313,9 @@ def test_a_photo_header_that_is_damaged_anywhere_is_told_or_read(tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["", *KINDS])
-def test_photos_and_annotations_without_each_other_are_noticed(kind: str, photographed: Path, tmp_path: Path) -> None:
+def test_photos_without_annotation_and_annotations_without_photo_are_notices(
+    kind: str, photographed: Path, tmp_path: Path
+) -> None:
     (photographed / "image" / "000003.jpg").rename(photographed / "image" / "000005.jpg")
     source = packed(kind, files_in(photographed), tmp_path) if kind else photographed
     report = ingest("train", str(source), str(tmp_path / "r"))
@@ -372,83 +343,7 @@ def test_the_test_split_is_registered_from_its_photos_alone(kind: str, tmp_path:
     assert df2.sql("SELECT count(*) FROM items").fetchall() == [(0,)]
 
 
-def test_photos_alone_are_no_train_split(tmp_path: Path) -> None:
+def test_photos_alone_are_refused_as_a_train_split(tmp_path: Path) -> None:
     source = write_split(tmp_path / "train", {}, {1: jpeg()})
     with pytest.raises(SourceError, match=r"holds no file of train: expected annos/NNNNNN\.json"):
         ingest("train", str(source), str(tmp_path / "r"))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_archive_cut_short_anywhere_is_a_clear_error(kind: str, small_source: Path, tmp_path: Path) -> None:
-    whole = packed(kind, files_in(small_source), tmp_path).read_bytes()
-    before = ingested(small_source, tmp_path / "r")
-    cut = tmp_path / f"cut{kind}"
-    # In a plain tar every member ends at a multiple of 512, where nothing but the missing end tells.
-    zeros = len(whole) - len(whole.rstrip(b"\0")) if kind == ".tar" else 0
-    ends = range(0, len(whole) - zeros, 512 if kind == ".tar" else 97)
-    for end in [*ends, len(whole) - zeros - 1]:
-        cut.write_bytes(whole[:end])
-        with pytest.raises(SourceError, match=r"is not a complete (zip|tar) archive .* Fetch it again\."):
-            ingest("train", str(cut), str(tmp_path / "r"))
-    assert ingested(small_source, tmp_path / "r") == before
-
-
-@pytest.mark.parametrize("kind", [*KINDS, "aes"])
-def test_a_damaged_archive_never_gives_a_wrong_row(kind: str, photographed: Path, tmp_path: Path) -> None:
-    members = files_in(photographed)
-    password = "secret" if kind == "aes" else None
-    if kind == "aes":
-        path = write_zip(tmp_path / "whole.zip", members, aes=password)
-    else:
-        path = packed(kind, members, tmp_path)
-    ingest("train", str(path), str(tmp_path / "r"), password=password)
-    query = "SELECT * FROM items ORDER BY ALL"
-    expected = {repr(row) for row in registry.open(str(tmp_path / "r")).sql(query).fetchall()}
-    chance = random.Random(0)
-    whole = path.read_bytes()
-    for _ in range(25):
-        data = bytearray(whole)
-        for _ in range(chance.choice([1, 20])):
-            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-        path.write_bytes(data)
-        try:
-            report = ingest("train", str(path), str(tmp_path / "r"), password=password, on_error="quarantine")
-        except SourceError:
-            continue
-        rows = {repr(row) for row in registry.open(str(tmp_path / "r")).sql(query).fetchall()}
-        # A plain tar has no checksum over content: there the annotation's own rules are all there is.
-        if kind != ".tar":
-            assert rows == expected or (report.bad_files and rows < expected)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_nothing_of_an_archive_is_written_to_disk(kind: str, photographed: Path, tmp_path: Path) -> None:
-    archive = packed(kind, files_in(photographed), tmp_path)
-    opened: list[str] = []
-    watching = True
-
-    def watch(event: str, args: tuple[Any, ...]) -> None:
-        if watching and event == "open" and isinstance(args[0], str) and args[2] & (os.O_WRONLY | os.O_RDWR):
-            opened.append(args[0])
-
-    sys.addaudithook(watch)
-    ingest("train", str(archive), str(tmp_path / "r"), jobs=1)
-    watching = False
-    names = (".lock", ".manifest.json.partial", ".staging/.made-by-df2")
-    assert sorted(opened) == [f"{tmp_path}/r/{name}" for name in names]
-
-
-def test_a_worker_needs_no_second_look_at_the_archive(photographed: Path, tmp_path: Path) -> None:
-    """A pickled source carries no directory of hundreds of thousands of names."""
-    import pickle
-
-    from registry.sources.open import open_source
-
-    for kind in KINDS:
-        source = open_source(str(packed(kind, files_in(photographed), tmp_path)), "train")
-        assert len(pickle.dumps(source)) < 1000
-        listing = source.list_files("train", photos=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            again = pickle.loads(pickle.dumps(source))
-            assert list(again.read(listing.annotations)) == [to_bytes(SMALL_SPLIT[k]) for k in SMALL_SPLIT]

@@ -1,4 +1,4 @@
-"""Names of members of an archive: those that lead out are refused, and no file of a split is left out in silence."""
+"""Members of an archive: unsafe names are refused, and every skipped file of a split is reported."""
 
 from __future__ import annotations
 
@@ -13,20 +13,15 @@ from registry.ingest.build import ingest
 from registry.ingest.fingerprint import fingerprint_source
 from registry.ingest.retrieval_lists import read_retrieval
 from tests.helpers import annotation, jpeg, to_bytes
-from tests.sources.packing import write_tar, write_zip
+from tests.sources.packing import packed, write_zip
 
 KINDS = (".zip", ".tar", ".tar.gz")
 SOUND = to_bytes(annotation())
 EXPECTED = "expected a relative name without '..', drive letters, backslashes and control characters"
 
 
-def packed(kind: str, members: dict[str, bytes], tmp_path: Path) -> Path:
-    path = tmp_path / f"packed{kind}"
-    return write_zip(path, members) if kind == ".zip" else write_tar(path, members)
-
-
 def issues(source: Path, tmp_path: Path, split: str = "train", **options: bool) -> list[str]:
-    """Return the issues of an ingestion, which takes the rest."""
+    """Ingest all valid files; return the issues of the others."""
     report = ingest(split, str(source), str(tmp_path / "r"), jobs=1, on_error="quarantine", **options)  # type: ignore[arg-type]
     return [str(issue) for issue in report.issues]
 
@@ -58,7 +53,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_member_whose_name_leads_out_is_an_issue_and_is_not_read(kind: str, name: str, tmp_path: Path) -> None:
+def test_a_member_with_an_unsafe_name_is_an_issue_and_is_not_read(kind: str, name: str, tmp_path: Path) -> None:
     sound = {"train/annos/000001.json": SOUND, "train/image/000001.jpg": jpeg(50, 60)}
     for members in ({**sound, name: b"hostile"}, {name: b"hostile", **sound}):
         source = packed(kind, members, tmp_path)
@@ -68,7 +63,7 @@ def test_a_member_whose_name_leads_out_is_an_issue_and_is_not_read(kind: str, na
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_archive_of_refused_names_alone_is_an_error_that_names_them(kind: str, tmp_path: Path) -> None:
+def test_an_archive_with_only_unsafe_names_is_an_error_that_names_them(kind: str, tmp_path: Path) -> None:
     source = packed(kind, {"/annos/000001.json": SOUND, "x/../annos/000002.json": SOUND, "readme": b""}, tmp_path)
     with pytest.raises(SourceError) as caught:
         issues(source, tmp_path)
@@ -78,7 +73,7 @@ def test_an_archive_of_refused_names_alone_is_an_error_that_names_them(kind: str
     assert not (tmp_path / "r").exists()
 
 
-def test_a_name_with_a_zero_byte_is_refused_beside_its_namesake(tmp_path: Path) -> None:
+def test_a_name_with_a_zero_byte_is_refused_but_not_the_same_name_without_it(tmp_path: Path) -> None:
     source = write_zip(tmp_path / "train.zip", {"annos/000001.json": SOUND, "annos/000001.json_x": b"{}"})
     source.write_bytes(source.read_bytes().replace(b"000001.json_x", b"000001.json\0x"))
     assert issues(source, tmp_path) == [f"train.zip > annos/000001.json\\x00x: is not read: {EXPECTED}"]
@@ -86,7 +81,7 @@ def test_a_name_with_a_zero_byte_is_refused_beside_its_namesake(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_odd_names_of_files_that_are_no_data_are_passed_over(kind: str, tmp_path: Path) -> None:
+def test_unsafe_names_of_files_that_are_not_data_are_ignored(kind: str, tmp_path: Path) -> None:
     odd = {"Icon\r": b"", "__MACOSX/train/annos/\r.json": b"", "../readme.txt": b"", "train/depth/000001.jpg": b""}
     folders = {"train/annos/000001.json": SOUND, "docs/image/logo.jpg": b"", "__MACOSX/annos/000009.json": b""}
     assert issues(packed(kind, {**folders, **odd}, tmp_path), tmp_path) == []
@@ -123,7 +118,7 @@ def test_files_in_a_second_folder_are_an_issue(kind: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_folders_of_one_split_are_refused(kind: str, tmp_path: Path) -> None:
+def test_two_folders_of_the_same_split_are_refused(kind: str, tmp_path: Path) -> None:
     source = packed(kind, {f"{lead}/train/annos/000001.json": SOUND for lead in "ab"}, tmp_path)
     with pytest.raises(SourceError, match="holds several folders of train: a/train, b/train"):
         issues(source, tmp_path)
@@ -139,7 +134,7 @@ def test_a_fingerprint_changes_with_members_that_are_not_read(kind: str, tmp_pat
 
 
 @pytest.mark.parametrize("kind", [".zip", ".tar"])
-def test_no_photo_of_a_refused_name_is_exported(kind: str, tmp_path: Path) -> None:
+def test_a_photo_with_an_unsafe_name_is_not_exported(kind: str, tmp_path: Path) -> None:
     source = packed(kind, {"train/annos/000001.json": SOUND, "x/../image/000001.jpg": jpeg()}, tmp_path)
     issues(source, tmp_path)
     opened = registry.open(str(tmp_path / "r"))
@@ -148,7 +143,7 @@ def test_no_photo_of_a_refused_name_is_exported(kind: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["x/../val_query.json", "/val_query.json", "..\\val_query.json", "a\x1bquery.txt"])
-def test_a_list_whose_name_leads_out_is_an_issue(name: str, tmp_path: Path) -> None:
+def test_a_list_with_an_unsafe_name_is_an_issue(name: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "lists.zip", "w") as archive:
         archive.writestr(name, "[]")
         archive.writestr("json_for_validation/val_gallery.json", "[]")

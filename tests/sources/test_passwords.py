@@ -1,4 +1,4 @@
-"""Protected zips: both kinds open with the password, and the password shows up nowhere."""
+"""Protected zips: both kinds open with the password, and the password appears in no output."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def protected(request: pytest.FixtureRequest, members: dict[str, bytes], tmp_pat
     return write_zipcrypto(tmp_path / "train.zip", members, SECRET)
 
 
-def test_the_archives_of_these_tests_are_what_they_should_be(members: dict[str, bytes], tmp_path: Path) -> None:
+def test_the_test_archives_are_encrypted_as_intended(members: dict[str, bytes], tmp_path: Path) -> None:
     with zipfile.ZipFile(write_zipcrypto(tmp_path / "a.zip", members, SECRET)) as archive:
         assert {name: archive.read(name, SECRET.encode()) for name in archive.namelist()} == members
     with zipfile.ZipFile(write_zip(tmp_path / "b.zip", members, aes=SECRET)) as archive:
         assert {info.compress_type for info in archive.infolist()} == {99}
 
 
-def test_with_the_password_the_registry_is_that_of_the_folder(protected: Path, tmp_path: Path) -> None:
+def test_a_protected_zip_gives_the_same_registry_as_the_folder(protected: Path, tmp_path: Path) -> None:
     ingest("train", str(tmp_path / "plain"), str(tmp_path / "a"))
     ingest("train", str(protected), str(tmp_path / "b"), password=SECRET)
     assert files_in(tmp_path / "b") == files_in(tmp_path / "a")
 
 
-def test_without_a_password_the_error_says_how_to_give_it(protected: Path, tmp_path: Path) -> None:
+def test_a_missing_password_is_an_error_with_the_remedy(protected: Path, tmp_path: Path) -> None:
     with pytest.raises(PasswordError) as caught:
         ingest("train", str(protected), str(tmp_path / "r"))
     assert str(caught.value) == f"{protected} is protected: {SET_IT}"
@@ -60,7 +60,7 @@ def test_without_a_password_the_error_says_how_to_give_it(protected: Path, tmp_p
 
 # ZipCrypto's own check lets 1 wrong password of 256 through; of 600, two or three get to the content's CRC.
 @pytest.mark.parametrize("wrong", [["wrong"], [f"{SECRET}{k}" for k in range(600)]], ids=["one", "many"])
-def test_a_wrong_password_is_one_clear_error(wrong: list[str], protected: Path) -> None:
+def test_a_wrong_password_is_a_clear_error(wrong: list[str], protected: Path) -> None:
     if len(wrong) > 1 and b"AE" in protected.read_bytes()[:200]:
         wrong = wrong[:20]  # each costs a thousand hashes
     for password in wrong:
@@ -72,7 +72,7 @@ def test_a_wrong_password_is_one_clear_error(wrong: list[str], protected: Path) 
         )
 
 
-def test_a_member_with_another_password_is_an_issue_of_its_own(members: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_member_with_another_password_is_an_issue(members: dict[str, bytes], tmp_path: Path) -> None:
     mixed = write_zip(tmp_path / "train.zip", members, aes=SECRET)
     import pyzipper
 
@@ -87,12 +87,12 @@ def test_a_member_with_another_password_is_an_issue_of_its_own(members: dict[str
     assert report.images == len(SMALL_SPLIT)
 
 
-def test_the_password_is_tried_on_what_is_protected_only(members: dict[str, bytes], tmp_path: Path) -> None:
+def test_the_password_is_tried_only_on_protected_members(members: dict[str, bytes], tmp_path: Path) -> None:
     plain = write_zip(tmp_path / "train.zip", members)
     assert ingest("train", str(plain), str(tmp_path / "r"), password="not needed").images == len(SMALL_SPLIT)
 
 
-def test_aes_without_its_package_says_what_to_install(
+def test_aes_without_pyzipper_is_an_error_with_the_remedy(
     members: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     protected = write_zip(tmp_path / "train.zip", members, aes=SECRET)

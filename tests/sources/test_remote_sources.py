@@ -1,4 +1,4 @@
-"""A remote source that fails: what passes is not seen, what stays ends the ingestion; neither is an issue."""
+"""A failing remote source: temporary faults are retried, lasting faults end the ingestion; neither is an issue."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ def options(s3_proxy: S3Proxy, seaweedfs: S3Server, tmp_path: Path, monkeypatch:
     return s3_proxy.through(seaweedfs).storage_options
 
 
-def found_in(target: Path) -> Any:
+def tables_of(target: Path) -> Any:
     df2 = registry.open(str(target))
     return df2.sql("SELECT * FROM images ORDER BY ALL").fetchall(), df2.sql("SELECT * FROM quarantine").fetchall()
 
 
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("form", FORMS)
-def test_what_passes_is_not_seen(
+def test_temporary_faults_have_no_effect(
     form: str, name: str, s3_proxy: S3Proxy, options: dict[str, Any], tmp_path: Path
 ) -> None:
     ingest("train", str(tmp_path / "train"), str(tmp_path / "r"), jobs=1)
-    expected = found_in(tmp_path / "r")
+    expected = tables_of(tmp_path / "r")
     fingerprint = fingerprint_source(f"s3://sources/{form}", "train", ["s3://sources/lists"], options=options)
     s3_proxy.fault = every(3, FAULTS[name])
     report = ingest(
@@ -72,13 +72,13 @@ def test_what_passes_is_not_seen(
     )  # fmt: skip
     assert any(request.fault for request in s3_proxy.requests)
     assert report.bad_files == []
-    assert found_in(tmp_path / "remote") == expected
+    assert tables_of(tmp_path / "remote") == expected
     assert fingerprint_source(f"s3://sources/{form}", "train", ["s3://sources/lists"], options=options) == fingerprint
 
 
 @pytest.mark.parametrize("on_error", ["fail", "quarantine"])
 @pytest.mark.parametrize("part", ["annos/000002.json", "image/000003.jpg", "lists/query.txt", ".zip", ".tar", ".gz"])
-def test_what_stays_ends_the_ingestion_and_changes_nothing(
+def test_lasting_faults_end_the_ingestion_and_change_nothing(
     part: str, on_error: Any, s3_proxy: S3Proxy, options: dict[str, Any], small_registry: Path
 ) -> None:
     before = files_in(small_registry)

@@ -1,0 +1,53 @@
+"""Chunks: runs of a source's files, each the work of a single call in a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from registry.sources.faults import MAX_ANNOTATION
+from registry.sources.listing import Entry, Listing
+
+#: Maximum files in a chunk: enough to outweigh the cost of sending it, few enough for the processor's caches.
+CHUNK_FILES: Final = 512
+#: Maximum bytes of annotations in a chunk of several files. Decoded numbers take some 16 times as much memory.
+CHUNK_BYTES: Final = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Files to read in a single call.
+
+    Attributes:
+        split: the split.
+        annotations: annotation files.
+        photos: the photo of each annotation, None where there is none; None if no sizes are wanted.
+    """
+
+    split: str
+    annotations: Sequence[Entry]
+    photos: Sequence[Entry | None] | None
+
+
+def make_chunks(split: str, listing: Listing, image_sizes: bool) -> Iterator[Chunk]:
+    """Yield the chunks of a listing, with photos if ``image_sizes`` is set and the source has any."""
+    for entries in _runs(listing.annotations):
+        photos: list[Entry | None] | None = None
+        if image_sizes and listing.photos:
+            photos = [listing.photos.get(entry.image_id) for entry in entries]
+        yield Chunk(split, entries, photos)
+
+
+def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Yield runs of at most CHUNK_FILES files; also of at most CHUNK_BYTES bytes if the listing has sizes."""
+    start = num_bytes = 0
+    for end, entry in enumerate(entries):
+        # A file above MAX_ANNOTATION counts as empty: it is refused without being read.
+        size = entry.size if entry.size is not None and entry.size <= MAX_ANNOTATION else 0
+        if end > start and (end - start == CHUNK_FILES or num_bytes + size > CHUNK_BYTES):
+            yield entries[start:end]
+            start, num_bytes = end, 0
+        num_bytes += size
+    if start < len(entries):
+        yield entries[start:]

@@ -1,0 +1,135 @@
+"""Writing the tables of a split: rows of its chunks, quarantine and retrieval lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from registry.dataset.tables import IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, record_batch
+from registry.execution.progress import Progress
+from registry.ingest.batches import images_batch
+from registry.ingest.chunks import CHUNK_FILES, Chunk
+from registry.ingest.content_digest import ContentDigest
+from registry.ingest.report import IngestError, IngestReport, OnError
+from registry.ingest.retrieval_lists import RetrievalLists
+from registry.ingest.shard import BadFile, ChunkRows, photo_rows
+from registry.snapshot.publish import Publication
+from registry.sources.issues import MAX_ISSUES, Issue, summarise
+from registry.sources.listing import Listing, Source
+
+#: Maximum bytes of bad files in the table quarantine; they are in memory until the end.
+_MAX_RAW: Final = 64 << 20
+
+
+class SplitWriter:
+    """Writes the rows of a split into the files of a publication, and counts them in a report.
+
+    Args:
+        tables: the publication.
+        report: the report to fill.
+        lists: the retrieval lists of the split.
+        keeps_raw: whether to keep the bytes of bad files.
+    """
+
+    def __init__(self, tables: Publication, report: IngestReport, lists: RetrievalLists, *, keeps_raw: bool) -> None:
+        self._tables = tables
+        self._report = report
+        self._lists = lists
+        self._digest = ContentDigest()
+        self._num_issues = 0
+        self._keeps_raw = keeps_raw
+        self._raw_budget = _MAX_RAW if keeps_raw else 0
+
+    def add_bad_files(self, bad_files: Iterable[BadFile]) -> None:
+        """Add bad files to the report; their issues and bytes are limited over all files."""
+        for bad_file in bad_files:
+            issues, raw = bad_file.issues, bad_file.raw
+            if self._num_issues > MAX_ISSUES and len(issues) > 1:
+                issues = (issues[0], Issue(bad_file.file, (), f"has {len(issues) - 1} issues more"))
+            self._num_issues += len(issues)
+            if raw is not None and len(raw) > self._raw_budget:
+                if self._keeps_raw:
+                    text = f"its bytes are not kept: the bad files have more than {_MAX_RAW:,} bytes"
+                    issues = (*issues, Issue(bad_file.file, (), text))
+                raw = None
+            self._raw_budget -= len(raw or b"")
+            self._report.bad_files.append(BadFile(bad_file.file, issues, raw))
+
+    def add_annotated(self, chunks: Iterable[ChunkRows], num_files: int, progress: Progress | None) -> None:
+        """Write the images and items of a split with annotations.
+
+        Args:
+            chunks: rows of each chunk, in order of image_id.
+            num_files: number of all files, for the progress.
+            progress: called after each chunk.
+        """
+        split = self._report.split
+        num_done = 0
+        images = self._tables.writer(IMAGES, split=split)
+        for rows in chunks:
+            images.write(rows.images)
+            start = 0
+            for category_id, count in rows.items_by_category:
+                items = self._tables.writer(ITEMS, split=split, category_id=category_id)
+                items.write(rows.items.slice(start, count))
+                start += count
+            self._lists.note_rows(rows.images, rows.items)
+            self._report.images += rows.images.num_rows
+            self._report.items += rows.items.num_rows
+            self.add_bad_files(rows.bad_files)
+            self._digest.update(rows.records)
+            num_done += len(rows.records)
+            if progress:
+                progress(num_done, num_files)
+
+    def add_photos(self, source: Source, listing: Listing, image_sizes: bool) -> None:
+        """Write the images of a split without annotations; their source is known from the retrieval lists."""
+        photos = list(listing.photos.values())
+        images = self._tables.writer(IMAGES, split=self._report.split)
+        for start in range(0, len(photos), CHUNK_FILES):
+            entries = photos[start : start + CHUNK_FILES]
+            sizes, bad_photos = photo_rows(source, Chunk(self._report.split, entries, entries if image_sizes else None))
+            image_ids = [entry.image_id for entry in entries]
+            names = [entry.name for entry in entries]
+            nulls: list[Any] = [None] * len(entries)
+            sources = [self._lists.source_of(image_id) for image_id in image_ids]
+            rows = images_batch(image_ids, names, sources, nulls, sizes, nulls)
+            images.write(rows)
+            self._lists.note_rows(rows, None)
+            self._report.images += len(entries)
+            self.add_bad_files(bad_photos)
+            self._digest.update(names)
+
+    def finish(self, on_error: OnError) -> None:
+        """Write quarantine and retrieval lists, and publish the split.
+
+        Raises:
+            IngestError: there are bad files and ``on_error`` is ``fail``; nothing is published.
+        """
+        report, split = self._report, self._report.split
+        report.notices = sorted([*report.notices, *self._lists.disagreements()])
+        report.bad_files.sort(key=lambda bad_file: bad_file.file)
+        if report.bad_files and on_error == "fail":
+            raise IngestError(
+                f"{split} was not ingested, the registry is as it was: {summarise(report.issues)}\n"
+                "Mend or remove these files, or ingest the others with --on-error quarantine.",
+                report,
+            )
+        # These two tables have a file even without rows, so that patterns in a catalog always match.
+        quarantine = self._tables.writer(QUARANTINE, split=split)
+        if report.bad_files:
+            quarantine.write(_quarantine_batch(report.bad_files))
+        lists = self._tables.writer(RETRIEVAL_LISTS, split=split)
+        if self._lists.entries:
+            lists.write(self._lists.batch())
+        self._tables.publish(self._digest.hexdigest())
+
+
+def _quarantine_batch(bad_files: Sequence[BadFile]) -> Any:
+    """Return rows of the table quarantine; bad files of the same path become a single row."""
+    rows: dict[str, tuple[list[str], bytes | None]] = {}
+    for bad_file in bad_files:
+        texts, raw = rows.setdefault(bad_file.file, ([], None))
+        rows[bad_file.file] = texts + [str(issue) for issue in bad_file.issues], raw or bad_file.raw
+    columns = (list(rows), [texts for texts, _ in rows.values()], [raw for _, raw in rows.values()])
+    return record_batch(QUARANTINE, columns)
