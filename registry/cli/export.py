@@ -12,7 +12,7 @@ from registry.cli.paths import PLACE
 from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options
 from registry.redaction import printable, redact
-from registry.subset.options import load_sources
+from registry.subset.params import load_sources
 
 if TYPE_CHECKING:
     from registry.exports.format import Format

@@ -13,7 +13,8 @@ import click
 
 from registry.errors import NotFoundError, UsageError
 from registry.redaction import redact
-from registry.subset.options import load_params, shown_value
+from registry.subset.params import load_params
+from registry.subset.values import shown_value
 
 #: DVC sets it for the commands of a stage, to such as ``ingest@train`` or ``folder/dvc.yaml:ingest@train``.
 _STAGE_VARIABLE: Final = "DVC_STAGE"

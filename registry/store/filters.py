@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES
-from registry.subset.options import Range, Subset
+from registry.subset.options import Subset
+from registry.subset.values import Range
 
 #: So many ranges are written out, which lets DuckDB pass over row groups; of more, those of fewer numbers than
 #: this become one list to look them up in.

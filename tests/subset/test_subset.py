@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.cli.main import main
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES, SOURCES, SPLITS
 from registry.errors import NotFoundError, UnknownNameError, UsageError
-from registry.subset.options import Subset, load_subset
+from registry.subset.options import OPTIONS, Subset
+from registry.subset.params import load_subset
 
 
 def test_values_of_every_kind_become_canonical() -> None:
@@ -58,6 +61,19 @@ def test_values_of_every_kind_become_canonical() -> None:
     }
     assert Subset.of(**subset.to_dict()) == subset
     assert json.loads(subset.text) == subset.to_dict()
+
+
+def test_the_command_line_has_every_option_of_the_table() -> None:
+    declared = {name.replace("_", "-"): option for name, option in OPTIONS.items()}
+    offered = {parameter.opts[0].removeprefix("--"): parameter for parameter in main.commands["subset"].params}
+    assert [name for name in offered if name in declared] == list(declared)
+    for name, option in declared.items():
+        parameter = offered[name]
+        assert isinstance(parameter, click.Option)
+        assert parameter.is_flag == (option.default is False)
+        assert parameter.multiple == (option.default == ())
+        assert (parameter.help or "").startswith(option.help)
+    assert set(offered) - set(declared) == {"subset", "params", "resplit", "stratify", "format", "-o"}
 
 
 def test_the_same_subset_said_in_other_ways_has_the_same_digest() -> None:
