@@ -104,15 +104,17 @@ def test_export_verify_and_make_again(run: Run, tmp_path: Path) -> None:
     made = run("export", "coco", "out", "--attributes", "--split", "train", "--category", "skirt")
     assert made.exit_code == 0, made.stderr
     size = sum(len(data) for path, data in files_in(tmp_path / "out").items() if path != "export.json")
-    assert made.stdout == f"out: coco, train 1 images, 1 items; 1 files, {size / 1e6:,.1f} MB.\n"
+    assert made.stdout == f"out: coco, train 1 image, 1 item; 1 file, {size / 1e6:,.1f} MB.\n"
     assert made.stderr == (
         "note: 1 sizes of images: not known, so width and height are null: ingest with the photos to have them\n"
+        "note: no photos in this export: --images copy --photos RELEASE copies them into it\n"
+        "next: python -c \"from pycocotools.coco import COCO; COCO('out/annotations/train.json')\"\n"
     )
-    assert run("verify", "out").stdout == "out: coco, all 1 files are as they were written.\n"
+    assert run("verify", "out").stdout == "out: coco, the file is as it was written.\n"
     for source in ("out/export.json", "out", tmp_path / "out"):
         again = run("export", "--from-manifest", source, "again", "--overwrite")
         assert again.exit_code == 0, again.stderr
-        assert again.stdout.endswith("All 1 files are the same bytes as before.\n")
+        assert again.stdout.endswith("1 file with the same bytes as before.\n")
         assert files_in(tmp_path / "again") == files_in(tmp_path / "out")
 
 
@@ -139,7 +141,7 @@ def test_verify_checks_a_registry_too(run: Run, three_splits: Path, tmp_path: Pa
     found = run("verify", "copy")
     assert found.exit_code == 1
     names = [path.relative_to(tmp_path / "copy").as_posix() for path in (gone, changed)]
-    last = f"copy: 1 files missing, 1 changed, of {named}."
+    last = f"copy: 1 file missing, 1 changed, of {named}."
     assert found.stderr == f"missing: {names[0]}\nchanged: {names[1]}\n{last}\n"
 
 
@@ -150,7 +152,7 @@ def test_an_export_that_comes_out_otherwise_is_said(run: Run, tmp_path: Path) ->
     (tmp_path / "other.json").write_text(json.dumps(manifest))
     found = run("export", "--from-manifest", "other.json", "again")
     assert found.exit_code == 1
-    assert found.stderr.endswith("1 files are not the same bytes as before: items.csv\n")
+    assert found.stderr.endswith("1 file with other bytes than before: items.csv\n")
 
 
 @pytest.mark.parametrize(

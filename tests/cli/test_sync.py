@@ -19,7 +19,7 @@ def test_sync_says_what_it_sent_and_the_second_time_that_there_was_nothing(run: 
     assert first.stdout.endswith(" MB), 0 were there.\n")
     again = run("sync", three_splits, "there", "--prune")
     assert again.stdout == (
-        f"there: 0 files sent (0.0 MB), {number} were there, 0 old ones removed; it held this version already.\n"
+        f"there: 0 files sent (0.0 MB), {number} were there, 0 old files removed; it held this version already.\n"
     )
     assert run("verify", "there").exit_code == 0
 
@@ -53,5 +53,5 @@ def test_damage_is_mended_when_it_is_looked_for(run: Run, three_splits: Path, tm
     damaged = next((tmp_path / "there" / "items").rglob("*.parquet"))
     damaged.write_bytes(bytes(damaged.stat().st_size))
     assert run("verify", "there").exit_code == 1
-    assert run("sync", three_splits, "there", "--check").stdout.startswith("there: 1 files sent")
+    assert run("sync", three_splits, "there", "--check").stdout.startswith("there: 1 file sent")
     assert run("verify", "there").exit_code == 0

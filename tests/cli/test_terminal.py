@@ -81,8 +81,8 @@ def test_the_meaning_of_columns_is_shown_in_80_columns(three_splits: Path) -> No
 def test_an_export_shows_a_bar_while_it_runs_and_one_line_at_its_end(three_splits: Path, tmp_path: Path) -> None:
     lines = on_terminal(three_splits, "export", "csv", str(tmp_path / "out"))
     assert any("Exporting to" in line and "100%" in line for line in lines)
-    said = "csv, train 5 images, 8 items; validation 2 images, 2 items; test 2 images, 0 items; 1 files, 0.0 MB."
-    assert lines[-1].endswith(f"{tmp_path / 'out'}: {said}")
+    said = "csv, train 5 images, 8 items; validation 2 images, 2 items; test 2 images, 0 items; 1 file, 0.0 MB."
+    assert lines[-2].endswith(f"{tmp_path / 'out'}: {said}")
 
 
 def test_sql_that_is_not_given_is_asked_for(three_splits: Path) -> None:
