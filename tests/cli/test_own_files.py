@@ -79,7 +79,7 @@ def test_issues_that_cannot_be_written_are_no_failure_of_what_is_ingested(run: R
     command = ("ingest", bad_source, "registry", "--split", "train", "-j", 1, "--issues", "/dev/full")
     result = run(*command, "--on-error", "quarantine")
     assert result.exit_code == 0
-    assert "train: 1 images, 1 items.\n" in result.stdout
+    assert "train: 1 image, 1 item.\n" in result.stdout
     warning = "warning: The issues are not in a file: Cannot write /dev/full: No space left on device\n"
     assert result.stderr.startswith(warning)
     assert "All of them are in" not in result.stderr
