@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ import registry
 from registry.cli.export import export_command
 from registry.exports.builtin import FORMATS
 from tests.cli.conftest import Run
-from tests.helpers import jpeg, write_split
+from tests.helpers import annotation, jpeg, write_split
 from tests.sources.packing import files_in
 
 SUBSET = """\
@@ -116,6 +119,77 @@ def test_export_verify_and_make_again(run: Run, tmp_path: Path) -> None:
         assert again.exit_code == 0, again.stderr
         assert again.stdout.endswith("1 file with the same bytes as before.\n")
         assert files_in(tmp_path / "again") == files_in(tmp_path / "out")
+
+
+def test_quiet_export_prints_its_answer_alone(run: Run) -> None:
+    made = run("--quiet", "export", "coco", "out", "--split", "train")
+    assert (made.exit_code, made.stderr) == (0, "")
+    assert made.stdout.startswith("out: coco, train 5 images, 8 items; 1 file, ")
+
+
+def test_export_names_the_option_that_brings_photos_if_none_came_along(run: Run, tmp_path: Path) -> None:
+    photos = "no photos in this export: --images copy --photos RELEASE copies them into it"
+    assert photos in run("export", "coco", "none", "--split", "train").stderr
+    assert photos in run("export", "pairs", "reference", "--split", "train").stderr
+    assert photos not in run("export", "csv", "csv", "--split", "train").stderr  # it names no photos
+    write_split(tmp_path / "raw" / "train", {}, {image_id: jpeg() for image_id in (1, 2, 3, 4, 7)})
+    made = run("export", "pairs", "copy", "--split", "train", "--images", "copy", "--photos", "raw")
+    assert made.exit_code == 0, made.stderr
+    assert photos not in made.stderr
+
+
+@pytest.mark.parametrize(("task", "model"), [("detect", "yolo11n.pt"), ("pose", "yolo11n-pose.pt")])
+def test_export_with_photos_ends_with_the_line_that_trains(run: Run, tmp_path: Path, task: str, model: str) -> None:
+    write_split(tmp_path / "raw" / "train", {1: annotation()}, {1: jpeg()})
+    assert run("ingest", "raw", "registry", "--split", "train", "-j", 1).exit_code == 0
+    made = run("export", "yolo", "out", "--task", task, "--images", "copy", "--photos", "raw", registry="registry")
+    assert made.exit_code == 0, made.stderr
+    assert made.stderr.endswith(f"next: yolo train data=out/data.yaml model={model}\n")
+    assert "next:" not in run("export", "yolo", "without", "--task", task, registry="registry").stderr
+    assert "next:" not in run("export", "csv", "a name with blanks").stderr
+
+
+@pytest.mark.parametrize("name", ["coco", "coco-per-category", "retrieval", "metric-learning", "pairs", "huggingface"])
+def test_the_line_that_loads_an_export_runs(run: Run, tmp_path: Path, name: str) -> None:
+    images = ("--images", "none") if name == "huggingface" else ()
+    made = run("export", name, "out", "--split", "train", "--split", "validation", *images)
+    assert made.exit_code == 0, made.stderr
+    line = made.stderr.splitlines()[-1].removeprefix("next: ")
+    python, *arguments = shlex.split(line)
+    assert python == "python"
+    if name == "huggingface":
+        pytest.importorskip("datasets")
+    subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", ["parquet", "arrow", "csv", "jsonl"])
+def test_the_line_that_loads_rows_runs(run: Run, tmp_path: Path, name: str) -> None:
+    line = run("export", name, "out").stderr.splitlines()[-1].removeprefix("next: ")
+    subprocess.run([sys.executable, *shlex.split(line)[1:]], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_help_imports_no_module_of_a_format() -> None:
+    code = (
+        "import sys\nfrom registry.cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "print([name for name in sys.modules if name.startswith('registry.exports.formats')], file=sys.stderr)"
+    )
+    for arguments in (["export", "--help"], ["export", "coco", "--help"], ["export", "crops", "--help"]):
+        shown = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+        assert shown.stderr == "[]\n"
+        assert shown.stdout
+
+
+def test_verify_lists_problems_in_a_format(run: Run, tmp_path: Path) -> None:
+    run("export", "csv", "out")
+    whole = run("verify", "out", "--format", "csv")
+    assert (whole.exit_code, whole.stdout) == (0, "problem,path\n")
+    assert whole.stderr == "out: csv, the file is as it was written.\n"
+    (tmp_path / "out" / "items.csv").unlink()
+    listed = run("verify", "out", "--format", "json")
+    assert (listed.exit_code, json.loads(listed.stdout)) == (1, [{"problem": "missing", "path": "items.csv"}])
+    assert run("verify", "out", "-o", "problems.parquet").exit_code == 1
+    assert (tmp_path / "problems.parquet").exists()
 
 
 def test_verify_names_what_changed(run: Run, tmp_path: Path) -> None:

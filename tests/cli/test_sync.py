@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+
+import registry
 from registry.snapshot.manifest import MANIFEST_NAME
 from registry.storage.place import Place
 from tests.cli.conftest import Run
@@ -36,6 +40,24 @@ def test_a_dry_run_lists_and_writes_nothing(run: Run, three_splits: Path, tmp_pa
     shown = run("sync", three_splits, "there", "-n", "--prune")
     assert shown.stdout.splitlines()[0] == f"remove items/split=train/{OLD}"
     assert (tmp_path / "there" / "items" / "split=train" / OLD).exists()
+
+
+@pytest.mark.parametrize("options", [("--dry-run",), ()])
+def test_sync_lists_files_in_a_format(run: Run, three_splits: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    sent = run("sync", three_splits, "there", *options, "--format", "json")
+    rows = json.loads(sent.stdout)
+    files = registry.open(str(three_splits)).manifest.files
+    assert {(row["action"], row["path"], row["bytes"]) for row in rows} == {
+        ("send", file.path, file.bytes) for file in files
+    }
+    assert sent.stderr.startswith(f"there: {len(files)} files ")
+    run("sync", three_splits, "there")
+    (tmp_path / "there" / "items" / "split=train" / OLD).write_bytes(b"")
+    removed = run("sync", three_splits, "there", "--prune", *options, "--format", "csv")
+    assert removed.stdout == f"action,path,bytes\nremove,items/split=train/{OLD},\n"
+    assert "1 old file " in removed.stderr
+    assert run("sync", three_splits, "there", "--dry-run", "-o", "files.parquet").exit_code == 0
+    assert (tmp_path / "files.parquet").exists()
 
 
 def test_what_is_no_registry_ends_with_one_message(run: Run, tmp_path: Path) -> None:
