@@ -8,6 +8,7 @@ import sys
 import click
 
 from registry.cli.boundary import DEBUG_VARIABLE, BoundedCommand
+from registry.cli.completion import completion
 from registry.cli.context import Places, storage_option
 from registry.cli.diff import diff
 from registry.cli.export import export_command
@@ -31,6 +32,7 @@ SECTIONS = {
     "Compare": (versions, diff),
     "Move": (sync,),
     "Make": (ingest, sample, catalog, manifest, fingerprint, stage),
+    "Shell": (completion,),
 }
 
 

@@ -1,16 +1,19 @@
-"""The commands that ask a registry."""
+"""The commands that query a registry: sql, tables, pairs, style, image and stats."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from registry.cli.context import Places
+from registry.cli.completion import complete_category, complete_split, complete_table
+from registry.cli.context import Places, note
+from registry.cli.examples import examples
+from registry.cli.image_names import parse_image
 from registry.cli.limits import DEFAULT_SECONDS, SizeType, half_of_memory, query_limits
-from registry.cli.output import Output, Rows, output_options, write_rows
+from registry.cli.output import Output, Rows, output_options, write_rows, write_tables
 from registry.cli.params import parse_params
 from registry.cli.paths import FILE, FileType
 from registry.cli.values import json_text
@@ -21,16 +24,33 @@ from registry.errors import StorageError, UsageError
 from registry.files.durability import make_folders
 from registry.files.temporary import write_text
 
-#: What a terminal shows of an item; the rest is in the other formats.
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
+
+#: Columns of an item in a table for people, the most telling first; a narrow terminal leaves out the last ones.
 _ITEM_COLUMNS = [
     *("item_no", "category_name", "x1", "y1", "x2", "y2", "scale", "occlusion", "zoom_in", "viewpoint"),
     *("num_landmarks_labelled", "landmarks", "segmentation"),
 ]
+#: Both items of a pair in 80 columns.
+_PAIR_COLUMNS = "split, pair_id, style" + "".join(
+    f", {source}_image_id || '/' || {source}_item_no AS {source}_item, "
+    f"(SELECT name FROM categories WHERE id = {source}_category_id) AS {source}_category"
+    for source in ("user", "shop")
+)
 
 
+@examples(
+    "df2 sql 'SELECT split, count(*) AS n FROM items GROUP BY ALL'",
+    "df2 sql 'FROM items WHERE category_name = $name LIMIT 3' -p name=skirt",
+    "df2 sql 'PIVOT items ON split USING count(*) GROUP BY category_name' --format md",
+    "df2 sql 'FROM split_counts' -o counts.parquet",
+)
 @click.command()
 @click.argument("query", required=False)
-@click.option("-f", "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the SQL here.")
+@click.option(
+    "-f", "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the SQL from a file."
+)
 @click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Bind $NAME in the query.")
 @click.option(
     "--timeout",
@@ -38,7 +58,7 @@ _ITEM_COLUMNS = [
     default=DEFAULT_SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="End the query after so long; 0 for never.",
+    help="Stop the query after this time; 0 for no limit.",
 )
 @click.option(
     "--memory",
@@ -46,7 +66,7 @@ _ITEM_COLUMNS = [
     default=half_of_memory,
     show_default="half of the machine's",
     metavar="LIMIT",
-    help="Memory that the query may take, such as 4GB; 0 for all.",
+    help="Most memory that the query may use, such as 4GB; 0 for no limit.",
 )
 @output_options
 @click.pass_obj
@@ -61,22 +81,17 @@ def sql(
 ) -> None:
     """Print the rows of one SELECT over the tables and views.
 
-    'df2 tables' lists these. QUERY comes as an argument, from --file, or from standard input ('-' or nothing). A
-    VALUE that is JSON is bound as such (7, 0.5, [1, 2], "7"), any other as text. Nothing can be changed: only reading
-    is possible.
-
-    \b
-    df2 sql 'SELECT split, count(*) AS n FROM items GROUP BY ALL'
-    df2 sql 'FROM items WHERE category_name = $name LIMIT 3' -p name=skirt
-    """  # noqa: D301
+    'df2 tables' lists them. QUERY is an argument, a file (--file), or standard input ('-' or no argument). A VALUE
+    that is JSON is bound as JSON (7, 0.5, [1, 2], "7"), any other as text. Statements that change anything are
+    refused.
+    """
     if (query is None) == (file is None) and not (query is None and not sys.stdin.isatty()):
         raise UsageError("Expected the SQL as an argument, from --file FILE, or on standard input.")
-    text = query if query not in (None, "-") else _read_text(file)
-    assert text is not None
+    text = _read_text(file) if query is None or query == "-" else query
     values = parse_params(params)
     with query_limits(timeout, memory):
-        opened = places.open(memory=f"{memory}B" if memory else None, timeout=timeout or None)
-        write_rows(Rows.of_relation(opened.sql(text, values or None)), output)
+        registry = places.open(memory=f"{memory}B" if memory else None, timeout=timeout or None)
+        write_rows(Rows.of_relation(registry.sql(text, values or None)), output)
 
 
 def _read_text(file: Path | None) -> str:
@@ -90,41 +105,48 @@ def _read_text(file: Path | None) -> str:
         raise StorageError(f"Cannot read {file or 'standard input'}: {error.strerror}.") from error
 
 
+@examples("df2 tables", "df2 tables items", "df2 tables --format csv")
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_table)
 @output_options
 @click.pass_obj
 def tables(places: Places, name: str | None, output: Output) -> None:
     """List the tables and views, or the columns of one.
 
-    Every column has a type, a unit and a meaning. Programs get the columns of all tables and views at once where
-    no NAME is given; a terminal shows what there is.
-
-    \b
-    df2 tables
-    df2 tables items
-    df2 tables --format csv
-    """  # noqa: D301
+    Every column has a type, a unit and a meaning. Without NAME, the formats for programs (json, csv, ...) hold the
+    columns of all tables and views, and a terminal shows a line for each table and view.
+    """
     columns = places.open().tables(name)
     if not output.is_table:
         write_rows(Rows.of_records(columns), output)
     elif name is not None:
-        shown = [{key: column[key] for key in ("column", "type", "unit", "meaning")} for column in columns]
-        write_rows(Rows.of_records(shown), output)
+        keys = ("column", "type", "unit", "meaning")
+        write_rows(Rows.of_records([{key: column[key] for key in keys} for column in columns]), output)
     else:
         kinds = {column["table"]: column["kind"] for column in columns}
         meanings = {table.name: table.meaning for table in TABLES.values()}
         meanings |= {view.name: view.meaning for view in load_views().values()}
-        shown = [{"name": table, "kind": kind, "meaning": meanings[table]} for table, kind in kinds.items()]
-        write_rows(Rows.of_records(shown), output)
-        click.echo("'df2 tables NAME' lists the columns of one.", err=True)
+        rows = [{"name": table, "kind": kind, "meaning": meanings[table]} for table, kind in kinds.items()]
+        write_rows(Rows.of_records(rows), output)
+        note("'df2 tables NAME' lists the columns of one.")
 
 
+@examples(
+    "df2 pairs --split train --category skirt --limit 5",
+    "df2 pairs --split validation --pair-id 7 --level image",
+    "df2 pairs -o pairs.parquet",
+)
 @click.command()
-@click.option("--split", metavar="|".join(SPLITS), help="Of this split only.")
-@click.option("--pair-id", type=int, metavar="N", help="Of this group only.")
-@click.option("--style", type=int, metavar="N", help="Of this style only.")
-@click.option("--category", multiple=True, metavar="NAME|ID", help="Either item is of one of these. Repeatable.")
+@click.option("--split", metavar="|".join(SPLITS), shell_complete=complete_split, help="Only pairs of this split.")
+@click.option("--pair-id", type=int, metavar="N", help="Only pairs of this pair_id.")
+@click.option("--style", type=int, metavar="N", help="Only pairs of this style.")
+@click.option(
+    "--category",
+    multiple=True,
+    metavar="NAME|ID",
+    shell_complete=complete_category,
+    help="Only pairs with an item of this category. Repeatable.",
+)
 @click.option(
     "--level",
     type=click.Choice(["instance", "image"]),
@@ -132,24 +154,24 @@ def tables(places: Places, name: str | None, output: Output) -> None:
     show_default=True,
     help="Pairs of items, or of images with at least one pair of items between them.",
 )
-@click.option("--limit", type=click.IntRange(0), metavar="N", help="At most so many rows.")
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="Largest number of rows.")
 @output_options
 @click.pass_obj
 def pairs(places: Places, /, output: Output, **options: Any) -> None:
     """List positive pairs: a consumer item and a shop item of one style.
 
-    Both are of the same split, pair_id and style > 0; their category may differ.
+    Both have the same split, pair_id and style > 0; their categories may differ. A terminal shows each item as
+    IMAGE_ID/ITEM_NO; the other formats have a column for each number.
+    """
+    pairs = places.open().pairs(**options)
+    if output.is_table and options["level"] == "instance":
+        pairs = pairs.project(_PAIR_COLUMNS)
+    write_rows(Rows.of_relation(pairs), output)
 
-    \b
-    df2 pairs --split train --category skirt --limit 5
-    df2 pairs --split validation --pair-id 7 --level image
-    df2 pairs -o pairs.parquet
-    """  # noqa: D301
-    write_rows(Rows.of_relation(places.open().pairs(**options)), output)
 
-
+@examples("df2 style train 1 1", "df2 style train 1 1 --format csv -o style.csv")
 @click.command()
-@click.argument("split")
+@click.argument("split", shell_complete=complete_split)
 @click.argument("pair_id", type=int)
 @click.argument("style", type=int)
 @output_options
@@ -157,60 +179,56 @@ def pairs(places: Places, /, output: Output, **options: Any) -> None:
 def style(places: Places, split: str, pair_id: int, style: int, output: Output) -> None:
     """List every item of one identity, consumer items first.
 
-    An identity is the items of one SPLIT with the same PAIR_ID and the same STYLE > 0. STYLE 0 lists the items
-    of the group that are on one side only.
-
-    \b
-    df2 style train 1 1
-    """  # noqa: D301
-    found = places.open().style(split, pair_id, style)
+    An identity is the items of a SPLIT that have the same PAIR_ID and the same STYLE > 0. STYLE 0 lists the items
+    of the PAIR_ID that are in no pair.
+    """
+    items = places.open().style(split, pair_id, style)
     if output.is_table:
-        found = found.project(", ".join(["source", "image_id", *_ITEM_COLUMNS]))
-    write_rows(Rows.of_relation(found), output)
+        items = items.project(", ".join(["source", "image_id", *_ITEM_COLUMNS]))
+    write_rows(Rows.of_relation(items), output)
 
 
+@examples("df2 image train 1", "df2 image train/image/000001.jpg", "df2 image validation 42 --format json")
 @click.command()
-@click.argument("split")
-@click.argument("image_id", type=int)
+@click.argument("split", shell_complete=complete_split)
+@click.argument("image_id", required=False)
 @output_options
 @click.pass_obj
-def image(places: Places, split: str, image_id: int, output: Output) -> None:
+def image(places: Places, split: str, image_id: str | None, output: Output) -> None:
     """Show one image with its items.
 
-    IMAGE_ID is the number in its file name, and SPLIT goes with it: the numbers restart in every split. The items
-    come in the order of the annotation file, in JSON as a list of objects.
-
-    \b
-    df2 image train 1
-    df2 image validation 42 --format json
-    """  # noqa: D301
-    found = places.open().image(split, image_id)
+    IMAGE_ID is the number in the file name; the file name itself does too (000001.jpg), and a name with the split in
+    it (train/image/000001.jpg) needs no SPLIT. Numbers restart in every split. Items are in the order of the
+    annotation file; the formats for programs hold them as a list of objects.
+    """
+    image = places.open().image(*parse_image(split, image_id))
     if not output.is_table:
-        write_rows(Rows.of_relation(found), output)
+        write_rows(Rows.of_relation(image), output)
         return
-    row = dict(zip(found.columns, found.fetchall()[0], strict=True))
+    row = dict(zip(image.columns, image.fetchall()[0], strict=True))
     items = row.pop("items")
-    write_rows(Rows.of_records([row]), output)
+    tables = [Rows.of_records([row])]
     if items:
         columns = ["item_no", "style", *_ITEM_COLUMNS[1:]]
-        write_rows(Rows.of_records([{column: item[column] for column in columns} for item in items]), output)
+        tables.append(Rows.of_records([{column: item[column] for column in columns} for item in items]))
+    write_tables(tables, output)
 
 
+@examples("df2 stats", "df2 stats --format md", "df2 stats --metrics metrics.json --plots plots")
 @click.command()
-@click.option("--metrics", type=FILE, help="Also write all counts as JSON.")
-@click.option("--plots", type=FileType(file_okay=False, path_type=Path), help="Also write CSV files to plot.")
+@click.option("--metrics", type=FILE, help="Also write all counts to a JSON file.")
+@click.option(
+    "--plots", type=FileType(file_okay=False, path_type=Path), help="Also write CSV files of counts to a folder."
+)
 @output_options
 @click.pass_obj
 def stats(places: Places, metrics: Path | None, plots: Path | None, output: Output) -> None:
     """Count images, items, identities and pairs by split.
 
-    The counts of the view split_counts. With --metrics, those of category_counts and attribute_counts too.
-
-    \b
-    df2 stats
-    df2 stats --metrics metrics.json --plots plots
-    """  # noqa: D301
-    opened = places.open()
+    The counts are those of the view split_counts; --metrics also writes category_counts and attribute_counts, which
+    --plots writes as CSV files.
+    """
+    registry = places.open()
     try:
         if metrics:
             make_folders(metrics.parent)
@@ -219,16 +237,18 @@ def stats(places: Places, metrics: Path | None, plots: Path | None, output: Outp
     except OSError as error:
         raise StorageError(f"Cannot write {error.filename}: {error.strerror}") from error
     if metrics:
-        write_text(metrics, json_text(opened.stats(), indent=1) + "\n")
+        write_text(metrics, json_text(registry.stats(), indent=1) + "\n")
     if plots:
         for view in ("category_counts", "attribute_counts"):
-            counts = opened.sql(f"SELECT * FROM {view}")
-            write_rows(Rows.of_relation(counts), Output("csv", plots / f"{view}.csv"))
-    counts = opened.sql("SELECT * FROM split_counts")
-    if output.is_table:
-        by_split = counts.fetchall()
-        measures = zip(counts.columns, *by_split, strict=True)
-        _, *splits = next(measures)
-        write_rows(Rows.of_records([dict(zip(["", *splits], row, strict=True)) for row in measures]), output)
-        return
-    write_rows(Rows.of_relation(counts), output)
+            rows = Rows.of_relation(registry.sql(f"FROM {view}"))
+            write_rows(rows, Output("csv", plots / f"{view}.csv"))
+    counts = registry.sql("FROM split_counts")
+    write_rows(_column_per_split(counts) if output.is_table else Rows.of_relation(counts), output)
+
+
+def _column_per_split(counts: DuckDBPyRelation) -> Rows:
+    """Return a row for each count and a column for each split, from a row for each split."""
+    rows = counts.fetchall()
+    header, *measures = zip(counts.columns, *rows, strict=True)
+    columns = ["", *header[1:]]
+    return Rows.of_records([dict(zip(columns, measure, strict=True)) for measure in measures])

@@ -253,8 +253,10 @@ SKELETON: Final[dict[int, tuple[tuple[int, int], ...]]] = {
 
 def unknown_name(kind: str, given: object, known: list[str]) -> UnknownNameError:
     """Return the error for a name that does not exist: it lists what there is and the nearest name."""
-    nearest = get_close_matches(str(given).lower(), [name.lower() for name in known], n=1, cutoff=0.5)
     original = {name.lower(): name for name in known}
+    text = str(given).lower()
+    nearest = get_close_matches(text, original, n=1, cutoff=0.5)
+    nearest = nearest or [name for name in original if text and name.startswith(text)]
     hint = f" Did you mean {original[nearest[0]]!r}?" if nearest else ""
     return UnknownNameError(f"Unknown {kind} {given!r}.{hint} There is: {', '.join(known)}.")
 

@@ -22,9 +22,15 @@ def three_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_three_splits(tmp_path_factory.mktemp("three"))
 
 
+@pytest.fixture(autouse=True)
+def _width_of_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tables be 80 characters wide, whatever the width of the developer's terminal."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def run(three_splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return what runs ``df2`` on the registry of three splits in an empty working directory."""
+    """Return a function that runs ``df2`` on the registry of three splits, in an empty working directory."""
     monkeypatch.chdir(tmp_path)
 
     def run(*args: object, input: str | None = None, registry: object = three_splits) -> Result:

@@ -38,6 +38,11 @@ CATEGORIES = (
             "Error: Unknown split 'trian'. Did you mean 'train'? There is: train, validation, test.\n",
         ),
         (
+            "pairs --split val",
+            2,
+            "Error: Unknown split 'val'. Did you mean 'validation'? There is: train, validation, test.\n",
+        ),
+        (
             "pairs --category skrt",
             2,
             f"Error: Unknown category 'skrt'. Did you mean 'skirt'? There is: {CATEGORIES}.\n",
@@ -51,7 +56,7 @@ CATEGORIES = (
         (
             "stats -o rows.txt",
             2,
-            "Error: Unknown suffix of rows.txt: expected .json, .jsonl, .csv, .parquet or .arrow.\n",
+            "Error: Unknown suffix of rows.txt: expected .json, .jsonl, .csv, .md, .parquet or .arrow.\n",
         ),
         ("stats -o none/rows.csv", 4, "Error: Cannot write none/rows.csv: No such file or directory\n"),
         ("stats --metrics file/metrics.json", 4, "Error: Cannot write file: File exists\n"),

@@ -6,12 +6,16 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
 from registry import __version__
+from registry.cli.examples import examples_of
 from registry.cli.main import SECTIONS, main
+from registry.ingest.build import ingest
+from registry.sample import write_sample
 from registry.store.registry import Registry
 from tests.cli.conftest import Run
 
@@ -52,22 +56,20 @@ def test_every_command_and_option_has_help(run: Run, command: click.Command) -> 
             assert str(parameter.metavar or parameter.name).upper() in result.stdout
 
 
-def examples(command: click.Command) -> list[str]:
-    """Return the command lines in a help text."""
-    return [line.strip() for line in (command.help or "").splitlines() if line.strip().startswith("df2 ")]
+EXAMPLES = [(command, line) for command in COMMANDS for line in examples_of(command)]
 
 
-EXAMPLES = [(command, line) for command in COMMANDS for line in examples(command)]
-
-
-def test_every_asking_command_has_an_example() -> None:
-    for command in SECTIONS["Ask"]:
-        assert examples(command), command.name
+@pytest.mark.parametrize("command", [*SECTIONS["Ask"], *SECTIONS["Shell"]], ids=named)
+def test_the_help_of_a_command_ends_with_examples(run: Run, command: click.Command) -> None:
+    lines = examples_of(command)
+    assert lines
+    shown = run(command.name, "--help").stdout
+    assert shown.endswith("\n\n  Examples:\n" + "".join(f"    {line}\n" for line in lines))
 
 
 @pytest.mark.parametrize(("command", "line"), EXAMPLES, ids=[line for _, line in EXAMPLES])
-def test_an_example_keeps_its_line_in_the_help(run: Run, command: click.Command, line: str) -> None:
-    assert f"  {line}" in run(command.name, "--help").stdout.splitlines()
+def test_an_example_stands_on_one_line_of_the_help(run: Run, command: click.Command, line: str) -> None:
+    assert f"    {line}" in run(command.name, "--help").stdout.splitlines()
 
 
 @pytest.mark.parametrize(("command", "line"), EXAMPLES, ids=[line for _, line in EXAMPLES])
@@ -78,11 +80,23 @@ def test_the_examples_parse(command: click.Command, line: str) -> None:
     assert command.make_context(name, arguments, parent=parent).params
 
 
-@pytest.mark.parametrize("line", [line for _, line in EXAMPLES if line.startswith("df2 sql ")])
-def test_the_queries_among_the_examples_run(run: Run, line: str) -> None:
+@pytest.fixture(scope="session")
+def sample_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the registry of 'df2 sample' and 'df2 ingest'."""
+    folder = tmp_path_factory.mktemp("sample")
+    write_sample(folder / "sample")
+    for split in ("train", "validation", "test"):
+        ingest(split, str(folder / "sample"), str(folder / "registry"), jobs=1)
+    return folder / "registry"
+
+
+@pytest.mark.xdist_group("examples")
+@pytest.mark.parametrize("line", [line for command, line in EXAMPLES if command in SECTIONS["Ask"]])
+def test_the_examples_that_query_run_on_the_sample(run: Run, sample_registry: Path, line: str) -> None:
     assert not re.search(r'"[^"]*\$', line)  # a shell would put its own variable there
-    result = run(*shlex.split(line)[1:])
+    result = run(*shlex.split(line)[1:], registry=sample_registry)
     assert (result.exit_code, result.stderr) == (0, "")
+    assert "-o" in line or result.stdout.strip() not in ("", "[]")
 
 
 def test_the_version_is_the_packages(run: Run) -> None:

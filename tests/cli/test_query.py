@@ -31,11 +31,19 @@ train,1,1,1,1,1,3,1,1
 train,1,1,1,1,1,4,2,10
 """
 PAIRS_TABLE = """
- split  pair_id  style  user_image_id  user_item_no  user_category_id  shop_image_id  shop_item_no  shop_category_id
- ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────
- train        1      1              1             1                 1              3             1                 1
- train        1      1              1             1                 1              4             2                10
+ split  pair_id  style  user_item  user_category   shop_item  shop_category
+ ─────────────────────────────────────────────────────────────────────────────
+ train        1      1  1/1        short sleeve    3/1        short sleeve top
+                                   top
+ train        1      1  1/1        short sleeve    4/2        short sleeve
+                                   top                        dress
 
+"""
+PAIRS_MD = """\
+| split | pair_id | style | user_item | user_category | shop_item | shop_category |
+| --- | ---: | ---: | --- | --- | --- | --- |
+| train | 1 | 1 | 1/1 | short sleeve top | 3/1 | short sleeve top |
+| train | 1 | 1 | 1/1 | short sleeve top | 4/2 | short sleeve dress |
 """
 IMAGE_TABLE = """
  split  image_id  file_name   source  pair_id  width  height  num_items
@@ -78,7 +86,7 @@ def trimmed(text: str) -> str:
 
 @pytest.mark.parametrize(
     ("text_format", "expected"),
-    [("json", PAIRS_JSON), ("jsonl", PAIRS_JSONL), ("csv", PAIRS_CSV), ("table", PAIRS_TABLE)],
+    [("json", PAIRS_JSON), ("jsonl", PAIRS_JSONL), ("csv", PAIRS_CSV), ("table", PAIRS_TABLE), ("md", PAIRS_MD)],
 )
 def test_pairs_in_every_text_format(run: Run, text_format: str, expected: str) -> None:
     result = run("pairs", "--limit", 2, "--format", text_format)
@@ -140,8 +148,60 @@ def test_image_nests_its_items_in_json(run: Run) -> None:
     assert items[1]["segmentation"] == [[10.5, 20.25, 110.0, 20.0, 110.0, 220.125]]
 
 
-def test_image_is_two_tables_to_a_reader(run: Run) -> None:
+def test_image_is_two_tables_to_a_reader(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert trimmed(run("image", "train", 2, "--format", "table").stdout) == IMAGE_TABLE
+
+
+def test_a_file_of_markdown_holds_both_tables_of_an_image(run: Run, tmp_path: Path) -> None:
+    assert run("image", "train", 2, "-o", "image.md").exit_code == 0
+    lines = (tmp_path / "image.md").read_text().splitlines()
+    assert lines[2:6] == [
+        "| train | 2 | 000002.jpg | user | 1 |  |  | 2 |",
+        "",
+        "| item_no | style | category_name | x1 | y1 | x2 | y2 | scale | occlusion | zoom_in | viewpoint "
+        "| num_landmarks_labelled | landmarks | segmentation |",
+        f"|{' ---: |' * 2} --- |{' ---: |' * 9} --- | --- |",
+    ]
+    assert lines[7].endswith(
+        "| skirt | 10.0 | 20.0 | 110.0 | 220.0 | 2 | 1 | 1 | 2 | 8 | [11, 21, 2, ... 24 in all] | [1 nested] |"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "000002"),
+        ("train", "000002.jpg"),
+        ("train", "000002_5.jpg"),
+        ("train", "data/sample/train/annos/000002.json"),
+        ("train/image/000002.jpg",),
+        ("train_000002",),
+    ],
+    ids=" ".join,
+)
+def test_an_image_is_named_by_its_number_or_by_the_name_of_a_file(run: Run, arguments: tuple[str, ...]) -> None:
+    assert run("image", *arguments).stdout == run("image", "train", 2).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("train",),
+            "Expected SPLIT and IMAGE_ID, such as 'train 1', or 'train/image/000001.jpg'; found only 'train'.",
+        ),
+        (("train", "x.jpg"), "Invalid value: expected a number or a file name such as 000001.jpg, found 'x.jpg'."),
+        (
+            ("train", "validation/image/000002.jpg"),
+            "Invalid value: validation/image/000002.jpg is a file of the split validation, and SPLIT is train.",
+        ),
+    ],
+)
+def test_a_name_of_no_image_is_wrong_usage(run: Run, arguments: tuple[str, ...], message: str) -> None:
+    result = run("image", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[-1] == f"Error: {message}"
 
 
 def test_image_without_annotation_is_one_table(run: Run) -> None:
@@ -191,7 +251,8 @@ def test_tables_gives_readers_one_line_a_table(run: Run) -> None:
     assert result.stderr == "'df2 tables NAME' lists the columns of one.\n"
 
 
-def test_tables_of_a_name_lists_its_columns(run: Run) -> None:
+def test_tables_of_a_name_lists_its_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     assert (
         trimmed(run("tables", "image_pairs", "--format", "table").stdout)
         == """
@@ -271,8 +332,9 @@ def test_csv_quotes_and_nests(run: Run) -> None:
     assert shown == 't,n,l,s,b,d\n"a,""b""",,"[""x""]","{""k"": 1}","""YWI=""",0.1\n'
 
 
-def test_a_table_shortens_lists_and_rows_and_says_so(run: Run) -> None:
+def test_a_table_shortens_lists_and_rows_and_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     query = "SELECT i, range(i) AS r, [[i]] AS n, {'k': i} AS s, 'ab'::BLOB AS b, i / 3 AS f FROM range(200) t(i)"
+    monkeypatch.setenv("COLUMNS", "120")
     result = run("sql", query, "--format", "table")
     lines = trimmed(result.stdout).splitlines()
     assert len(lines) == 3 + 100 + 1
@@ -280,7 +342,46 @@ def test_a_table_shortens_lists_and_rows_and_says_so(run: Run) -> None:
         *("6", "[0, 1, 2, 3, 4, 5]", "[1 nested]", '{"k": 6}', "<2 bytes>", "2")
     ]
     assert "[0, 1, 2, ... 99 in all]" in lines[102]
-    assert result.stderr == "These are the first 100 rows; --format csv or -o FILE has all.\n"
+    assert result.stderr == "These are the first 100 rows. See all with --format csv or -o FILE.\n"
+
+
+def test_a_table_without_a_terminal_fits_80_columns_and_names_the_columns_left_out(run: Run) -> None:
+    columns = ", ".join(f"'{letter * 20}' AS {letter}" for letter in "abcde")
+    result = run("sql", f"SELECT {columns}, [1] AS nested", "--format", "table")
+    assert result.stdout.splitlines()[1].split() == ["a", "b", "c"]
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert result.stderr == (
+        "3 columns do not fit in 80 characters: d, e, nested. See all with --format csv or -o FILE.\n"
+    )
+    assert run("-q", "sql", f"SELECT {columns}, [1] AS nested", "--format", "table").stderr == ""
+
+
+def test_columns_of_long_texts_share_the_width(run: Run) -> None:
+    query = "SELECT 1 AS n, repeat('word ', 40) AS long, repeat('word ', 10) AS short, repeat('x', 22) AS name"
+    result = run("sql", query, "--format", "table")
+    header = result.stdout.splitlines()[1]
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert header.index("short") - header.index("long") > header.index("name") - header.index("short") > 12
+    assert "x" * 22 in result.stdout
+    assert result.stderr == ""
+
+
+def test_markdown_shows_texts_as_they_are(run: Run) -> None:
+    query = "SELECT 'a|b<c> `x` *y* & \\ z\nnew' AS \"a|b\", NULL AS n, 1.50::DECIMAL(3, 2) AS d, range(9) AS l"
+    assert run("sql", query, "--format", "md").stdout == (
+        "| a\\|b | n | d | l |\n| --- | ---: | ---: | --- |\n"
+        "| a\\|b&lt;c> \\`x\\` \\*y\\* &amp; \\\\ z<br>new |  | 1.50 | [0, 1, 2, ... 9 in all] |\n"
+    )
+    assert run("sql", "SELECT 1 AS a WHERE false", "--format", "md").stdout == "| a |\n| --- |\n"
+
+
+@pytest.mark.parametrize(
+    "command", [("stats",), ("pairs",), ("tables",), ("style", "train", 1, 1), ("sql", "FROM items")]
+)
+def test_a_hyphen_as_output_is_standard_output(run: Run, tmp_path: Path, command: tuple[object, ...]) -> None:
+    for text_format in ((), ("--format", "csv")):
+        assert run(*command, *text_format, "-o", "-").stdout == run(*command, *text_format).stdout != ""
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "parquet", "arrow"])

@@ -59,7 +59,7 @@ def test_a_table_fits_the_terminal(three_splits: Path, arguments: tuple[str, ...
     assert max(map(len, tables)) <= columns
     rules = [index for index, line in enumerate(lines) if set(line.strip()) == {"─"}]
     for index in rules:  # the names of columns stand whole in one line above the rule
-        assert not lines[index - 2].strip() or lines[index - 2].startswith("Too wide")
+        assert not lines[index - 2].strip() or "See all with" in lines[index - 2]
 
 
 def test_items_show_what_fits_and_name_the_rest(three_splits: Path) -> None:
@@ -69,7 +69,8 @@ def test_items_show_what_fits_and_name_the_rest(three_splits: Path) -> None:
         *("viewpoint",),
     ]
     assert lines[-1] == (
-        "Too wide to show: num_landmarks_labelled, landmarks, segmentation; --format json or -o FILE has them."
+        "3 columns do not fit in 120 characters: num_landmarks_labelled, landmarks, segmentation. "
+        "See all with --format csv or -o FILE."
     )
 
 
