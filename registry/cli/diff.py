@@ -12,7 +12,7 @@ import click
 from registry.cli.boundary import BoundedCommand
 from registry.cli.context import Places
 from registry.cli.examples import examples
-from registry.cli.output import Output, Rows, output_options, write_rows
+from registry.cli.output import Output, Rows, output_options, write_rows, write_tables
 from registry.cli.paths import PLACE
 from registry.cli.subset_options import undivided_subset_options
 from registry.cli.values import json_text
@@ -92,18 +92,19 @@ def _open(places: Places, name: str) -> Registry:
 def _write_summary(summary: Summary, output: Output) -> None:
     """Write the numbers of differences: tables for people, totals as a JSON object, or rows by split and category."""
     rows = summary.rows()
-    chosen = output.format or (output.path.suffix.lstrip(".") if output.path else None)
     if output.is_table and output.path is None:
+        tables = []
         for is_total, name in ((False, "category_name"), (True, "of")):
             names = ("split", name, "added", "removed", "changed")
-            shown = [{name: row[name] for name in names} for row in rows if (row["category_name"] is None) == is_total]
-            if shown:
-                write_rows(Rows.of_records(shown), output)
+            tables.append(
+                [{name: row[name] for name in names} for row in rows if (row["category_name"] is None) == is_total]
+            )
+        write_tables([Rows.of_records(table) for table in tables if table], output)
         for of, fields in summary.fields.items():
             if fields:
                 counts = ", ".join(f"{name} {number:,}" for name, number in fields.items())
                 click.echo(f"Columns in which {of} differ: {counts}.")
-    elif chosen in (None, "json"):
+    elif output.chosen == "json":
         _write_text(json_text(summary.counts()) + "\n", output.path)
     else:
         write_rows(Rows.of_records(rows), output)

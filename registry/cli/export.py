@@ -66,7 +66,7 @@ class _FormatGroup(click.Group):
 
 @examples(
     "df2 export coco skirts --category skirt --occlusion 1",
-    "df2 export yolo poses --task pose --split train --images link --photos data/sample",
+    "df2 export yolo poses --task pose --images copy --photos data/sample",
     "df2 export --from-manifest skirts/export.json skirts-again",
 )
 @click.group("export", cls=_FormatGroup, subcommand_metavar="FORMAT DEST [OPTIONS]...", invoke_without_command=False)
@@ -160,9 +160,9 @@ def _format_command(export_format: Format) -> click.Command:
 def _format_examples(export_format: Format) -> list[str]:
     name = export_format.name
     photos = " --photos data/sample" if export_format.images[0] in ("link", "copy") else ""
-    lines = [f"df2 export {name} {name}-skirts --category skirt{photos}"]
+    lines = [f"df2 export {name} skirts --category skirt{photos}"]
     if "copy" in export_format.images:
-        lines.append(f"df2 export {name} {name}-train --split train --images copy --photos data/sample")
+        lines.append(f"df2 export {name} with-photos --images copy --photos data/sample")
     return lines
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from registry.cli import issues_file
+from registry.cli.completion import complete_split
 from registry.cli.context import Places, note, storage_option
 from registry.cli.examples import examples
 from registry.cli.password import password_from_environment, with_password
@@ -23,7 +24,13 @@ from registry.wording import plural
 if TYPE_CHECKING:
     from registry.ingest.build import IngestReport
 
-_split = click.option("--split", required=True, metavar="|".join(SPLITS), help="The split that SOURCE holds.")
+_split = click.option(
+    "--split",
+    required=True,
+    metavar="|".join(SPLITS),
+    shell_complete=complete_split,
+    help="Split of the files in SOURCE.",
+)
 _retrieval = click.option(
     "--retrieval",
     type=PLACE,
@@ -35,8 +42,8 @@ _retrieval = click.option(
 
 @examples(
     "df2 ingest --split train data/sample data/registry",
-    "df2 ingest --split validation --on-error quarantine data/sample data/registry",
-    "df2 ingest --split train --dask tcp://10.0.0.1:8786 s3://bucket/release s3://bucket/registry",
+    "df2 ingest --split test --on-error quarantine data/sample data/registry",
+    "df2 ingest --split train s3://bucket/release s3://bucket/registry",
 )
 @click.command()
 @click.argument("source", type=PLACE)

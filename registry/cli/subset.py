@@ -8,7 +8,7 @@ import click
 
 from registry.cli.context import Places, note
 from registry.cli.examples import examples
-from registry.cli.output import Output, Rows, output_options, write_rows
+from registry.cli.output import Output, Rows, output_options, write_rows, write_tables
 from registry.cli.subset_options import subset_options
 
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ def subset_command(places: Places, subset: Subset, resplit: Resplit | None, outp
         by_category = [{name: row[name] for name in _CATEGORY_COLUMNS} for row in rows if row["category_name"]]
         parts = [{name: row[name] for name in _PART_COLUMNS} for row in rows if not row["category_name"]]
         balance = [{name: row[name] for name in BALANCE} for row in selection.balance]
-        for table in (by_category, parts, balance):
-            if table or table is parts:
-                write_rows(Rows.of_records(table), output)
+        tables = [*filter(None, [by_category]), parts, *filter(None, [balance])]
+        write_tables([Rows.of_records(table) for table in tables], output)
     else:
         names = (*_CATEGORY_COLUMNS, *_PAIR_COLUMNS, *(BALANCE[1:] if resplit else ()))
         balance_of = {row["part"]: row for row in selection.balance}

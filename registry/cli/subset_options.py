@@ -8,8 +8,16 @@ from typing import Any, TypeVar
 
 import click
 
+from registry.cli.completion import (
+    complete_attribute,
+    complete_category,
+    complete_source,
+    complete_split,
+    complete_subset,
+)
 from registry.cli.interruption import checked
 from registry.cli.limits import half_of_memory, memory_checks
+from registry.dataset.deepfashion2 import ATTRIBUTE_CODES
 from registry.subset.options import OPTIONS, Option, Subset
 from registry.subset.params import load_subset
 from registry.subset.resplit import Resplit
@@ -20,6 +28,13 @@ Decorator = Callable[[Any], Any]
 _TOO_MUCH = "The condition of --where needs more than half of this machine's memory. Ask for less in it."
 #: Types that click checks itself; other values are read by the option.
 _CLICK_TYPES = {"min_box_area": click.FLOAT, "seed": click.INT, "limit": click.IntRange(0)}
+#: Completion of values, by the name of the option.
+_COMPLETERS: dict[str, Any] = {
+    "split": complete_split,
+    "category": complete_category,
+    "source": complete_source,
+    **dict.fromkeys(ATTRIBUTE_CODES, complete_attribute),
+}
 
 
 def _click_option(name: str, option: Option) -> Decorator:
@@ -29,7 +44,9 @@ def _click_option(name: str, option: Option) -> Decorator:
         return click.option(flag, is_flag=True, help=option.help)
     if option.default == ():
         help_text = f"{option.help} Repeatable."
-        return click.option(flag, multiple=True, metavar=option.metavar, help=help_text)
+        return click.option(
+            flag, multiple=True, metavar=option.metavar, help=help_text, shell_complete=_COMPLETERS.get(name)
+        )
     shown_default = "" if option.default is None else f"  [default: {option.default}]"
     return click.option(flag, type=_CLICK_TYPES.get(name), metavar=option.metavar, help=f"{option.help}{shown_default}")
 
@@ -39,6 +56,7 @@ _SUBSET_OPTIONS = (
         "--subset",
         "subset_name",
         metavar="NAME",
+        shell_complete=complete_subset,
         help="A named subset of --params; other options replace those of the same name in it.",
     ),
     click.option("--params", type=click.Path(), default="params.yaml", show_default=True, help="File of --subset."),

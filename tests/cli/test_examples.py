@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import BashComplete
 from click.testing import CliRunner, Result
 
 from registry.cli.examples import examples_of
@@ -63,7 +64,11 @@ def test_an_example_runs_on_the_sample(line: str, sample: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_examples_of_a_format_run_on_the_sample(name: str) -> None:
+def test_the_examples_of_a_format_run_on_the_sample(
+    name: str, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").symlink_to(sample / "data")
+    monkeypatch.chdir(tmp_path)
     command = export_command.get_command(click.Context(export_command), name)
     assert command is not None
     lines = local_examples(command)
@@ -73,6 +78,20 @@ def test_the_examples_of_a_format_run_on_the_sample(name: str) -> None:
         assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "diff", "versions"])
-def test_a_command_has_examples(name: str) -> None:
-    assert examples_of(main.commands[name])
+@pytest.mark.parametrize(
+    ("words", "incomplete", "expected"),
+    [
+        (["subset", "--category"], "sk", ["skirt"]),
+        (["subset", "--occlusion"], "", ["1", "2", "3"]),
+        (["subset", "--subset"], "", ["easy-skirts"]),
+        (["diff", "--split"], "t", ["train", "test"]),
+        (["ingest", "--split"], "v", ["validation"]),
+        (["export"], "coco", ["coco", "coco-per-category"]),
+        (["export", "coco", "--source"], "", ["user", "shop"]),
+        (["export", "yolo", "--task"], "p", ["pose"]),
+        (["export", "yolo", "--images"], "c", ["copy"]),
+    ],
+)
+def test_values_are_completed(words: list[str], incomplete: str, expected: list[str]) -> None:
+    completer = BashComplete(main, {}, "df2", "_DF2_COMPLETE")
+    assert [item.value for item in completer.get_completions(words, incomplete)] == expected
