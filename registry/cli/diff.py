@@ -118,7 +118,7 @@ def _write_text(text: str, path: Path | None) -> None:
 
 
 def _rows(difference: Diff, of: str) -> Rows:
-    """Return a row for each difference; as Arrow, ``old`` and ``new`` are JSON texts, since a column has one type."""
+    """Return a row for each difference; as Arrow, ``old`` and ``new`` are JSON texts, to have a single type."""
     from registry.dataset.tables import FIELDS, arrow_type
     from registry.store.difference import PAIR_COLUMNS
 

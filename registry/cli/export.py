@@ -263,7 +263,7 @@ def _report(manifest: ExportManifest, dest: str) -> None:
 
 
 def _note_balance(manifest: ExportManifest) -> None:
-    """Note for each part of a division its share of the items and the share that is farthest from the wanted one."""
+    """Note, for each part of a division, its share of the items and the largest deviation from its fraction."""
     for row in manifest.resplit["balance"] if manifest.resplit else []:
         if row["worst_of"] is not None:
             note(

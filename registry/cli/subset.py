@@ -29,7 +29,7 @@ def subset_command(places: Places, subset: Subset, resplit: Resplit | None, outp
     """Count the images, items and pairs of a subset.
 
     Counts by split (or part of --resplit), category and source; a row for each whole part has its identities and
-    pairs. Values of one option are alternatives, different options all have to hold.
+    pairs. Values of the same option are alternatives; different options all have to hold.
     """
     from registry.store.selection import Selection
     from registry.subset.resplit import BALANCE

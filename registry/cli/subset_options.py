@@ -38,7 +38,7 @@ _COMPLETERS: dict[str, Any] = {
 
 
 def _click_option(name: str, option: Option) -> Decorator:
-    """Return an option of a subset as an option of click: a flag, a repeatable option or one with a single value."""
+    """Return an option of a subset as an option of click: a flag, a repeatable or a single option."""
     flag = f"--{name.replace('_', '-')}"
     if option.default is False:
         return click.option(flag, is_flag=True, help=option.help)

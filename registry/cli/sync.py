@@ -42,7 +42,7 @@ def sync(
     """Copy the registry at SRC to DST.
 
     SRC and DST are folders or fsspec URLs. Only files that are missing at DST are sent, several at a time, and each is
-    read back there. The manifest is replaced last, so readers of DST see the old registry or the new one. A sync that
+    read back there. The manifest is replaced last, so readers of DST see the old or the new registry. A sync that
     was killed resumes when it is run again. Files of the old version stay for its readers until --prune. With --format
     or -o, the files sent and removed are listed there, also without --dry-run.
     """

@@ -1,4 +1,4 @@
-"""The options of a subset: a table with one entry an option, and the subset that they choose.
+"""The options of a subset: a table of them, and the subset that they choose.
 
 The command line, Python and params.yaml take these options; :mod:`registry.store.selection` finds the items.
 """
@@ -23,7 +23,7 @@ class Option:
 
     Attributes:
         read: returns the canonical value from a value and the name of the option; raises a UsageError.
-        write: returns a plain value that ``read`` reads back to an equal one.
+        write: returns a plain value from which ``read`` returns the same canonical value.
         metavar: the value in help texts.
         help: one line.
         default: the value of an option that is not used; its type tells the kind: ``()`` for an option that takes
@@ -71,7 +71,7 @@ def _write_categories(category_ids: Sequence[int]) -> list[str]:
 class Subset:
     """Some items of a registry; without any option, all items and all images.
 
-    Values of one option are alternatives (``category`` of two names: either). Different options all have to hold.
+    Values of an option are alternatives (``category`` of two names: either). Different options all have to hold.
     Each attribute is an option, declared once for the command line, Python and params.yaml; :data:`OPTIONS` lists
     them with their help.
     """

@@ -1,4 +1,4 @@
-"""Readers of the values of a subset's options: from the command line, Python or YAML to one canonical form.
+"""Readers of the values of a subset's options: from the command line, Python or YAML to a canonical form.
 
 A reader takes a value and the name of its option, and raises a UsageError with both for a value that it cannot read.
 """
@@ -38,7 +38,7 @@ def format_ranges(ranges: Iterable[Range]) -> list[int | str]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return the values of an option that takes one value or several."""
+    """Return the list of values of an option, which may be a single value."""
     return [value] if isinstance(value, str | int | float) else list(value)
 
 

@@ -1,4 +1,4 @@
-"""df2 sync."""
+"""The command ``df2 sync``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cli.conftest import Run
 OLD = "category_id=9/0123456789abcdef.parquet"
 
 
-def test_sync_says_what_it_sent_and_the_second_time_that_there_was_nothing(run: Run, three_splits: Path) -> None:
+def test_sync_counts_the_files_sent_and_a_second_sync_sends_none(run: Run, three_splits: Path) -> None:
     first = run("sync", three_splits, "there")
     number = len(Place(str(three_splits)).list("")) - 2  # the manifest and the lock
     assert (first.exit_code, first.stderr) == (0, "")
@@ -60,7 +60,7 @@ def test_sync_lists_files_in_a_format(run: Run, three_splits: Path, tmp_path: Pa
     assert (tmp_path / "files.parquet").exists()
 
 
-def test_what_is_no_registry_ends_with_one_message(run: Run, tmp_path: Path) -> None:
+def test_a_source_that_is_no_registry_ends_with_a_message(run: Run, tmp_path: Path) -> None:
     shown = run("sync", "nothing", "there")
     assert (shown.exit_code, shown.stdout) == (1, "")
     assert shown.stderr.startswith("Error: There is no registry at nothing.")
@@ -70,7 +70,7 @@ def test_what_is_no_registry_ends_with_one_message(run: Run, tmp_path: Path) -> 
     assert shown.stderr == f"Error: ./manifest.json is not a manifest of a registry:\n{keys}"
 
 
-def test_damage_is_mended_when_it_is_looked_for(run: Run, three_splits: Path, tmp_path: Path) -> None:
+def test_check_sends_damaged_files_again(run: Run, three_splits: Path, tmp_path: Path) -> None:
     run("sync", three_splits, "there")
     damaged = next((tmp_path / "there" / "items").rglob("*.parquet"))
     damaged.write_bytes(bytes(damaged.stat().st_size))

@@ -76,29 +76,29 @@ def test_the_command_line_has_every_option_of_the_table() -> None:
     assert set(offered) - set(declared) == {"subset", "params", "resplit", "stratify", "format", "-o"}
 
 
-def test_the_same_subset_said_in_other_ways_has_the_same_digest() -> None:
+def test_equal_subsets_have_equal_digests_however_they_are_written() -> None:
     first = Subset.of(category=["skirt", "vest"], occlusion=[1, 2], image_id=["1-5"])
     second = Subset.of(occlusion=["slight or none", "medium"], image_id=[5, "1-4"], category=(5, "9"))
     assert first.digest == second.digest
     assert first.digest != Subset.of(category="skirt").digest
-    # A seed without a sample says nothing.
+    # A seed without a sample changes nothing.
     assert Subset.of(seed=7).text == Subset().text == "{}"
 
 
-def test_what_says_nothing_is_left_out() -> None:
+def test_empty_values_are_left_out() -> None:
     assert Subset.of(category=[], split=None, where="", image_id=()) == Subset()
     assert Subset.of(limit=0).to_dict() == {"limit": 0}
 
 
 @pytest.mark.parametrize(
-    ("said", "canonical"),
+    ("written", "canonical"),
     [
         ("33.33333333%", "33.33333333%"), ("0.00001%", "0.00001%"), ("010.50%", "10.5%"), ("100.000%", "100%"),
         ("0%", "0%"), ("00%", "0%"), ("007", "7"), ("0.1234567890123456789%", "0.1234567890123456789%"), (12, "12"),
     ],
 )  # fmt: skip
-def test_a_sample_is_kept_as_it_was_said_and_reads_back_equal(said: Any, canonical: str) -> None:
-    subset = Subset.of(sample=said)
+def test_a_sample_is_kept_exactly_and_reads_back_equal(written: Any, canonical: str) -> None:
+    subset = Subset.of(sample=written)
     assert subset.to_dict() == {"sample": canonical}
     assert Subset.of(**json.loads(subset.text)) == subset
 
@@ -147,13 +147,13 @@ def test_a_file_lists_images(tmp_path: Path) -> None:
         ({"where": "  "}, "where: expected an SQL condition"),
     ],
 )
-def test_what_cannot_be_is_said(options: dict[str, Any], text: str) -> None:
+def test_a_wrong_value_is_refused_with_a_message(options: dict[str, Any], text: str) -> None:
     with pytest.raises(UsageError) as caught:
         Subset.of(**options)
     assert text in str(caught.value)
 
 
-def test_a_list_of_images_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_a_list_of_images_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is no file"):
         Subset.of(image_id=f"@{tmp_path}/none.txt")
     listed = tmp_path / "ids.txt"
