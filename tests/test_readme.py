@@ -39,7 +39,10 @@ def test_there_are_twelve_questions() -> None:
 
 
 @pytest.mark.parametrize(("number", "query", "answer"), QUESTIONS)
-def test_question_has_the_printed_answer(demo: Path, number: str, query: str, answer: str) -> None:
+def test_question_has_the_printed_answer(
+    demo: Path, number: str, query: str, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     result = CliRunner().invoke(main, ["-r", str(demo / "data/registry"), "sql", query, "--format", "table"])
     assert result.exit_code == 0, result.output
     assert [line for line in lines(result.output) if line] == lines(answer)

@@ -4,8 +4,8 @@ import os
 import signal
 import sys
 
-# While the modules load, Ctrl-C ends the command at once: nothing has begun, and a traceback would say nothing.
-# registry.cli.interruption takes over. Only in a process of ours: others decide about signals themselves.
+# While the modules load, Ctrl-C ends df2 at once and without a traceback; afterwards registry.cli.interruption handles
+# it. Other programs that import this package keep their own handler.
 if os.path.basename("".join(sys.argv[:1])) in ("df2", "-m") and (
     signal.getsignal(signal.SIGINT) is signal.default_int_handler
 ):

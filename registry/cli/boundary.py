@@ -1,4 +1,4 @@
-"""The outermost boundary of the command line: every exception becomes one message and an exit code here."""
+"""Turns every exception of a command into a message on standard error and an exit code."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEBUG_VARIABLE: Final = "DF2_DEBUG"
-#: What is said by click itself.
+#: Exceptions that click turns into messages and exit codes.
 _OF_CLICK: Final = (Exit, click.exceptions.Abort, click.ClickException)
 
 
 class BoundedCommand(click.Command):
-    """A command whose process ends with one line and an exit code, whatever happens in it.
+    """A command whose errors become a message on standard error and an exit code.
 
     Attributes:
-        trouble_code: exit code of every error, for a command whose other codes mean something else.
+        trouble_code: exit code of every error, for a command whose code 1 is an answer; None for the usual codes.
     """
 
     trouble_code: int | None = None
@@ -42,7 +42,7 @@ class BoundedCommand(click.Command):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run the command and exit. Without arguments of the caller, it is the command of this process."""
+        """Run the command and exit; without ``args``, with the arguments, streams and signals of the process."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode, **extra)
         is_process = args is None
@@ -84,11 +84,11 @@ class BoundedCommand(click.Command):
             return code
         except interruption.Interrupted:
             return 1
-        except Exception as error:  # noqa: BLE001  # nothing is outside of this boundary
+        except Exception as error:  # noqa: BLE001  # every exception becomes an exit code
             return report(error, self.name or "df2", is_debugging=_is_debugging(None))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error is told, with what was being done, and becomes an exit code."""
+        """Run the command; print an error with the name of the command and exit with its code."""
         try:
             end: Exit | None = None
             result = None
@@ -108,10 +108,10 @@ class BoundedCommand(click.Command):
 
 
 def _check_words(words: Sequence[str]) -> None:
-    """Refuse words of the command line that are not UTF-8: databases, manifests and JSON know no others.
+    """Refuse arguments that are not UTF-8, which databases, manifests and JSON cannot hold.
 
     Raises:
-        click.UsageError: a word is not; it is not shown, because it may hold a secret.
+        click.UsageError: an argument is not UTF-8; the message does not show it, because it may hold a secret.
     """
     for number, word in enumerate(words, 1):
         try:
@@ -122,7 +122,7 @@ def _check_words(words: Sequence[str]) -> None:
 
 
 def _flush(has_failed: bool) -> None:
-    """Write what is in the buffers; after a failure that was told, another one is not."""
+    """Flush standard output and error; a failure is raised only if the command has not failed already."""
     try:
         streams.flush()
     except streams.OutputError:
@@ -147,79 +147,79 @@ def _is_debugging(ctx: click.Context | None) -> bool:
     return os.environ.get(DEBUG_VARIABLE, "").lower() not in ("", "0", "false", "no", "off")
 
 
-def report(error: Exception, doing: str, trouble_code: int | None = None, *, is_debugging: bool = False) -> int:
-    """Tell an error on standard error and return its exit code.
+def report(error: Exception, command: str, trouble_code: int | None = None, *, is_debugging: bool = False) -> int:
+    """Print an error on standard error and return its exit code.
 
     Args:
-        error: what was raised.
-        doing: the command, such as ``df2 export``.
-        trouble_code: the exit code of every error of this command.
+        error: the exception.
+        command: name of the command, such as ``df2 export``.
+        trouble_code: exit code of every error of this command; None for the code of the error.
         is_debugging: whether the traceback is printed too.
     """
     if interruption.received():
-        return 1  # what a library made of the signal
+        return 1  # a library turned the signal into this exception
     if isinstance(error, streams.OutputError) and error.is_reader_gone:
         return 1
-    message, code = describe(error, doing)
+    message, code = describe(error, command)
     if trouble_code is not None:
         code = trouble_code
-    with suppress(OSError):  # there is nowhere else to tell it
+    with suppress(OSError):  # standard error cannot be written: the exit code remains
         if is_debugging:
             click.echo(redact("".join(traceback.format_exception(error))), err=True, nl=False)
         click.echo(f"Error: {redact(message)}", err=True)
     return code
 
 
-def describe(error: Exception, doing: str) -> tuple[str, int]:  # noqa: PLR0911  # a table of cases
+def describe(error: Exception, command: str) -> tuple[str, int]:  # noqa: PLR0911  # a table of cases
     """Return the message and the exit code of an exception.
 
     Args:
-        error: what was raised.
-        doing: the command, such as ``df2 export``.
+        error: the exception.
+        command: name of the command, such as ``df2 export``.
     """
     text = _one_line(error)
     if isinstance(error, RegistryError):
-        # DuckDB adds the addresses of its functions to an error inside itself.
-        told = str(error).partition("\n\nStack Trace:\n")[0]
-        return printable_lines(told), error.exit_code
+        # An internal error of DuckDB ends with the addresses of its functions.
+        message = str(error).partition("\n\nStack Trace:\n")[0]
+        return printable_lines(message), error.exit_code
     if isinstance(error, streams.OutputError):
         return f"Cannot write {error.name}: {error.reason}.", 4
     if isinstance(error, OSError):
-        names = [
+        paths = [
             printable(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
         ]
-        place = f"Cannot use {' or '.join(names)}" if names else f"The system refused what '{doing}' asked for"
+        place = f"Cannot use {' or '.join(paths)}" if paths else f"The system refused what '{command}' asked for"
         return f"{place}: {error.strerror or text or type(error).__name__}.", 4
     if isinstance(error, UnicodeError):
-        return _describe_unicode(error, doing)
+        return _describe_unicode(error, command)
     if isinstance(error, RecursionError):
-        return f"What '{doing}' was given is nested too deeply to be read.", 2
+        return f"What '{command}' was given is nested too deeply to be read.", 2
     if isinstance(error, MemoryError):  # Arrow's too
-        return f"There is not enough memory for '{doing}': {text or 'an allocation failed'}.", 4
+        return f"There is not enough memory for '{command}': {text or 'an allocation failed'}.", 4
     if isinstance(error, OverflowError):
-        return f"A number that '{doing}' was given is too large: {text}.", 2
+        return f"A number that '{command}' was given is too large: {text}.", 2
     if "duckdb" in sys.modules and isinstance(error, sys.modules["duckdb"].Error):
         return f"{text}.", 1
     return (
-        f"'{doing}' failed with {type(error).__name__}: {text}. This is a fault of df2, please report it; "
+        f"'{command}' failed with {type(error).__name__}: {text}. This is a fault of df2, please report it; "
         f"--debug shows where.",
         1,
     )
 
 
-def _describe_unicode(error: UnicodeError, doing: str) -> tuple[str, int]:
+def _describe_unicode(error: UnicodeError, command: str) -> tuple[str, int]:
     if isinstance(error, UnicodeEncodeError):
-        try:  # the text itself may be a password; the path of a file is none
+        try:  # only the path of a file is shown: another text may be a password
             is_path = "/" in error.object and os.path.lexists(os.fsencode(error.object))
         except ValueError:
             is_path = False
-        what = f"the path {printable(error.object)}" if is_path else "a text, a name or a password"
+        subject = f"the path {printable(error.object)}" if is_path else "a text, a name or a password"
         character = f"U+{ord(error.object[error.start]):04X}"
-        return f"'{doing}' was given {what} that is not UTF-8: character {error.start + 1} is {character}.", 2
+        return f"'{command}' was given {subject} that is not UTF-8: character {error.start + 1} is {character}.", 2
     if isinstance(error, UnicodeDecodeError):
         byte = f"byte 0x{error.object[error.start]:02X} at position {error.start}"
-        return f"A file that '{doing}' reads is not UTF-8: {byte}.", 3
-    return f"A text that '{doing}' reads is not UTF-8: {_one_line(error)}.", 3
+        return f"A file that '{command}' reads is not UTF-8: {byte}.", 3
+    return f"A text that '{command}' reads is not UTF-8: {_one_line(error)}.", 3
 
 
 def _one_line(error: Exception) -> str:

@@ -64,7 +64,7 @@ def _items(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
 
 @examples("df2 completion bash", "df2 completion fish")
 @click.command()
-@click.argument("shell", type=click.Choice(_SHELLS))
+@click.argument("shell", type=click.Choice(_SHELLS), metavar="bash|zsh|fish")
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the script that completes df2 commands in a shell.

@@ -1,4 +1,4 @@
-"""Where things are: the options that say which registry, of which revision, reached how."""
+"""The global options: the registry, its git revision, how to reach it, and whether notes are printed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @dataclass
 class Places:
-    """What the global options say.
+    """The values of the global options.
 
     Attributes:
         registry: folder or URL of the registry; with ``rev``, its path in the repository.
-        rev: git revision, or None for the registry as it is now.
+        rev: git revision, or None for the current registry.
         repo: path or URL of the repository of ``rev``; None for that of the working directory.
-        cache: folder that keeps what is read of remote registries, or None.
-        storage_options: for every remote place.
+        cache: folder that keeps blocks read from remote registries, or None.
+        storage_options: options of fsspec's file systems for all remote places.
         is_quiet: whether notes and progress are not shown.
     """
 
@@ -44,21 +44,19 @@ class Places:
     is_quiet: bool = False
 
     def open(self, **limits: Any) -> Registry:
-        """Return the registry, open.
+        """Return the open registry.
 
         Args:
-            limits: ``memory`` and ``timeout`` of its queries; see :func:`registry.open`.
+            limits: ``memory`` and ``timeout`` of queries, as for :func:`registry.open`.
         """
         import registry
 
-        # Until registry.open() knows them, the limits are those of this process alone.
-        known = {name: value for name, value in limits.items() if name in (registry.open.__kwdefaults__ or {})}
         if self.rev is None:
             _check_encoding(self.registry)
-            return registry.open(self.registry, self.storage_options, repo=self.repo, cache=self.cache, **known)
+            return registry.open(self.registry, self.storage_options, repo=self.repo, cache=self.cache, **limits)
         from registry.history.checkout import checkout
 
-        return registry.open(str(checkout(self.rev, self.repo, self.registry, progress=note)), **known)
+        return registry.open(str(checkout(self.rev, self.repo, self.registry, progress=note)), **limits)
 
     def place(self, url: str) -> Place:
         """Return the place at a URL."""
@@ -67,10 +65,10 @@ class Places:
         return Place(url, self.storage_options)
 
     def fetch_if_there(self, url: str, path: Path) -> None:
-        """Copy the file at a URL to a local path, if there is one.
+        """Copy the file at a URL to a local path; do nothing if no such file exists.
 
         Raises:
-            StorageError: it cannot be read.
+            StorageError: the file cannot be read.
         """
         folder, _, name = url.rpartition("/")
         place = self.place(folder)
@@ -79,29 +77,29 @@ class Places:
 
     @contextmanager
     def local_file(self, url: str) -> Iterator[Path]:
-        """Yield where to write a file that is to be at a path or URL; one for a URL is put there at the end.
+        """Yield a local path for a file to write; for a URL, upload the file when the block ends.
 
         Raises:
-            StorageError: it cannot be put there.
+            StorageError: the upload fails.
         """
         import tempfile
 
         if (path := local_path(url)) is not None:
-            # Messages show it as it was written. (pathlib makes ./~ the same as ~.)
+            # Messages show the path as the user wrote it; pathlib would shorten ./~ to ~.
             yield path if "://" in url or "~" in url else Path(url)
             return
         folder, _, name = url.rpartition("/")
         place = self.place(folder)
-        with tempfile.TemporaryDirectory(prefix="df2-") as made, temporary(Path(made)):
-            yield Path(made, name)
-            place.put(Path(made, name), name)
+        with tempfile.TemporaryDirectory(prefix="df2-") as folder_path, temporary(Path(folder_path)):
+            yield Path(folder_path, name)
+            place.put(Path(folder_path, name), name)
 
 
 def _check_encoding(url: str) -> None:
-    """Refuse a local registry below a folder whose name is not UTF-8, which DuckDB cannot open.
+    """Refuse a local registry whose path is not UTF-8, which DuckDB cannot open.
 
     Raises:
-        UsageError: its path is not UTF-8.
+        UsageError: the path is not UTF-8.
     """
     path = local_path(url)
     try:
@@ -123,17 +121,17 @@ def note(line: str) -> None:
 
 
 def storage_option(command: Command) -> Command:
-    """Add ``--storage-option`` to a command; what it says goes into :class:`Places`, wherever it stands."""
+    """Add ``--storage-option`` to a command; its values are added to :attr:`Places.storage_options`."""
 
     def keep(ctx: click.Context, param: click.Parameter, values: Iterable[str]) -> None:
         try:
-            found = dict(_parse(value) for value in values)
+            options = dict(_parse(value) for value in values)
         except UsageError as error:
             raise click.UsageError(str(error), ctx) from None
         if isinstance(ctx.obj, Places):
-            ctx.obj.storage_options.update(found)
+            ctx.obj.storage_options.update(options)
         else:
-            ctx.meta["df2.storage_options"] = found
+            ctx.meta["df2.storage_options"] = options
 
     return click.option(
         "--storage-option",
@@ -152,7 +150,7 @@ def _parse(text: str) -> tuple[str, Any]:
         shown = f"{name}=..." if equals else "one without '='"  # the value may be a secret
         raise UsageError(f"Expected --storage-option KEY=VALUE, found {shown}.")
     try:
-        # A password of digits is still a text.
+        # A secret of digits stays a text.
         return name, value if is_secret(name) and not value.startswith(("[", "{")) else json.loads(value)
     except RecursionError:
         raise UsageError(f"The value of --storage-option {name} is nested too deeply.") from None

@@ -9,10 +9,10 @@ Put :func:`examples` above ``@click.command()``; it also takes a finished comman
     @click.command()
     def pairs(...):
 
-The lines stand below the options, each on a line of its own. Every line must run on the registry that
+The section stands below the options. Every line must run on the registry that
 ``df2 sample data/sample`` and ``df2 ingest --split SPLIT data/sample data/registry`` make, from the folder above
-``data``, unless it names a remote place or a git revision. ``tests/cli/test_help.py`` parses all of them. Every
-command has at least one. Do not write examples into docstrings.
+``data``, unless the line names a remote registry or a git revision. ``tests/cli/test_help.py``
+parses all of them. Every command has examples. Do not write examples into docstrings.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Ending a ``df2`` process in time: on Ctrl-C, SIGTERM and SIGHUP, and when a limit is passed.
+"""Ends a ``df2`` process in time: on Ctrl-C, SIGTERM and SIGHUP, and when a limit is exceeded.
 
-A signal raises :class:`Interrupted` in the main thread, so every ``finally`` runs. Python delivers it between two
-instructions only, which is too late while DuckDB or another library works. So a second thread learns of the signal at
-once, through :func:`signal.set_wakeup_fd`. If the process is still there after :data:`GRACE`, that thread removes the
-unfinished files, ends the child processes and exits.
+A signal raises :class:`Interrupted` in the main thread, so every ``finally`` runs. Python delivers signals between two
+of its instructions, which is too late while DuckDB or another library works. A second thread therefore reads the
+signal from :func:`signal.set_wakeup_fd`. If the process still runs after :data:`GRACE`, that thread removes the
+unfinished files, kills the child processes and exits.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from typing import Any, Final, NoReturn
 from registry.cli import streams
 from registry.files.temporary import ending, remove_temporary
 
-#: Seconds that the main thread has to end by itself after a signal.
+#: Seconds after a signal in which the main thread can end by itself.
 GRACE: Final = 1.2
-#: Seconds between two looks at the limits.
+#: Seconds between two checks of the limits.
 _INTERVAL: Final = 0.05
 _SIGNALS: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 
-#: Returns why the process has to end, or None.
+#: Returns the reason why the process must end, or None.
 Check = Callable[[], str | None]
 
 
 class Interrupted(BaseException):
-    """A signal asked the process to end. No ``Exception``, so that nothing takes it for an error and goes on."""
+    """A signal asked the process to end. Not an ``Exception``: handlers of errors must not catch it."""
 
 
 class _Watch:
@@ -43,52 +43,52 @@ class _Watch:
 
     reader = -1
     writer = -1
-    #: The first signal that came, 0 before.
+    #: The first signal received; 0 before.
     number = 0
-    #: Whether a thread writes the last line: the other one then writes nothing.
+    #: Whether a thread is ending the process already; the other thread then waits.
     is_ending = False
     checks: tuple[Check, ...] = ()
 
 
 def start() -> None:
-    """Watch the signals of this process. To be called once, in the main thread."""
+    """Watch the signals of this process. Call it once, in the main thread."""
     _Watch.reader, _Watch.writer = os.pipe()
     os.set_blocking(_Watch.writer, False)
     signal.set_wakeup_fd(_Watch.writer, warn_on_full_buffer=False)
     for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and background jobs want it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and background jobs ignore signals
             signal.signal(number, _on_signal)
     os.register_at_fork(after_in_child=_forget)
     sys.unraisablehook = _unraisable
-    # No threading.Thread: the process counts as one of a single thread, so that ingest may fork its workers.
+    # Not a threading.Thread: threading must count a single thread, so that ingest may fork its workers.
     _thread.start_new_thread(_watch, ())
 
 
 def received() -> bool:
-    """Return whether a signal asked this process to end, whatever exception that became on its way."""
+    """Return whether a signal asked this process to end."""
     return _Watch.number != 0
 
 
 def end(code: int) -> NoReturn:
-    """End the process with an exit code, or as the signal that it got asks for.
+    """End the process with an exit code, or with that of the signal it received.
 
-    Functions registered with ``atexit`` are called. The rest of the interpreter's shutdown is skipped: it aborts the
-    process if a thread of a library, such as DuckDB's, calls Python meanwhile.
+    Runs the functions registered with ``atexit`` and skips the rest of the interpreter's shutdown, which aborts the
+    process if a thread of a library such as DuckDB calls Python meanwhile.
     """
     if not received():
         atexit._run_exitfuncs()
     if received():
         _end(128 + _Watch.number, "Interrupted.")
-    with suppress(OSError):  # of what these functions wrote; the command's own output was written before
+    with suppress(OSError):  # output of the atexit functions; that of the command is flushed already
         streams.flush()
     os._exit(code)
 
 
 @contextmanager
 def checked(*checks: Check) -> Iterator[None]:
-    """End the process with exit code 1 and one line as soon as a check returns a reason, while the block runs.
+    """While the block runs, end the process with exit code 1 as soon as a check returns a reason, and print it.
 
-    The checks are called by another thread, several times a second.
+    Another thread calls the checks several times a second.
     """
     before = _Watch.checks
     _Watch.checks = (*before, *checks)
@@ -106,7 +106,7 @@ def _wake() -> None:
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    if not _Watch.number:  # a second one must not break off the cleaning up; the watching thread ends the process
+    if not _Watch.number:  # a second signal must not interrupt the cleanup; the watching thread handles it
         _Watch.number = number
         if not _is_importing(frame):
             raise Interrupted
@@ -115,7 +115,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 def _is_importing(frame: FrameType | None) -> bool:
     """Return whether a module is being imported.
 
-    The modules of DuckDB abort the process on an exception while they are made. The watching thread ends it instead.
+    DuckDB's modules abort the process on an exception during their import; the watching thread ends it instead.
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
@@ -125,13 +125,13 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _unraisable(unraisable: Any) -> None:
-    """Stay silent about a signal that came inside a callback which cannot raise; the watching thread saw it too."""
+    """Print no traceback for a signal inside a callback that cannot raise; the watching thread handles it."""
     if not isinstance(unraisable.exc_value, Interrupted):
         sys.__unraisablehook__(unraisable)
 
 
 def _forget() -> None:
-    """Let a forked process end as any other; its parent decides on Ctrl-C, which a terminal sends to both."""
+    """Reset signals in a forked child: it ignores Ctrl-C, which a terminal sends to the parent too."""
     signal.set_wakeup_fd(-1)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
@@ -140,21 +140,21 @@ def _forget() -> None:
 
 
 def _watch() -> None:
-    """Wait for signals and look at the limits."""
-    first: float | None = None
+    """Wait for signals and check the limits."""
+    signalled_at: float | None = None
     while True:
-        if first is not None:
-            wait: float | None = max(0.0, first + GRACE - time.monotonic())
+        if signalled_at is not None:
+            wait: float | None = max(0.0, signalled_at + GRACE - time.monotonic())
         else:
             wait = _INTERVAL if _Watch.checks else None
         readable, _, _ = select.select([_Watch.reader], [], [], wait)
         numbers = {*os.read(_Watch.reader, 64)} & {*_SIGNALS} if readable else set()
-        if first is not None and (numbers or not readable):
+        if signalled_at is not None and (numbers or not readable):
             _end(128 + (_Watch.number or signal.SIGTERM), "Interrupted.")
-        if numbers and first is None:
-            first = time.monotonic()
+        if numbers and signalled_at is None:
+            signalled_at = time.monotonic()
             _Watch.number = _Watch.number or min(numbers)
-        if first is None:
+        if signalled_at is None:
             for check in _Watch.checks:
                 if reason := check():
                     _end(1, f"Error: {reason}")
@@ -166,11 +166,11 @@ def _end(code: int, line: str) -> NoReturn:
             time.sleep(1)  # the other thread ends the process
     _Watch.is_ending = True
     try:
-        ending.acquire()  # for good
+        ending.acquire()  # never released: no file is completed from here on
         remove_temporary()
         _end_children()
         is_terminal = os.isatty(2)
-        # After the ^C of the terminal; and a progress bar hides the cursor.
+        # On a terminal: show the cursor, which a progress bar hides, and begin a line after its ^C.
         os.write(2, (f"\x1b[?25h\r\n{line}\n" if is_terminal else f"{line}\n").encode(errors="replace"))
     except BaseException:  # noqa: BLE001, S110  # nothing may keep the process from ending
         pass
@@ -179,12 +179,12 @@ def _end(code: int, line: str) -> NoReturn:
 
 
 def _end_children() -> None:
-    """Kill the direct child processes; those of a pool have no work of their own to save."""
+    """Kill the direct child processes; workers of a pool hold nothing to save."""
     parent = str(os.getpid())
     numbers: set[int] = set()
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, IndexError):
-            # NUMBER (NAME) STATE PARENT ...; a name may hold anything.
+            # "PID (NAME) STATE PARENT ..."; the name may hold blanks and brackets.
             if path.read_text(errors="replace").rpartition(")")[2].split()[1] == parent:
                 numbers.add(int(path.parent.name))
     if "multiprocessing" in sys.modules:  # where there is no /proc

@@ -1,7 +1,7 @@
-"""Limits of time and memory for SQL that somebody wrote: one line at the end, not a machine that swaps.
+"""Limits of time and memory for a query of a user.
 
-DuckDB has limits of its own, which :func:`registry.open` sets. It does not look at them everywhere: not inside one call
-of a function, and not for long texts and lists. So this process watches itself, too.
+:func:`registry.open` sets DuckDB's own limits. DuckDB does not check them inside a single call of a function, nor for
+long texts and lists, so the process watches itself, too.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from registry.cli.interruption import checked
 from registry.errors import QueryError
 
 DEFAULT_SECONDS: Final = 600
-#: What DuckDB is given before this process ends itself: its own message is better.
+#: Seconds after the limit in which DuckDB can end the query with its own message.
 _GRACE_SECONDS: Final = 1
-#: Memory of the process besides that of DuckDB.
+#: Bytes of memory that the process may use besides DuckDB's.
 _BESIDES: Final = 512 << 20
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 
@@ -35,7 +35,7 @@ class SizeType(click.ParamType[int]):
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the bytes."""
+        """Return the number of bytes of a text such as ``4GB``."""
         if isinstance(value, int):
             return value
         parts = _SIZE.fullmatch(value.strip())
@@ -55,10 +55,14 @@ def half_of_memory() -> int:
 
 @contextmanager
 def query_limits(seconds: float, memory: int) -> Iterator[None]:
-    """End a query that takes longer or more memory, 0 for any.
+    """End a query in the block that takes longer, or needs more memory; 0 stands for no limit.
+
+    Args:
+        seconds: the time limit.
+        memory: the memory limit in bytes.
 
     Raises:
-        QueryError: DuckDB, or the operating system, held a limit; the message names the option.
+        QueryError: the query reached a limit of DuckDB or of the operating system; the message names the option.
     """
     time_text = f"The query did not end within {seconds:g} s. --timeout SECONDS allows more, --timeout 0 any time."
     memory_text = (
@@ -71,20 +75,20 @@ def query_limits(seconds: float, memory: int) -> Iterator[None]:
     except MemoryError as error:
         raise QueryError(memory_text) from error
     except QueryError as error:
-        held = type(error.__cause__).__name__
-        if memory and held == "OutOfMemoryException":
+        cause = type(error.__cause__).__name__
+        if memory and cause == "OutOfMemoryException":
             raise QueryError(memory_text) from error
-        if seconds and held == "InterruptException":
+        if seconds and cause == "InterruptException":
             raise QueryError(time_text) from error
         raise
 
 
 def memory_checks(memory: int, text: str) -> list[Callable[[], str | None]]:
-    """Return what checks that this process takes no more memory; nothing where the system does not tell.
+    """Return the check of this process's memory; none without a limit, or on a system without ``/proc``.
 
     Args:
-        memory: bytes, 0 for any.
-        text: what is told if it takes more.
+        memory: the limit in bytes; 0 for no limit.
+        text: the message when the process exceeds it.
     """
     statistics = Path("/proc/self/statm")
     if not memory or not statistics.exists():
@@ -102,7 +106,7 @@ def _time_check(seconds: float, text: str) -> Callable[[], str | None]:
     begin = time.monotonic() - streams.seconds_waited()
 
     def check() -> str | None:
-        # A reader that reads on slowly, such as a pager, does not make the query longer.
+        # Time spent waiting for a slow reader, such as a pager, does not count.
         passed = time.monotonic() - begin - streams.seconds_waited()
         return text if passed > seconds + _GRACE_SECONDS else None
 
@@ -111,7 +115,7 @@ def _time_check(seconds: float, text: str) -> Callable[[], str | None]:
 
 @contextmanager
 def _data_limit(memory: int) -> Iterator[None]:
-    """Let the operating system refuse what goes far beyond the limit in one step."""
+    """Let the operating system refuse an allocation far beyond the limit."""
     if not memory:
         yield
         return
@@ -126,5 +130,5 @@ def _data_limit(memory: int) -> Iterator[None]:
 
 
 def size(number: int) -> str:
-    """Return a number of bytes as a person reads it."""
+    """Return a number of bytes as ``4.2 GB`` or ``512 MB``."""
     return f"{number / 1e9:.3g} GB" if number >= 1e9 else f"{number / 1e6:.3g} MB"

@@ -1,4 +1,4 @@
-"""The ``df2`` command: global options, the list of commands, and the one place where errors become exit codes."""
+"""The ``df2`` command: its global options and its list of commands."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ class _Group(BoundedCommand, click.Group):
     metavar="DIR",
     envvar="DF2_CACHE",
     show_envvar=True,
-    help="Keep what is read of remote registries in this folder.",
+    help="Folder that keeps data read from remote registries, for the next command.",
 )
 @click.option(
     "--debug",
     is_flag=True,
     envvar=DEBUG_VARIABLE,
     show_envvar=True,
-    help="Print the traceback of an error, for a report of a fault.",
+    help="Print the traceback of an error, for a bug report.",
 )
 @click.option(
     "--network-timeout",
@@ -82,7 +82,7 @@ class _Group(BoundedCommand, click.Group):
     type=click.FloatRange(0, 86_400, min_open=True),
     envvar="DF2_NETWORK_TIMEOUT",
     show_envvar=True,
-    help="Give up on a server that gives no answer and makes no progress for so long, in all attempts. Default: 90.",
+    help="Give up on a server that makes no progress for this long, retries included. Default: 90.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no notes; answers, warnings and errors are printed.")
 @click.option("-v", "--verbose", count=True, help="Log the steps of the work to standard error; -vv logs more.")
@@ -100,10 +100,11 @@ def main(
     quiet: bool,
     verbose: int,
 ) -> None:
-    """A data-versioned registry of DeepFashion2: ingest it, ask it in SQL, look up pairs and styles.
+    """A data-versioned registry of DeepFashion2: ingest it, query it in SQL, look up pairs and styles.
 
-    Every place is a folder or an fsspec URL. Exit codes: 0 done, 1 error, 2 wrong usage, 3 bad input data, 4 a place
-    that cannot be written or read, 130 and 143 interrupted; df2 diff ends as diff does: 0 same, 1 different, 2 trouble.
+    Registries, sources and destinations are folders or fsspec URLs. Exit codes: 0 done, 1 error, 2 wrong usage, 3 bad
+    input data, 4 a place that cannot be written or read, 130 and 143 interrupted; df2 diff ends as diff does: 0 same,
+    1 different, 2 trouble.
     """
     install()
     if verbose:

@@ -26,7 +26,7 @@ def table_lines(
 
     Args:
         header: names of the columns.
-        rows: cells, one for each column.
+        rows: the cells of each row.
         numeric: which columns are aligned to the right; none without it.
     """
     yield _line(header)

@@ -134,11 +134,12 @@ def write_rows(rows: Rows, output: Output) -> None:
 
 
 def write_tables(tables: Sequence[Rows], output: Output) -> None:
-    """Write several tables for a person to read, one below the other.
+    """Write several tables for a person to read, below each other.
 
     Raises:
-        UsageError, QueryError, StorageError: as :func:`write_rows`; ``UsageError`` also for several tables in a
-            format of programs, which holds one.
+        UsageError: as :func:`write_rows`, or there are several tables and the format is for programs.
+        QueryError: as :func:`write_rows`.
+        StorageError: as :func:`write_rows`.
     """
     from registry.store.connection import duckdb_errors
 
@@ -158,7 +159,7 @@ def write_tables(tables: Sequence[Rows], output: Output) -> None:
 
 @contextmanager
 def _text_file(output: Output) -> Iterator[TextIO]:
-    """Yield standard output, or a file that replaces the one at the chosen path when all is written.
+    """Yield standard output, or a file that replaces the file at the chosen path when it is complete.
 
     Raises:
         UsageError: the file's suffix names no format.

@@ -1,4 +1,4 @@
-"""Values of ``--param NAME=VALUE``: bound exactly as they stand, or refused."""
+"""Values of ``--param NAME=VALUE``: a value that DuckDB would round or change is refused."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from registry.parsing.json_files import CutNumber, Duplicates, decode
 
 
 def parse_params(params: Sequence[str]) -> dict[str, Any]:
-    """Return the values of all ``NAME=VALUE`` by name.
+    """Return the values of several ``NAME=VALUE`` by name.
 
     Raises:
-        UsageError: a name is given twice, or as :func:`parse_param`.
+        UsageError: a name repeats, or as :func:`parse_param`.
     """
     values: dict[str, Any] = {}
     for param in params:
@@ -26,10 +26,10 @@ def parse_params(params: Sequence[str]) -> dict[str, Any]:
 
 
 def parse_param(param: str) -> tuple[str, Any]:
-    """Return the name and the value of ``NAME=VALUE``; a value that is no JSON is a text.
+    """Return the name and the value of ``NAME=VALUE``; the value is JSON, or else a text.
 
     Raises:
-        UsageError: there is no name, or binding the value would change it.
+        UsageError: the name is missing, or DuckDB would change the value when it is bound.
     """
     name, equals, text = param.partition("=")
     if not equals or not name.isidentifier():
@@ -47,7 +47,7 @@ def parse_param(param: str) -> tuple[str, Any]:
 
 
 def _problems(value: Any) -> Iterator[str]:
-    """Yield why binding a JSON value would change it."""
+    """Yield the reasons why DuckDB would change a JSON value when it is bound."""
     if isinstance(value, CutNumber):
         yield f"no double holds {value.literal}; give a text, '\"{value.literal}\"', and CAST it in the SQL"
     elif isinstance(value, float) and not math.isfinite(value):
@@ -73,7 +73,7 @@ def _is_double(number: int) -> bool:
 
 
 def _numbers(value: Any) -> Iterator[int | float]:
-    """Yield the numbers in a JSON value."""
+    """Yield the numbers in a JSON value, nested ones too."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         yield value
     elif isinstance(value, dict | list):

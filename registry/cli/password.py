@@ -1,4 +1,4 @@
-"""The password of a protected zip: from the environment, or asked for on a terminal."""
+"""The password of a protected zip: from the environment, or from a prompt on a terminal."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def password_from_environment() -> str | None:
 def with_password(run: Callable[[str | None], Result], prompt: str) -> Result:
     """Return the result of ``run(password)``.
 
-    It is called with the password of the environment. If it needs one that the environment does not have, and standard
-    input is a terminal, the user is asked and it is called again.
+    ``run`` gets the password of the environment, or None. If it raises :class:`PasswordError` for None and standard
+    input is a terminal, the user is prompted and ``run`` is called again.
 
     Raises:
-        PasswordError: the password is wrong, or nobody can be asked.
+        PasswordError: the password is wrong, or standard input is no terminal.
     """
     password = password_from_environment()
     try:

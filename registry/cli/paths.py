@@ -1,4 +1,4 @@
-"""The kinds of arguments that name a file or a place."""
+"""Types of arguments: paths and URLs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from registry.storage.paths import local_path
 
 
 class PlaceType(click.ParamType[str]):
-    """A folder or an fsspec URL. An empty text would mean the working directory, or the root of the disk."""
+    """A folder or an fsspec URL; empty texts, which mean the working directory elsewhere, are refused."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the text; fail where it is empty."""
+        """Return the text; fail if it is empty or not UTF-8."""
         if not value:
             self.fail("it is empty; expected a path or an fsspec URL.", param, ctx)
         try:
@@ -31,8 +31,8 @@ class FileType(click.Path):
     """A local path or ``file://`` URL.
 
     Args:
-        url_okay: whether it may be a URL of another file system too.
-        options: of :class:`click.Path`.
+        url_okay: whether URLs of other file systems are accepted.
+        options: options of :class:`click.Path`.
     """
 
     def __init__(self, *, url_okay: bool = False, **options: Any) -> None:
@@ -40,7 +40,7 @@ class FileType(click.Path):
         self.url_okay = url_okay
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path; fail where it is empty or a URL that is not asked for."""
+        """Return the path; fail if it is empty, or a URL where none is accepted."""
         if value in ("", b""):
             self.fail("it is empty; expected a path.", param, ctx)
         if isinstance(value, str) and "://" in value and not self.url_okay:
@@ -52,5 +52,5 @@ class FileType(click.Path):
 
 
 PLACE = PlaceType()
-#: A file to write, as a path.
+#: A local file to write.
 FILE = FileType(dir_okay=False, path_type=Path)

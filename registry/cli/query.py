@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -23,9 +23,6 @@ from registry.dataset.views import load_views
 from registry.errors import StorageError, UsageError
 from registry.files.durability import make_folders
 from registry.files.temporary import write_text
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyRelation
 
 #: Columns of an item in a table for people, the most telling first; a narrow terminal leaves out the last ones.
 _ITEM_COLUMNS = [
@@ -111,7 +108,7 @@ def _read_text(file: Path | None) -> str:
 @output_options
 @click.pass_obj
 def tables(places: Places, name: str | None, output: Output) -> None:
-    """List the tables and views, or the columns of one.
+    """List the tables and views, or the columns of a table.
 
     Every column has a type, a unit and a meaning. Without NAME, the formats for programs (json, csv, ...) hold the
     columns of all tables and views, and a terminal shows a line for each table and view.
@@ -242,13 +239,12 @@ def stats(places: Places, metrics: Path | None, plots: Path | None, output: Outp
         for view in ("category_counts", "attribute_counts"):
             rows = Rows.of_relation(registry.sql(f"FROM {view}"))
             write_rows(rows, Output("csv", plots / f"{view}.csv"))
-    counts = registry.sql("FROM split_counts")
-    write_rows(_column_per_split(counts) if output.is_table else Rows.of_relation(counts), output)
+    counts = Rows.of_relation(registry.sql("FROM split_counts"))
+    write_rows(_column_per_split(counts) if output.is_table else counts, output)
 
 
-def _column_per_split(counts: DuckDBPyRelation) -> Rows:
+def _column_per_split(counts: Rows) -> Rows:
     """Return a row for each count and a column for each split, from a row for each split."""
-    rows = counts.fetchall()
-    header, *measures = zip(counts.columns, *rows, strict=True)
+    header, *measures = zip(counts.columns, *counts.values, strict=True)
     columns = ["", *header[1:]]
     return Rows.of_records([dict(zip(columns, measure, strict=True)) for measure in measures])

@@ -1,4 +1,4 @@
-"""Writes what is generated from the declarations: ``schemas/tables/*.json``, ``docs/tables.md``, ``docs/cli.md``.
+"""Generates ``schemas/tables/*.json``, ``docs/tables.md`` and ``docs/cli.md`` from the declarations.
 
 Run as ``python -m registry.cli.reference`` (``make docs``); a test fails when the files in the repository differ.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from registry.cli.markdown import table_lines
 from registry.dataset.tables import FIELDS, SCHEMA_VERSION, TABLES, Table, duckdb_type
 from registry.dataset.views import load_views
 from registry.exports.builtin import FORMATS
@@ -20,7 +21,7 @@ from registry.exports.find import find_format
 
 
 def table_schema(table: Table) -> dict[str, Any]:
-    """Return the declaration of a table as what ``schemas/tables/NAME.json`` holds."""
+    """Return the content of ``schemas/tables/NAME.json`` for a table."""
     return {
         "name": table.name,
         "schema_version": SCHEMA_VERSION,
@@ -77,8 +78,7 @@ def tables_page() -> str:
 
 
 def _markdown_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [header, tuple("---" for _ in header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(table_lines(header, rows))
 
 
 def cli_page() -> str:
@@ -98,17 +98,18 @@ def cli_page() -> str:
 
 
 def _format_options() -> list[str]:
-    """Return a table of its own options for every built-in format; the options of subsets are those of df2 subset."""
+    """Return a table of options for every built-in format, without the options of a subset."""
     parts = ["Besides the options of a subset (`df2 subset`), `--photos` and `--overwrite`, each format takes:"]
     for name in FORMATS:
-        found = find_format(name)
-        rows = [("--images", " ".join(found.images), found.images[0], "What happens to photos.")]
-        for option in found.options:
+        export_format = find_format(name)
+        images = export_format.images
+        rows = [("--images", " ".join(images), images[0], "What happens to photos.")]
+        for option in export_format.options:
             values = " ".join(option.choices) or ("" if option.kind == "flag" else option.kind.upper())
             default = "" if option.default is None or option.default is False else str(option.default)
             rows.append((f"--{option.name}", values, default, option.help))
         table = _markdown_table(("option", "values", "default", "meaning"), rows)
-        parts.append(f"### df2 export {name}\n\n{found.summary}\n\n{table}")
+        parts.append(f"### df2 export {name}\n\n{export_format.summary}\n\n{table}")
     return parts
 
 

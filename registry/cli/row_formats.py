@@ -1,4 +1,4 @@
-"""Writers of rows, one a format: table, Markdown, JSON, JSON lines, CSV, Parquet and Arrow."""
+"""Writers of rows by format: table, Markdown, JSON, JSON lines, CSV, Parquet and Arrow."""
 
 from __future__ import annotations
 

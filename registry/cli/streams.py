@@ -1,4 +1,4 @@
-"""Standard input, output and error of a ``df2`` process: what cannot be written is an error, once."""
+"""Standard output and error of a ``df2`` process: a failure to write is reported once."""
 
 from __future__ import annotations
 
@@ -16,24 +16,29 @@ class OutputError(OSError):
     """Standard output or standard error cannot be written.
 
     Attributes:
-        name: which of the two.
+        name: ``standard output`` or ``standard error``.
     """
 
     name = ""
 
     @property
     def is_reader_gone(self) -> bool:
-        """Whether the reader of the pipe closed it, as ``head`` does: no fault, and nothing to be told."""
+        """Whether the reader closed the pipe, as ``head`` does: no message is printed."""
         return self.errno == errno.EPIPE
 
     @property
     def reason(self) -> str:
-        """What the system says."""
+        """The reason that the operating system gives."""
         return "it is closed" if self.errno == errno.EBADF else os.strerror(self.errno or 0)
 
 
 class _Stream(io.FileIO):
-    """A standard stream that fails once: the interpreter, which flushes at its end, must not fail again."""
+    """A standard stream that raises its first failure and ignores later writes, such as the flush at exit.
+
+    Attributes:
+        failure: the first failure, or None.
+        waited: seconds spent in writes, which take as long as the reader needs.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(number, "w", closefd=False)
@@ -60,7 +65,7 @@ _streams: dict[int, _Stream] = {}
 
 
 def start() -> None:
-    """Put streams that report their failures in the place of standard output and standard error."""
+    """Replace ``sys.stdout`` and ``sys.stderr`` by streams that report failures, and open a closed standard input."""
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  # for the life of the process
     sys.stdout = _open(1, sys.stdout)
@@ -69,7 +74,7 @@ def start() -> None:
 
 def _open(number: int, old: TextIO | None) -> TextIO:
     if old is None:
-        # It was closed. The next file that is opened would get its number, and the output.
+        # Descriptor 1 or 2 is closed. The next file opened would get the number, and the output.
         closed = os.open(os.devnull, os.O_RDONLY)
         if closed != number:
             os.dup2(closed, number)
@@ -87,10 +92,10 @@ def _open(number: int, old: TextIO | None) -> TextIO:
 
 
 def flush() -> None:
-    """Write what is still in the buffers.
+    """Flush standard output and standard error.
 
     Raises:
-        OutputError: it cannot be written, or something before it could not be.
+        OutputError: this write or an earlier write failed.
     """
     for file in (sys.stdout, sys.stderr):
         file.flush()
@@ -100,7 +105,7 @@ def flush() -> None:
 
 
 def seconds_waited() -> float:
-    """Return how long this process has waited for whoever reads its standard output."""
+    """Return how many seconds this process has waited for the reader of its standard output."""
     stream = _streams.get(1)
     if stream is None:
         return 0.0

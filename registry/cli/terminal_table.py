@@ -112,7 +112,7 @@ _GAP: Final = 2
 
 
 def _fitting(columns: list[_Column], width: int) -> list[_Column]:
-    """Return the columns that fit: nested ones are left out first, then the last ones. At least one stays."""
+    """Return the columns that fit: nested ones are left out first, then the last ones; one always stays."""
     fitting = list(columns)
     while len(fitting) > 1 and sum(column.min_width + _GAP for column in fitting) > width:
         fitting.remove(next((column for column in reversed(fitting) if column.is_nested), fitting[-1]))

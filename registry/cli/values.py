@@ -1,7 +1,7 @@
-"""Values of DuckDB on their way out: exact, and in DuckDB's own text where Python has no such value.
+"""Values of DuckDB for output: exact, and as DuckDB's text where Python has no such type.
 
-Python knows no interval of months, no nanoseconds, no infinite date, and no number of 32 bits. These become text, or
-the shortest number that stands for the same, inside DuckDB and before they reach Python.
+Python has no interval of months, no nanoseconds, no infinite date and no 32-bit float. DuckDB casts such values to
+text, and 32-bit floats to the shortest double, before they reach Python.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
-#: DuckDB's types whose values become text in a text format, and in a file of Arrow or Parquet.
+#: DuckDB's types that become text in a text format, and those that become text in Arrow and Parquet.
 _TEXT_TYPES: Final = frozenset(
     {
         *("date", "time", "time_ns", "time with time zone", "interval"),
@@ -29,8 +29,8 @@ _FLOAT: Final = frozenset({"float"})
 
 
 def as_text(relation: DuckDBPyRelation) -> DuckDBPyRelation:
-    """Return a relation with dates, times and intervals as DuckDB's text, and 32-bit numbers as the shortest."""
-    # A number of 32 bits goes through text to 64 bits: 0.1 stays 0.1.
+    """Return a relation with dates, times and intervals as text, and 32-bit floats as the shortest doubles."""
+    # FLOAT -> VARCHAR -> DOUBLE keeps 0.1 as 0.1.
     return _cast(
         relation,
         dict.fromkeys(_TEXT_TYPES | _FLOAT, "VARCHAR"),
@@ -39,12 +39,12 @@ def as_text(relation: DuckDBPyRelation) -> DuckDBPyRelation:
 
 
 def as_arrow(relation: DuckDBPyRelation) -> DuckDBPyRelation:
-    """Return a relation with text in the place of values that a file of Arrow or Parquet cannot hold."""
+    """Return a relation with text instead of the types that Arrow or Parquet do not have."""
     return _cast(relation, dict.fromkeys(_TEXT_TYPES_IN_ARROW, "VARCHAR"))
 
 
 def _cast(relation: DuckDBPyRelation, *steps: Mapping[str, str]) -> DuckDBPyRelation:
-    """Return a relation whose columns are cast in these steps, each from names of types to the types they become."""
+    """Return a relation whose columns are cast in steps; a step maps names of types to their new types."""
     columns = [_column(f"#{number}", kind, steps) for number, kind in enumerate(relation.types, 1)]
     if all(column.startswith("#") for column in columns):
         return relation
@@ -53,14 +53,14 @@ def _cast(relation: DuckDBPyRelation, *steps: Mapping[str, str]) -> DuckDBPyRela
 
 def _column(sql: str, kind: Any, steps: Sequence[Mapping[str, str]]) -> str:
     for step in steps:
-        # The second step is for the numbers alone; the rest is text by then.
+        # The second step casts floats only: the other types are text by then.
         if _holds(kind, step if step is steps[0] else _FLOAT):
             sql = f"CAST({sql} AS {_type(kind, step)})"
     return sql
 
 
 def _children(kind: Any) -> list[tuple[str, Any]]:
-    """Return the names and types of the members; the length of an array, which is among them, is no type."""
+    """Return names and types of the members of a type; for an array also its length, under ``size``."""
     return list(kind.children) if kind.id in ("list", "array", "struct", "map", "union") else []
 
 
@@ -105,11 +105,11 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 
 class _NotPlainError(Exception):
-    """A value that Python's json can only round."""
+    """A decimal, which Python's json would round."""
 
 
 def _plain(value: Any) -> Any:
-    """Return a JSON form of a value that JSON does not know."""
+    """Return bytes as base64 and any other value as text, for types that JSON does not have."""
     if isinstance(value, Decimal):
         raise _NotPlainError
     if isinstance(value, bytes):
@@ -129,7 +129,7 @@ def _exact(value: Any) -> str:
 
 
 def _json_decimal(value: Decimal) -> str:
-    """Return the number as JSON usually has it where that is exact, and with all digits elsewhere."""
+    """Return the decimal as a float where that is exact, else with all digits."""
     usual = repr(float(value))
     return usual if Decimal(usual) == value else decimal_text(value)
 
@@ -142,7 +142,7 @@ def _key(key: Any) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """Return a value with None in the place of the numbers that JSON cannot write."""
+    """Return a value with None instead of NaN and infinity."""
     if isinstance(value, dict):
         return {key: _finite(member) for key, member in value.items()}
     if isinstance(value, list | tuple):

@@ -13,6 +13,7 @@ from registry.dataset.tables import FIELDS, IMAGES, ITEM_COLUMNS, ITEMS
 from registry.errors import UnknownNameError
 from registry.store.connection import duckdb_errors
 from registry.store.difference import COMPARED, PAIR_COLUMNS, Change, Count, Summary
+from registry.store.html import html_table
 from registry.store.selection import Selection
 from registry.store.settings import open_database
 from registry.subset.options import Subset
@@ -64,6 +65,15 @@ class Diff:
             self._compare_items()
             self._compare_pairs()
             self.summary = self._summary()
+
+    def __repr__(self) -> str:
+        counts = self.summary.counts().items()
+        numbers = (f"{of} {', '.join(f'{n} {change}' for change, n in changes.items())}" for of, changes in counts)
+        return f"Diff({'; '.join(numbers)})"
+
+    def _repr_html_(self) -> str:
+        rows = [{"of": of, **changes} for of, changes in self.summary.counts().items()]
+        return html_table(f"Difference {self.subset.text}", rows)
 
     def images(self) -> Iterator[Change]:
         """Yield the images that differ, in order of split and image_id."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
@@ -19,9 +20,11 @@ from registry.snapshot.manifest import MANIFEST_NAME, Manifest, read_manifest
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
 from registry.store.connection import duckdb_errors, own_error
+from registry.store.html import html_table
 from registry.store.settings import Limits
 from registry.store.snapshot import Snapshot
 from registry.subset.options import Subset
+from registry.wording import plural
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from registry.store.changes import Diff
     from registry.store.selection import Selection
     from registry.subset.resplit import Resplit
+
+_LOG = logging.getLogger(__name__)
 
 Params = Mapping[str, Any] | Sequence[Any]
 _Answer = TypeVar("_Answer")
@@ -91,6 +96,9 @@ class Registry:
 
     def __repr__(self) -> str:
         return f"Registry({str(self.place)!r}, splits={self.manifest.splits})"
+
+    def _repr_html_(self) -> str:
+        return html_table(str(self.place), self._records("FROM split_counts"))
 
     def sql(self, query: str, params: Params | None = None) -> DuckDBPyRelation:
         """Return the rows of one SELECT as a lazy DuckDB relation.
@@ -365,6 +373,7 @@ class Registry:
                     f"Bring it back {bring_back}, or do without: df2 manifest {self.place}"
                 ) from error
             self._snapshot, self._stamp = snapshot, stamp
+            _LOG.info("Opened %s: %s", self.place, plural(len(manifest.files), "file"))
             return
 
     def _is_replaced(self, manifest: Manifest, stamp: tuple[int, int] | None) -> bool:
@@ -403,7 +412,16 @@ def _only_reads(connection: DuckDBPyConnection, query: str) -> bool:
     if len(statements) != 1:
         return False
     kind = statements[0].type
-    explained = _EXPLAIN.match(query) if kind == duckdb.StatementType.EXPLAIN else None
+    is_pivot = kind == duckdb.StatementType.MULTI  # DuckDB lists the values of a PIVOT by a statement of its own
+    explained = _EXPLAIN.match(query) if is_pivot or kind == duckdb.StatementType.EXPLAIN else None
     if explained:
         return _only_reads(connection, query[explained.end() :])
-    return bool(kind == duckdb.StatementType.SELECT)
+    return _is_subquery(connection, statements[0].query) if is_pivot else bool(kind == duckdb.StatementType.SELECT)
+
+
+def _is_subquery(connection: DuckDBPyConnection, statement: str) -> bool:
+    """Return whether a statement can stand in FROM, as queries can and statements that change anything cannot."""
+    try:
+        return len(connection.extract_statements(f"FROM ({statement.strip().rstrip(';')}\n)")) == 1
+    except duckdb.Error:
+        return False

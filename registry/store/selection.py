@@ -18,6 +18,7 @@ from registry.execution.in_order import in_order
 from registry.store.conditions import check_condition
 from registry.store.connection import duckdb_errors
 from registry.store.filters import image_conditions, item_conditions
+from registry.store.html import html_table
 from registry.subset.options import Subset
 from registry.subset.resplit import Group, Resplit, assign, balance
 from registry.subset.rows import Chunk, Part
@@ -92,6 +93,21 @@ class Selection:
         query = "SELECT count(*), coalesce(sum(num_items), 0)::BIGINT FROM chosen_images WHERE part = $part"
         ((images, items),) = self._rows(query, {"part": part.name})
         return {"images": images, "items": items}
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{row['part']} {row['images']} images, {row['items']} items" for row in self._totals())
+        return f"Selection({self.subset.text}: {counts})"
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Subset {self.subset.text}", self._totals())
+
+    def _totals(self) -> list[dict[str, Any]]:
+        """Return the counts of each part."""
+        return [
+            {name: value for name, value in row.items() if name != "category_name"}
+            for row in self.summary()
+            if row["category_name"] is None
+        ]
 
     def summary(self) -> list[dict[str, Any]]:
         """Return what the subset holds, by part and category.

@@ -53,7 +53,7 @@ def test_every_command_and_option_has_help(run: Run, command: click.Command) -> 
         if isinstance(parameter, click.Option):
             assert parameter.help and parameter.help.endswith((".", "]", ")")), parameter.name
         else:
-            assert str(parameter.metavar or parameter.name).upper() in result.stdout
+            assert str(parameter.metavar or str(parameter.name).upper()) in result.stdout
 
 
 EXAMPLES = [(command, line) for command in COMMANDS for line in examples_of(command)]

@@ -244,7 +244,7 @@ def test_tables_gives_programs_every_column(run: Run, three_splits: Path) -> Non
 
 def test_tables_gives_readers_one_line_a_table(run: Run) -> None:
     result = run("tables", "--format", "table")
-    lines = [line.split() for line in result.stdout.splitlines()[3:-1]]
+    lines = [line.split() for line in result.stdout.splitlines()[3:-1] if line[1] != " "]
     assert [(line[0], line[1]) for line in lines] == [
         (n, "table" if n in TABLES else "view") for n in [*TABLES, *load_views()]
     ]

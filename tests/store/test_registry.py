@@ -99,6 +99,25 @@ def test_statements_that_read_are_allowed(df2: Registry, query: str) -> None:
 @pytest.mark.parametrize(
     "query",
     [
+        "PIVOT items ON split USING count(*) GROUP BY category_name",
+        "pivot items on split using count(*) group by category_name;",
+        "FROM (PIVOT items ON split USING count(*) GROUP BY category_name)",
+        "WITH counts AS (PIVOT items ON split USING count(*) GROUP BY category_name) FROM counts",
+        "FROM items PIVOT (count(*) FOR split IN ('train', 'validation') GROUP BY category_name)",
+        "UNPIVOT (SELECT 1 AS train, 2 AS validation) ON train, validation",
+        "EXPLAIN PIVOT items ON split USING count(*)",
+        "EXPLAIN ANALYZE PIVOT items ON split USING count(*)",
+        "DESCRIBE PIVOT items ON split USING count(*)",
+    ],
+)
+def test_pivot_and_unpivot_are_queries(df2: Registry, query: str) -> None:
+    assert df2.sql(query).fetchall()
+    assert df2.sql(query).fetchall()  # DuckDB keeps the values of the first PIVOT
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
         "DROP VIEW items",
         "CREATE TABLE mine AS SELECT 1",
         "CREATE OR REPLACE VIEW items AS SELECT 1",
@@ -118,6 +137,14 @@ def test_statements_that_read_are_allowed(df2: Registry, query: str) -> None:
         "EXPLAIN EXPLAIN ANALYZE DROP VIEW items",
         "SELECT 1; SELECT 2",
         "SELECT 1; DROP VIEW items",
+        "CREATE TABLE t AS PIVOT items ON split USING count(*)",
+        "CREATE TABLE t AS FROM (PIVOT items ON split USING count(*))",
+        "EXPLAIN ANALYZE CREATE TABLE t AS PIVOT items ON split USING count(*)",
+        "COPY (PIVOT items ON split USING count(*)) TO 'x.csv'",
+        "CREATE VIEW v AS PIVOT items ON split USING count(*)",
+        "PIVOT items ON split USING count(*); DROP VIEW items",
+        "PIVOT items ON split USING count(*); PIVOT items ON split USING count(*)",
+        "INSERT INTO items PIVOT items ON split USING count(*)",
         "BEGIN",
         "",
         "-- nothing",
