@@ -52,4 +52,5 @@ def subset_command(places: Places, subset: Subset, resplit: Resplit | None, outp
 
 _CATEGORY_COLUMNS = ("part", "category_name", "user_items", "shop_items", "items", "images")
 _PAIR_COLUMNS = ("identities", "instance_pairs", "image_pairs")
-_PART_COLUMNS = ("part", "images", "items", "user_items", "shop_items", *_PAIR_COLUMNS)
+#: The most telling first; a narrow terminal leaves out the last ones.
+_PART_COLUMNS = ("part", "images", "items", *_PAIR_COLUMNS, "user_items", "shop_items")

@@ -27,10 +27,10 @@ SUBSET = """\
  validation  shorts                     1           1      2       2
 
 
- part        images  items  user_items  shop_items  identities  instance_pairs  image_pairs
+ part        images  items  identities  instance_pairs  image_pairs  user_items  shop_items
  ──────────────────────────────────────────────────────────────────────────────────────────
- train            3      3           2           1           1               2            2
- validation       2      2           1           1           1               1            1
+ train            3      3           1               2            2           2           1
+ validation       2      2           1               1            1           1           1
 
 """
 
@@ -39,7 +39,8 @@ def lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.splitlines()]
 
 
-def test_subset_prints_tables_of_categories_and_parts(run: Run) -> None:
+def test_subset_prints_tables_of_categories_and_parts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     shown = run("subset", "--category", "1", "--category", "skirt", "--category", "shorts", "--format", "table")
     assert shown.exit_code == 0
     assert lines(shown.stdout) == SUBSET.splitlines()

@@ -127,7 +127,7 @@ def test_a_file_lists_images(tmp_path: Path) -> None:
     ("options", "text"),
     [
         ({"colour": "red"}, "Unknown option of a subset 'colour'"),
-        ({"split": "val"}, "Unknown split 'val'. There is: train, validation, test."),
+        ({"split": "val"}, "Unknown split 'val'. Did you mean 'validation'? There is: train, validation, test."),
         ({"category": "hat"}, "Unknown category 'hat'"),
         ({"source": "consumer"}, "Unknown source 'consumer'"),
         ({"scale": "big"}, "Unknown value of scale 'big'"),
