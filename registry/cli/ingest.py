@@ -168,6 +168,7 @@ def fingerprint(
     """
     from registry.ingest.fingerprint import fingerprint_source
 
+    output = None if output == Path("-") else output
     text = fingerprint_source(
         source,
         split,

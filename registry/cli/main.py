@@ -102,9 +102,10 @@ def main(
 ) -> None:
     """A data-versioned registry of DeepFashion2: ingest it, query it in SQL, look up pairs and styles.
 
-    Registries, sources and destinations are folders or fsspec URLs. Exit codes: 0 done, 1 error, 2 wrong usage, 3 bad
-    input data, 4 a place that cannot be written or read, 130 and 143 interrupted; df2 diff ends as diff does: 0 same,
-    1 different, 2 trouble.
+    Registries, sources and destinations are folders or fsspec URLs.
+
+    Exit codes: 0 done, 1 error, 2 wrong usage, 3 bad input data, 4 a place that cannot be written or read, 130 and 143
+    interrupted; df2 diff ends as diff does: 0 same, 1 different, 2 trouble.
     """
     install()
     if verbose:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -223,6 +224,7 @@ def export(
         files.wait()
         manifest = _manifest(plan, job, rows.manifest, revision or {}, rows.balance)
         files.finish(manifest.to_json())
+        logging.getLogger(__name__).info("%s: %d files written to %s", plan.format.name, len(manifest.files), dest)
     return manifest
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -137,6 +138,8 @@ def ingest(
     with process_pool(executor, jobs) as pool:
         opened = open_source(source, split, storage_options, password, follow_links=follow_links)
         listing = opened.list_files(split, photos=image_sizes or split == "test")
+        counts = len(listing.annotations), len(listing.photos)
+        logging.getLogger(__name__).info("%s: %d annotation files, %d photos listed", split, *counts)
         report = IngestReport(split)
         report.bad_files += [BadFile(issue.file, (issue,), None) for issue in listing.issues]
         retrieval = [*retrieval, *release_lists(source, split, storage_options)]

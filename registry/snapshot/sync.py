@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
@@ -99,6 +100,7 @@ def sync(
         sent = [file for file in manifest.files if file not in kept]
         is_new = old_data != data
         removed = unnamed(data_files(there), manifest) if prune else []
+        logging.getLogger(__name__).info("%s: %d files to send, %d kept", dest, len(sent), len(kept))
         if not dry_run:
             try:
                 _send(source, dest, sent, jobs, progress)

@@ -112,6 +112,7 @@ def filesystem(url: str, options: StorageOptions | None = None) -> tuple[Abstrac
                 return _webdav(url, given)
             fs, path = fsspec.core.url_to_fs(url, **given)
             limit_attempts(protocol, fs)
+            logging.getLogger(__name__).debug("%s for %s://", type(fs).__name__, protocol)
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         install = f"pip install 'deepfashion2-registry[{extra}]'" if extra else str(error)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.waiting import until_empty
 
-#: A condition that is quick on one item. On some thousand, one call of C code takes a minute.
+#: A condition that is quick for an item; for thousands, a single call of C code takes a minute.
 SLOW = (
     "len(list_filter(landmarks, lambda a: len(list_filter(landmarks, lambda b: regexp_matches("
     "(a + b)::VARCHAR || ' is the sum of two numbers', '(a?){30}(.|b){30}c'))) > 1)) > 1"
@@ -93,7 +93,7 @@ class Started:
             self.process.wait(seconds)
 
     def seconds_to_end(self, number: int, *, group: bool = False) -> float:
-        """Send a signal, to all processes of the group as a terminal does or to this one; return how long it lasts."""
+        """Send a signal to a process, or to its group as a terminal does; return the seconds until the process ends."""
         begin = time.monotonic()
         (os.killpg if group else os.kill)(self.process.pid, number)
         self.stdout, self.stderr = self.process.communicate(timeout=60)

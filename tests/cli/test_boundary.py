@@ -1,4 +1,4 @@
-"""Exceptions that nobody foresaw: one line that says so, never a traceback unless it is asked for."""
+"""Unexpected exceptions: a line on standard error, and a traceback only with --debug."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def failing(error: BaseException, cls: type[BoundedCommand] = BoundedCommand) ->
         (duckdb.OutOfMemoryException("Out of Memory Error: block"), "Out of Memory Error: block.", 1),
     ],
 )
-def test_an_exception_is_one_line_with_its_exit_code(error: Exception, message: str, code: int) -> None:
+def test_an_exception_becomes_a_line_and_an_exit_code(error: Exception, message: str, code: int) -> None:
     result = CliRunner().invoke(failing(error), [])
     assert (result.stderr, result.exit_code, result.stdout) == (f"Error: {message}\n", code, "")
 
@@ -70,7 +70,7 @@ def test_a_path_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     assert f"the path {tmp_path}/a\\udcff that is" in CliRunner().invoke(failing(error), []).stderr
 
 
-def test_a_command_may_have_one_code_for_all_trouble() -> None:
+def test_a_command_may_have_the_same_code_for_every_error() -> None:
     class Comparison(BoundedCommand):
         trouble_code = 2
 
@@ -105,7 +105,7 @@ def test_debug_prints_the_traceback_without_secrets(run: Run) -> None:
         (["sql", "SELECT INTERVAL 1 DAY", "-o", "none/x.parquet"], "Cannot write none/x.parquet: No such file", 4),
     ],
 )
-def test_odd_input_is_one_error(run: Run, tmp_path: Path, arguments: list[str], message: str, code: int) -> None:
+def test_odd_input_is_a_single_error(run: Run, tmp_path: Path, arguments: list[str], message: str, code: int) -> None:
     (tmp_path / "latin1.sql").write_bytes(b"SELECT '\xe9'")
     result = run(*arguments)
     assert result.exit_code == code
@@ -164,7 +164,7 @@ def test_no_error_of_usage_shows_a_password(run: Run, words: tuple[str, ...]) ->
     assert "hunter2word" not in result.stdout + result.stderr
 
 
-def test_brackets_beyond_what_the_parser_takes_are_refused_at_once(run: Run) -> None:
+def test_deeply_nested_brackets_are_refused_at_once(run: Run) -> None:
     begin = time.monotonic()
     result = run("sql", f"SELECT {'(' * 8000}1")
     assert (result.exit_code, result.stderr) == (

@@ -40,7 +40,7 @@ def test_values_are_json_where_they_can_be_and_secrets_are_texts(text: str, expe
 
 
 @pytest.mark.parametrize(("text", "shown"), [("secret", "without '='"), ("=secret", "=...")])
-def test_what_is_no_option_is_told_without_its_value(text: str, shown: str) -> None:
+def test_a_malformed_storage_option_is_reported_without_its_value(text: str, shown: str) -> None:
     with pytest.raises(UsageError) as caught:
         _parse(text)
     assert str(caught.value).endswith(f"found {'one ' if '=' not in text else ''}{shown}.")
@@ -64,7 +64,7 @@ def test_storage_options_stand_before_or_after_the_command(
     assert (shown.exit_code, shown.stderr) == (0, "")
 
 
-def test_every_kind_of_place_goes_through_the_commands(run: Run, tmp_path: Path) -> None:
+def test_every_command_takes_a_memory_url(run: Run, tmp_path: Path) -> None:
     fsspec.filesystem("memory").store.clear()
     source = write_split(tmp_path / "release" / "train", SMALL_SPLIT)
     for file in source.rglob("*.json"):
@@ -98,13 +98,13 @@ def test_every_kind_of_place_goes_through_the_commands(run: Run, tmp_path: Path)
     fsspec.filesystem("memory").store.clear()
 
 
-def test_an_option_that_is_none_is_wrong_usage(run: Run) -> None:
+def test_a_storage_option_without_a_value_is_wrong_usage(run: Run) -> None:
     shown = run("--storage-option", "nothing", "stats")
     assert (shown.exit_code, shown.stdout) == (2, "")
     assert shown.stderr.endswith("Error: Expected --storage-option KEY=VALUE, found one without '='.\n")
 
 
-def test_a_password_in_a_url_is_not_shown_where_all_is_well(run: Run, three_splits: Path) -> None:
+def test_a_password_in_a_url_is_not_shown_when_commands_succeed(run: Run, three_splits: Path) -> None:
     fsspec.filesystem("memory").store.clear()
     url = f"memory://ada:{MARKER}@x/registry"
     for command in (["sync", three_splits, url], ["verify", url], ["export", "csv", f"memory://ada:{MARKER}@x/csv"]):
@@ -114,7 +114,7 @@ def test_a_password_in_a_url_is_not_shown_where_all_is_well(run: Run, three_spli
     fsspec.filesystem("memory").store.clear()
 
 
-def test_a_repository_without_a_revision_is_told(run: Run) -> None:
+def test_a_repository_without_a_revision_is_refused(run: Run) -> None:
     shown = run("--repo", ".", "stats")
     assert (shown.exit_code, shown.stderr) == (
         2,
@@ -124,18 +124,18 @@ def test_a_repository_without_a_revision_is_told(run: Run) -> None:
 
 @pytest.mark.xdist_group("seaweedfs")
 def test_a_secret_shows_nowhere(seaweedfs: S3Server, three_splits: Path, tmp_path: Path) -> None:
-    """Neither a right one nor a wrong one, given in any way: in output, logs, tracebacks, and files."""
+    """Right and wrong secrets, from every source, appear in no output, log, traceback or file."""
     seaweedfs.make_bucket("secrets")
     place = Place("s3://secrets/registry", seaweedfs.storage_options)
     sync(Place(str(three_splits)), place)
-    given = [f"{name}={value}" for name, value in seaweedfs.storage_options.items()]
-    options = [part for one in given for part in ("--storage-option", one)]
+    pairs = [f"{name}={value}" for name, value in seaweedfs.storage_options.items()]
+    options = [part for pair in pairs for part in ("--storage-option", pair)]
     wrong = [*options, "--storage-option", f"secret={MARKER}"]
     remote = ["-r", "s3://secrets/registry"]
     cases: list[list[str]] = [
         [*wrong, *remote, "stats"],
         [*wrong, "sync", str(three_splits), "s3://secrets/other"],
-        [*remote, "stats"],  # with what is in the environment
+        [*remote, "stats"],  # with the account of the environment
         [*options, "sync", str(three_splits), "s3://secrets/other"],
         [*options, *remote, "export", "coco", "s3://secrets/coco"],
         [*options, *remote, "export", "jsonl", str(tmp_path / "rows")],
@@ -149,7 +149,7 @@ def test_a_secret_shows_nowhere(seaweedfs: S3Server, three_splits: Path, tmp_pat
     environment |= {"AWS_SECRET_ACCESS_KEY": MARKER, "AWS_ACCESS_KEY_ID": "someone-else"}
     environment |= {"AWS_ENDPOINT_URL": seaweedfs.endpoint_url, "DF2_REGISTRY": str(three_splits)}
     logged = "import logging; logging.basicConfig(level=logging.DEBUG); from registry.cli.main import main; main()"
-    said = []
+    outputs = []
     for case in cases:
         done = subprocess.run(
             [sys.executable, *(case if case[0] == "-c" else ["-c", logged, *case])],
@@ -159,11 +159,11 @@ def test_a_secret_shows_nowhere(seaweedfs: S3Server, three_splits: Path, tmp_pat
             cwd=tmp_path,
             check=False,
         )
-        said.append(done.stdout + done.stderr)
-        assert MARKER not in said[-1].replace(case[-1], "") if case[0] == "-c" else MARKER not in said[-1], case
-        assert seaweedfs.secret not in said[-1]
+        outputs.append(done.stdout + done.stderr)
+        assert MARKER not in outputs[-1].replace(case[-1], "") if case[0] == "-c" else MARKER not in outputs[-1], case
+        assert seaweedfs.secret not in outputs[-1]
     refused = "Error: Cannot read s3://secrets/"
-    assert [refused in text for text in said[:4]] == [True, True, True, False]
+    assert [refused in text for text in outputs[:4]] == [True, True, True, False]
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     files = seaweedfs.files()
     written += [files.cat_file(path) for path in files.find("secrets")]

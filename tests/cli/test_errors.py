@@ -1,4 +1,4 @@
-"""Errors on the command line: one message on stderr, an exit code, never a traceback."""
+"""Errors of commands: a message on standard error, an exit code, never a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Help: of every command, complete, quick, and with examples that are true."""
+"""The help of every command is complete, quick, and has examples that run."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_help_imports_no_engine() -> None:
         assert shown.stdout
 
 
-def test_the_help_of_pairs_offers_what_the_library_does() -> None:
+def test_the_options_of_pairs_are_those_of_the_library() -> None:
     import inspect
 
     offered = {parameter.name for parameter in main.commands["pairs"].params} - {"text_format", "output"}

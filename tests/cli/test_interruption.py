@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: every command ends within two seconds, with one line, and leaves nothing half-written."""
+"""Ctrl-C, SIGTERM and SIGHUP: every command ends within two seconds with a line and leaves no partial file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shown(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def large_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a split of many annotations, which are links to one file: ingesting it takes a while."""
+    """Return a split of many annotations, which are links to one file: its ingestion takes seconds."""
     split = tmp_path_factory.mktemp("large") / "train"
     document = to_bytes(annotation([item(1, number) for number in range(1, 40)]))
     write_split(split, {1: document})

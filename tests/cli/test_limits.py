@@ -14,11 +14,11 @@ from tests.cli.conftest import Run
 from tests.cli.processes import run_df2, run_shell
 
 TOO_LONG = "Error: The query did not end within 1 s. --timeout SECONDS allows more, --timeout 0 any time.\n"
-#: A gigabyte in one call, of which DuckDB's own limit knows nothing.
+#: A gigabyte allocated in a single call, which DuckDB's limit does not count.
 DOUBLED = f"SELECT length(list_reduce([{', '.join(32 * ['$$a$$'])}], lambda a, b: a || a)) FROM range(1)"
 
 
-def test_a_query_ends_at_its_timeout_with_one_line(three_splits: Path) -> None:
+def test_a_query_ends_at_its_timeout_with_a_line(three_splits: Path) -> None:
     begin = time.monotonic()
     result = run_df2(
         "-r", three_splits, "sql", "SELECT max(md5(range::varchar)) FROM range(10000000000)", "--timeout", 1
@@ -32,7 +32,7 @@ def test_a_reader_that_waits_does_not_make_a_query_late(three_splits: Path) -> N
     assert (result.stdout.strip(), result.stderr) == ("200001", "")
 
 
-def test_a_query_ends_when_it_takes_too_much_memory_with_one_line(three_splits: Path) -> None:
+def test_a_query_that_needs_too_much_memory_ends_with_a_line(three_splits: Path) -> None:
     result = run_df2("-r", three_splits, "sql", DOUBLED, "--memory", "100MB")
     message = "Error: The query needs more memory than 100 MB. --memory LIMIT allows more, --memory 0 all there is.\n"
     assert (result.returncode, result.stdout, result.stderr) == (1, "", message)

@@ -1,4 +1,4 @@
-"""Output that cannot be written: one line, exit code 4, whatever PYTHONUNBUFFERED says."""
+"""Output that cannot be written: a line and exit code 4, with and without PYTHONUNBUFFERED."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_without_standard_error_the_exit_code_stays_that_of_the_error(three_spli
             assert (arguments, result.stderr, result.returncode) == (arguments, "", code)
 
 
-def test_a_process_ends_whatever_its_libraries_still_do(three_splits: Path, tmp_path: Path) -> None:
+def test_a_process_ends_while_threads_of_libraries_still_run(three_splits: Path, tmp_path: Path) -> None:
     code = (
         "import atexit, threading, time, registry.cli.main as df2\n"
         "threading.Thread(target=time.sleep, args=(100,)).start()\n"

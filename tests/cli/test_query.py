@@ -1,4 +1,4 @@
-"""What the asking commands print, to the letter."""
+"""The exact output of the commands that query a registry."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import registry
 from registry.dataset.tables import ITEM_COLUMNS, TABLES
 from registry.dataset.views import load_views
 from tests.cli.conftest import Run
+from tests.helpers import SMALL_SPLIT, write_split
 
 PAIRS_JSON = """\
 [{"split": "train", "pair_id": 1, "style": 1, "user_image_id": 1, "user_item_no": 1, "user_category_id": 1, \
@@ -140,7 +141,7 @@ def test_image_nests_its_items_in_json(run: Run) -> None:
         "split": "train", "image_id": 2, "file_name": "000002.jpg", "source": "user", "pair_id": 1,
         "width": None, "height": None, "num_items": 2,
     }  # fmt: skip
-    assert [(one["item_no"], one["style"], one["category_name"]) for one in items] == [
+    assert [(item["item_no"], item["style"], item["category_name"]) for item in items] == [
         (5, 0, "long sleeve top"),
         (2, 1, "skirt"),
     ]
@@ -148,7 +149,7 @@ def test_image_nests_its_items_in_json(run: Run) -> None:
     assert items[1]["segmentation"] == [[10.5, 20.25, 110.0, 20.0, 110.0, 220.125]]
 
 
-def test_image_is_two_tables_to_a_reader(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_shows_people_two_tables(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     assert trimmed(run("image", "train", 2, "--format", "table").stdout) == IMAGE_TABLE
 
@@ -204,7 +205,7 @@ def test_a_name_of_no_image_is_wrong_usage(run: Run, arguments: tuple[str, ...],
     assert result.stderr.splitlines()[-1] == f"Error: {message}"
 
 
-def test_image_without_annotation_is_one_table(run: Run) -> None:
+def test_image_without_annotation_is_a_single_table(run: Run) -> None:
     shown = run("image", "test", 2, "--format", "table").stdout
     assert "000002.jpg" in shown and "item_no" not in shown
     assert json.loads(run("image", "test", 2).stdout)[0]["items"] == []
@@ -234,7 +235,7 @@ def test_stats_writes_metrics_and_plots(run: Run, three_splits: Path, tmp_path: 
     assert (tmp_path / "new/plots/attribute_counts.csv").read_text().startswith("split,attribute,code,meaning,")
 
 
-def test_tables_gives_programs_every_column(run: Run, three_splits: Path) -> None:
+def test_tables_lists_every_column_for_programs(run: Run, three_splits: Path) -> None:
     assert json.loads(run("tables").stdout) == registry.open(str(three_splits)).tables()
     assert run("tables", "polygons", "--format", "csv").stdout.splitlines()[-2:] == [
         'polygons,view,polygon_no,INTEGER,,"Number of the polygon in its item, from 1."',
@@ -242,7 +243,7 @@ def test_tables_gives_programs_every_column(run: Run, three_splits: Path) -> Non
     ]
 
 
-def test_tables_gives_readers_one_line_a_table(run: Run) -> None:
+def test_tables_shows_people_a_line_for_each_table(run: Run) -> None:
     result = run("tables", "--format", "table")
     lines = [line.split() for line in result.stdout.splitlines()[3:-1] if line[1] != " "]
     assert [(line[0], line[1]) for line in lines] == [
@@ -310,14 +311,14 @@ def test_sql_comes_as_an_argument_from_a_file_or_from_standard_input(run: Run, t
         assert (result.exit_code, result.stdout) == (0, '[{"n": 10}]\n')
 
 
-def test_columns_of_one_name_are_all_kept(run: Run) -> None:
+def test_columns_with_the_same_name_are_numbered(run: Run) -> None:
     query = "SELECT 1 AS a, 2 AS a, 3 AS a_1"
     assert run("sql", query).stdout == '[{"a": 1, "a_2": 2, "a_1": 3}]\n'
     assert run("sql", query, "-o", "a.parquet").exit_code == 0
     assert pq.read_table("a.parquet").to_pylist() == [{"a": 1, "a_2": 2, "a_1": 3}]
 
 
-def test_values_that_json_does_not_know_have_a_form_in_it(run: Run) -> None:
+def test_types_that_json_does_not_have_are_written_as_text_or_number(run: Run) -> None:
     query = """SELECT 'ab'::BLOB AS b, DATE '2020-01-31' AS d, 1.50 AS n, 'nan'::DOUBLE AS nan, ['inf'::DOUBLE, 1] AS i,
         {'k': [NULL, 'é']} AS s, NULL AS z, true AS t, 170141183460469231731687303715884105727::HUGEINT AS h"""
     assert run("sql", query).stdout == (
@@ -332,7 +333,7 @@ def test_csv_quotes_and_nests(run: Run) -> None:
     assert shown == 't,n,l,s,b,d\n"a,""b""",,"[""x""]","{""k"": 1}","""YWI=""",0.1\n'
 
 
-def test_a_table_shortens_lists_and_rows_and_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_shortens_lists_and_notes_that_rows_are_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     query = "SELECT i, range(i) AS r, [[i]] AS n, {'k': i} AS s, 'ab'::BLOB AS b, i / 3 AS f FROM range(200) t(i)"
     monkeypatch.setenv("COLUMNS", "120")
     result = run("sql", query, "--format", "table")
@@ -419,6 +420,13 @@ def test_a_whole_table_survives_parquet_and_arrow(run: Run, three_splits: Path) 
     run("sql", "SELECT * FROM items ORDER BY ALL", "-o", "items.parquet")
     assert pq.read_table("items.parquet").to_pylist() == expected
     assert not any(math.isnan(row["x1"]) for row in expected)
+
+
+def test_a_hyphen_is_standard_output_of_a_fingerprint(run: Run, tmp_path: Path) -> None:
+    write_split(tmp_path / "train", SMALL_SPLIT)
+    command = ("fingerprint", "--split", "train", tmp_path / "train")
+    assert run(*command, "-o", "-").stdout == run(*command).stdout != ""
+    assert [path.name for path in tmp_path.iterdir()] == ["train"]
 
 
 def test_a_failing_query_leaves_the_old_file_and_no_other(run: Run, tmp_path: Path) -> None:

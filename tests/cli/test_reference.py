@@ -1,4 +1,4 @@
-"""The generated files in the repository are those that the declarations give now."""
+"""The generated files in the repository match the declarations."""
 
 from pathlib import Path
 
@@ -15,5 +15,5 @@ def test_generated_file_is_up_to_date(name: str) -> None:
 
 
 def test_no_table_schema_is_left_of_a_table_that_is_gone() -> None:
-    there = {f"schemas/tables/{path.name}" for path in (ROOT / "schemas/tables").iterdir()}
-    assert there <= set(generated_files())
+    paths = {f"schemas/tables/{path.name}" for path in (ROOT / "schemas/tables").iterdir()}
+    assert paths <= set(generated_files())

@@ -1,4 +1,4 @@
-"""What a person sees: the commands on a terminal of a certain width."""
+"""Tables and progress on a terminal of a certain width."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def test_a_table_fits_the_terminal(three_splits: Path, arguments: tuple[str, ...
     assert tables
     assert max(map(len, tables)) <= columns
     rules = [index for index, line in enumerate(lines) if set(line.strip()) == {"─"}]
-    for index in rules:  # the names of columns stand whole in one line above the rule
+    for index in rules:  # headers are a single line above the rule
         assert not lines[index - 2].strip() or "See all with" in lines[index - 2]
 
 
-def test_items_show_what_fits_and_name_the_rest(three_splits: Path) -> None:
+def test_columns_of_items_that_do_not_fit_are_named_below(three_splits: Path) -> None:
     lines = on_terminal(three_splits, "style", "train", "1", "2")
     assert lines[1].split() == [
         *("source", "image_id", "item_no", "category_name", "x1", "y1", "x2", "y2", "scale", "occlusion", "zoom_in"),
@@ -79,13 +79,14 @@ def test_the_meaning_of_columns_is_shown_in_80_columns(three_splits: Path) -> No
     assert lines[1].split() == ["column", "type", "unit", "meaning"]
 
 
-def test_an_export_shows_a_bar_while_it_runs_and_one_line_at_its_end(three_splits: Path, tmp_path: Path) -> None:
+def test_an_export_shows_a_progress_bar_and_ends_with_a_summary(three_splits: Path, tmp_path: Path) -> None:
     lines = on_terminal(three_splits, "export", "csv", str(tmp_path / "out"))
     assert any("Exporting to" in line and "100%" in line for line in lines)
-    said = "csv, train 5 images, 8 items; validation 2 images, 2 items; test 2 images, 0 items; 1 file, 0.0 MB."
-    assert lines[-2].endswith(f"{tmp_path / 'out'}: {said}")
+    summary = "csv, train 5 images, 8 items; validation 2 images, 2 items; test 2 images, 0 items; 1 file, 0.0 MB."
+    assert lines[-2].endswith(f"{tmp_path / 'out'}: {summary}")
+    assert "next: python -c" in lines[-1]
 
 
-def test_sql_that_is_not_given_is_asked_for(three_splits: Path) -> None:
+def test_sql_without_a_query_on_a_terminal_is_wrong_usage(three_splits: Path) -> None:
     with pytest.raises(AssertionError, match="Expected the SQL as an argument"):
         on_terminal(three_splits, "sql")
