@@ -46,7 +46,8 @@ from registry.storage.place import Place
 from registry.store import conditions
 from registry.store.conditions import FUNCTIONS, check_condition
 from registry.store.sql import table_sql
-from registry.subset.options import Subset, load_params, load_sources, load_subset
+from registry.subset.options import Subset
+from registry.subset.params import load_params, load_sources, load_subset
 
 #: Cases of one task of a process.
 CHUNK = 500

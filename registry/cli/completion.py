@@ -43,7 +43,7 @@ def complete_attribute(ctx: click.Context, param: click.Parameter, incomplete: s
 
 def complete_subset(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the subsets of the parameter file (``--params``) whose names begin with a text."""
-    from registry.subset.options import load_params
+    from registry.subset.params import load_params
 
     try:
         document = load_params(Path(ctx.params.get("params") or "params.yaml"))

@@ -1,4 +1,4 @@
-"""The command that compares two registries."""
+"""``df2 diff``: compare two registries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import click
 
 from registry.cli.boundary import BoundedCommand
 from registry.cli.context import Places
-from registry.cli.output import Output, Rows, output_options, write_rows
+from registry.cli.examples import examples
+from registry.cli.output import Output, Rows, output_options, write_rows, write_tables
 from registry.cli.paths import PLACE
 from registry.cli.subset_options import undivided_subset_options
 from registry.cli.values import json_text
@@ -33,7 +34,7 @@ _KEYS = {
 
 
 class _Comparison(BoundedCommand):
-    """A command that returns whether there is a difference, and ends as diff does: 0 none, 1 some, 2 any error."""
+    """A command that returns whether something differs; exit codes as of diff: 0 same, 1 different, 2 error."""
 
     trouble_code = 2
 
@@ -41,44 +42,45 @@ class _Comparison(BoundedCommand):
         ctx.exit(1 if super().invoke(ctx) else 0)
 
 
+@examples(
+    "df2 diff v1.0",
+    "df2 diff v1.0 v1.1 --category skirt",
+    "df2 diff v1.0 --rows --of instance_pairs -o pairs.csv",
+    "df2 diff s3://bucket/registry",
+)
 @click.command("diff", cls=_Comparison)
 @click.argument("a", type=PLACE)
 @click.argument("b", type=PLACE, required=False)
-@click.option("--rows", is_flag=True, help="Print what differs, one row each, as jsonl or in another --format.")
+@click.option("--rows", is_flag=True, help="Print a row for each difference, as jsonl or in another --format.")
 @click.option(
     "--of",
     type=click.Choice(["images", "items", "instance_pairs"]),
     default="items",
     show_default=True,
-    help="What --rows prints.",
+    help="Table of --rows.",
 )
 @undivided_subset_options
 @output_options
 @click.pass_obj
 def diff(places: Places, a: str, b: str | None, rows: bool, of: str, subset: Subset, output: Output) -> bool:
-    """Show what became different from registry A to registry B.
+    """Show the differences between registry A and registry B.
 
-    Each is a folder, a URL, or a git revision (a tag, a commit) of the registry; B is the registry of -r if it is not
-    given. Images and items are compared by key: (split, image_id) and (split, image_id, item_no). Pairs are gained and
-    lost. With options of a subset, the subset of A is compared with the subset of B. Exit codes: 0 no difference,
-    1 differences, 2 trouble.
-
-    \b
-    df2 diff data/old-registry
-    df2 diff v1.0 v1.1 --category skirt
-    df2 diff v1.0 --rows --of instance_pairs -o pairs.csv
-    """  # noqa: D301
+    Each is a folder, a URL, or a git revision (a tag, a commit) of the registry; B is the registry of -r by default.
+    Images and items are compared by key: (split, image_id) and (split, image_id, item_no). Pairs are gained or lost.
+    With options of a subset, the subset of A is compared with the subset of B. Exit codes: 0 same, 1 different,
+    2 error.
+    """
     old = _open(places, a)
-    found = old.diff(places.open() if b is None else _open(places, b), subset)
+    difference = old.diff(places.open() if b is None else _open(places, b), subset)
     if rows:
-        write_rows(_rows(found, of), output if output.path or output.format else Output("jsonl", None))
+        write_rows(_rows(difference, of), output if output.path or output.format else Output("jsonl", None))
     else:
-        _write_summary(found.summary, output)
-    return not found.summary.is_same
+        _write_summary(difference.summary, output)
+    return not difference.summary.is_same
 
 
 def _open(places: Places, name: str) -> Registry:
-    """Return the registry that an argument names: a URL, a folder that is there, or else a git revision."""
+    """Return the registry at a URL or an existing folder, or else of a git revision."""
     if "://" in name or os.path.isdir(name):
         return replace(places, registry=name, rev=None, repo=None).open()
     try:
@@ -87,22 +89,23 @@ def _open(places: Places, name: str) -> Registry:
         raise NotFoundError(f"There is no folder {name}, and no registry of this git revision: {error}") from error
 
 
-def _write_summary(found: Summary, output: Output) -> None:
-    """Write how much differs: the totals as one JSON object, or rows by split and category."""
-    rows = found.rows()
-    chosen = output.format or (output.path.suffix.lstrip(".") if output.path else None)
+def _write_summary(summary: Summary, output: Output) -> None:
+    """Write the numbers of differences: tables for people, totals as a JSON object, or rows by split and category."""
+    rows = summary.rows()
     if output.is_table and output.path is None:
+        tables = []
         for is_total, name in ((False, "category_name"), (True, "of")):
             names = ("split", name, "added", "removed", "changed")
-            shown = [{name: row[name] for name in names} for row in rows if (row["category_name"] is None) == is_total]
-            if shown:
-                write_rows(Rows.of_records(shown), output)
-        for of, fields in found.fields.items():
+            tables.append(
+                [{name: row[name] for name in names} for row in rows if (row["category_name"] is None) == is_total]
+            )
+        write_tables([Rows.of_records(table) for table in tables if table], output)
+        for of, fields in summary.fields.items():
             if fields:
-                differ = ", ".join(f"{name} {number:,}" for name, number in fields.items())
-                click.echo(f"Columns in which {of} differ: {differ}.")
-    elif chosen in (None, "json"):
-        _write_text(json_text(found.counts()) + "\n", output.path)
+                counts = ", ".join(f"{name} {number:,}" for name, number in fields.items())
+                click.echo(f"Columns in which {of} differ: {counts}.")
+    elif output.chosen == "json":
+        _write_text(json_text(summary.counts()) + "\n", output.path)
     else:
         write_rows(Rows.of_records(rows), output)
 
@@ -114,17 +117,17 @@ def _write_text(text: str, path: Path | None) -> None:
     write_text(path, text)
 
 
-def _rows(found: Diff, of: str) -> Rows:
-    """Return the rows of what differs; in Arrow, where a column has one type, old and new are JSON."""
+def _rows(difference: Diff, of: str) -> Rows:
+    """Return a row for each difference; as Arrow, ``old`` and ``new`` are JSON texts, to have a single type."""
     from registry.dataset.tables import FIELDS, arrow_type
     from registry.store.difference import PAIR_COLUMNS
 
     columns: tuple[str, ...] = ("change", *PAIR_COLUMNS)
     if of == "instance_pairs":
-        records = found.instance_pairs()
+        records = difference.instance_pairs()
     else:
         columns = ("change", *_KEYS[of], "fields", "old", "new")
-        records = (change.to_dict() for change in (found.items() if of == "items" else found.images()))
+        records = (change.to_dict() for change in (difference.items() if of == "items" else difference.images()))
 
     def arrow() -> pa.Table:
         import pyarrow as pa

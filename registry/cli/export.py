@@ -1,39 +1,44 @@
-"""The commands that choose a subset, export it, and check an export."""
+"""``df2 export``: a command for each format, and exports made again from their manifest."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import shlex
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from registry.cli.context import Places, storage_option
+from registry.cli.context import Places, note, storage_option
+from registry.cli.examples import examples
 from registry.cli.password import with_password
 from registry.cli.paths import PLACE
 from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options
 from registry.redaction import printable, redact
-from registry.subset.options import load_sources
+from registry.subset.params import load_sources
+from registry.wording import plural
 
 if TYPE_CHECKING:
-    from registry.exports.format import Format
+    from registry.execution.progress import Progress
+    from registry.exports.format import Format, Option
     from registry.exports.manifest import ExportManifest
     from registry.subset.options import Subset
     from registry.subset.resplit import Resplit
 
+Result = TypeVar("Result")
+
 _PASSWORD_PROMPT = "Password of the photos' zip"
-
-
-#: What the choices of --images mean.
-_IMAGES = {
-    "none": "none: no photo is looked at",
-    "reference": "reference: files name photos by their place in the release",
+#: Help for each choice of --images.
+_IMAGES_HELP = {
+    "none": "none: without photos",
+    "reference": "reference: files name photos by their path in the release",
     "link": "link: relative links to the photos of --photos",
-    "copy": "copy: their bytes are put into the export",
+    "copy": "copy: the photos are copied into the export",
 }
 
 
-class _Formats(click.Group):
-    """The formats as commands, each with its own options; made when they are asked for."""
+class _FormatGroup(click.Group):
+    """A group with a command for each format, made from the table of formats; no format's module is imported."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         from registry.exports.find import format_names
@@ -55,35 +60,36 @@ class _Formats(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if ctx.params.get("from_manifest"):
-            return "", _again, args
+            return "", _export_again, args
         return super().resolve_command(ctx, args)
 
 
-@click.group("export", cls=_Formats, subcommand_metavar="FORMAT DEST [OPTIONS]...", invoke_without_command=False)
+@examples(
+    "df2 export coco skirts --category skirt --occlusion 1",
+    "df2 export yolo poses --task pose --images copy --photos data/sample",
+    "df2 export --from-manifest skirts/export.json skirts-again",
+)
+@click.group("export", cls=_FormatGroup, subcommand_metavar="FORMAT DEST [OPTIONS]...", invoke_without_command=False)
 @click.option(
     "--from-manifest",
     type=PLACE,
     metavar="FILE",
-    help="Make the export with this export.json again: df2 export --from-manifest FILE DEST.",
+    help="Make the export of this export.json again: df2 export --from-manifest FILE DEST.",
 )
 def export_command(from_manifest: str | None) -> None:
     """Write a subset in the format of a trainer.
 
-    DEST is a new or empty folder, or an fsspec URL. It gets everything or nothing, with export.json: from which data
-    it was made, what was left out and why, and the sha256 of every file. 'df2 export FORMAT --help' shows the options
-    of a format.
-
-    \b
-    df2 export coco skirts --category skirt --occlusion 1
-    df2 export yolo poses --task pose --split train --images link --photos data/sample
-    df2 export --from-manifest skirts/export.json skirts-again
-    """  # noqa: D301
+    DEST is a new or empty folder, or an fsspec URL. A failed export leaves nothing there. export.json in it names the
+    data and the options, counts all that was left out with the reason, and has the sha256 of every file.
+    'df2 export FORMAT --help' shows the options of a format.
+    """
 
 
-def _place_options(command: Any) -> Any:
+def _destination_options(command: Any) -> Any:
+    """Add the options that both a new and a repeated export take."""
     command = storage_option(command)
     command = click.option("--overwrite", is_flag=True, help="Replace an earlier export at DEST.")(command)
-    command = click.option("--follow-links", is_flag=True, help="Take photos that are links out of RELEASE.")(command)
+    command = click.option("--follow-links", is_flag=True, help="Read photos that are links out of RELEASE.")(command)
     return click.option(
         "--photos",
         type=PLACE,
@@ -95,104 +101,189 @@ def _place_options(command: Any) -> Any:
     )(command)
 
 
-def _format_command(found: Format) -> click.Command:
+def _format_command(export_format: Format) -> click.Command:
+    """Return the command that exports in a format: its own options come first, then those of a subset."""
+
     @click.pass_obj
-    def run(places: Places, /, dest: str, subset: Subset, resplit: Resplit | None, images: str, **given: Any) -> None:
+    def run(
+        places: Places,
+        /,
+        dest: str,
+        subset: Subset,
+        resplit: Resplit | None,
+        images: str,
+        photos: str | None,
+        overwrite: bool,
+        follow_links: bool,
+        **options: Any,
+    ) -> None:
         from registry.exports.run import Plan, export
         from registry.history.git import revision_of
 
-        place = {name: given.pop(name) for name in ("photos", "overwrite", "follow_links")}
-        place["storage_options"] = places.storage_options
-        plan = Plan.of(found.name, subset, resplit=resplit, images=images, options=given)
-        opened = places.open()
-        place["revision"] = revision_of(opened.place)
-        if images in ("link", "copy"):
-            place["photos"] = place["photos"] or load_sources(click.get_current_context().params["params"]) or None
+        plan = Plan.of(export_format.name, subset, resplit=resplit, images=images, options=options)
+        registry = places.open()
+        revision = revision_of(registry.place)
+        sources = _photo_sources(images, photos, click.get_current_context().params["params"])
 
-        def attempt(password: str | None) -> ExportManifest:
-            with progress_bar(f"Exporting to {redact(dest)}") as progress:
-                return export(opened, plan, dest, password=password, progress=progress, **place)
+        def attempt(password: str | None, progress: Progress | None) -> ExportManifest:
+            return export(
+                registry,
+                plan,
+                dest,
+                photos=sources,
+                password=password,
+                storage_options=places.storage_options,
+                follow_links=follow_links,
+                overwrite=overwrite,
+                revision=revision,
+                progress=progress,
+            )
 
-        made = with_password(attempt, _PASSWORD_PROMPT)
-        _report(made, dest)
+        _report(_with_password_and_progress(attempt, dest), dest)
 
     command: Any = subset_options(run)
-    command = _place_options(command)
+    command = _destination_options(command)
     command = click.option(
         "--images",
-        type=click.Choice(found.images),
-        default=found.images[0],
+        type=click.Choice(export_format.images),
+        default=export_format.images[0],
         show_default=True,
-        help="; ".join(_IMAGES[mode] for mode in found.images) + ".",
+        help="; ".join(_IMAGES_HELP[mode] for mode in export_format.images) + ".",
     )(command)
-    for option in reversed(found.options):
+    for option in reversed(export_format.options):
         command = _click_option(option)(command)
     command = click.argument("dest", type=PLACE)(command)
-    return click.command(
-        found.name, help=f"{found.summary}\n\nOptions of the format come first, then those of a subset."
-    )(command)
+    help_text = f"{export_format.summary}\n\nOptions of the format come first, then those of a subset."
+    return examples(*_format_examples(export_format))(click.command(export_format.name, help=help_text)(command))
 
 
-def _click_option(option: Any) -> Any:
+def _format_examples(export_format: Format) -> list[str]:
+    name = export_format.name
+    photos = " --photos data/sample" if export_format.images[0] in ("link", "copy") else ""
+    lines = [f"df2 export {name} skirts --category skirt{photos}"]
+    if "copy" in export_format.images:
+        lines.append(f"df2 export {name} with-photos --images copy --photos data/sample")
+    return lines
+
+
+def _click_option(option: Option) -> Callable[[Any], Any]:
+    """Return an option of a format as an option of click."""
     if option.kind == "flag":
         return click.option(f"--{option.name}/--no-{option.name}", default=option.default, help=option.help)
-    kinds: dict[str, Any] = {
+    types: dict[str, Any] = {
         "choice": click.Choice(option.choices),
         "integer": click.IntRange(int(option.minimum)),
         "number": click.FloatRange(option.minimum),
         "text": str,
     }
-    shown = option.default is not None
     return click.option(
-        f"--{option.name}", type=kinds[option.kind], default=option.default, show_default=shown, help=option.help
+        f"--{option.name}",
+        type=types[option.kind],
+        default=option.default,
+        show_default=option.default is not None,
+        help=option.help,
     )
 
 
 @click.command("again")
 @click.argument("dest", type=PLACE)
-@_place_options
+@_destination_options
 @click.pass_context
-def _again(ctx: click.Context, /, dest: str, **place: Any) -> None:
+def _export_again(ctx: click.Context, /, dest: str, photos: str | None, overwrite: bool, follow_links: bool) -> None:
     """Make an export again from its manifest."""
     from registry.exports.manifest import read_manifest_file
     from registry.exports.run import export_again
     from registry.history.git import revision_of
 
     assert ctx.parent is not None
-    place["storage_options"] = ctx.obj.storage_options
-    old = read_manifest_file(ctx.parent.params["from_manifest"], ctx.obj.storage_options)
-    opened = ctx.obj.open()
-    place["revision"] = revision_of(opened.place)
-    if old.images in ("link", "copy"):
-        place["photos"] = place["photos"] or load_sources() or None
+    places: Places = ctx.obj
+    old = read_manifest_file(ctx.parent.params["from_manifest"], places.storage_options)
+    registry = places.open()
+    revision = revision_of(registry.place)
+    sources = _photo_sources(old.images, photos)
 
-    def attempt(password: str | None) -> tuple[ExportManifest, list[str]]:
-        with progress_bar(f"Exporting to {redact(dest)}") as progress:
-            return export_again(opened, old, dest, password=password, progress=progress, **place)
+    def attempt(password: str | None, progress: Progress | None) -> tuple[ExportManifest, list[str]]:
+        return export_again(
+            registry,
+            old,
+            dest,
+            photos=sources,
+            password=password,
+            storage_options=places.storage_options,
+            follow_links=follow_links,
+            overwrite=overwrite,
+            revision=revision,
+            progress=progress,
+        )
 
-    made, different = with_password(attempt, _PASSWORD_PROMPT)
-    _report(made, dest)
-    if different:
-        shown = ", ".join(map(printable, different[:5])) + (", ..." if len(different) > 5 else "")
-        click.echo(f"{len(different):,} files are not the same bytes as before: {shown}", err=True)
+    new, changed_files = _with_password_and_progress(attempt, dest)
+    _report(new, dest)
+    if changed_files:
+        names = ", ".join(map(printable, changed_files[:5])) + (", ..." if len(changed_files) > 5 else "")
+        click.echo(f"{plural(len(changed_files), 'file')} with other bytes than before: {names}", err=True)
         ctx.exit(1)
-    click.echo(f"All {len(made.files):,} files are the same bytes as before.")
+    click.echo(f"{plural(len(new.files), 'file')} with the same bytes as before.")
 
 
-def _report(made: ExportManifest, dest: str) -> None:
-    for entry in made.left_out:
-        click.echo(printable(f"note: {entry['number']:,} {entry['what']}: {entry['why']}"), err=True)
-    for row in made.resplit["balance"] if made.resplit else []:
-        if row["worst_of"] is not None:
-            click.echo(
-                f"note: {printable(row['part'])} has {row['items_share']:.2%} of the items; farthest from "
-                f"{row['fraction']:.2%} is its share of {row['worst_of']}, by "
-                f"{100 * row['worst_deviation']:.2f} points",
-                err=True,
-            )
-    size = sum(file.size for file in made.files)
+def _with_password_and_progress(run: Callable[[str | None, Progress | None], Result], dest: str) -> Result:
+    """Return ``run(password, progress)``: it shows a bar, and asks for the password of protected photos."""
+
+    def attempt(password: str | None) -> Result:
+        with progress_bar(f"Exporting to {redact(dest)}") as progress:
+            return run(password, progress)
+
+    return with_password(attempt, _PASSWORD_PROMPT)
+
+
+def _photo_sources(images: str, photos: str | None, params: str = "params.yaml") -> str | dict[str, str] | None:
+    """Return the release with the photos, or the source of each split in params.yaml if photos are exported."""
+    return photos or (load_sources(params) if images in ("link", "copy") else None) or None
+
+
+def _report(manifest: ExportManifest, dest: str) -> None:
+    """Print the counts on standard output; notes and the next step on standard error."""
+    from registry.exports.find import find_format
+
+    for entry in manifest.left_out:
+        note(f"note: {entry['number']:,} {entry['what']}: {entry['why']}")
+    _note_balance(manifest)
+    export_format = find_format(manifest.format)
+    has_photos = manifest.images in ("link", "copy")
+    if not has_photos and "copy" in export_format.images:
+        note("note: no photos in this export: --images copy --photos RELEASE copies them into it")
+    size = sum(file.size for file in manifest.files)
     parts = "; ".join(
-        f"{printable(part)} {', '.join(f'{number:,} {what}' for what, number in counts.items())}"
-        for part, counts in made.counts.items()
+        f"{printable(part)} {', '.join(_count(number, name) for name, number in counts.items())}"
+        for part, counts in manifest.counts.items()
     )
-    click.echo(f"{printable(redact(dest))}: {made.format}, {parts}; {len(made.files):,} files, {size / 1e6:,.1f} MB.")
+    place = printable(redact(dest))
+    click.echo(f"{place}: {manifest.format}, {parts}; {plural(len(manifest.files), 'file')}, {size / 1e6:,.1f} MB.")
+    if has_photos or not export_format.needs_photos:
+        _note_next_step(export_format, manifest, dest)
+
+
+def _note_balance(manifest: ExportManifest) -> None:
+    """Note, for each part of a division, its share of the items and the largest deviation from its fraction."""
+    for row in manifest.resplit["balance"] if manifest.resplit else []:
+        if row["worst_of"] is not None:
+            note(
+                f"note: {row['part']} has {row['items_share']:.2%} of the items; farthest from {row['fraction']:.2%} "
+                f"is its share of {row['worst_of']}, by {100 * row['worst_deviation']:.2f} points"
+            )
+
+
+def _note_next_step(export_format: Format, manifest: ExportManifest, dest: str) -> None:
+    """Note the command line that trains on the export or loads it, if it works without quoting the destination."""
+    filled_parts = [part for part, counts in manifest.counts.items() if counts["images"]]
+    if not (filled_parts and manifest.files) or "://" in dest or shlex.quote(dest) != dest:
+        return
+    first_file = min(file.path for file in manifest.files)
+    step = export_format.next_step_of(manifest.options, dest=dest.rstrip("/"), part=filled_parts[0], file=first_file)
+    if step:
+        note(f"next: {step}")
+
+
+def _count(number: int, name: str) -> str:
+    """Return a count of the manifest with its name: ``2 queries``, ``1 query``."""
+    singular = f"{name[:-3]}y" if name.endswith("ies") else name.removesuffix("s")
+    return plural(number, singular, name)

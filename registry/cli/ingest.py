@@ -1,4 +1,4 @@
-"""The commands that read raw files: ``df2 ingest`` and ``df2 fingerprint``."""
+"""``df2 ingest`` and ``df2 fingerprint``: the commands that read raw files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from registry.cli import issues_file
+from registry.cli.completion import complete_split
 from registry.cli.context import Places, note, storage_option
+from registry.cli.examples import examples
 from registry.cli.password import password_from_environment, with_password
 from registry.cli.paths import FILE, PLACE
 from registry.cli.progress import progress_bar
@@ -18,11 +20,18 @@ from registry.execution.dask import dask_executor
 from registry.execution.memory import lean_memory
 from registry.redaction import printable
 from registry.storage.timeouts import network_timeout
+from registry.wording import plural
 
 if TYPE_CHECKING:
     from registry.ingest.build import IngestReport
 
-_split = click.option("--split", required=True, metavar="|".join(SPLITS), help="The split that SOURCE holds.")
+_split = click.option(
+    "--split",
+    required=True,
+    metavar="|".join(SPLITS),
+    shell_complete=complete_split,
+    help="Split of the files in SOURCE.",
+)
 _retrieval = click.option(
     "--retrieval",
     type=PLACE,
@@ -32,6 +41,11 @@ _retrieval = click.option(
 )
 
 
+@examples(
+    "df2 ingest --split train data/sample data/registry",
+    "df2 ingest --split test --on-error quarantine data/sample data/registry",
+    "df2 ingest --split train s3://bucket/release s3://bucket/registry",
+)
 @click.command()
 @click.argument("source", type=PLACE)
 @click.argument("registry", type=PLACE)
@@ -42,7 +56,7 @@ _retrieval = click.option(
     type=click.Choice(["fail", "quarantine"]),
     default="fail",
     show_default=True,
-    help="What bad files do: change nothing and exit with 3, or go to the table quarantine.",
+    help="For bad files: change nothing and exit with 3, or put them into the table quarantine.",
 )
 @click.option(
     "--image-sizes/--no-image-sizes",
@@ -53,14 +67,16 @@ _retrieval = click.option(
 @click.option(
     "--follow-links",
     is_flag=True,
-    help="Read files that are links out of SOURCE. Without it they are bad files; folders may be links.",
+    help="Read files that are links out of SOURCE. Without it they count as bad files; folders may be links.",
 )
-@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Processes. Default: one a core.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Worker processes. Default: the number of cores."
+)
 @click.option("--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler (tcp://HOST:PORT).")
 @click.option(
     "--issues",
     type=FILE,
-    help="Where all issues and notices are written; replaced or removed only if df2 wrote it.  [default: "
+    help="File for all issues and notices; an existing file is replaced or removed only if df2 wrote it.  [default: "
     "df2-issues-SPLIT.txt]",
 )
 @storage_option
@@ -75,17 +91,17 @@ def ingest(
     dask: str | None,
     **options: Any,
 ) -> None:
-    """Replace one split of REGISTRY by what SOURCE holds.
+    """Replace one split of REGISTRY by the annotations of SOURCE.
 
     The other splits stay as they are. SOURCE is a folder with annos/ (and perhaps image/), a .zip, .tar or .tar.gz of
-    the same, a folder with SPLIT/ or SPLIT.zip in it, or an fsspec URL of any of these. Archives are read in place.
-    The password of a protected zip comes from DF2_ZIP_PASSWORD or is asked for.
+    such a folder, a folder with SPLIT/ or SPLIT.zip in it, or an fsspec URL of any of these. Archives are read in
+    place. The password of a protected zip comes from DF2_ZIP_PASSWORD or is asked for.
     """
     from registry.ingest.build import IngestError
     from registry.ingest.build import ingest as run
 
     issues_path = issues or Path(f"df2-issues-{split}.txt")
-    issues_file.check(issues_path)
+    issues_file.check_writable(issues_path)
     options["storage_options"] = places.storage_options
 
     def attempt(password: str | None) -> IngestReport:
@@ -99,49 +115,58 @@ def ingest(
         if _write_issues(error.report, issues_path):
             note(f"All of them are in {issues_path}.")
         raise
-    _print_report(report, issues_path if _write_issues(report, issues_path) else None)
+    has_file = _write_issues(report, issues_path)
+    _print_report(report)
+    if has_file:
+        note(f"All of them are in {issues_path}.")
 
 
 def _write_issues(report: IngestReport, path: Path) -> bool:
-    """Write all issues and notices; return whether they are there. What was ingested stays ingested without them."""
+    """Write all issues and notices to a file; return whether it holds any.
+
+    A file that cannot be written is only a warning: the ingestion is done.
+    """
     lines = [str(issue) for issue in report.issues] + [f"notice: {notice}" for notice in report.notices]
     try:
-        issues_file.write(path, report.split, lines)
+        issues_file.write_issues(path, report.split, lines)
     except StorageError as error:
-        note(f"warning: The issues are not in a file: {error}")
+        click.echo(printable(f"warning: The issues are not in a file: {error}"), err=True)
         return False
     return bool(lines)
 
 
-def _print_report(report: IngestReport, issues_path: Path | None) -> None:
+def _print_report(report: IngestReport) -> None:
     from registry.sources.issues import summarise
 
-    click.echo(f"{report.split}: {report.images:,} images, {report.items:,} items.")
+    click.echo(f"{report.split}: {plural(report.images, 'image')}, {plural(report.items, 'item')}.")
     if report.bad_files:
-        click.echo(f"{report.split}: {len(report.bad_files):,} bad files in the table quarantine.")
+        click.echo(f"{report.split}: {plural(len(report.bad_files), 'bad file')} in the table quarantine.")
         click.echo(summarise([printable(str(issue)) for issue in report.issues]), err=True)
     if report.notices:
         click.echo(summarise(map(printable, report.notices), "notice"), err=True)
-    if issues_path is not None:
-        note(f"All of them are in {issues_path}.")
 
 
+@examples(
+    "df2 fingerprint --split train data/sample",
+    "df2 fingerprint --split train -o fingerprint.json data/sample",
+)
 @click.command()
 @click.argument("source", type=PLACE)
 @_split
 @_retrieval
-@click.option("-o", "--output", type=FILE, help="Write it here.")
-@click.option("--image-sizes/--no-image-sizes", default=True, help="Whether photos count too.")
+@click.option(
+    "-o", "--output", type=FILE, help="File to write; with an earlier one, unchanged files are not read again."
+)
+@click.option("--image-sizes/--no-image-sizes", default=True, help="Include the photos.")
 @storage_option
 @click.pass_obj
 def fingerprint(
     places: Places, source: str, split: str, retrieval: tuple[str, ...], output: Path | None, image_sizes: bool
 ) -> None:
-    """Print a small JSON that changes when SOURCE does.
+    """Print a small JSON that changes when SOURCE changes.
 
     It changes when an annotation is edited, when a photo is edited at its beginning or end, and when either is added
-    or removed. A DVC stage depends on it instead of on hundreds of thousands of files. With --output, unchanged
-    files are not read again.
+    or removed. A DVC stage depends on it instead of on hundreds of thousands of files.
     """
     from registry.ingest.fingerprint import fingerprint_source
 

@@ -1,4 +1,4 @@
-"""The file of issues and notices that an ingestion writes: of df2, or not touched."""
+"""The file of issues and notices of ``df2 ingest``; files that df2 did not write are not touched."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from registry.files.durability import make_folders
 from registry.files.temporary import is_special, write_text
 from registry.redaction import printable
 
-#: How the first line begins; it tells the files that may be replaced and removed from all others.
+#: Beginning of the first line; a file without it is not replaced or removed.
 _MARK: Final = "# df2 ingest: issues of "
 
 
-def check(path: Path) -> None:
-    """Raise, before the work begins, if issues could not be written to this path afterwards.
+def check_writable(path: Path) -> None:
+    """Raise an error if issues could not be written to this path after the ingestion.
 
     Raises:
-        UsageError: there is a file that df2 did not write.
+        UsageError: df2 did not write the file at this path.
         StorageError: the folder cannot be written to.
     """
     try:
         if is_special(path):
             return
-        if path.exists() and path.stat().st_size and not _is_ours(path):
+        if path.exists() and path.stat().st_size and not _is_written_by_df2(path):
             raise UsageError(
                 f"{path} was not written by 'df2 ingest', so it is not replaced: move it away, or name another file "
                 "with --issues."
@@ -40,8 +40,8 @@ def check(path: Path) -> None:
         raise StorageError(f"Cannot write {path}: {error.strerror}.") from error
 
 
-def write(path: Path, split: str, lines: Sequence[str]) -> None:
-    """Write the issues of a split, one a line; without any, remove those of an earlier run.
+def write_issues(path: Path, split: str, lines: Sequence[str]) -> None:
+    """Write a line for each issue of a split; without issues, remove the file of an earlier run.
 
     Raises:
         StorageError: the file cannot be written.
@@ -50,12 +50,12 @@ def write(path: Path, split: str, lines: Sequence[str]) -> None:
         if lines:
             make_folders(path.parent)
             write_text(path, "\n".join([f"{_MARK}{split}", *map(printable, lines)]) + "\n")
-        elif not is_special(path) and path.exists() and _is_ours(path):
+        elif not is_special(path) and path.exists() and _is_written_by_df2(path):
             path.unlink()
     except OSError as error:
         raise StorageError(f"Cannot write {path}: {error.strerror}") from error
 
 
-def _is_ours(path: Path) -> bool:
+def _is_written_by_df2(path: Path) -> bool:
     with open(path, "rb") as file:
         return file.readline(len(_MARK)) == _MARK.encode()

@@ -1,4 +1,4 @@
-"""The check of a release, for 'make release-check' (``python -m registry.cli.release_check TAG``)."""
+"""``python -m registry.cli.release_check TAG``: the command of 'make release-check'."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import sys
 import click
 
 from registry.cli.boundary import BoundedCommand
+from registry.cli.examples import examples
 
 
+@examples("python -m registry.cli.release_check v1.0")
 @click.command("release-check", cls=BoundedCommand)
 @click.argument("tag")
-@click.option("--repo", metavar="PATH", help="Checkout. Default: that of the working directory.")
-@click.option("--path", default="data/registry", show_default=True, help="Of the registry in it.")
-@click.option("--allow-relative", is_flag=True, help="A remote relative to the checkout will do.")
+@click.option("--repo", metavar="PATH", help="Checkout of the repository. Default: that of the working directory.")
+@click.option("--path", default="data/registry", show_default=True, help="Path of the registry in the checkout.")
+@click.option("--allow-relative", is_flag=True, help="Accept a DVC remote relative to the checkout.")
 @click.pass_context
 def release_check(ctx: click.Context, tag: str, repo: str | None, path: str, allow_relative: bool) -> None:
-    """Prove that others can pull the data of TAG.
+    """Check that others can pull the data of TAG.
 
-    A fresh clone of the tag, with an empty cache, pulls the registry from the remote of DVC; every file is verified,
-    and the counts are compared with those that are committed. Exit code 1 if anything fails.
+    A fresh clone of the tag, with an empty cache, pulls the registry from the DVC remote. Every file is verified, and
+    the counts are compared with the committed ones. Exit code 1 if anything fails.
     """
     from registry.history.release_check import check_release
 

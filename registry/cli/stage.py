@@ -1,4 +1,4 @@
-"""The command that stages of DVC run: another command with values of params.yaml in it, which no shell sees."""
+"""``df2 stage``: run a df2 command with values of params.yaml, without a shell. Stages of DVC use it."""
 
 from __future__ import annotations
 
@@ -11,32 +11,35 @@ from typing import Any, Final
 
 import click
 
+from registry.cli.examples import examples
 from registry.errors import NotFoundError, UsageError
 from registry.redaction import redact
-from registry.subset.options import load_params, shown_value
+from registry.subset.params import load_params
+from registry.subset.values import shown_value
 
-#: DVC sets it for the commands of a stage, to such as ``ingest@train`` or ``folder/dvc.yaml:ingest@train``.
+#: DVC sets it for the command of a stage, such as ``ingest@train`` or ``folder/dvc.yaml:ingest@train``.
 _STAGE_VARIABLE: Final = "DVC_STAGE"
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 
 
+@examples(
+    "df2 stage subset {subsets.easy-skirts}",
+    "df2 stage ingest --split {@} {ingest} -- {splits.@.source} data/registry",
+)
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option(
-    "--params", type=click.Path(path_type=Path), default="params.yaml", show_default=True, help="Where it is."
+    "--params", type=click.Path(path_type=Path), default="params.yaml", show_default=True, help="File with the values."
 )
 @click.argument("words", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
 def stage(ctx: click.Context, params: Path, words: tuple[str, ...]) -> None:
-    """Run another df2 command, with values of params.yaml.
+    """Run another df2 command with values of params.yaml.
 
-    {a.b} in COMMAND becomes the value of b below a; {@} is the name of the stage after its '@', also as part of a
-    path: {splits.@.source}. A {a} that is a whole word and holds options becomes options: '--on-error=fail --jobs=2'.
-    Values are words of the command whatever is in them: spaces, quotes and $(...) do nothing. DVC's own ${a.b} would
-    hand them to a shell.
-
-    \b
-    df2 stage ingest --split {@} {ingest} -- {splits.@.source} data/registry
-    """  # noqa: D301
+    {a.b} in COMMAND becomes the value of b below a. {@} is the name of the DVC stage after its '@', also inside a
+    path: {splits.@.source}. If a whole word is {a} and a holds options, it becomes options: '--on-error=fail --jobs=2'.
+    A value stays one word of the command: spaces, quotes and $(...) in it have no effect, while DVC's own ${a.b} would
+    pass them to a shell.
+    """
     try:
         document = load_params(params)
     except FileNotFoundError as error:
@@ -48,7 +51,7 @@ def stage(ctx: click.Context, params: Path, words: tuple[str, ...]) -> None:
 
 
 def _fill(word: str, document: Any, params: Path) -> Iterator[str]:
-    """Yield the words that a word becomes."""
+    """Yield a word with its placeholders replaced; several words if it is a placeholder for options."""
     whole = _PLACEHOLDER.fullmatch(word)
     if whole:
         value = _value(whole[1], document, params)
@@ -59,6 +62,7 @@ def _fill(word: str, document: Any, params: Path) -> Iterator[str]:
 
 
 def _value(path: str, document: Any, params: Path) -> Any:
+    """Return the value at a path such as ``splits.@.source`` in the document of a parameter file."""
     if path == "@":
         return _stage_name()
     value = document
@@ -71,6 +75,7 @@ def _value(path: str, document: Any, params: Path) -> Any:
 
 
 def _stage_name() -> str:
+    """Return the name of the DVC stage after its ``@``."""
     name = os.environ.get(_STAGE_VARIABLE, "").rpartition(":")[2].partition("@")[2]
     if not name:
         raise UsageError(
@@ -81,6 +86,7 @@ def _stage_name() -> str:
 
 
 def _options(values: Mapping[str, Any], place: str) -> Iterator[str]:
+    """Yield options of the command line; ``place`` names the values in messages."""
     for name, value in values.items():
         for single in value if isinstance(value, list) else [value]:
             if isinstance(single, bool):

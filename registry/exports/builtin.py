@@ -5,7 +5,8 @@ The functions are named as text and imported when an export runs, so that listin
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from registry.exports.format import Format, Option
 
@@ -40,6 +41,29 @@ _COLUMNS: Final = Option(
 _SHARD_SIZE: Final = Option(
     "shard-size", "Images in a shard; the last of a part has what is left.", "integer", 4096, (), 1
 )
+#: Lines of Python that show a file of rows, by its kind.
+_SHOW_ROWS: Final = {
+    "parquet": "import duckdb; duckdb.read_parquet('{dest}/{file}').show()",
+    "arrow": "from pyarrow import feather; print(feather.read_table('{dest}/{file}'))",
+    "csv": "import duckdb; duckdb.read_csv('{dest}/{file}').show()",
+    "jsonl": "import duckdb; duckdb.read_json('{dest}/{file}').show()",
+}
+#: Smallest pretrained model of ultralytics for each task.
+_YOLO_MODELS: Final = {"detect": "yolo11n.pt", "segment": "yolo11n-seg.pt", "pose": "yolo11n-pose.pt"}
+
+
+def _python(line: str) -> str:
+    """Return the command line that runs a line of Python."""
+    return f'python -c "{line}"'
+
+
+def _train_yolo(options: Mapping[str, Any]) -> str:
+    """Return the command line of ultralytics; the first file of an export is ``data.yaml``."""
+    return f"yolo train data={{dest}}/{{file}} model={_YOLO_MODELS[options['task']]}"
+
+
+def _show_pairs(options: Mapping[str, Any]) -> str:
+    return _python(_SHOW_ROWS[options["as"]])
 
 
 def _row_format(kind: str, summary: str) -> Format:
@@ -52,6 +76,7 @@ def _row_format(kind: str, summary: str) -> Format:
         images=("none",),
         photo_path=None,
         check="registry.exports.formats.row_files:check",
+        next_step=_python(_SHOW_ROWS[kind]),
     )
 
 
@@ -70,12 +95,14 @@ _FORMATS: Final = (
                 ("union", "none"),
             ),
         ),
+        next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
     ),
     Format(
         "coco-per-category",
         "COCO JSON by category: annotations/SPLIT/CATEGORY.json with its own landmarks, skeleton and swaps.",
         "registry.exports.formats.coco_per_category:write",
         _COCO_OPTIONS,
+        next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
     ),
     Format(
         "yolo",
@@ -109,6 +136,8 @@ _FORMATS: Final = (
         images=("none", "link", "copy"),
         photo_path=None,  # depends on the options: photos are put beside their labels
         check="registry.exports.formats.yolo:check",
+        next_step=_train_yolo,
+        needs_photos=True,
     ),
     Format(
         "voc",
@@ -122,6 +151,11 @@ _FORMATS: Final = (
         ),
         images=("none", "link", "copy"),
         photo_path="JPEGImages/{part}/{name}",
+        next_step=_python(
+            "from supervision import DetectionDataset as Dataset; "
+            "print(len(Dataset.from_pascal_voc('{dest}/JPEGImages/{part}', '{dest}/Annotations/{part}')))"
+        ),
+        needs_photos=True,
     ),
     Format(
         "deepfashion2",
@@ -129,6 +163,7 @@ _FORMATS: Final = (
         "registry.exports.formats.deepfashion2:write",
         images=("none", "link", "copy"),
         photo_path=None,
+        next_step="df2 ingest --split {part} {dest} REGISTRY",
     ),
     Format(
         "retrieval",
@@ -136,6 +171,7 @@ _FORMATS: Final = (
         "registry.exports.formats.retrieval:write",
         images=("none",),
         photo_path=None,
+        next_step=_python("import json; print(len(json.load(open('{dest}/{file}'))))"),
     ),
     Format(
         "metric-learning",
@@ -143,6 +179,7 @@ _FORMATS: Final = (
         "registry.exports.formats.metric_learning:write",
         images=("reference", "link", "copy"),
         photo_path=PHOTO_PATH,
+        next_step=_python(_SHOW_ROWS["csv"]),
     ),
     Format(
         "pairs",
@@ -163,6 +200,7 @@ _FORMATS: Final = (
         ),
         images=("reference", "link", "copy"),
         photo_path=PHOTO_PATH,
+        next_step=_show_pairs,
     ),
     _row_format("parquet", "Items as rows of items.parquet, with the columns of the table."),
     _row_format("arrow", "Items as rows of items.arrow (Arrow IPC file, Feather 2)."),
@@ -175,6 +213,9 @@ _FORMATS: Final = (
         (_SHARD_SIZE,),
         images=("copy", "none"),
         photo_path=None,
+        next_step=_python(
+            "from webdataset import WebDataset; print(next(iter(WebDataset('{dest}/{file}', shardshuffle=0))).keys())"
+        ),
     ),
     Format(
         "huggingface",
@@ -183,6 +224,7 @@ _FORMATS: Final = (
         (_SHARD_SIZE,),
         images=("copy", "none"),
         photo_path=None,
+        next_step=_python("from datasets import load_dataset; print(load_dataset('{dest}'))"),
     ),
     Format(
         "crops",
@@ -195,6 +237,7 @@ _FORMATS: Final = (
         images=("copy",),
         photo_path=None,
         check="registry.exports.formats.crops:check",
+        next_step=_python("from torchvision.datasets import ImageFolder; print(ImageFolder('{dest}/{part}'))"),
     ),
 )
 #: The built-in formats by name, in the order in which they are listed.

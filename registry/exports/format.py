@@ -136,6 +136,9 @@ class Format:
             that puts photos into its own files.
         check: raises a UsageError for options that do not go together; called with the options and the mode of photos
             before anything is read. A function or its name, as for ``write``.
+        next_step: command line that trains on an export or loads it, with ``{dest}`` (the folder of the export),
+            ``{part}`` (its first part) and ``{file}`` (its first file); or a function of the options that returns it.
+        needs_photos: whether ``next_step`` works only with photos in the export.
     """
 
     name: str
@@ -145,6 +148,8 @@ class Format:
     images: tuple[str, ...] = IMAGES
     photo_path: str | None = "images/{part}/{name}"
     check: Callable[[Mapping[str, Any], str], None] | str | None = None
+    next_step: Callable[[Mapping[str, Any]], str] | str = ""
+    needs_photos: bool = False
 
     def run(self, job: Job) -> None:
         """Write the files of an export."""
@@ -158,6 +163,16 @@ class Format:
         """
         if self.check is not None:
             _function(self.check)(options, images)
+
+    def next_step_of(self, options: Mapping[str, Any], **names: str) -> str:
+        """Return the command line that trains on an export or loads it; empty without any.
+
+        Args:
+            options: value of every option of the format, by name with hyphens.
+            names: values of the placeholders of ``next_step``.
+        """
+        template = self.next_step(options) if callable(self.next_step) else self.next_step
+        return template.format(**names)
 
     def read_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the value of every option, by name with hyphens.

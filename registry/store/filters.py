@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES
-from registry.subset.options import Range, Subset
+from registry.subset.options import Subset
+from registry.subset.values import Range
 
 #: Up to this many ranges become BETWEEN conditions, which let DuckDB skip row groups. Of more ranges, those with fewer
 #: numbers than _NARROW become one list of numbers.

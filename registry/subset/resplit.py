@@ -1,7 +1,7 @@
 """Division of groups of images into new parts (such as train, val and test) without leaks.
 
-A group is what must stay together: the images of one (split, pair_id), which show the same clothes. No group is ever
-cut, so no identity stands in two parts. Pure Python on numbers that were counted elsewhere; nothing here does I/O.
+A group holds the images of a (split, pair_id), which show the same clothes. No group is ever cut, so no identity is in
+two parts. Pure Python on counts of images and items; nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ Key = tuple[str, int]
 
 _EXAMPLE: Final = "train=0.8,val=0.1,test=0.1"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-#: What :func:`balance` says of a part in a few words.
+#: The columns of :func:`balance` that summaries show.
 BALANCE: Final = ("part", "fraction", "images_share", "items_share", "worst_deviation", "worst_of")
-#: Passes over all groups with stratify: one that places them, the others place each of them again, now that the
-#: parts are full. On train the second moves some 20 to 80 groups of 14,555, the third fewer.
+#: Passes over all groups with stratify: the first places each group, the others place it again among filled parts. On
+#: train the second moves some 20 to 80 groups of 14,555, the third fewer.
 _PASSES: Final = 3
-#: How much dearer it is to fill a part beyond what it is to hold. Without it, a large group takes the room of many
+#: Weight of the excess of a part over its wanted amount. Without it, a large group takes the room of many
 #: small ones in a part of 1 %. On full-size and on skewed populations 30 left smaller deviations than 0, 3 and 10.
 _EXCESS: Final = 30
 
 
 @dataclass(frozen=True)
 class Resplit:
-    """Into which parts groups of images are divided, and how.
+    """A division of groups of images into parts.
 
     Attributes:
         fractions: (name, fraction of the whole) of every part, in order. The order matters to the result.
@@ -88,7 +88,7 @@ class Resplit:
 
     @property
     def text(self) -> str:
-        """The fractions as :meth:`parse` reads them, in one way of writing: no spaces, shortest numbers."""
+        """The fractions as canonical text that :meth:`parse` reads: no spaces, shortest numbers."""
         return ",".join(f"{name}={fraction!r}" for name, fraction in self.fractions)
 
     def __str__(self) -> str:
@@ -100,9 +100,9 @@ class Group:
     """Images that stay together.
 
     Attributes:
-        key: what names the group; see :data:`Key`.
-        num_images: its images.
-        counts: its items of every category, in the order of :data:`registry.dataset.deepfashion2.CATEGORIES`.
+        key: see :data:`Key`.
+        num_images: number of its images.
+        counts: number of its items of every category, in the order of :data:`registry.dataset.deepfashion2.CATEGORIES`.
     """
 
     key: Key
@@ -113,20 +113,20 @@ class Group:
 def assign(groups: Sequence[Group], resplit: Resplit) -> dict[Key, str]:
     """Return the part of every group, by key, in the order of the groups.
 
-    The order of the groups changes no part. Without ``stratify`` neither do the other groups: one keeps its part when
-    data is added or filtered. With it, every part holds its fraction of the images and of every category's items as
-    nearly as uncut groups allow.
+    The order of the groups does not matter. Without ``stratify`` the other groups do not either: a group keeps its
+    part when data is added or filtered. With ``stratify``, every part holds its fraction of the images and
+    of every category's items as nearly as uncut groups allow.
 
     Args:
         groups: groups with different keys.
-        resplit: into which parts, and how.
+        resplit: the division.
     """
     assigned = _balanced(groups, resplit) if resplit.stratify else _hashed(groups, resplit)
     return {group.key: assigned[group.key] for group in groups}
 
 
 def balance(groups: Sequence[Group], assigned: Mapping[Key, str], resplit: Resplit) -> list[dict[str, Any]]:
-    """Return how nearly every part holds its fraction, one row a part, in the order of the parts.
+    """Return the shares of each part beside its wanted fraction, a row a part, in the order of the parts.
 
     Returns:
         Rows of ``part``, ``fraction`` (wanted), ``num_groups``, ``num_images``, ``images_share``, ``num_items``,
@@ -142,8 +142,8 @@ def balance(groups: Sequence[Group], assigned: Mapping[Key, str], resplit: Respl
     for name, fraction in resplit.fractions:
         sums = _totals(held[name])
         shares = [_share(part, whole) for part, whole in zip(sums, totals, strict=True)]
-        named = dict(zip(["images", *(category.name for category in CATEGORIES)], shares, strict=True))
-        deviations = {what: abs(share - fraction) for what, share in named.items() if share is not None}
+        share_of = dict(zip(["images", *(category.name for category in CATEGORIES)], shares, strict=True))
+        deviations = {name: abs(share - fraction) for name, share in share_of.items() if share is not None}
         worst = max(deviations, key=deviations.__getitem__, default=None)
         rows.append(
             {
@@ -151,10 +151,10 @@ def balance(groups: Sequence[Group], assigned: Mapping[Key, str], resplit: Respl
                 "fraction": fraction,
                 "num_groups": len(held[name]),
                 "num_images": sums[0],
-                "images_share": named.pop("images"),
+                "images_share": share_of.pop("images"),
                 "num_items": sum(sums[1:]),
                 "items_share": _share(sum(sums[1:]), sum(totals[1:])),
-                "category_shares": named,
+                "category_shares": share_of,
                 "worst_deviation": None if worst is None else deviations[worst],
                 "worst_of": worst,
             }
@@ -209,7 +209,7 @@ class _Part:
         self.held = [0] * len(totals)
 
     def cost(self, amounts: Sequence[tuple[int, int]]) -> float:
-        """Return by how much the weighted sum of squares of what it holds, and of the excess, would grow.
+        """Return the growth of the weighted sum of squares of amounts and excesses if a group is added.
 
         Args:
             amounts: (place, amount above 0) of a group.
@@ -252,11 +252,11 @@ def _balanced(groups: Sequence[Group], resplit: Resplit) -> dict[Key, str]:
 
 
 def _amounts(group: Group) -> list[tuple[int, int]]:
-    """Return (place, amount) of what the group holds, places as in :class:`_Part`."""
+    """Return (place, amount) for the images and each category of a group, places as in :class:`_Part`."""
     return [(place, amount) for place, amount in enumerate((group.num_images, *group.counts)) if amount]
 
 
 def _turn(group: Group, totals: Sequence[int], seed: int) -> tuple[int, int, int, int]:
-    """Return what groups are sorted by: the total of the rarest it holds, how many of it, its items, chance."""
+    """Return the sort key of a group: total of its rarest category, number of its items, all its items, a hash."""
     total, amount = min(((totals[place], -amount) for place, amount in _amounts(group)), default=(0, 0))
     return total, amount, -sum(group.counts), _digest(seed, group.key)

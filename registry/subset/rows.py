@@ -1,7 +1,6 @@
-"""What leaves a registry: parts of a subset, as chunks of Arrow rows, image by image in file order.
+"""The rows of a subset for an export: parts, each in chunks of Arrow rows, image by image in file order.
 
-A store makes them (:mod:`registry.store.selection`), formats read them (:mod:`registry.exports`); neither knows the
-other.
+:mod:`registry.store.selection` produces them and :mod:`registry.exports` consumes them; neither imports the other.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from registry.errors import UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Numbers of a split are moved by this much times 1, 2, 3 where several splits are in one part.
+#: Times 1, 2 or 3, added to the numbers of train, validation or test in a part with several splits.
 SPLIT_STRIDE: Final = 1_000_000
-#: What :meth:`Rows.pairs` says of either item of a pair, with ``user_`` or ``shop_`` before the name.
+#: Columns of :meth:`Rows.pairs`, for each item of a pair with the prefix ``user_`` or ``shop_``.
 PAIRED_COLUMNS: Final = (
     "file_name", "image_id", "item_no", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2",
 )  # fmt: skip
@@ -28,16 +27,15 @@ PAIRED_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of an export: a split, or what a new division put together.
+    """A part of an export: a split, or a part of a new division.
 
-    File names, image ids and pair ids restart in every split. Where a part holds images of one split they stay as
-    they are. Where it may hold several (``--resplit`` over more than one), :meth:`number` and :meth:`file_name` keep
-    them apart: 1,000,000 is added for train, 2,000,000 for validation, 3,000,000 for test, and the split stands
-    before the name.
+    File names, image ids and pair ids restart in every split. A part with images of a single split keeps them. In a
+    part of several splits (``--resplit`` over more than one), :meth:`number` and :meth:`file_name` make them unique:
+    they add 1,000,000 for train, 2,000,000 for validation and 3,000,000 for test, and put the split before the name.
 
     Attributes:
-        name: of the split or part; names its files and folders.
-        splits: the splits it may hold images of, in order.
+        name: name of the split or part, also of its files and folders.
+        splits: the splits that its images may come from, in order.
     """
 
     name: str
@@ -58,7 +56,7 @@ class Part:
         return number + offset
 
     def offset(self, split: str) -> int:
-        """Return what :meth:`number` adds to the numbers of a split; that they allow it is known by then."""
+        """Return the number that :meth:`number` adds to the numbers of a split, without its check."""
         return 0 if len(self.splits) == 1 else SPLIT_STRIDE * (1 + SPLITS.index(split))
 
     def file_name(self, split: str, file_name: str) -> str:
@@ -68,14 +66,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some images of one part and split, with the chosen items of each.
+    """Some images of a split within a part, with the chosen items of each.
 
     Attributes:
         part: the part.
-        split: the split all of them are from.
+        split: the split of all images.
         images: rows of the table images, ascending by image_id.
-        items: rows of the table items with the columns asked for, image by image, in file order.
-        num_items: how many of them each image has, in the order of ``images``.
+        items: rows of the table items with the requested columns, image by image, in file order.
+        num_items: number of items of each image, in the order of ``images``.
     """
 
     part: Part
@@ -89,26 +87,29 @@ class Chunk:
         return [self.part.file_name(self.split, name) for name in self.images.column("file_name").to_pylist()]
 
     def owners(self) -> pa.Array:
-        """Return for each item the position of its image among ``images``."""
+        """Return the position in ``images`` of the image of each item."""
         import pyarrow as pa
 
         return pa.array(chain.from_iterable([k] * n for k, n in enumerate(self.num_items)), pa.int32())
 
     def by_category(self) -> dict[int, Chunk]:
-        """Return for each category that occurs, ascending, its items and the images that have some."""
+        """Return a chunk for each category that occurs, ascending: its items and the images with such an item."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         category_ids = self.items.column("category_id")
-        found = {}
+        chunks = {}
         for category_id in sorted(set(category_ids.to_pylist())):
-            own = pc.equal(category_ids, category_id)
-            held = Counter(self.owners().filter(own).to_pylist())
-            images = self.images.take(pa.array(sorted(held), pa.int32()))
-            found[category_id] = replace(
-                self, images=images, items=self.items.filter(own), num_items=[held[k] for k in sorted(held)]
+            is_chosen = pc.equal(category_ids, category_id)
+            num_items = Counter(self.owners().filter(is_chosen).to_pylist())
+            images = self.images.take(pa.array(sorted(num_items), pa.int32()))
+            chunks[category_id] = replace(
+                self,
+                images=images,
+                items=self.items.filter(is_chosen),
+                num_items=[num_items[k] for k in sorted(num_items)],
             )
-        return found
+        return chunks
 
 
 class Rows(Protocol):
@@ -116,7 +117,7 @@ class Rows(Protocol):
 
     @property
     def parts(self) -> Sequence[Part]:
-        """The parts, in order; a part may turn out to hold nothing."""
+        """The parts, in order; a part may be empty."""
 
     @property
     def divided(self) -> bool:
@@ -127,7 +128,7 @@ class Rows(Protocol):
 
         Args:
             part: one of :attr:`parts`.
-            columns: of the table items; none asks for images alone (``num_items`` is right all the same).
+            columns: columns of the table items; without any, chunks have no items, and ``num_items`` counts them.
         """
 
     def pairs(self, part: Part, negatives: int, hard_negatives: int, seed: int) -> Iterator[pa.RecordBatch]:

@@ -1,4 +1,4 @@
-"""The command that writes a database file."""
+"""The command ``df2 catalog``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_catalog_writes_a_file_that_a_client_opens(run: Run, tmp_path: Path, opt
         assert client.execute("SELECT count(*) FROM instance_pairs").fetchall() == [(6,)]
 
 
-def test_catalog_of_a_place_that_cannot_be_written_ends_with_4(run: Run) -> None:
+def test_catalog_in_a_missing_folder_ends_with_4(run: Run) -> None:
     result = run("catalog", "none/df2.duckdb")
     assert result.exit_code == 4
     assert result.stderr.startswith("Error: Cannot write none/df2.duckdb: ")

@@ -1,4 +1,4 @@
-"""``df2 diff``: what it prints, in every form, and how it ends."""
+"""``df2 diff``: its output in every format and its exit codes."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_json_is_the_totals_and_nothing_else(run: Run, three_splits: Path, edite
     assert (result.stdout, (tmp_path / "counts.json").read_text(), result.exit_code) == ("", COUNTS, 1)
 
 
-def test_no_difference_ends_with_0(run: Run, three_splits: Path) -> None:
+def test_equal_registries_end_with_0(run: Run, three_splits: Path) -> None:
     result = run("diff", three_splits, three_splits)
     assert (result.stdout, result.stderr, result.exit_code) == (NOTHING, "", 0)
     result = run("diff", three_splits, three_splits, "--rows")
@@ -184,18 +184,18 @@ def test_rows_of_images_and_of_pairs(run: Run, three_splits: Path, edited: Path,
     assert pq.read_table(tmp_path / "none.parquet").num_rows == 0
 
 
-def test_options_of_a_subset_choose_what_is_compared(
+def test_options_of_a_subset_choose_the_compared_items(
     run: Run, three_splits: Path, edited: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "params.yaml").write_text("subsets: {trousers: {category: trousers}}")
     command = ("diff", three_splits, edited)
-    found = json.loads(run(*command, "--subset", "trousers").stdout)
-    assert found["items"] == {"added": 0, "removed": 0, "changed": 1}
+    counts = json.loads(run(*command, "--subset", "trousers").stdout)
+    assert counts["items"] == {"added": 0, "removed": 0, "changed": 1}
     assert run(*command, "--split", "train").stdout == OF_TRAIN
     assert run(*command, "--category", "skirt").stdout == NOTHING
     assert run(*command, "--category", "skirt").exit_code == 0
-    found = json.loads(run(*command, "--paired", "--style", "2").stdout)
-    assert found["items"] == {"added": 0, "removed": 2, "changed": 0}
+    counts = json.loads(run(*command, "--paired", "--style", "2").stdout)
+    assert counts["items"] == {"added": 0, "removed": 2, "changed": 0}
 
 
 @pytest.mark.parametrize(
@@ -222,8 +222,8 @@ def test_options_of_a_subset_choose_what_is_compared(
 def test_every_error_ends_with_2(run: Run, edited: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "manifest.json").write_text("{}")
-    given = [edited if argument == "A" else argument for argument in arguments]
-    result = run("diff", *given, registry=edited)
+    words = [edited if argument == "A" else argument for argument in arguments]
+    result = run("diff", *words, registry=edited)
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
 
@@ -231,8 +231,8 @@ def test_every_error_ends_with_2(run: Run, edited: Path, tmp_path: Path, argumen
 def test_an_error_of_the_system_ends_with_2(edited: Path, three_splits: Path) -> None:
     df2 = [sys.executable, "-m", "registry.cli.main", "diff", str(edited), str(three_splits)]
     with open("/dev/full", "wb") as full:
-        found = subprocess.run([*df2, "--rows"], stdout=full, stderr=subprocess.PIPE, check=False, text=True)
-    assert (found.returncode, found.stderr) == (2, "Error: Cannot write standard output: No space left on device.\n")
+        result = subprocess.run([*df2, "--rows"], stdout=full, stderr=subprocess.PIPE, check=False, text=True)
+    assert (result.returncode, result.stderr) == (2, "Error: Cannot write standard output: No space left on device.\n")
 
 
 def test_a_git_revision_is_a_side(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +268,7 @@ def test_a_folder_comes_before_a_revision(
     )
 
 
-def test_a_reader_that_stops_early_is_no_traceback(tmp_path: Path, edited: Path) -> None:
+def test_a_reader_that_stops_early_causes_no_traceback(tmp_path: Path, edited: Path) -> None:
     many: dict[int | str, Any] = {k: annotation([item(1, 1), item(8, 2)]) for k in range(1, 400)}
     ingest("train", str(write_split(tmp_path / "train", many)), str(tmp_path / "registry"), jobs=1)
     df2 = ("diff", str(edited), str(tmp_path / "registry"), "--rows")

@@ -1,9 +1,12 @@
-"""df2 subset, df2 export, df2 verify."""
+"""The commands ``df2 subset``, ``df2 export`` and ``df2 verify``."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ import registry
 from registry.cli.export import export_command
 from registry.exports.builtin import FORMATS
 from tests.cli.conftest import Run
-from tests.helpers import jpeg, write_split
+from tests.helpers import annotation, jpeg, write_split
 from tests.sources.packing import files_in
 
 SUBSET = """\
@@ -24,10 +27,10 @@ SUBSET = """\
  validation  shorts                     1           1      2       2
 
 
- part        images  items  user_items  shop_items  identities  instance_pairs  image_pairs
+ part        images  items  identities  instance_pairs  image_pairs  user_items  shop_items
  ──────────────────────────────────────────────────────────────────────────────────────────
- train            3      3           2           1           1               2            2
- validation       2      2           1           1           1               1            1
+ train            3      3           1               2            2           2           1
+ validation       2      2           1               1            1           1           1
 
 """
 
@@ -36,7 +39,8 @@ def lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.splitlines()]
 
 
-def test_subset_shows_what_there_is_before_anything_is_written(run: Run) -> None:
+def test_subset_prints_tables_of_categories_and_parts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     shown = run("subset", "--category", "1", "--category", "skirt", "--category", "shorts", "--format", "table")
     assert shown.exit_code == 0
     assert lines(shown.stdout) == SUBSET.splitlines()
@@ -45,7 +49,7 @@ def test_subset_shows_what_there_is_before_anything_is_written(run: Run) -> None
     assert len(digest) == 16
 
 
-def test_subset_gives_programs_every_count(run: Run) -> None:
+def test_subset_prints_every_count_as_json(run: Run) -> None:
     rows = json.loads(run("subset", "--split", "train", "--paired").stdout)
     assert rows[-1] == {
         "part": "train",
@@ -61,7 +65,7 @@ def test_subset_gives_programs_every_count(run: Run) -> None:
     assert run("subset", "--split", "train", "--category", "sling").stdout.count("\n") == 1
 
 
-def test_subset_shows_how_a_new_division_is_balanced(run: Run) -> None:
+def test_subset_shows_the_balance_of_a_new_division(run: Run) -> None:
     shown = run("subset", "--resplit", "fit=0.5,held=0.5", "--stratify", "category", "--format", "table")
     assert shown.exit_code == 0, shown.stderr
     assert "worst" in shown.stdout
@@ -85,72 +89,145 @@ def test_subset_shows_how_a_new_division_is_balanced(run: Run) -> None:
         (["--image-id", "@none.txt"], 1, "there is no file none.txt"),
     ],
 )
-def test_subset_says_what_cannot_be(run: Run, options: list[str], code: int, text: str) -> None:
-    found = run("subset", *options)
-    assert found.exit_code == code
-    assert text in found.stderr
+def test_subset_refuses_wrong_options_with_a_message(run: Run, options: list[str], code: int, text: str) -> None:
+    result = run("subset", *options)
+    assert result.exit_code == code
+    assert text in result.stderr
 
 
-def test_a_named_subset_is_the_beginning_of_others(run: Run, tmp_path: Path) -> None:
+def test_options_add_to_a_named_subset_and_replace_its_options(run: Run, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("subsets:\n  tops:\n    category: [1, 2]\n    whole-images: true\n")
-    named = run("subset", "--subset", "tops", "--split", "train")
-    said = run("subset", "--category", "1", "--category", "2", "--whole-images", "--split", "train")
-    assert (named.stdout, named.stderr) == (said.stdout, said.stderr)
+    by_name = run("subset", "--subset", "tops", "--split", "train")
+    by_options = run("subset", "--category", "1", "--category", "2", "--whole-images", "--split", "train")
+    assert (by_name.stdout, by_name.stderr) == (by_options.stdout, by_options.stderr)
     other = run("subset", "--subset", "tops", "--category", "skirt")
     assert '"category": ["skirt"]' in other.stderr
 
 
-def test_export_verify_and_make_again(run: Run, tmp_path: Path) -> None:
-    made = run("export", "coco", "out", "--attributes", "--split", "train", "--category", "skirt")
-    assert made.exit_code == 0, made.stderr
+def test_an_export_is_verified_and_made_again_from_its_manifest(run: Run, tmp_path: Path) -> None:
+    result = run("export", "coco", "out", "--attributes", "--split", "train", "--category", "skirt")
+    assert result.exit_code == 0, result.stderr
     size = sum(len(data) for path, data in files_in(tmp_path / "out").items() if path != "export.json")
-    assert made.stdout == f"out: coco, train 1 images, 1 items; 1 files, {size / 1e6:,.1f} MB.\n"
-    assert made.stderr == (
+    assert result.stdout == f"out: coco, train 1 image, 1 item; 1 file, {size / 1e6:,.1f} MB.\n"
+    assert result.stderr == (
         "note: 1 sizes of images: not known, so width and height are null: ingest with the photos to have them\n"
+        "note: no photos in this export: --images copy --photos RELEASE copies them into it\n"
+        "next: python -c \"from pycocotools.coco import COCO; COCO('out/annotations/train.json')\"\n"
     )
-    assert run("verify", "out").stdout == "out: coco, all 1 files are as they were written.\n"
+    assert run("verify", "out").stdout == "out: coco, the file is as it was written.\n"
     for source in ("out/export.json", "out", tmp_path / "out"):
         again = run("export", "--from-manifest", source, "again", "--overwrite")
         assert again.exit_code == 0, again.stderr
-        assert again.stdout.endswith("All 1 files are the same bytes as before.\n")
+        assert again.stdout.endswith("1 file with the same bytes as before.\n")
         assert files_in(tmp_path / "again") == files_in(tmp_path / "out")
 
 
-def test_verify_names_what_changed(run: Run, tmp_path: Path) -> None:
+def test_quiet_export_prints_its_answer_alone(run: Run) -> None:
+    result = run("--quiet", "export", "coco", "out", "--split", "train")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("out: coco, train 5 images, 8 items; 1 file, ")
+
+
+def test_export_names_the_option_that_brings_photos_if_none_came_along(run: Run, tmp_path: Path) -> None:
+    photos = "no photos in this export: --images copy --photos RELEASE copies them into it"
+    assert photos in run("export", "coco", "none", "--split", "train").stderr
+    assert photos in run("export", "pairs", "reference", "--split", "train").stderr
+    assert photos not in run("export", "csv", "csv", "--split", "train").stderr  # it names no photos
+    write_split(tmp_path / "raw" / "train", {}, {image_id: jpeg() for image_id in (1, 2, 3, 4, 7)})
+    result = run("export", "pairs", "copy", "--split", "train", "--images", "copy", "--photos", "raw")
+    assert result.exit_code == 0, result.stderr
+    assert photos not in result.stderr
+
+
+@pytest.mark.parametrize(("task", "model"), [("detect", "yolo11n.pt"), ("pose", "yolo11n-pose.pt")])
+def test_export_with_photos_ends_with_the_line_that_trains(run: Run, tmp_path: Path, task: str, model: str) -> None:
+    write_split(tmp_path / "raw" / "train", {1: annotation()}, {1: jpeg()})
+    assert run("ingest", "raw", "registry", "--split", "train", "-j", 1).exit_code == 0
+    result = run("export", "yolo", "out", "--task", task, "--images", "copy", "--photos", "raw", registry="registry")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.endswith(f"next: yolo train data=out/data.yaml model={model}\n")
+    assert "next:" not in run("export", "yolo", "without", "--task", task, registry="registry").stderr
+    assert "next:" not in run("export", "csv", "a name with blanks").stderr
+
+
+@pytest.mark.parametrize("name", ["coco", "coco-per-category", "retrieval", "metric-learning", "pairs", "huggingface"])
+def test_the_line_that_loads_an_export_runs(run: Run, tmp_path: Path, name: str) -> None:
+    images = ("--images", "none") if name == "huggingface" else ()
+    result = run("export", name, "out", "--split", "train", "--split", "validation", *images)
+    assert result.exit_code == 0, result.stderr
+    line = result.stderr.splitlines()[-1].removeprefix("next: ")
+    python, *arguments = shlex.split(line)
+    assert python == "python"
+    if name == "huggingface":
+        pytest.importorskip("datasets")
+    subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", ["parquet", "arrow", "csv", "jsonl"])
+def test_the_line_that_loads_rows_runs(run: Run, tmp_path: Path, name: str) -> None:
+    line = run("export", name, "out").stderr.splitlines()[-1].removeprefix("next: ")
+    subprocess.run([sys.executable, *shlex.split(line)[1:]], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_help_imports_no_module_of_a_format() -> None:
+    code = (
+        "import sys\nfrom registry.cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "print([name for name in sys.modules if name.startswith('registry.exports.formats')], file=sys.stderr)"
+    )
+    for arguments in (["export", "--help"], ["export", "coco", "--help"], ["export", "crops", "--help"]):
+        shown = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+        assert shown.stderr == "[]\n"
+        assert shown.stdout
+
+
+def test_verify_lists_problems_in_a_format(run: Run, tmp_path: Path) -> None:
+    run("export", "csv", "out")
+    whole = run("verify", "out", "--format", "csv")
+    assert (whole.exit_code, whole.stdout) == (0, "problem,path\n")
+    assert whole.stderr == "out: csv, the file is as it was written.\n"
+    (tmp_path / "out" / "items.csv").unlink()
+    listed = run("verify", "out", "--format", "json")
+    assert (listed.exit_code, json.loads(listed.stdout)) == (1, [{"problem": "missing", "path": "items.csv"}])
+    assert run("verify", "out", "-o", "problems.parquet").exit_code == 1
+    assert (tmp_path / "problems.parquet").exists()
+
+
+def test_verify_lists_changed_files_and_files_without_a_manifest_entry(run: Run, tmp_path: Path) -> None:
     run("export", "csv", "out")
     (tmp_path / "out" / "items.csv").write_bytes(b"")
     (tmp_path / "out" / "notes.txt").write_bytes(b"")
-    found = run("verify", "out")
-    assert found.exit_code == 1
-    assert found.stderr == "changed: items.csv\nnot named: notes.txt\nout: 0 files missing, 1 changed, of 1.\n"
+    result = run("verify", "out")
+    assert result.exit_code == 1
+    assert result.stderr == "changed: items.csv\nnot named: notes.txt\nout: 0 files missing, 1 changed, of 1.\n"
     missing = run("verify", "nothing")
     assert (missing.exit_code, missing.stdout) == (1, "")
     assert "There is no export and no registry at nothing: expected export.json or manifest.json" in missing.stderr
 
 
-def test_verify_checks_a_registry_too(run: Run, three_splits: Path, tmp_path: Path) -> None:
+def test_verify_checks_a_registry(run: Run, three_splits: Path, tmp_path: Path) -> None:
     shutil.copytree(three_splits, tmp_path / "copy")
     whole = run("verify", "copy")
-    named = len(registry.open("copy").manifest.files)
-    assert whole.stdout == f"copy: registry, all {named} files are as they were written.\n"
+    num_files = len(registry.open("copy").manifest.files)
+    assert whole.stdout == f"copy: registry, all {num_files} files are as they were written.\n"
     gone, changed = sorted((tmp_path / "copy" / "items").rglob("*.parquet"))[:2]
     gone.unlink()
     changed.write_bytes(changed.read_bytes()[:-1] + b"?")
-    found = run("verify", "copy")
-    assert found.exit_code == 1
+    result = run("verify", "copy")
+    assert result.exit_code == 1
     names = [path.relative_to(tmp_path / "copy").as_posix() for path in (gone, changed)]
-    last = f"copy: 1 files missing, 1 changed, of {named}."
-    assert found.stderr == f"missing: {names[0]}\nchanged: {names[1]}\n{last}\n"
+    last = f"copy: 1 file missing, 1 changed, of {num_files}."
+    assert result.stderr == f"missing: {names[0]}\nchanged: {names[1]}\n{last}\n"
 
 
-def test_an_export_that_comes_out_otherwise_is_said(run: Run, tmp_path: Path) -> None:
+def test_an_export_that_comes_out_different_ends_with_1(run: Run, tmp_path: Path) -> None:
     run("export", "csv", "out")
     manifest = json.loads((tmp_path / "out" / "export.json").read_text())
     manifest["files"][0]["sha256"] = "00" * 32
     (tmp_path / "other.json").write_text(json.dumps(manifest))
-    found = run("export", "--from-manifest", "other.json", "again")
-    assert found.exit_code == 1
-    assert found.stderr.endswith("1 files are not the same bytes as before: items.csv\n")
+    result = run("export", "--from-manifest", "other.json", "again")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("1 file with other bytes than before: items.csv\n")
 
 
 @pytest.mark.parametrize(
@@ -167,9 +244,9 @@ def test_an_export_that_comes_out_otherwise_is_said(run: Run, tmp_path: Path) ->
     ],
 )
 def test_wrong_usage_of_export_ends_with_2(run: Run, tmp_path: Path, arguments: list[str], text: str) -> None:
-    found = run("export", *arguments)
-    assert found.exit_code == 2
-    assert text in found.stderr
+    result = run("export", *arguments)
+    assert result.exit_code == 2
+    assert text in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -177,9 +254,9 @@ def test_the_help_of_every_format_shows_its_options(run: Run) -> None:
     shown = run("export", "--help").stdout
     for name in FORMATS:
         assert f"  {name} " in shown
-        own = run("export", name, "--help")
-        assert own.exit_code == 0, own.stderr
-        assert "--whole-images" in own.stdout
+        of_format = run("export", name, "--help")
+        assert of_format.exit_code == 0, of_format.stderr
+        assert "--whole-images" in of_format.stdout
     assert "--area [box|mask]" in run("export", "coco", "--help").stdout
     assert export_command.get_short_help_str() == "Write a subset in the format of a trainer."
 
@@ -188,8 +265,8 @@ def test_photos_come_from_the_sources_in_params_yaml(run: Run, tmp_path: Path) -
     write_split(tmp_path / "raw" / "train", {}, {image_id: jpeg() for image_id in (1, 2, 3, 4, 7)})
     (tmp_path / "raw" / "train").rename(tmp_path / "elsewhere")
     (tmp_path / "params.yaml").write_text("splits:\n  train: {source: elsewhere}\n")
-    made = run("export", "coco", "out", "--split", "train", "--images", "copy")
-    assert made.exit_code == 0, made.stderr
+    result = run("export", "coco", "out", "--split", "train", "--images", "copy")
+    assert result.exit_code == 0, result.stderr
     assert len(list((tmp_path / "out" / "images" / "train").iterdir())) == 5
     again = run("export", "--from-manifest", "out", "again")
     assert again.exit_code == 0, again.stderr

@@ -59,7 +59,7 @@ def test_every_command_and_option_has_help(run: Run, command: click.Command) -> 
 EXAMPLES = [(command, line) for command in COMMANDS for line in examples_of(command)]
 
 
-@pytest.mark.parametrize("command", [*SECTIONS["Ask"], *SECTIONS["Shell"]], ids=named)
+@pytest.mark.parametrize("command", COMMANDS, ids=named)
 def test_the_help_of_a_command_ends_with_examples(run: Run, command: click.Command) -> None:
     lines = examples_of(command)
     assert lines

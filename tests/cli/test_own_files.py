@@ -1,4 +1,4 @@
-"""What is not of df2 is not replaced or removed: devices, pipes and the user's files. Nothing is written in halves."""
+"""Devices, pipes and files of the user are not replaced or removed; no file is left half-written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def bad_source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def null(tmp_path: Path) -> Path:
-    """Return a device that takes everything, which a wrong program may remove."""
+    """Return a null device in the test's folder, so that a faulty command removes no real device."""
     path = tmp_path / "null"
     try:
         os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
@@ -69,24 +69,26 @@ def test_a_file_of_an_earlier_run_is_replaced_and_removed(
     assert (tmp_path / "empty.txt").exists()
 
 
-def test_issues_go_to_a_device_which_stays(run: Run, small_source: Path, bad_source: Path, null: Path) -> None:
+def test_issues_are_written_to_a_device_that_is_kept(
+    run: Run, small_source: Path, bad_source: Path, null: Path
+) -> None:
     assert ingest(run, bad_source, null)[0] == 3
     assert ingest(run, small_source, null) == (0, "")
     assert null.is_char_device()
 
 
-def test_issues_that_cannot_be_written_are_no_failure_of_what_is_ingested(run: Run, bad_source: Path) -> None:
+def test_an_ingestion_whose_issues_cannot_be_written_succeeds_with_a_warning(run: Run, bad_source: Path) -> None:
     command = ("ingest", bad_source, "registry", "--split", "train", "-j", 1, "--issues", "/dev/full")
     result = run(*command, "--on-error", "quarantine")
     assert result.exit_code == 0
-    assert "train: 1 images, 1 items.\n" in result.stdout
+    assert "train: 1 image, 1 item.\n" in result.stdout
     warning = "warning: The issues are not in a file: Cannot write /dev/full: No space left on device\n"
     assert result.stderr.startswith(warning)
     assert "All of them are in" not in result.stderr
     assert run(*command).exit_code == 3
 
 
-def test_issues_in_a_place_that_is_no_folder_are_an_error_before_the_ingestion(
+def test_an_issues_file_below_a_file_is_an_error_before_the_ingestion(
     run: Run, small_source: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("x")
@@ -99,7 +101,7 @@ def test_issues_in_a_place_that_is_no_folder_are_an_error_before_the_ingestion(
     "arguments",
     ["sql|SELECT 1 AS a|--format|csv|-o", "stats|--metrics", "fingerprint|SOURCE|--split|train|-o", "catalog"],
 )
-def test_a_device_and_a_pipe_are_written_to_and_stay(
+def test_a_device_and_a_pipe_are_written_to_and_kept(
     run: Run, small_source: Path, tmp_path: Path, null: Path, arguments: str
 ) -> None:
     words = arguments.replace("SOURCE", str(small_source)).split("|")
@@ -120,7 +122,7 @@ def test_a_device_and_a_pipe_are_written_to_and_stay(
     assert pipe.is_fifo()
 
 
-def test_catalog_replaces_catalogs_alone(run: Run, tmp_path: Path) -> None:
+def test_catalog_replaces_only_catalogs(run: Run, tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "other.duckdb")) as other:
         other.execute("CREATE TABLE items AS SELECT 1 AS a")
     (tmp_path / "notes.txt").write_text("mine")
@@ -143,7 +145,7 @@ def test_catalog_replaces_catalogs_alone(run: Run, tmp_path: Path) -> None:
     assert run("catalog", "memory://catalogs/a.duckdb", "--copy").exit_code == 0
 
 
-def test_catalog_at_a_url_replaces_catalogs_alone(run: Run) -> None:
+def test_catalog_at_a_url_replaces_only_catalogs(run: Run) -> None:
     import fsspec
 
     fsspec.filesystem("memory").pipe("/other/a.duckdb", b"mine")
@@ -190,7 +192,7 @@ LOCAL_FILES = [
 
 
 @pytest.mark.parametrize("arguments", LOCAL_FILES, ids=lambda words: words[-1])
-def test_a_local_file_may_be_a_file_url_and_no_other(
+def test_a_local_file_may_be_a_file_url_but_no_other_url(
     run: Run, small_source: Path, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     words = [str(small_source) if word == "SOURCE" else word for word in arguments]
@@ -204,13 +206,13 @@ def test_a_local_file_may_be_a_file_url_and_no_other(
     assert not (tmp_path / "file:").exists()
 
 
-def test_rows_go_to_the_file_of_a_file_url(run: Run, tmp_path: Path) -> None:
+def test_rows_are_written_to_the_file_of_a_file_url(run: Run, tmp_path: Path) -> None:
     assert run("sql", "SELECT 1 AS a", "-o", f"file://{tmp_path}/a%20b.csv").exit_code == 0
     assert (tmp_path / "a b.csv").read_text() == "a\n1\n"
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
-def test_sample_leaves_alone_what_is_there(run: Run, tmp_path: Path, kind: str) -> None:
+def test_sample_refuses_an_existing_file_or_filled_folder(run: Run, tmp_path: Path, kind: str) -> None:
     if kind == "folder":
         (tmp_path / "there").mkdir()
         (tmp_path / "there" / "mine").write_text("x")
@@ -220,7 +222,7 @@ def test_sample_leaves_alone_what_is_there(run: Run, tmp_path: Path, kind: str) 
     assert sorted(path.name for path in tmp_path.rglob("*")) == (["mine", "there"] if kind == "folder" else ["there"])
 
 
-def test_a_full_disk_names_the_file_and_leaves_the_old_one(run: Run, tmp_path: Path) -> None:
+def test_an_error_on_a_full_disk_names_the_file(run: Run, tmp_path: Path) -> None:
     result = run("stats", "--metrics", "/dev/full")
     assert (result.exit_code, result.stderr) == (4, "Error: Cannot write /dev/full: No space left on device\n")
     result = run("sql", "SELECT 1 AS a", "-o", "/dev/full", "--format", "csv")

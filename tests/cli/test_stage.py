@@ -20,8 +20,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     )
 
     def invoke(*words: str, stage: str | None = "ingest@train") -> tuple[int, str]:
-        found = CliRunner().invoke(main, ["stage", *words], env={"DVC_STAGE": stage})
-        return found.exit_code, found.output
+        result = CliRunner().invoke(main, ["stage", *words], env={"DVC_STAGE": stage})
+        return result.exit_code, result.output
 
     return invoke
 
@@ -54,7 +54,7 @@ def test_options_of_params_become_options(run) -> None:  # type: ignore[no-untyp
         (["--params", "none.yaml", "stats"], None, "Error: There is no none.yaml: the values of stages stand in it."),
     ],
 )
-def test_what_cannot_be_filled_in_is_said(words: list[str], stage: str | None, text: str, run) -> None:  # type: ignore[no-untyped-def]
+def test_a_placeholder_without_a_value_ends_with_a_message(words: list[str], stage: str | None, text: str, run) -> None:  # type: ignore[no-untyped-def]
     code, output = run(*words, stage=stage)
     assert output.startswith(text)
     assert code in (1, 2)

@@ -1,9 +1,13 @@
-"""df2 sync."""
+"""The command ``df2 sync``."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+
+import registry
 from registry.snapshot.manifest import MANIFEST_NAME
 from registry.storage.place import Place
 from tests.cli.conftest import Run
@@ -11,7 +15,7 @@ from tests.cli.conftest import Run
 OLD = "category_id=9/0123456789abcdef.parquet"
 
 
-def test_sync_says_what_it_sent_and_the_second_time_that_there_was_nothing(run: Run, three_splits: Path) -> None:
+def test_sync_counts_the_files_sent_and_a_second_sync_sends_none(run: Run, three_splits: Path) -> None:
     first = run("sync", three_splits, "there")
     number = len(Place(str(three_splits)).list("")) - 2  # the manifest and the lock
     assert (first.exit_code, first.stderr) == (0, "")
@@ -19,7 +23,7 @@ def test_sync_says_what_it_sent_and_the_second_time_that_there_was_nothing(run: 
     assert first.stdout.endswith(" MB), 0 were there.\n")
     again = run("sync", three_splits, "there", "--prune")
     assert again.stdout == (
-        f"there: 0 files sent (0.0 MB), {number} were there, 0 old ones removed; it held this version already.\n"
+        f"there: 0 files sent (0.0 MB), {number} were there, 0 old files removed; it held this version already.\n"
     )
     assert run("verify", "there").exit_code == 0
 
@@ -38,7 +42,25 @@ def test_a_dry_run_lists_and_writes_nothing(run: Run, three_splits: Path, tmp_pa
     assert (tmp_path / "there" / "items" / "split=train" / OLD).exists()
 
 
-def test_what_is_no_registry_ends_with_one_message(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [("--dry-run",), ()])
+def test_sync_lists_files_in_a_format(run: Run, three_splits: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    sent = run("sync", three_splits, "there", *options, "--format", "json")
+    rows = json.loads(sent.stdout)
+    files = registry.open(str(three_splits)).manifest.files
+    assert {(row["action"], row["path"], row["bytes"]) for row in rows} == {
+        ("send", file.path, file.bytes) for file in files
+    }
+    assert sent.stderr.startswith(f"there: {len(files)} files ")
+    run("sync", three_splits, "there")
+    (tmp_path / "there" / "items" / "split=train" / OLD).write_bytes(b"")
+    removed = run("sync", three_splits, "there", "--prune", *options, "--format", "csv")
+    assert removed.stdout == f"action,path,bytes\nremove,items/split=train/{OLD},\n"
+    assert "1 old file " in removed.stderr
+    assert run("sync", three_splits, "there", "--dry-run", "-o", "files.parquet").exit_code == 0
+    assert (tmp_path / "files.parquet").exists()
+
+
+def test_a_source_that_is_no_registry_ends_with_a_message(run: Run, tmp_path: Path) -> None:
     shown = run("sync", "nothing", "there")
     assert (shown.exit_code, shown.stdout) == (1, "")
     assert shown.stderr.startswith("Error: There is no registry at nothing.")
@@ -48,10 +70,10 @@ def test_what_is_no_registry_ends_with_one_message(run: Run, tmp_path: Path) -> 
     assert shown.stderr == f"Error: ./manifest.json is not a manifest of a registry:\n{keys}"
 
 
-def test_damage_is_mended_when_it_is_looked_for(run: Run, three_splits: Path, tmp_path: Path) -> None:
+def test_check_sends_damaged_files_again(run: Run, three_splits: Path, tmp_path: Path) -> None:
     run("sync", three_splits, "there")
     damaged = next((tmp_path / "there" / "items").rglob("*.parquet"))
     damaged.write_bytes(bytes(damaged.stat().st_size))
     assert run("verify", "there").exit_code == 1
-    assert run("sync", three_splits, "there", "--check").stdout.startswith("there: 1 files sent")
+    assert run("sync", three_splits, "there", "--check").stdout.startswith("there: 1 file sent")
     assert run("verify", "there").exit_code == 0

@@ -10,7 +10,7 @@ import pytest
 
 from registry.errors import UsageError
 from registry.parsing.yaml_files import MAX_BYTES, load_yaml, parse_yaml
-from registry.subset.options import load_sources, load_subset
+from registry.subset.params import load_sources, load_subset
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + k)}: &{chr(98 + k)} [{', '.join([f'*{chr(97 + k)}'] * 9)}]\n" for k in range(9)

@@ -1,4 +1,4 @@
-"""Division into parts: every group in one, the same on every machine, and balanced where asked."""
+"""Division into parts: no group is cut, equal on every machine, and balanced with ``stratify``."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def resplits(draw: st.DrawFn, stratify: bool | None = None) -> Resplit:
 
 
 def population(size: int, seed: int = 0) -> list[Group]:
-    """Return groups in the proportions of the dataset: 2 to 20 images of one to three clothes, some mislabelled."""
+    """Return groups in the proportions of the dataset: 2 to 20 images of 1 to 3 clothes, some mislabelled."""
     chance = random.Random(seed)
-    found = []
+    drawn = []
     for pair_id in range(1, size + 1):
         num_images = min(20, max(2, round(chance.lognormvariate(2.4, 0.5))))
         clothes = chance.choices(range(13), FREQUENCIES, k=chance.choice((1, 1, 2, 3)))
@@ -42,8 +42,8 @@ def population(size: int, seed: int = 0) -> list[Group]:
         for _ in range(round(num_images * 1.63)):
             mislabelled = chance.random() < 0.05
             items[chance.choices(range(13), FREQUENCIES)[0] if mislabelled else chance.choice(clothes)] += 1
-        found.append(Group(("train", pair_id), num_images, tuple(items)))
-    return found
+        drawn.append(Group(("train", pair_id), num_images, tuple(items)))
+    return drawn
 
 
 @given(groups=groups, resplit=resplits())
@@ -68,9 +68,9 @@ def test_a_group_keeps_its_part_when_others_come_or_change(
 
 
 @pytest.mark.parametrize("stratify", [False, True])
-def test_another_seed_divides_otherwise(stratify: bool) -> None:
-    found = [assign(population(200), Resplit.parse(EXAMPLE, seed, stratify)) for seed in range(4)]
-    assert len({tuple(assigned.items()) for assigned in found}) == 4
+def test_another_seed_gives_another_division(stratify: bool) -> None:
+    divisions = [assign(population(200), Resplit.parse(EXAMPLE, seed, stratify)) for seed in range(4)]
+    assert len({tuple(assigned.items()) for assigned in divisions}) == 4
 
 
 def test_the_hash_gives_every_part_about_its_share_of_the_groups() -> None:
@@ -80,9 +80,9 @@ def test_the_hash_gives_every_part_about_its_share_of_the_groups() -> None:
 
 
 def test_the_same_pair_id_of_another_split_is_another_group() -> None:
-    found = assign([Group((split, n), 1, (1,) * 13) for n in range(50) for split in ("train", "validation")],
+    assigned = assign([Group((split, n), 1, (1,) * 13) for n in range(50) for split in ("train", "validation")],
                    Resplit.parse("a=0.5,b=0.5"))  # fmt: skip
-    assert any(found["train", n] != found["validation", n] for n in range(50))
+    assert any(assigned["train", n] != assigned["validation", n] for n in range(50))
 
 
 @pytest.mark.parametrize(

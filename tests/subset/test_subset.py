@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.cli.main import main
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES, SOURCES, SPLITS
 from registry.errors import NotFoundError, UnknownNameError, UsageError
-from registry.subset.options import Subset, load_subset
+from registry.subset.options import OPTIONS, Subset
+from registry.subset.params import load_subset
 
 
 def test_values_of_every_kind_become_canonical() -> None:
@@ -60,29 +63,42 @@ def test_values_of_every_kind_become_canonical() -> None:
     assert json.loads(subset.text) == subset.to_dict()
 
 
-def test_the_same_subset_said_in_other_ways_has_the_same_digest() -> None:
+def test_the_command_line_has_every_option_of_the_table() -> None:
+    declared = {name.replace("_", "-"): option for name, option in OPTIONS.items()}
+    offered = {parameter.opts[0].removeprefix("--"): parameter for parameter in main.commands["subset"].params}
+    assert [name for name in offered if name in declared] == list(declared)
+    for name, option in declared.items():
+        parameter = offered[name]
+        assert isinstance(parameter, click.Option)
+        assert parameter.is_flag == (option.default is False)
+        assert parameter.multiple == (option.default == ())
+        assert (parameter.help or "").startswith(option.help)
+    assert set(offered) - set(declared) == {"subset", "params", "resplit", "stratify", "format", "-o"}
+
+
+def test_equal_subsets_have_equal_digests_however_they_are_written() -> None:
     first = Subset.of(category=["skirt", "vest"], occlusion=[1, 2], image_id=["1-5"])
     second = Subset.of(occlusion=["slight or none", "medium"], image_id=[5, "1-4"], category=(5, "9"))
     assert first.digest == second.digest
     assert first.digest != Subset.of(category="skirt").digest
-    # A seed without a sample says nothing.
+    # A seed without a sample changes nothing.
     assert Subset.of(seed=7).text == Subset().text == "{}"
 
 
-def test_what_says_nothing_is_left_out() -> None:
+def test_empty_values_are_left_out() -> None:
     assert Subset.of(category=[], split=None, where="", image_id=()) == Subset()
     assert Subset.of(limit=0).to_dict() == {"limit": 0}
 
 
 @pytest.mark.parametrize(
-    ("said", "canonical"),
+    ("written", "canonical"),
     [
         ("33.33333333%", "33.33333333%"), ("0.00001%", "0.00001%"), ("010.50%", "10.5%"), ("100.000%", "100%"),
         ("0%", "0%"), ("00%", "0%"), ("007", "7"), ("0.1234567890123456789%", "0.1234567890123456789%"), (12, "12"),
     ],
 )  # fmt: skip
-def test_a_sample_is_kept_as_it_was_said_and_reads_back_equal(said: Any, canonical: str) -> None:
-    subset = Subset.of(sample=said)
+def test_a_sample_is_kept_exactly_and_reads_back_equal(written: Any, canonical: str) -> None:
+    subset = Subset.of(sample=written)
     assert subset.to_dict() == {"sample": canonical}
     assert Subset.of(**json.loads(subset.text)) == subset
 
@@ -111,7 +127,7 @@ def test_a_file_lists_images(tmp_path: Path) -> None:
     ("options", "text"),
     [
         ({"colour": "red"}, "Unknown option of a subset 'colour'"),
-        ({"split": "val"}, "Unknown split 'val'. There is: train, validation, test."),
+        ({"split": "val"}, "Unknown split 'val'. Did you mean 'validation'? There is: train, validation, test."),
         ({"category": "hat"}, "Unknown category 'hat'"),
         ({"source": "consumer"}, "Unknown source 'consumer'"),
         ({"scale": "big"}, "Unknown value of scale 'big'"),
@@ -131,13 +147,13 @@ def test_a_file_lists_images(tmp_path: Path) -> None:
         ({"where": "  "}, "where: expected an SQL condition"),
     ],
 )
-def test_what_cannot_be_is_said(options: dict[str, Any], text: str) -> None:
+def test_a_wrong_value_is_refused_with_a_message(options: dict[str, Any], text: str) -> None:
     with pytest.raises(UsageError) as caught:
         Subset.of(**options)
     assert text in str(caught.value)
 
 
-def test_a_list_of_images_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_a_list_of_images_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is no file"):
         Subset.of(image_id=f"@{tmp_path}/none.txt")
     listed = tmp_path / "ids.txt"

@@ -1,0 +1,63 @@
+"""Named subsets and the sources of the splits in a parameter file (params.yaml)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from registry.dataset.deepfashion2 import unknown_name
+from registry.errors import NotFoundError, UsageError
+from registry.parsing.yaml_files import load_yaml
+
+
+def load_params(path: Path) -> Any:
+    """Return the document of a parameter file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UsageError: it is no YAML within the bounds of :mod:`registry.parsing.yaml_files`.
+    """
+    return load_yaml(path)
+
+
+def load_sources(params: str | Path = "params.yaml") -> dict[str, str]:
+    """Return the place of the raw files of each split, from ``splits`` of a parameter file; empty without the file.
+
+    Raises:
+        UsageError: the file is no YAML.
+    """
+    path = Path(params)
+    try:
+        document = load_params(path)
+    except FileNotFoundError:
+        return {}
+    splits = document.get("splits") if isinstance(document, dict) else None
+    sources = {}
+    for split, entry in (splits if isinstance(splits, dict) else {}).items():
+        source = entry.get("source") if isinstance(entry, dict) else None
+        if isinstance(source, str):
+            sources[split] = source if "://" in source else str(path.parent / source)
+    return sources
+
+
+def load_subset(name: str, params: str | Path = "params.yaml") -> dict[str, Any]:
+    """Return the options of a named subset: an entry below ``subsets`` of a parameter file.
+
+    Raises:
+        NotFoundError: there is no such file.
+        UsageError: the file is no YAML, or there is no subset of this name; the message lists the names.
+    """
+    path = Path(params)
+    try:
+        document = load_params(path)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"There is no {path}: named subsets stand below 'subsets:' in it.") from error
+    subsets = (document or {}).get("subsets") if isinstance(document, dict | None) else None
+    if not isinstance(subsets, dict) or not subsets:
+        raise UsageError(f"{path} names no subset: expected 'subsets:' with one entry a name.")
+    if name not in subsets:
+        raise unknown_name(f"subset in {path}", name, [str(key) for key in subsets])
+    options = subsets[name]
+    if not isinstance(options, dict | None):
+        raise UsageError(f"{path}, subset {name}: expected options such as 'category: [skirt]', found {options!r}.")
+    return dict(options or {})

@@ -1,0 +1,97 @@
+"""The examples in the help of commands that ingest, export, move and check run on the registry of 'df2 sample'."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from click.shell_completion import BashComplete
+from click.testing import CliRunner, Result
+
+from registry.cli.examples import examples_of
+from registry.cli.export import export_command
+from registry.cli.main import main
+from registry.exports.builtin import FORMATS
+
+#: In an order in which each example has the files that it reads.
+COMMANDS = ("ingest", "sample", "manifest", "fingerprint", "catalog", "stage", "subset", "export", "verify", "sync")
+PARAMS = "subsets:\n  easy-skirts: {category: [skirt]}\ningest: {jobs: 1}\nsplits:\n  train: {source: data/sample}\n"
+
+
+def run(line: str) -> Result:
+    """Run a command line in the working directory."""
+    name, *words = shlex.split(line)
+    assert name == "df2"
+    return CliRunner().invoke(main, words, env={"DVC_STAGE": "ingest@train"})
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with data/sample, data/registry and params.yaml."""
+    folder = tmp_path_factory.mktemp("sample")
+    (folder / "params.yaml").write_text(PARAMS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run("df2 sample --images 30 data/sample").exit_code == 0
+        for split in ("train", "validation", "test"):
+            result = run(f"df2 ingest --split {split} -j 1 data/sample data/registry")
+            assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def working_directory(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run commands in the folder of the sample."""
+    monkeypatch.chdir(sample)
+
+
+def local_examples(command: click.Command) -> list[str]:
+    """Return the examples of a command that name no remote place."""
+    return [line for line in examples_of(command) if "://" not in line]
+
+
+@pytest.mark.xdist_group("examples of commands")
+@pytest.mark.parametrize("line", [line for name in COMMANDS for line in local_examples(main.commands[name])])
+def test_an_example_runs_on_the_sample(line: str, sample: Path) -> None:
+    if line == "df2 sample data/sample":
+        line = "df2 sample data/other-sample"
+    elif line.startswith("df2 sample --images"):
+        line = line.replace("600", "6")
+    result = run(line)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_examples_of_a_format_run_on_the_sample(
+    name: str, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").symlink_to(sample / "data")
+    monkeypatch.chdir(tmp_path)
+    command = export_command.get_command(click.Context(export_command), name)
+    assert command is not None
+    lines = local_examples(command)
+    assert lines
+    for line in lines:
+        result = run(line)
+        assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "expected"),
+    [
+        (["subset", "--category"], "sk", ["skirt"]),
+        (["subset", "--occlusion"], "", ["1", "2", "3"]),
+        (["subset", "--subset"], "", ["easy-skirts"]),
+        (["diff", "--split"], "t", ["train", "test"]),
+        (["ingest", "--split"], "v", ["validation"]),
+        (["export"], "coco", ["coco", "coco-per-category"]),
+        (["export", "coco", "--source"], "", ["user", "shop"]),
+        (["export", "yolo", "--task"], "p", ["pose"]),
+        (["export", "yolo", "--images"], "c", ["copy"]),
+    ],
+)
+def test_values_are_completed(words: list[str], incomplete: str, expected: list[str]) -> None:
+    completer = BashComplete(main, {}, "df2", "_DF2_COMPLETE")
+    assert [item.value for item in completer.get_completions(words, incomplete)] == expected
