@@ -16,6 +16,7 @@ from registry.cli.limits import DEFAULT_SECONDS, SizeType, half_of_memory, query
 from registry.cli.output import Output, Rows, output_options, write_rows, write_tables
 from registry.cli.params import parse_params
 from registry.cli.paths import FILE, FileType
+from registry.cli.subset_options import subset_options
 from registry.cli.values import json_text
 from registry.dataset.deepfashion2 import SPLITS
 from registry.dataset.tables import TABLES
@@ -23,6 +24,8 @@ from registry.dataset.views import load_views
 from registry.errors import StorageError, UsageError
 from registry.files.durability import make_folders
 from registry.files.temporary import write_text
+from registry.subset.options import Subset
+from registry.subset.resplit import Resplit
 
 #: Columns of an item in a table for people, the most telling first; a narrow terminal leaves out the last ones.
 _ITEM_COLUMNS = [
@@ -41,6 +44,7 @@ _PAIR_COLUMNS = "split, pair_id, style" + "".join(
     "df2 sql 'SELECT split, count(*) AS n FROM items GROUP BY ALL'",
     "df2 sql 'FROM items WHERE category_name = $name LIMIT 3' -p name=skirt",
     "df2 sql 'PIVOT items ON split USING count(*) GROUP BY category_name' --format md",
+    "df2 sql --category skirt --split train 'SELECT count(*) FROM instance_pairs'",
     "df2 sql 'FROM split_counts' -o counts.parquet",
 )
 @click.command()
@@ -48,7 +52,7 @@ _PAIR_COLUMNS = "split, pair_id, style" + "".join(
 @click.option(
     "-f", "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the SQL from a file."
 )
-@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="Bind $NAME in the query.")
+@click.option("-p", "--param", "bound", multiple=True, metavar="NAME=VALUE", help="Bind $NAME in the query.")
 @click.option(
     "--timeout",
     type=click.FloatRange(0),
@@ -65,15 +69,18 @@ _PAIR_COLUMNS = "split, pair_id, style" + "".join(
     metavar="LIMIT",
     help="Most memory that the query may use, such as 4GB; 0 for no limit.",
 )
+@subset_options
 @output_options
 @click.pass_obj
 def sql(
     places: Places,
     query: str | None,
     file: Path | None,
-    params: tuple[str, ...],
+    bound: tuple[str, ...],
     timeout: float,
     memory: int,
+    subset: Subset,
+    resplit: Resplit | None,
     output: Output,
 ) -> None:
     """Print the rows of one SELECT over the tables and views.
@@ -81,14 +88,19 @@ def sql(
     'df2 tables' lists them. QUERY is an argument, a file (--file), or standard input ('-' or no argument). A VALUE
     that is JSON is bound as JSON (7, 0.5, [1, 2], "7"), any other as text. Statements that change anything are
     refused.
+
+    With options of a subset, images, items and all views have the rows of the subset: instance_pairs are pairs with
+    both items in it. whole.images and whole.items have all rows. Each part of --resplit has a schema: part_val.items.
     """
     if (query is None) == (file is None) and not (query is None and not sys.stdin.isatty()):
         raise UsageError("Expected the SQL as an argument, from --file FILE, or on standard input.")
     text = _read_text(file) if query is None or query == "-" else query
-    values = parse_params(params)
+    values = parse_params(bound)
     with query_limits(timeout, memory):
         registry = places.open(memory=f"{memory}B" if memory else None, timeout=timeout or None)
-        write_rows(Rows.of_relation(registry.sql(text, values or None)), output)
+        is_whole = subset == Subset() and resplit is None
+        source = registry if is_whole else registry.select(subset, resplit=resplit)
+        write_rows(Rows.of_relation(source.sql(text, values or None)), output)
 
 
 def _read_text(file: Path | None) -> str:

@@ -30,9 +30,9 @@ from registry.store.views import views_in_order
 # Written so that clients from 1.0 on open the file.
 _STORAGE_VERSION = "v1.0.0"
 _RELATIONS: Final = ("table", "view")
-#: What DuckDB writes changes to beside a database, until they are in it.
+#: Suffixes of DuckDB's logs of changes beside a database.
 _LOGS: Final = (".wal", ".wal.checkpoint")
-#: How many objects of the user's a message names.
+#: Objects of the user that a message names.
 _MOST_NAMED: Final = 5
 #: One row per object of a database: (kind, schema, table of a column or constraint, name, comment).
 _OBJECTS: Final = " UNION ALL ".join(
@@ -54,7 +54,7 @@ _OBJECTS: Final = " UNION ALL ".join(
 
 
 class _Object(NamedTuple):
-    """Something that a database holds; ``of`` is the table of a column or constraint."""
+    """An object in a database; ``of`` is the table of a column or constraint."""
 
     kind: str
     schema: str
@@ -71,17 +71,17 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False, overwrite: bo
     """Write a database with the tables and views of a registry; an earlier catalog is replaced.
 
     Args:
-        place: folder of the registry; a remote one only to be copied.
+        place: folder of the registry; a URL only with ``copy``.
         file: the database file.
-        copy: hold the rows, instead of reading the registry's Parquet files by their absolute paths.
+        copy: store the rows, instead of reading the registry's Parquet files by their absolute paths.
         overwrite: replace a file that is no catalog, too.
 
     Raises:
         NotFoundError: there is no registry.
-        UsageError: the registry cannot be read by other clients where it lies, the file is something else or holds
-            something else too, or a client left changes beside it that are not in it.
+        UsageError: other clients cannot read the registry at its path, the file is no catalog or has other objects,
+            or a client left a log of changes beside it.
         ConflictError: another process has the file open for writing.
-        StorageError: the file cannot be written; it is as it was.
+        StorageError: the file cannot be written; it is unchanged.
     """
     if not copy:
         _check_readable(place)
@@ -90,7 +90,7 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False, overwrite: bo
         check_replaceable(file, str(file))
     manifest = read_manifest(place)
     try:
-        # DuckDB's own files (.wal) stay in there, and so does what it makes of a path with a question mark.
+        # DuckDB's log (.wal) stays in this folder, and its misreading of paths with a question mark has no effect.
         with tempfile.TemporaryDirectory(dir=private_folder()) as folder:
             database = Path(folder, "catalog.duckdb")
             with open_database(Limits.of(), spill=True) as connection, duckdb_errors():
@@ -104,9 +104,9 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False, overwrite: bo
                         select = table_sql(table, paths[table.name], manifest.schema_version)
                     else:
                         select = _pattern_sql(place, table, manifest.schema_version)
-                    what = "TABLE" if copy else "VIEW"
-                    connection.execute(f"CREATE {what} {table.name} AS {select}")
-                    connection.execute(f"COMMENT ON {what} {table.name} IS {quote(table.meaning)}")
+                    kind = "TABLE" if copy else "VIEW"
+                    connection.execute(f"CREATE {kind} {table.name} AS {select}")
+                    connection.execute(f"COMMENT ON {kind} {table.name} IS {quote(table.meaning)}")
                     for column in table.columns:
                         comment = quote(_column_comment(column))
                         connection.execute(f"COMMENT ON COLUMN {table.name}.{column.name} IS {comment}")
@@ -123,10 +123,10 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False, overwrite: bo
 
 
 def _check_readable(place: Place) -> None:
-    """Refuse a registry that a DuckDB client cannot read by its path.
+    """Check that a DuckDB client can read a registry by its path.
 
     Raises:
-        UsageError: the registry is remote, or its path is one that DuckDB's patterns cannot name.
+        UsageError: the registry is remote, or DuckDB's patterns cannot name its path.
     """
     if not place.is_local:
         raise UsageError(
@@ -141,15 +141,15 @@ def _check_readable(place: Place) -> None:
 
 
 def check_replaceable(file: Path, name: str) -> None:
-    """Refuse to replace anything but an earlier catalog; an empty file, a device or a pipe may be written to.
+    """Check that a file may be replaced: an earlier catalog, an empty file, a device or a pipe.
 
     Args:
-        file: where the file, or a copy of it, is.
-        name: path or URL that the message names.
+        file: path of the file, or of a copy of it.
+        name: path or URL for messages.
 
     Raises:
-        UsageError: the file is there, and is no database with the tables and views of a registry alone. Rows that were
-            changed in it are not looked for.
+        UsageError: the file exists and is no catalog, or has other objects than a catalog. Changed rows in it are not
+            detected.
     """
     try:
         is_empty = file.stat().st_size == 0
@@ -169,10 +169,10 @@ def check_replaceable(file: Path, name: str) -> None:
 
 
 def _check_closed(file: Path) -> None:
-    """Refuse a file into which DuckDB may still have to write: the changes of its client would be lost.
+    """Check that no DuckDB client has unsaved changes of a file.
 
     Raises:
-        UsageError: a log of changes (``.wal``) lies beside it.
+        UsageError: a log of changes (``.wal``) exists beside it.
         ConflictError: another process has it open for writing.
     """
     if is_special(file):
@@ -200,7 +200,7 @@ def _check_closed(file: Path) -> None:
 
 
 def _foreign(file: Path) -> list[str] | None:
-    """Return the names of objects that :func:`write_catalog` did not write, or None if the file is no catalog."""
+    """Return the objects in a file that :func:`write_catalog` did not write; None if the file is no catalog."""
     with tempfile.TemporaryDirectory(dir=private_folder()) as folder:
         same = Path(folder, "catalog.duckdb")  # DuckDB misreads names with a question mark or a backslash
         try:
@@ -209,21 +209,21 @@ def _foreign(file: Path) -> list[str] | None:
                 objects = {_Object(*row) for row in connection.execute(_OBJECTS).fetchall()}
         except (duckdb.Error, OSError):
             return None
-    ours = _expected()
-    if not set(TABLES) <= {found.name for found in objects if found.schema == "main" and found.kind in _RELATIONS}:
+    relations = {item.name for item in objects if item.schema == "main" and item.kind in _RELATIONS}
+    if not set(TABLES) <= relations:
         return None
     names = {*TABLES, *load_views()}
     foreign = {
-        found
-        for found in objects - ours
-        # Columns of the user's tables go with these. We give those of views no comment.
-        if not found.of or (found.schema == "main" and found.of in (names if found.comment else TABLES))
+        item
+        for item in objects - _expected()
+        # Columns of the user's tables are named with their table. A catalog gives columns of views no comment.
+        if not item.of or (item.schema == "main" and item.of in (names if item.comment else TABLES))
     }
-    return sorted({str(found) for found in foreign})
+    return sorted({str(item) for item in foreign})
 
 
 def _expected() -> set[_Object]:
-    """Return everything that a catalog holds; a table is a view where its rows are not copied."""
+    """Return all objects of a catalog; a table is a view if its rows are not copied."""
     objects = {_Object("schema", "main", "", "main", None)}
     for table in TABLES.values():
         objects |= {_Object(kind, "main", "", table.name, table.meaning) for kind in _RELATIONS}
@@ -236,11 +236,11 @@ def _column_comment(column: Column) -> str:
 
 
 def _pattern_sql(place: Place, table: Table, version: int) -> str:
-    """Return a SELECT of a table's columns from the files that the manifest names whenever it is asked.
+    """Return a SELECT of a table's columns from the files that the manifest names at the time of the query.
 
-    A pattern, instead of the names of today: the catalog outlives the next ingestion. Files that the manifest does not
-    name (any more), as 'df2 sync' leaves them without --prune, do not count. The partition columns come from the end
-    of each file's path, so no folder above the registry can become a column.
+    It has a pattern instead of file names, so that the catalog stays valid after the next ingestion. Files that the
+    manifest does not name (any more), as 'df2 sync' leaves them without --prune, do not count. The partition columns
+    come from the end of each file's path, so no folder above the registry can become a column.
     """
     folders = "".join(f"/{name}=*" for name in table.partition)
     root = glob_escape(place.absolute_url)

@@ -1,7 +1,9 @@
-"""The check of a condition that a user writes: one SQL expression over the columns of ``items``, and nothing else.
+"""Checks a user's condition (``--where``): a single SQL expression over the columns of ``items``.
 
-DuckDB parses it; what came of it is compared with lists of what may stand in it. So a condition cannot hold another
-query, read anything but its item, or give another answer tomorrow, and it can be put between parentheses behind WHERE.
+DuckDB parses the text, and the tree is compared with lists of allowed functions, types and expressions. So a condition
+cannot contain a query, read anything but its item, or give another answer tomorrow, and it can stand in parentheses
+after WHERE. (``duckdb.SQLExpression`` also refuses statements and modifiers, but gives no tree; the lists and the
+bounds of :mod:`registry.store.growth` need the tree.)
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: What a condition may call: functions whose result follows from their arguments alone and is not much larger.
+#: Functions that a condition may call: their results depend on the arguments only and are not much larger.
 FUNCTIONS: Final = _words(
     # Operators, as DuckDB names them.
     "+ - * / // % ^ ** @ & | ~ << >> || ^@ @> <@ && "
@@ -45,7 +47,7 @@ FUNCTIONS: Final = _words(
     "list_max list_min list_position list_product list_reduce list_slice list_sum list_transform list_unique "
     "list_value list_zip row struct_extract struct_pack"
 )
-#: What it may cast to. None of them depends on a clock or a time zone.
+#: Types of casts. None of them depends on a clock or a time zone.
 TYPES: Final = _words(
     "boolean bool tinyint int1 smallint int2 short integer int int4 int32 signed bigint int8 int64 long hugeint "
     "utinyint usmallint uinteger ubigint uhugeint float float4 real double float8 decimal numeric dec "
@@ -53,7 +55,7 @@ TYPES: Final = _words(
 )
 
 _COLUMNS: Final = [column.name for column in ITEMS.columns]
-#: Classes of DuckDB's expressions, and their types where not all may stand in a condition.
+#: Allowed classes of DuckDB's expressions, and the allowed types of the class OPERATOR.
 _CLASSES: Final = _words("BETWEEN CASE CAST COLUMN_REF COMPARISON CONJUNCTION CONSTANT FUNCTION LAMBDA TYPE")
 _OPERATORS: Final = _words(
     "ARRAY_CONSTRUCTOR ARRAY_EXTRACT ARRAY_SLICE COMPARE_IN COMPARE_NOT_IN OPERATOR_COALESCE OPERATOR_IS_NOT_NULL "
@@ -74,10 +76,10 @@ _FRAME: Final = "SELECT 1 FROM items WHERE\n"
 #: DuckDB's own limit of 1000 is more than Python's json and the recursion here can follow.
 _MAX_DEPTH: Final = 150
 
-#: What the trial may take: one item needs next to nothing.
+#: Limits of the trial on a single item, which needs little.
 _TRIAL: Final = Limits(memory=256 << 20, timeout=10)
 
-#: An item on which the condition is tried out: what only values show (style = 'x') is found before any file is read.
+#: An item for the trial of a condition: errors that only values show (style = 'x') appear before any file is read.
 _ITEM: Final[dict[str, Any]] = {
     "split": "train",
     "image_id": 1,
@@ -104,14 +106,14 @@ _ITEM: Final[dict[str, Any]] = {
 
 
 def check_condition(text: str) -> None:
-    r"""Refuse a text that is not one condition on an item.
+    r"""Check that a text is a condition on an item.
 
     A text that passes can stand as ``WHERE (\n<text>\n)`` in a query that reads ``items`` only.
 
     Raises:
         UnknownNameError: it names a column that items does not have.
-        UsageError: it is not one expression, calls a function that is not in :data:`FUNCTIONS`, holds a subquery or
-            anything else that reaches beyond its item, is not true or false of an item, or may make very large values.
+        UsageError: it is not a single expression, calls a function that is not in :data:`FUNCTIONS`, has a subquery or
+            anything else that reads more than its item, is not BOOLEAN, or may create very large values.
     """
     with open_database(_TRIAL) as connection:
         connection.execute("SET enable_external_access = false")
@@ -123,29 +125,29 @@ def check_condition(text: str) -> None:
 
 
 def _parsed(connection: duckdb.DuckDBPyConnection, text: str) -> Any:
-    """Return the one expression that the text is, as DuckDB's tree."""
+    """Return DuckDB's tree of the expression in a text."""
     if "\0" in text:
         raise UsageError(f"The condition holds a zero byte: expected {_EXPECTED}.")
-    # Bare, a parenthesis that closes more than the text opened is an error; between parentheses, what follows an
-    # expression is one (ORDER BY, another statement). What can be read both ways is an expression.
-    (nothing_else,) = _statements(connection, _FRAME, "true", "")
-    nothing_else.pop("where_clause")
+    # Without parentheses around the text, an unbalanced closing parenthesis is an error; with them, everything after an
+    # expression is an error (ORDER BY, another statement). A text that parses both ways is an expression.
+    (plain_statement,) = _statements(connection, _FRAME, "true", "")
+    plain_statement.pop("where_clause")
     for before, after in ((_FRAME, "\n"), (f"{_FRAME}(\n", "\n)")):
-        first, *others = _statements(connection, before, text, after)
+        first, *more_statements = _statements(connection, before, text, after)
         condition = first.pop("where_clause", None)
-        if others or first != nothing_else:
+        if more_statements or first != plain_statement:
             raise UsageError(_GOES_ON)
     return condition
 
 
 def _statements(connection: duckdb.DuckDBPyConnection, before: str, text: str, after: str) -> list[dict[str, Any]]:
-    """Return the trees of the statements that the text makes between what is put before and after it."""
+    """Return the trees of the statements in ``before``, the text and ``after``."""
     sql = f"{before}{text}{after}"
     try:
         ((answer,),) = connection.execute("SELECT json_serialize_sql($sql)", {"sql": sql}).fetchall()
-    except duckdb.Error as error:  # half of a surrogate pair is no text
+    except duckdb.Error as error:  # such as half of a surrogate pair
         raise UsageError(f"The condition cannot be read: {error}. Expected {_EXPECTED}.") from error
-    if not answer:  # DuckDB's message would hold half of a character
+    if not answer:  # DuckDB's message would contain half of a character
         raise UsageError(f"The condition cannot be read: it holds a wrong literal. Expected {_EXPECTED}.")
     tree = json.loads(answer)
     if not tree["error"]:
@@ -165,11 +167,14 @@ def _statements(connection: duckdb.DuckDBPyConnection, before: str, text: str, a
 
 
 def _check(node: Any, variables: frozenset[str]) -> None:
-    """Refuse what may not stand in a condition.
+    """Check that a subexpression is allowed in a condition.
 
     Args:
         node: a part of DuckDB's tree.
         variables: parameters of the lambdas around it, in lower case.
+
+    Raises:
+        UsageError: it is not allowed.
     """
     if isinstance(node, list):
         for part in node:
@@ -184,7 +189,7 @@ def _check(node: Any, variables: frozenset[str]) -> None:
     elif kind == "TYPE":
         _check_type(node["qualified_name"]["path"])
     elif kind == "LAMBDA":
-        if node["syntax_type"] != "LAMBDA_KEYWORD":  # the arrow is JSON's, or a lambda as it was once written
+        if node["syntax_type"] != "LAMBDA_KEYWORD":  # the arrow is JSON's operator, or a lambda in old syntax
             raise UsageError("The condition holds ->: expected a lambda as in list_filter(landmarks, lambda n: n > 0).")
         variables |= _variables(node["lhs"])
     elif kind == "OPERATOR":
@@ -196,16 +201,17 @@ def _check(node: Any, variables: frozenset[str]) -> None:
 
 
 def _variables(node: dict[str, Any]) -> frozenset[str]:
-    """Return the parameters that stand in front of a lambda: one, or a row of them."""
-    nodes = [node] if node["class"] == "COLUMN_REF" else [one["expression"] for one in node.get("arguments", ())]
-    return frozenset(one["column_names"][0].lower() for one in nodes if len(one.get("column_names", ())) == 1)
+    """Return the names of a lambda's parameters."""
+    is_single = node["class"] == "COLUMN_REF"
+    nodes = [node] if is_single else [argument["expression"] for argument in node.get("arguments", ())]
+    return frozenset(part["column_names"][0].lower() for part in nodes if len(part.get("column_names", ())) == 1)
 
 
 def _check_name(path: list[str], variables: frozenset[str]) -> None:
-    first, *others = [name.lower() for name in path]
-    if first in variables or (not others and first in _COLUMNS):
+    first, *rest = [name.lower() for name in path]
+    if first in variables or (not rest and first in _COLUMNS):
         return
-    if first == "items" and len(others) == 1 and others[0] in _COLUMNS:
+    if first == "items" and len(rest) == 1 and rest[0] in _COLUMNS:
         return
     raise UnknownNameError(f"{unknown_name('column', '.'.join(path), _COLUMNS)} Text stands in single quotes.")
 
@@ -217,10 +223,10 @@ def _check_function(path: list[str]) -> None:
         )
     name = path[0].lower()
     if name not in FUNCTIONS:
-        named = sorted(function for function in FUNCTIONS if function[0].isalpha())
-        nearest = get_close_matches(name, named, n=1, cutoff=0.7)
+        names = sorted(function for function in FUNCTIONS if function[0].isalpha())
+        nearest = get_close_matches(name, names, n=1, cutoff=0.7)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise UsageError(f"The condition calls {name!r}, which it may not.{hint} It may call: {', '.join(named)}.")
+        raise UsageError(f"The condition calls {name!r}, which it may not.{hint} It may call: {', '.join(names)}.")
 
 
 def _check_type(path: list[str]) -> None:
@@ -231,7 +237,7 @@ def _check_type(path: list[str]) -> None:
 
 
 def _try_out(connection: duckdb.DuckDBPyConnection, text: str) -> None:
-    """Refuse a condition that does not fit the types of items, or is not true or false of one."""
+    """Check that a condition fits the column types of items, and is BOOLEAN."""
     connection.execute(f"CREATE TABLE items AS {table_sql(ITEMS, ())}")
     places = ", ".join(f"${column}" for column in _COLUMNS)
     connection.execute(f"INSERT INTO items VALUES ({places})", _ITEM)
@@ -246,6 +252,6 @@ def _try_out(connection: duckdb.DuckDBPyConnection, text: str) -> None:
                 "The condition takes too much memory or time on a single item: expected one that looks at each "
                 "landmark and polygon a few times."
             ) from error
-        # The line before the text's own is not the user's.
-        message = re.sub(r"\bLINE (\d+):", lambda found: f"LINE {int(found[1]) - 1}:", str(error))
+        # DuckDB counts a line before the user's text.
+        message = re.sub(r"\bLINE (\d+):", lambda match: f"LINE {int(match[1]) - 1}:", str(error))
         raise UsageError(f"The condition does not fit the columns of items. {message}") from error

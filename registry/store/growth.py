@@ -1,8 +1,8 @@
-"""How large the values of a condition can become on one item, told before it is run.
+"""Bounds the memory and work of a condition on an item, before the condition runs.
 
-DuckDB cannot be stopped within a call, and does not count the text and lists that a call makes: a condition that
-doubles its value again and again would take all memory. So the size of every part is bounded from the sizes of its
-arguments, and the work on it from how often it is asked for.
+DuckDB cannot be interrupted within a function call, and does not count the text and lists that a call creates: a
+condition that doubles its value repeatedly would take all memory. So the size of every subexpression is estimated from
+the sizes of its arguments, and its work from the number of evaluations.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Any, Final
 
 from registry.errors import UsageError
 
-#: Bytes of one value; DuckDB holds those of 2,048 items at a time.
+#: Bytes of a value; DuckDB holds the values of 2,048 items at a time.
 _MOST_BYTES: Final = 1_000_000
-#: Values, or pieces of 64 bytes of them, that are made for one item: a tenth of a second.
+#: Values, or pieces of 64 bytes of them, created for an item: a tenth of a second.
 _MOST_WORK: Final = 20_000_000
 _PIECE: Final = 64
-#: Parts that are looked at, those within a lambda each time anew.
+#: Subexpressions visited; the body of a lambda counts at each visit.
 _MOST_STEPS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The largest a value may be.
+    """Upper bounds of a value's size.
 
     Attributes:
-        size: bytes of a number, or of a text.
-        count: of a list, how many elements.
-        element: of a list, its largest element.
-        fields: of a struct, its values.
+        size: bytes of a number or a text.
+        count: number of elements of a list.
+        element: the largest element of a list.
+        fields: the values of a struct.
     """
 
     size: int = 8
@@ -40,22 +40,22 @@ class Shape:
 
     @property
     def total(self) -> int:
-        """Bytes of all of it."""
+        """Bytes of the whole value."""
         elements = self.count * self.element.total if self.element else 0
         return self.size + elements + sum(part.total for part in self.fields.values())
 
     def as_list(self) -> Shape:
-        """Return it as a list; what is none may have become one by a cast."""
+        """Return the shape as a list; a cast may have turned another value into a list."""
         return self if self.element else Shape(count=self.total, element=Shape(self.total))
 
     def item(self) -> Shape:
-        """Return its largest element; of a text, the text."""
+        """Return the largest element of a list; the shape itself for other values."""
         return self.element or self
 
 
 _NUMBER: Final = Shape()
 _TEXT: Final = Shape(32)
-#: Of one item, generously: 39 landmarks, and polygons of 512 numbers.
+#: Upper bounds for an item: 39 landmarks, and 8 polygons of 512 numbers.
 _COLUMNS: Final = {
     "split": _TEXT,
     "source": _TEXT,
@@ -83,38 +83,40 @@ _ELEMENTS: Final = {"list_extract", "list_element", "array_extract", "list_first
 
 
 def check_growth(condition: Any) -> None:
-    """Refuse a condition whose values may become too large.
+    """Check that the values of a condition stay small.
 
     Args:
-        condition: DuckDB's tree of an expression that may stand in a condition.
+        condition: DuckDB's tree of an expression with allowed functions and types (:mod:`registry.store.conditions`).
 
     Raises:
-        UsageError: they may.
+        UsageError: a value may become too large, or the work too much.
     """
     _Estimate().shape(condition, {}, 1)
 
 
 class _Estimate:
+    """Adds up the work of a condition while its tree is visited."""
+
     def __init__(self) -> None:
         self._work = 0
         self._steps = 0
 
     def shape(self, node: Any, variables: Mapping[str, Shape], times: int) -> Shape:
-        """Return the shape of a part, and count what it makes.
+        """Return the shape of a subexpression, and count the work of its evaluations.
 
         Args:
-            node: the part.
+            node: the subexpression in DuckDB's tree.
             variables: shapes of the parameters of the lambdas around it.
-            times: how often it is asked for.
+            times: number of evaluations.
         """
         shape = self._shape(node, variables, times)
         self._steps += 1
-        is_name = node is not None and node["class"] == "COLUMN_REF"  # which is no copy of what it names
+        is_name = node is not None and node["class"] == "COLUMN_REF"  # a reference copies nothing
         self._count(times, 0 if is_name else shape.total)
         return shape
 
     def _count(self, times: int, size: int) -> None:
-        """Count a value of some size that is made so often, and refuse too much of it."""
+        """Count ``times`` values of ``size`` bytes; raise UsageError beyond the bounds."""
         self._work += times * (1 + size // _PIECE)
         if size > _MOST_BYTES or self._work > _MOST_WORK or self._steps > _MOST_STEPS:
             raise UsageError(
@@ -127,13 +129,13 @@ class _Estimate:
             return _NUMBER
         kind = node["class"]
         if kind == "COLUMN_REF":
-            first, *others = [name.lower() for name in node["column_names"]]
+            first, *rest = [name.lower() for name in node["column_names"]]
             if first in variables:
                 shape = variables[first]
-                for name in others:
+                for name in rest:
                     shape = shape.fields.get(name, shape)
                 return shape
-            return _COLUMNS.get(others[0] if others else first, _NUMBER)
+            return _COLUMNS.get(rest[0] if rest else first, _NUMBER)
         if kind == "CONSTANT":
             return Shape(len(str(node.get("literal", {}).get("text", ""))) + 8)
         if kind == "CAST":
@@ -164,18 +166,18 @@ class _Estimate:
         reduced = values.item()
         if len(arguments) > 2:
             reduced = _largest([reduced, self.shape(arguments[2], variables, times)])
-        for done in range(values.count):
+        for position in range(values.count):
             bound = dict(zip(names, (reduced, values.item(), _NUMBER), strict=False))
             larger = _largest([reduced, self.shape(body, {**variables, **bound}, times)])
-            if larger == reduced:  # so it stays
-                self._count(times * (values.count - done), reduced.total)
+            if larger == reduced:  # and so for all following elements
+                self._count(times * (values.count - position), reduced.total)
                 break
             reduced = larger
         return reduced
 
 
 def _children(node: Mapping[str, Any]) -> list[Any]:
-    """Return the parts right below a part, in order."""
+    """Return the direct subexpressions of a subexpression, in order."""
     children: list[Any] = []
     for value in node.values():
         for part in value if isinstance(value, list) else [value]:
@@ -185,7 +187,7 @@ def _children(node: Mapping[str, Any]) -> list[Any]:
 
 
 def _largest(shapes: Sequence[Shape]) -> Shape:
-    """Return a shape that none of some is larger than."""
+    """Return a shape at least as large as all of these."""
     elements = [shape.element for shape in shapes if shape.element]
     names = {name: None for shape in shapes for name in shape.fields}
     return Shape(
@@ -204,7 +206,7 @@ def _cast(shape: Shape, kind: Mapping[str, Any]) -> Shape:
 
 
 def _called(name: str, nodes: Sequence[Any], shapes: Sequence[Shape], names: Sequence[str]) -> Shape:  # noqa: PLR0911, PLR0912
-    """Return the shape of what a function or operator gives for arguments of some shapes."""
+    """Return the shape of the result of a function or operator, by the shapes of its arguments."""
     size = sum(shape.total for shape in shapes)
     is_list = any(shape.element for shape in shapes)
     if name in _NUMBERS:

@@ -45,21 +45,21 @@ _IMAGE_COLUMNS = {"split", "image_id", "source", "pair_id"}
 class Registry:
     """A registry opened for reading.
 
-    Every method makes its own cursor, so one object serves many threads. When a local registry was replaced since
-    the last call (a new ingestion), the next call reads the new one; a relation made before and not fetched yet may
-    then fail, because its files are gone, but never mixes old and new. A remote one is read as it was when opened.
+    Every method makes its own cursor, so an object serves many threads. After a local registry was replaced (by a new
+    ingestion), the next call reads the new version; a relation of the old version that was not fetched yet may fail,
+    because its files are gone, but never mixes versions. A remote registry is read in the version that was opened.
 
     Args:
         url: folder or fsspec URL of the registry.
-        storage_options: passed to fsspec for a remote one.
-        cache: folder that keeps what is read of a remote one.
-        memory: what DuckDB may use at most, such as ``"4GB"``; half of the machine's memory without it.
-        timeout: seconds that a query may run; as long as it takes without it.
+        storage_options: passed to fsspec for a remote registry.
+        cache: folder that caches blocks of a remote registry.
+        memory: DuckDB's memory limit, such as ``"4GB"``; half of the machine's memory without it.
+        timeout: seconds that a query may run; no limit without it.
 
     Raises:
         NotFoundError: there is no registry.
-        RegistryFormatError: it lacks a file, or is of a later version.
-        UsageError: a limit is not one.
+        RegistryFormatError: a file is missing, or the registry is of a later version.
+        UsageError: a limit cannot be read.
     """
 
     def __init__(
@@ -102,12 +102,12 @@ class Registry:
             params: values for ``$name`` (a mapping) or ``?`` (a sequence).
 
         Returns:
-            A relation: ``.arrow()``, ``.df()``, ``.pl()``, ``.fetchall()``. These run the query, so a limit that it
-            reaches and a damaged file are errors of theirs: ``duckdb.InterruptException``,
-            ``duckdb.OutOfMemoryException``, other ``duckdb.Error``.
+            A relation with ``.arrow()``, ``.df()``, ``.pl()``, ``.fetchall()``. These run the query and raise DuckDB's
+            errors: ``duckdb.InterruptException`` for the time limit, ``duckdb.OutOfMemoryException``, other
+            ``duckdb.Error`` for a damaged file.
 
         Raises:
-            QueryError: DuckDB refuses the query, or it is not one that reads.
+            QueryError: DuckDB refuses the query, or it does more than read.
         """
         return self._again(lambda: read_query(self._cursor(), query, params))
 
@@ -167,7 +167,7 @@ class Registry:
         return self.sql(query + (" LIMIT $limit" if limit is not None else ""), params)
 
     def style(self, split: str, pair_id: int, style: int) -> DuckDBPyRelation:
-        """Return every item of one identity, consumer items first.
+        """Return all items of an identity, consumer items first.
 
         Raises:
             UnknownNameError: there is no such split.
@@ -188,7 +188,7 @@ class Registry:
         )
 
     def image(self, split: str, image_id: int) -> DuckDBPyRelation:
-        """Return one image: a row of the table images with its items as a list of structs, in file order.
+        """Return an image: its row of the table images, with its items as a list of structs in file order.
 
         Raises:
             UnknownNameError: there is no such split.
@@ -210,7 +210,7 @@ class Registry:
         )
 
     def select(self, subset: Subset | None = None, *, resplit: Resplit | None = None, **options: Any) -> Selection:
-        """Return what a subset holds: ``.summary()`` counts it, ``.items(columns)`` are its rows.
+        """Return a subset: ``.summary()`` has its counts, ``.items(columns)`` its rows, ``.sql(query)`` any answer.
 
         Args:
             subset: a subset; or its options by name (``category="skirt", occlusion=1``), as for ``df2 subset``.
@@ -225,7 +225,7 @@ class Registry:
         return Selection(self.snapshot(), subset or Subset.of(**options), resplit)
 
     def diff(self, other: Registry, subset: Subset | None = None, **options: Any) -> Diff:
-        """Return what is different in another registry: ``.summary`` counts it, ``.items()`` are the items.
+        """Return the differences from another registry: ``.summary`` has the counts, ``.items()`` the items.
 
         Args:
             other: the newer one.
@@ -253,10 +253,10 @@ class Registry:
         return stats
 
     def tables(self, name: str | None = None) -> list[dict[str, str]]:
-        """Return the columns of all tables and views, or of one.
+        """Return the columns of all tables and views, or of the one with this name.
 
         Returns:
-            One entry a column: table, kind (table or view), column, type, unit, meaning.
+            An entry for every column: table, kind (table or view), column, type, unit, meaning.
 
         Raises:
             UnknownNameError: there is no table or view of this name.
@@ -296,12 +296,12 @@ class Registry:
 
         return self._again(fetch)
 
-    def _again(self, ask: Callable[[], _Answer]) -> _Answer:
-        """Return what ``ask`` returns; it is asked again if it fails and the registry was replaced meanwhile."""
+    def _again(self, call: Callable[[], _Answer]) -> _Answer:
+        """Return the result of a call, which is repeated if it fails because the registry was replaced meanwhile."""
         while True:
             manifest, stamp = self.manifest, self._read_stamp()
             try:
-                return ask()
+                return call()
             except (QueryError, NotFoundError, StorageError):
                 if not self._is_replaced(manifest, stamp):
                     raise
@@ -312,7 +312,7 @@ class Registry:
         """Return ``split`` if the registry has it.
 
         Raises:
-            UnknownNameError: it has not; the message lists its splits.
+            UnknownNameError: there is no such split; the message lists those of the registry.
         """
         return self._snapshot.check_split(split)
 
@@ -323,12 +323,12 @@ class Registry:
             return self._connection.cursor()
 
     def _refresh(self) -> None:
-        """Open the version that is published now, if it is another; the caller holds the lock."""
+        """Open the published version if it is not the opened version. The caller holds the lock."""
         if self._read_stamp() != self._stamp:
             self._open()
 
     def _open(self) -> None:
-        """Read the manifest and connect to what it names; again if it was exchanged in between."""
+        """Read the manifest and connect to its files; repeated if the registry is replaced in between."""
         while True:
             stamp = self._read_stamp()
             manifest = read_manifest(self.place)
@@ -340,28 +340,28 @@ class Registry:
             except (duckdb.Error, NotFoundError, StorageError) as error:
                 if self._is_replaced(manifest, stamp):
                     continue
-                below = own_error(error) if isinstance(error, duckdb.Error) else error
-                if isinstance(below, StorageError):
-                    raise below from error
-                bring_back = "with 'dvc checkout' or 'dvc pull'" if self.place.is_local else "with 'df2 sync'"
+                cause = own_error(error) if isinstance(error, duckdb.Error) else error
+                if isinstance(cause, StorageError):
+                    raise cause from error
+                command = "with 'dvc checkout' or 'dvc pull'" if self.place.is_local else "with 'df2 sync'"
                 raise RegistryFormatError(
-                    f"{self.place} lacks a file that its manifest names, or it cannot be read: {below}\n"
-                    f"Bring it back {bring_back}, or do without: df2 manifest {self.place}"
+                    f"{self.place} lacks a file that its manifest names, or it cannot be read: {cause}\n"
+                    f"Bring it back {command}, or do without: df2 manifest {self.place}"
                 ) from error
             self._snapshot, self._stamp = snapshot, stamp
             _LOG.info("Opened %s: %s", self.place, plural(len(manifest.files), "file"))
             return
 
     def _is_replaced(self, manifest: Manifest, stamp: tuple[int, int] | None) -> bool:
-        """Return whether there is another registry by now than the one of this manifest and stamp."""
+        """Return whether the place has another version than that of this manifest and stamp."""
         return self._read_stamp() != stamp if self.place.is_local else read_manifest(self.place) != manifest
 
     def _read_stamp(self) -> tuple[int, int] | None:
-        """Return what changes when a local manifest is exchanged; a remote one is read once."""
+        """Return inode and time of a local manifest, which change when it is replaced; None for a remote registry."""
         if self.place.path is None:
             return None
         try:
-            found = os.stat(self.place.path / MANIFEST_NAME)
-        except OSError:  # what is wrong is said where it is read
+            status = os.stat(self.place.path / MANIFEST_NAME)
+        except OSError:  # reading the manifest reports the error
             return None
-        return found.st_ino, found.st_mtime_ns
+        return status.st_ino, status.st_mtime_ns

@@ -448,3 +448,14 @@ def test_the_registry_is_data_registry_where_none_is_named(run: Run) -> None:
     result = run("stats", registry=None)
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: There is no registry at data/registry. Make one with 'dvc repro' or")
+
+
+def test_sql_answers_within_a_subset(run: Run) -> None:
+    query = "SELECT count(*) AS n, (SELECT count(*) FROM whole.items) AS num_all FROM items"
+    everything = run("sql", "SELECT count(*) AS n FROM items", "--format", "csv").stdout.splitlines()[1]
+    skirts = run("sql", "SELECT count(*) AS n FROM items WHERE category_id = 9", "--format", "csv").stdout.splitlines()[
+        1
+    ]
+    assert run("sql", "--category", "skirt", query, "--format", "csv").stdout == f"n,num_all\n{skirts},{everything}\n"
+    parts = "SELECT (SELECT count(*) FROM part_fit.items) + (SELECT count(*) FROM part_held.items) AS n"
+    assert run("sql", "--resplit", "fit=0.5,held=0.5", parts, "--format", "csv").stdout == f"n\n{everything}\n"
