@@ -62,9 +62,9 @@ def items_of(*documents: Any) -> pa.RecordBatch:
         return (to_bytes(documents[entry.image_id - 1]) for entry in wanted)
 
     source: Any = SimpleNamespace(read=read)
-    found = read_chunk(source, Chunk("train", entries, None))
-    assert found.bad_files == ()
-    return found.items
+    actual = read_chunk(source, Chunk("train", entries, None))
+    assert actual.bad_files == ()
+    return actual.items
 
 
 def hashes_of(*documents: Any) -> dict[tuple[int, int], int]:
@@ -75,8 +75,8 @@ def hashes_of(*documents: Any) -> dict[tuple[int, int], int]:
 
 def columns_of(rows: pa.RecordBatch, category_id: int = 9) -> dict[str, pa.Array]:
     """Return the columns of rows of one category; the category is not among those that are stored."""
-    found = {name: rows.column(name) for name in rows.schema.names}
-    return found | {"category_id": pa.array([category_id] * len(rows), pa.int8())}
+    actual = {name: rows.column(name) for name in rows.schema.names}
+    return actual | {"category_id": pa.array([category_id] * len(rows), pa.int8())}
 
 
 def test_the_byte_form_is_as_documented() -> None:
@@ -96,8 +96,8 @@ def test_every_column_is_hashed_but_key_place_and_the_hash_itself() -> None:
 
 def test_no_rows_have_no_hashes() -> None:
     schema = arrow_schema(ITEMS, stored=False)
-    found = content_hashes({name: pa.array([], schema.field(name).type) for name in HASHED})
-    assert (found.type, len(found)) == (pa.int64(), 0)
+    actual = content_hashes({name: pa.array([], schema.field(name).type) for name in HASHED})
+    assert (actual.type, len(actual)) == (pa.int64(), 0)
 
 
 @pytest.mark.parametrize(
@@ -128,29 +128,29 @@ def test_no_rows_have_no_hashes() -> None:
     ids=str,
 )
 def test_every_change_of_an_item_changes_its_hash(changes: dict[str, Any]) -> None:
-    found = hashes_of(annotation([SKIRT], "shop", 7), annotation([SKIRT | changes], "shop", 7))
-    assert found[1, 1] != found[2, 1]
+    actual = hashes_of(annotation([SKIRT], "shop", 7), annotation([SKIRT | changes], "shop", 7))
+    assert actual[1, 1] != actual[2, 1]
 
 
 @pytest.mark.parametrize(("source", "pair_id"), [("user", 7), ("shop", 8)])
 def test_a_change_of_the_image_that_its_items_tell_changes_their_hash(source: str, pair_id: int) -> None:
-    found = hashes_of(annotation([SKIRT], "shop", 7), annotation([SKIRT], source, pair_id))
-    assert found[1, 1] != found[2, 1]
+    actual = hashes_of(annotation([SKIRT], "shop", 7), annotation([SKIRT], source, pair_id))
+    assert actual[1, 1] != actual[2, 1]
 
 
 def test_image_number_item_number_and_order_do_not_count() -> None:
     alone = annotation({"item1": SKIRT}, "shop", 7)
     beside = annotation({"item5": item(1, 1), "item3": SKIRT, "item9": item(2, 0)}, "shop", 7)
-    found = hashes_of(alone, beside)
-    assert found[1, 1] == found[2, 3]
-    assert len(set(found.values())) == 3
+    actual = hashes_of(alone, beside)
+    assert actual[1, 1] == actual[2, 3]
+    assert len(set(actual.values())) == 3
 
 
 def test_minus_zero_is_zero() -> None:
     zeros = item(1, 1, bounding_box=[0, 0.0, 1, 1], segmentation=[[0.0, 1, 2, 3, 0, 5]])
     minus = item(1, 1, bounding_box=[-0.0, 0, 1, 1], segmentation=[[-0.0, 1, 2, 3, -0.0, 5]])
-    found = hashes_of(annotation([zeros]), annotation([minus]))
-    assert found[1, 1] == found[2, 1]
+    actual = hashes_of(annotation([zeros]), annotation([minus]))
+    assert actual[1, 1] == actual[2, 1]
 
 
 def test_rows_cut_out_of_others_have_the_same_hashes() -> None:
@@ -163,11 +163,11 @@ def test_rows_cut_out_of_others_have_the_same_hashes() -> None:
 def reordered(draw: st.DrawFn, document: dict[str, Any]) -> str:
     """Return an annotation as JSON with its keys in another order, and in another layout."""
     keys = draw(st.permutations(list(document)))
-    found = {}
+    actual = {}
     for key in keys:
         value = document[key]
-        found[key] = {k: value[k] for k in draw(st.permutations(list(value)))} if isinstance(value, dict) else value
-    return json.dumps(found, indent=draw(st.sampled_from([None, 0, 3])))
+        actual[key] = {k: value[k] for k in draw(st.permutations(list(value)))} if isinstance(value, dict) else value
+    return json.dumps(actual, indent=draw(st.sampled_from([None, 0, 3])))
 
 
 @given(st.data(), annotations())
@@ -186,11 +186,11 @@ def test_changing_any_one_number_changes_the_hash_of_its_item_alone(
     change_one(data.draw, changed[key])
     before, after = hashes_of(document), hashes_of(changed)
     number = int(key.removeprefix("item"))
-    assert {at for at, found in before.items() if after[at] != found} == {(1, number)}
+    assert {at for at, actual in before.items() if after[at] != actual} == {(1, number)}
 
 
 def change_one(draw: Any, one: dict[str, Any]) -> None:
-    """Change one value of an item to another sound one."""
+    """Change a value of an item to another valid value."""
     fields = ["scale", "viewpoint", "zoom_in", "occlusion", "style", "bounding_box", "landmarks", "category_id"]
     field = draw(st.sampled_from([*fields, *(["segmentation"] if one["segmentation"] else [])]))
     if field in ("scale", "viewpoint", "zoom_in", "occlusion"):

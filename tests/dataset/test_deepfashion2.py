@@ -78,8 +78,8 @@ def test_there_is_a_sigma_above_zero_for_every_slot() -> None:
 @pytest.fixture(scope="module")
 def reference(real_samples: Path) -> dict[str, Any]:
     """Return the published landmark list, which lies next to the real samples."""
-    found: dict[str, Any] = json.loads((real_samples.parent / "landmarks.json").read_bytes())
-    return found
+    actual: dict[str, Any] = json.loads((real_samples.parent / "landmarks.json").read_bytes())
+    return actual
 
 
 def test_landmarks_are_named_by_category_and_number() -> None:

@@ -66,8 +66,8 @@ def test_a_data_path_is_the_folder_of_a_table_its_partitions_and_a_digest() -> N
 def entry(small_registry: Path) -> dict[str, Any]:
     """Return the entry of a file of items."""
     document = json.loads((small_registry / MANIFEST_NAME).read_bytes())
-    found: dict[str, Any] = next(one for one in document["files"] if one["table"] == "items")
-    return found
+    actual: dict[str, Any] = next(one for one in document["files"] if one["table"] == "items")
+    return actual
 
 
 def manifest_of(*entries: dict[str, Any], **changes: Any) -> bytes:
@@ -202,10 +202,10 @@ def export_manifest(**changes: Any) -> bytes:
 
 
 def test_a_sound_export_manifest_is_read_as_it_was_written() -> None:
-    found = ExportManifest.from_json(export_manifest(), "x")
-    assert found.revision == {"git": "ab12", "dvc_lock": "as committed"}
-    assert ExportManifest.from_json(found.to_json(), "x") == found
-    assert Plan.of_manifest(found).subset == Subset.of(image_id=[1, "5-9"])
+    actual = ExportManifest.from_json(export_manifest(), "x")
+    assert actual.revision == {"git": "ab12", "dvc_lock": "as committed"}
+    assert ExportManifest.from_json(actual.to_json(), "x") == actual
+    assert Plan.of_manifest(actual).subset == Subset.of(image_id=[1, "5-9"])
 
 
 @pytest.mark.parametrize(

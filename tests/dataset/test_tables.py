@@ -69,11 +69,11 @@ def test_the_files_of_a_registry_have_the_declared_schema(small_registry: Path) 
     manifest = read_manifest(Place(str(small_registry)))
     assert {file.table for file in manifest.files} == set(TABLES)
     for file in manifest.files:
-        found = pq.read_schema(small_registry / file.path)
+        actual = pq.read_schema(small_registry / file.path)
         declared = arrow_schema(TABLES[file.table])
-        assert found.names == declared.names
+        assert actual.names == declared.names
         # How Parquet names the values of a list is its own affair.
-        assert [str(t).replace("element", "item") for t in found.types] == [
+        assert [str(t).replace("element", "item") for t in actual.types] == [
             str(t).replace("element", "item") for t in declared.types
         ]
-        assert [field.nullable for field in found] == [field.nullable for field in declared]
+        assert [field.nullable for field in actual] == [field.nullable for field in declared]

@@ -52,44 +52,44 @@ def place() -> Iterator[Counted]:
 
 
 @given(st.integers(0, len(DATA)), st.integers(0, len(DATA) + 10))
-def test_any_range_is_the_files_own_bytes(start: int, length: int) -> None:
+def test_any_range_has_the_bytes_of_the_file(start: int, length: int) -> None:
     fsspec.filesystem("memory").store.clear()
     place = Place("memory://registry")
     place.write(FILE.path, DATA)
     assert Blocks(place).read(FILE, start, start + length) == DATA[start : start + length]
 
 
-def test_what_was_read_is_not_read_again_and_neighbours_come_in_one_request(place: Counted) -> None:
-    found = Blocks(place)
-    found.read(FILE, 10, 20)
-    found.read(FILE, 0, BLOCK_BYTES)
+def test_cached_blocks_are_not_read_again_and_neighbours_share_a_request(place: Counted) -> None:
+    actual = Blocks(place)
+    actual.read(FILE, 10, 20)
+    actual.read(FILE, 0, BLOCK_BYTES)
     assert place.ranges == [(0, BLOCK_BYTES)]
-    found.read(FILE, 0, 3 * BLOCK_BYTES + 1)
+    actual.read(FILE, 0, 3 * BLOCK_BYTES + 1)
     assert place.ranges[1:] == [(BLOCK_BYTES, 4 * BLOCK_BYTES)]
 
 
 def test_a_file_that_is_read_on_is_read_ahead(place: Counted) -> None:
-    found = Blocks(place)
-    found.read(FILE, 0, 2 * BLOCK_BYTES)
-    found.read(FILE, 2 * BLOCK_BYTES, 2 * BLOCK_BYTES + 1)
-    found.read(FILE, 3 * BLOCK_BYTES, len(DATA))
+    actual = Blocks(place)
+    actual.read(FILE, 0, 2 * BLOCK_BYTES)
+    actual.read(FILE, 2 * BLOCK_BYTES, 2 * BLOCK_BYTES + 1)
+    actual.read(FILE, 3 * BLOCK_BYTES, len(DATA))
     assert place.ranges == [(0, 2 * BLOCK_BYTES), (2 * BLOCK_BYTES, len(DATA))]
 
 
 def test_threads_that_ask_for_the_same_read_it_once(place: Counted) -> None:
-    found = Blocks(place)
+    actual = Blocks(place)
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: found.read(FILE, 0, len(DATA)), range(50)))
+        answers = list(pool.map(lambda _: actual.read(FILE, 0, len(DATA)), range(50)))
     assert set(answers) == {DATA}
     assert place.ranges == [(0, len(DATA))]
 
 
 def test_memory_is_bounded(place: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "MEMORY_BYTES", 2 * BLOCK_BYTES)
-    found = Blocks(place)
-    assert found.read(FILE, 0, len(DATA)) == DATA
-    assert len(found._memory) == 2
-    found.read(FILE, 0, 1)
+    actual = Blocks(place)
+    assert actual.read(FILE, 0, len(DATA)) == DATA
+    assert len(actual._memory) == 2
+    actual.read(FILE, 0, 1)
     assert place.ranges == [(0, len(DATA)), (0, BLOCK_BYTES)]
 
 
@@ -101,20 +101,20 @@ def test_a_changed_or_cut_file_is_an_error_and_never_an_answer(place: Counted, d
             Blocks(place).read(FILE, 0, len(DATA))
 
 
-def test_one_wrong_answer_is_asked_for_again(place: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_wrong_answer_is_requested_again(place: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([b"x" * BLOCK_BYTES, DATA[:BLOCK_BYTES]])
     monkeypatch.setattr(place._folder, "_read_range", lambda *_: next(answers))
     assert Blocks(place).read(FILE, 0, 9) == DATA[:9]
 
 
 def test_a_missing_file_is_named_to_all_who_wait_for_it_and_found_when_it_is_back(place: Counted) -> None:
-    found = Blocks(place)
+    actual = Blocks(place)
     place.remove(FILE.path)
     for _ in range(2):
         with pytest.raises(NotFoundError, match=r"items/a\.parquet does not exist"):
-            found.read(FILE, 0, 9)
+            actual.read(FILE, 0, 9)
     place.write(FILE.path, DATA)
-    assert found.read(FILE, 0, 9) == DATA[:9]
+    assert actual.read(FILE, 0, 9) == DATA[:9]
 
 
 def test_files_of_schema_version_1_are_compared_as_a_whole(place: Counted, tmp_path: Path) -> None:
@@ -144,17 +144,17 @@ def test_damage_in_the_cache_is_noticed_and_read_anew(place: Counted, tmp_path: 
         assert len(place.ranges) == 1
 
 
-def test_the_cache_is_bounded_and_keeps_what_was_used_last(
+def test_the_cache_is_bounded_and_keeps_recently_used_blocks(
     place: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blocks, "DISK_BYTES", 3 * BLOCK_BYTES)
-    found = Blocks(place, str(tmp_path))
+    actual = Blocks(place, str(tmp_path))
     for number in (0, 2, 4):
-        found.read(FILE, number * BLOCK_BYTES, number * BLOCK_BYTES + 1)
+        actual.read(FILE, number * BLOCK_BYTES, number * BLOCK_BYTES + 1)
         kept = next(path for path in tmp_path.rglob("*") if path.name == str(number))
         os.utime(kept, (number, number))
     Blocks(place, str(tmp_path)).read(FILE, 0, 1)  # used now
-    found.read(FILE, 5 * BLOCK_BYTES, len(DATA))
+    actual.read(FILE, 5 * BLOCK_BYTES, len(DATA))
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["0", "4", "5"]
 
 
@@ -168,26 +168,26 @@ def test_two_caches_in_one_folder_agree(place: Counted, tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("folder", ["file", "file/x"])
-def test_a_cache_that_cannot_be_written_is_one_warning_and_reading_goes_on(
+def test_an_unwritable_cache_gives_a_warning_and_reading_goes_on(
     place: Counted, tmp_path: Path, caplog: pytest.LogCaptureFixture, folder: str
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
-    found = Blocks(place, str(tmp_path / folder))
-    assert found.read(FILE, 0, 9) == DATA[:9]
-    assert found.read(FILE, 3 * BLOCK_BYTES, len(DATA)) == DATA[3 * BLOCK_BYTES :]
+    actual = Blocks(place, str(tmp_path / folder))
+    assert actual.read(FILE, 0, 9) == DATA[:9]
+    assert actual.read(FILE, 3 * BLOCK_BYTES, len(DATA)) == DATA[3 * BLOCK_BYTES :]
     (message,) = caplog.messages
     assert re.fullmatch(r"Cannot write to the cache .*: .*\. Reading goes on without it\.", message)
 
 
-def test_a_cache_that_becomes_full_is_one_warning_and_reading_goes_on(
+def test_a_full_cache_gives_a_warning_and_reading_goes_on(
     place: Counted, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = Blocks(place, str(tmp_path))
+    actual = Blocks(place, str(tmp_path))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
-        assert found.read(FILE, 0, len(DATA)) == DATA
+        assert actual.read(FILE, 0, len(DATA)) == DATA
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
@@ -244,7 +244,7 @@ def test_a_damaged_local_file_is_an_error_too(tmp_path: Path, version: int) -> N
         (lambda path: None, "does not exist"),
     ],
 )
-def test_a_local_file_that_is_none_is_one_error_that_says_what_to_do(tmp_path: Path, make: Any, text: str) -> None:
+def test_a_missing_local_file_is_an_error_with_a_remedy(tmp_path: Path, make: Any, text: str) -> None:
     (tmp_path / "items").mkdir()
     make(tmp_path / FILE.path)
     with pytest.raises((StorageError, NotFoundError), match=f"items/a.parquet.*{text}.*'df2 verify .*'dvc checkout'"):

@@ -66,7 +66,7 @@ def test_an_error_while_rows_are_written_leaves_nothing(small_registry: Path) ->
     assert not (small_registry / ".staging").exists()
 
 
-def test_what_a_killed_writer_left_is_cleared(small_registry: Path, small_source: Path) -> None:
+def test_files_of_a_killed_writer_are_removed(small_registry: Path, small_source: Path) -> None:
     before = files_in(small_registry)
     left = f"{'0' * 16}.parquet"
     claim(small_registry / ".staging")
@@ -94,10 +94,10 @@ def test_files_of_the_user_are_left_alone(small_registry: Path, small_source: Pa
 
 def test_files_carry_the_declared_schema_and_row_groups(small_registry: Path) -> None:
     for file in read_manifest(Place(str(small_registry))).files:
-        found = pq.ParquetFile(small_registry / file.path)
-        assert found.schema_arrow.equals(arrow_schema(TABLES[file.table]))
-        assert found.metadata.metadata[b"df2.table"] == file.table.encode()
-        assert found.metadata.num_rows == file.rows
+        actual = pq.ParquetFile(small_registry / file.path)
+        assert actual.schema_arrow.equals(arrow_schema(TABLES[file.table]))
+        assert actual.metadata.metadata[b"df2.table"] == file.table.encode()
+        assert actual.metadata.num_rows == file.rows
 
 
 def test_row_groups_have_exactly_the_declared_size(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_row_groups_have_exactly_the_declared_size(tmp_path: Path) -> None:
     assert sizes == [ITEMS.row_group_size, ITEMS.row_group_size, 1]
 
 
-def test_the_manifest_is_made_again_from_the_files(small_registry: Path, tmp_path: Path) -> None:
+def test_the_manifest_is_rebuilt_from_the_files(small_registry: Path, tmp_path: Path) -> None:
     other = write_split(tmp_path / "validation", {1: annotation(), 2: b""})
     ingest("validation", str(other), str(small_registry), on_error="quarantine")
     place = Place(str(small_registry))
@@ -119,7 +119,7 @@ def test_the_manifest_is_made_again_from_the_files(small_registry: Path, tmp_pat
     assert rebuild_manifest(Place(str(tmp_path / "nothing"))) == Manifest()
 
 
-def test_files_that_are_not_what_their_path_says_are_refused(small_registry: Path) -> None:
+def test_files_that_contradict_their_path_are_refused(small_registry: Path) -> None:
     place = Place(str(small_registry))
     [images] = (small_registry / "images").rglob("*.parquet")
     foreign = small_registry / "images" / "split=test"
@@ -161,7 +161,7 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
         ),
     ],
 )
-def test_what_is_no_manifest_is_told(data: bytes, text: str) -> None:
+def test_a_text_that_is_no_manifest_is_an_error(data: bytes, text: str) -> None:
     with pytest.raises(RegistryFormatError, match=text):
         Manifest.from_json(data, "x")
 
@@ -174,7 +174,7 @@ def test_a_damaged_manifest_is_never_overwritten(small_registry: Path, small_sou
     assert files_in(small_registry) == before
 
 
-def test_where_there_is_no_registry_the_error_says_how_to_make_one(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_registry_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"There is no registry at .* 'dvc repro' or 'df2 ingest'"):
         read_manifest(Place(str(tmp_path)))
 

@@ -1,4 +1,4 @@
-"""Syncing registries between places: what is sent, what stays, what a reader sees, who wins."""
+"""Syncing registries between places: the files that are sent and stay, the view of readers, concurrent writers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def source(small_registry: Path) -> Place:
 
 @pytest.fixture
 def newer(small_registry: Path, tmp_path: Path) -> Place:
-    """Return the registry with one item of category 2 more, and with a validation split."""
+    """Return the registry with another item of category 2, and with a validation split."""
     made = make_newer(small_registry, tmp_path)
     source = str(write_split(tmp_path / "changed" / "validation", SMALL_SPLIT))
     ingest("validation", source, str(made), jobs=1)
@@ -62,7 +62,7 @@ def content(place: Place) -> dict[str, bytes]:
     return {path: place.read(path) for path in place.list("") if path != ".lock"}
 
 
-def test_what_arrives_is_what_was_there_and_opens(source: Place, dest: Place, tmp_path: Path) -> None:
+def test_a_synced_registry_is_equal_and_opens(source: Place, dest: Place, tmp_path: Path) -> None:
     report = sync(source, dest)
     assert content(dest) == content(source)
     assert (len(report.sent), report.kept, report.removed, report.is_new) == (
@@ -86,7 +86,7 @@ def test_a_second_time_nothing_is_sent(source: Place, dest: Place, monkeypatch: 
     assert (report.sent, report.removed, report.is_new) == ((), (), False)
 
 
-def test_only_what_differs_is_sent_and_the_old_files_stay_until_they_are_pruned(
+def test_only_different_files_are_sent_and_old_files_stay_until_pruned(
     source: Place, newer: Place, dest: Place
 ) -> None:
     sync(source, dest)
@@ -116,7 +116,7 @@ def test_a_dry_run_tells_and_changes_nothing(source: Place, newer: Place, dest: 
     assert (told.sent, told.kept, told.removed, told.is_new) == (done.sent, done.kept, done.removed, done.is_new)
 
 
-def test_what_a_killed_sync_left_is_taken_if_it_is_whole(source: Place, dest: Place) -> None:
+def test_complete_files_of_a_killed_sync_are_kept(source: Place, dest: Place) -> None:
     whole, damaged, cut, *_ = files = read_manifest(source).files
     dest.write(whole.path, source.read(whole.path))
     dest.write(damaged.path, bytes(damaged.bytes))
@@ -163,7 +163,7 @@ def test_a_source_that_is_not_whole_is_told_and_the_old_registry_stays(
     assert verify_registry(dest).is_whole
 
 
-def test_there_must_be_a_registry_at_the_source_and_no_other_thing_at_the_destination(
+def test_the_source_must_have_a_registry_and_the_destination_nothing_else(
     source: Place, dest: Place, tmp_path: Path
 ) -> None:
     with pytest.raises(NotFoundError, match="There is no registry at"):
@@ -178,10 +178,10 @@ def test_there_must_be_a_registry_at_the_source_and_no_other_thing_at_the_destin
     assert dest.list("") == [name for name in [".lock", MANIFEST_NAME] if name != ".lock" or dest.is_local]
 
 
-def test_of_two_writers_one_wins_and_the_other_is_told(
+def test_of_two_writers_the_first_wins_and_the_second_gets_an_error(
     source: Place, newer: Place, dest: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second one begins and ends while the first one has sent its files and not yet exchanged the manifest."""
+    """The second sync begins and ends after the first has sent its files and before it replaces the manifest."""
     replace = Place.replace
 
     def late(self: Place, name: str, data: bytes, version: str) -> None:

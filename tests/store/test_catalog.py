@@ -1,4 +1,4 @@
-"""The database file over a registry, read by this DuckDB and, where there is one, by a client of version 1."""
+"""The database file over a registry, read by this DuckDB and, where installed, by a client of version 1."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_catalog_with_copies_needs_the_registry_no_more(tmp_path: Path) -> Non
     ]
 
 
-def test_a_catalog_replaces_the_one_before_and_leaves_nothing_else(three_splits: Path, tmp_path: Path) -> None:
+def test_a_catalog_replaces_the_earlier_catalog_and_leaves_no_other_file(three_splits: Path, tmp_path: Path) -> None:
     for copy in (True, False, True):
         write_catalog(Place(str(three_splits)), tmp_path / "df2.duckdb", copy=copy)
     assert os.listdir(tmp_path) == ["df2.duckdb"]
@@ -104,7 +104,7 @@ def test_a_catalog_replaces_the_one_before_and_leaves_nothing_else(three_splits:
 def test_a_catalog_works_in_and_over_folders_of_any_name(three_splits: Path, tmp_path: Path, name: str) -> None:
     target = tmp_path / name / "registry"
     shutil.copytree(three_splits, target)
-    shutil.copytree(three_splits, tmp_path / "br1xx" / "registry")  # what an unescaped pattern would find
+    shutil.copytree(three_splits, tmp_path / "br1xx" / "registry")  # the folder that an unescaped pattern would match
     file = tmp_path / name.replace("?", "") / "df2 o'catalog.duckdb"  # DuckDB cuts its own paths at a question mark
     file.parent.mkdir(exist_ok=True)
     write_catalog(Place(str(target)), file)

@@ -1,4 +1,4 @@
-"""What became different between two registries, against what sets and dictionaries say of them."""
+"""Differences between two registries, compared with sets and dictionaries of their rows."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def counts(diff: Diff) -> tuple[tuple[int, ...], ...]:
 
 
 def naive(old: Registry, new: Registry, subset: Subset) -> dict[str, Counter[str]]:
-    """Return what became of images, items and pairs of a subset, by dictionaries of whole rows."""
-    found = {}
+    """Return the changes of images, items and pairs of a subset, by dictionaries of whole rows."""
+    actual = {}
     sides = [side.select(subset) for side in (old, new)]
     of_items = [
         {tuple(row[:3]): row[3:] for row in side.items(["split", "image_id", "item_no", *HASHED]).fetchall()}
@@ -80,7 +80,7 @@ def naive(old: Registry, new: Registry, subset: Subset) -> dict[str, Counter[str
         for side in sides
     ]
     for what, (before, after) in (("images", of_images), ("items", of_items)):
-        found[what] = Counter(
+        actual[what] = Counter(
             {
                 "added": len(after.keys() - before.keys()),
                 "removed": len(before.keys() - after.keys()),
@@ -88,8 +88,8 @@ def naive(old: Registry, new: Registry, subset: Subset) -> dict[str, Counter[str
             }
         )
     before, after = (pairs_of(items) for items in of_items)
-    found["instance_pairs"] = Counter({"added": len(after - before), "removed": len(before - after)})
-    return found
+    actual["instance_pairs"] = Counter({"added": len(after - before), "removed": len(before - after)})
+    return actual
 
 
 def pairs_of(items: Mapping[tuple[Any, ...], Any]) -> set[tuple[Any, ...]]:
@@ -143,7 +143,7 @@ def test_an_edit_is_found_in_both_directions(
     assert counts(other.diff(small)) == backwards
 
 
-def test_items_come_with_what_differs(small: Registry, tmp_path: Path) -> None:
+def test_changed_items_have_their_old_and_new_values(small: Registry, tmp_path: Path) -> None:
     split = deepcopy(SMALL_SPLIT)
     del split[7]
     split[8] = annotation([item(6, 4)], "user", 2)
@@ -169,8 +169,8 @@ def test_items_come_with_what_differs(small: Registry, tmp_path: Path) -> None:
     }  # fmt: skip
     for change, side, number in ((removed, small, 7), (added, registry.open(str(tmp_path / "registry")), 8)):
         columns = [name for name in ITEM_COLUMNS if name not in ("split", "image_id", "item_no")]
-        found = side.sql(f"SELECT {', '.join(columns)} FROM items WHERE image_id = {number}")
-        whole = dict(zip(columns, found.fetchall()[0], strict=True))
+        actual = side.sql(f"SELECT {', '.join(columns)} FROM items WHERE image_id = {number}")
+        whole = dict(zip(columns, actual.fetchall()[0], strict=True))
         assert (change.change, change.key["image_id"], change.fields) == (
             "removed" if number == 7 else "added",
             number,
@@ -194,7 +194,7 @@ def test_items_come_with_what_differs(small: Registry, tmp_path: Path) -> None:
     ]
 
 
-def test_images_come_with_what_differs(small: Registry, tmp_path: Path) -> None:
+def test_changed_images_have_their_old_and_new_values(small: Registry, tmp_path: Path) -> None:
     other = make(tmp_path, train=edited(lambda s: (s[3].update(source="user"), s[1].pop("item2"), s.pop(7))))
     diff = small.diff(other)
     assert list(diff.images()) == [
@@ -213,9 +213,9 @@ def test_images_come_with_what_differs(small: Registry, tmp_path: Path) -> None:
 
 def test_pairs_come_with_both_items(small: Registry, tmp_path: Path) -> None:
     diff = small.diff(make(tmp_path, train=edited(lambda s: s[4].update(pair_id=2))))
-    found = [tuple(row.values()) for row in diff.instance_pairs()]
+    actual = [tuple(row.values()) for row in diff.instance_pairs()]
     assert [list(row) for row in diff.instance_pairs()] == [["change", *PAIR_COLUMNS]] * 3
-    assert found == [
+    assert actual == [
         ("removed", "train", 1, 1, 1, 1, 4, 2),
         ("removed", "train", 1, 1, 2, 2, 4, 2),
         ("removed", "train", 1, 2, 1, 2, 4, 1),
@@ -233,7 +233,7 @@ def test_sizes_of_photos_count_and_photos_without_annotations_are_images(small: 
     assert counts(sides[0].diff(sides[1], Subset.of(category="skirt"))) == ((0, 0, 0), (0, 0, 0), (0, 0))
 
 
-def test_a_split_of_one_side_is_all_added_or_removed(small: Registry, tmp_path: Path) -> None:
+def test_a_split_on_a_single_side_is_added_or_removed_as_a_whole(small: Registry, tmp_path: Path) -> None:
     both = make(tmp_path, train=SMALL_SPLIT, validation=VALIDATION)
     added = ((2, 0, 0), (2, 0, 0), (1, 0))
     assert counts(small.diff(both)) == added
@@ -243,7 +243,7 @@ def test_a_split_of_one_side_is_all_added_or_removed(small: Registry, tmp_path: 
     assert small.diff(both, Subset.of(split="train")).summary.is_same
 
 
-def test_what_cannot_be_compared_is_told(small: Registry, tmp_path: Path) -> None:
+def test_registries_that_cannot_be_compared_are_an_error(small: Registry, tmp_path: Path) -> None:
     both = make(tmp_path, train=SMALL_SPLIT, validation=VALIDATION)
     text = f"The split test is neither in {small.place} nor in {both.place}; there is: train, validation."
     with pytest.raises(UnknownNameError) as caught:
@@ -282,14 +282,14 @@ SUBSETS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("old_version", [1, 2])
 @pytest.mark.parametrize("options", SUBSETS, ids=str)
-def test_the_difference_of_a_subset_is_that_of_what_both_sides_select(
+def test_the_difference_of_a_subset_compares_the_selections_of_both_sides(
     small: Registry, version_1: Registry, changed: Registry, options: dict[str, Any], old_version: int
 ) -> None:
     old = small if old_version == 2 else version_1
     subset = Subset.of(**options)
     for before, after in ((old, changed), (changed, old), (old, small)):
-        found = before.diff(after, subset).summary.counts()
-        assert {of: Counter(numbers) for of, numbers in found.items()} == naive(before, after, subset)
+        actual = before.diff(after, subset).summary.counts()
+        assert {of: Counter(numbers) for of, numbers in actual.items()} == naive(before, after, subset)
 
 
 @pytest.fixture(scope="session")
@@ -345,9 +345,9 @@ def test_many_changes_are_read_in_batches(small: Registry, tmp_path: Path, monke
         tmp_path,
         train=edited(lambda s: [one.update(zoom_in=3) for k in s for key, one in s[k].items() if "item" in key]),
     )
-    found = list(small.diff(new).items())
-    assert [(change.old, change.new) for change in found] == [({"zoom_in": 1}, {"zoom_in": 3})] * 8
-    keys = [(change.key["image_id"], change.key["item_no"]) for change in found]
+    actual = list(small.diff(new).items())
+    assert [(change.old, change.new) for change in actual] == [({"zoom_in": 1}, {"zoom_in": 3})] * 8
+    keys = [(change.key["image_id"], change.key["item_no"]) for change in actual]
     assert keys == [(1, 1), (1, 2), (2, 2), (2, 5), (3, 1), (4, 1), (4, 2), (7, 1)]
 
 
@@ -370,10 +370,10 @@ def test_a_registry_of_version_1_has_no_hashes_and_everything_else(small: Regist
 def test_versions_can_be_compared_with_each_other(small: Registry, version_1: Registry, changed: Registry) -> None:
     for old, new in ((version_1, small), (small, version_1), (version_1, version_1)):
         assert old.diff(new).summary.is_same
-    expected, found = small.diff(changed), version_1.diff(changed)
-    assert found.summary == expected.summary
-    assert list(found.items()) == list(expected.items())
-    assert list(found.instance_pairs()) == list(expected.instance_pairs())
+    expected, actual = small.diff(changed), version_1.diff(changed)
+    assert actual.summary == expected.summary
+    assert list(actual.items()) == list(expected.items())
+    assert list(actual.instance_pairs()) == list(expected.instance_pairs())
 
 
 def test_a_split_ingested_anew_does_not_make_a_registry_of_version_1_lie(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What ``--where`` takes and refuses: every way out of one expression over the columns of items is closed."""
+"""Conditions that ``--where`` accepts and refuses: only a single expression over the columns of items passes."""
 
 from __future__ import annotations
 
@@ -314,7 +314,7 @@ def test_a_condition_may_look_at_every_landmark_and_polygon(text: str) -> None:
         ),
     ],
 )  # fmt: skip
-def test_the_message_says_what_was_wrong_and_what_is_expected(text: str, message: str) -> None:
+def test_the_message_has_the_problem_and_the_expectation(text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         check_condition(text)
     assert str(caught.value) == message
@@ -329,18 +329,18 @@ def test_the_item_to_try_conditions_out_on_has_every_column() -> None:
     assert list(_ITEM) == [column.name for column in ITEMS.columns]
 
 
-def test_what_may_be_called_exists_and_depends_on_its_arguments_alone() -> None:
+def test_allowed_functions_exist_and_depend_on_their_arguments_only() -> None:
     with duckdb.connect() as connection:
-        found = connection.execute(
+        actual = connection.execute(
             "SELECT function_name, function_type, stability, macro_definition FROM duckdb_functions() "
             "WHERE list_contains($names, function_name)",
             {"names": sorted(FUNCTIONS)},
         ).fetchall()
         types = {name for (name,) in connection.execute("SELECT type_name FROM duckdb_types()").fetchall()}
-    scalar = {name for name, kind, _, _ in found if kind in ("scalar", "macro")}
+    scalar = {name for name, kind, _, _ in actual if kind in ("scalar", "macro")}
     assert sorted(FUNCTIONS - scalar) == []
-    assert {stability for _, kind, stability, _ in found if kind == "scalar"} == {"CONSISTENT"}
-    macros = {name: definition for name, kind, _, definition in found if kind == "macro"}
+    assert {stability for _, kind, stability, _ in actual if kind == "scalar"} == {"CONSISTENT"}
+    macros = {name: definition for name, kind, _, definition in actual if kind == "macro"}
     assert sorted(name for name in macros if not name.startswith("list_")) == ["fmod", "if", "nullif", "split_part"]
     called = {call for definition in macros.values() for call in re.findall(r"\b(\w+)\(", definition)}
     assert called <= {"list_aggr", "string_split", "trunc", "if", "CAST", "list_extract", "COALESCE", "floor"}
@@ -360,7 +360,7 @@ SOUND = st.recursive(
     ),
     max_leaves=4,
 )
-#: What attacks are made of, among harmless pieces.
+#: Pieces of attacks, among harmless pieces.
 PIECES = (
     "style x1 items.x2 landmarks 1 0 'user' ')' '--' true NULL ( ) [ ] , = > + - AND OR NOT IN IS BETWEEN CASE END "
     "-- /* */ ; ' \" $$ $a ? #1 * abs( len( lambda random() read_text('x') count(*) ::INTEGER ::DATE UNION SELECT FROM "
@@ -380,21 +380,21 @@ def mixed(draw: st.DrawFn) -> str:
 
 
 @given(text=st.one_of(mixed(), st.text(max_size=20)))
-def test_what_passes_stays_between_its_parentheses(text: str, items: duckdb.DuckDBPyConnection) -> None:
+def test_accepted_conditions_stay_between_their_parentheses(text: str, items: duckdb.DuckDBPyConnection) -> None:
     try:
         check_condition(text)
     except UsageError:
         return
     within = f"(\n{text}\n)"
     assert len(items.extract_statements(f"SELECT item_no FROM items WHERE {within}")) == 1
-    # Whatever the condition says, it can neither undo what is asked beside it nor add rows.
+    # No condition can undo the conditions beside it or add rows.
     assert items.execute(f"SELECT item_no FROM items WHERE {within} AND false").fetchall() == []
     assert items.execute(f"SELECT item_no FROM items WHERE false AND {within}").fetchall() == []
     try:
-        found = items.execute(f"SELECT item_no FROM items WHERE {within} ORDER BY ALL").fetchall()
+        actual = items.execute(f"SELECT item_no FROM items WHERE {within} ORDER BY ALL").fetchall()
     except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException):
-        return  # what only the values show, such as a division by one that is zero
-    assert [number for (number,) in found] == sorted({1, 2, 3} & {number for (number,) in found})
+        return  # an error of the values, such as a division by zero
+    assert [number for (number,) in actual] == sorted({1, 2, 3} & {number for (number,) in actual})
 
 
 @given(text=SOUND)

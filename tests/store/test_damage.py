@@ -45,7 +45,7 @@ def version_1(every_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_no_flipped_bit_changes_an_answer_in_silence(every_table: Path, version_1: Path, table: str) -> None:
     for folder in (every_table, version_1):
         counts = Counter(flips(folder, table, 8, seed=1))
-        # Of two files with the same content one is read, so damage of the other one changes nothing.
+        # Of two files with the same content only the first is read, so damage of the second changes nothing.
         assert counts["error"] > 0 and counts["error"] + counts["same"] == 8
 
 
@@ -76,9 +76,7 @@ def _replaced(make: Any) -> Any:
     ids=["fifo", "folder", "device", "link", "gone", "cut", "empty", "zeros"],
 )
 @pytest.mark.parametrize("is_open", [False, True])
-def test_a_damaged_file_is_one_error_that_names_it_and_says_what_to_do(
-    tmp_path: Path, damage: Any, is_open: bool
-) -> None:
+def test_a_damaged_file_is_an_error_with_its_name_and_a_remedy(tmp_path: Path, damage: Any, is_open: bool) -> None:
     folder = make_three_splits(tmp_path)
     opened = registry.open(str(folder)) if is_open else None
     path = _item_file(folder)

@@ -1,4 +1,4 @@
-"""What became different, as plain data: totals and rows."""
+"""Differences as plain data: totals and rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SUMMARY = Summary(
 EMPTY = Summary(["train"], [], {"images": {}, "items": {}})
 
 
-def test_totals_have_one_shape() -> None:
+def test_totals_always_have_the_same_keys() -> None:
     assert json.dumps(SUMMARY.counts()) == (
         '{"images": {"added": 0, "removed": 2, "changed": 0}, '
         '"items": {"added": 3, "removed": 0, "changed": 9}, '
@@ -51,7 +51,7 @@ def test_rows_are_by_split_and_category_then_of_all() -> None:
     ]
 
 
-def test_a_change_is_one_row() -> None:
+def test_a_change_is_a_row() -> None:
     key = {"split": "train", "image_id": 1}
     assert Change("changed", key, ("width",), {"width": 1}, {"width": 2}).to_dict() == {
         "change": "changed", **key, "fields": ["width"], "old": {"width": 1}, "new": {"width": 2},

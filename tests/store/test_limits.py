@@ -67,25 +67,25 @@ def test_a_cgroup_may_allow_less(tmp_path: Path, groups: str, files: dict[str, s
 
 
 def test_a_query_that_needs_more_memory_is_told_so_and_the_registry_goes_on(three_splits: Path) -> None:
-    found = registry.open(str(three_splits), memory="64MB")
+    actual = registry.open(str(three_splits), memory="64MB")
     with pytest.raises(QueryError, match=r"needs more memory than its limit: .*\n.*--memory 16GB"), duckdb_errors():
-        found.sql(LARGE).fetchall()
-    assert found.sql("SELECT count(*) FROM items").fetchall() == [(10,)]
+        actual.sql(LARGE).fetchall()
+    assert actual.sql("SELECT count(*) FROM items").fetchall() == [(10,)]
 
 
 def test_a_query_that_runs_too_long_is_ended_and_the_registry_goes_on(three_splits: Path) -> None:
-    found = registry.open(str(three_splits), timeout=0.2)
+    actual = registry.open(str(three_splits), timeout=0.2)
     begin = time.monotonic()
     with pytest.raises(QueryError, match=r"ran longer than its time limit.*--timeout SECONDS"), duckdb_errors():
-        found.sql(LONG).fetchall()
+        actual.sql(LONG).fetchall()
     assert time.monotonic() - begin < 10
-    assert found.sql("SELECT count(*) FROM items").fetchall() == [(10,)]
+    assert actual.sql("SELECT count(*) FROM items").fetchall() == [(10,)]
 
 
 def test_selections_and_differences_have_the_limits_of_their_registry(three_splits: Path) -> None:
-    found = registry.open(str(three_splits), memory="100MB", timeout=60)
+    actual = registry.open(str(three_splits), memory="100MB", timeout=60)
     settings = "SELECT current_setting('memory_limit'), current_setting('max_execution_time')"
-    for connection in (found.select()._connection, found.diff(found)._connection):
+    for connection in (actual.select()._connection, actual.diff(actual)._connection):
         assert [(str(a), str(b)) for a, b in connection.sql(settings).fetchall()] == [("95.3 MiB", "60000")]
 
 

@@ -64,8 +64,8 @@ def test_a_relation_comes_as_arrow_pandas_polars_and_tuples(df2: Registry) -> No
 
 
 def test_arrow_has_the_rows_too(df2: Registry) -> None:
-    found = df2.sql("SELECT id FROM categories ORDER BY id").arrow()
-    table = found.read_all() if hasattr(found, "read_all") else found
+    actual = df2.sql("SELECT id FROM categories ORDER BY id").arrow()
+    table = actual.read_all() if hasattr(actual, "read_all") else actual
     assert table.column("id").to_pylist() == list(range(1, 14))
 
 
@@ -150,16 +150,16 @@ def test_pivot_and_unpivot_are_queries(df2: Registry, query: str) -> None:
         "-- nothing",
     ],
 )
-def test_anything_but_one_statement_that_reads_is_refused(df2: Registry, query: str) -> None:
+def test_only_a_single_reading_statement_is_accepted(df2: Registry, query: str) -> None:
     with pytest.raises(QueryError):
         df2.sql(query)
 
 
 def test_explaining_a_copy_writes_nothing_into_the_registry(small_registry: Path) -> None:
-    found = registry.open(str(small_registry))
+    actual = registry.open(str(small_registry))
     before = sorted(small_registry.rglob("*"))
     with pytest.raises(QueryError, match="Expected one statement that reads"):
-        found.sql(f"EXPLAIN ANALYZE COPY (SELECT 1) TO {quote(str(small_registry / 'new.csv'))}")
+        actual.sql(f"EXPLAIN ANALYZE COPY (SELECT 1) TO {quote(str(small_registry / 'new.csv'))}")
     assert sorted(small_registry.rglob("*")) == before
 
 
@@ -204,7 +204,7 @@ def test_python_variables_are_out_of_reach(df2: Registry) -> None:
     assert len(frame) == 1
 
 
-def test_an_unknown_table_is_answered_with_all_there_are(df2: Registry) -> None:
+def test_an_unknown_table_lists_all_tables_and_views(df2: Registry) -> None:
     with pytest.raises(QueryError) as caught:
         df2.sql("SELECT * FROM itms")
     assert 'Did you mean "items"?' in str(caught.value)
@@ -263,15 +263,15 @@ def test_pairs_can_be_asked_for_by_every_option(df2: Registry, options: Any, exp
 
 
 def test_pairs_of_images_count_the_pairs_of_items_that_were_asked_for(df2: Registry) -> None:
-    found = df2.pairs(level="image", split="train")
-    assert found.columns == df2.sql("FROM image_pairs").columns
-    assert found.fetchall() == [
+    actual = df2.pairs(level="image", split="train")
+    assert actual.columns == df2.sql("FROM image_pairs").columns
+    assert actual.fetchall() == [
         ("train", 1, 1, 3, 1),
         ("train", 1, 1, 4, 2),
         ("train", 1, 2, 3, 1),
         ("train", 1, 2, 4, 1),
     ]
-    assert df2.pairs(level="image", pair_id=1, split="train").fetchall() == found.fetchall()
+    assert df2.pairs(level="image", pair_id=1, split="train").fetchall() == actual.fetchall()
     assert df2.pairs(level="image", style=2).fetchall() == [("train", 1, 1, 4, 1)]
 
 
@@ -293,16 +293,16 @@ def test_an_unknown_name_is_answered_with_the_nearest(df2: Registry) -> None:
 
 
 def test_a_split_that_was_not_ingested_is_named(small_registry: Path) -> None:
-    found = registry.open(str(small_registry))
+    actual = registry.open(str(small_registry))
     with pytest.raises(UnknownNameError) as caught:
-        found.image("validation", 1)
+        actual.image("validation", 1)
     assert str(caught.value) == f"The split validation is not in the registry {small_registry}; there is: train."
 
 
 def test_style_gives_the_consumer_items_first(df2: Registry) -> None:
-    found = df2.style("train", 1, 1)
-    assert found.columns == list(ITEM_COLUMNS)
-    key = [(row[4], row[1], row[2]) for row in found.fetchall()]
+    actual = df2.style("train", 1, 1)
+    assert actual.columns == list(ITEM_COLUMNS)
+    key = [(row[4], row[1], row[2]) for row in actual.fetchall()]
     assert key == [("user", 1, 1), ("user", 2, 2), ("shop", 3, 1), ("shop", 4, 2)]
 
 
@@ -311,21 +311,21 @@ def test_style_zero_and_an_orphan_can_be_looked_at_too(df2: Registry) -> None:
     assert [row[1:3] for row in df2.style("train", 2, 3).fetchall()] == [(7, 1)]
 
 
-def test_an_unknown_style_is_answered_with_those_there_are(df2: Registry) -> None:
+def test_an_unknown_style_lists_the_styles_of_its_pair_id(df2: Registry) -> None:
     with pytest.raises(NotFoundError) as caught:
         df2.style("train", 1, 9)
     assert str(caught.value) == "train has no item of pair_id 1 and style 9; the styles there are 0, 1, 2."
 
 
-def test_an_unknown_pair_id_is_said_to_be_so(df2: Registry) -> None:
+def test_an_unknown_pair_id_is_an_error(df2: Registry) -> None:
     with pytest.raises(NotFoundError) as caught:
         df2.style("train", 77, 1)
     assert str(caught.value) == "train has no item of pair_id 77 and style 1; no item of the split has this pair_id."
 
 
 def test_image_holds_its_items_in_the_order_of_their_file(df2: Registry) -> None:
-    found = df2.image("train", 1)
-    row = dict(zip(found.columns, found.fetchall()[0], strict=True))
+    actual = df2.image("train", 1)
+    row = dict(zip(actual.columns, actual.fetchall()[0], strict=True))
     items = row.pop("items")
     assert row == {"split": "train", "image_id": 1, "file_name": "000001.jpg", "source": "user", "pair_id": 1,
                    "width": None, "height": None, "num_items": 2}  # fmt: skip
@@ -337,8 +337,8 @@ def test_image_holds_its_items_in_the_order_of_their_file(df2: Registry) -> None
 
 
 def test_image_without_annotation_has_no_items(df2: Registry) -> None:
-    found = df2.image("test", 2)
-    assert dict(zip(found.columns, found.fetchall()[0], strict=True)) == {
+    actual = df2.image("test", 2)
+    assert dict(zip(actual.columns, actual.fetchall()[0], strict=True)) == {
         "split": "test", "image_id": 2, "file_name": "000002.jpg", "source": None, "pair_id": None,
         "width": 20, "height": 50, "num_items": None, "items": [],
     }  # fmt: skip
@@ -352,10 +352,10 @@ def test_an_unknown_image_is_answered_with_the_range(df2: Registry) -> None:
 def test_a_split_of_nothing_but_bad_files_has_no_images(tmp_path: Path) -> None:
     write_split(tmp_path / "train", {1: b"{"})
     ingest("train", str(tmp_path / "train"), str(tmp_path / "registry"), on_error="quarantine", jobs=1)
-    found = registry.open(str(tmp_path / "registry"))
-    assert found.sql("SELECT file FROM quarantine").fetchall() == [("train/annos/000001.json",)]
+    actual = registry.open(str(tmp_path / "registry"))
+    assert actual.sql("SELECT file FROM quarantine").fetchall() == [("train/annos/000001.json",)]
     with pytest.raises(NotFoundError, match=r"^train has no image 1; it has no image at all\.$"):
-        found.image("train", 1)
+        actual.image("train", 1)
 
 
 def test_stats_nests_the_counts_by_split(df2: Registry) -> None:
@@ -404,31 +404,31 @@ def test_many_threads_share_one_registry(df2: Registry) -> None:
 
 def test_a_registry_that_is_ingested_again_while_open_shows_the_new_rows(tmp_path: Path) -> None:
     target = make_three_splits(tmp_path)
-    found = registry.open(str(target))
-    assert found.sql("SELECT count(*) FROM items WHERE split = 'train'").fetchall() == [(8,)]
+    actual = registry.open(str(target))
+    assert actual.sql("SELECT count(*) FROM items WHERE split = 'train'").fetchall() == [(8,)]
     shutil.rmtree(tmp_path / "train")
     write_split(tmp_path / "train", {5: annotation([item(3, 1)])})
     ingest("train", str(tmp_path / "train"), str(target), jobs=1)
-    assert found.sql("SELECT image_id FROM items WHERE split = 'train'").fetchall() == [(5,)]
-    assert found.pairs().fetchall() == PAIRS[5:]
+    assert actual.sql("SELECT image_id FROM items WHERE split = 'train'").fetchall() == [(5,)]
+    assert actual.pairs().fetchall() == PAIRS[5:]
     with pytest.raises(NotFoundError, match="its images are 5 to 5"):
-        found.image("train", 1)
+        actual.image("train", 1)
 
 
 def test_threads_go_on_while_the_registry_is_replaced(tmp_path: Path) -> None:
     target = make_three_splits(tmp_path)
-    found = registry.open(str(target))
+    actual = registry.open(str(target))
     shutil.rmtree(tmp_path / "train")
     write_split(tmp_path / "train", {5: annotation([item(3, 1)])})
 
     def count(_: int) -> Any:
-        return found.tables("items") and found.manifest.splits
+        return actual.tables("items") and actual.manifest.splits
 
     with ThreadPoolExecutor(8) as threads:
         answers = [threads.submit(count, number) for number in range(60)]
         ingest("train", str(tmp_path / "train"), str(target), jobs=1)
         assert all(answer.result() == ["test", "train", "validation"] for answer in answers)
-    assert found.sql("SELECT count(*) FROM items WHERE split = 'train'").fetchall() == [(1,)]
+    assert actual.sql("SELECT count(*) FROM items WHERE split = 'train'").fetchall() == [(1,)]
 
 
 def test_a_registry_can_be_moved(tmp_path: Path) -> None:
@@ -440,9 +440,9 @@ def test_a_relative_path_outlives_a_change_of_the_working_directory(
     three_splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(three_splits.parent)
-    found = registry.open(three_splits.name)
+    actual = registry.open(three_splits.name)
     monkeypatch.chdir(tmp_path)
-    assert found.pairs().fetchall() == PAIRS
+    assert actual.pairs().fetchall() == PAIRS
 
 
 @pytest.mark.parametrize(
@@ -462,9 +462,9 @@ def test_a_relative_path_outlives_a_change_of_the_working_directory(
 def test_a_registry_may_lie_in_a_folder_of_any_name(three_splits: Path, tmp_path: Path, name: str) -> None:
     target = tmp_path / name / "registry"
     shutil.copytree(three_splits, target)
-    found = registry.open(str(target))
-    assert found.pairs().fetchall() == PAIRS
-    counts = found.sql("SELECT split, num_items FROM split_counts").fetchall()
+    actual = registry.open(str(target))
+    assert actual.pairs().fetchall() == PAIRS
+    counts = actual.sql("SELECT split, num_items FROM split_counts").fetchall()
     assert counts == [("test", 0), ("train", 8), ("validation", 2)]
 
 
@@ -482,7 +482,7 @@ def test_glob_escape_matches_the_path_itself() -> None:
     assert glob_escape("/x[1]*?") == "/x[[]1][*][?]"
 
 
-def test_a_place_without_a_registry_is_said_to_be_so(tmp_path: Path) -> None:
+def test_a_place_without_a_registry_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=f"^There is no registry at {tmp_path}/none\\. Make one with"):
         registry.open(str(tmp_path / "none"))
 
@@ -529,12 +529,12 @@ def test_no_folder_above_a_registry_changes_a_column(three_splits: Path, tmp_pat
     expected = registry.open(str(three_splits))
     target = tmp_path.joinpath(*(f"{change(name)}=7" for name in _COLUMNS), "registry")
     shutil.copytree(three_splits, target)
-    found = registry.open(str(target))
+    actual = registry.open(str(target))
     for name in [*TABLES, *load_views()]:
         query = f"SELECT * FROM {name} ORDER BY ALL"
-        assert found.sql(query).fetchall() == expected.sql(query).fetchall()
-    assert found.select(category="skirt").summary() == expected.select(category="skirt").summary()
-    assert found.diff(expected).summary.is_same
+        assert actual.sql(query).fetchall() == expected.sql(query).fetchall()
+    assert actual.select(category="skirt").summary() == expected.select(category="skirt").summary()
+    assert actual.diff(expected).summary.is_same
 
 
 @pytest.mark.parametrize(
@@ -569,12 +569,12 @@ def test_a_registry_in_memory_answers_like_a_local_one(tmp_path: Path) -> None:
     source = write_split(tmp_path / "train", {1: annotation([item(9, 1)]), 2: annotation([item(8, 1)], "shop")})
     try:
         ingest("train", str(source), "memory://df2/registry", jobs=1)
-        found = registry.open("memory://df2/registry")
-        assert found.pairs().fetchall() == [("train", 1, 1, 1, 1, 9, 2, 1, 8)]
-        assert [row[1] for row in found.style("train", 1, 1).fetchall()] == [1, 2]
-        assert found.stats()["train"]["num_items"] == 2
+        actual = registry.open("memory://df2/registry")
+        assert actual.pairs().fetchall() == [("train", 1, 1, 1, 1, 9, 2, 1, 8)]
+        assert [row[1] for row in actual.style("train", 1, 1).fetchall()] == [1, 2]
+        assert actual.stats()["train"]["num_items"] == 2
         with pytest.raises(QueryError, match="Permission Error"):
-            found.sql("SELECT * FROM read_text('/etc/hostname')").fetchall()
+            actual.sql("SELECT * FROM read_text('/etc/hostname')").fetchall()
     finally:
         fsspec.filesystem("memory").rm("/df2", recursive=True)
 

@@ -1,4 +1,4 @@
-"""Asking a remote registry: which requests are made, where it may lie, what happens when it moves."""
+"""Queries of a remote registry: their requests, places of all kinds, a registry that moves."""
 
 from __future__ import annotations
 

@@ -20,13 +20,13 @@ def test_a_registry_in_a_bucket_answers_like_a_local_one(
     with pytest.raises(NotFoundError, match="There is no registry at s3://df2/a/registry"):
         registry.open(url, options)
     ingest("train", str(small_source), url, jobs=1, storage_options=options)
-    found, local = registry.open(url, options), registry.open(str(small_registry))
-    assert found.manifest == local.manifest
-    assert found.pairs().fetchall() == local.pairs().fetchall()
-    assert found.image("train", 4).fetchall() == local.image("train", 4).fetchall()
-    assert found.stats() == local.stats()
+    actual, local = registry.open(url, options), registry.open(str(small_registry))
+    assert actual.manifest == local.manifest
+    assert actual.pairs().fetchall() == local.pairs().fetchall()
+    assert actual.image("train", 4).fetchall() == local.image("train", 4).fetchall()
+    assert actual.stats() == local.stats()
     with pytest.raises(QueryError, match="Permission Error"):
-        found.sql("SELECT * FROM read_text('/etc/hostname')").fetchall()
+        actual.sql("SELECT * FROM read_text('/etc/hostname')").fetchall()
 
     write_split(tmp_path / "again", {1: annotation([item(5, 1)])})
     ingest("train", str(tmp_path / "again"), url, jobs=1, storage_options=options)

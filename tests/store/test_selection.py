@@ -1,4 +1,4 @@
-"""What a subset holds, against the same rules in plain Python over the rows."""
+"""The rows of a subset, compared with the same rules in plain Python."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Row = dict[str, Any]
 
 def random_split(rng: random.Random, images: int) -> dict[int | str, Any]:
     """Return annotations with many pairs: few groups, styles and categories."""
-    found: dict[int | str, Any] = {}
+    actual: dict[int | str, Any] = {}
     for image_id in rng.sample(range(1, 2 * images), images):
         rows = []
         for _ in range(rng.choice([1, 1, 2, 3])):
@@ -42,8 +42,8 @@ def random_split(rng: random.Random, images: int) -> dict[int | str, Any]:
             codes = {name: rng.randint(1, 3) for name in ("scale", "occlusion", "zoom_in", "viewpoint")}
             points = landmarks(category, rng.choice([0, 2]))
             rows.append(item(category, rng.randint(0, 2), bounding_box=box, landmarks=points, **codes))
-        found[image_id] = annotation(rows, rng.choice(["user", "shop"]), rng.randint(1, 8))
-    return found
+        actual[image_id] = annotation(rows, rng.choice(["user", "shop"]), rng.randint(1, 8))
+    return actual
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +62,18 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 def rows(opened: Registry) -> list[Row]:
     """Return all items in order of split, image and file order."""
     relation = opened.sql(f"SELECT {', '.join(COLUMNS)} FROM items")
-    found = [dict(zip(COLUMNS, row, strict=True)) for row in relation.fetchall()]
-    return sorted(found, key=lambda row: (SPLITS.index(row["split"]), row["image_id"], row["item_order"]))
+    actual = [dict(zip(COLUMNS, row, strict=True)) for row in relation.fetchall()]
+    return sorted(actual, key=lambda row: (SPLITS.index(row["split"]), row["image_id"], row["item_order"]))
 
 
 def chosen(selection: Selection) -> list[Row]:
     """Return the items of a selection as its chunks give them."""
-    found: list[Row] = []
+    actual: list[Row] = []
     for part in selection.parts:
         for chunk in selection.chunks(part, COLUMNS):
-            found += chunk.items.to_pylist()
+            actual += chunk.items.to_pylist()
             assert sum(chunk.num_items) == chunk.items.num_rows
-    return found
+    return actual
 
 
 def md5(*values: object) -> str:
@@ -106,13 +106,13 @@ def expected(rows: list[Row], subset: Subset) -> list[Row]:
             return row["split"], row["pair_id"], row["style"]
         return (row["split"], row["image_id"], row["item_no"])[: 2 if subset.whole_images else 3]
 
-    found = [row for row in rows if matches(row)]
+    actual = [row for row in rows if matches(row)]
     if subset.paired:
         sides = defaultdict(set)
-        for row in found:
+        for row in actual:
             sides[unit(row)].add(row["source"])
-        found = [row for row in found if row["style"] > 0 and len(sides[unit(row)]) == 2]
-    units = list(dict.fromkeys(unit(row) for row in found))
+        actual = [row for row in actual if row["style"] > 0 and len(sides[unit(row)]) == 2]
+    units = list(dict.fromkeys(unit(row) for row in actual))
     if subset.paired:
         units.sort(key=lambda one: (SPLITS.index(one[0]), *one[1:]))
     if subset.sample:
@@ -125,11 +125,11 @@ def expected(rows: list[Row], subset: Subset) -> list[Row]:
         units = [one for one in units if one in kept]
     if subset.limit is not None:
         units = units[: subset.limit]
-    found = [row for row in found if unit(row) in set(units)]
+    actual = [row for row in actual if unit(row) in set(units)]
     if subset.whole_images:
-        images = {(row["split"], row["image_id"]) for row in found}
-        found = [row for row in rows if (row["split"], row["image_id"]) in images]
-    return found
+        images = {(row["split"], row["image_id"]) for row in actual}
+        actual = [row for row in rows if (row["split"], row["image_id"]) in images]
+    return actual
 
 
 _numbers = st.integers(0, 30)
@@ -162,7 +162,7 @@ OPTIONS = st.fixed_dictionaries(
 
 @settings(max_examples=150)
 @given(options=OPTIONS)
-def test_a_subset_holds_what_its_options_say(opened: Registry, rows: list[Row], options: Row) -> None:
+def test_a_subset_has_the_items_of_its_options(opened: Registry, rows: list[Row], options: Row) -> None:
     subset = Subset.of(**options)
     assert chosen(Selection(opened.snapshot(), subset)) == expected(rows, subset)
 
@@ -179,7 +179,7 @@ def test_a_subset_holds_what_its_options_say(opened: Registry, rows: list[Row], 
         ({"whole_images": True, "sample": "3"}, None),
     ],
 )
-def test_images_without_items_belong_to_what_does_not_pick_items(
+def test_images_without_items_belong_to_subsets_that_do_not_pick_items(
     opened: Registry, options: Row, images: dict[str, int] | None
 ) -> None:
     selection = Selection(opened.snapshot(), Subset.of(**options))
@@ -190,10 +190,10 @@ def test_images_without_items_belong_to_what_does_not_pick_items(
         assert counts == images
 
 
-def test_a_share_keeps_what_it_chose_when_data_is_added(opened: Registry) -> None:
+def test_a_share_keeps_its_items_when_data_is_added(opened: Registry) -> None:
     def keys(**options: Any) -> set[tuple[Any, ...]]:
-        found = chosen(Selection(opened.snapshot(), Subset.of(sample="30%", seed=1, **options)))
-        return {(row["split"], row["image_id"], row["item_no"]) for row in found}
+        actual = chosen(Selection(opened.snapshot(), Subset.of(sample="30%", seed=1, **options)))
+        return {(row["split"], row["image_id"], row["item_no"]) for row in actual}
 
     assert keys(split="train") == {key for key in keys() if key[0] == "train"}
     assert keys(split="train") != set()
@@ -205,7 +205,7 @@ def test_chunks_are_whole_images_with_the_columns_of_the_tables(
     monkeypatch.setattr(chunks_module, "READ_IMAGES", 15)
     monkeypatch.setattr(chunks_module, "CHUNK_IMAGES", 7)
     selection = Selection(opened.snapshot())
-    found: list[Row] = []
+    actual: list[Row] = []
     for part in selection.parts:
         assert part == Part(part.name, (part.name,))
         for chunk in selection.chunks(part, [column.name for column in ITEMS.columns]):
@@ -216,13 +216,13 @@ def test_chunks_are_whole_images_with_the_columns_of_the_tables(
                 i for i, n in zip(chunk.images["image_id"].to_pylist(), chunk.num_items, strict=True) for _ in range(n)
             ]
             assert chunk.items["image_id"].to_pylist() == owners
-            found += [{name: row[name] for name in COLUMNS} for row in chunk.items.to_pylist()]
-    assert found == rows
+            actual += [{name: row[name] for name in COLUMNS} for row in chunk.items.to_pylist()]
+    assert actual == rows
     alone, with_items = (next(selection.chunks(selection.parts[0], columns)) for columns in ([], ["style"]))
     assert alone.num_items == with_items.num_items
 
 
-def test_the_summary_counts_what_the_subset_holds(opened: Registry) -> None:
+def test_the_summary_counts_the_rows_of_the_subset(opened: Registry) -> None:
     everything = Selection(opened.snapshot()).summary()
     totals = {row["part"]: row for row in everything if row["category_name"] is None}
     views = {row["split"]: row for row in opened.sql("SELECT * FROM split_counts").to_dicts()}
@@ -249,15 +249,15 @@ def test_a_new_division_cuts_no_group(opened: Registry, rows: list[Row], stratif
     assert all(part.splits == ("train", "validation", "test") for part in selection.parts)
     part_of: dict[tuple[str, int], set[str]] = defaultdict(set)
     images: dict[tuple[str, int], set[str]] = defaultdict(set)
-    found = 0
+    actual = 0
     for part in selection.parts:
         for chunk in selection.chunks(part, ["split", "pair_id", "image_id"]):
             for row in chunk.items.to_pylist():
                 part_of[row["split"], row["pair_id"]].add(part.name)
-                found += 1
+                actual += 1
             for image_id in chunk.images["image_id"].to_pylist():
                 images[chunk.split, image_id].add(part.name)
-    assert found == len(rows)
+    assert actual == len(rows)
     assert len(images) == 67
     assert all(len(parts) == 1 for parts in [*part_of.values(), *images.values()])
     assert {row["part"] for row in selection.balance} == {"fit", "held"}
@@ -276,7 +276,7 @@ def test_numbers_and_names_of_several_splits_are_kept_apart() -> None:
         both.number("train", 1_000_000)
 
 
-def test_what_the_registry_lacks_is_said(opened: Registry, tmp_path: Path) -> None:
+def test_splits_that_the_registry_lacks_are_an_error(opened: Registry, tmp_path: Path) -> None:
     ingest("train", str(write_split(tmp_path / "train", {1: annotation()})), str(tmp_path / "r"), jobs=1)
     small = registry.open(str(tmp_path / "r"))
     with pytest.raises(UnknownNameError, match="The split validation is not in the registry"):
@@ -285,20 +285,20 @@ def test_what_the_registry_lacks_is_said(opened: Registry, tmp_path: Path) -> No
         Selection(opened.snapshot(), Subset.of(where="hat = 3"))
 
 
-def test_a_registry_that_was_replaced_meanwhile_is_read_as_it_was_or_said(tmp_path: Path) -> None:
+def test_a_replaced_registry_is_read_in_its_old_version_or_an_error(tmp_path: Path) -> None:
     source = write_split(tmp_path / "train", {1: annotation()})
     ingest("train", str(source), str(tmp_path / "r"), jobs=1)
     selection = Selection(registry.open(str(tmp_path / "r")).snapshot())
     (source / "annos" / "000001.json").write_text(json.dumps(annotation([item(9)])), encoding="utf-8")
     ingest("train", str(source), str(tmp_path / "r"), jobs=1)
-    try:  # what DuckDB read before is kept; the rest is gone
+    try:  # DuckDB has the blocks it read before; the file is gone
         (chunk,) = selection.chunks(selection.parts[0], ["category_id"])
         assert chunk.items.column("category_id").to_pylist() == [1]
     except RegistryFormatError as error:
         assert "If the registry was replaced meanwhile, start again" in str(error)
 
 
-def test_numbers_that_cannot_be_kept_apart_are_said_before_anything_is_done(tmp_path: Path) -> None:
+def test_ids_that_collide_in_a_part_are_an_error_before_any_work(tmp_path: Path) -> None:
     for split, image_id in (("train", 1_000_000), ("validation", 1)):
         source = write_split(tmp_path / split, {image_id: annotation()})
         ingest(split, str(source), str(tmp_path / "r"), jobs=1)

@@ -1,4 +1,4 @@
-"""The views on hand-written rows: exact columns, exact rows, and what their headers promise."""
+"""The views on hand-written rows: exact columns and rows, and the keys in their headers."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ GROUPS = f"""{ITEM} VALUES
     ('validation', 2, 1, 'shop', 7, 1, 7, 'shorts')"""
 
 
-def test_an_identity_is_the_items_of_one_split_pair_id_and_style_above_zero(
+def test_an_identity_has_the_items_of_a_split_pair_id_and_style_above_zero(
     database: duckdb.DuckDBPyConnection,
 ) -> None:
     assert rows_of(database, "identities", items=GROUPS) == [
@@ -188,7 +188,7 @@ def test_an_identity_is_the_items_of_one_split_pair_id_and_style_above_zero(
     ]
 
 
-def test_orphan_identities_are_those_seen_on_one_side_only(database: duckdb.DuckDBPyConnection) -> None:
+def test_orphan_identities_were_seen_on_a_single_side(database: duckdb.DuckDBPyConnection) -> None:
     assert rows_of(database, "orphan_identities", items=GROUPS) == [
         ("train", 7, 2, 1, 0, 1, ["skirt"]),
         ("train", 7, 3, 0, 1, 1, ["vest"]),
@@ -225,7 +225,7 @@ def test_the_pair_ids_of_two_splits_have_nothing_to_do_with_each_other(database:
     ]
 
 
-def test_two_photos_of_one_side_are_no_pair(database: duckdb.DuckDBPyConnection) -> None:
+def test_two_photos_of_the_same_side_are_no_pair(database: duckdb.DuckDBPyConnection) -> None:
     items = f"{ITEM} VALUES ('train', 1, 1, 'user', 1, 1, 1, 'a'), ('train', 2, 1, 'user', 1, 1, 1, 'a')"
     assert rows_of(database, "instance_pairs", items=items) == []
 

@@ -47,7 +47,7 @@ def population(size: int, seed: int = 0) -> list[Group]:
 
 
 @given(groups=groups, resplit=resplits())
-def test_every_group_is_in_one_of_the_parts(groups: list[Group], resplit: Resplit) -> None:
+def test_every_group_is_in_exactly_one_part(groups: list[Group], resplit: Resplit) -> None:
     assigned = assign(groups, resplit)
     assert list(assigned) == [group.key for group in groups]
     assert set(assigned.values()) <= {name for name, _ in resplit.fractions}
@@ -134,7 +134,7 @@ def test_assignments_never_change(stratify: bool, seed: int) -> None:
     assert "".join(assigned.values()) == GOLDEN[stratify, seed]
 
 
-def test_balance_counts_what_every_part_holds() -> None:
+def test_the_balance_counts_the_images_and_items_of_every_part() -> None:
     def group(number: int, images: int, tops: int, skirts: int) -> Group:
         return Group(("train", number), images, (tops, *[0] * 7, skirts, *[0] * 4))
 
@@ -195,7 +195,7 @@ def test_a_division_is_read_and_written_in_one_way(text: str, written: str) -> N
 
 
 @given(resplit=resplits())
-def test_what_is_written_is_read_as_the_same(resplit: Resplit) -> None:
+def test_a_written_division_reads_back_equal(resplit: Resplit) -> None:
     assert Resplit.parse(resplit.text, resplit.seed, resplit.stratify) == resplit
 
 
