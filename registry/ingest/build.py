@@ -13,7 +13,7 @@ from registry.errors import SourceError
 from registry.execution.in_order import in_order
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
-from registry.ingest.chunks import CHUNK_FILES, Chunk, make_chunks
+from registry.ingest.chunks import CHUNK_FILES, FileChunk, make_chunks
 from registry.ingest.report import IngestError, IngestReport, OnError
 from registry.ingest.retrieval_lists import read_retrieval
 from registry.ingest.shard import BadFile, ChunkRows, read_chunk
@@ -122,7 +122,7 @@ def _unmatched_files(listing: Listing, split: str) -> list[str]:
     ]
 
 
-def _read_chunks(pool: Executor | None, source: Source, chunks: Iterable[Chunk], jobs: int) -> Iterator[ChunkRows]:
+def _read_chunks(pool: Executor | None, source: Source, chunks: Iterable[FileChunk], jobs: int) -> Iterator[ChunkRows]:
     """Yield the rows of each chunk, in order; in this process without a pool, else with few chunks ahead."""
     if pool is None:
         yield from (read_chunk(source, chunk) for chunk in chunks)

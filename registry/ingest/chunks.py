@@ -16,7 +16,7 @@ CHUNK_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class FileChunk:
     """Files to read in a single call.
 
     Attributes:
@@ -30,13 +30,13 @@ class Chunk:
     photos: Sequence[Entry | None] | None
 
 
-def make_chunks(split: str, listing: Listing, image_sizes: bool) -> Iterator[Chunk]:
+def make_chunks(split: str, listing: Listing, image_sizes: bool) -> Iterator[FileChunk]:
     """Yield the chunks of a listing, with photos if ``image_sizes`` is set and the source has any."""
     for entries in _runs(listing.annotations):
         photos: list[Entry | None] | None = None
         if image_sizes and listing.photos:
             photos = [listing.photos.get(entry.image_id) for entry in entries]
-        yield Chunk(split, entries, photos)
+        yield FileChunk(split, entries, photos)
 
 
 def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registry.ingest.batches import images_batch, items_batch
-from registry.ingest.chunks import Chunk
+from registry.ingest.chunks import FileChunk
 from registry.ingest.content_digest import annotation_record
 from registry.ingest.decode import Annotations, RawFile, decode_annotations
 from registry.sources.faults import Fault
@@ -53,7 +53,7 @@ class ChunkRows:
     records: tuple[tuple[str, int, int], ...]
 
 
-def read_chunk(source: Source, chunk: Chunk) -> ChunkRows:
+def read_chunk(source: Source, chunk: FileChunk) -> ChunkRows:
     """Read, check and decode the files of a chunk; return their rows."""
     files: list[RawFile] = []
     entries: list[Entry] = []
@@ -77,7 +77,7 @@ def read_chunk(source: Source, chunk: Chunk) -> ChunkRows:
     return ChunkRows(images, items, items_by_category, tuple(bad_files + bad_photos), tuple(records))
 
 
-def photo_rows(source: Source, chunk: Chunk) -> tuple[list[Size | None], list[BadFile]]:
+def photo_rows(source: Source, chunk: FileChunk) -> tuple[list[Size | None], list[BadFile]]:
     """Return the size of each photo of a chunk of photos (test split), and the photos without a readable size.
 
     Sizes are None if the chunk asks for none.
@@ -88,7 +88,7 @@ def photo_rows(source: Source, chunk: Chunk) -> tuple[list[Size | None], list[Ba
     return [sizes.get(entry.image_id) for entry in chunk.annotations], bad_photos
 
 
-def _photo_sizes(source: Source, chunk: Chunk, image_ids: set[int]) -> tuple[dict[int, Size], list[BadFile]]:
+def _photo_sizes(source: Source, chunk: FileChunk, image_ids: set[int]) -> tuple[dict[int, Size], list[BadFile]]:
     """Return image_id -> size of the chunk's photos of these images, and the photos without a readable size."""
     photos = [photo for photo in chunk.photos or () if photo is not None and photo.image_id in image_ids]
     if not photos:

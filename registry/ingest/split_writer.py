@@ -8,7 +8,7 @@ from typing import Any, Final
 from registry.dataset.tables import IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, record_batch
 from registry.execution.progress import Progress
 from registry.ingest.batches import images_batch
-from registry.ingest.chunks import CHUNK_FILES, Chunk
+from registry.ingest.chunks import CHUNK_FILES, FileChunk
 from registry.ingest.content_digest import ContentDigest
 from registry.ingest.report import IngestError, IngestReport, OnError
 from registry.ingest.retrieval_lists import RetrievalLists
@@ -88,7 +88,9 @@ class SplitWriter:
         images = self._tables.writer(IMAGES, split=self._report.split)
         for start in range(0, len(photos), CHUNK_FILES):
             entries = photos[start : start + CHUNK_FILES]
-            sizes, bad_photos = photo_rows(source, Chunk(self._report.split, entries, entries if image_sizes else None))
+            sizes, bad_photos = photo_rows(
+                source, FileChunk(self._report.split, entries, entries if image_sizes else None)
+            )
             image_ids = [entry.image_id for entry in entries]
             names = [entry.name for entry in entries]
             nulls: list[Any] = [None] * len(entries)
