@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from registry.dataset.content_hash import HASHED, byte_forms, content_hashes
 from registry.dataset.deepfashion2 import CATEGORIES
 from registry.dataset.tables import ITEMS, arrow_schema
-from registry.ingest.chunks import Chunk
+from registry.ingest.chunks import FileChunk
 from registry.ingest.shard import read_chunk
 from registry.sources.listing import Entry
 from tests.helpers import annotation, annotations, item, landmarks, to_bytes
@@ -62,7 +62,7 @@ def items_of(*documents: Any) -> pa.RecordBatch:
         return (to_bytes(documents[entry.image_id - 1]) for entry in wanted)
 
     source: Any = SimpleNamespace(read=read)
-    actual = read_chunk(source, Chunk("train", entries, None))
+    actual = read_chunk(source, FileChunk("train", entries, None))
     assert actual.bad_files == ()
     return actual.items
 
