@@ -18,12 +18,12 @@ from registry.dataset.views import load_views
 from registry.errors import ConflictError, StorageError, UsageError, first_names
 from registry.files.private_folder import private_folder
 from registry.files.temporary import is_special, replacing
-from registry.snapshot.blocks import Blocks
 from registry.snapshot.manifest import MANIFEST_NAME, read_manifest
 from registry.storage.place import Place
 from registry.store.connection import duckdb_errors, register
 from registry.store.paths import table_paths
 from registry.store.settings import Limits, open_database
+from registry.store.snapshot import open_blocks
 from registry.store.sql import glob_escape, quote, table_sql
 from registry.store.views import views_in_order
 
@@ -94,7 +94,7 @@ def write_catalog(place: Place, file: Path, *, copy: bool = False, overwrite: bo
         with tempfile.TemporaryDirectory(dir=private_folder()) as folder:
             database = Path(folder, "catalog.duckdb")
             with open_database(Limits.of(), spill=True) as connection, duckdb_errors():
-                register(connection, place, manifest, Blocks(place))
+                register(connection, place, manifest, open_blocks(place))
                 views = views_in_order()
                 connection.execute(f"ATTACH {quote(str(database))} AS catalog (STORAGE_VERSION '{_STORAGE_VERSION}')")
                 connection.execute("USE catalog")

@@ -14,7 +14,6 @@ from registry.dataset.deepfashion2 import find_category, unknown_name
 from registry.dataset.tables import FIELDS, ITEM_COLUMNS, TABLES
 from registry.dataset.views import load_views
 from registry.errors import NotFoundError, QueryError, RegistryFormatError, StorageError
-from registry.snapshot.blocks import Blocks
 from registry.snapshot.manifest import MANIFEST_NAME, Manifest, read_manifest
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
@@ -22,7 +21,7 @@ from registry.store.connection import duckdb_errors, own_error
 from registry.store.html import html_table
 from registry.store.query import Params, read_query
 from registry.store.settings import Limits
-from registry.store.snapshot import Snapshot
+from registry.store.snapshot import Snapshot, open_blocks
 from registry.store.views import view_over
 from registry.subset.options import Subset
 from registry.wording import plural
@@ -73,7 +72,7 @@ class Registry:
     ) -> None:
         self.limits = Limits.of(memory, timeout)
         self.place = Place(url, storage_options)
-        self._blocks = Blocks(self.place, None if self.place.is_local else cache)
+        self._blocks = open_blocks(self.place, cache)
         self._lock = threading.Lock()
         self._open()
 

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
+def open_blocks(place: Place, cache: str | None = None) -> Blocks:
+    """Return the reader of a registry's blocks; a cache folder is for remote registries only."""
+    return Blocks(place, None if place.is_local else cache)
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One version of a registry.
