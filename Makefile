@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 # What DuckDB clients of the past are tested with; not part of the environment.
 DUCKDB1 := $(VENV)/duckdb-1
+# A process of tests more than cores: many tests wait for servers, time limits and disks.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 ifeq ($(UV),)
   MAKE_VENV = $(PYTHON) -m venv $(VENV)
@@ -56,7 +58,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports --no-logo --no-cache
 
 test: lint $(DUCKDB1)
-	DF2_DUCKDB1="$(CURDIR)/$(DUCKDB1)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n auto --dist loadgroup
+	DF2_DUCKDB1="$(CURDIR)/$(DUCKDB1)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
 wheel: $(VENV)/.installed
 	$(BUILD_WHEEL)
