@@ -12,14 +12,15 @@ from typing import Final
 
 from registry.dataset.names import is_relative_path, shown
 from registry.errors import NotFoundError, RegistryFormatError, StorageError
-from registry.history.dvc_data import Wanted, tracked_files, tracked_paths
+from registry.history.dvc_data import tracked_files, tracked_paths
+from registry.history.dvc_view import Wanted
 from registry.history.git import Repository, find_repository
 from registry.snapshot.manifest import MANIFEST_NAME, Manifest
 from registry.storage.place import Place
 
 _STAGING: Final = ".staging-"
 _SHOWN_PATHS: Final = 10
-#: What git has beside the data to say what DVC has.
+#: Files of git beside the data that are not part of it.
 NO_DATA: Final = (".gitignore", ".dvcignore", "dvc.yaml", "dvc.lock")
 
 
@@ -33,24 +34,24 @@ def checkout(
 ) -> Path:
     """Return a local folder with the registry as of a git revision; the work tree is not touched.
 
-    Data that is not in DVC's cache is fetched from the remote, once: the next call finds the folder, and needs neither
-    DVC nor the remote. Files are hard links to the cache, or copies where it lies on another file system, so 'dvc gc'
-    does not take them away. Processes and threads may call this at the same time.
+    Data that is not in DVC's cache is fetched from the remote once: the next call finds the folder, and needs neither
+    DVC nor the remote. Files are hard links to the cache, or copies if it is on another file system, so 'dvc gc' does
+    not remove them. Processes and threads may call this at the same time.
 
     Args:
-        rev: a tag, a commit, or whatever else git understands.
+        rev: a tag, a commit, or any other revision of git.
         repo: folder of the repository, or its URL; None for that of the working directory. A URL (also ``file://``) is
             cloned below the user's cache directory, once, and its data is kept there too.
         path: of the registry, relative to the folder that holds ``.dvc``; or absolute, in a repository on this machine.
         fetch: whether data may be fetched.
-        progress: gets one line before data is fetched.
+        progress: called with a line before data is fetched.
 
     Raises:
         NotFoundError: there is no repository, no DVC in it, or no registry at this path in this revision.
         UnknownNameError: there is no such revision; the message lists the tags.
         StorageError: data is neither in the cache nor on the remote, or one of them cannot be used.
-        RegistryFormatError: what is there is no registry, or was committed half-made.
-        MissingDependencyError: git, or what the remote needs, is not installed.
+        RegistryFormatError: the path holds no registry, or an incomplete one was committed.
+        MissingDependencyError: git, DVC or the remote's plugin is not installed.
     """
     repository, inside = find_repository(repo, path)
     commit = repository.commit(rev)
@@ -66,13 +67,13 @@ def checkout_commit(
     fetch: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> Path:
-    """Return what :func:`checkout` returns, of a commit given by its full hash; ``rev`` is for messages."""
+    """Return the folder of :func:`checkout` for a commit given by its full hash; ``rev`` is for messages."""
     folder = repository.own / f"{commit}-{hashlib.sha256(inside.encode()).hexdigest()[:16]}"
     if _is_whole(folder):
         return folder
     wanted = Wanted(repository, commit, rev or commit[:12], inside)
     with Place(str(repository.own)).lock():
-        if not _is_whole(folder):  # or another process has made it meanwhile
+        if not _is_whole(folder):  # another process may have made it meanwhile
             try:
                 _make(folder, wanted, fetch, progress)
             except OSError as error:
@@ -81,7 +82,7 @@ def checkout_commit(
 
 
 def _is_whole(folder: Path) -> bool:
-    """Return whether a folder has a manifest and all that it names."""
+    """Return whether a folder has a manifest and all of its files."""
     try:
         manifest = Manifest.from_json((folder / MANIFEST_NAME).read_bytes(), str(folder / MANIFEST_NAME))
     except (OSError, RegistryFormatError):
@@ -90,9 +91,9 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _make(folder: Path, wanted: Wanted, fetch: bool, progress: Callable[[str], None] | None) -> None:
-    """Make the folder of a revision elsewhere, and move it into its place when it is whole."""
-    for left in folder.parent.glob(f"{_STAGING}*"):  # by a process that was killed: the lock is held here
-        shutil.rmtree(left, ignore_errors=True)
+    """Make the folder of a commit in a staging folder, and move it to its place when it is complete."""
+    for stale in folder.parent.glob(f"{_STAGING}*"):  # of killed processes, as this process holds the lock
+        shutil.rmtree(stale, ignore_errors=True)
     staging = Path(tempfile.mkdtemp(prefix=_STAGING, dir=folder.parent))
     try:
         (staging / "dvc").mkdir()
@@ -115,7 +116,7 @@ def _make(folder: Path, wanted: Wanted, fetch: bool, progress: Callable[[str], N
             _link(place, _target(staging / "files", name))
         for name, content in committed.items():
             _target(staging / "files", name).write_bytes(content)
-        if folder.exists():  # something was taken out of it
+        if folder.exists():  # files were removed from it
             shutil.rmtree(folder)
         os.rename(staging / "files", folder)
     finally:
@@ -137,21 +138,21 @@ def _committed_files(wanted: Wanted) -> dict[str, bytes]:
 
 
 def _nothing_there(wanted: Wanted, staging: Path, something: bool) -> Exception:
-    """Return the error for a path at which there is no registry: what there is, and where to look."""
+    """Return the error for a path without a registry, with the paths that DVC tracks instead."""
     name = wanted.repository.name
     if something:
         return RegistryFormatError(f"{wanted} has no {MANIFEST_NAME}, so it is no registry ({name}).")
     (staging / "paths").mkdir()
     paths = tracked_paths(wanted, staging / "paths")
     shown = ", ".join(paths[:_SHOWN_PATHS]) + (", ..." if len(paths) > _SHOWN_PATHS else "")
-    there = f"DVC tracks there: {shown}" if paths else "DVC tracks nothing there"
+    tracked = f"DVC tracks there: {shown}" if paths else "DVC tracks nothing there"
     return NotFoundError(
-        f"There is no {wanted} in {name}; {there}. 'df2 versions' lists the revisions that have a registry."
+        f"There is no {wanted} in {name}; {tracked}. 'df2 versions' lists the revisions that have a registry."
     )
 
 
 def _target(folder: Path, name: str) -> Path:
-    """Return the place of a file below a folder, which is made."""
+    """Return the path of a file below a folder, and create its parents."""
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
@@ -160,7 +161,7 @@ def _target(folder: Path, name: str) -> Path:
 def _link(source: str, target: Path) -> None:
     """Make a hard link, or a copy.
 
-    No symbolic link: DuckDB is confined to the folder of the registry, and looks at where a link leads.
+    Not a symbolic link, which 'dvc gc' would break.
     """
     try:
         os.link(source, target)

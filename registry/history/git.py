@@ -1,4 +1,4 @@
-"""Git repositories with DVC in them: a checkout on this machine, or a clone of one elsewhere. The only user of git."""
+"""Git repositories with DVC: checkouts on this machine, and clones of repositories elsewhere. All calls of git."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from registry.errors import (
     first_names,
 )
 from registry.history.git_remotes import run_with_remote
-from registry.redaction import printable, remember_url, without_user
+from registry.redaction import printable, redact, remember_url, without_user
 from registry.storage.filesystems import local_path
 from registry.storage.place import Place
 
-#: What a git hook or alias sets; it would lead git to the repository that the hook runs for.
-_OF_HOOKS: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
+#: Variables that git sets for hooks and aliases; they would lead git to the repository of the hook.
+_HOOK_VARIABLES: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 _HASH: Final = re.compile(r"[0-9a-f]{7,64}")
 _SHOWN_TAGS: Final = 20
 
@@ -37,12 +37,12 @@ class Repository:
     """A git repository with DVC in it.
 
     Attributes:
-        name: how messages call it.
-        folder: where git runs: the top folder of a checkout, or a bare clone.
-        root: folder of DVC in the repository, ``""`` at the top.
-        own: folder for what is made here of its revisions; neither git nor DVC look into it.
-        dvc_folder: ``.dvc`` of the checkout that this is, or that it was cloned from; None if it is out of reach.
-        url: what it was cloned from, or None.
+        name: for messages.
+        folder: working directory for git: the top folder of a checkout, or a bare clone.
+        root: path in the repository of the folder that holds ``.dvc``; ``""`` at the top.
+        own: folder for the registries of its commits; git and DVC ignore it.
+        dvc_folder: ``.dvc`` of the checkout, or of the local checkout that was cloned; None if there is none.
+        url: origin of a clone; None for a checkout.
     """
 
     name: str
@@ -53,23 +53,23 @@ class Repository:
     url: str | None = None
 
     def git(self, *arguments: str, input: bytes | None = None, remote: str | None = None) -> bytes:
-        """Return what git prints; see :func:`git`.
+        """Return the output of git; see :func:`git`.
 
         Raises:
-            StorageError: git fails; the message is its own.
+            StorageError: git fails; the message is git's.
         """
-        # Said outright for a bare clone: git can be told to find none by itself (safe.bareRepository).
-        where = ["--git-dir=."] if self.url is not None else []
-        return git(self.folder, *where, *arguments, input=input, remote=remote)
+        # Git may be configured not to detect bare repositories (safe.bareRepository).
+        options = ["--git-dir=."] if self.url is not None else []
+        return git(self.folder, *options, *arguments, input=input, remote=remote)
 
     def path(self, inside: str) -> str:
-        """Return a path below the folder of DVC as git has it."""
+        """Return the path in git of a path relative to the folder that holds ``.dvc``."""
         return f"{self.root}/{inside}" if self.root else inside
 
     def commit(self, rev: str) -> str:
-        """Return the full hash of the commit that a revision names.
+        """Return the full hash of the commit of a revision.
 
-        A clone asks its origin where a branch is now, and for what it has not seen; not for known tags and commits.
+        A clone fetches from its origin first, unless the revision is a tag or commit that it already has.
 
         Raises:
             UnknownNameError: there is no such revision; the message lists the tags.
@@ -77,19 +77,19 @@ class Repository:
         """
         if self.url is not None and not self._is_known(rev):
             self.update(rev)
-        found = self._find(rev)
-        if found is None:
-            listed = self.git("for-each-ref", "--sort=-version:refname", "--format=%(refname:short)", "refs/tags")
-            tags = listed.decode().split()
-            there = f"its tags are {first_names(tags, _SHOWN_TAGS)}" if tags else "it has no tag"
-            raise UnknownNameError(f"There is no revision {rev!r} in {self.name}; {there}.")
-        return found
+        commit = self._find(rev)
+        if commit is None:
+            output = self.git("for-each-ref", "--sort=-version:refname", "--format=%(refname:short)", "refs/tags")
+            tags = output.decode().split()
+            hint = f"its tags are {first_names(tags, _SHOWN_TAGS)}" if tags else "it has no tag"
+            raise UnknownNameError(f"There is no revision {rev!r} in {self.name}; {hint}.")
+        return commit
 
     def update(self, rev: str = "HEAD") -> None:
-        """Bring a clone up to date; a checkout is as it is.
+        """Fetch from the origin of a clone; a checkout is not changed.
 
         Args:
-            rev: what is asked for, for the message.
+            rev: the requested revision, for messages.
 
         Raises:
             StorageError: the origin cannot be reached.
@@ -109,33 +109,33 @@ class Repository:
         """Return the contents of git's objects: id -> bytes.
 
         Raises:
-            StorageError: git lacks one.
+            StorageError: git lacks an object.
         """
-        wanted = sorted(set(ids))
-        answer = (
-            self.git("cat-file", "--batch", input="".join(f"{one}\n" for one in wanted).encode()) if wanted else b""
-        )
-        found, at = {}, 0
-        for one in wanted:
-            line_end = answer.index(b"\n", at)
-            header = answer[at:line_end].split()
+        sorted_ids = sorted(set(ids))
+        if not sorted_ids:
+            return {}
+        output = self.git("cat-file", "--batch", input="".join(f"{blob}\n" for blob in sorted_ids).encode())
+        contents, position = {}, 0
+        for blob in sorted_ids:
+            line_end = output.index(b"\n", position)
+            header = output[position:line_end].split()
             if len(header) != 3:
-                raise StorageError(f"{self.name} lacks git's object {one}: try 'git fetch' or 'git fsck' there.")
-            at = line_end + 1 + int(header[2])
-            found[one] = answer[line_end + 1 : at]
-            at += 1
-        return found
+                raise StorageError(f"{self.name} lacks git's object {blob}: try 'git fetch' or 'git fsck' there.")
+            position = line_end + 1 + int(header[2])
+            contents[blob] = output[line_end + 1 : position]
+            position += 1
+        return contents
 
     def _find(self, rev: str) -> str | None:
         if rev.startswith("-"):
-            return None  # git would take it for an option
+            return None  # git would read it as an option
         try:
             return self.git("rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}").decode().strip()
         except StorageError:
             return None
 
     def _is_known(self, rev: str) -> bool:
-        """Return whether a clone has the one commit that a revision can ever mean."""
+        """Return whether a revision is a tag or commit that a clone has: fetching would not change its meaning."""
         kind = "refs/heads/" if _HASH.fullmatch(rev) else "refs/tags/"
         try:
             self.git("show-ref", "--verify", "--quiet", "--", f"{kind}{rev}")
@@ -145,16 +145,16 @@ class Repository:
 
 
 def find_repository(repo: str | None, path: str) -> tuple[Repository, str]:
-    """Return a repository, and a path in it relative to the folder of DVC.
+    """Return a repository, and a path in it relative to the folder that holds ``.dvc``.
 
     Args:
-        repo: folder of it, or URL, which is cloned once; None for that of the working directory.
+        repo: folder of the repository, or its URL, which is cloned once; None for that of the working directory.
         path: of the registry; absolute, or relative to the folder that holds ``.dvc``.
 
     Raises:
         NotFoundError: there is no repository, or no DVC in it.
-        UsageError: the path leads out of it.
-        StorageError: it cannot be cloned.
+        UsageError: the path leads out of the repository.
+        StorageError: the repository cannot be cloned.
     """
     if "://" in path:
         raise UsageError(f"The registry of a revision is a path in its repository, and {path} is a URL.")
@@ -184,38 +184,38 @@ def find_repository(repo: str | None, path: str) -> tuple[Repository, str]:
 
 
 def git(folder: Path, *arguments: str, input: bytes | None = None, remote: str | None = None) -> bytes:
-    """Return what git, run in a folder, prints.
+    """Return the standard output of git.
 
     Args:
-        folder: where git runs.
+        folder: working directory for git.
         arguments: of git, without credentials: other users of the machine can read them.
         input: for git's standard input.
-        remote: URL of the repository elsewhere that git speaks with, with its credentials; None for none.
+        remote: URL, with credentials, of the remote repository that git contacts; None if it contacts none.
 
     Raises:
-        MissingDependencyError: there is no git.
-        StorageError: git fails, the message is its own; or a remote repository stays silent.
+        MissingDependencyError: git is not installed.
+        StorageError: git fails, with git's message; or a remote repository does not answer.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in _OF_HOOKS} | {"LC_ALL": "C"}
+    environment = {name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES} | {"LC_ALL": "C"}
     command = ["git", "-C", str(folder), *arguments]
     try:
         if remote is None:
-            done = subprocess.run(command, input=input, capture_output=True, check=False, env=environment)
+            result = subprocess.run(command, input=input, capture_output=True, check=False, env=environment)
         else:
-            done = run_with_remote(command, environment, remote)
+            result = run_with_remote(command, environment, remote)
     except FileNotFoundError as error:
         raise MissingDependencyError("Revisions are read with git, which is not installed.") from error
-    if done.returncode:
-        text = printable(done.stderr.decode(errors="replace").strip(), keep="\n")
-        raise StorageError(f"git says: {text or f'exit code {done.returncode}'}")
-    return done.stdout
+    if result.returncode:
+        text = printable(result.stderr.decode(errors="replace").strip(), keep="\n")
+        raise StorageError(f"git says: {text or f'exit code {result.returncode}'}")
+    return result.stdout
 
 
 def revision_of(place: Place) -> dict[str, str]:
-    """Return the git commit of the repository that a registry lies in, and whether its dvc.lock differs from it.
+    """Return ``git`` (the commit of a registry's repository) and ``dvc_lock`` (whether dvc.lock differs from it).
 
-    Empty for a registry at a URL or outside of any repository. In a DVC stage it is the name of the stage: dvc.lock
-    versions the export then, and the commit that will hold it does not exist yet.
+    Empty for a registry at a URL or outside of any repository. In a DVC stage, ``dvc_stage`` alone: dvc.lock versions
+    the export then, and its commit does not exist yet.
     """
     stage = os.environ.get("DVC_STAGE")
     if stage:
@@ -226,23 +226,33 @@ def revision_of(place: Place) -> dict[str, str]:
         commit = git(place.path, "rev-parse", "--verify", "HEAD").decode().strip()
         changed = git(place.path, "status", "--porcelain", "--", ":/dvc.lock")
     except (StorageError, MissingDependencyError):
-        return {}  # no repository, or one without a commit
+        return {}  # no repository, or no commit in it
     return {"git": commit, "dvc_lock": "differs" if changed.strip() else "as committed"}
 
 
 def user_cache() -> Path:
-    """Return the folder below the user's cache directory in which clones and their data are kept."""
+    """Return the folder below the user's cache directory for clones and their data."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "deepfashion2-registry"
 
 
 def _is_url(repo: str) -> bool:
-    """Return whether this names a repository elsewhere: a URL, or ``host:path`` as git understands it."""
+    """Return whether a text names a remote repository: a URL, or git's ``host:path``."""
     return "://" in repo or (re.match(r"[^/]+:", repo) is not None and not os.path.exists(repo))
 
 
+def is_missing_folder(url: str) -> bool:
+    """Return whether a URL or path is an absolute path without a folder."""
+    return os.path.isabs(url) and not os.path.isdir(url)
+
+
+def shown_url(url: str) -> str:
+    """Return a URL or path for messages, without secrets."""
+    return f"{redact(url)}, which is not there" if is_missing_folder(url) else redact(url)
+
+
 def _dvc_root(start: Path, top: Path, path: str) -> Path:
-    """Return the folder that holds ``.dvc``: the start, one above it, or else one on the way down to the path."""
+    """Return the folder that holds ``.dvc``: the start or a parent, else a folder between start and path."""
     above = [folder for folder in (start, *start.parents) if folder.is_relative_to(top)]
     below = [folder for folder in (start / path).parents if folder.is_relative_to(start)]
     for folder in (*above, *below):
@@ -252,15 +262,15 @@ def _dvc_root(start: Path, top: Path, path: str) -> Path:
 
 
 def _base(start: Path, root: Path) -> Path:
-    """Return what a relative path is relative to: the folder of DVC, or a start above it."""
+    """Return the folder against which a relative path is resolved: the root, or a start above it."""
     return root if start.is_relative_to(root) else start
 
 
 def _checked(inside: str, root: object) -> str:
-    found = os.path.normpath(inside).replace(os.sep, "/")
-    if found.split("/")[0] in ("..", ""):
+    path = os.path.normpath(inside).replace(os.sep, "/")
+    if path.split("/")[0] in ("..", ""):
         raise UsageError(f"The path {inside} leads out of the repository {root}.")
-    return found
+    return path
 
 
 def _find_in_clone(url: str, path: str) -> tuple[Repository, str]:

@@ -1,4 +1,4 @@
-"""Running git with a repository elsewhere: credentials in its environment, an end where the server stays silent."""
+"""Runs git with a remote repository: credentials in its environment, and an end if the server does not answer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from registry.errors import StorageError, UsageError
 from registry.redaction import redact, split_user, without_user
 from registry.storage.timeouts import NoAnswerError, attempt_timeout
 
-#: A credential helper of git: a command of the shell, which shows no secret to who lists processes.
+#: A credential helper of git: a shell command without secrets, as all users can list processes.
 _HELPER: Final = (
     '!f() { test "$1" = get && printf \'username=%s\\npassword=%s\\n\' "$DF2_GIT_USER" "$DF2_GIT_PASSWORD"; }; f'
 )
-#: Lines of git's progress, and of updated references; the others are what it has to say.
+#: Lines of git's progress and of updated references; all other lines are messages.
 _PROGRESS: Final = re.compile(
     r"(remote: )?[A-Z][\w ]+: +\d+(%|,| |$).*|(remote: )?Enumerating .*|Cloning into .*|From .*| [ *+=t!-] .* -> .*"
     r"|remote: Total .*|\s*"
@@ -32,27 +32,27 @@ _END_SECONDS: Final = 5.0
 def run_with_remote(
     command: list[str], environment: Mapping[str, str], remote: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """Return what git printed; its standard error is without the progress.
+    """Return the finished process of git; its standard error is without the progress.
 
     Args:
-        command: of git, with ``--progress``: what it prints is the sign that something comes.
+        command: of git, with ``--progress``: its output shows that data arrives.
         environment: of git.
         remote: URL of the repository, with its credentials.
 
     Raises:
-        FileNotFoundError: there is no git.
-        UsageError: the URL holds a secret that is no user's name, token or password.
-        StorageError: nothing came for nearly the time of :func:`registry.storage.timeouts.network_timeout`.
+        FileNotFoundError: git is not installed.
+        UsageError: the URL has a secret outside of user name and password.
+        StorageError: no output for nearly the time of :func:`registry.storage.timeouts.network_timeout`.
     """
     shown = without_user(remote)
     if redact(shown) != shown:
-        # git passes the whole URL on to a child of its own as an argument, whatever its configuration says.
+        # Git passes the whole URL to a child process as an argument.
         raise UsageError(
             f"{redact(shown)} holds a secret that git would show to everybody who lists processes. "
             "Write it as https://USER:PASSWORD@HOST/... or https://TOKEN@HOST/..., where it stays hidden."
         )
-    limit = 3 * attempt_timeout()  # once, but as long as elsewhere
-    # In the terminal's group of processes: ssh may ask for a passphrase, and Ctrl-C reaches all of git.
+    limit = 3 * attempt_timeout()  # a single attempt, as long as the three attempts elsewhere
+    # In the terminal's process group, so that ssh may ask for a passphrase and Ctrl-C reaches git's children.
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -75,12 +75,12 @@ def run_with_remote(
         output.join(_END_SECONDS)
         messages.join(_END_SECONDS)
     lines = re.split(rb"[\r\n]", bytes(messages.data))
-    kept = [line for line in lines if not _PROGRESS.fullmatch(line.decode(errors="replace"))]
-    return subprocess.CompletedProcess(command, process.returncode, bytes(output.data), b"\n".join(kept))
+    message_lines = [line for line in lines if not _PROGRESS.fullmatch(line.decode(errors="replace"))]
+    return subprocess.CompletedProcess(command, process.returncode, bytes(output.data), b"\n".join(message_lines))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End git and its children if it runs; asked to, it removes an unfinished clone."""
+    """Terminate git and its children if it runs; git then removes an unfinished clone."""
     if process.poll() is not None:
         return
     import psutil  # type: ignore[import-untyped]
@@ -88,7 +88,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with suppress(psutil.Error):
         children = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
-        for child in children:  # git leaves the one that speaks HTTP behind
+        for child in children:  # git does not end its HTTP process
             with suppress(psutil.Error):
                 child.kill()
     try:
@@ -103,7 +103,7 @@ class _Reader(threading.Thread):
 
     Attributes:
         data: the bytes so far.
-        last: when the last of them came, by the monotonic clock.
+        last: monotonic time of the last bytes.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -121,11 +121,11 @@ class _Reader(threading.Thread):
 
 
 def _credentials(environment: Mapping[str, str], remote: str) -> dict[str, str]:
-    """Return the variables by which git gets the credentials of a URL, for its server alone."""
+    """Return environment variables that give git the credentials of a URL, for its server only."""
     parts = split_user(remote)
     if parts is None or not parts.scheme.lower().startswith("http"):
-        return {}  # over SSH, the user stays in the URL, and ssh has its own ways to a password
-    # As in any configuration, an empty helper takes out those before: the URL says who is asked for.
+        return {}  # over SSH, the user stays in the URL, and ssh finds passwords and keys itself
+    # An empty helper removes the user's configured helpers, so that the credentials of the URL are used.
     server = f"{parts.scheme}{urlsplit(without_user(remote)).netloc}"
     count = int(environment.get("GIT_CONFIG_COUNT") or 0)
     variables = {"GIT_CONFIG_COUNT": str(count + 2)}

@@ -1,4 +1,4 @@
-"""Whether others can pull a release of the data: a fresh clone of its tag, an empty cache, and DVC."""
+"""Checks that others can pull a release of the data: by a fresh clone of its tag, an empty cache, and DVC."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from registry.errors import RegistryError, RegistryFormatError, StorageError, UnknownNameError, UsageError, first_names
-from registry.history.dvc_data import Wanted, tracked_files, tracked_paths
+from registry.history.dvc_data import tracked_files, tracked_paths
+from registry.history.dvc_view import Wanted
 from registry.history.git import Repository, find_repository, git
 from registry.parsing.json_files import load_json
 from registry.redaction import redact, without_user
@@ -28,11 +29,11 @@ _SHOWN: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one step of the check found.
+    """The result of a step of the check.
 
     Attributes:
-        kind: ``ok``; ``note`` for what may keep others from pulling; ``fail``.
-        text: what it is, and for a failure what to do.
+        kind: ``ok``, ``fail``, or ``note`` for a possible problem for others.
+        text: the result, and for a failure the remedy.
     """
 
     kind: Literal["ok", "note", "fail"]
@@ -42,16 +43,16 @@ class Finding:
 def check_release(
     tag: str, repo: str | None = None, path: str = "data/registry", *, allow_relative: bool = False
 ) -> Iterator[Finding]:
-    """Yield what is found on the way from a fresh clone of a tag to its registry; the way may end early.
+    """Yield the results of cloning a tag, pulling its registry and verifying it; a failure may end the check early.
 
-    Cloned is what others clone: git's remote 'origin', or the checkout if there is none. DVC's cache is empty, and its
-    remote is the one that is committed at the tag; only credentials come from the checkout.
+    The clone is made from git's remote 'origin', or from the checkout if there is none. DVC's cache is empty, and its
+    remote is that committed at the tag; only credentials come from the checkout.
 
     Args:
         tag: the tag of the release.
         repo: folder of the checkout; None for that of the working directory.
         path: of the registry, relative to the folder that holds ``.dvc``.
-        allow_relative: whether a remote relative to the checkout will do; its data is checked in any case.
+        allow_relative: whether a remote relative to the checkout is allowed; its data is checked in any case.
 
     Raises:
         NotFoundError: there is no repository, or no DVC in it.
@@ -98,7 +99,7 @@ def check_release(
 
 
 def _clone(repository: Repository, tag: str, commit: str, target: Path) -> Iterator[Finding]:
-    """Clone the tag from where others clone it."""
+    """Clone the tag from its origin."""
     try:
         origin = repository.git("remote", "get-url", "origin").decode().strip()
     except StorageError:
@@ -115,19 +116,20 @@ def _clone(repository: Repository, tag: str, commit: str, target: Path) -> Itera
             raise
         yield Finding("fail", f"{tag} is not on origin: 'git push origin {tag}'.")
         return
-    found = git(target, "rev-parse", "HEAD").decode().strip()
-    if found != commit:
+    origin_commit = git(target, "rev-parse", "HEAD").decode().strip()
+    if origin_commit != commit:
         shutil.rmtree(target)
         yield Finding(
             "fail",
-            f"{tag} is {found[:10]} on origin and {commit[:10]} here. Who pulled it keeps the old one: take a new tag.",
+            f"{tag} is {origin_commit[:10]} on origin and {commit[:10]} here. Who pulled it keeps the old one: "
+            "take a new tag.",
         )
         return
     yield Finding("ok", f"{tag} is {commit[:10]}, cloned from {'origin' if origin else 'this checkout'}.")
 
 
 def _committed_remote(root: Path) -> tuple[str, str] | None:
-    """Return name and url of the default remote in the configuration that is committed."""
+    """Return name and url of the default remote in the committed configuration."""
     config = _config(root / ".dvc" / "config")
     name = _section(config, "core").get("remote")
     url = _section(config, f'remote "{name}"').get("url")
@@ -140,7 +142,7 @@ def _section(config: Any, name: str) -> Mapping[str, Any]:
 
 
 def _config(path: Path) -> Any:
-    from configobj import ConfigObj, ConfigObjError  # type: ignore[import-untyped]  # what DVC writes it with
+    from configobj import ConfigObj, ConfigObjError  # type: ignore[import-untyped]  # the format of DVC's configuration
 
     try:
         return ConfigObj(str(path), list_values=False, interpolation=False)
@@ -156,20 +158,22 @@ def _local(url: str, dvc_folder: Path) -> str | None:
 
 
 def _configure(root: Path, dvc_folder: Path, name: str, url: str, scratch: Path) -> None:
-    """Give the clone an empty cache, the remote as it is reached from here, and the credentials of the checkout."""
+    """Configure the clone: an empty cache, the remote's path from here, and the credentials of the checkout."""
     section = f'remote "{name}"'
     now = _committed_remote(dvc_folder.parent)
-    # Credentials are for the kind of remote that there is now.
-    own = _config(dvc_folder / "config.local") if now and now[1].partition("://")[0] == url.partition("://")[0] else {}
+    # The credentials belong to the current remote's protocol.
+    local = (
+        _config(dvc_folder / "config.local") if now and now[1].partition("://")[0] == url.partition("://")[0] else {}
+    )
     config = _config(root / ".dvc" / "config.local")
     config["core"] = {"remote": name}
     config["cache"] = {"dir": str(scratch / "cache")}
-    config[section] = {**_section(own, section), "url": url}
+    config[section] = {**_section(local, section), "url": url}
     config.write()
 
 
 def _pull(root: Path, wanted: Wanted, scratch: Path, remote: str) -> Iterator[Finding]:
-    """Pull what DVC tracks below the path."""
+    """Run 'dvc pull' for the outputs below the path."""
     (scratch / "index").mkdir()
     parents = f"{wanted.path}/"
     targets = [
@@ -181,13 +185,13 @@ def _pull(root: Path, wanted: Wanted, scratch: Path, remote: str) -> Iterator[Fi
         yield Finding("fail", f"DVC tracks nothing at {wanted}: commit dvc.lock or the .dvc file, and tag that commit.")
         return
     command = [sys.executable, "-m", "dvc", "pull", *targets]
-    environment = os.environ | {"DVC_SITE_CACHE_DIR": str(scratch / "site")}  # what DVC knew before proves nothing
+    environment = os.environ | {"DVC_SITE_CACHE_DIR": str(scratch / "site")}  # without DVC's index of earlier runs
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         yield Finding("ok", f"{wanted} was pulled from {redact(remote)}.")
         return
     (scratch / "missing").mkdir()
-    try:  # DVC names folders and hashes; what is missing in them is found once more
+    try:  # DVC's message has folders and hashes only; this names the missing files
         tracked_files(replace(wanted, repository=find_repository(str(root), wanted.path)[0]), scratch / "missing")
     except RegistryError as error:
         yield Finding("fail", str(error))
@@ -197,17 +201,17 @@ def _pull(root: Path, wanted: Wanted, scratch: Path, remote: str) -> Iterator[Fi
 
 def _verify(folder: Path) -> Iterator[Finding]:
     """Read every file, as 'df2 verify' does."""
-    found = verify_registry(Place(str(folder)))
-    for what, paths in (("missing", found.missing), ("changed", found.changed), ("miscounted", found.miscounted)):
+    check = verify_registry(Place(str(folder)))
+    for state, paths in (("missing", check.missing), ("changed", check.changed), ("miscounted", check.miscounted)):
         if paths:
             shown = first_names(paths, _SHOWN)
-            yield Finding("fail", f"{len(paths)} of {found.num_files} files of the manifest are {what}: {shown}.")
-    if found.is_whole:
-        yield Finding("ok", f"All {found.num_files} files are as they were written.")
+            yield Finding("fail", f"{len(paths)} of {check.num_files} files of the manifest are {state}: {shown}.")
+    if check.is_whole:
+        yield Finding("ok", f"All {check.num_files} files are as they were written.")
 
 
 def _compare(folder: Path, metrics: Path) -> Iterator[Finding]:
-    """Count the registry and compare that with the counts that are committed."""
+    """Compare the counts of the registry with the committed counts."""
     try:
         committed = load_json(metrics.read_bytes())
     except FileNotFoundError:
@@ -232,7 +236,7 @@ def _compare(folder: Path, metrics: Path) -> Iterator[Finding]:
 
 
 def _differences(committed: Any, counted: Any, where: str = "") -> Iterator[str]:
-    """Yield where counts differ. What only a newer program counts is no difference."""
+    """Yield the differences of counts. Counts that only a newer program makes do not matter."""
     if isinstance(committed, Mapping) and isinstance(counted, Mapping):
         for name, value in committed.items():
             yield from _differences(value, counted.get(name), f"{where}.{name}" if where else name)

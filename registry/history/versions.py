@@ -1,4 +1,4 @@
-"""The versions of the data in a repository's history: the commits that changed what DVC tracks below a path."""
+"""The versions of the data in a repository: the commits that changed the data below a path."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from registry.history.git import Repository, find_repository
 from registry.parsing.json_files import load_json
 from registry.snapshot.manifest import MANIFEST_NAME
 
-#: The counts that the stage 'stats' writes and git keeps.
+#: The committed counts of the stage 'stats'.
 _METRICS: Final = "counts.json"
-#: What says what the data is, besides git's own files below the path.
-_TOLD_BY: Final = ("**/dvc.lock", "**/*.dvc", f"**/{_METRICS}")
+#: Files that describe the data, besides git's files below the path.
+_DESCRIBING: Final = ("**/dvc.lock", "**/*.dvc", f"**/{_METRICS}")
 
 #: Path -> id of git's object.
 _Files = dict[str, str]
-#: (path, hash) of everything that DVC or git tracks on the way to a path and below it.
+#: (path, hash) of all files and outputs of git and DVC above and below a path.
 _Data = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much a version holds, all splits together."""
+    """Counts of a version, all splits together."""
 
     images: int
     items: int
@@ -43,11 +43,11 @@ class Version:
 
     Attributes:
         commit: full hash.
-        date: when it was committed.
-        tags: those that hold this data, on the commit or on a later one that changed no data; oldest first.
+        date: of the commit.
+        tags: tags of this data, on the commit or on a later commit with the same data; oldest first.
         subject: first line of the commit's message.
-        counts: what it holds, or None if that is unknown.
-        before: what the version before it holds; None if that is unknown, or if this is the first.
+        counts: of this version, or None if unknown.
+        before: counts of the version before it; None if unknown, or for the first version.
         reason: why the counts are unknown, or ``""``.
     """
 
@@ -61,13 +61,13 @@ class Version:
 
     @property
     def deltas(self) -> Counts | None:
-        """The differences to the version before, or None if either is unknown."""
+        """The differences from the version before, or None if either is unknown."""
         if self.counts is None or self.before is None:
             return None
         return Counts(*(now - then for now, then in zip(astuple(self.counts), astuple(self.before), strict=True)))
 
     def record(self) -> dict[str, Any]:
-        """Return the version as one flat row."""
+        """Return the version as a flat row."""
         row: dict[str, Any] = {"commit": self.commit, "date": self.date.isoformat(), "tags": list(self.tags)}
         row["subject"] = self.subject
         for prefix, counts in (("num", self.counts), ("delta", self.deltas)):
@@ -77,7 +77,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class _Commit:
-    """A commit of the history, with what it says of the data."""
+    """A commit of the history, with the files that describe its data."""
 
     hash: str
     parent: str | None
@@ -89,7 +89,7 @@ class _Commit:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Commits in a row with the same data. The first one changed it."""
+    """Successive commits with the same data. The first commit changed it."""
 
     commits: list[_Commit]
     before: _Run | None
@@ -104,15 +104,15 @@ def versions(
 ) -> list[Version]:
     """Return the versions of the registry, newest first.
 
-    Looked at is the first-parent history of HEAD and of all tags. Counts are those committed with the data
-    (``metrics/counts.json``) where dvc.lock proves that they were made from it; otherwise the registry of the version
-    is opened and counted.
+    The history is that of first parents from HEAD and all tags. Counts are those committed with the data
+    (``metrics/counts.json``) if dvc.lock proves that they were made from it; otherwise the registry of the version is
+    opened and counted.
 
     Args:
         repo: folder of the repository, or its URL; None for that of the working directory.
         path: of the registry, relative to the folder that holds ``.dvc``.
         fetch: whether data may be fetched to be counted.
-        progress: gets one line before data is fetched.
+        progress: called with a line before data is fetched.
 
     Raises:
         NotFoundError: there is no repository, or no revision with data at this path.
@@ -129,20 +129,20 @@ def versions(
         counts = next(filter(None, map(reader.committed_counts, run.commits)), None)
         if counts is not None:
             counted[run.commits[0].data] = counts, ""
-    for run in runs:  # only now: a version with the same data may have been counted
+    for run in runs:  # after all committed counts, which may be of the same data
         first = run.commits[0]
         if first.data not in counted:
             counted[first.data] = _count(repository, first.hash, inside, fetch, progress)
     tags = _tags(repository)
-    found = []
+    result = []
     for run in reversed(runs):
         first = run.commits[0]
         members = {commit.hash for commit in run.commits}
         counts, reason = counted[first.data]
         before = counted[run.before.commits[0].data][0] if run.before else None
-        named = tuple(tag for tag, commit in tags if commit in members)
-        found.append(Version(first.hash, first.date, named, first.subject, counts, before, reason))
-    return found
+        run_tags = tuple(tag for tag, commit in tags if commit in members)
+        result.append(Version(first.hash, first.date, run_tags, first.subject, counts, before, reason))
+    return result
 
 
 def _runs(history: list[_Commit]) -> list[_Run]:
@@ -151,7 +151,7 @@ def _runs(history: list[_Commit]) -> list[_Run]:
     last: dict[str, _Run] = {}  # commit -> the latest run up to it
     for commit in history:
         run = last.get(commit.parent or "")
-        # Without data, or with a dvc.lock that cannot be read, it is no version; the next may have the same data again.
+        # A commit without data, or with an unreadable dvc.lock, is no version; the next may have the same data again.
         if commit.data:
             if run is None or run.commits[0].data != commit.data:
                 run = _Run([], run)
@@ -163,11 +163,11 @@ def _runs(history: list[_Commit]) -> list[_Run]:
 
 
 class _Reader:
-    """Reads what the commits of a history say of the data below a path.
+    """Reads the commits of a history and their data below a path.
 
     Args:
         repository: the repository.
-        inside: the path, relative to the folder of DVC.
+        inside: the path, relative to the folder that holds ``.dvc``.
     """
 
     def __init__(self, repository: Repository, inside: str) -> None:
@@ -178,8 +178,8 @@ class _Reader:
     def history(self) -> list[_Commit]:
         """Return the commits of the first-parent history of HEAD and all tags, parents first."""
         changes = self._changes()
-        told = {blob for changed in changes.values() for path, blob in changed.items() if _is_of_dvc(path) and blob}
-        self._parsed = {blob: _parse(content) for blob, content in self._repository.blobs(told).items()}
+        blobs = {blob for files in changes.values() for path, blob in files.items() if _is_dvc_file(path) and blob}
+        self._parsed = {blob: _parse(content) for blob, content in self._repository.blobs(blobs).items()}
         log = self._log("--no-patch", "--format=%H%x01%P%x01%cI%x01%s")
         commits: dict[str, _Commit] = {}
         for line in reversed(log.decode(errors="replace").split("\0")):
@@ -196,21 +196,21 @@ class _Reader:
         return list(commits.values())
 
     def committed_counts(self, commit: _Commit) -> Counts | None:
-        """Return the counts that git has, if DVC recorded that this file was made from this data; else None."""
+        """Return the committed counts if DVC recorded that they were made from this data; else None."""
         manifest = f"{self._path}/{MANIFEST_NAME}"
         for lock in (path for path in commit.files if os.path.basename(path) == "dvc.lock"):
             for stage in _stages(self._parsed[commit.files[lock]]):
-                # One dependency is the manifest or a folder around it, as it is in this commit and nowhere else in it.
+                # A dependency must be the manifest, or a folder around it, with the hash that it has in this commit.
                 proofs = [
-                    (path, known)
-                    for path, known in _entries(stage, "deps", lock)
+                    (path, md5)
+                    for path, md5 in _entries(stage, "deps", lock)
                     if f"{manifest}/".startswith(f"{path}/")
-                    and {one for at, one in commit.data if at == path} == {known}
+                    and {data_md5 for data_path, data_md5 in commit.data if data_path == path} == {md5}
                 ]
-                for path, known in _entries(stage, "outs", lock) if proofs else ():
+                for path, md5 in _entries(stage, "outs", lock) if proofs else ():
                     if os.path.basename(path) == _METRICS and path in commit.files:
                         content = self._repository.blobs([commit.files[path]])[commit.files[path]]
-                        if hashlib.md5(content, usedforsecurity=False).hexdigest() == known:
+                        if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5:
                             return _counts(content)
         return None
 
@@ -221,41 +221,41 @@ class _Reader:
         )
 
     def _changes(self) -> dict[str, _Files]:
-        """Return what each commit changed of what says what the data is; a removed file has the id ``""``."""
-        told = [f":(top,glob){pattern}" for pattern in _TOLD_BY]
+        """Return the changed DVC files, metrics and data files of each commit; a removed file has the id ``""``."""
+        patterns = [f":(top,glob){pattern}" for pattern in _DESCRIBING]
         options = ("-m", "--raw", "--no-renames", "--no-abbrev", "--format=%x01%H")
-        listed = os.fsdecode(self._log(*options, paths=[*told, f":(top,literal){self._path}"]))
+        output = os.fsdecode(self._log(*options, paths=[*patterns, f":(top,literal){self._path}"]))
         below = self._repository.path("")
-        found: dict[str, _Files] = {}
-        tokens = iter(token.lstrip("\n") for token in listed.split("\0"))
+        changes: dict[str, _Files] = {}
+        tokens = iter(token.lstrip("\n") for token in output.split("\0"))
         for token in tokens:
             if token.startswith("\1"):
-                found[token[1:]] = changed = {}
+                changes[token[1:]] = changed = {}
             elif token.startswith(":"):
                 _, mode, _, blob, status = token.split(" ")
                 path = next(tokens)
                 if path.startswith(below):
                     changed[path] = blob if status != "D" and mode.startswith("100") else ""
-        return found
+        return changes
 
     def _data(self, files: _Files) -> Iterator[tuple[str, str]]:
-        """Yield (path, hash) of what is tracked below the path, or on the way to it."""
+        """Yield (path, hash) of tracked files and outputs below the path, or above it."""
         for path, blob in files.items():
-            if _is_of_dvc(path):
+            if _is_dvc_file(path):
                 for stage in _stages(self._parsed[blob]):
-                    for out, known in _entries(stage, "outs", path):
+                    for out, md5 in _entries(stage, "outs", path):
                         if f"{out}/".startswith(f"{self._path}/") or f"{self._path}/".startswith(f"{out}/"):
-                            yield out, known
+                            yield out, md5
             elif path.startswith(f"{self._path}/") and os.path.basename(path) not in NO_DATA:
                 yield path, blob
 
 
-def _is_of_dvc(path: str) -> bool:
+def _is_dvc_file(path: str) -> bool:
     return path.endswith((".dvc", "/dvc.lock")) or path == "dvc.lock"
 
 
 def _parse(content: bytes) -> Any:
-    """Return what is in a YAML file of DVC, every value as text; None if it cannot be read, as amid a merge."""
+    """Return the document of a YAML file of DVC, every value as text; None if it cannot be read, as during a merge."""
     from registry.parsing.yaml_files import parse_yaml
 
     try:
@@ -265,35 +265,35 @@ def _parse(content: bytes) -> Any:
 
 
 def _stages(document: Any) -> list[dict[str, Any]]:
-    """Return the stages in a dvc.lock; a ``.dvc`` file is one stage."""
+    """Return the stages in a dvc.lock; a ``.dvc`` file is a single stage."""
     if not isinstance(document, dict):
         return []
     stages = [document] if "outs" in document else document.get("stages", document)
-    found = stages if isinstance(stages, list) else stages.values() if isinstance(stages, dict) else ()
-    return [stage for stage in found if isinstance(stage, dict)]
+    entries = stages if isinstance(stages, list) else stages.values() if isinstance(stages, dict) else ()
+    return [stage for stage in entries if isinstance(stage, dict)]
 
 
 def _entries(stage: dict[str, Any], kind: str, file: str) -> Iterator[tuple[str, str]]:
-    """Yield (path, hash) of the outputs or dependencies of a stage that a file tells of."""
+    """Yield (path, hash) of the outputs or dependencies (``kind``) of a stage in a file."""
     folder = posixpath.join(posixpath.dirname(file), _text(stage, "wdir", "."))
     entries = stage.get(kind)
     for entry in entries if isinstance(entries, list) else ():
         if not isinstance(entry, dict):
             continue
-        # What was imported without being downloaded has no hash of its own; then its origin says what it is.
-        known = _text(entry, _text(entry, "hash", "md5")) or _text(entry, "md5")
+        # Data that was imported without a download has no hash; its origin identifies it.
+        md5 = _text(entry, _text(entry, "hash", "md5")) or _text(entry, "md5")
         path = posixpath.normpath(posixpath.join(folder, _text(entry, "path", ".")))
-        yield path, known or json.dumps([entry, stage.get("deps")])
+        yield path, md5 or json.dumps([entry, stage.get("deps")])
 
 
 def _text(mapping: dict[str, Any], key: str, default: str = "") -> str:
-    """Return a text of a YAML file; the default if there is something else."""
+    """Return the text of a key; the default if its value is no text."""
     value = mapping.get(key)
     return value if isinstance(value, str) else default
 
 
 def _counts(content: bytes) -> Counts | None:
-    """Return the counts in ``metrics/counts.json``, or None if there is something else in it."""
+    """Return the counts in ``metrics/counts.json``, or None if it has other contents."""
     try:
         splits = list(load_json(content).values())
         sums = {field.name: sum(split[f"num_{field.name}"] for split in splits) for field in fields(Counts)}
@@ -305,7 +305,7 @@ def _counts(content: bytes) -> Counts | None:
 def _count(
     repository: Repository, commit: str, inside: str, fetch: bool, progress: Callable[[str], None] | None
 ) -> tuple[Counts | None, str]:
-    """Return the counts of the registry at a commit, or None and why it cannot be counted."""
+    """Return the counts of the registry at a commit and ``""``, or None and the reason."""
     from registry.store.registry import Registry
 
     sums = ", ".join(f"coalesce(sum(num_{field.name}), 0)::BIGINT" for field in fields(Counts))
@@ -320,8 +320,8 @@ def _count(
 def _tags(repository: Repository) -> list[tuple[str, str]]:
     """Return (name, commit) of all tags, oldest first."""
     format = "--format=%(refname:short)%00%(objectname)%00%(*objectname)"
-    listed = repository.git("for-each-ref", "--sort=version:refname", "--sort=creatordate", format, "refs/tags").decode(
+    output = repository.git("for-each-ref", "--sort=version:refname", "--sort=creatordate", format, "refs/tags").decode(
         errors="replace"
     )
-    found = [line.split("\0") for line in listed.split("\n") if line]
-    return [(name, peeled or commit) for name, commit, peeled in found]
+    rows = [line.split("\0") for line in output.split("\n") if line]
+    return [(name, peeled or commit) for name, commit, peeled in rows]
