@@ -72,5 +72,5 @@ def one_image(
         [len(items)],
     )
     job = Recorder(chunk, options)
-    find_format(format).write(job)  # type: ignore[arg-type]  # it does not do all that a job does
+    find_format(format).run(job)  # type: ignore[arg-type]  # a Recorder has only part of Job
     return job

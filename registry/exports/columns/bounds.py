@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import UsageError, first_names
 from registry.exports.columns.text import numbers
 from registry.exports.format import Job
 from registry.subset.rows import Chunk
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 BOX_COLUMNS: Final = ("x1", "y1", "x2", "y2")
 #: Shares of an image are rounded to one of so many: 7 decimals.
@@ -77,26 +77,18 @@ def require_sizes(job: Job, reason: str, needed: Callable[[int, int | None], boo
 
 def item_sizes(chunk: Chunk) -> Sizes:
     """Return the size of the photo of each item of a chunk."""
-    import pyarrow as pa
-
     owners = chunk.owners()
     return Sizes(*(chunk.images.column(name).take(owners).cast(pa.float64()) for name in ("width", "height")))
 
 
 def cut(values: pa.Array, highest: pa.Array) -> pa.Array:
     """Return coordinates, those below 0 as 0 and those above the highest as that."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     inside = pc.min_element_wise(pc.max_element_wise(values, pa.scalar(0.0)), highest)
     return pc.add(inside, pa.scalar(0.0))  # -0.0 becomes 0.0
 
 
 def shares(values: pa.Array, sizes: pa.Array) -> pa.Array:
     """Return coordinates in px as shares of the image's width or height: whole numbers of 1/:data:`SHARES`."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     return pc.round(pc.multiply(pc.divide(values, sizes), pa.scalar(SHARES)))
 
 
@@ -107,9 +99,6 @@ def shares_above(values: pa.Array, sizes: pa.Array) -> pa.Array:
     point. A share that was rounded down loses a whole pixel there: over the drawn sample, masks filled by OpenCV were
     0.986 of the union with 7 decimals, rounded, and 0.999 with 6 decimals, rounded up.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     above = pc.ceil(pc.multiply(pc.divide(values, sizes), pa.scalar(SHARES / 10)))
     return pc.min_element_wise(pc.multiply(above, pa.scalar(10.0)), pa.scalar(float(SHARES)))
 
@@ -121,9 +110,6 @@ def share_texts(values: pa.Array, whole: float = SHARES) -> pa.Array:
         values: whole numbers.
         whole: what is 1 of them.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     # A quotient of whole numbers is the double nearest to the decimal, so that its shortest text is the decimal.
     # Arrow's rounding to decimals gives neighbours of it: 0.39999999999999997.
     quotients = pc.divide(values, pa.scalar(whole))
@@ -151,8 +137,6 @@ def note_boxes(job: Job, chunk: Chunk, boxes: Boxes, kept: pa.Array) -> None:
         boxes: of each item, as cut.
         kept: whether the item has an entry in the export.
     """
-    import pyarrow.compute as pc
-
     moved = None
     for name, values in zip(BOX_COLUMNS, boxes, strict=True):
         differs = pc.not_equal(chunk.items.column(name), values)

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from registry.dataset.tables import arrow_type
 from registry.exports.columns.text import concat, join_all, number_lists, numbers, polygon_lists
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 
 #: Rows in a row group of Parquet, at least.
 _GROUP_ROWS: Final = 8_192
 
 
 #: Takes batches of rows until it is closed.
-Sink = Callable[["pa.RecordBatch"], None]
+Sink = Callable[[pa.RecordBatch], None]
 
 
 @contextmanager
 def parquet_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
     """Yield what writes batches as Parquet, encoded as in the registry (:mod:`registry.snapshot.publish`)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     polygons = [field.name for field in schema if field.type == arrow_type("list<list<float64>>")]
     pending: list[pa.RecordBatch] = []
     with pq.ParquetWriter(
@@ -58,8 +54,6 @@ def parquet_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
 @contextmanager
 def arrow_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
     """Yield what writes batches as an Arrow file (Feather 2)."""
-    import pyarrow as pa
-
     with pa.ipc.new_file(file, schema) as writer:
         yield writer.write_batch
 
@@ -110,8 +104,6 @@ def row_pieces(
 
 def cell_texts(values: pa.Array, *, in_json: bool, quote_lists: bool) -> pa.Array:
     """Return the values of a column as text: strings in quotes in JSON, lists in quotes in CSV."""
-    import pyarrow as pa
-
     kind = values.type
     if pa.types.is_string(kind):
         # Names of splits, sources and categories: nothing in them needs an escape.

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def numbers(values: pa.Array) -> pa.Array:
     """Return numbers as the shortest text that reads back to the same number; whole ones have no point (12, 1e+20)."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     return pc.cast(values, pa.string())
 
 
@@ -25,8 +22,6 @@ def number_lists(values: pa.Array, separator: str = ",") -> pa.Array:
 
 def polygon_lists(values: pa.Array, separator: str = ",") -> pa.Array:
     """Return each list of polygons as ``[[1,2,3,4],[5,6]]``."""
-    import pyarrow.compute as pc
-
     # The brackets between polygons come in as their separator, which saves a copy of all numbers.
     polygons = _joined(values.flatten(), numbers(values.flatten().flatten()), separator)
     found = concat("[[", _joined(values, polygons, f"]{separator}["), "]]")
@@ -35,17 +30,11 @@ def polygon_lists(values: pa.Array, separator: str = ",") -> pa.Array:
 
 def concat(*pieces: pa.Array | str) -> pa.Array:
     """Return the pieces of each row put together; a piece that is one text stands in every row."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     return pc.binary_join_element_wise(*(pa.scalar(piece) if isinstance(piece, str) else piece for piece in pieces), "")
 
 
 def join_groups(texts: pa.Array, lengths: Sequence[int], separator: str) -> pa.Array:
     """Return the texts of each group put together: the first ``lengths[0]`` ones, then the next, and so on."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     offsets = pa.array(accumulate(lengths, initial=0), pa.int32())
     return pc.binary_join(pa.ListArray.from_arrays(offsets, texts), separator)
 
@@ -86,16 +75,11 @@ def slices(texts: pa.Array) -> list[memoryview]:
 
 def choose(texts: Iterable[str], positions: pa.Array) -> pa.Array:
     """Return for each row the text at its position."""
-    import pyarrow as pa
-
     return pa.array(list(texts), pa.string()).take(positions)
 
 
 def _joined(values: pa.Array, texts: pa.Array, separator: str) -> pa.Array:
     """Return the texts of the elements of each list put together."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     offsets = values.offsets  # of a slice, they do not begin at 0
     if len(offsets) and offsets[0].as_py():
         offsets = pc.subtract(offsets, offsets[0])

@@ -17,15 +17,15 @@ push out, and a point moved to the border would be a wrong one. Three ways to fi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, NUM_LANDMARK_SLOTS, Category
 from registry.exports.columns.bounds import Sizes, note, share_texts, shares
 from registry.exports.columns.text import choose, concat, join_groups, numbers
 from registry.exports.format import Job
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _MOST: Final = max(category.num_landmarks for category in CATEGORIES)
 _NOTHING: Final = "0 0 0"
@@ -33,9 +33,6 @@ _NOTHING: Final = "0 0 0"
 
 def landmark_texts(job: Job, items: pa.RecordBatch, sizes: Sizes) -> pa.Array:
     """Return the keypoints of each item: ``x y v`` of each, with a space between."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     landmarks = items.column("landmarks")
     counts = pc.divide(pc.list_value_length(landmarks), 3)
     triples = pa.FixedSizeListArray.from_arrays(landmarks.flatten(), 3)
@@ -80,6 +77,4 @@ def keypoint_lines(job: Job, category: Category | None) -> list[str]:
 
 
 def _is_between(values: pa.Array, highest: pa.Array) -> pa.Array:
-    import pyarrow.compute as pc
-
     return pc.and_(pc.greater_equal(values, 0), pc.less_equal(values, highest))

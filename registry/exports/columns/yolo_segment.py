@@ -22,7 +22,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, count, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.errors import UsageError
 from registry.exports.columns.bounds import cut, item_sizes, note, share_texts, shares_above
@@ -30,9 +33,6 @@ from registry.exports.columns.polygons import bridge, largest
 from registry.exports.columns.text import join_groups
 from registry.exports.format import Job
 from registry.subset.rows import Chunk
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class _Rings(NamedTuple):
@@ -53,9 +53,6 @@ class _Rings(NamedTuple):
 
 def polygon_rows(job: Job, chunk: Chunk) -> tuple[pa.Array, Sequence[int]]:
     """Return the text of each row, ``x y x y ...``, and how many rows each item has."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     found = _rings(chunk)
     note(job, "polygons", "reach outside the image: points outside were moved to its border", found.num_moved)
     why = "left out, as all of their points inside the image lie on one line"
@@ -97,9 +94,6 @@ def refuse_several(job: Job) -> None:
 
 def _rings(chunk: Chunk) -> _Rings:
     """Return the polygons of a chunk that cover something, cut at the borders of their images."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     segmentations = chunk.items.column("segmentation")
     polygons = segmentations.flatten()
     owners = pc.list_parent_indices(segmentations)
@@ -136,9 +130,6 @@ def _limits(chunk: Chunk, polygons: pa.ListArray, owners: pa.Array) -> pa.Array:
         polygons: flat x, y, ...
         owners: position of the item that each polygon belongs to.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     sizes = zip(*item_sizes(chunk), strict=True)
     flat = [side.as_py() for size in sizes for side in size]
     pairs = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float64()), 2)
@@ -147,24 +138,16 @@ def _limits(chunk: Chunk, polygons: pa.ListArray, owners: pa.Array) -> pa.Array:
 
 def _every_second(values: pa.Array) -> pa.Array:
     """Return one of two: what stands at an x, left out at its y."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     return pc.list_element(pa.FixedSizeListArray.from_arrays(values, 2), 0)
 
 
 def _marked(positions: pa.Array, length: int) -> pa.Array:
     """Return booleans, true at the positions."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     return pc.is_in(pa.array(range(length), pa.int64()), value_set=pc.unique(positions.cast(pa.int64())))
 
 
 def _one_ring_each(job: Job, found: _Rings) -> tuple[pa.ListArray, Sequence[int]]:
     """Return the rings with a row of their own, and how many each item has, after ``--multipolygon``."""
-    import pyarrow as pa
-
     rings, per_item, *_ = found
     several = [number for number in per_item if number > 1]
     if not several:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES, NUM_LANDMARK_SLOTS
 from registry.exports.builtin import COCO_ATTRIBUTES
@@ -15,9 +18,6 @@ from registry.exports.columns.coco_records import COLUMNS, annotation_texts, ima
 from registry.exports.columns.text import Records, choose, number_lists, numbers
 from registry.exports.format import Job
 from registry.subset.rows import Part
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def write(job: Job) -> None:
@@ -59,9 +59,6 @@ def _add_annotations(job: Job, part: Part, records: Records) -> None:
 
 def _union_landmarks(items: pa.RecordBatch) -> list[pa.Array | str]:
     """Return the 882 numbers of each item: the landmarks of its category in their slots, zeros in all others."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     position = pc.subtract(items.column("category_id").cast(pa.int32()), 1)
     before = choose(("0," * (3 * c.landmark_offset) for c in CATEGORIES), position)
     rest = (NUM_LANDMARK_SLOTS - c.landmark_offset - c.num_landmarks for c in CATEGORIES)

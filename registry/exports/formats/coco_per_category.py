@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pprint import pformat
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, SKELETON, Category
 from registry.exports.builtin import COCO_ATTRIBUTES
@@ -17,9 +19,6 @@ from registry.exports.columns.coco_records import COLUMNS, annotation_texts, ima
 from registry.exports.columns.text import Records, number_lists, numbers
 from registry.exports.format import Job
 from registry.subset.rows import Part
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def write(job: Job) -> None:

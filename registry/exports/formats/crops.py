@@ -11,6 +11,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+import pyarrow as pa
+
 from registry.errors import MissingDependencyError, SourceError, UsageError
 from registry.execution.in_order import in_order
 from registry.exports.format import Job
@@ -66,8 +68,6 @@ def write(job: Job) -> None:
 
 def _with_items(chunk: Chunk) -> Chunk:
     """Return a chunk without the images that have no items: their photos need not be read."""
-    import pyarrow as pa
-
     images = chunk.images.filter(pa.array([number > 0 for number in chunk.num_items], pa.bool_()))
     return replace(chunk, images=images, num_items=[number for number in chunk.num_items if number])
 

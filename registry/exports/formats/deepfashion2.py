@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.exports.columns.text import concat, join_groups, number_lists, numbers, polygon_lists, slices
 from registry.exports.format import Job
 from registry.subset.rows import Chunk
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _COLUMNS: Final = (
     "item_no", "segmentation", "scale", "viewpoint", "zoom_in", "landmarks", "style", "x1", "y1", "x2", "y2",
@@ -41,9 +41,6 @@ def _names(chunk: Chunk) -> list[str]:
 
 def _files(chunk: Chunk) -> Iterator[tuple[str, memoryview]]:
     """Yield the path and text of each annotated image of a chunk that has items."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     has_items = pa.array([number > 0 for number in chunk.num_items], pa.bool_())
     lengths = [number for number in chunk.num_items if number]
     images = chunk.images.filter(has_items)

@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from registry.dataset.deepfashion2 import CATEGORIES, SOURCES
 from registry.errors import UsageError
 from registry.exports.format import Job
 from registry.exports.huggingface_card import card
 from registry.subset.rows import Chunk, Part
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Feature = Any
 
@@ -73,8 +74,6 @@ def write(job: Job) -> None:
     Raises:
         UsageError: names of two parts become the same name of a split.
     """
-    import pyarrow.parquet as pq
-
     names = split_names(job.parts)
     features = {name: feature for name, feature in _FEATURES.items() if name != "image" or job.images == "copy"}
     schema = _schema(features)
@@ -117,16 +116,12 @@ def split_names(parts: Sequence[Part]) -> list[str]:
 
 
 def _schema(features: dict[str, Feature]) -> pa.Schema:
-    import pyarrow as pa
-
     types = [(name, _arrow_type(feature)) for name, feature in features.items()]
     return pa.schema(types, {"huggingface": json.dumps({"info": {"features": features}})})
 
 
 def _arrow_type(feature: Feature) -> pa.DataType:
     """Return the type in which the library stores a feature."""
-    import pyarrow as pa
-
     if isinstance(feature, list):
         return pa.list_(_arrow_type(feature[0]))
     kind = feature.get("_type")
@@ -144,8 +139,6 @@ def _groups(job: Job, part: Part, shards: Sequence[int]) -> Iterator[pa.Table]:
 
     Where chunks end makes no difference.
     """
-    import pyarrow as pa
-
     wanted = (min(_GROUP, rows - start) for rows in shards for start in range(0, rows, _GROUP))
     need = next(wanted, 0)
     waiting: list[pa.Table] = []
@@ -166,8 +159,6 @@ def _groups(job: Job, part: Part, shards: Sequence[int]) -> Iterator[pa.Table]:
 
 
 def _images(chunk: Chunk, rows: pa.Table, photos: Iterator[bytes]) -> pa.Array:
-    import pyarrow as pa
-
     names = [chunk.part.file_name(chunk.split, name) for name in rows.column("file_name").to_pylist()]
     data = pa.array(islice(photos, len(names)), pa.binary())
     return pa.StructArray.from_arrays([data, pa.array(names, pa.string())], ["bytes", "path"])
@@ -175,9 +166,6 @@ def _images(chunk: Chunk, rows: pa.Table, photos: Iterator[bytes]) -> pa.Array:
 
 def _rows(chunk: Chunk) -> pa.Table:
     """Return a row for each image of a chunk, with all columns but the photo."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     images = chunk.images
     columns = {name: images.column(name) for name in _FEATURES if name in images.schema.names}
     columns["source"] = pc.index_in(images.column("source"), pa.array(SOURCES)).cast(pa.int64())
@@ -187,9 +175,6 @@ def _rows(chunk: Chunk) -> pa.Table:
 
 
 def _objects(items: pa.RecordBatch) -> pa.Array:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     columns = {name: items.column(name) for name in _OBJECT if name in items.schema.names}
     columns["category"] = pc.subtract(items.column("category_id").cast(pa.int64()), 1)
     rows = items.num_rows
@@ -202,16 +187,11 @@ def _objects(items: pa.RecordBatch) -> pa.Array:
 
 def _grouped(values: pa.Array, length: int) -> pa.Array:
     """Return values as lists of equal length."""
-    import pyarrow as pa
-
     return pa.ListArray.from_arrays(pa.array(range(0, len(values) + 1, length), pa.int32()), values)
 
 
 def _triples(landmarks: pa.Array) -> pa.Array:
     """Return flat lists of x, y, v as lists of ``[x, y, v]``."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     lengths = pc.divide(pc.list_value_length(landmarks), 3)
     offsets = pa.array(accumulate(lengths.to_pylist(), initial=0), pa.int32())
     return pa.ListArray.from_arrays(offsets, _grouped(landmarks.flatten(), 3))

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES, SPLITS
 from registry.dataset.tables import FIELDS, arrow_type
@@ -16,9 +19,6 @@ from registry.exports.builtin import PHOTO_PATH
 from registry.exports.columns.sinks import SINKS
 from registry.exports.format import Job
 from registry.subset.rows import Chunk, Part
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 #: Column of the CSV -> column of items, how it is rounded, and what it may not exceed.
 _BOX: Final = {
@@ -57,8 +57,6 @@ def write(job: Job) -> None:
 
 
 def _schema() -> pa.Schema:
-    import pyarrow as pa
-
     integers, texts = pa.int64(), pa.string()
     return pa.schema(
         [
@@ -93,9 +91,6 @@ class _Labels:
     @classmethod
     def of(cls, job: Job, part: Part) -> _Labels:
         """Return what the labels of a part are, of items with a sound box."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         schema = pa.schema([("label", pa.int64()), ("category_id", pa.int8()), ("is_gallery", pa.bool_())])
         found = [pa.RecordBatch.from_pylist([], schema)]
         for chunk in job.chunks(part, _COLUMNS):
@@ -115,8 +110,6 @@ class _Labels:
 
 def _train_rows(job: Job, part: Part, found: _Labels) -> Iterator[pa.RecordBatch]:
     """Yield the items of train that have an identity."""
-    import pyarrow.compute as pc
-
     num_rows = 0
     for rows in _sound_rows(job, part, "train", found):
         has_style = pc.greater(rows.column("style"), 0)
@@ -129,8 +122,6 @@ def _train_rows(job: Job, part: Part, found: _Labels) -> Iterator[pa.RecordBatch
 
 def _validation_rows(job: Job, part: Part, found: _Labels) -> Iterator[pa.RecordBatch]:
     """Yield shop items as the gallery, and the consumer items that have an answer in it as queries."""
-    import pyarrow.compute as pc
-
     num_queries = num_gallery = 0
     for rows in _sound_rows(job, part, "validation", found):
         is_gallery = pc.equal(rows.column("source"), "shop")
@@ -151,8 +142,6 @@ def _validation_rows(job: Job, part: Part, found: _Labels) -> Iterator[pa.Record
 
 def _sound_rows(job: Job, part: Part, split: str, found: _Labels) -> Iterator[pa.RecordBatch]:
     """Yield the items of a part whose box holds at least a pixel, and say what became of all boxes."""
-    import pyarrow.compute as pc
-
     for chunk in job.chunks(part, _COLUMNS):
         rows = _rows(job, chunk, split)
         is_sound = _is_sound(rows)
@@ -171,9 +160,6 @@ def _rows(job: Job, chunk: Chunk, split: str) -> pa.RecordBatch:
     Boxes are whole pixels inside the photo: rounded outwards, so that nothing of the garment is lost, and cut at the
     edges of the photo (where its size is not known, at the left and upper one).
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     items, num_rows = chunk.items, chunk.items.num_rows
     image_of = chunk.owners()
     folder = PHOTO_PATH.removesuffix("{part}/{name}") if job.images in ("link", "copy") else ""
@@ -200,9 +186,6 @@ def _labels(chunk: Chunk) -> pa.Array:
     Raises:
         UsageError: a number is too high for this.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     items = chunk.items
     numbers = {}
     for name, limit in (("pair_id", 1_000_000), ("image_id", 1_000_000), ("style", 1_000), ("item_no", 1_000)):
@@ -223,8 +206,6 @@ def _labels(chunk: Chunk) -> pa.Array:
 
 def _is_sound(rows: pa.RecordBatch) -> pa.Array:
     """Return whether the box of each row holds at least a pixel."""
-    import pyarrow.compute as pc
-
     return pc.and_(pc.less(rows.column("x_1"), rows.column("x_2")), pc.less(rows.column("y_1"), rows.column("y_2")))
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.dataset.tables import FIELDS, arrow_type
 from registry.exports.builtin import PHOTO_PATH
@@ -12,9 +15,6 @@ from registry.exports.columns.sinks import SINKS
 from registry.exports.columns.text import concat
 from registry.exports.format import Job
 from registry.subset.rows import PAIRED_COLUMNS, Part
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _COUNTED: Final = {"positive": "pairs", "hard": "hard_negatives", "category": "negatives"}
 _WHY_FEWER: Final = {
@@ -36,8 +36,6 @@ def write(job: Job) -> None:
 
 
 def _schema() -> pa.Schema:
-    import pyarrow as pa
-
     fields = [("split", pa.string()), ("pair_no", pa.int32()), ("label", pa.int8()), ("kind", pa.string())]
     for source in ("user", "shop"):
         for name in PAIRED_COLUMNS:
@@ -48,9 +46,6 @@ def _schema() -> pa.Schema:
 
 
 def _batches(job: Job, part: Part, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     asked = {"hard": job.options["hard-negatives"], "category": job.options["negatives"]}
     found: Counter[str] = Counter()
     for batch in job.pairs(part, asked["category"], asked["hard"], job.options["negative-seed"]):

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.exports.columns.text import Records, concat, numbers
 from registry.exports.format import Job
 from registry.subset.rows import Part
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _COLUMNS: Final = ("image_id", "source", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2")
 
@@ -44,8 +44,6 @@ def _published_name(part: Part, parts: Sequence[Part]) -> str:
 
 
 def _write_lists(job: Job, part: Part, queries: Records, gallery: Records) -> None:
-    import pyarrow.compute as pc
-
     asked: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
     offered: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
     for chunk in job.chunks(part, _COLUMNS):
@@ -66,9 +64,6 @@ def _write_lists(job: Job, part: Part, queries: Records, gallery: Records) -> No
 
 def _unanswered(asked: Sequence[pa.Array], offered: Sequence[pa.Array]) -> int:
     """Return how many of the identities asked for are not among those offered."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if not asked:
         return 0
     answered = pc.is_in(pa.concat_arrays(asked), value_set=pa.concat_arrays(offered))
@@ -78,18 +73,12 @@ def _unanswered(asked: Sequence[pa.Array], offered: Sequence[pa.Array]) -> int:
 
 def _identities(items: pa.RecordBatch) -> pa.Array:
     """Return a number for pair_id and style of each item. Both are below 2**31."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     pair_ids = items.column("pair_id").cast(pa.int64())
     return pc.add(pc.shift_left(pair_ids, 32), items.column("style").cast(pa.int64()))
 
 
 def _records(items: pa.RecordBatch, offset: int, role: str) -> pa.Array:
     """Return the record of each item, as JSON text."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     image_ids, pair_ids = (
         numbers(pc.add(items.column(name).cast(pa.int64()), offset)) for name in ("image_id", "pair_id")
     )

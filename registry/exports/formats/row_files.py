@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from registry.dataset.deepfashion2 import unknown_name
 from registry.dataset.tables import ITEM_COLUMNS, ITEMS, arrow_schema
 from registry.errors import UsageError
 from registry.exports.columns.sinks import SINKS
 from registry.exports.format import Job
-
-if TYPE_CHECKING:
-    pass
 
 
 def chosen_columns(options: Mapping[str, Any]) -> list[str]:
@@ -35,8 +34,6 @@ def chosen_columns(options: Mapping[str, Any]) -> list[str]:
 
 def _write(job: Job, kind: str) -> None:
     """Write ``items.EXT`` with the items of all splits, or ``items-PART.EXT`` for each part of a new division."""
-    import pyarrow as pa
-
     columns = chosen_columns(job.options)
     full = arrow_schema(ITEMS, stored=False)
     schema = pa.schema([full.field(name) for name in columns])

@@ -30,8 +30,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from xml.sax.saxutils import escape
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES
 from registry.exports.builtin import VOC_ATTRIBUTES
@@ -39,9 +42,6 @@ from registry.exports.columns.bounds import BOX_COLUMNS, cut_boxes, item_sizes, 
 from registry.exports.columns.text import choose, concat, join_groups, numbers, slices
 from registry.exports.format import Job
 from registry.subset.rows import Chunk
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _COLUMNS: Final = ("category_id", *BOX_COLUMNS, "viewpoint", "zoom_in", "occlusion")
 #: Element, the column it comes from, and from which code on it is 1.
@@ -65,8 +65,6 @@ def write(job: Job) -> None:
 
 def _files(job: Job, chunk: Chunk, names: list[str]) -> Iterator[tuple[str, memoryview]]:
     """Yield the path and text of the XML of each annotated image of a chunk."""
-    import pyarrow as pa
-
     annotated = chunk.images.column("num_items").is_valid()
     why = "have no annotation in the release: on the list, without an XML"
     note(job, "images", why, len(names) - annotated.true_count)
@@ -88,9 +86,6 @@ def _files(job: Job, chunk: Chunk, names: list[str]) -> Iterator[tuple[str, memo
 
 def _objects(job: Job, chunk: Chunk) -> tuple[pa.Array, list[int]]:
     """Return the ``<object>`` of each item that has a box, and for each item whether it has one (1 or 0)."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     boxes = cut_boxes(chunk, item_sizes(chunk))
     kept = pc.and_(pc.greater(boxes.x2, boxes.x1), pc.greater(boxes.y2, boxes.y1))
     note_boxes(job, chunk, boxes, kept)
@@ -123,9 +118,6 @@ def _objects(job: Job, chunk: Chunk) -> tuple[pa.Array, list[int]]:
 
 def _attributes(chunk: Chunk) -> Iterator[pa.Array | str]:
     """Yield the pieces of ``<attributes>`` of each item."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     yield "\t\t<attributes>\n"
     for name in VOC_ATTRIBUTES:
         column = chunk.items.column(name)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
+
+import pyarrow as pa
 
 from registry.dataset.tables import ITEM_COLUMNS
 from registry.execution.in_order import in_order
@@ -17,10 +19,6 @@ from registry.exports.columns.sinks import row_pieces
 from registry.exports.columns.text import concat, join_groups, slices
 from registry.exports.format import Job
 from registry.subset.rows import Chunk, Part
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 
 _BLOCK: Final = 512
 #: A tar is filled up with zeros to a multiple of this, as tar and Python's tarfile do.

@@ -22,7 +22,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID, Category
 from registry.errors import UsageError
@@ -44,11 +47,8 @@ from registry.exports.columns.yolo_segment import polygon_rows, refuse_several
 from registry.exports.format import Job
 from registry.subset.rows import Chunk, Part
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 #: Lines of text with their line ends, and how many each item has.
-Rows = tuple["pa.Array", Sequence[int]]
+Rows = tuple[pa.Array, Sequence[int]]
 
 _COLUMNS: Final = {
     "detect": ("category_id", *BOX_COLUMNS),
@@ -124,8 +124,6 @@ def _pose_rows(job: Job, chunk: Chunk) -> Rows:
 
 
 def _segment_rows(job: Job, chunk: Chunk) -> Rows:
-    import pyarrow as pa
-
     polygons, per_item = polygon_rows(job, chunk)
     owners = [k for k, number in enumerate(per_item) for _ in range(number)]
     classes = _classes(job, chunk).take(pa.array(owners, pa.int32()))
@@ -141,8 +139,6 @@ _ROWS: Final[dict[str, Callable[[Job, Chunk], Rows]]] = {
 
 def _boxes(job: Job, chunk: Chunk) -> tuple[pa.Array, pa.Array, Sizes]:
     """Return ``x y width height`` of each item that has a box, which items have one, and the sizes of all photos."""
-    import pyarrow.compute as pc
-
     sizes = item_sizes(chunk)
     boxes = cut_boxes(chunk, sizes)
     x1, y1, x2, y2 = (shares(side, size) for side, size in zip(boxes, (*sizes, *sizes), strict=True))
@@ -157,9 +153,6 @@ def _boxes(job: Job, chunk: Chunk) -> tuple[pa.Array, pa.Array, Sizes]:
 
 def _classes(job: Job, chunk: Chunk) -> pa.Array:
     """Return the class of each item: its category from 0, or 0 where a dataset has one category."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     category_ids = chunk.items.column("category_id").cast(pa.int32())
     first = category_ids if job.options["landmarks"] == "per-category" else pa.scalar(1, pa.int32())
     return numbers(pc.subtract(category_ids, first))
