@@ -17,7 +17,7 @@ COLUMNS: Final = ("image_id", "pair_id", "style", "category_id", "x1", "y1", "x2
 
 
 def image_texts(job: Job, chunk: Chunk) -> pa.Array:
-    """Return the COCO record of each image of a chunk, as JSON text. A size that is not known is null."""
+    """Return the COCO record of each image of a chunk as JSON text. An unknown size is null."""
     images = chunk.images
     sizes = [numbers(images.column(name)).fill_null("null") for name in ("width", "height")]
     unknown = images.column("width").null_count
@@ -34,13 +34,13 @@ def image_texts(job: Job, chunk: Chunk) -> pa.Array:
 
 
 def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Array | str]) -> pa.Array:
-    """Return the COCO record of each item of a chunk, as JSON text.
+    """Return the COCO record of each item of a chunk as JSON text.
 
     Args:
-        job: its options area and attributes count.
-        chunk: with the items' :data:`COLUMNS` and what the options need.
-        first: id of the first; the others follow.
-        landmarks: pieces of text for the landmarks, with a comma before, or nothing.
+        job: the export, for its options area and attributes.
+        chunk: items with :data:`COLUMNS` and the columns of the options.
+        first: id of the first annotation; ids are consecutive.
+        landmarks: pieces of the JSON of the landmarks, starting with a comma; [] for no landmarks.
     """
     items = chunk.items
     offset = chunk.part.offset(chunk.split)

@@ -1,4 +1,4 @@
-"""COCO: what the official converter writes for the same input, value for value, and what it leaves out on request.
+"""COCO: the same values as the official converter; attributes and mask areas, which it omits, are options.
 
 Source: ``evaluation/deepfashion2_to_coco.py`` of the dataset's repository, and https://cocodataset.org/#format-data.
 """
@@ -39,10 +39,10 @@ def categories(job: Job) -> Iterator[dict[str, Any]]:
     """Yield the 13 categories as the official converter writes them."""
     for category in CATEGORIES:
         name = category.coco_name if job.options["names"] == "converter" else category.name
-        found: dict[str, Any] = {"id": category.id, "name": name, "supercategory": "clothes"}
+        record: dict[str, Any] = {"id": category.id, "name": name, "supercategory": "clothes"}
         if job.options["landmarks"] == "union":
-            found |= {"keypoints": [str(no) for no in range(1, NUM_LANDMARK_SLOTS + 1)], "skeleton": []}
-        yield found
+            record |= {"keypoints": [str(no) for no in range(1, NUM_LANDMARK_SLOTS + 1)], "skeleton": []}
+        yield record
 
 
 def _add_annotations(job: Job, part: Part, records: Records) -> None:
@@ -63,6 +63,6 @@ def _union_landmarks(items: pa.RecordBatch) -> list[pa.Array | str]:
     before = choose(("0," * (3 * c.landmark_offset) for c in CATEGORIES), position)
     rest = (NUM_LANDMARK_SLOTS - c.landmark_offset - c.num_landmarks for c in CATEGORIES)
     after = choose((",0" * (3 * number) for number in rest), position)
-    own = pc.utf8_slice_codeunits(number_lists(items.column("landmarks")), 1, -1)
+    landmarks = pc.utf8_slice_codeunits(number_lists(items.column("landmarks")), 1, -1)
     labelled = numbers(items.column("num_landmarks_labelled").cast(pa.int32()))
-    return [', "num_keypoints": ', labelled, ', "keypoints": [', before, own, after, "]"]
+    return [', "num_keypoints": ', labelled, ', "keypoints": [', before, landmarks, after, "]"]
