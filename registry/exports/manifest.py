@@ -15,7 +15,7 @@ from msgspec import Meta
 from registry.dataset.names import Count, RelativePath, Sha256, ShortText, SplitName, Version, leading_out, parse_json
 from registry.dataset.tables import SCHEMA_VERSION
 from registry.errors import NotFoundError
-from registry.exports.destination import MANIFEST_NAME, Written
+from registry.exports.files import MANIFEST_NAME, Written
 from registry.snapshot.verify import Check, check_files
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place

@@ -14,7 +14,8 @@ import fsspec
 import pytest
 
 from registry.errors import SourceError, StorageError
-from registry.exports.destination import LocalFiles, RemoteFiles
+from registry.exports.local_files import LocalFiles
+from registry.exports.remote_files import RemoteFiles
 from registry.sources.photos import Photos
 from registry.storage.place import Place
 from tests.exports.releases import make_registry, make_release, run_export
@@ -71,7 +72,7 @@ def test_an_error_of_the_destination_names_the_file(tmp_path: Path, monkeypatch:
 _LIMITED = """
 import resource, signal, sys
 from pathlib import Path
-from registry.exports.destination import LocalFiles
+from registry.exports.local_files import LocalFiles
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 files = LocalFiles(Path(sys.argv[1]))
 with files.hold():

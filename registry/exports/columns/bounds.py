@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import UsageError, first_names
 from registry.exports.columns.text import numbers
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk
 
 BOX_COLUMNS: Final = ("x1", "y1", "x2", "y2")

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.text import concat, numbers, polygon_lists
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk
 
 COLUMNS: Final = ("image_id", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2", "segmentation")

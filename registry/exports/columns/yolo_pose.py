@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, NUM_LANDMARK_SLOTS, Category
 from registry.exports.columns.bounds import Sizes, note, share_texts, shares
 from registry.exports.columns.text import choose, concat, join_groups, numbers
-from registry.exports.format import Job
+from registry.exports.job import Job
 
 _MOST: Final = max(category.num_landmarks for category in CATEGORIES)
 _NOTHING: Final = "0 0 0"

@@ -29,7 +29,7 @@ from registry.errors import UsageError
 from registry.exports.columns.bounds import cut, item_sizes, note, share_texts, shares_above
 from registry.exports.columns.polygons import bridge, largest
 from registry.exports.columns.text import join_groups
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk
 
 

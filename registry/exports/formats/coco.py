@@ -16,7 +16,7 @@ from registry.dataset.deepfashion2 import CATEGORIES, NUM_LANDMARK_SLOTS
 from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.coco_records import COLUMNS, annotation_texts, image_texts
 from registry.exports.columns.text import Records, choose, number_lists, numbers
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Part
 
 

@@ -17,7 +17,7 @@ from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, SKELETON, 
 from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.coco_records import COLUMNS, annotation_texts, image_texts
 from registry.exports.columns.text import Records, number_lists, numbers
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Part
 
 

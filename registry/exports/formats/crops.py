@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from registry.errors import MissingDependencyError, SourceError, UsageError
 from registry.execution.in_order import in_order
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
 
 _COLUMNS: Final = (

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.exports.columns.text import concat, join_groups, number_lists, numbers, polygon_lists, slices
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk
 
 _COLUMNS: Final = (

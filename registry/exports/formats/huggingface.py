@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from registry.dataset.deepfashion2 import CATEGORIES, SOURCES
 from registry.errors import UsageError
-from registry.exports.format import Job
 from registry.exports.huggingface_card import card
+from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
 
 Feature = Any

@@ -17,7 +17,7 @@ from registry.dataset.tables import FIELDS, arrow_type
 from registry.errors import UsageError
 from registry.exports.builtin import PHOTO_PATH
 from registry.exports.columns.sinks import SINKS
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
 
 #: Column of the CSV -> column of items, how it is rounded, and what it may not exceed.

@@ -13,7 +13,7 @@ from registry.dataset.tables import FIELDS, arrow_type
 from registry.exports.builtin import PHOTO_PATH
 from registry.exports.columns.sinks import SINKS
 from registry.exports.columns.text import concat
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import PAIRED_COLUMNS, Part
 
 _COUNTED: Final = {"positive": "pairs", "hard": "hard_negatives", "category": "negatives"}

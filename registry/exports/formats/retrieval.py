@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.exports.columns.text import Records, concat, numbers
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Part
 
 _COLUMNS: Final = ("image_id", "source", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2")

@@ -12,7 +12,7 @@ from registry.dataset.deepfashion2 import unknown_name
 from registry.dataset.tables import ITEM_COLUMNS, ITEMS, arrow_schema
 from registry.errors import UsageError
 from registry.exports.columns.sinks import SINKS
-from registry.exports.format import Job
+from registry.exports.job import Job
 
 
 def chosen_columns(options: Mapping[str, Any]) -> list[str]:

@@ -39,7 +39,7 @@ from registry.dataset.deepfashion2 import CATEGORIES
 from registry.exports.builtin import VOC_ATTRIBUTES
 from registry.exports.columns.bounds import BOX_COLUMNS, cut_boxes, item_sizes, note, note_boxes, require_sizes
 from registry.exports.columns.text import choose, concat, join_groups, numbers, slices
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk
 
 _COLUMNS: Final = ("category_id", *BOX_COLUMNS, "viewpoint", "zoom_in", "occlusion")

@@ -17,7 +17,7 @@ from registry.dataset.tables import ITEM_COLUMNS
 from registry.execution.in_order import in_order
 from registry.exports.columns.sinks import row_pieces
 from registry.exports.columns.text import concat, join_groups, slices
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
 
 _BLOCK: Final = 512

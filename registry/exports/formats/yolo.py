@@ -44,7 +44,7 @@ from registry.exports.columns.bounds import (
 from registry.exports.columns.text import concat, join_groups, numbers, slices
 from registry.exports.columns.yolo_pose import keypoint_lines, landmark_texts
 from registry.exports.columns.yolo_segment import polygon_rows, refuse_several
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
 
 #: Lines with their line ends, and the number of lines of each item.
