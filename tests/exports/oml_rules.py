@@ -1,4 +1,4 @@
-"""Open Metric Learning's rules for a CSV of image retrieval, written down so that tests need neither it nor torch.
+"""Open Metric Learning's rules for a CSV of image retrieval, reimplemented so that tests need neither the library nor torch.
 
 Beside what its checker refuses, what its readers trip over fails here too, with file and row: an empty box; an empty
 sequence (rows of one sequence are never matched, so none would be); a label of two categories (one of them is taken).

@@ -43,8 +43,8 @@ def test_an_export_is_the_same(
 ) -> None:
     images = find_format(name).images[-1]
     expected = run_export(exportable, name, tmp_path / "out", images=images, photos=release)
-    found = run_export(there, name, below / f"export-{name}", images=images, photos=release)
-    assert found == expected
+    actual = run_export(there, name, below / f"export-{name}", images=images, photos=release)
+    assert actual == expected
     assert files_in(below / f"export-{name}") == files_in(tmp_path / "out")
 
 
