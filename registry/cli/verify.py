@@ -29,7 +29,7 @@ def verify(ctx: click.Context, place: str) -> None:
     df2 verify skirts
     df2 verify s3://bucket/registry
     """  # noqa: D301
-    from registry.exports import destination as files
+    from registry.exports import files
     from registry.exports.manifest import verify_export
     from registry.snapshot import manifest
     from registry.snapshot.verify import verify_registry

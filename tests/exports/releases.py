@@ -20,7 +20,7 @@ PHOTO_SIZE = (200, 300)
 
 
 def make_release(folder: Path) -> Path:
-    """Write a release to ``folder``: train is ``SMALL_SPLIT``, validation a pair, test two photos without annotations."""
+    """Write a release: train is ``SMALL_SPLIT``, validation a pair, test two photos without annotations."""
     for split, files in (("train", SMALL_SPLIT), ("validation", VALIDATION)):
         write_split(folder / split, files, {image_id: jpeg(*PHOTO_SIZE) for image_id in files})
     write_split(folder / "test", {}, {1: jpeg(), 2: jpeg()})

@@ -15,10 +15,11 @@ import pytest
 
 import registry
 from registry.errors import NotFoundError, SourceError, StorageError, UnknownNameError, UsageError
-from registry.exports import destination as files_module
 from registry.exports.builtin import FORMATS
 from registry.exports.find import find_format
+from registry.exports.local_files import LocalFiles
 from registry.exports.manifest import MANIFEST_NAME, read_export, verify_export
+from registry.exports.remote_files import RemoteFiles
 from registry.exports.run import Plan, export_again
 from registry.files.staging import claim
 from registry.storage.place import Place
@@ -68,8 +69,8 @@ def test_counts_agree_with_the_manifest_and_its_registry(
     assert counts == {"train": (5, 8), "validation": (2, 2), "test": (2, 0)}
     assert manifest.registry["sources"] == registry.open(str(exportable)).manifest.sources
     listed = {file.path: file.size for file in manifest.files}
-    there = {path: len(data) for path, data in files_in(tmp_path / "out").items() if path != MANIFEST_NAME}
-    assert listed == there
+    expected = {path: len(data) for path, data in files_in(tmp_path / "out").items() if path != MANIFEST_NAME}
+    assert listed == expected
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -189,8 +190,8 @@ def test_a_failure_in_the_middle_leaves_no_files(
 
     run_export(exportable, "csv", tmp_path / "out")
     before = files_in(tmp_path)
-    monkeypatch.setattr(files_module.LocalFiles, "finish", fail)
-    monkeypatch.setattr(files_module.RemoteFiles, "finish", fail)
+    monkeypatch.setattr(LocalFiles, "finish", fail)
+    monkeypatch.setattr(RemoteFiles, "finish", fail)
     with pytest.raises(StorageError, match=r"No space left on device\. Nothing was changed there\."):
         run_export(exportable, "csv", tmp_path / "out", overwrite=True)
     assert files_in(tmp_path) == before
@@ -228,7 +229,7 @@ def test_an_empty_folder_and_leftovers_of_a_killed_export_are_no_obstacle(export
 
 
 def test_two_exports_to_the_same_place_do_not_mix(exportable: Path, tmp_path: Path) -> None:
-    held = files_module.LocalFiles(tmp_path / "out").hold()
+    held = LocalFiles(tmp_path / "out").hold()
     with held, pytest.raises(StorageError, match="Another df2 command writes to"):
         run_export(exportable, "coco", tmp_path / "out")
 

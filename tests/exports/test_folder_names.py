@@ -25,7 +25,7 @@ COLUMNS = sorted({column.name for table in TABLES.values() for column in table.c
 
 @pytest.fixture(scope="module", params=[str, str.upper], ids=["lower case", "upper case"])
 def below(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder below one for every column, named as DuckDB and Arrow name partitions."""
+    """Return a folder nested in a folder per column, named like partitions of DuckDB and Arrow."""
     folder = tmp_path_factory.mktemp("below").joinpath(*(f"{request.param(name)}=7" for name in COLUMNS))
     folder.mkdir(parents=True)
     return folder

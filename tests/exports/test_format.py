@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="u
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Install a package with three entry points: the format of the page, a value that is no Format, a missing module."""
+    """Install a package with entry points for the format of the page, a value that is no Format, a missing module."""
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (toml,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     (group,) = re.findall(r'entry-points."(.*)"', toml)

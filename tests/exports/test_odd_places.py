@@ -1,4 +1,4 @@
-"""What names a place: paths and URLs that are understood, and those that are refused before anything is made."""
+"""Places: paths and URLs that are understood, and those that are refused before anything is created."""
 
 from __future__ import annotations
 

@@ -32,11 +32,11 @@ def check_dataset(folder: Path, task: str, tolerance: float = 0.0) -> dict[str, 
         tolerance: how far a coordinate may lie outside [0, 1].
 
     Returns:
-        For every split of ``data.yaml`` that is not empty there: the number of photos (``images``), of those with a
-        label file (``labels``), of those without a row (``backgrounds``, what the loader calls them), and of rows.
+        For every split that is not empty in ``data.yaml``: number of photos (``images``), of photos with a label file
+        (``labels``), of photos without rows (``backgrounds``, as the loader calls them), and of rows.
 
     Raises:
-        AssertionError: a rule is broken; the text begins with the file, and the line where there is one.
+        AssertionError: a rule is broken; the message begins with the file and, for a row, its line.
     """
     assert task in TASKS, task
     path = folder / "data.yaml"

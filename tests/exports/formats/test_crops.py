@@ -49,7 +49,7 @@ def colours(data: bytes) -> list[str]:
 
 @pytest.fixture(scope="module")
 def painted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return a release and its registry: pair 7 with the red item on both sides, a blue one and boxes of nothing."""
+    """Return a release and its registry: pair 7 with a red item on both sides, a blue item, and boxes without area."""
     folder = tmp_path_factory.mktemp("painted")
     annotations: dict[int | str, Any] = {
         1: annotation([item(1, 2, bounding_box=list(RED)), item(9, 0, bounding_box=list(BLUE))], "user", 7),

@@ -58,7 +58,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for _ in range(draw.randint(2, 9)):
                 drawn = [item(draw.choice((1, 1, 1, 2, 2, 8)), draw.randint(0, 3)) for _ in range(draw.randint(1, 3))]
                 annotations[len(annotations) + 1] = annotation(drawn, draw.choice(("user", "shop")), pair_id)
-        # A category whose shop items all are of one pair_id.
+        # A category whose shop items all have the same pair_id.
         annotations[len(annotations) + 1] = annotation([item(13, 7)], "user", 12)
         annotations[len(annotations) + 1] = annotation([item(13, 7), item(13, 0)], "shop", 12)
         ingest(split, str(write_split(folder / split, annotations)), str(folder / "r"), jobs=1)
@@ -151,9 +151,9 @@ def test_negatives_are_spread_over_all_candidates(many: Path, tmp_path: Path) ->
     rows = [row for row in read(tmp_path / "out") if row["kind"] == "category" and row["shop_category_id"] == 1]
     used = Counter(key(row, "shop") for row in rows)
     shops = "SELECT count(*) FROM items WHERE split = 'train' AND source = 'shop' AND category_id = 1"
-    ((there,),) = registry.open(str(many)).sql(shops).fetchall()
-    assert len(used) > there * 0.8
-    assert max(used.values()) < 5 * len(rows) / there
+    ((candidates,),) = registry.open(str(many)).sql(shops).fetchall()
+    assert len(used) > candidates * 0.8
+    assert max(used.values()) < 5 * len(rows) / candidates
 
 
 def test_negatives_depend_only_on_the_seed(many: Path, tmp_path: Path) -> None:
