@@ -62,7 +62,7 @@ def _check(place: Place, name: str) -> Check:
     Raises:
         NotFoundError: there is neither.
     """
-    from registry.exports import destination as files
+    from registry.exports import files
     from registry.exports.manifest import verify_export
     from registry.snapshot import manifest
     from registry.snapshot.verify import verify_registry

@@ -1,5 +1,5 @@
-"""Subsets in the format of every trainer: rows come in as Arrow batches, files go out.
+"""Exports of subsets in the formats of trainers: Arrow batches in, files out.
 
-:mod:`registry.exports.builtin` lists the formats, ``formats/`` writes them, ``columns/`` makes text of whole columns.
-docs/formats.md shows how to add one.
+:mod:`registry.exports.run` runs an export. :mod:`registry.exports.builtin` lists the formats, ``formats/`` writes them,
+``columns/`` turns whole columns into text. docs/formats.md shows how to add a format.
 """

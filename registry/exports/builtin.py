@@ -1,6 +1,6 @@
-"""The built-in formats in one table: name, what it writes, options, and what happens to photos.
+"""Table of the built-in formats: name, summary, function, options, and modes of photos.
 
-The functions are named as text and imported when an export runs, so that listing the formats imports none of them.
+Functions are given as ``module:function`` and imported when an export runs, so that listing formats stays fast.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from registry.exports.format import Format, Option
 COCO_ATTRIBUTES: Final = ("source", "scale", "occlusion", "zoom_in", "viewpoint", "item_no")
 #: Columns of ``items`` that ``--attributes`` adds to the objects of Pascal VOC.
 VOC_ATTRIBUTES: Final = ("item_no", "pair_id", "style", "source", "scale", "occlusion", "zoom_in", "viewpoint")
-#: Where ``metric-learning`` and ``pairs`` put photos.
+#: Path of photos in ``metric-learning`` and ``pairs``.
 PHOTO_PATH: Final = "images/{part}/{name}"
 
 _COCO_OPTIONS: Final = (
@@ -37,7 +37,7 @@ _COCO_OPTIONS: Final = (
 _COLUMNS: Final = Option(
     "columns", "Columns of the table items but content_hash, in this order: a,b,c.  [default: all]", "text", None
 )
-#: The released photos have 56 KB on average, so a shard of them has some 250 MB.
+#: Released photos have 56 KB on average, so a default shard has about 250 MB.
 _SHARD_SIZE: Final = Option(
     "shard-size", "Images in a shard; the last of a part has what is left.", "integer", 4096, (), 1
 )
@@ -67,7 +67,7 @@ def _show_pairs(options: Mapping[str, Any]) -> str:
 
 
 def _row_format(kind: str, summary: str) -> Format:
-    """Return a format that writes items as rows."""
+    """Return a format that writes items as rows of a file."""
     return Format(
         kind,
         summary,
@@ -134,7 +134,7 @@ _FORMATS: Final = (
             ),
         ),
         images=("none", "link", "copy"),
-        photo_path=None,  # depends on the options: photos are put beside their labels
+        photo_path=None,  # depends on the options: photos are next to their labels
         check="registry.exports.formats.yolo:check",
         next_step=_train_yolo,
         needs_photos=True,

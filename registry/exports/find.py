@@ -1,4 +1,4 @@
-"""The formats there are: the built-in formats, and those that other packages register."""
+"""Finds export formats: built-in formats and formats registered by other packages."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ ENTRY_POINTS: Final = "deepfashion2_registry.formats"
 
 
 def format_names() -> list[str]:
-    """Return the names of all formats: the built-in ones, then those of other packages, sorted."""
+    """Return the names of all formats: built-in formats in table order, then formats of other packages, sorted."""
     return [*FORMATS, *sorted(_registered())]
 
 
 def find_format(name: str) -> Format:
-    """Return a format.
+    """Return the format of this name.
 
     Raises:
-        UnknownNameError: there is none of this name; the message lists all.
-        MissingDependencyError: the package that registers it cannot be imported.
+        UnknownNameError: there is no such format; the message lists all formats.
+        MissingDependencyError: the package that registers the format cannot be imported.
+        UsageError: the package registers something other than a Format.
     """
     if name in FORMATS:
         return FORMATS[name]

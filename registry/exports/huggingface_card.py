@@ -63,14 +63,14 @@ _PHOTO: Final = "| `image` | the photo; a decoder that turns photos by their EXI
 
 
 def card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]]) -> str:
-    """Return the card.
+    """Return the text of the card.
 
     Args:
-        features: of the rows, in the JSON form of the library.
+        features: features of the rows, in the JSON form of ``datasets``.
         splits: name -> ``num_bytes``, ``num_examples`` and ``items``, in order.
     """
-    # The library cannot load a split without rows: such a one is not named, unless there is nothing else.
-    named = {name: sizes for name, sizes in splits.items() if sizes["num_examples"]} or splits
+    # `datasets` cannot load splits without rows, so they are omitted, unless all splits are empty.
+    listed = {name: sizes for name, sizes in splits.items() if sizes["num_examples"]} or splits
     front = [
         "pretty_name: DeepFashion2",
         "license: other",
@@ -79,10 +79,10 @@ def card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]]) -
         "task_categories:", "- object-detection", "- image-segmentation", "- keypoint-detection", "- image-to-image",
         "configs:", "- config_name: default", "  data_files:",
     ]  # fmt: skip
-    for name in named:
+    for name in listed:
         front += [f"  - split: {name}", f"    path: data/{name}-*.parquet"]
     front += ["dataset_info:", "  features:", *(f"  {line}" for line in feature_lines(features)), "  splits:"]
-    for name, sizes in named.items():
+    for name, sizes in listed.items():
         front += [f"  - name: {name}", *(f"    {key}: {sizes[key]}" for key in ("num_bytes", "num_examples"))]
     rows = [f"| {name} | {sizes['num_examples']:,} | {sizes['items']:,} |" for name, sizes in splits.items()]
     codes = (
@@ -101,13 +101,14 @@ def card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]]) -
 
 
 def feature_lines(features: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the lines of a YAML list that says the features, as the library writes it."""
+    """Yield the lines of the YAML list of features, as ``datasets`` writes it."""
     for name, feature in features.items():
         yield f"- name: {name}"
         yield from (f"  {line}" for line in _feature(feature))
 
 
 def _feature(feature: Any) -> Iterator[str]:
+    """Yield the lines of the YAML mapping of a feature, without its name."""
     if isinstance(feature, list):
         (inner,) = feature
         if isinstance(inner, dict) and "_type" not in inner:

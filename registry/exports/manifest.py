@@ -1,4 +1,4 @@
-"""The manifest of an export: from which data it was made, how, what is in it; and whether it still is."""
+"""The manifest of an export: source data, options, counts and files; and the check of an export against it."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from msgspec import Meta
 from registry.dataset.names import Count, RelativePath, Sha256, ShortText, SplitName, Version, leading_out, parse_json
 from registry.dataset.tables import SCHEMA_VERSION
 from registry.errors import NotFoundError
-from registry.exports.destination import MANIFEST_NAME, Written
+from registry.exports.files import MANIFEST_NAME, Written
 from registry.snapshot.verify import Check, check_files
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
 from registry.version import __version__
 
-#: Version of the manifest itself.
+#: Version of the manifest's layout.
 EXPORT_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ExportManifest:
-    """What ``export.json`` holds. No clock, host or absolute path is in it.
+    """The content of ``export.json``, without time, host name or absolute paths.
 
     Attributes:
         format: name of the format.
-        options: of the format, every one.
-        images: what was done with the photos.
+        options: value of every option of the format.
+        images: mode of photos.
         subset: canonical options of the subset.
-        subset_digest: of its canonical text.
-        resplit: how it was divided anew (``fractions``, ``seed``, ``stratify``) and how evenly (``balance``), or None.
+        subset_digest: sha256 of the canonical text of the subset.
+        resplit: ``fractions``, ``seed`` and ``stratify`` of the resplit, and its ``balance``; None without a resplit.
         registry: ``schema_version``, ``manifest_sha256`` and ``sources`` (split -> fingerprint) of the registry.
-        revision: ``git`` commit of the repository the registry lies in and whether ``dvc_lock`` is "as committed" or
-            "differs"; the ``dvc_stage`` that made it; empty where there is none of them.
-        counts: part -> ``images``, ``items`` and what the format counts.
-        left_out: entries of ``what``, ``why`` and ``number``.
-        files: all files but the manifest, sorted by path.
+        revision: ``git`` commit of the repository of the registry with ``dvc_lock`` "as committed" or "differs"; or the
+            ``dvc_stage`` that ran the export; empty outside of a repository.
+        counts: part -> ``images``, ``items`` and the counts of the format.
+        left_out: rows missing or changed in the files: ``what``, ``why`` and ``number``.
+        files: all files except the manifest, sorted by path.
     """
 
     format: str
@@ -57,7 +57,7 @@ class ExportManifest:
     files: Sequence[Written] = field(default=(), repr=False)
 
     def to_json(self) -> bytes:
-        """Return the manifest as deterministic JSON text, one file a line."""
+        """Return the manifest as deterministic JSON, a line per file."""
         head = {
             "export_version": EXPORT_VERSION,
             "made_by": f"deepfashion2-registry {__version__}",
@@ -65,15 +65,15 @@ class ExportManifest:
             **{name: getattr(self, name) for name in _PLAIN},
         }
         text = json.dumps(head, indent=1)[:-2].encode("ascii")
-        lines = map(msgspec.json.Encoder().encode, map(_entry, self.files))  # there may be hundreds of thousands
+        lines = map(msgspec.json.Encoder().encode, map(_entry, self.files))  # up to hundreds of thousands
         return text + b',\n "files": [\n  ' + b",\n  ".join(lines) + b"\n ]\n}\n"
 
     @classmethod
     def from_json(cls, data: bytes, where: str) -> ExportManifest:
-        """Return the manifest in a JSON text.
+        """Parse the JSON of a manifest; ``where`` names it in errors.
 
         Raises:
-            RegistryFormatError: it is none, or of a later version.
+            RegistryFormatError: the JSON is no manifest of an export, or a later version.
         """
         document = parse_json(
             data, _QuickDocument, where, "the manifest of an export", "export_version", EXPORT_VERSION, _Document
@@ -88,7 +88,7 @@ class ExportManifest:
 
 _PLAIN: Final = tuple(name for name in ExportManifest.__dataclass_fields__ if name != "files")
 
-#: Value of an option: what YAML and JSON have for a word on the command line.
+#: Value of an option: a scalar of YAML and JSON.
 _Plain = Annotated[bool | int | float | ShortText | None, Meta(description="a plain value")]
 _Commit = Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z", description="hex digits")]
 _Fractions = Annotated[str, Meta(max_length=100_000, description="a text such as train=0.8,val=0.2")]
@@ -161,7 +161,7 @@ class _Document(msgspec.Struct):
 
 
 class _QuickFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A :class:`_File` of which paths and digests are not looked at: there may be hundreds of thousands."""
+    """A :class:`_File` whose path and digest are not checked here, as there may be hundreds of thousands."""
 
     path: str
     bytes: Count
@@ -170,7 +170,7 @@ class _QuickFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fal
 
 
 class _QuickDocument(_Document):
-    """A :class:`_Document` that looks at all paths and digests at once."""
+    """A :class:`_Document` that checks all paths and digests together; :class:`_Document` explains failures."""
 
     files: list[_QuickFile]  # type: ignore[assignment]
 
@@ -183,16 +183,16 @@ class _QuickDocument(_Document):
 
 
 def _entry(file: Written) -> dict[str, Any]:
-    found: dict[str, Any] = {"path": file.path, "bytes": file.size}
-    return found | ({"sha256": file.sha256.hex()} if file.sha256 else {"link": True})
+    entry: dict[str, Any] = {"path": file.path, "bytes": file.size}
+    return entry | ({"sha256": file.sha256.hex()} if file.sha256 else {"link": True})
 
 
 def read_export(place: Place) -> ExportManifest:
-    """Return the manifest of an export.
+    """Read the manifest of the export at a place.
 
     Raises:
-        NotFoundError: there is none.
-        RegistryFormatError: it is none, or of a later version.
+        NotFoundError: the place has no ``export.json``.
+        RegistryFormatError: the file is no manifest of an export, or a later version.
     """
     try:
         data = place.read(MANIFEST_NAME)
@@ -204,10 +204,10 @@ def read_export(place: Place) -> ExportManifest:
 
 
 def read_manifest_file(url: str, storage_options: StorageOptions | None = None) -> ExportManifest:
-    """Return the manifest in a file, or in the folder of an export; a path or an fsspec URL.
+    """Read a manifest file, or the manifest of the export in a folder; path or fsspec URL.
 
     Raises:
-        NotFoundError, RegistryFormatError: there is none.
+        NotFoundError, RegistryFormatError: as for :func:`read_export`.
     """
     folder, slash, name = url.rpartition("/")
     if name.endswith(".json"):
@@ -216,17 +216,17 @@ def read_manifest_file(url: str, storage_options: StorageOptions | None = None) 
 
 
 def verify_export(place: Place) -> Check:
-    """Return how an export differs from its manifest. Every file is read; of a link, only the size is looked at.
+    """Return how an export differs from its manifest. Reads every file; checks only the size of links.
 
     Raises:
-        NotFoundError, RegistryFormatError: there is no export.
+        NotFoundError, RegistryFormatError: as for :func:`read_export`.
         StorageError: a file cannot be read.
     """
     manifest = read_export(place)
-    named = {file.path: (file.size, file.sha256) for file in manifest.files}
-    return check_files(place, manifest.format, named, MANIFEST_NAME)
+    expected = {file.path: (file.size, file.sha256) for file in manifest.files}
+    return check_files(place, manifest.format, expected, MANIFEST_NAME)
 
 
 def differing(old: Iterable[Written], new: Iterable[Written]) -> list[str]:
-    """Return the paths of files that are not the same in two exports, sorted."""
+    """Return the sorted paths of files that differ between two exports."""
     return sorted({file.path for file in set(old) ^ set(new)})

@@ -1,44 +1,42 @@
-"""Runs an export: a subset of a registry, in a format, to a place."""
+"""Runs an export: writes a subset of a registry in a format to a destination."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryFormatError, UsageError, first_names
 from registry.execution.progress import Progress
-from registry.exports.destination import MANIFEST_NAME, Files, open_destination
+from registry.exports.destination import open_destination
+from registry.exports.files import MANIFEST_NAME
 from registry.exports.find import find_format
 from registry.exports.format import Format
+from registry.exports.job import Job
 from registry.exports.manifest import ExportManifest, differing, read_export
 from registry.sources.photos import Photos
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
 from registry.subset.options import Subset
 from registry.subset.resplit import BALANCE, Resplit
-from registry.subset.rows import Chunk, Part, Rows
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from registry.snapshot.manifest import Manifest
     from registry.store.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that decides the bytes of an export, besides the data.
+    """Everything besides the data that decides the bytes of an export.
 
     Attributes:
-        format: what it is written in.
-        options: of the format.
-        images: what happens to photos.
-        subset: what is exported.
-        resplit: how it is divided anew, or None.
+        format: the export format.
+        options: value of every option of the format.
+        images: mode of photos, from :data:`registry.exports.format.IMAGES`.
+        subset: the items to export.
+        resplit: the new division into parts, or None to keep the splits.
     """
 
     format: Format
@@ -57,25 +55,25 @@ class Plan:
         images: str | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> Plan:
-        """Return a plan whose options are known to be sound.
+        """Return a plan with checked options.
 
         Raises:
-            UsageError: the format or an option does not exist, or options do not go together.
+            UsageError: the format or an option does not exist, or options cannot be combined.
         """
-        found = find_format(format)
-        chosen = images or found.images[0]
-        if chosen not in found.images:
-            raise UsageError(f"The format {format} takes --images {' or '.join(found.images)}, not {chosen}.")
-        values = found.read_options(options or {})
-        found.check_options(values, chosen)
-        return cls(found, values, chosen, subset or Subset(), resplit)
+        export_format = find_format(format)
+        mode = images or export_format.images[0]
+        if mode not in export_format.images:
+            raise UsageError(f"The format {format} takes --images {' or '.join(export_format.images)}, not {mode}.")
+        values = export_format.read_options(options or {})
+        export_format.check_options(values, mode)
+        return cls(export_format, values, mode, subset or Subset(), resplit)
 
     @classmethod
     def of_manifest(cls, manifest: ExportManifest) -> Plan:
-        """Return the plan that an export was made by.
+        """Return the plan of an earlier export.
 
         Raises:
-            RegistryFormatError: a format, option or value in the manifest does not exist.
+            RegistryFormatError: the manifest names a format, option or value that does not exist.
         """
         resplit = manifest.resplit
         try:
@@ -88,88 +86,6 @@ class Plan:
             )
         except UsageError as error:
             raise RegistryFormatError(f"The manifest of the export cannot be followed: {error}") from error
-
-
-class _Job:
-    """One export on its way; a :class:`registry.exports.format.Job`."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        rows: Rows,
-        files: Files,
-        photos: Photos | None,
-        progress: Progress | None,
-    ) -> None:
-        self.files = files
-        self.options = plan.options
-        self.images = plan.images
-        self.counts = {part.name: dict(rows.counts(part)) for part in rows.parts}
-        self.left_out: Counter[tuple[str, str]] = Counter()
-        self._format = plan.format
-        self._rows = rows
-        self._photos = photos
-        self._progress = progress
-        self._done = 0
-        self._total = sum(counts["images"] for counts in self.counts.values())
-
-    @property
-    def parts(self) -> Sequence[Part]:
-        return self._rows.parts
-
-    @property
-    def divided(self) -> bool:
-        return self._rows.divided
-
-    def chunks(self, part: Part, columns: Sequence[str] = ()) -> Iterator[Chunk]:
-        for chunk in self._rows.chunks(part, columns):
-            yield chunk
-            if columns and self._progress:
-                self._done += chunk.images.num_rows
-                self._progress(min(self._done, self._total), self._total)
-
-    def pairs(self, part: Part, negatives: int = 0, hard_negatives: int = 0, seed: int = 0) -> Iterator[pa.RecordBatch]:
-        return self._rows.pairs(part, negatives, hard_negatives, seed)
-
-    def photo_names(self, chunk: Chunk) -> list[str]:
-        if self.images in ("link", "copy"):
-            return [f"{chunk.part.name}/{name}" for name in chunk.file_names()]
-        return [f"{chunk.split}/image/{name}" for name in chunk.images.column("file_name").to_pylist()]
-
-    def photos(self, chunk: Chunk) -> Iterator[bytes]:
-        return self._need_photos().read(chunk.split, chunk.images.column("image_id").to_pylist())
-
-    def put_photos(self, chunk: Chunk, names: Iterable[str]) -> None:
-        photos = self._need_photos()
-        image_ids = chunk.images.column("image_id").to_pylist()
-        if self.images == "link":
-            for name, path in zip(names, photos.paths(chunk.split, image_ids), strict=True):
-                self.files.link(name, path)
-        else:
-            self.files.write_all(zip(names, photos.read(chunk.split, image_ids), strict=True))
-
-    def leave_out(self, what: str, why: str, number: int = 1) -> None:
-        self.left_out[what, why] += number
-
-    def count(self, part: Part, what: str, number: int) -> None:
-        counts = self.counts[part.name]
-        counts[what] = counts.get(what, 0) + number
-
-    def run(self) -> None:
-        """Write the files of the format, and the photos where they stand beside them."""
-        self._format.run(self)
-        if self.images in ("link", "copy") and self._format.photo_path:
-            for part in self.parts:
-                for chunk in self.chunks(part):
-                    path = self._format.photo_path
-                    self.put_photos(chunk, (path.format(part=part.name, name=name) for name in chunk.file_names()))
-
-    def _need_photos(self) -> Photos:
-        if self._photos is None:
-            raise UsageError(
-                "Photos are needed: --photos RELEASE names the folder or URL that holds them, as for 'df2 ingest'."
-            )
-        return self._photos
 
 
 def export(
@@ -185,26 +101,29 @@ def export(
     revision: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> ExportManifest:
-    """Write an export and return its manifest, which is in it as ``export.json``.
+    """Write an export and return its manifest, which the export holds as ``export.json``.
 
-    A local destination gets all files at once, at the end; a remote one its manifest last. What fails leaves nothing.
+    All files appear at a local destination at once; a remote destination gets the manifest last. A failed export leaves
+    no files.
 
     Args:
         registry: an open registry.
-        plan: what is exported and how.
-        dest: folder or fsspec URL; made if it is not there.
-        photos: release that holds the photos, where they are linked, copied or read; or one for each split.
-        password: of its protected zips.
+        plan: the format, its options and the subset.
+        dest: folder or fsspec URL; created if missing.
+        photos: release with the photos (folder or URL), or a release for each split; needed to link, copy or read
+            photos.
+        password: of the release's protected zips.
         storage_options: passed to fsspec for ``dest`` and ``photos``.
         follow_links: whether photos may be links that lead out of the release.
-        overwrite: whether an earlier export at ``dest`` may be replaced. Never replaced is what no export wrote.
-        revision: of the registry, for the manifest: :func:`registry.history.git.revision_of`.
-        progress: called with the images done and all images.
+        overwrite: whether an earlier export at ``dest`` may be replaced. Other files are never replaced.
+        revision: revision of the registry for the manifest, from :func:`registry.history.git.revision_of`.
+        progress: called with the number of images done and in total.
 
     Raises:
-        UsageError: the destination is not empty, or photos are needed and not given.
+        UsageError: the destination is not empty, or photos are needed but not given.
         SourceError: a photo is missing or cannot be read.
-        StorageError: the destination cannot be written; it is as it was.
+        StorageError: the destination cannot be written; a local destination is unchanged, a remote destination holds no
+            export.
         UnknownNameError, QueryError: the subset does not fit the registry.
     """
     from registry.store.selection import Selection
@@ -217,10 +136,11 @@ def export(
         )
     files = open_destination(dest, storage_options, lambda place, paths: _check_overwrite(place, paths, overwrite))
     rows = Selection(registry.snapshot(), plan.subset, plan.resplit)
-    found = Photos(photos, password, storage_options, follow_links=follow_links) if photos else None
+    source = Photos(photos, password, storage_options, follow_links=follow_links) if photos else None
     with files.hold():
-        job = _Job(plan, rows, files, found, progress)
-        job.run()
+        job = Job(plan.options, plan.images, rows, files, source, progress)
+        plan.format.run(job)
+        _put_photos(plan, job)
         files.wait()
         manifest = _manifest(plan, job, rows.manifest, revision or {}, rows.balance)
         files.finish(manifest.to_json())
@@ -228,16 +148,26 @@ def export(
     return manifest
 
 
+def _put_photos(plan: Plan, job: Job) -> None:
+    """Link or copy photos to ``photo_path`` of the format."""
+    path = plan.format.photo_path
+    if plan.images not in ("link", "copy") or path is None:
+        return
+    for part in job.parts:
+        for chunk in job.chunks(part):
+            job.put_photos(chunk, (path.format(part=part.name, name=name) for name in chunk.file_names()))
+
+
 def export_again(
     registry: Registry, old: ExportManifest, dest: str, **options: Any
 ) -> tuple[ExportManifest, list[str]]:
-    """Make an export again from its manifest; return the new manifest and the files that became different.
+    """Repeat an export from its manifest; return the new manifest and the sorted paths of files that differ.
 
     Args:
-        registry: the registry; it has to hold the same data.
-        old: the manifest of the export.
-        dest: as for :func:`export`, which takes the other arguments too.
-        options: of :func:`export`.
+        registry: must hold the same data as the registry of the export.
+        old: manifest of the earlier export.
+        dest: destination, as for :func:`export`.
+        options: further arguments of :func:`export`.
 
     Raises:
         UsageError: the registry holds other data.
@@ -255,21 +185,21 @@ def export_again(
 
 
 def _check_overwrite(place: Place, paths: list[str], overwrite: bool) -> set[str]:
-    """Return the files of the export at a place that is not empty; raise if it may not be replaced."""
+    """Return the paths of the export at a place; raise a UsageError if its content may not be replaced."""
     if not overwrite:
         remedy = " --overwrite replaces it." if MANIFEST_NAME in paths else ""
         raise UsageError(f"{place} is not empty.{remedy or ' Expected a new or empty folder.'}")
     if MANIFEST_NAME not in paths:
         raise UsageError(f"{place} holds {paths[0]} and no export; --overwrite replaces nothing but exports.")
-    named = {file.path for file in read_export(place).files} | {MANIFEST_NAME}
-    extra = [path for path in paths if path not in named]
+    written = {file.path for file in read_export(place).files} | {MANIFEST_NAME}
+    extra = [path for path in paths if path not in written]
     if extra:
         raise UsageError(f"{place} holds {first_names(extra, 1)}, which no export wrote: move or remove it first.")
-    return named
+    return written
 
 
 def _manifest(
-    plan: Plan, job: _Job, registry: Manifest, revision: Mapping[str, Any], balance: Sequence[Mapping[str, Any]]
+    plan: Plan, job: Job, registry: Manifest, revision: Mapping[str, Any], balance: Sequence[Mapping[str, Any]]
 ) -> ExportManifest:
     resplit = plan.resplit
     return ExportManifest(

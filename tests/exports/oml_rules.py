@@ -1,7 +1,8 @@
-"""Open Metric Learning's rules for a CSV of image retrieval, written down so that tests need neither it nor torch.
+"""Open Metric Learning's rules for a CSV of image retrieval, reimplemented to test without the library and torch.
 
-Beside what its checker refuses, what its readers trip over fails here too, with file and row: an empty box; an empty
-sequence (rows of one sequence are never matched, so none would be); a label of two categories (one of them is taken).
+Besides the rules of its checker, these mistakes of data that its readers accept fail here, with file and row: an empty
+box; an empty sequence (rows of the same sequence are never matched); a label with two categories (the reader keeps
+either).
 
 Source: ``check_retrieval_dataframe_format`` in oml/utils/dataframe_format.py, oml/datasets/images.py and dataframe.py,
 oml/functional/knn.py, as of 4.0.0.
@@ -18,14 +19,14 @@ TRUTH = {"True": True, "False": False}
 
 
 def check_csv(path: Path, root: Path | None = None) -> None:
-    """Check a CSV that Open Metric Learning is to read.
+    """Check a CSV for Open Metric Learning.
 
     Args:
         path: the file, with commas and a header.
-        root: what the photos' paths are relative to; without it, it is not looked whether they are there.
+        root: folder that photo paths are relative to; None skips the check that photos exist.
 
     Raises:
-        AssertionError: a rule is broken; the text begins with the file, and the line where there is one.
+        AssertionError: a rule is broken; the message begins with the file and, for a row, its line.
     """
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, strict=True)

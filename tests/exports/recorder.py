@@ -1,4 +1,4 @@
-"""A format at work on one image, in memory: for properties that many images have to show."""
+"""Runs a format on a single image in memory, for property tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from registry.subset.rows import Chunk, Part
 
 
 class Recorder:
-    """A job with one chunk, whose files are kept in memory."""
+    """A job with a single chunk that keeps its files in memory; implements only a part of Job."""
 
     images = "none"
 
@@ -43,7 +43,7 @@ class Recorder:
         assert what == "rows"
 
     def num_left_out(self, what: str) -> int:
-        """Return how many of these were left out or changed."""
+        """Return the number left out or changed."""
         return sum(number for text, number in self.left_out.items() if text.startswith(f"{what}:"))
 
     def rows(self) -> list[list[float]]:
@@ -58,7 +58,7 @@ def one_image(
     name: str = "000001.jpg",
     **options: Any,
 ) -> Recorder:
-    """Return the job that wrote one image with these items; each has some columns of the table."""
+    """Return the job that wrote an image with these items, each a mapping of columns of the table."""
     image = {"split": "train", "image_id": 1, "file_name": name, "num_items": len(items)}
     images = [image | dict(zip(("width", "height"), size, strict=True))]
     schema = arrow_schema(ITEMS, stored=False)
@@ -72,5 +72,5 @@ def one_image(
         [len(items)],
     )
     job = Recorder(chunk, options)
-    find_format(format).write(job)  # type: ignore[arg-type]  # it does not do all that a job does
+    find_format(format).run(job)  # type: ignore[arg-type]  # a Recorder has only part of Job
     return job

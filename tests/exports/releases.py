@@ -1,4 +1,4 @@
-"""A small release with photos and its registry, and what exports from it."""
+"""A small release with photos, its registry, and a shortcut to export from it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import registry
 from registry.exports.manifest import ExportManifest
 from registry.exports.run import Plan, export
+from registry.history.git import revision_of
 from registry.ingest.build import ingest
 from registry.subset.options import Subset
 from registry.subset.resplit import Resplit
@@ -19,7 +20,7 @@ PHOTO_SIZE = (200, 300)
 
 
 def make_release(folder: Path) -> Path:
-    """Write a release below ``folder``: train is ``SMALL_SPLIT``, validation one pair, test two photos alone."""
+    """Write a release: train is ``SMALL_SPLIT``, validation a pair, test two photos without annotations."""
     for split, files in (("train", SMALL_SPLIT), ("validation", VALIDATION)):
         write_split(folder / split, files, {image_id: jpeg(*PHOTO_SIZE) for image_id in files})
     write_split(folder / "test", {}, {1: jpeg(), 2: jpeg()})
@@ -45,7 +46,14 @@ def run_export(
     overwrite: bool = False,
     **options: Any,
 ) -> ExportManifest:
-    """Export from the registry in a folder; ``options`` are those of the format, with underscores."""
+    """Export from the registry in a folder; ``options`` are options of the format, with underscores."""
     plan = Plan.of(format, Subset.of(**(subset or {})), resplit=resplit, images=images, options=options)
     opened = registry.open(str(folder))
-    return export(opened, plan, str(dest), photos=str(photos) if photos else None, overwrite=overwrite)
+    return export(
+        opened,
+        plan,
+        str(dest),
+        photos=str(photos) if photos else None,
+        overwrite=overwrite,
+        revision=revision_of(opened.place),
+    )

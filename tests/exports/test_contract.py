@@ -1,4 +1,4 @@
-"""What every format has to keep to, whatever it writes."""
+"""The contract of every format."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ import pytest
 
 import registry
 from registry.errors import NotFoundError, SourceError, StorageError, UnknownNameError, UsageError
-from registry.exports import destination as files_module
 from registry.exports.builtin import FORMATS
 from registry.exports.find import find_format
+from registry.exports.local_files import LocalFiles
 from registry.exports.manifest import MANIFEST_NAME, read_export, verify_export
+from registry.exports.remote_files import RemoteFiles
 from registry.exports.run import Plan, export_again
 from registry.files.staging import claim
 from registry.storage.place import Place
@@ -29,7 +30,7 @@ from tests.sources.packing import files_in
 
 
 def modes(name: str) -> list[str]:
-    """Return what a format can do with photos."""
+    """Return the modes of photos of a format."""
     return list(find_format(name).images)
 
 
@@ -63,43 +64,43 @@ def test_no_clock_host_or_path_of_this_machine_is_in_the_files(
 def test_counts_agree_with_the_manifest_and_its_registry(
     name: str, exportable: Path, release: Path, tmp_path: Path
 ) -> None:
-    made = run_export(exportable, name, tmp_path / "out", images=modes(name)[-1], photos=release)
-    counts = {part: (found["images"], found["items"]) for part, found in made.counts.items()}
+    manifest = run_export(exportable, name, tmp_path / "out", images=modes(name)[-1], photos=release)
+    counts = {part: (actual["images"], actual["items"]) for part, actual in manifest.counts.items()}
     assert counts == {"train": (5, 8), "validation": (2, 2), "test": (2, 0)}
-    assert made.registry["sources"] == registry.open(str(exportable)).manifest.sources
-    listed = {file.path: file.size for file in made.files}
-    there = {path: len(data) for path, data in files_in(tmp_path / "out").items() if path != MANIFEST_NAME}
-    assert listed == there
+    assert manifest.registry["sources"] == registry.open(str(exportable)).manifest.sources
+    listed = {file.path: file.size for file in manifest.files}
+    expected = {path: len(data) for path, data in files_in(tmp_path / "out").items() if path != MANIFEST_NAME}
+    assert listed == expected
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_empty_subset_gives_an_empty_export(name: str, exportable: Path, release: Path, tmp_path: Path) -> None:
     subset = {"category": "sling", "split": ["train", "validation"]}
-    made = run_export(exportable, name, tmp_path / "out", subset=subset, images=modes(name)[-1], photos=release)
-    assert {part: found["items"] for part, found in made.counts.items()} == {"train": 0, "validation": 0}
+    manifest = run_export(exportable, name, tmp_path / "out", subset=subset, images=modes(name)[-1], photos=release)
+    assert {part: actual["items"] for part, actual in manifest.counts.items()} == {"train": 0, "validation": 0}
     assert verify_export(Place(str(tmp_path / "out"))).is_whole
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_parts_of_a_new_division_never_overwrite_each_other(
+def test_parts_of_a_resplit_never_overwrite_each_other(
     name: str, exportable: Path, release: Path, tmp_path: Path
 ) -> None:
     resplit = Resplit.parse("fit=0.5,held=0.5", 1)
     images = modes(name)[-1]
-    made = run_export(exportable, name, tmp_path / "out", resplit=resplit, images=images, photos=release)
-    assert set(made.counts) == {"fit", "held"}
-    assert sum(found["images"] for found in made.counts.values()) == 9
-    assert sum(found["items"] for found in made.counts.values()) == 10
-    assert made.resplit is not None
-    balance = made.resplit["balance"]
-    assert made.resplit == {"fractions": "fit=0.5,held=0.5", "seed": 1, "stratify": False, "balance": balance}
+    manifest = run_export(exportable, name, tmp_path / "out", resplit=resplit, images=images, photos=release)
+    assert set(manifest.counts) == {"fit", "held"}
+    assert sum(actual["images"] for actual in manifest.counts.values()) == 9
+    assert sum(actual["items"] for actual in manifest.counts.values()) == 10
+    assert manifest.resplit is not None
+    balance = manifest.resplit["balance"]
+    assert manifest.resplit == {"fractions": "fit=0.5,held=0.5", "seed": 1, "stratify": False, "balance": balance}
     assert [row["part"] for row in balance] == ["fit", "held"]
     assert sum(row["images_share"] for row in balance) == pytest.approx(1)
-    assert len({file.path for file in made.files}) == len(made.files)
+    assert len({file.path for file in manifest.files}) == len(manifest.files)
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_an_export_is_made_again_from_its_manifest(name: str, exportable: Path, release: Path, tmp_path: Path) -> None:
+def test_an_export_is_repeated_from_its_manifest(name: str, exportable: Path, release: Path, tmp_path: Path) -> None:
     subset = {"split": "train", "source": "user", "sample": "90%", "seed": 2}
     old = run_export(exportable, name, tmp_path / "out", subset=subset, images=modes(name)[-1], photos=release)
     opened = registry.open(str(exportable))
@@ -123,7 +124,7 @@ def test_an_unknown_option_or_mode_is_wrong_usage(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_photos_that_are_needed_have_to_be_named(name: str, exportable: Path, tmp_path: Path) -> None:
+def test_needed_photos_must_be_given(name: str, exportable: Path, tmp_path: Path) -> None:
     for images in set(modes(name)) & {"link", "copy"}:
         with pytest.raises(UsageError, match="--photos RELEASE"):
             run_export(exportable, name, tmp_path / "out", images=images)
@@ -131,7 +132,7 @@ def test_photos_that_are_needed_have_to_be_named(name: str, exportable: Path, tm
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if "copy" in modes(name)])
-def test_a_missing_photo_leaves_nothing(name: str, exportable: Path, release: Path, tmp_path: Path) -> None:
+def test_a_missing_photo_leaves_no_files(name: str, exportable: Path, release: Path, tmp_path: Path) -> None:
     (tmp_path / "release" / "train" / "image").mkdir(parents=True)
     (tmp_path / "release" / "train" / "image" / "000001.jpg").write_bytes(b"")
     photos = tmp_path / "release"
@@ -161,7 +162,7 @@ run_export(sys.argv[1], sys.argv[2], sys.argv[3], images=sys.argv[4], photos=sys
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_full_destination_is_said_and_left_as_it_was(
+def test_a_destination_with_files_is_refused_and_unchanged(
     name: str, exportable: Path, release: Path, tmp_path: Path
 ) -> None:
     run_export(exportable, name, tmp_path / "out", images=modes(name)[-1], photos=release)
@@ -172,7 +173,7 @@ def test_a_full_destination_is_said_and_left_as_it_was(
     assert files_in(tmp_path) == before
 
 
-def test_a_destination_that_cannot_be_written_is_said(exportable: Path, tmp_path: Path) -> None:
+def test_an_unwritable_destination_is_an_error(exportable: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_bytes(b"")
     with pytest.raises(StorageError, match="Cannot write"):
@@ -181,7 +182,7 @@ def test_a_destination_that_cannot_be_written_is_said(exportable: Path, tmp_path
         run_export(exportable, "coco", blocked)
 
 
-def test_what_fails_in_the_middle_leaves_nothing(
+def test_a_failure_in_the_middle_leaves_no_files(
     exportable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
@@ -189,8 +190,8 @@ def test_what_fails_in_the_middle_leaves_nothing(
 
     run_export(exportable, "csv", tmp_path / "out")
     before = files_in(tmp_path)
-    monkeypatch.setattr(files_module.LocalFiles, "finish", fail)
-    monkeypatch.setattr(files_module.RemoteFiles, "finish", fail)
+    monkeypatch.setattr(LocalFiles, "finish", fail)
+    monkeypatch.setattr(RemoteFiles, "finish", fail)
     with pytest.raises(StorageError, match=r"No space left on device\. Nothing was changed there\."):
         run_export(exportable, "csv", tmp_path / "out", overwrite=True)
     assert files_in(tmp_path) == before
@@ -200,7 +201,7 @@ def test_what_fails_in_the_middle_leaves_nothing(
 
 
 @pytest.mark.parametrize("where", ["local", "memory"])
-def test_only_an_export_is_replaced(where: str, exportable: Path, tmp_path: Path) -> None:
+def test_only_an_earlier_export_is_replaced(where: str, exportable: Path, tmp_path: Path) -> None:
     dest = str(tmp_path / "out") if where == "local" else "memory://replaced"
     place = Place(dest)
     run_export(exportable, "coco", dest)
@@ -217,7 +218,7 @@ def test_only_an_export_is_replaced(where: str, exportable: Path, tmp_path: Path
     assert place.read("notes.txt") == b"mine"
 
 
-def test_an_empty_folder_and_what_a_killed_export_left_are_no_obstacle(exportable: Path, tmp_path: Path) -> None:
+def test_an_empty_folder_and_leftovers_of_a_killed_export_are_no_obstacle(exportable: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     claim(tmp_path / ".out.df2-export")
     (tmp_path / ".out.df2-export" / "new" / "annotations").mkdir(parents=True)
@@ -227,34 +228,34 @@ def test_an_empty_folder_and_what_a_killed_export_left_are_no_obstacle(exportabl
     assert verify_export(Place(str(tmp_path / "out"))).is_whole
 
 
-def test_two_exports_to_one_place_do_not_mix(exportable: Path, tmp_path: Path) -> None:
-    held = files_module.LocalFiles(tmp_path / "out").hold()
+def test_two_exports_to_the_same_place_do_not_mix(exportable: Path, tmp_path: Path) -> None:
+    held = LocalFiles(tmp_path / "out").hold()
     with held, pytest.raises(StorageError, match="Another df2 command writes to"):
         run_export(exportable, "coco", tmp_path / "out")
 
 
-def test_an_export_that_changed_is_noticed(exportable: Path, release: Path, tmp_path: Path) -> None:
+def test_a_changed_export_is_noticed(exportable: Path, release: Path, tmp_path: Path) -> None:
     run_export(exportable, "coco", tmp_path / "out", images="link", photos=release)
     place = Place(str(tmp_path / "out"))
     (tmp_path / "out" / "annotations" / "train.json").write_bytes(b"{}")
     (tmp_path / "out" / "annotations" / "test.json").unlink()
     (tmp_path / "out" / "images" / "train" / "000001.jpg").unlink()
     (tmp_path / "out" / "mine.txt").write_bytes(b"")
-    found = verify_export(place)
-    assert found.missing == ("annotations/test.json", "images/train/000001.jpg")
-    assert found.changed == ("annotations/train.json",)
-    assert found.extra == ("mine.txt",)
-    assert not found.is_whole
+    actual = verify_export(place)
+    assert actual.missing == ("annotations/test.json", "images/train/000001.jpg")
+    assert actual.changed == ("annotations/train.json",)
+    assert actual.extra == ("mine.txt",)
+    assert not actual.is_whole
     with pytest.raises(NotFoundError, match="There is no export at"):
         verify_export(Place(str(tmp_path)))
 
 
-def test_an_export_is_not_made_again_from_other_data(exportable: Path, tmp_path: Path) -> None:
-    made = run_export(exportable, "coco", tmp_path / "out")
+def test_an_export_is_not_repeated_from_other_data(exportable: Path, tmp_path: Path) -> None:
+    manifest = run_export(exportable, "coco", tmp_path / "out")
     document = json.loads((tmp_path / "out" / MANIFEST_NAME).read_text())
     document["registry"]["manifest_sha256"] = "0" * 64
     document["revision"] = {"git": "abc"}
-    other = type(made).from_json(json.dumps(document).encode(), "other")
+    other = type(manifest).from_json(json.dumps(document).encode(), "other")
     with pytest.raises(UsageError, match=r"made from other data.*'git checkout abc' and 'dvc checkout'"):
         export_again(registry.open(str(exportable)), other, str(tmp_path / "again"))
 
@@ -276,6 +277,6 @@ def test_the_manifest_names_the_commit_of_the_data(exportable: Path, tmp_path: P
 
 def test_the_canonical_subset_is_in_the_manifest(exportable: Path, tmp_path: Path) -> None:
     subset = Subset.of(category=["shorts", "skirt"], occlusion="slight or none")
-    made = run_export(exportable, "csv", tmp_path / "out", subset=subset.to_dict())
-    assert made.subset == {"category": ["shorts", "skirt"], "occlusion": [1]}
-    assert made.subset_digest == subset.digest
+    manifest = run_export(exportable, "csv", tmp_path / "out", subset=subset.to_dict())
+    assert manifest.subset == {"category": ["shorts", "skirt"], "occlusion": [1]}
+    assert manifest.subset_digest == subset.digest

@@ -1,4 +1,4 @@
-"""Writing the files of an export: which file an error names, what is removed at a remote place, whose commit it is."""
+"""Writing the files of an export: paths in errors, removal at a remote place, the commit in the manifest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import fsspec
 import pytest
 
 from registry.errors import SourceError, StorageError
-from registry.exports.destination import LocalFiles, RemoteFiles
+from registry.exports.local_files import LocalFiles
+from registry.exports.remote_files import RemoteFiles
 from registry.sources.photos import Photos
 from registry.storage.place import Place
 from tests.exports.releases import make_registry, make_release, run_export
@@ -22,7 +23,7 @@ from tests.sources.packing import files_in
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "broken link"])
-def test_what_is_no_photo_is_not_linked_and_is_named(kind: str, exportable: Path, tmp_path: Path) -> None:
+def test_a_photo_that_is_no_file_is_not_linked_and_is_named(kind: str, exportable: Path, tmp_path: Path) -> None:
     photo = make_release(tmp_path / "release") / "train" / "image" / "000002.jpg"
     photo.unlink()
     if kind == "folder":
@@ -37,7 +38,7 @@ def test_what_is_no_photo_is_not_linked_and_is_named(kind: str, exportable: Path
 
 
 @pytest.mark.parametrize("dest", ["out", "memory://blame-of-photos"])
-def test_an_error_of_a_photo_is_not_told_as_one_of_the_destination(
+def test_an_error_of_a_photo_is_not_reported_for_the_destination(
     dest: str, exportable: Path, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(self: Photos, split: str, image_ids: Any) -> Iterator[bytes]:
@@ -71,7 +72,7 @@ def test_an_error_of_the_destination_names_the_file(tmp_path: Path, monkeypatch:
 _LIMITED = """
 import resource, signal, sys
 from pathlib import Path
-from registry.exports.destination import LocalFiles
+from registry.exports.local_files import LocalFiles
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 files = LocalFiles(Path(sys.argv[1]))
 with files.hold():
@@ -82,14 +83,14 @@ with files.hold():
 """
 
 
-def test_a_write_that_the_system_takes_in_part_is_noticed(tmp_path: Path) -> None:
+def test_a_short_write_is_noticed(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _LIMITED, str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert f"StorageError: Cannot write {tmp_path}/out/a.bin: File too large" in done.stderr
     assert os.listdir(tmp_path) == []
 
 
-def test_at_a_remote_place_only_files_are_removed_that_are_there_and_of_the_old_export() -> None:
+def test_at_a_remote_place_only_existing_files_of_the_old_export_are_removed() -> None:
     fs = fsspec.filesystem("memory")
     fs.store.clear()
     for path in ("/place/out/export.json", "/place/out/a", "/place/out/mine", "/place/victim"):

@@ -25,7 +25,7 @@ COLUMNS = sorted({column.name for table in TABLES.values() for column in table.c
 
 @pytest.fixture(scope="module", params=[str, str.upper], ids=["lower case", "upper case"])
 def below(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder below one for every column, named as DuckDB and Arrow name partitions."""
+    """Return a folder nested in a folder per column, named like partitions of DuckDB and Arrow."""
     folder = tmp_path_factory.mktemp("below").joinpath(*(f"{request.param(name)}=7" for name in COLUMNS))
     folder.mkdir(parents=True)
     return folder
@@ -43,8 +43,8 @@ def test_an_export_is_the_same(
 ) -> None:
     images = find_format(name).images[-1]
     expected = run_export(exportable, name, tmp_path / "out", images=images, photos=release)
-    found = run_export(there, name, below / f"export-{name}", images=images, photos=release)
-    assert found == expected
+    actual = run_export(there, name, below / f"export-{name}", images=images, photos=release)
+    assert actual == expected
     assert files_in(below / f"export-{name}") == files_in(tmp_path / "out")
 
 

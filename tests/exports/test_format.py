@@ -1,4 +1,4 @@
-"""Formats of other packages, and what docs/formats.md says of writing one."""
+"""Formats of other packages, with the example of docs/formats.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="u
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Install a package with the format of the page, one that is none and one that is not there."""
+    """Install a package with entry points for the format of the page, a value that is no Format, a missing module."""
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (toml,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     (group,) = re.findall(r'entry-points."(.*)"', toml)
@@ -37,9 +37,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         del sys.modules[name]
 
 
-def test_the_format_of_the_page_is_exported_to(package: Path, exportable: Path, release: Path, tmp_path: Path) -> None:
+def test_the_format_of_the_docs_page_works(package: Path, exportable: Path, release: Path, tmp_path: Path) -> None:
     assert format_names()[-3:] == ["gone", "odd", "tags"]
-    made = run_export(exportable, "tags", tmp_path / "out", separator=" + ")
+    manifest = run_export(exportable, "tags", tmp_path / "out", separator=" + ")
     assert (tmp_path / "out" / "train.txt").read_text() == (
         "train/image/000001.jpg: trousers + short sleeve top\n"
         "train/image/000002.jpg: long sleeve top + skirt\n"
@@ -47,12 +47,12 @@ def test_the_format_of_the_page_is_exported_to(package: Path, exportable: Path, 
         "train/image/000004.jpg: short sleeve dress + trousers\n"
         "train/image/000007.jpg: sling dress\n"
     )
-    assert made.left_out == [{"what": "images", "why": "no item to speak of", "number": 2}]
+    assert manifest.left_out == [{"what": "images", "why": "no item to speak of", "number": 2}]
     run_export(exportable, "tags", tmp_path / "copied", images="copy", photos=release)
     assert (tmp_path / "copied" / "images" / "train" / "000001.jpg").exists()
 
 
-def test_a_format_that_is_none_is_said(package: Path) -> None:
+def test_an_entry_point_that_is_no_format_is_an_error(package: Path) -> None:
     with pytest.raises(UsageError, match=r"The format odd \(my_package\.tags:write\) is no"):
         find_format("odd")
     with pytest.raises(MissingDependencyError, match=r"The format gone .* cannot be loaded: No module named"):
@@ -73,7 +73,7 @@ def test_a_format_that_is_none_is_said(package: Path) -> None:
         (Option("columns", "", "text", None), 3, "columns: expected a value of kind text, found 3."),
     ],
 )
-def test_a_value_of_another_kind_is_said(option: Option, value: object, text: str) -> None:
+def test_an_option_value_of_another_kind_is_an_error(option: Option, value: object, text: str) -> None:
     with pytest.raises(UsageError) as caught:
         option.read(value)
     assert text in str(caught.value)

@@ -40,7 +40,7 @@ def test_no_format_writes_beside_its_destination(name: str, exportable: Path, re
 
 
 @pytest.mark.parametrize(("table", "column", "value"), POISON)
-def test_a_cell_that_no_ingestion_writes_is_one_error_with_its_place(
+def test_a_cell_that_ingestion_never_writes_is_an_error_with_its_place(
     table: str, column: str, value: Any, exportable: Path, tmp_path: Path
 ) -> None:
     registry = poisoned(exportable, tmp_path / "registry", table, column, value)
@@ -49,7 +49,7 @@ def test_a_cell_that_no_ingestion_writes_is_one_error_with_its_place(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_photos_of_pairs_are_looked_at_too(exportable: Path, tmp_path: Path) -> None:
+def test_file_names_of_pairs_are_checked_too(exportable: Path, tmp_path: Path) -> None:
     registry = poisoned(exportable, tmp_path / "registry", "images", "file_name", "../evil.jpg")
     with pytest.raises(RegistryFormatError, match=r"image 1 > file_name: .*found '\.\./evil\.jpg'"):
         run_export(registry, "pairs", tmp_path / "out")
@@ -82,7 +82,7 @@ FORGED: tuple[tuple[str, Callable[[pa.Table], pa.Table], str], ...] = (
 
 
 @pytest.mark.parametrize("number", range(len(FORGED)))
-def test_tables_that_do_not_fit_together_are_one_error_and_no_item_is_left_out(
+def test_tables_that_do_not_fit_together_are_an_error_and_no_item_is_dropped(
     number: int, exportable: Path, tmp_path: Path
 ) -> None:
     table, change, problem = FORGED[number]
@@ -99,7 +99,7 @@ def test_tables_that_do_not_fit_together_are_one_error_and_no_item_is_left_out(
 
 
 @pytest.mark.parametrize("options", [{"where": "true"}, {"limit": 1000}, {"category": range(1, 14)}, {"paired": True}])
-def test_an_item_without_its_image_is_an_error_of_a_filtered_subset_too(
+def test_an_item_without_its_image_is_an_error_in_a_filtered_subset_too(
     options: dict[str, Any], exportable: Path, tmp_path: Path
 ) -> None:
     forged = rewritten(exportable, tmp_path / "gone", "images", lambda rows: rows.filter(pc.field("image_id") > 2))
@@ -128,6 +128,6 @@ def test_an_image_of_another_source_than_its_items_is_an_error(exportable: Path,
 
 
 @pytest.mark.parametrize("options", [{"where": "style > 0"}, {"category": [1, 2]}, {"sample": "50%"}, {"limit": 3}])
-def test_a_filter_that_leaves_items_of_an_image_out_is_no_damage(options: dict[str, Any], exportable: Path) -> None:
+def test_a_filter_that_drops_items_of_an_image_is_no_damage(options: dict[str, Any], exportable: Path) -> None:
     summary = registry.open(str(exportable)).select(split="train", **options).summary()
     assert summary[-1]["items"] > 0

@@ -1,4 +1,4 @@
-"""What names a place: paths and URLs that are understood, and those that are refused before anything is made."""
+"""Places: paths and URLs that are understood, and those that are refused before anything is created."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("url", REFUSED)
-def test_what_cannot_be_meant_is_refused_and_nothing_is_made(
+def test_ambiguous_places_are_refused_and_nothing_is_created(
     url: str, exportable: Path, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -84,7 +84,7 @@ def test_paths_are_absolute_and_urls_of_files_are_read_as_the_standard_says(
     assert trimmed("s3://bucket/a//") == "s3://bucket/a"
 
 
-def test_a_chain_of_file_systems_is_one(small_registry: Path, tmp_path: Path) -> None:
+def test_a_chained_url_is_a_single_place(small_registry: Path, tmp_path: Path) -> None:
     fs = fsspec.filesystem("memory")
     fs.store.clear()
     sent = Place("memory://chained")
@@ -159,7 +159,7 @@ def error_of_ordinary_user(run: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("mode", [0o555, 0o000], ids=["read-only", "untraversable"])
-def test_a_folder_without_permission_is_one_clear_error(mode: int, shared: Path) -> None:
+def test_a_folder_without_permission_is_a_clear_error(mode: int, shared: Path) -> None:
     closed = shared / "closed"
     closed.mkdir()
     (closed / "x").mkdir(mode=0o777)
@@ -205,7 +205,7 @@ def test_a_folder_that_cannot_be_listed_does_not_count_as_empty(shared: Path) ->
     assert text == f"StorageError: Cannot list {shared}/closed: Permission denied"
 
 
-def test_a_name_that_is_too_long_is_one_clear_error(small_source: Path, exportable: Path, tmp_path: Path) -> None:
+def test_a_name_that_is_too_long_is_a_clear_error(small_source: Path, exportable: Path, tmp_path: Path) -> None:
     name = "x" * 256
     for use in (
         lambda: ingest("train", str(small_source), str(tmp_path / name), jobs=1),
@@ -234,7 +234,7 @@ def test_a_device_or_pipe_is_never_replaced(tmp_path: Path) -> None:
         Place("/dev").write("null", b"x")
 
 
-def test_a_link_in_the_place_of_a_part_is_not_written_through(tmp_path: Path) -> None:
+def test_a_link_named_like_a_part_is_not_followed_when_writing(tmp_path: Path) -> None:
     (tmp_path / "victim").write_bytes(b"mine")
     (tmp_path / "place").mkdir()
     (tmp_path / "new").write_bytes(b"new")

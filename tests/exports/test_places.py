@@ -22,7 +22,7 @@ from tests.helpers import jpeg
 from tests.sources.packing import files_in, write_tar, write_zip, write_zipcrypto
 
 
-def test_an_export_to_a_bucket_is_the_local_one(
+def test_an_export_to_a_bucket_equals_the_local_export(
     bucket: dict[str, Any], exportable: Path, release: Path, tmp_path: Path
 ) -> None:
     opened = registry.open(str(exportable))
@@ -43,7 +43,7 @@ def test_an_export_to_a_bucket_is_the_local_one(
     assert Place("s3://df2/links", bucket).list("") == []
 
 
-def test_an_export_to_a_bucket_that_is_not_there_is_said(bucket: dict[str, Any], exportable: Path) -> None:
+def test_an_export_to_a_missing_bucket_is_an_error(bucket: dict[str, Any], exportable: Path) -> None:
     with pytest.raises(StorageError, match="s3://nobody/out"):
         registry.export(registry.open(str(exportable)), "csv", "s3://nobody/out", storage_options=bucket)
     with pytest.raises(NotFoundError, match="There is no export at"):
@@ -51,7 +51,7 @@ def test_an_export_to_a_bucket_that_is_not_there_is_said(bucket: dict[str, Any],
 
 
 @pytest.mark.parametrize("kind", ["zip", "zipcrypto", "aes", "tar"])
-def test_photos_come_straight_out_of_archives(kind: str, exportable: Path, release: Path, tmp_path: Path) -> None:
+def test_photos_are_read_directly_from_archives(kind: str, exportable: Path, release: Path, tmp_path: Path) -> None:
     archives = tmp_path / "archives"
     archives.mkdir()
     password = None
@@ -80,7 +80,7 @@ def test_photos_come_straight_out_of_archives(kind: str, exportable: Path, relea
     assert not (tmp_path / "c").exists()
 
 
-def test_photos_are_not_taken_out_of_a_compressed_tar(release: Path, tmp_path: Path) -> None:
+def test_photos_in_a_compressed_tar_are_refused(release: Path, tmp_path: Path) -> None:
     write_tar(tmp_path / "train.tar.gz", files_in(release))
     with pytest.raises(SourceError, match="unpack it, or use the zip"):
         list(Photos(str(tmp_path)).read("train", [1]))
@@ -96,7 +96,7 @@ def test_a_photo_that_cannot_be_read_is_named(release: Path, tmp_path: Path) -> 
 _EXPORT = "import sys; from registry.cli.main import main; main(sys.argv[1:])"
 
 
-def test_an_export_that_is_killed_leaves_nothing_that_looks_finished(drawn: Path, tmp_path: Path) -> None:
+def test_a_killed_export_leaves_no_finished_export(drawn: Path, tmp_path: Path) -> None:
     folder = make_registry(drawn, tmp_path / "registry")
     command = [sys.executable, "-c", _EXPORT, "-r", str(folder), "export", "voc", str(tmp_path / "out")]
     command += ["--images", "copy", "--photos", str(drawn)]
@@ -109,8 +109,8 @@ def test_an_export_that_is_killed_leaves_nothing_that_looks_finished(drawn: Path
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             time.sleep(whole * rng.uniform(0.5, 1))
             process.send_signal(signal.SIGKILL)
-        found = files_in(tmp_path / "out") if (tmp_path / "out").exists() else None
-        assert found in (None, expected)
+        actual = files_in(tmp_path / "out") if (tmp_path / "out").exists() else None
+        assert actual in (None, expected)
     subprocess.run([*command, "--overwrite"], check=True, capture_output=True)
     assert files_in(tmp_path / "out") == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "registry"]

@@ -32,11 +32,11 @@ def check_dataset(folder: Path, task: str, tolerance: float = 0.0) -> dict[str, 
         tolerance: how far a coordinate may lie outside [0, 1].
 
     Returns:
-        For every split of ``data.yaml`` that is not empty there: the number of photos (``images``), of those with a
-        label file (``labels``), of those without a row (``backgrounds``, what the loader calls them), and of rows.
+        For every split that is not empty in ``data.yaml``: number of photos (``images``), of photos with a label file
+        (``labels``), of photos without rows (``backgrounds``, as the loader calls them), and of rows.
 
     Raises:
-        AssertionError: a rule is broken; the text begins with the file, and the line where there is one.
+        AssertionError: a rule is broken; the message begins with the file and, for a row, its line.
     """
     assert task in TASKS, task
     path = folder / "data.yaml"
@@ -57,16 +57,16 @@ def check_dataset(folder: Path, task: str, tolerance: float = 0.0) -> dict[str, 
             continue
         photos = sorted(_photos(path, split, root, data[split]))
         assert photos, f"{path}: {split}: no photo in {data[split]}; leave the key empty"
-        found = {"images": len(photos), "labels": 0, "backgrounds": 0, "rows": 0}
+        actual = {"images": len(photos), "labels": 0, "backgrounds": 0, "rows": 0}
         for photo in photos:
             label = label_of(photo)
             assert label not in labels_seen, f"{label}: the label of two photos"
             labels_seen.add(label)
             rows = _check_file(label, task, num_classes, kpt_shape, tolerance) if label.is_file() else 0
-            found["labels"] += label.is_file()
-            found["backgrounds"] += not rows
-            found["rows"] += rows
-        counts[split] = found
+            actual["labels"] += label.is_file()
+            actual["backgrounds"] += not rows
+            actual["rows"] += rows
+        counts[split] = actual
     # The loader starts from photos, so it would never read these.
     for label in sorted((root / "labels").resolve().rglob("*.txt")):
         assert label in labels_seen, f"{label}: a label without a photo"
@@ -146,21 +146,21 @@ def _check_keypoints(path: Path, data: Mapping[str, Any]) -> tuple[int, int]:
 
 def _photos(path: Path, split: str, root: Path, value: str | list[str]) -> Iterator[Path]:
     """Yield the photos of a split: in a folder, named in a text file, or in a list of these."""
-    for one in [value] if isinstance(value, str) else value:
+    for entry in [value] if isinstance(value, str) else value:
         # Links to folders are followed before 'images' is looked for in the path, links to photos are not.
-        place = (root / one).resolve()
+        place = (root / entry).resolve()
         assert place.exists(), f"{path}: {split}: {place} does not exist"
         if place.is_dir():
-            found = list(place.rglob("*.*"))
+            actual = list(place.rglob("*.*"))
         else:
             lines = place.read_text("utf-8").strip().splitlines()
             for number, line in enumerate(lines, 1):
                 # Anything else would be looked up in the working directory.
                 assert line.startswith(("./", "/")), f"{place}:{number}: begin a relative path with ./"
-            found = [place.parent / line for line in lines]
-            for number, photo in enumerate(found, 1):
+            actual = [place.parent / line for line in lines]
+            for number, photo in enumerate(actual, 1):
                 assert photo.is_file(), f"{place}:{number}: no photo {photo}"
-        yield from (photo for photo in found if photo.suffix.lower() in PHOTO_SUFFIXES)
+        yield from (photo for photo in actual if photo.suffix.lower() in PHOTO_SUFFIXES)
 
 
 def _check_file(path: Path, task: str, num_classes: int, kpt_shape: Sequence[int] | None, tolerance: float) -> int:

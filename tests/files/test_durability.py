@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from registry.errors import RegistryError, StorageError
-from registry.exports.destination import LocalFiles
+from registry.exports.local_files import LocalFiles
 from registry.files import durability
 from registry.ingest.build import ingest
 from registry.snapshot.manifest import read_manifest

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from registry.errors import StorageError, UsageError
-from registry.exports.destination import LocalFiles, open_destination
+from registry.exports.destination import open_destination
+from registry.exports.local_files import LocalFiles
 from registry.exports.manifest import verify_export
 from registry.files import durability
 from registry.files.staging import claim

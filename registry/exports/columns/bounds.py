@@ -1,22 +1,22 @@
-"""What lies inside its photo: sizes of photos, and boxes cut at their borders, for formats that need both."""
+"""Photo sizes, boxes cut at the border of the photo, and coordinates normalized by its size."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import UsageError, first_names
 from registry.exports.columns.text import numbers
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 BOX_COLUMNS: Final = ("x1", "y1", "x2", "y2")
-#: Shares of an image are rounded to one of so many: 7 decimals.
+#: Normalized coordinates are rounded to a multiple of 1/SHARES: 7 decimals.
 SHARES: Final = 1e7
 
 
@@ -26,9 +26,9 @@ class Sizes(NamedTuple):
     width: pa.Array
     height: pa.Array
 
-    def filter(self, kept: pa.Array) -> Sizes:
-        """Return those of some of the items."""
-        return Sizes(self.width.filter(kept), self.height.filter(kept))
+    def filter(self, mask: pa.Array) -> Sizes:
+        """Return the sizes of the items where the mask is true."""
+        return Sizes(self.width.filter(mask), self.height.filter(mask))
 
 
 class Boxes(NamedTuple):
@@ -41,16 +41,16 @@ class Boxes(NamedTuple):
 
 
 def require_sizes(job: Job, reason: str, needed: Callable[[int, int | None], bool]) -> None:
-    """Make sure that the sizes of photos are known, before anything is written.
+    """Check, before anything is written, that photo sizes are known.
 
     Args:
-        job: all of its images are looked at.
-        reason: why the format needs them; begins the message.
-        needed: whether an image is one of those, from its number of chosen items and its number of annotated ones,
-            which is None for a photo without annotations.
+        job: the export; all of its images are checked.
+        reason: why the format needs sizes; begins the message.
+        needed: called with an image's number of chosen items and of annotated items (None without an annotation);
+            returns whether the format needs the size of the image.
 
     Raises:
-        UsageError: some are not; the message says of which splits, how many, which are the first, and what to do.
+        UsageError: sizes are missing; the message gives the number per split, the first names, and the remedy.
     """
     unknown: dict[str, list[str]] = defaultdict(list)
     for part in job.parts:
@@ -64,54 +64,43 @@ def require_sizes(job: Job, reason: str, needed: Callable[[int, int | None], boo
     if not unknown:
         return
     splits = [split for split in SPLITS if split in unknown]
-    found = []
+    counts = []
     for split in splits:
         names = sorted(unknown[split])
-        found.append(f"{len(names):,} of {split} ({first_names(names, 3)})")
+        counts.append(f"{len(names):,} of {split} ({first_names(names, 3)})")
     remedy = " and ".join(f"'df2 ingest --split {split} RELEASE REGISTRY'" for split in splits)
     raise UsageError(
-        f"{reason}, and the size of images is not known: {', '.join(found)}. Their photos were not there when they "
+        f"{reason}, and the size of images is not known: {', '.join(counts)}. Their photos were not there when they "
         f"were ingested. Ingest with the photos: {remedy}."
     )
 
 
 def item_sizes(chunk: Chunk) -> Sizes:
-    """Return the size of the photo of each item of a chunk."""
-    import pyarrow as pa
-
+    """Return the photo size of each item of a chunk, px."""
     owners = chunk.owners()
     return Sizes(*(chunk.images.column(name).take(owners).cast(pa.float64()) for name in ("width", "height")))
 
 
 def cut(values: pa.Array, highest: pa.Array) -> pa.Array:
-    """Return coordinates, those below 0 as 0 and those above the highest as that."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+    """Return coordinates clamped to [0, highest]."""
     inside = pc.min_element_wise(pc.max_element_wise(values, pa.scalar(0.0)), highest)
     return pc.add(inside, pa.scalar(0.0))  # -0.0 becomes 0.0
 
 
 def shares(values: pa.Array, sizes: pa.Array) -> pa.Array:
-    """Return coordinates in px as shares of the image's width or height: whole numbers of 1/:data:`SHARES`."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+    """Return coordinates in px as whole multiples of 1/:data:`SHARES` of the image's width or height."""
     return pc.round(pc.multiply(pc.divide(values, sizes), pa.scalar(SHARES)))
 
 
 def shares_above(values: pa.Array, sizes: pa.Array) -> pa.Array:
-    """Return coordinates as :func:`shares`, rounded up to 6 decimals: less than 1/1000 px in a photo of 1,000 px.
+    """Return coordinates as :func:`shares`, but rounded up to 6 decimals: less than 1/1000 px in a photo of 1,000 px.
 
-    Readers of polygons take such a share for a 32-bit float, multiply it by the size and cut off what is behind the
-    point. A share that was rounded down loses a whole pixel there: over the drawn sample, masks filled by OpenCV were
-    0.986 of the union with 7 decimals, rounded, and 0.999 with 6 decimals, rounded up.
+    Readers of polygons parse a share as a 32-bit float, multiply it by the size and truncate to a whole pixel. A share
+    that was rounded down loses a pixel there. On the sample release, masks filled by OpenCV covered 0.986 of the union
+    with 7 decimals rounded to nearest, and 0.999 with 6 decimals rounded up.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    above = pc.ceil(pc.multiply(pc.divide(values, sizes), pa.scalar(SHARES / 10)))
-    return pc.min_element_wise(pc.multiply(above, pa.scalar(10.0)), pa.scalar(float(SHARES)))
+    rounded_up = pc.ceil(pc.multiply(pc.divide(values, sizes), pa.scalar(SHARES / 10)))
+    return pc.min_element_wise(pc.multiply(rounded_up, pa.scalar(10.0)), pa.scalar(float(SHARES)))
 
 
 def share_texts(values: pa.Array, whole: float = SHARES) -> pa.Array:
@@ -119,16 +108,13 @@ def share_texts(values: pa.Array, whole: float = SHARES) -> pa.Array:
 
     Args:
         values: whole numbers.
-        whole: what is 1 of them.
+        whole: the value that is written as 1.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    # A quotient of whole numbers is the double nearest to the decimal, so that its shortest text is the decimal.
-    # Arrow's rounding to decimals gives neighbours of it: 0.39999999999999997.
+    # Dividing whole numbers gives the double nearest to the decimal, so its shortest text is that decimal.
+    # pc.round with ndigits gives neighbouring doubles, such as 0.39999999999999997.
     quotients = pc.divide(values, pa.scalar(whole))
     texts = numbers(quotients)
-    # Exponents are numbers to most readers, and no label at all to datumaro.
+    # datumaro does not parse exponents (1e-07).
     with_exponent = pc.match_substring(texts, "e")
     if not pc.any(with_exponent).as_py():
         return texts
@@ -137,32 +123,30 @@ def share_texts(values: pa.Array, whole: float = SHARES) -> pa.Array:
 
 
 def cut_boxes(chunk: Chunk, sizes: Sizes) -> Boxes:
-    """Return the box of each item, cut at the borders of its photo."""
+    """Return the box of each item, cut at the border of its photo."""
     x1, y1, x2, y2 = (chunk.items.column(name) for name in BOX_COLUMNS)
     return Boxes(cut(x1, sizes.width), cut(y1, sizes.height), cut(x2, sizes.width), cut(y2, sizes.height))
 
 
-def note_boxes(job: Job, chunk: Chunk, boxes: Boxes, kept: pa.Array) -> None:
-    """Say how many boxes were cut, and how many items are left out for theirs.
+def note_boxes(job: Job, chunk: Chunk, boxes: Boxes, has_box: pa.Array) -> None:
+    """Count boxes cut at the border, and items left out because their box is empty.
 
     Args:
-        job: is told.
-        chunk: its items.
-        boxes: of each item, as cut.
-        kept: whether the item has an entry in the export.
+        job: the export that counts.
+        chunk: the items with their boxes as annotated.
+        boxes: the boxes after cutting.
+        has_box: whether each item has an entry in the export.
     """
-    import pyarrow.compute as pc
-
     moved = None
     for name, values in zip(BOX_COLUMNS, boxes, strict=True):
         differs = pc.not_equal(chunk.items.column(name), values)
         moved = differs if moved is None else pc.or_(moved, differs)
-    note(job, "boxes", "reach outside the image: cut at its border", pc.sum(pc.and_(moved, kept)).as_py())
+    note(job, "boxes", "reach outside the image: cut at its border", pc.sum(pc.and_(moved, has_box)).as_py())
     why = "left out, as their box has no width or no height inside the image"
-    note(job, "items", why, pc.sum(pc.invert(kept)).as_py())
+    note(job, "items", why, pc.sum(pc.invert(has_box)).as_py())
 
 
 def note(job: Job, what: str, why: str, number: int | None) -> None:
-    """Tell a job of something left out or changed, if there is any."""
+    """Count something left out or changed, unless the number is 0 or None."""
     if number:
         job.leave_out(what, why, number)

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.text import concat, numbers, polygon_lists
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 
 COLUMNS: Final = ("image_id", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2", "segmentation")
 
 
 def image_texts(job: Job, chunk: Chunk) -> pa.Array:
-    """Return the COCO record of each image of a chunk, as JSON text. A size that is not known is null."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+    """Return the COCO record of each image of a chunk as JSON text. An unknown size is null."""
     images = chunk.images
     sizes = [numbers(images.column(name)).fill_null("null") for name in ("width", "height")]
     unknown = images.column("width").null_count
@@ -38,17 +34,14 @@ def image_texts(job: Job, chunk: Chunk) -> pa.Array:
 
 
 def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Array | str]) -> pa.Array:
-    """Return the COCO record of each item of a chunk, as JSON text.
+    """Return the COCO record of each item of a chunk as JSON text.
 
     Args:
-        job: its options area and attributes count.
-        chunk: with the items' :data:`COLUMNS` and what the options need.
-        first: id of the first; the others follow.
-        landmarks: pieces of text for the landmarks, with a comma before, or nothing.
+        job: the export, for its options area and attributes.
+        chunk: items with :data:`COLUMNS` and the columns of the options.
+        first: id of the first annotation; ids are consecutive.
+        landmarks: pieces of the JSON of the landmarks, starting with a comma; [] for no landmarks.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     items = chunk.items
     offset = chunk.part.offset(chunk.split)
     x1, y1, x2, y2 = (items.column(name) for name in ("x1", "y1", "x2", "y2"))
@@ -73,8 +66,6 @@ def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Arra
 
 def mask_areas(chunk: Chunk) -> pa.Array:
     """Return the area of each item's mask, px²: the union of its polygons, as COCO's own code counts it."""
-    import pyarrow as pa
-
     from registry.exports.columns.polygons import mask_area
 
     owners = chunk.owners()

@@ -1,12 +1,12 @@
-"""Pure functions on an item's segmentation: its largest polygon, one ring for all of them, its area.
+"""Pure functions on an item's segmentation: largest polygon, a single ring around all polygons, mask area.
 
 A polygon is flat ``[x0, y0, x1, y1, ...]``, px from the top-left corner, open or closed (the last point repeats the
 first). A segmentation is an item's list of polygons: they may overlap, and the mask is their union. In the train split
-the first polygon is the outline and the others are parts that overlap it. Polygons leave the image by a pixel here and
-there; nothing is clipped, and no input is changed.
+the first polygon is the outline and the others are parts that overlap it. Some polygons leave the image by a pixel;
+nothing is clipped, and inputs are not changed.
 
-What a polygon that crosses itself covers is read as pycocotools and OpenCV read it, by the even-odd rule: a point is
-inside if a line from it to the outside crosses the ring an odd number of times.
+Polygons that cross themselves are filled by the even-odd rule, as pycocotools and OpenCV do: a point is inside if a
+line from it to the outside crosses the ring an odd number of times.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ Segmentation: TypeAlias = Sequence[Polygon]
 _Ring: TypeAlias = list[tuple[float, float]]  # open
 _Floats: TypeAlias = "npt.NDArray[np.float64]"
 
-# Farther than any photo reaches (a JPEG has at most 65,535 px a side). pycocotools lists the points of an edge by the
-# fifth of a pixel: it takes 1.2 GB for a coordinate of 1e7 and ends in a segmentation fault at 1e9.
+# Larger than any photo (a JPEG has at most 65,535 px a side). pycocotools samples edges every fifth of a pixel: it
+# takes 1.2 GB for a coordinate of 1e7 and crashes at 1e9.
 _FARTHEST_PX = 1e5
 
-# Where a ring crosses itself, corners are rounded to this. Without a grid, GEOS lost pieces or raised an error in 30 of
+# Grid to which vertices of self-crossing rings are rounded. Without it, GEOS lost pieces or raised an error in 30 of
 # 78,232 random segmentations with coordinates 1e-14 to 1e-6 px off whole numbers; with it, in none. A power of two, so
-# that rounding is exact and leaves whole numbers as they are.
+# that rounding is exact and keeps whole numbers.
 _GRID_PX = 2.0**-20
 
 
 def ring_area(polygon: Polygon) -> float:
     """Return the area inside a ring in px², never negative (the shoelace formula).
 
-    It is the area of the mask only for a ring that does not cross itself: the two halves of an 8 cancel out.
+    For a ring that crosses itself, it is not the area of the mask: the two halves of an 8 cancel out.
     """
     xs, ys = polygon[0::2], polygon[1::2]
     if not xs:
@@ -55,7 +55,7 @@ def ring_area(polygon: Polygon) -> float:
 
 
 def open_ring(polygon: Polygon) -> list[float]:
-    """Return the polygon without a last point that repeats the first; an open one comes back as it is."""
+    """Return the polygon without a last point that repeats the first."""
     points = list(polygon)
     if len(points) > 2 and points[-2:] == points[:2]:
         del points[-2:]
@@ -63,7 +63,7 @@ def open_ring(polygon: Polygon) -> list[float]:
 
 
 def largest(segmentation: Segmentation) -> list[float]:
-    """Return the polygon with the largest :func:`ring_area`, the first of equals, unchanged; [] if there is none."""
+    """Return the polygon with the largest :func:`ring_area`, the first of equals, unchanged; [] for no polygons."""
     if not segmentation:
         return []
     best: Polygon = max(segmentation, key=ring_area)
@@ -71,23 +71,23 @@ def largest(segmentation: Segmentation) -> list[float]:
 
 
 def bridge(segmentation: Segmentation) -> list[float]:
-    """Return one ring that covers what the polygons of an item cover together.
+    """Return a single ring with the area of the union of an item's polygons.
 
-    For formats with one ring per item, such as YOLO. The union of the polygons is taken first, and its pieces and
-    holes are then joined by bridges of no width, out and back between their nearest vertices. Joining the polygons
-    themselves (as ultralytics' ``merge_multi_segment`` does) is right only if they are apart: readers fill the ring by
-    the even-odd rule, which turns every place that two of them cover into a hole.
+    For formats with a single ring per item, such as YOLO. The union of the polygons is taken first. Its pieces and
+    holes are then joined by zero-width bridges, out and back between their nearest vertices. Joining the polygons
+    themselves (as ultralytics' ``merge_multi_segment`` does) is right only for disjoint polygons: readers fill the ring
+    by the even-odd rule, which turns the overlap of two polygons into a hole.
 
-    The ring winds once around what is covered and not at all around the rest, so the even-odd and the non-zero rule
-    fill the same. What is left of the bridges depends on the reader: nothing with pycocotools; with ``cv2.fillPoly``,
-    which draws every edge, a line of one px between pieces that are apart (that to a hole runs through the mask).
+    The ring winds once around the union and not around anything else, so the even-odd and the non-zero rule fill the
+    same area. pycocotools draws nothing for the bridges. ``cv2.fillPoly``, which draws every edge, leaves a line 1 px
+    wide between disjoint pieces (bridges to holes run through the mask).
 
     Args:
-        segmentation: polygons; those with all points on one line cover nothing and are passed over.
+        segmentation: polygons; those with all points on a line have no area and are skipped.
 
     Returns:
-        The flat ring; a segmentation with one polygon (left) gives that polygon unchanged, open or closed, and needs
-        no package. Otherwise the ring is open and begins on the largest piece. [] if nothing is covered.
+        The flat ring. A single polygon is returned unchanged, open or closed, and needs no package. Otherwise the ring
+        is open and begins on the largest piece. [] if the union is empty.
 
     Raises:
         MissingDependencyError: there are several polygons, and shapely is not installed.
@@ -103,10 +103,10 @@ def mask_area(segmentation: Segmentation, width: int | None, height: int | None)
     """Return the area of the union of the polygons in px, counted as COCO does: pixels of pycocotools' mask.
 
     Args:
-        segmentation: polygons; those of fewer than 3 points are passed over, as pycocotools would take two points for
-            the corner and size of a box.
-        width: of the image in px; None where unknown: the polygons are then not cut at the right edge.
-        height: of the image in px; None where unknown: they are then not cut at the bottom edge.
+        segmentation: polygons; those of fewer than 3 points are skipped, as pycocotools would read two points as the
+            corner and size of a box.
+        width: of the image, px; None if unknown: the polygons are then not cut at the right edge.
+        height: of the image, px; None if unknown: the polygons are then not cut at the bottom edge.
 
     Raises:
         AnnotationError: a coordinate is larger than a photo can be; pycocotools would take all memory or crash.
@@ -130,12 +130,12 @@ def mask_area(segmentation: Segmentation, width: int | None, height: int | None)
 
 
 def _extent(coordinates: Iterable[Sequence[float]]) -> int:
-    """Return how many px an image must have along one axis to hold the coordinates."""
+    """Return the smallest width or height in px, at least 1, of an image that holds the coordinates."""
     return max(math.ceil(max(map(max, coordinates))) + 1, 1)
 
 
 def _is_on_one_line(polygon: Polygon) -> bool:
-    """Return whether all points are the same or lie on one straight line (exactly; zero-area spikes do not)."""
+    """Return whether all points lie exactly on a straight line or coincide; False for rings with zero-area spikes."""
     x0, y0 = polygon[:2] or (0.0, 0.0)
     dx = dy = 0.0
     for k in range(2, len(polygon) - 1, 2):
@@ -169,20 +169,20 @@ def _rings_of_union(polygons: Sequence[Polygon]) -> list[_Ring]:
 
 
 def _union_by_faces(rings: Sequence[shapely.LinearRing]) -> shapely.Geometry:
-    """Return the union of what rings, some of which meet themselves, cover by the even-odd rule.
+    """Return the union of rings filled by the even-odd rule; rings may cross or touch themselves.
 
-    All edges together divide the plane into faces; the union is of the faces that are inside a ring. The usual repairs
-    of a single ring give another mask: ``buffer(0)`` loses one half of an 8, ``make_valid`` by "structure" fills what
-    the ring winds around twice, and by "linework" it takes an edge that is passed twice (as along the border of an
-    image, where outlines are cut off) for one.
+    The edges of all rings divide the plane into faces; the union consists of the faces inside a ring. The usual repairs
+    of a ring give another mask: ``buffer(0)`` loses half of an 8, ``make_valid(method="structure")`` fills areas that
+    the ring winds around twice, and ``method="linework"`` merges an edge that is passed twice (as along the border of
+    an image, where outlines are cut off).
     """
     import numpy as np
     import shapely
 
-    # The union of lines has a node at every crossing, and every edge once.
+    # The union of lines has a node at every crossing and no duplicate edges.
     faces = shapely.get_parts(shapely.polygonize([shapely.union_all(rings, grid_size=_GRID_PX)]))
-    # A point of each face far from its border, as a face may be no wider than the grid in places. It is not the very
-    # centre of the largest circle inside: spikes, which are edges but no borders, run through that where they bisect.
+    # A point of each face far from its border, as a face may be as narrow as the grid in places. Not the exact centre
+    # of the largest inscribed circle: a spike that bisects the face runs through it.
     radii = shapely.maximum_inscribed_circle(faces)
     aside = shapely.length(radii)[:, None] * (0.4 * math.cos(1), 0.4 * math.sin(1))
     points = shapely.get_coordinates(shapely.get_point(radii, 0)) + aside
@@ -205,25 +205,25 @@ def _is_inside(points: _Floats, ring: _Floats) -> npt.NDArray[np.bool_]:
 
 
 def _joined(rings: Sequence[_Ring]) -> _Ring:
-    """Return one ring through all of them: the first, and again and again the nearest of the others.
+    """Return a single ring through all rings: starting from the first, the nearest remaining ring is joined repeatedly.
 
-    Bridges end at vertices: nearest points on edges would add vertices, and masks drawn from them came no nearer to
-    the union (measured on 2,347 items), as the added points move when they are rounded to pixels.
+    Bridges end at vertices. Ending them at the nearest points of edges would add vertices, without masks closer to the
+    union (measured on 2,347 items), because the added points move when they are rounded to pixels.
     """
     import numpy as np
 
     if not rings:
         return []
-    joined, *left = rings
-    while left:
+    joined, *remaining = rings
+    while remaining:
         here = np.asarray(joined)[:, np.newaxis]
         candidates = []
-        for k, ring in enumerate(left):
+        for k, ring in enumerate(remaining):
             squared = ((here - np.asarray(ring)) ** 2).sum(axis=2)
             i, j = divmod(int(squared.argmin()), len(ring))
             candidates.append((float(squared[i, j]), k, i, j))
         _, k, i, j = min(candidates)
-        other = left.pop(k)
+        other = remaining.pop(k)
         other = [*other[j:], *other[:j]]
         if joined[i] == other[0]:  # the rings touch
             joined = [*joined[:i], *other, *joined[i:]]

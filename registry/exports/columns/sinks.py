@@ -1,32 +1,28 @@
-"""Batches of rows written to a file as Parquet, Arrow, CSV or JSON lines."""
+"""Writers of row batches: Parquet, Arrow, CSV and JSON lines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from registry.dataset.tables import arrow_type
 from registry.exports.columns.text import concat, join_all, number_lists, numbers, polygon_lists
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-
-#: Rows in a row group of Parquet, at least.
+#: Minimum number of rows in a row group of Parquet.
 _GROUP_ROWS: Final = 8_192
 
 
-#: Takes batches of rows until it is closed.
-Sink = Callable[["pa.RecordBatch"], None]
+#: Writes a batch of rows.
+Sink = Callable[[pa.RecordBatch], None]
 
 
 @contextmanager
 def parquet_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
-    """Yield what writes batches as Parquet, encoded as in the registry (:mod:`registry.snapshot.publish`)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    """Yield a function that writes batches as Parquet, encoded as :mod:`registry.snapshot.publish` does."""
     polygons = [field.name for field in schema if field.type == arrow_type("list<list<float64>>")]
     pending: list[pa.RecordBatch] = []
     with pq.ParquetWriter(
@@ -40,14 +36,14 @@ def parquet_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
     ) as writer:
 
         def write_group() -> None:
-            # In one piece: pages end where the pieces end.
+            # combine_chunks, because Parquet pages end at the end of each chunk.
             table = pa.Table.from_batches(pending, schema).combine_chunks()
             writer.write_table(table, row_group_size=max(1, len(table)))
             pending.clear()
 
         def write_batch(batch: pa.RecordBatch) -> None:
             pending.append(batch)
-            if sum(len(one) for one in pending) >= _GROUP_ROWS:
+            if sum(map(len, pending)) >= _GROUP_ROWS:
                 write_group()
 
         yield write_batch
@@ -57,23 +53,21 @@ def parquet_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
 
 @contextmanager
 def arrow_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
-    """Yield what writes batches as an Arrow file (Feather 2)."""
-    import pyarrow as pa
-
+    """Yield a function that writes batches as an Arrow file (Feather 2)."""
     with pa.ipc.new_file(file, schema) as writer:
         yield writer.write_batch
 
 
 @contextmanager
 def csv_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
-    """Yield what writes batches as CSV: a header, lists as JSON in quotes, no value for null."""
+    """Yield a function that writes batches as CSV: a header, lists as quoted JSON, null as the empty cell."""
     file.write((",".join(schema.names) + "\n").encode("ascii"))
     yield lambda batch: _write_lines(file, concat(*row_pieces(batch, "", ",", "", quote_lists=True)))
 
 
 @contextmanager
 def jsonl_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
-    """Yield what writes batches as one JSON object a line."""
+    """Yield a function that writes batches as JSON lines."""
     yield lambda batch: _write_lines(file, concat(*row_pieces(batch, "{", ", ", "}", named=True)))
 
 
@@ -89,15 +83,15 @@ def _write_lines(file: BinaryIO, texts: pa.Array) -> None:
 def row_pieces(
     batch: pa.RecordBatch, before: str, between: str, after: str, *, named: bool = False, quote_lists: bool = False
 ) -> Iterator[pa.Array | str]:
-    """Yield the pieces of text of each row: its values with something before, between and after them.
+    """Yield the pieces of the text of each row, for :func:`~registry.exports.columns.text.concat`.
 
     Args:
         batch: the rows.
-        before: stands before the first value.
-        between: stands between two.
-        after: stands behind the last.
-        named: as JSON, each with its name.
-        quote_lists: lists in quotes, as CSV wants to have them.
+        before: text before the first value.
+        between: text between two values.
+        after: text after the last value.
+        named: as JSON, with the column name before each value.
+        quote_lists: lists in quotes, as in CSV.
     """
     yield before
     for position, name in enumerate(batch.schema.names):
@@ -110,18 +104,16 @@ def row_pieces(
 
 def cell_texts(values: pa.Array, *, in_json: bool, quote_lists: bool) -> pa.Array:
     """Return the values of a column as text: strings in quotes in JSON, lists in quotes in CSV."""
-    import pyarrow as pa
-
     kind = values.type
     if pa.types.is_string(kind):
-        # Names of splits, sources and categories: nothing in them needs an escape.
-        found = concat('"', values, '"') if in_json else values
+        # Only names of splits, sources and categories: nothing to escape.
+        texts = concat('"', values, '"') if in_json else values
     elif pa.types.is_list(kind) and pa.types.is_list(kind.value_type):
-        found = polygon_lists(values)
+        texts = polygon_lists(values)
     elif pa.types.is_list(kind):
-        found = number_lists(values)
+        texts = number_lists(values)
     else:
-        found = numbers(values)
+        texts = numbers(values)
     if quote_lists and pa.types.is_list(kind):
-        found = concat('"', found, '"')
-    return found.fill_null("null" if in_json else "")
+        texts = concat('"', texts, '"')
+    return texts.fill_null("null" if in_json else "")

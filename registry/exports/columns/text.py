@@ -1,20 +1,17 @@
-"""Rows as text, a column at a time: Arrow formats and joins, so that no Python object is made for a number."""
+"""Columns as text, formatted and joined by Arrow without a Python object per value."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def numbers(values: pa.Array) -> pa.Array:
-    """Return numbers as the shortest text that reads back to the same number; whole ones have no point (12, 1e+20)."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+    """Return numbers as the shortest text that parses to the same number; whole numbers without a point (12, 1e+20)."""
     return pc.cast(values, pa.string())
 
 
@@ -25,41 +22,33 @@ def number_lists(values: pa.Array, separator: str = ",") -> pa.Array:
 
 def polygon_lists(values: pa.Array, separator: str = ",") -> pa.Array:
     """Return each list of polygons as ``[[1,2,3,4],[5,6]]``."""
-    import pyarrow.compute as pc
-
-    # The brackets between polygons come in as their separator, which saves a copy of all numbers.
+    # Brackets between polygons are part of the separator, which saves a copy of all numbers.
     polygons = _joined(values.flatten(), numbers(values.flatten().flatten()), separator)
-    found = concat("[[", _joined(values, polygons, f"]{separator}["), "]]")
-    return pc.if_else(pc.equal(pc.list_value_length(values), 0), "[]", found)
+    texts = concat("[[", _joined(values, polygons, f"]{separator}["), "]]")
+    return pc.if_else(pc.equal(pc.list_value_length(values), 0), "[]", texts)
 
 
 def concat(*pieces: pa.Array | str) -> pa.Array:
-    """Return the pieces of each row put together; a piece that is one text stands in every row."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+    """Return the concatenated pieces of each row; a str piece is repeated in every row."""
     return pc.binary_join_element_wise(*(pa.scalar(piece) if isinstance(piece, str) else piece for piece in pieces), "")
 
 
 def join_groups(texts: pa.Array, lengths: Sequence[int], separator: str) -> pa.Array:
-    """Return the texts of each group put together: the first ``lengths[0]`` ones, then the next, and so on."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+    """Return the joined texts of each group of consecutive rows; the first group has ``lengths[0]`` rows, and so on."""
     offsets = pa.array(accumulate(lengths, initial=0), pa.int32())
     return pc.binary_join(pa.ListArray.from_arrays(offsets, texts), separator)
 
 
 def join_all(texts: pa.Array, separator: str) -> bytes:
-    """Return all texts of a column put together."""
+    """Return all texts of a column joined, as bytes."""
     return b"".join(slices(join_groups(texts, [len(texts)], separator)))
 
 
 class Records:
-    """A JSON list that is written as its records come, one a line; the brackets are left to the caller.
+    """Writes records of a JSON list to a file, a record per line. The caller writes the brackets.
 
     Attributes:
-        length: records so far.
+        length: number of records written so far.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -85,18 +74,13 @@ def slices(texts: pa.Array) -> list[memoryview]:
 
 
 def choose(texts: Iterable[str], positions: pa.Array) -> pa.Array:
-    """Return for each row the text at its position."""
-    import pyarrow as pa
-
+    """Return ``texts[position]`` for each position."""
     return pa.array(list(texts), pa.string()).take(positions)
 
 
 def _joined(values: pa.Array, texts: pa.Array, separator: str) -> pa.Array:
-    """Return the texts of the elements of each list put together."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    offsets = values.offsets  # of a slice, they do not begin at 0
+    """Return the joined texts of each list; ``texts`` holds the text of each element of the flattened lists."""
+    offsets = values.offsets  # offsets of a slice do not begin at 0
     if len(offsets) and offsets[0].as_py():
         offsets = pc.subtract(offsets, offsets[0])
     return pc.binary_join(pa.ListArray.from_arrays(offsets, texts), separator)

@@ -1,41 +1,38 @@
-"""Landmarks in YOLO's pose labels: ``x y v`` of each keypoint, as shares of the image.
+"""Landmarks in YOLO's pose labels: normalized ``x y v`` of each keypoint.
 
-v is as in the dataset, which is as in YOLO: 2 visible, 1 occluded, 0 not labelled. A landmark that is not labelled is
-``0 0 0``. So is one outside the image, counted: ultralytics does the same with those that its own changes to a photo
-push out, and a point moved to the border would be a wrong one. Three ways to fit 13 kinds of landmarks:
+v means the same in the dataset and in YOLO: 2 visible, 1 occluded, 0 not labelled. An unlabelled landmark is ``0 0 0``.
+So is a landmark outside the image, counted in the manifest: ultralytics does the same to keypoints that its
+augmentation moves out of the image, and a keypoint moved to the border would be wrong. The option ``landmarks`` fits
+the keypoints of 13 categories into a label:
 
 ``union``
-    294 keypoints, those of each category in their slots, all others 0 0 0.
+    294 keypoints: the landmarks of the item's category in their slots, 0 0 0 elsewhere.
 ``padded``
-    39 keypoints: those of the item's category, then 0 0 0. Keypoint 7 of a skirt and of a shirt have nothing in common,
-    and no one ``flip_idx`` mirrors all categories; it is left out, for which ultralytics turns mirroring off and says
-    so. So are the sigmas.
+    39 keypoints: the landmarks of the item's category, then 0 0 0. Keypoint 7 of a skirt and of a shirt have nothing in
+    common, so there is no ``flip_idx`` for all categories and no sigmas; ultralytics then turns flips off and warns.
 ``per-category``
-    A dataset for each category in a folder of its own, with as many keypoints as it has, its ``flip_idx`` and sigmas.
-    An image is in the datasets of all categories it holds items of, and in no other.
+    A dataset per category in a folder of its own, with the category's number of keypoints, ``flip_idx`` and sigmas. An
+    image is in the datasets of the categories of its items.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, NUM_LANDMARK_SLOTS, Category
 from registry.exports.columns.bounds import Sizes, note, share_texts, shares
 from registry.exports.columns.text import choose, concat, join_groups, numbers
-from registry.exports.format import Job
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from registry.exports.job import Job
 
 _MOST: Final = max(category.num_landmarks for category in CATEGORIES)
 _NOTHING: Final = "0 0 0"
 
 
 def landmark_texts(job: Job, items: pa.RecordBatch, sizes: Sizes) -> pa.Array:
-    """Return the keypoints of each item: ``x y v`` of each, with a space between."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+    """Return the keypoints of each item: ``x y v x y v ...``."""
     landmarks = items.column("landmarks")
     counts = pc.divide(pc.list_value_length(landmarks), 3)
     triples = pa.FixedSizeListArray.from_arrays(landmarks.flatten(), 3)
@@ -49,11 +46,11 @@ def landmark_texts(job: Job, items: pa.RecordBatch, sizes: Sizes) -> pa.Array:
     outside = pc.sum(pc.and_(labelled, pc.invert(inside))).as_py()
     note(job, "landmarks", "lie outside the image: written as not labelled (0 0 0)", outside)
     texts = concat(share_texts(shares(x, width)), " ", share_texts(shares(y, height)), " ", numbers(v))
-    own = join_groups(pc.if_else(shown, texts, _NOTHING), counts.to_pylist(), " ")
+    keypoints = join_groups(pc.if_else(shown, texts, _NOTHING), counts.to_pylist(), " ")
 
     layout = job.options["landmarks"]
     if layout == "per-category":
-        return own
+        return keypoints
     position = pc.subtract(items.column("category_id").cast(pa.int32()), 1)
     before, after = (0 for _ in CATEGORIES), (_MOST - category.num_landmarks for category in CATEGORIES)
     if layout != "padded":
@@ -61,13 +58,13 @@ def landmark_texts(job: Job, items: pa.RecordBatch, sizes: Sizes) -> pa.Array:
         after = (NUM_LANDMARK_SLOTS - c.landmark_offset - c.num_landmarks for c in CATEGORIES)
     return concat(
         choose((f"{_NOTHING} " * number for number in before), position),
-        own,
+        keypoints,
         choose((f" {_NOTHING}" * number for number in after), position),
     )
 
 
 def keypoint_lines(job: Job, category: Category | None) -> list[str]:
-    """Return what ``data.yaml`` says of keypoints, of all categories or of one."""
+    """Return the lines of ``data.yaml`` about keypoints; of all categories if ``category`` is None."""
     if job.options["landmarks"] == "padded":
         return [f"kpt_shape: [{_MOST}, 3]", "# no flip_idx: there is none that is right for every class"]
     slots = [slot for slot in LANDMARK_SLOTS if category is None or slot.category_id == category.id]
@@ -80,6 +77,4 @@ def keypoint_lines(job: Job, category: Category | None) -> list[str]:
 
 
 def _is_between(values: pa.Array, highest: pa.Array) -> pa.Array:
-    import pyarrow.compute as pc
-
     return pc.and_(pc.greater_equal(values, 0), pc.less_equal(values, highest))

@@ -1,48 +1,46 @@
-"""Polygons in YOLO's segment labels: one ring a row, as shares of the image.
+"""Polygons in YOLO's segment labels: a ring of normalized coordinates per row.
 
-Points outside the image are moved to its border, as ultralytics does with its own; counted. A polygon that then covers
-nothing (all of its points on one line) has no row, and an item without a polygon that covers something none either;
-both counted. A closed ring keeps its last point: readers close rings themselves, and one more point on the first
-changes no mask.
+Points outside the image are moved to its border, as ultralytics does. A polygon without area after that (all points on
+a line) gets no row, and neither does an item without any polygon with area. The manifest counts all three. A closed
+ring keeps its last point: readers close rings themselves, and a repeated point changes no mask.
 
-Several polygons of one item do not fit a row. What is done with them is chosen, and counted:
+A row holds a single ring. The option ``multipolygon`` decides about items with several polygons, counted as well:
 
 ``bridge``
-    One ring around what they cover together, with bridges of no width between pieces and to holes
-    (:func:`registry.exports.columns.polygons.bridge`).
+    A single ring around their union (:func:`registry.exports.columns.polygons.bridge`).
 ``split``
-    A row for each: readers take them for several items.
+    A row per polygon; readers take them for several items.
 ``largest``
-    The one with the largest area; the others are left out.
+    Only the polygon with the largest area.
 ``fail``
-    Nothing is written if there is such an item.
+    Refuse the export.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, count, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.errors import UsageError
 from registry.exports.columns.bounds import cut, item_sizes, note, share_texts, shares_above
 from registry.exports.columns.polygons import bridge, largest
 from registry.exports.columns.text import join_groups
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class _Rings(NamedTuple):
-    """The polygons of a chunk that cover something.
+    """The polygons of a chunk that have an area inside the image.
 
     Attributes:
         rings: flat x, y, ... inside the image, px.
-        per_item: how many each item has.
-        num_moved: how many had points outside the image.
-        num_empty: polygons that cover nothing; they are not among the rings.
+        per_item: number of rings of each item.
+        num_moved: number of rings that had points outside the image.
+        num_empty: number of polygons without area, which are not among the rings.
     """
 
     rings: pa.ListArray
@@ -52,15 +50,12 @@ class _Rings(NamedTuple):
 
 
 def polygon_rows(job: Job, chunk: Chunk) -> tuple[pa.Array, Sequence[int]]:
-    """Return the text of each row, ``x y x y ...``, and how many rows each item has."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    found = _rings(chunk)
-    note(job, "polygons", "reach outside the image: points outside were moved to its border", found.num_moved)
+    """Return the text of each row, ``x y x y ...``, and the number of rows of each item."""
+    polygons = _rings(chunk)
+    note(job, "polygons", "reach outside the image: points outside were moved to its border", polygons.num_moved)
     why = "left out, as all of their points inside the image lie on one line"
-    note(job, "polygons", why, found.num_empty)
-    rings, per_item = _one_ring_each(job, found)
+    note(job, "polygons", why, polygons.num_empty)
+    rings, per_item = _one_ring_each(job, polygons)
     note(job, "items", "left out, as they have no polygon that covers something", per_item.count(0))
 
     owners = pa.array([k for k, number in enumerate(per_item) for _ in range(number)], pa.int32())
@@ -69,10 +64,10 @@ def polygon_rows(job: Job, chunk: Chunk) -> tuple[pa.Array, Sequence[int]]:
 
 
 def refuse_several(job: Job) -> None:
-    """Make sure that no item has several polygons, before anything is written.
+    """Check, before anything is written, that no item has several polygons.
 
     Raises:
-        UsageError: some have; the message says how many and names the first.
+        UsageError: items have several; the message gives their number and the first three.
     """
     first: list[str] = []
     total = 0
@@ -96,10 +91,7 @@ def refuse_several(job: Job) -> None:
 
 
 def _rings(chunk: Chunk) -> _Rings:
-    """Return the polygons of a chunk that cover something, cut at the borders of their images."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+    """Return the polygons of a chunk, cut at the border of the image, without those that have no area."""
     segmentations = chunk.items.column("segmentation")
     polygons = segmentations.flatten()
     owners = pc.list_parent_indices(segmentations)
@@ -107,38 +99,35 @@ def _rings(chunk: Chunk) -> _Rings:
     inside = cut(values, _limits(chunk, polygons, owners))
     of_value = pc.list_parent_indices(polygons)
 
-    # A ring covers something if one of the triangles between its first point and two that follow each other does.
-    # The next of a last point is the first of another ring, which is 0, 0 from itself: that triangle is flat.
+    # A ring has an area if any triangle of its first point and two consecutive points has. The successor of the last
+    # point is the first point of the next ring, whose offset is (0, 0), so that triangle is flat.
     offsets = pc.subtract(polygons.offsets, polygons.offsets[0])
     of_point = _every_second(of_value)
-    firsts = pc.divide(offsets.take(of_point), 2)
+    first_points = pc.divide(offsets.take(of_point), 2)
     points = pa.FixedSizeListArray.from_arrays(inside, 2)
     xs, ys = pc.list_element(points, 0), pc.list_element(points, 1)
-    dx, dy = (pc.subtract(along, along.take(firsts)) for along in (xs, ys))
-    here = slice(0, max(len(dx) - 1, 0))
-    is_flat = pc.equal(pc.multiply(dx[here], dy[1:]), pc.multiply(dx[1:], dy[here]))
-    covers = _marked(of_point[here].filter(pc.invert(is_flat)), len(polygons))
+    dx, dy = (pc.subtract(along, along.take(first_points)) for along in (xs, ys))
+    current = slice(0, max(len(dx) - 1, 0))
+    is_flat = pc.equal(pc.multiply(dx[current], dy[1:]), pc.multiply(dx[1:], dy[current]))
+    has_area = _marked(of_point[current].filter(pc.invert(is_flat)), len(polygons))
 
-    rings = pa.ListArray.from_arrays(offsets, inside).filter(covers)
+    rings = pa.ListArray.from_arrays(offsets, inside).filter(has_area)
     counts = [0] * len(segmentations)
-    for owner in owners.filter(covers).to_pylist():
+    for owner in owners.filter(has_area).to_pylist():
         counts[owner] += 1
     moved = _marked(of_value.filter(pc.not_equal(values, inside)), len(polygons))
-    num_moved = pc.sum(pc.and_(moved, covers)).as_py() or 0
+    num_moved = pc.sum(pc.and_(moved, has_area)).as_py() or 0
     return _Rings(rings, counts, num_moved, len(polygons) - len(rings))
 
 
 def _limits(chunk: Chunk, polygons: pa.ListArray, owners: pa.Array) -> pa.Array:
-    """Return for each number of the polygons how far it may go: the image's width for an x, its height for a y.
+    """Return the upper limit of each coordinate: the image's width for an x, its height for a y.
 
     Args:
-        chunk: has the images.
+        chunk: the images and items.
         polygons: flat x, y, ...
         owners: position of the item that each polygon belongs to.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     sizes = zip(*item_sizes(chunk), strict=True)
     flat = [side.as_py() for size in sizes for side in size]
     pairs = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float64()), 2)
@@ -146,26 +135,18 @@ def _limits(chunk: Chunk, polygons: pa.ListArray, owners: pa.Array) -> pa.Array:
 
 
 def _every_second(values: pa.Array) -> pa.Array:
-    """Return one of two: what stands at an x, left out at its y."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+    """Return every second value: from a value per coordinate to a value per point."""
     return pc.list_element(pa.FixedSizeListArray.from_arrays(values, 2), 0)
 
 
 def _marked(positions: pa.Array, length: int) -> pa.Array:
     """Return booleans, true at the positions."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     return pc.is_in(pa.array(range(length), pa.int64()), value_set=pc.unique(positions.cast(pa.int64())))
 
 
-def _one_ring_each(job: Job, found: _Rings) -> tuple[pa.ListArray, Sequence[int]]:
-    """Return the rings with a row of their own, and how many each item has, after ``--multipolygon``."""
-    import pyarrow as pa
-
-    rings, per_item, *_ = found
+def _one_ring_each(job: Job, polygons: _Rings) -> tuple[pa.ListArray, Sequence[int]]:
+    """Return the rings that become rows after ``--multipolygon``, and the number of rings of each item."""
+    rings, per_item, *_ = polygons
     several = [number for number in per_item if number > 1]
     if not several:
         return rings, per_item
@@ -175,23 +156,23 @@ def _one_ring_each(job: Job, found: _Rings) -> tuple[pa.ListArray, Sequence[int]
         return rings, per_item
     is_single = list(chain.from_iterable([number == 1] * number for number in per_item))
     singles = rings.filter(pa.array(is_single, pa.bool_()))
-    others = iter(rings.filter(pa.array([not single for single in is_single], pa.bool_())).to_pylist())
+    of_several = iter(rings.filter(pa.array([not single for single in is_single], pa.bool_())).to_pylist())
     if job.options["multipolygon"] == "largest":
-        made = [largest(list(islice(others, number))) for number in several]
+        merged = [largest(list(islice(of_several, number))) for number in several]
         note(job, "polygons", "left out, as they are not the largest of their item", sum(several) - len(several))
     else:
-        made = [bridge(list(islice(others, number))) for number in several]
+        merged = [bridge(list(islice(of_several, number))) for number in several]
         note(job, "items", "have several polygons: joined into one ring around what they cover", len(several))
-    # Back in the order of the items: the single ones stand first, those made of several behind them.
+    # Restore the order of the items: `singles` come first in the concatenation, `merged` after them.
     rows, order = [], []
-    next_single, next_made = count(), count()
+    next_single, next_merged = count(), count()
     for number in per_item:
         if number == 1:
             order.append(next(next_single))
-        elif number > 1 and made[k := next(next_made)]:
+        elif number > 1 and merged[k := next(next_merged)]:
             order.append(len(singles) + k)
-        else:  # no polygon, or several that turned out to cover nothing together
+        else:  # no polygon with area, or a bridge around an empty union
             rows.append(0)
             continue
         rows.append(1)
-    return pa.concat_arrays([singles, pa.array(made, rings.type)]).take(pa.array(order, pa.int32())), rows
+    return pa.concat_arrays([singles, pa.array(merged, rings.type)]).take(pa.array(order, pa.int32())), rows

@@ -1,4 +1,4 @@
-"""COCO: what the official converter writes for the same input, value for value, and what it leaves out on request.
+"""COCO: the same values as the official converter; attributes and mask areas, which it omits, are options.
 
 Source: ``evaluation/deepfashion2_to_coco.py`` of the dataset's repository, and https://cocodataset.org/#format-data.
 """
@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES, NUM_LANDMARK_SLOTS
 from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.coco_records import COLUMNS, annotation_texts, image_texts
 from registry.exports.columns.text import Records, choose, number_lists, numbers
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Part
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def write(job: Job) -> None:
@@ -39,10 +39,10 @@ def categories(job: Job) -> Iterator[dict[str, Any]]:
     """Yield the 13 categories as the official converter writes them."""
     for category in CATEGORIES:
         name = category.coco_name if job.options["names"] == "converter" else category.name
-        found: dict[str, Any] = {"id": category.id, "name": name, "supercategory": "clothes"}
+        record: dict[str, Any] = {"id": category.id, "name": name, "supercategory": "clothes"}
         if job.options["landmarks"] == "union":
-            found |= {"keypoints": [str(no) for no in range(1, NUM_LANDMARK_SLOTS + 1)], "skeleton": []}
-        yield found
+            record |= {"keypoints": [str(no) for no in range(1, NUM_LANDMARK_SLOTS + 1)], "skeleton": []}
+        yield record
 
 
 def _add_annotations(job: Job, part: Part, records: Records) -> None:
@@ -59,13 +59,10 @@ def _add_annotations(job: Job, part: Part, records: Records) -> None:
 
 def _union_landmarks(items: pa.RecordBatch) -> list[pa.Array | str]:
     """Return the 882 numbers of each item: the landmarks of its category in their slots, zeros in all others."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     position = pc.subtract(items.column("category_id").cast(pa.int32()), 1)
     before = choose(("0," * (3 * c.landmark_offset) for c in CATEGORIES), position)
     rest = (NUM_LANDMARK_SLOTS - c.landmark_offset - c.num_landmarks for c in CATEGORIES)
     after = choose((",0" * (3 * number) for number in rest), position)
-    own = pc.utf8_slice_codeunits(number_lists(items.column("landmarks")), 1, -1)
+    landmarks = pc.utf8_slice_codeunits(number_lists(items.column("landmarks")), 1, -1)
     labelled = numbers(items.column("num_landmarks_labelled").cast(pa.int32()))
-    return [', "num_keypoints": ', labelled, ', "keypoints": [', before, own, after, "]"]
+    return [', "num_keypoints": ', labelled, ', "keypoints": [', before, landmarks, after, "]"]

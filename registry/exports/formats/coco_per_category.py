@@ -1,7 +1,7 @@
-"""COCO by category: one file for each, with its own landmarks, their links and what they become in a mirror.
+"""COCO by category: a file for each category with its keypoints, skeleton and left-right swaps.
 
-Pose libraries train one set of keypoints at a time. Beside each annotation file stands what they want to know of the
-set, as a module that mmpose takes as ``metainfo=dict(from_file=...)``.
+Pose libraries train a single set of keypoints at a time. ``metainfo/CATEGORY.py`` describes each set for mmpose, which
+reads it by ``metainfo=dict(from_file=...)``.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pprint import pformat
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, SKELETON, Category
 from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.coco_records import COLUMNS, annotation_texts, image_texts
 from registry.exports.columns.text import Records, number_lists, numbers
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Part
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def write(job: Job) -> None:
@@ -43,16 +42,16 @@ def _write_part(job: Job, part: Part) -> None:
             files[category.id] = stack.enter_context(job.files.open(path))
             files[category.id].write(b'{"info": {}, "licenses": [], "annotations": [')
             annotations[category.id] = Records(files[category.id])
-        # Images come behind the annotations, so that one walk through the rows is enough for all files.
+        # Images follow the annotations, so that all files are written in a single pass over the rows.
         images: dict[int, list[pa.Array]] = {category.id: [] for category in CATEGORIES}
         for chunk in job.chunks(part, columns):
-            for category_id, own in chunk.by_category().items():
+            for category_id, category_chunk in chunk.by_category().items():
                 keypoints: list[pa.Array | str] = [', "num_keypoints": ']
-                keypoints += [numbers(own.items.column("num_landmarks_labelled")), ', "keypoints": ']
-                keypoints += [number_lists(own.items.column("landmarks"))]
+                keypoints += [numbers(category_chunk.items.column("num_landmarks_labelled")), ', "keypoints": ']
+                keypoints += [number_lists(category_chunk.items.column("landmarks"))]
                 records = annotations[category_id]
-                records.add(annotation_texts(job, own, records.length + 1, keypoints))
-                images[category_id].append(image_texts(job, own))
+                records.add(annotation_texts(job, category_chunk, records.length + 1, keypoints))
+                images[category_id].append(image_texts(job, category_chunk))
         for category in CATEGORIES:
             file = files[category.id]
             file.write(b'],\n"images": [')
@@ -63,9 +62,9 @@ def _write_part(job: Job, part: Part) -> None:
 
 
 def category_record(job: Job, category: Category) -> dict[str, Any]:
-    """Return the COCO record of a category. Numbers in ``skeleton`` and ``swap`` count its landmarks from 1.
+    """Return the COCO record of a category. ``skeleton`` and ``swap`` hold landmark numbers, counted from 1.
 
-    ``swap`` (which two landmarks change places when the image is mirrored) and ``sigmas`` are not part of COCO.
+    ``swap`` (pairs of landmarks that a horizontal flip exchanges) and ``sigmas`` are not part of COCO.
     """
     slots = [slot for slot in LANDMARK_SLOTS if slot.category_id == category.id]
     swaps = [(slot.landmark_no, slot.swap_slot - category.landmark_offset + 1) for slot in slots]
@@ -81,10 +80,10 @@ def category_record(job: Job, category: Category) -> dict[str, Any]:
 
 
 def metainfo(category: Category) -> dict[str, Any]:
-    """Return what mmpose calls the ``dataset_info`` of a set of keypoints."""
+    """Return the keypoints of a category as mmpose's ``dataset_info``."""
     slots = [slot for slot in LANDMARK_SLOTS if slot.category_id == category.id]
     names = {slot.slot: slot.name for slot in slots}
-    own_names = [slot.name for slot in slots]
+    slot_names = [slot.name for slot in slots]
     return {
         "dataset_name": f"deepfashion2_{category.coco_name}",
         "keypoint_info": {
@@ -98,7 +97,7 @@ def metainfo(category: Category) -> dict[str, Any]:
             for number, slot in enumerate(slots)
         },
         "skeleton_info": {
-            number: {"link": (own_names[first - 1], own_names[second - 1]), "id": number, "color": [0, 128, 255]}
+            number: {"link": (slot_names[first - 1], slot_names[second - 1]), "id": number, "color": [0, 128, 255]}
             for number, (first, second) in enumerate(SKELETON[category.id])
         },
         "joint_weights": [1.0] * len(slots),

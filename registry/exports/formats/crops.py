@@ -1,4 +1,4 @@
-"""Crops: a JPEG of each item's box, in folders by category, identity and source, with a list of them as CSV."""
+"""Crops: a JPEG of each item's box, in folders by category, identity and source, listed in a CSV."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+import pyarrow as pa
+
 from registry.errors import MissingDependencyError, SourceError, UsageError
 from registry.execution.in_order import in_order
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
 
 _COLUMNS: Final = (
     "image_id", "item_no", "pair_id", "style", "category_name", "source", "x1", "y1", "x2", "y2",
 )  # fmt: skip
 _HEADER: Final = "path,part,split,image_id,item_no,pair_id,style,identity,category,source,x1,y1,x2,y2\n"
-#: Photos waiting to be cropped or written, for each thread.
+#: Photos read ahead per thread.
 _AHEAD: Final = 4
 
 Box = tuple[float, float, float, float]
@@ -65,9 +67,7 @@ def write(job: Job) -> None:
 
 
 def _with_items(chunk: Chunk) -> Chunk:
-    """Return a chunk without the images that have no items: their photos need not be read."""
-    import pyarrow as pa
-
+    """Return the chunk without images that have no items, so that their photos are not read."""
     images = chunk.images.filter(pa.array([number > 0 for number in chunk.num_items], pa.bool_()))
     return replace(chunk, images=images, num_items=[number for number in chunk.num_items if number])
 
@@ -75,7 +75,7 @@ def _with_items(chunk: Chunk) -> Chunk:
 def _chunk_files(
     job: Job, chunk: Chunk, pool: ThreadPoolExecutor, ahead: int, lines: list[str]
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of the crops of a chunk, and add a line of the list for each."""
+    """Yield path and bytes of each crop of a chunk; append its line of ``crops.csv`` to ``lines``."""
     items = iter(chunk.items.to_pylist())
     groups = ([*islice(items, number)] for number in chunk.num_items)
     names = chunk.images.column("file_name").to_pylist()
@@ -86,8 +86,8 @@ def _chunk_files(
             boxes = [(item["x1"], item["y1"], item["x2"], item["y2"]) for item in group]
             yield group, pool.submit(cut, photo, boxes, margin, quality, f"{chunk.split}/image/{name}")
 
-    for group, found in in_order(start(), ahead):
-        for item, crop in zip(group, found, strict=True):
+    for group, crops in in_order(start(), ahead):
+        for item, crop in zip(group, crops, strict=True):
             if crop is None:
                 job.leave_out("crops", "the box has no area within the photo")
                 continue
@@ -97,7 +97,7 @@ def _chunk_files(
 
 
 def cut(photo: bytes, boxes: Sequence[Box], margin: float, quality: int, name: str) -> list[Crop | None]:
-    """Return the crop of each box, None where there is nothing of it in the photo.
+    """Return the crop of each box; None for a box outside the photo.
 
     Args:
         photo: bytes of the photo.
@@ -111,28 +111,28 @@ def cut(photo: bytes, boxes: Sequence[Box], margin: float, quality: int, name: s
     """
     from PIL import Image
 
-    # Boxes count the pixels as they are stored: what EXIF data says of turning the photo is passed over.
+    # Boxes are in pixels of the photo as stored, so EXIF orientation is ignored.
     try:
         with Image.open(io.BytesIO(photo)) as opened:
             image = opened.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise SourceError(f"Cannot decode {name}: {error}") from error
-    image.info.clear()  # colour profile, comment and resolution would be written into the crop
+    image.info.clear()  # keep colour profile, comment and resolution out of the crop
     crops: list[Crop | None] = []
     for box in boxes:
-        found = crop_box(box, margin, image.width, image.height)
-        if found is None:
+        edges = crop_box(box, margin, image.width, image.height)
+        if edges is None:
             crops.append(None)
             continue
         out = io.BytesIO()
-        # Without subsampling, as boxes do not begin where the photo's own subsampled squares do.
-        image.crop(found).save(out, "JPEG", quality=quality, subsampling=0)
-        crops.append(Crop(found, out.getvalue()))
+        # No chroma subsampling: boxes are not aligned with the subsampled blocks of the photo.
+        image.crop(edges).save(out, "JPEG", quality=quality, subsampling=0)
+        crops.append(Crop(edges, out.getvalue()))
     return crops
 
 
 def crop_box(box: Box, margin: float, width: int, height: int) -> tuple[int, int, int, int] | None:
-    """Return the pixels that a box with its margin touches within a photo.
+    """Return the box with its margin, rounded outwards to whole pixels and cut at the edges of the photo.
 
     Args:
         box: x1, y1, x2, y2.
@@ -156,10 +156,10 @@ def crop_box(box: Box, margin: float, width: int, height: int) -> tuple[int, int
 
 
 def identity(part: Part, split: str, item: Mapping[str, Any]) -> str:
-    """Return the name of an item's identity, unique within the part: ``PAIRID_STYLE``.
+    """Return the folder name of an item's identity, unique within the part: ``PAIRID_STYLE``.
 
-    Items of style 0 are seen on one side only and may be of different clothes, so each is an identity of its own,
-    ``PAIRID_0_IMAGEID_ITEMNO``: a distractor, as in the official gallery.
+    An item of style 0 has no identity: it gets a name of its own, ``PAIRID_0_IMAGEID_ITEMNO``, and serves as a
+    distractor, as in the official gallery.
     """
     name = f"{item['pair_id']:06d}_{item['style']}"
     if not item["style"]:
@@ -168,7 +168,7 @@ def identity(part: Part, split: str, item: Mapping[str, Any]) -> str:
 
 
 def crop_path(part: Part, split: str, item: Mapping[str, Any]) -> str:
-    """Return where the crop of an item lies."""
+    """Return the path of an item's crop in the export."""
     category = item["category_name"].replace(" ", "_")
     name = part.file_name(split, f"{item['image_id']:06d}_{item['item_no']}.jpg")
     return f"{part.name}/{category}/{identity(part, split, item)}/{item['source']}/{name}"

@@ -1,17 +1,17 @@
-"""The original layout: one JSON an image, every field of every item as it stood in the ingested file."""
+"""The released layout: a JSON file per image with every field of every item as ingested."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.exports.columns.text import concat, join_groups, number_lists, numbers, polygon_lists, slices
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _COLUMNS: Final = (
     "item_no", "segmentation", "scale", "viewpoint", "zoom_in", "landmarks", "style", "x1", "y1", "x2", "y2",
@@ -22,9 +22,9 @@ _COLUMNS: Final = (
 def write(job: Job) -> None:
     """Write ``PART/annos/NNNNNN.json`` for every annotated image.
 
-    The keys stand in the order of the released files (all items but the last, ``source``, ``pair_id``, the last item),
-    so that what numbers items by their place in the file gets the same numbers. Photos without annotations get no
-    file, as in the released test split.
+    Keys are in the order of the released files: all items but the last, ``source``, ``pair_id``, the last item. Tools
+    that number items by their position in the file get the same numbers. Photos without annotations get no file, as in
+    the released test split.
     """
     for part in job.parts:
         for chunk in job.chunks(part, _COLUMNS):
@@ -34,30 +34,27 @@ def write(job: Job) -> None:
 
 
 def _names(chunk: Chunk) -> list[str]:
-    """Return the number of each image as files are named by; in a part of several splits it is a new one."""
+    """Return the file stem of each image: its image_id, renumbered in a part of several splits."""
     image_ids = chunk.images.column("image_id").to_pylist()
     return [f"{chunk.part.number(chunk.split, image_id):06d}" for image_id in image_ids]
 
 
 def _files(chunk: Chunk) -> Iterator[tuple[str, memoryview]]:
     """Yield the path and text of each annotated image of a chunk that has items."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     has_items = pa.array([number > 0 for number in chunk.num_items], pa.bool_())
     lengths = [number for number in chunk.num_items if number]
     images = chunk.images.filter(has_items)
     if not images.num_rows:
         return
-    # All items but the last stand before the image's own fields, each with a comma behind it.
+    # In each file, all items but the last precede source and pair_id.
     texts = item_texts(chunk.items)
     ends = [end - 1 for end in accumulate(lengths)]
     is_last = pa.array(_mark(ends, len(texts)), pa.bool_())
-    others = concat(texts.filter(pc.invert(is_last)), ", ")
-    before = join_groups(others, [length - 1 for length in lengths], "")
+    all_but_last = concat(texts.filter(pc.invert(is_last)), ", ")
+    leading_items = join_groups(all_but_last, [length - 1 for length in lengths], "")
     pair_ids = pc.add(images.column("pair_id").cast(pa.int64()), chunk.part.offset(chunk.split))
     files = concat(
-        "{", before, '"source": "', images.column("source"), '", "pair_id": ', numbers(pair_ids), ", ",
+        "{", leading_items, '"source": "', images.column("source"), '", "pair_id": ', numbers(pair_ids), ", ",
         texts.filter(is_last), "}",
     )  # fmt: skip
     names = [name for name, number in zip(_names(chunk), chunk.num_items, strict=True) if number]
@@ -66,6 +63,7 @@ def _files(chunk: Chunk) -> Iterator[tuple[str, memoryview]]:
 
 
 def _mark(positions: Iterable[int], length: int) -> list[bool]:
+    """Return booleans, true at the positions."""
     marks = [False] * length
     for position in positions:
         marks[position] = True

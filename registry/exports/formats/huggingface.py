@@ -1,4 +1,4 @@
-"""Hugging Face: a folder that ``datasets.load_dataset`` opens, with photos inside Parquet files, types and a card.
+"""Hugging Face: a folder for ``datasets.load_dataset``: Parquet files with photos inside, features, and a card.
 
 Source: https://huggingface.co/docs/datasets (features, their form in a card's YAML and in the Parquet metadata).
 """
@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from registry.dataset.deepfashion2 import CATEGORIES, SOURCES
 from registry.errors import UsageError
-from registry.exports.format import Job
 from registry.exports.huggingface_card import card
+from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Feature = Any
 
@@ -30,7 +31,7 @@ def _label(names: Sequence[str]) -> Feature:
     return {"names": list(names), "_type": "ClassLabel"}
 
 
-#: Features in the JSON form of the library; ``[feature]`` is a list, which every version of it reads.
+#: Features in the JSON form of ``datasets``; every version of it reads ``[feature]`` as a list.
 _OBJECT: Final[dict[str, Feature]] = {
     "item_no": _value("int16"),
     "category": _label([category.name for category in CATEGORIES]),
@@ -59,22 +60,20 @@ _COLUMNS: Final = (
     "item_no", "category_id", "style", "x1", "y1", "x2", "y2", "scale", "occlusion", "zoom_in", "viewpoint",
     "landmarks", "segmentation",
 )  # fmt: skip
-#: Columns with a dictionary and statistics: in photos there is nothing to find with them.
+#: Columns with dictionary encoding and statistics, which are useless for photos.
 _PLAIN: Final = [name for name in _FEATURES if name not in ("image", "objects")]
-#: Images in a row group, which is what a reader takes at once: some 7 MB of released photos.
+#: Images in a row group, the unit of reading: about 7 MB of released photos.
 _GROUP: Final = 128
 
 
 def write(job: Job) -> None:
     """Write ``data/SPLIT-NNNNN-of-NNNNN.parquet`` for every part, and the card, ``README.md``.
 
-    A part without images gets one file without rows.
+    A part without images gets a single file without rows.
 
     Raises:
-        UsageError: names of two parts become the same name of a split.
+        UsageError: two parts get the same split name.
     """
-    import pyarrow.parquet as pq
-
     names = split_names(job.parts)
     features = {name: feature for name, feature in _FEATURES.items() if name != "image" or job.images == "copy"}
     schema = _schema(features)
@@ -91,7 +90,7 @@ def write(job: Job) -> None:
                 with pq.ParquetWriter(
                     file, schema, compression="zstd", use_dictionary=_PLAIN, write_statistics=_PLAIN
                 ) as writer:
-                    # The last takes what is left, to the end of the rows, so that all of them are seen to be done.
+                    # The last shard drains the iterator, so that progress reaches its total.
                     for group in islice(groups, -(-rows // _GROUP)) if number + 1 < len(shards) else groups:
                         writer.write_table(group.cast(schema))
                 num_bytes += file.tell()
@@ -101,7 +100,7 @@ def write(job: Job) -> None:
 
 
 def split_names(parts: Sequence[Part]) -> list[str]:
-    """Return what the library calls each part: its own name, with ``_`` where it has ``-``, which may not be in one.
+    """Return the Hugging Face split name of each part. Split names may not contain ``-``, which becomes ``_``.
 
     Raises:
         UsageError: two parts get the same name.
@@ -117,16 +116,12 @@ def split_names(parts: Sequence[Part]) -> list[str]:
 
 
 def _schema(features: dict[str, Feature]) -> pa.Schema:
-    import pyarrow as pa
-
     types = [(name, _arrow_type(feature)) for name, feature in features.items()]
     return pa.schema(types, {"huggingface": json.dumps({"info": {"features": features}})})
 
 
 def _arrow_type(feature: Feature) -> pa.DataType:
-    """Return the type in which the library stores a feature."""
-    import pyarrow as pa
-
+    """Return the Arrow type in which ``datasets`` stores a feature."""
     if isinstance(feature, list):
         return pa.list_(_arrow_type(feature[0]))
     kind = feature.get("_type")
@@ -140,44 +135,37 @@ def _arrow_type(feature: Feature) -> pa.DataType:
 
 
 def _groups(job: Job, part: Part, shards: Sequence[int]) -> Iterator[pa.Table]:
-    """Yield the rows of a part, a row group at a time, photos included; no group is of two shards.
+    """Yield the rows of a part in row groups, photos included. No group crosses a shard boundary.
 
-    Where chunks end makes no difference.
+    Groups do not depend on the boundaries of chunks.
     """
-    import pyarrow as pa
-
-    wanted = (min(_GROUP, rows - start) for rows in shards for start in range(0, rows, _GROUP))
-    need = next(wanted, 0)
-    waiting: list[pa.Table] = []
+    group_sizes = (min(_GROUP, rows - start) for rows in shards for start in range(0, rows, _GROUP))
+    num_missing = next(group_sizes, 0)
+    pieces: list[pa.Table] = []
     for chunk in job.chunks(part, _COLUMNS):
         rows = _rows(chunk)
         photos = job.photos(chunk) if job.images == "copy" else None
         start = 0
         while start < rows.num_rows:
-            piece = rows.slice(start, need)
+            piece = rows.slice(start, num_missing)
             start += piece.num_rows
             if photos is not None:
                 piece = piece.add_column(0, "image", _images(chunk, piece, photos))
-            waiting.append(piece)
-            need -= piece.num_rows
-            if not need:
-                yield pa.concat_tables(waiting).combine_chunks()
-                waiting, need = [], next(wanted, 0)
+            pieces.append(piece)
+            num_missing -= piece.num_rows
+            if not num_missing:
+                yield pa.concat_tables(pieces).combine_chunks()
+                pieces, num_missing = [], next(group_sizes, 0)
 
 
 def _images(chunk: Chunk, rows: pa.Table, photos: Iterator[bytes]) -> pa.Array:
-    import pyarrow as pa
-
     names = [chunk.part.file_name(chunk.split, name) for name in rows.column("file_name").to_pylist()]
     data = pa.array(islice(photos, len(names)), pa.binary())
     return pa.StructArray.from_arrays([data, pa.array(names, pa.string())], ["bytes", "path"])
 
 
 def _rows(chunk: Chunk) -> pa.Table:
-    """Return a row for each image of a chunk, with all columns but the photo."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+    """Return a row per image of a chunk, with all columns but the photo."""
     images = chunk.images
     columns = {name: images.column(name) for name in _FEATURES if name in images.schema.names}
     columns["source"] = pc.index_in(images.column("source"), pa.array(SOURCES)).cast(pa.int64())
@@ -187,9 +175,6 @@ def _rows(chunk: Chunk) -> pa.Table:
 
 
 def _objects(items: pa.RecordBatch) -> pa.Array:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     columns = {name: items.column(name) for name in _OBJECT if name in items.schema.names}
     columns["category"] = pc.subtract(items.column("category_id").cast(pa.int64()), 1)
     rows = items.num_rows
@@ -202,16 +187,11 @@ def _objects(items: pa.RecordBatch) -> pa.Array:
 
 def _grouped(values: pa.Array, length: int) -> pa.Array:
     """Return values as lists of equal length."""
-    import pyarrow as pa
-
     return pa.ListArray.from_arrays(pa.array(range(0, len(values) + 1, length), pa.int32()), values)
 
 
 def _triples(landmarks: pa.Array) -> pa.Array:
     """Return flat lists of x, y, v as lists of ``[x, y, v]``."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     lengths = pc.divide(pc.list_value_length(landmarks), 3)
     offsets = pa.array(accumulate(lengths.to_pylist(), initial=0), pa.int32())
     return pa.ListArray.from_arrays(offsets, _grouped(landmarks.flatten(), 3))

@@ -1,20 +1,20 @@
-"""Pairs of a user item and a shop item, a row each: positive ones and, on request, negatives."""
+"""Pairs of a user item and a shop item, a row per pair: positives and, on request, negatives."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.dataset.tables import FIELDS, arrow_type
 from registry.exports.builtin import PHOTO_PATH
 from registry.exports.columns.sinks import SINKS
 from registry.exports.columns.text import concat
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import PAIRED_COLUMNS, Part
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _COUNTED: Final = {"positive": "pairs", "hard": "hard_negatives", "category": "negatives"}
 _WHY_FEWER: Final = {
@@ -24,7 +24,7 @@ _WHY_FEWER: Final = {
 
 
 def write(job: Job) -> None:
-    """Write ``pairs.EXT`` with the pairs of all splits, or ``pairs-PART.EXT`` for each part of a new division."""
+    """Write ``pairs.EXT`` with the pairs of all splits, or ``pairs-PART.EXT`` for each part of a resplit."""
     kind = job.options["as"]
     schema = _schema()
     groups = {f"pairs-{part.name}": [part] for part in job.parts} if job.divided else {"pairs": job.parts}
@@ -36,39 +36,34 @@ def write(job: Job) -> None:
 
 
 def _schema() -> pa.Schema:
-    import pyarrow as pa
-
     fields = [("split", pa.string()), ("pair_no", pa.int32()), ("label", pa.int8()), ("kind", pa.string())]
     for source in ("user", "shop"):
         for name in PAIRED_COLUMNS:
-            # A photo is named by where it lies, as its name alone says neither split nor part.
-            named = "path" if name == "file_name" else name
-            fields.append((f"{source}_{named}", arrow_type(FIELDS[name].type)))
+            # file_name becomes a path, because a name alone identifies neither split nor part.
+            column = "path" if name == "file_name" else name
+            fields.append((f"{source}_{column}", arrow_type(FIELDS[name].type)))
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
 
 
 def _batches(job: Job, part: Part, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    asked = {"hard": job.options["hard-negatives"], "category": job.options["negatives"]}
-    found: Counter[str] = Counter()
-    for batch in job.pairs(part, asked["category"], asked["hard"], job.options["negative-seed"]):
+    num_negatives = {"hard": job.options["hard-negatives"], "category": job.options["negatives"]}
+    num_pairs: Counter[str] = Counter()
+    for batch in job.pairs(part, num_negatives["category"], num_negatives["hard"], job.options["negative-seed"]):
         for entry in pc.value_counts(batch.column("kind")).to_pylist():
-            found[entry["values"]] += entry["counts"]
+            num_pairs[entry["values"]] += entry["counts"]
         split = batch.column("split")[0].as_py()
-        before = f"{split}/image/"
+        folder = f"{split}/image/"
         if job.images in ("link", "copy"):
-            before = PHOTO_PATH.format(part=part.name, name=part.file_name(split, ""))
+            folder = PHOTO_PATH.format(part=part.name, name=part.file_name(split, ""))
         columns = [
-            concat(before, column) if name.endswith("_file_name") else column
+            concat(folder, column) if name.endswith("_file_name") else column
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         ]
         yield pa.record_batch(columns, schema=schema)
-    job.count(part, _COUNTED["positive"], found["positive"])
-    for kind, number in asked.items():
+    job.count(part, _COUNTED["positive"], num_pairs["positive"])
+    for kind, number in num_negatives.items():
         if number:
-            job.count(part, _COUNTED[kind], found[kind])
-            missing = number * found["positive"] - found[kind]
+            job.count(part, _COUNTED[kind], num_pairs[kind])
+            missing = number * num_pairs["positive"] - num_pairs[kind]
             if missing:
                 job.leave_out(f"{_COUNTED[kind].replace('_', ' ')} of {part.name}", _WHY_FEWER[kind], missing)

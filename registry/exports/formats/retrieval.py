@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.exports.columns.text import Records, concat, numbers
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Part
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _COLUMNS: Final = ("image_id", "source", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2")
 
@@ -22,8 +22,8 @@ _COLUMNS: Final = ("image_id", "source", "pair_id", "style", "category_id", "x1"
 def write(job: Job) -> None:
     """Write ``PART_query.json`` and ``PART_gallery.json`` for every part; validation is called val, as published.
 
-    Both are in file order. A query item whose identity is not in the gallery of the part stays in its list, as it does
-    in the published one, where it counts as missed; it is counted as ``queries_without_answer``.
+    Both lists are in file order. As in the published lists, a query whose identity is missing from the gallery of its
+    part is kept and scores as a miss; the manifest counts these as ``queries_without_answer``.
     """
     for part in job.parts:
         name = _published_name(part, job.parts)
@@ -38,16 +38,14 @@ def write(job: Job) -> None:
 
 
 def _published_name(part: Part, parts: Sequence[Part]) -> str:
-    # A new division may have a part 'val' beside one called 'validation'.
+    # A resplit may have both a part 'val' and a part 'validation'.
     taken = {other.name.casefold() for other in parts}
     return "val" if part.name == "validation" and "val" not in taken else part.name
 
 
 def _write_lists(job: Job, part: Part, queries: Records, gallery: Records) -> None:
-    import pyarrow.compute as pc
-
-    asked: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
-    offered: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
+    query_identities: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
+    gallery_identities: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
     for chunk in job.chunks(part, _COLUMNS):
         if not chunk.items.num_rows:
             continue
@@ -57,39 +55,34 @@ def _write_lists(job: Job, part: Part, queries: Records, gallery: Records) -> No
         query_items = chunk.items.filter(pc.and_not(has_style, is_shop))
         gallery.add(_records(shop_items, part.offset(chunk.split), "gallery"))
         queries.add(_records(query_items, part.offset(chunk.split), "query"))
-        asked[chunk.split].append(_identities(query_items))
-        offered[chunk.split].append(_identities(shop_items))
+        query_identities[chunk.split].append(_identities(query_items))
+        gallery_identities[chunk.split].append(_identities(shop_items))
     job.count(part, "queries", queries.length)
     job.count(part, "gallery", gallery.length)
-    job.count(part, "queries_without_answer", sum(_unanswered(asked[split], offered[split]) for split in part.splits))
+    job.count(
+        part,
+        "queries_without_answer",
+        sum(_unanswered(query_identities[split], gallery_identities[split]) for split in part.splits),
+    )
 
 
-def _unanswered(asked: Sequence[pa.Array], offered: Sequence[pa.Array]) -> int:
-    """Return how many of the identities asked for are not among those offered."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not asked:
+def _unanswered(query_identities: Sequence[pa.Array], gallery_identities: Sequence[pa.Array]) -> int:
+    """Return the number of query identities that are missing from the gallery."""
+    if not query_identities:
         return 0
-    answered = pc.is_in(pa.concat_arrays(asked), value_set=pa.concat_arrays(offered))
-    unanswered: int = answered.false_count
+    is_answered = pc.is_in(pa.concat_arrays(query_identities), value_set=pa.concat_arrays(gallery_identities))
+    unanswered: int = is_answered.false_count
     return unanswered
 
 
 def _identities(items: pa.RecordBatch) -> pa.Array:
-    """Return a number for pair_id and style of each item. Both are below 2**31."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+    """Return pair_id and style of each item packed into an int64. Both are below 2**31."""
     pair_ids = items.column("pair_id").cast(pa.int64())
     return pc.add(pc.shift_left(pair_ids, 32), items.column("style").cast(pa.int64()))
 
 
 def _records(items: pa.RecordBatch, offset: int, role: str) -> pa.Array:
-    """Return the record of each item, as JSON text."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+    """Return the JSON record of each item."""
     image_ids, pair_ids = (
         numbers(pc.add(items.column(name).cast(pa.int64()), offset)) for name in ("image_id", "pair_id")
     )

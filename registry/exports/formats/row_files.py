@@ -1,26 +1,25 @@
-"""Items as rows, with the columns of the table: parquet, arrow, csv, jsonl."""
+"""Items as rows with columns of the table items: parquet, arrow, csv, jsonl."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from registry.dataset.deepfashion2 import unknown_name
 from registry.dataset.tables import ITEM_COLUMNS, ITEMS, arrow_schema
 from registry.errors import UsageError
 from registry.exports.columns.sinks import SINKS
-from registry.exports.format import Job
-
-if TYPE_CHECKING:
-    pass
+from registry.exports.job import Job
 
 
 def chosen_columns(options: Mapping[str, Any]) -> list[str]:
-    """Return the columns that were asked for.
+    """Return the columns of the option ``columns``; all columns of items by default.
 
     Raises:
-        UsageError: one does not exist, or stands there twice.
+        UsageError: a column does not exist or is repeated.
     """
     if options["columns"] is None:
         return list(ITEM_COLUMNS)
@@ -34,9 +33,7 @@ def chosen_columns(options: Mapping[str, Any]) -> list[str]:
 
 
 def _write(job: Job, kind: str) -> None:
-    """Write ``items.EXT`` with the items of all splits, or ``items-PART.EXT`` for each part of a new division."""
-    import pyarrow as pa
-
+    """Write ``items.EXT`` with the items of all splits, or ``items-PART.EXT`` for each part of a resplit."""
     columns = chosen_columns(job.options)
     full = arrow_schema(ITEMS, stored=False)
     schema = pa.schema([full.field(name) for name in columns])
@@ -49,7 +46,7 @@ def _write(job: Job, kind: str) -> None:
 
 
 def check(options: Mapping[str, Any], images: str) -> None:
-    """Refuse columns that do not exist, or that are named twice."""
+    """Raise a UsageError for a column that does not exist or is repeated."""
     chosen_columns(options)
 
 

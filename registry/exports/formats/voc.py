@@ -1,27 +1,26 @@
-"""Pascal VOC: one XML file an image, and a list of the images of each part.
+"""Pascal VOC: an XML file per image and an image list per part.
 
 Layout: ``Annotations/PART/NAME.xml``, ``ImageSets/Main/PART.txt`` and, where photos are linked or copied,
-``JPEGImages/PART/NAME.jpg``. File names repeat in every split, so each part has a folder, and the lists hold
-``PART/NAME``: what joins a line to ``Annotations/`` and ``.xml`` finds the file. ``labelmap.txt`` names the categories
-in order, as CVAT and datumaro want to have it.
+``JPEGImages/PART/NAME.jpg``. File names repeat over splits, so each part has a folder and the lists hold
+``PART/NAME``, which readers expand to ``Annotations/PART/NAME.xml``. ``labelmap.txt`` names the categories in order, as
+CVAT and datumaro require.
 
-Boxes are pixels counted from 1, first and last one included, as in VOC: the pixels that the box touches inside the
-image, ``xmin = floor(x1) + 1`` and ``xmax = ceil(x2)``. Edges at whole numbers lose nothing: ``xmin - 1`` and ``xmax``
-are x1 and x2 again. Boxes that are cut at the border or have fractions are counted. A box without width or height
-(inside the image) touches no pixel: its item is left out, and counted.
+Boxes are in pixels counted from 1, both ends included, as in VOC: the pixels that the box touches inside the image,
+``xmin = floor(x1) + 1`` and ``xmax = ceil(x2)``. For whole-numbered edges, ``xmin - 1`` and ``xmax`` give x1 and x2
+back. The manifest counts boxes that were cut at the border or had fractions. A box without width or height inside the
+image touches no pixel: its item is left out, and counted.
 
-What VOC says of an object, from the attributes:
+VOC's fields of an object, from the attributes of the item:
 
-* ``pose``: Frontal for viewpoint 2 (frontal). Unspecified for 1 (no wear), which is nobody's pose, and for 3 (side or
-  back), which is three of VOC's poses at once.
-* ``truncated`` (the box is not the full extent of the object): 1 for zoom_in 2 and 3, items of which a part is not in
+* ``pose``: Frontal for viewpoint 2 (frontal). Unspecified for 1 (no wear), where nobody wears the item, and for 3 (side
+  or back), which covers three of VOC's poses.
+* ``truncated`` (the box is not the full extent of the object): 1 for zoom_in 2 and 3, items that are partly outside
   the photo.
 * ``occluded`` (a significant portion of the object within the box is hidden): 1 for occlusion 2 and 3.
 * ``difficult`` (not scored, and by many not trained on): 1 for occlusion 3 (heavy) alone.
 
-An image without items has an XML without objects. A photo whose annotation was never released (test) has none and is
-on the list, as in VOC's own test sets. ``depth`` is 3 for all: the photos are colour JPEGs, and their headers are not
-read again for it.
+An image without items has an XML without objects. A photo without a released annotation (test) is on the list but has
+no XML, as in VOC's own test sets. ``depth`` is always 3: the released photos are colour JPEGs.
 
 Source: the development kits of VOC2007 and VOC2012, http://host.robots.ox.ac.uk/pascal/VOC.
 """
@@ -30,26 +29,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from xml.sax.saxutils import escape
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES
 from registry.exports.builtin import VOC_ATTRIBUTES
 from registry.exports.columns.bounds import BOX_COLUMNS, cut_boxes, item_sizes, note, note_boxes, require_sizes
 from registry.exports.columns.text import choose, concat, join_groups, numbers, slices
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 _COLUMNS: Final = ("category_id", *BOX_COLUMNS, "viewpoint", "zoom_in", "occlusion")
-#: Element, the column it comes from, and from which code on it is 1.
+#: VOC element, its column of items, and the lowest code for which the element is 1.
 _FLAGS: Final = (("truncated", "zoom_in", 2), ("occluded", "occlusion", 2), ("difficult", "occlusion", 3))
 
 
 def write(job: Job) -> None:
-    """Write the XML of every annotated image, the list of every part, and the names of the categories."""
+    """Write the XML of every annotated image, the list of every part, and ``labelmap.txt``."""
     require_sizes(job, "Pascal VOC files hold the size of the image", lambda _, annotated: annotated is not None)
     columns = tuple(dict.fromkeys((*_COLUMNS, *VOC_ATTRIBUTES))) if job.options["attributes"] else _COLUMNS
     for part in job.parts:
@@ -65,13 +64,11 @@ def write(job: Job) -> None:
 
 def _files(job: Job, chunk: Chunk, names: list[str]) -> Iterator[tuple[str, memoryview]]:
     """Yield the path and text of the XML of each annotated image of a chunk."""
-    import pyarrow as pa
-
     annotated = chunk.images.column("num_items").is_valid()
     why = "have no annotation in the release: on the list, without an XML"
     note(job, "images", why, len(names) - annotated.true_count)
-    texts, kept = _objects(job, chunk)
-    rows = iter(kept)
+    texts, num_objects = _objects(job, chunk)
+    rows = iter(num_objects)
     objects = join_groups(texts, [sum(islice(rows, number)) for number in chunk.num_items], "")
     width, height = (numbers(chunk.images.column(name)).fill_null("") for name in ("width", "height"))
     files = concat(
@@ -87,24 +84,21 @@ def _files(job: Job, chunk: Chunk, names: list[str]) -> Iterator[tuple[str, memo
 
 
 def _objects(job: Job, chunk: Chunk) -> tuple[pa.Array, list[int]]:
-    """Return the ``<object>`` of each item that has a box, and for each item whether it has one (1 or 0)."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+    """Return the ``<object>`` of each item with a box inside the image, and the number of objects per item (0 or 1)."""
     boxes = cut_boxes(chunk, item_sizes(chunk))
-    kept = pc.and_(pc.greater(boxes.x2, boxes.x1), pc.greater(boxes.y2, boxes.y1))
-    note_boxes(job, chunk, boxes, kept)
+    has_box = pc.and_(pc.greater(boxes.x2, boxes.x1), pc.greater(boxes.y2, boxes.y1))
+    note_boxes(job, chunk, boxes, has_box)
     low = [pc.add(pc.floor(side), pa.scalar(1.0)) for side in (boxes.x1, boxes.y1)]
     high = [pc.ceil(side) for side in (boxes.x2, boxes.y2)]
     whole = pc.and_(*(pc.equal(pc.floor(side), side) for side in (boxes.x1, boxes.y1)))
     whole = pc.and_(whole, pc.and_(*(pc.equal(*pair) for pair in zip(high, (boxes.x2, boxes.y2), strict=True))))
     why = "have fractions of a pixel: widened to whole pixels"
-    note(job, "boxes", why, pc.sum(pc.and_(pc.invert(whole), kept)).as_py())
+    note(job, "boxes", why, pc.sum(pc.and_(pc.invert(whole), has_box)).as_py())
 
     items = chunk.items
-    category = pc.subtract(items.column("category_id").cast(pa.int32()), 1)
+    position = pc.subtract(items.column("category_id").cast(pa.int32()), 1)
     fields: list[tuple[str, pa.Array]] = [
-        ("name", choose((escape(one.name) for one in CATEGORIES), category)),
+        ("name", choose((escape(category.name) for category in CATEGORIES), position)),
         ("pose", choose(("Unspecified", "Frontal"), pc.equal(items.column("viewpoint"), 2).cast(pa.int8()))),
     ]
     for tag, column, lowest in _FLAGS:
@@ -118,14 +112,11 @@ def _objects(job: Job, chunk: Chunk) -> tuple[pa.Array, list[int]]:
     pieces.append("\t\t</bndbox>\n")
     if job.options["attributes"]:
         pieces += _attributes(chunk)
-    return concat(*pieces, "\t</object>\n").filter(kept), kept.cast(pa.int8()).to_pylist()
+    return concat(*pieces, "\t</object>\n").filter(has_box), has_box.cast(pa.int8()).to_pylist()
 
 
 def _attributes(chunk: Chunk) -> Iterator[pa.Array | str]:
     """Yield the pieces of ``<attributes>`` of each item."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     yield "\t\t<attributes>\n"
     for name in VOC_ATTRIBUTES:
         column = chunk.items.column(name)

@@ -1,6 +1,6 @@
-"""WebDataset: tar shards in which each photo stands beside the JSON of its image and items.
+"""WebDataset: tar shards with each photo next to the JSON of its image and items.
 
-Source: https://github.com/webdataset/webdataset (samples are files that share all of their name up to the first dot)
+Source: https://github.com/webdataset/webdataset (a sample is the files that share a name up to the first dot)
 and the ustar interchange format of POSIX.1-1988.
 """
 
@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
+
+import pyarrow as pa
 
 from registry.dataset.tables import ITEM_COLUMNS
 from registry.execution.in_order import in_order
 from registry.exports.columns.sinks import row_pieces
 from registry.exports.columns.text import concat, join_groups, slices
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 
 _BLOCK: Final = 512
 #: A tar is filled up with zeros to a multiple of this, as tar and Python's tarfile do.
@@ -29,21 +27,21 @@ _ZEROS: Final = bytes(_BLOCK)
 
 
 def write(job: Job) -> None:
-    """Write ``PART-NNNNNN.tar`` with the images of each part, in order; a part without images gets one empty tar."""
+    """Write ``PART-NNNNNN.tar`` with the images of each part, in order; a part without images gets an empty tar."""
     size = job.options["shard-size"]
     for part in job.parts:
         num_shards = max(1, -(-job.counts[part.name]["images"] // size))
         members = _members(job, part)
-        most = size * (2 if job.images == "copy" else 1)
+        members_per_shard = size * (2 if job.images == "copy" else 1)
         for number in range(num_shards):
             with job.files.open(f"{part.name}-{number:06d}.tar") as file:
-                # The last takes what is left, to the end of the rows, so that all of them are seen to be done.
-                _write_tar(file, islice(members, most) if number + 1 < num_shards else members)
+                # The last shard drains the iterator, so that progress reaches its total.
+                _write_tar(file, islice(members, members_per_shard) if number + 1 < num_shards else members)
         job.count(part, "shards", num_shards)
 
 
 def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
-    """Yield name and content of all members of a part: of each image the photo, if wanted, and the JSON."""
+    """Yield name and bytes of the members of a part: for each image its photo, if copied, then its JSON."""
     for chunk, texts in _with_texts(job.chunks(part, ITEM_COLUMNS)):
         photos = job.photos(chunk) if job.images == "copy" else None
         image_ids = chunk.images.column("image_id").to_pylist()
@@ -55,19 +53,19 @@ def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
 
 
 def _with_texts(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, pa.Array]]:
-    """Yield chunks with the JSON of their images, which is made for the next one while this one is used."""
+    """Yield each chunk with the JSON of its images; a thread prepares the next chunk."""
     with ThreadPoolExecutor(1) as ahead:
         yield from in_order(((chunk, ahead.submit(sample_texts, chunk)) for chunk in chunks), 2)
 
 
 def sample_texts(chunk: Chunk) -> pa.Array:
-    """Return each image of a chunk as JSON: the columns of the table images, and its items with those of items."""
+    """Return the JSON of each image of a chunk: its row of images, with its rows of items under ``items``."""
     items = join_groups(concat(*row_pieces(chunk.items, "{", ", ", "}", named=True)), chunk.num_items, ", ")
     return concat(*row_pieces(chunk.images, "{", ", ", ', "items": [', named=True), items, "]}")
 
 
 def _write_tar(file: BinaryIO, members: Iterable[tuple[str, bytes | memoryview]]) -> None:
-    """Write a tar with nothing in it that depends on who writes it, and when."""
+    """Write a reproducible tar: no owner, no time."""
     total = 0
     for name, data in members:
         size = len(data)

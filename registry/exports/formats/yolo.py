@@ -1,16 +1,16 @@
-"""YOLO: one text file an image with a row an item, and data.yaml, as ultralytics reads them.
+"""YOLO: a label file per image with a row per item, and data.yaml, as ultralytics reads them.
 
-Layout: ``data.yaml``, ``labels/PART/NAME.txt`` and, where photos are linked or copied, ``images/PART/NAME.jpg``. A
-label stands at the path of its photo with ``labels`` for the last ``images``, which is how ultralytics finds it.
+Layout: ``data.yaml``, ``labels/PART/NAME.txt`` and, where photos are linked or copied, ``images/PART/NAME.jpg``.
+ultralytics finds a label by replacing the last ``images`` in the path of its photo with ``labels``.
 
-Coordinates are shares of the image's width and height. Edges and landmarks are rounded to 7 decimals, less than 1/1000
-px in a photo of 10,000 px; the centre of a box is the mean of its rounded edges and has 8, so that centre ± half size
-gives edges that never leave [0, 1]. What no reader could take for granted is decided here and counted in the manifest:
+Coordinates are normalized by the image's width and height. Edges and landmarks are rounded to 7 decimals, less than
+1/1000 px in a photo of 10,000 px. The centre of a box is the mean of its rounded edges and has 8 decimals, so that
+centre ± half size never leaves [0, 1]. Decisions that YOLO does not prescribe, counted in the manifest:
 
-* Boxes are cut at the border of the image. One without width or height (inside the image) is none: its item has no
-  row in ``detect`` and ``pose``. Rows of ``segment`` have no box; readers take the extent of the polygon.
-* An image without items has an empty label. So has a photo whose annotation was never released (test).
-* The size of every image with an item has to be known: without it there are no shares.
+* Boxes are cut at the border of the image. An item whose box has no width or height inside the image gets no row in
+  ``detect`` and ``pose``. Rows of ``segment`` have no box; readers take the extent of the polygon.
+* An image without items gets an empty label, and so does a photo without a released annotation (test).
+* The size of every image with items must be known, to normalize.
 
 Polygons: see :mod:`registry.exports.columns.yolo_segment`; landmarks: :mod:`registry.exports.columns.yolo_pose`.
 
@@ -22,7 +22,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID, Category
 from registry.errors import UsageError
@@ -41,26 +44,23 @@ from registry.exports.columns.bounds import (
 from registry.exports.columns.text import concat, join_groups, numbers, slices
 from registry.exports.columns.yolo_pose import keypoint_lines, landmark_texts
 from registry.exports.columns.yolo_segment import polygon_rows, refuse_several
-from registry.exports.format import Job
+from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-#: Lines of text with their line ends, and how many each item has.
-Rows = tuple["pa.Array", Sequence[int]]
+#: Lines with their line ends, and the number of lines of each item.
+Rows = tuple[pa.Array, Sequence[int]]
 
 _COLUMNS: Final = {
     "detect": ("category_id", *BOX_COLUMNS),
     "segment": ("category_id", "segmentation"),
     "pose": ("category_id", *BOX_COLUMNS, "landmarks"),
 }
-#: Names of parts -> the key of data.yaml they stand under. There are no others that ultralytics reads.
+#: Name of a part -> its key in data.yaml. ultralytics reads no other keys.
 _KEYS: Final = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 def check(options: Mapping[str, Any], images: str) -> None:
-    """Refuse options that the task makes no use of."""
+    """Raise a UsageError for an option that the task does not use."""
     for name, task in (("landmarks", "pose"), ("multipolygon", "segment")):
         if options[name] is not None and options["task"] != task:
             raise UsageError(f"{name} is for the task {task}, not for {options['task']}: leave it out.")
@@ -72,29 +72,29 @@ def write(job: Job) -> None:
     if job.options["multipolygon"] == "fail":
         refuse_several(job)
     per_category = job.options["landmarks"] == "per-category"
-    filled: dict[Category | None, list[Part]] = {} if per_category else {None: []}
+    parts_by_category: dict[Category | None, list[Part]] = {} if per_category else {None: []}
     for part in job.parts:
         for chunk in job.chunks(part, _COLUMNS[job.options["task"]]):
-            for category, of_dataset in _by_category(job, chunk) if per_category else [(None, chunk)]:
-                _write_chunk(job, of_dataset, f"{category.coco_name}/" if category else "")
-                parts = filled.setdefault(category, [])
+            for category, dataset_chunk in _by_category(job, chunk) if per_category else [(None, chunk)]:
+                _write_chunk(job, dataset_chunk, f"{category.coco_name}/" if category else "")
+                parts = parts_by_category.setdefault(category, [])
                 if part not in parts:
                     parts.append(part)
-    for category, parts in filled.items():
+    for category, parts in parts_by_category.items():
         folder = f"{category.coco_name}/" if category else ""
         job.files.write(f"{folder}data.yaml", _data_yaml(job, category, parts).encode("ascii"))
 
 
 def _by_category(job: Job, chunk: Chunk) -> Iterator[tuple[Category, Chunk]]:
-    """Yield for each category that occurs the images that hold an item of it, with these items."""
+    """Yield each category that occurs, with the images that hold it and their items of that category."""
     why = "in no dataset, as they hold no item and the datasets are those of categories"
     note(job, "images", why, chunk.num_items.count(0))
-    for category_id, own in chunk.by_category().items():
-        yield CATEGORY_BY_ID[category_id], own
+    for category_id, category_chunk in chunk.by_category().items():
+        yield CATEGORY_BY_ID[category_id], category_chunk
 
 
 def _write_chunk(job: Job, chunk: Chunk, folder: str) -> None:
-    """Write the labels of the images of a chunk, and their photos where they are asked for."""
+    """Write the labels of a chunk, and its photos where they are linked or copied."""
     part = chunk.part
     unannotated = chunk.images.column("num_items").null_count
     why = "have no annotation in the release: their empty label does not say that they show no clothes"
@@ -111,21 +111,19 @@ def _write_chunk(job: Job, chunk: Chunk, folder: str) -> None:
 
 
 def _detect_rows(job: Job, chunk: Chunk) -> Rows:
-    boxes, kept, _ = _boxes(job, chunk)
-    lines = concat(_classes(job, chunk).filter(kept), " ", boxes, "\n")
-    return lines, kept.cast("int8").to_pylist()
+    boxes, has_box, _ = _boxes(job, chunk)
+    lines = concat(_classes(job, chunk).filter(has_box), " ", boxes, "\n")
+    return lines, has_box.cast("int8").to_pylist()
 
 
 def _pose_rows(job: Job, chunk: Chunk) -> Rows:
-    boxes, kept, sizes = _boxes(job, chunk)
-    landmarks = landmark_texts(job, chunk.items.filter(kept), sizes.filter(kept))
-    lines = concat(_classes(job, chunk).filter(kept), " ", boxes, " ", landmarks, "\n")
-    return lines, kept.cast("int8").to_pylist()
+    boxes, has_box, sizes = _boxes(job, chunk)
+    landmarks = landmark_texts(job, chunk.items.filter(has_box), sizes.filter(has_box))
+    lines = concat(_classes(job, chunk).filter(has_box), " ", boxes, " ", landmarks, "\n")
+    return lines, has_box.cast("int8").to_pylist()
 
 
 def _segment_rows(job: Job, chunk: Chunk) -> Rows:
-    import pyarrow as pa
-
     polygons, per_item = polygon_rows(job, chunk)
     owners = [k for k, number in enumerate(per_item) for _ in range(number)]
     classes = _classes(job, chunk).take(pa.array(owners, pa.int32()))
@@ -140,55 +138,50 @@ _ROWS: Final[dict[str, Callable[[Job, Chunk], Rows]]] = {
 
 
 def _boxes(job: Job, chunk: Chunk) -> tuple[pa.Array, pa.Array, Sizes]:
-    """Return ``x y width height`` of each item that has a box, which items have one, and the sizes of all photos."""
-    import pyarrow.compute as pc
-
+    """Return ``x y width height`` of each item with a box, whether each item has a box, and its photo size."""
     sizes = item_sizes(chunk)
     boxes = cut_boxes(chunk, sizes)
     x1, y1, x2, y2 = (shares(side, size) for side, size in zip(boxes, (*sizes, *sizes), strict=True))
     width, height = pc.subtract(x2, x1), pc.subtract(y2, y1)
-    kept = pc.and_(pc.greater(width, 0), pc.greater(height, 0))
-    note_boxes(job, chunk, boxes, kept)
+    has_box = pc.and_(pc.greater(width, 0), pc.greater(height, 0))
+    note_boxes(job, chunk, boxes, has_box)
     texts = [share_texts(pc.add(low, high), 2 * SHARES) for low, high in ((x1, x2), (y1, y2))]
     texts += [share_texts(width), share_texts(height)]
-    x, y, w, h = (text.filter(kept) for text in texts)
-    return concat(x, " ", y, " ", w, " ", h), kept, sizes
+    x, y, w, h = (text.filter(has_box) for text in texts)
+    return concat(x, " ", y, " ", w, " ", h), has_box, sizes
 
 
 def _classes(job: Job, chunk: Chunk) -> pa.Array:
-    """Return the class of each item: its category from 0, or 0 where a dataset has one category."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+    """Return the class of each item: category_id - 1, or 0 in a dataset of a single category."""
     category_ids = chunk.items.column("category_id").cast(pa.int32())
     first = category_ids if job.options["landmarks"] == "per-category" else pa.scalar(1, pa.int32())
     return numbers(pc.subtract(category_ids, first))
 
 
-def _data_yaml(job: Job, category: Category | None, filled: Sequence[Part]) -> str:
-    """Return ``data.yaml``: where photos are, the names of the classes, and what is to be known of landmarks.
+def _data_yaml(job: Job, category: Category | None, parts: Sequence[Part]) -> str:
+    """Return ``data.yaml``: folders of photos, class names and, for ``pose``, the keypoints.
 
-    ``train`` and ``val`` have to be there, and may be empty. They are where no part with images has such a name: with
-    another part in its place, a model would be tested on what it was trained on. There is no ``path``: without it,
-    the folders are looked up beside this file.
+    ultralytics requires ``train`` and ``val``, but they may be empty. They stay empty where no part with images has
+    such a name: substituting another part could validate a model on its training images. There is no ``path``, so that
+    folders are relative to this file.
     """
-    found: dict[str, list[str]] = {"train": [], "val": []}
-    others = []
-    for part in filled:
+    folders: dict[str, list[str]] = {"train": [], "val": []}
+    unread_folders = []
+    for part in parts:
         key = _KEYS.get(part.name.lower())
-        place = f"images/{part.name}"
+        folder = f"images/{part.name}"
         if key is None:
-            others.append(place)
+            unread_folders.append(folder)
         else:
-            found.setdefault(key, []).append(place)
+            folders.setdefault(key, []).append(folder)
     lines = []
-    for key, places in found.items():
-        value = places[0] if len(places) == 1 else f"[{', '.join(places)}]" if places else "# no images"
+    for key, paths in folders.items():
+        value = paths[0] if len(paths) == 1 else f"[{', '.join(paths)}]" if paths else "# no images"
         lines.append(f"{key}: {value}")
-    if others:
-        lines.append(f"# in none of these: {', '.join(others)}")
-    named = [category] if category else CATEGORIES
-    lines += ["names:", *(f"  {number}: {one.name}" for number, one in enumerate(named))]
+    if unread_folders:
+        lines.append(f"# in none of these: {', '.join(unread_folders)}")
+    categories = [category] if category else CATEGORIES
+    lines += ["names:", *(f"  {number}: {class_category.name}" for number, class_category in enumerate(categories))]
     if job.options["task"] == "pose":
         lines += keypoint_lines(job, category)
     return "\n".join(lines) + "\n"

@@ -66,7 +66,7 @@ CASES_OF_CV2 = [name for name in CASES if name != "border passed twice"]
 
 
 def by_cv2(ring: Sequence[float]) -> Mask:
-    """Return the mask as readers of YOLO labels draw it: corners cut down to whole px, one contour."""
+    """Return the mask as readers of YOLO labels draw it: corners truncated to whole px, a single contour."""
     mask = np.zeros((SIDE, SIDE), np.uint8)
     if ring:
         cv2.fillPoly(mask, [np.array(ring).reshape(-1, 2).astype(np.int32)], 1)
@@ -100,7 +100,7 @@ def bridges_of(ring: Sequence[float]) -> Mask:
 
 
 def windings(ring: Sequence[float], points: Points) -> npt.NDArray[np.int64]:
-    """Return how often the ring winds around each point, one way positive; no point is on the ring."""
+    """Return the winding number of the ring around each point; no point is on the ring."""
     starts = np.array(ring, dtype=float).reshape(-1, 2)
     (x1, y1), (x2, y2) = starts.T[:, :, None], np.roll(starts, -1, axis=0).T[:, :, None]
     x, y = points.T[:, None, :]
@@ -110,7 +110,7 @@ def windings(ring: Sequence[float], points: Points) -> npt.NDArray[np.int64]:
 
 
 def is_covered(segmentation: Sequence[Sequence[float]], points: Points) -> Mask:
-    """Return whether each point is inside one of the polygons by the even-odd rule."""
+    """Return whether each point is inside any of the polygons by the even-odd rule."""
     inside: Mask = np.zeros(len(points), dtype=bool)
     for polygon in segmentation:
         inside |= windings(polygon, points) % 2 == 1
@@ -205,7 +205,7 @@ def test_boxes_are_joined_without_a_wrong_pixel(segmentation: list[list[float]])
 
 
 @given(st.lists(rings, max_size=5))
-def test_rings_of_any_shape_are_joined_to_what_they_cover_together(segmentation: list[list[int]]) -> None:
+def test_rings_of_any_shape_are_joined_to_their_union(segmentation: list[list[int]]) -> None:
     ring = bridge(segmentation)
     points = grid(0, 24)
     covered = is_covered(segmentation, points)
@@ -243,11 +243,11 @@ def test_a_single_polygon_comes_back_unchanged_without_any_package(
 @pytest.mark.parametrize(
     "segmentation", [[], [[]], [[1, 2]], [[1, 2, 3, 4]], [[1, 1, 5, 5, 9, 9]], [[1, 1, 1, 1, 1, 1], [4, 4, 5, 5]]]
 )
-def test_there_is_no_ring_where_nothing_is_covered(segmentation: list[list[float]]) -> None:
+def test_an_empty_union_gives_no_ring(segmentation: list[list[float]]) -> None:
     assert bridge(segmentation) == []
 
 
-def test_spikes_cover_nothing() -> None:
+def test_spikes_have_no_area() -> None:
     assert bridge([[0, 0, 10, 0, 10, 10, 10, 0], [5, 5, 20, 5, 20, 20, 20, 5]]) == []
 
 
@@ -260,7 +260,7 @@ def test_several_polygons_without_shapely_say_what_to_install(monkeypatch: pytes
 def real_segmentations(folder: Path) -> list[list[list[float]]]:
     """Return the segmentations of the real annotations, in order."""
     annotations: list[dict[str, Any]] = [json.loads(path.read_bytes()) for path in sorted(folder.rglob("*.json"))]
-    return [item["segmentation"] for found in annotations for key, item in found.items() if key.startswith("item")]
+    return [item["segmentation"] for actual in annotations for key, item in actual.items() if key.startswith("item")]
 
 
 def test_real_items_lose_and_gain_pixels_only_where_their_polygons_have_edges(real_samples: Path) -> None:

@@ -43,11 +43,11 @@ GOLDEN = """\
 
 
 def load(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_bytes())
-    return found
+    actual: dict[str, Any] = json.loads(path.read_bytes())
+    return actual
 
 
-def test_one_exact_file(tmp_path: Path) -> None:
+def test_the_exact_file_of_an_image(tmp_path: Path) -> None:
     first = annotation(
         [
             item(1, 1, bounding_box=[0.5, 1, 2.125, 3], segmentation=[[1, 2, 3, 4, 5, 6], [0.1, 2.0, 3, 4, 5, 6]]),
@@ -58,14 +58,14 @@ def test_one_exact_file(tmp_path: Path) -> None:
     )
     write_split(tmp_path / "train", {3: first, 12: annotation([item(1, segmentation=[])], "shop", 1)}, {3: jpeg()})
     ingest("train", str(tmp_path / "train"), str(tmp_path / "r"), jobs=1)
-    made = run_export(tmp_path / "r", "coco", tmp_path / "out", landmarks="none", attributes=True, names="dataset")
+    manifest = run_export(tmp_path / "r", "coco", tmp_path / "out", landmarks="none", attributes=True, names="dataset")
     text = (tmp_path / "out" / "annotations" / "train.json").read_text()
     names = ",\n".join(
         json.dumps({"id": category.id, "name": category.name, "supercategory": "clothes"}) for category in CATEGORIES
     )
     assert text == f"{GOLDEN}{names}]}}\n"
     why = "not known, so width and height are null: ingest with the photos to have them"
-    assert made.left_out == [{"what": "sizes of images", "why": why, "number": 1}]
+    assert manifest.left_out == [{"what": "sizes of images", "why": why, "number": 1}]
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
@@ -89,54 +89,52 @@ def test_the_official_conversion_of_the_real_samples(split: str, real_samples: P
 def test_the_official_conversion_of_any_annotations(
     drawn_annotations: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    files: dict[int | str, Any] = {3**number: one for number, one in enumerate(drawn_annotations[:10])}
+    files: dict[int | str, Any] = {3**number: entry for number, entry in enumerate(drawn_annotations[:10])}
     folder = tmp_path_factory.mktemp("any")
     ingest("train", str(write_split(folder / "train", files)), str(folder / "r"), jobs=1)
     run_export(folder / "r", "coco", folder / "out")
-    found = load(folder / "out" / "annotations" / "train.json")
-    assert found == official_coco(folder / "train" / "annos", {})
+    actual = load(folder / "out" / "annotations" / "train.json")
+    assert actual == official_coco(folder / "train" / "annos", {})
 
 
-def test_a_subset_is_numbered_anew_and_keeps_its_images_alone(exportable: Path, tmp_path: Path) -> None:
+def test_a_subset_has_new_annotation_ids_and_only_its_images(exportable: Path, tmp_path: Path) -> None:
     run_export(exportable, "coco", tmp_path / "out", subset={"category": "trousers", "split": "train"})
-    found = load(tmp_path / "out" / "annotations" / "train.json")
-    assert [(one["id"], one["image_id"]) for one in found["annotations"]] == [(1, 1), (2, 4)]
-    assert [one["id"] for one in found["images"]] == [1, 4]
-    assert len(found["categories"]) == 13
+    actual = load(tmp_path / "out" / "annotations" / "train.json")
+    assert [(record["id"], record["image_id"]) for record in actual["annotations"]] == [(1, 1), (2, 4)]
+    assert [record["id"] for record in actual["images"]] == [1, 4]
+    assert len(actual["categories"]) == 13
 
 
-def test_photos_are_named_as_the_choice_of_images_says(exportable: Path, release: Path, tmp_path: Path) -> None:
+def test_photos_are_named_by_the_mode_of_images(exportable: Path, release: Path, tmp_path: Path) -> None:
     names = {}
     for images in ("none", "reference", "link", "copy"):
         run_export(exportable, "coco", tmp_path / images, images=images, photos=release)
-        found = load(tmp_path / images / "annotations" / "train.json")
-        names[images] = found["images"][0]["file_name"]
+        actual = load(tmp_path / images / "annotations" / "train.json")
+        names[images] = actual["images"][0]["file_name"]
         assert (tmp_path / images / "images" / "train" / "000001.jpg").exists() == (images in ("link", "copy"))
     plain = "000001.jpg"
     assert names == {"none": plain, "reference": f"train/image/{plain}", "link": plain, "copy": plain}
 
 
-def test_parts_of_several_splits_have_ids_and_names_of_their_own(
-    exportable: Path, release: Path, tmp_path: Path
-) -> None:
+def test_parts_of_several_splits_have_unique_ids_and_names(exportable: Path, release: Path, tmp_path: Path) -> None:
     resplit = Resplit.parse("a=0.5,b=0.5", 0)
     run_export(exportable, "coco", tmp_path / "out", resplit=resplit, images="copy", photos=release)
     images: list[dict[str, Any]] = []
     for part in "ab":
-        found = load(tmp_path / "out" / "annotations" / f"{part}.json")
-        images += found["images"]
+        actual = load(tmp_path / "out" / "annotations" / f"{part}.json")
+        images += actual["images"]
         names = {path.name for path in (tmp_path / "out" / "images" / part).iterdir()}
-        assert names == {one["file_name"] for one in found["images"]}
-        assert {one["image_id"] for one in found["annotations"]} <= {one["id"] for one in found["images"]}
-        assert all(one["pair_id"] // 1_000_000 == one["image_id"] // 1_000_000 for one in found["annotations"])
-    by_name = {one["file_name"]: one["id"] for one in images}
-    assert len(by_name) == len({one["id"] for one in images}) == 9
+        assert names == {image["file_name"] for image in actual["images"]}
+        assert {image["image_id"] for image in actual["annotations"]} <= {image["id"] for image in actual["images"]}
+        assert all(image["pair_id"] // 1_000_000 == image["image_id"] // 1_000_000 for image in actual["annotations"])
+    by_name = {image["file_name"]: image["id"] for image in images}
+    assert len(by_name) == len({image["id"] for image in images}) == 9
     assert by_name["train_000001.jpg"] == 1_000_001
     assert by_name["validation_000001.jpg"] == 2_000_001
     assert by_name["test_000002.jpg"] == 3_000_002
 
 
-def test_the_area_of_the_mask_is_that_of_the_union(tmp_path: Path) -> None:
+def test_the_mask_area_is_the_area_of_the_union(tmp_path: Path) -> None:
     square, inside, far = (
         [10, 10, 20, 10, 20, 20, 10, 20],
         [12, 12, 18, 12, 18, 18, 12, 18],
@@ -145,21 +143,21 @@ def test_the_area_of_the_mask_is_that_of_the_union(tmp_path: Path) -> None:
     write_split(tmp_path / "train", {1: annotation([item(9, segmentation=[square, inside, far])])}, {1: jpeg()})
     ingest("train", str(tmp_path / "train"), str(tmp_path / "r"), jobs=1)
     run_export(tmp_path / "r", "coco", tmp_path / "out", area="mask")
-    (found,) = load(tmp_path / "out" / "annotations" / "train.json")["annotations"]
-    assert found["area"] == 116
-    assert found["bbox"] == [10, 20, 100, 200]
+    (actual,) = load(tmp_path / "out" / "annotations" / "train.json")["annotations"]
+    assert actual["area"] == 116
+    assert actual["bbox"] == [10, 20, 100, 200]
 
 
 def results(dataset: Any, kind: str) -> Iterator[dict[str, Any]]:
     """Yield the ground truth as if a detector had found it."""
-    for one in dataset.loadAnns(dataset.getAnnIds()):
-        found = {"image_id": one["image_id"], "category_id": one["category_id"], "score": 1.0}
+    for entry in dataset.loadAnns(dataset.getAnnIds()):
+        actual = {"image_id": entry["image_id"], "category_id": entry["category_id"], "score": 1.0}
         if kind == "segm":
-            found["segmentation"] = dataset.annToRLE(one)
+            actual["segmentation"] = dataset.annToRLE(entry)
         else:
             name = {"bbox": "bbox", "keypoints": "keypoints"}[kind]
-            found[name] = one[name]
-        yield found
+            actual[name] = entry[name]
+        yield actual
 
 
 @pytest.mark.parametrize("kind", ["bbox", "segm", "keypoints"])
@@ -181,8 +179,8 @@ def test_the_ground_truth_scores_1_against_itself(
             import faster_coco_eval
 
             dataset = faster_coco_eval.COCO(path)
-            found = dataset.loadRes(list(results(dataset, kind)))
-            scoring = faster_coco_eval.COCOeval_faster(dataset, found, kind)
+            actual = dataset.loadRes(list(results(dataset, kind)))
+            scoring = faster_coco_eval.COCOeval_faster(dataset, actual, kind)
         scoring.params.kpt_oks_sigmas = sigmas
         scoring.evaluate()
         scoring.accumulate()
@@ -204,13 +202,13 @@ def test_supervision_reads_the_same_boxes_and_masks(drawn: Path, drawn_registry:
         truth = COCO(str(path))
     assert dataset.classes == [category.coco_name for category in CATEGORIES]
     assert len(dataset) == len(truth.getImgIds())
-    for image_path, _, found in dataset:
-        own = truth.loadAnns(truth.getAnnIds(imgIds=[int(Path(image_path).stem)]))
-        xyxy = [[x, y, x + w, y + h] for x, y, w, h in (one["bbox"] for one in own)]
-        assert np.allclose(found.xyxy, np.array(xyxy).reshape(-1, 4))
-        assert [one["category_id"] - 1 for one in own] == found.class_id.tolist()
-        for mask, one in zip(found.mask, own, strict=True):
-            union = truth.annToMask(one).astype(bool)
+    for image_path, _, actual in dataset:
+        of_category = truth.loadAnns(truth.getAnnIds(imgIds=[int(Path(image_path).stem)]))
+        xyxy = [[x, y, x + w, y + h] for x, y, w, h in (entry["bbox"] for entry in of_category)]
+        assert np.allclose(actual.xyxy, np.array(xyxy).reshape(-1, 4))
+        assert [entry["category_id"] - 1 for entry in of_category] == actual.class_id.tolist()
+        for mask, entry in zip(actual.mask, of_category, strict=True):
+            union = truth.annToMask(entry).astype(bool)
             overlap = (mask & union).sum() / max(1, (mask | union).sum())
             assert overlap > 0.9  # OpenCV and COCO draw the edges of polygons differently
 
@@ -219,15 +217,17 @@ def test_every_category_has_a_file_with_its_own_landmarks(drawn: Path, drawn_reg
     run_export(drawn_registry, "coco-per-category", tmp_path / "out")
     whole = official_coco(drawn / "train" / "annos", {})
     for category in CATEGORIES:
-        found = load(tmp_path / "out" / "annotations" / "train" / f"{category.coco_name}.json")
-        own = [one for one in whole["annotations"] if one["category_id"] == category.id]
-        assert [one["id"] for one in found["annotations"]] == list(range(1, len(own) + 1))
+        actual = load(tmp_path / "out" / "annotations" / "train" / f"{category.coco_name}.json")
+        of_category = [record for record in whole["annotations"] if record["category_id"] == category.id]
+        assert [record["id"] for record in actual["annotations"]] == list(range(1, len(of_category) + 1))
         first, last = 3 * category.landmark_offset, 3 * (category.landmark_offset + category.num_landmarks)
-        for one, official in zip(found["annotations"], own, strict=True):
-            expected = official | {"keypoints": official["keypoints"][first:last], "id": one["id"]}
-            assert one == expected
-        assert [one["id"] for one in found["images"]] == list(dict.fromkeys(one["image_id"] for one in own))
-        (record,) = found["categories"]
+        for record, official in zip(actual["annotations"], of_category, strict=True):
+            expected = official | {"keypoints": official["keypoints"][first:last], "id": record["id"]}
+            assert record == expected
+        assert [record["id"] for record in actual["images"]] == list(
+            dict.fromkeys(record["image_id"] for record in of_category)
+        )
+        (record,) = actual["categories"]
         assert record["id"] == category.id
         assert len(record["keypoints"]) == len(record["sigmas"]) == category.num_landmarks
         assert record["skeleton"]
@@ -245,8 +245,8 @@ def test_the_landmarks_of_a_category_score_1_against_themselves(category: Any, t
     run_export(tmp_path / "r", "coco-per-category", tmp_path / "out")
     with redirect_stdout(StringIO()):
         dataset = faster_coco_eval.COCO(str(tmp_path / "out" / "annotations" / "train" / f"{category.coco_name}.json"))
-        found = dataset.loadRes(list(results(dataset, "keypoints")))
-        scoring = faster_coco_eval.COCOeval_faster(dataset, found, "keypoints")
+        actual = dataset.loadRes(list(results(dataset, "keypoints")))
+        scoring = faster_coco_eval.COCOeval_faster(dataset, actual, "keypoints")
         scoring.params.kpt_oks_sigmas = np.array(dataset.loadCats(dataset.getCatIds())[0]["sigmas"])
         scoring.evaluate()
         scoring.accumulate()
@@ -255,25 +255,23 @@ def test_the_landmarks_of_a_category_score_1_against_themselves(category: Any, t
 
 
 @pytest.mark.parametrize("category", CATEGORIES, ids=lambda category: category.coco_name)
-def test_the_metainfo_of_a_category_is_what_mmpose_makes_its_tables_from(
-    category: Any, exportable: Path, tmp_path: Path
-) -> None:
+def test_the_metainfo_of_a_category_passes_mmposes_parser(category: Any, exportable: Path, tmp_path: Path) -> None:
     run_export(exportable, "coco-per-category", tmp_path / "out", subset={"split": "validation"})
     module: dict[str, Any] = {}
     exec((tmp_path / "out" / "metainfo" / f"{category.coco_name}.py").read_text(), module)
     info = module["dataset_info"]
     number = category.num_landmarks
-    # What mmpose's parse_pose_metainfo asks of it.
+    # Check the requirements of mmpose's parse_pose_metainfo.
     assert list(info["keypoint_info"]) == list(range(number))
-    by_name = {one["name"]: one for one in info["keypoint_info"].values()}
+    by_name = {entry["name"]: entry for entry in info["keypoint_info"].values()}
     assert len(by_name) == number
-    for one in by_name.values():
-        assert one["swap"] == "" or by_name[one["swap"]]["swap"] == one["name"]
-        assert one["swap"] != one["name"]
+    for entry in by_name.values():
+        assert entry["swap"] == "" or by_name[entry["swap"]]["swap"] == entry["name"]
+        assert entry["swap"] != entry["name"]
     assert all(set(link["link"]) <= set(by_name) for link in info["skeleton_info"].values())
     assert len(info["joint_weights"]) == len(info["sigmas"]) == number
     slots = [slot for slot in LANDMARK_SLOTS if slot.category_id == category.id]
     offset = CATEGORY_BY_ID[category.id].landmark_offset
-    for slot, one in zip(slots, by_name.values(), strict=True):
+    for slot, entry in zip(slots, by_name.values(), strict=True):
         partner = slot.swap_slot - offset
-        assert one["swap"] == ("" if partner == one["id"] else info["keypoint_info"][partner]["name"])
+        assert entry["swap"] == ("" if partner == entry["id"] else info["keypoint_info"][partner]["name"])

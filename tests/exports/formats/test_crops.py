@@ -37,19 +37,19 @@ def photo(kind: str = "JPEG", mode: str = "RGB", **options: Any) -> bytes:
 
 
 def colours(data: bytes) -> list[str]:
-    """Return the colours in a crop, from the most frequent; those of less than one pixel in fifty are noise."""
+    """Return the colours in a crop, most frequent first, without colours of fewer than 2 % of the pixels."""
     image = Image.open(io.BytesIO(data))
     names = {(255, 0, 0): "red", (0, 0, 255): "blue", (255, 255, 255): "white"}
-    found = dict.fromkeys(names, 0)
+    actual = dict.fromkeys(names, 0)
     for pixel in zip(*[iter(image.convert("RGB").tobytes())] * 3, strict=True):
-        found[min(names, key=lambda name: sum(abs(a - b) for a, b in zip(name, pixel, strict=True)))] += 1
+        actual[min(names, key=lambda name: sum(abs(a - b) for a, b in zip(name, pixel, strict=True)))] += 1
     least = image.width * image.height / 50
-    return [names[colour] for colour in sorted(found, key=lambda colour: -found[colour]) if found[colour] > least]
+    return [names[colour] for colour in sorted(actual, key=lambda colour: -actual[colour]) if actual[colour] > least]
 
 
 @pytest.fixture(scope="module")
 def painted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return a release and its registry: pair 7 with the red item on both sides, a blue one and boxes of nothing."""
+    """Return a release and its registry: pair 7 with a red item on both sides, a blue item, and boxes without area."""
     folder = tmp_path_factory.mktemp("painted")
     annotations: dict[int | str, Any] = {
         1: annotation([item(1, 2, bounding_box=list(RED)), item(9, 0, bounding_box=list(BLUE))], "user", 7),
@@ -63,7 +63,7 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_every_item_has_its_crop_and_its_line(painted: tuple[Path, Path], tmp_path: Path) -> None:
     release, folder = painted
-    made = run_export(folder, "crops", tmp_path / "out", photos=release)
+    manifest = run_export(folder, "crops", tmp_path / "out", photos=release)
     assert (tmp_path / "out" / "crops.csv").read_text() == (
         "path,part,split,image_id,item_no,pair_id,style,identity,category,source,x1,y1,x2,y2\n"
         # items stand in the order of their file
@@ -82,8 +82,8 @@ def test_every_item_has_its_crop_and_its_line(painted: tuple[Path, Path], tmp_pa
         "train/short_sleeve_top/000007_2/user/000001_1.jpg",
         "train/skirt/000007_0_000001_2/user/000001_2.jpg",
     ]
-    assert made.counts == {"train": {"images": 3, "items": 5, "crops": 3}}
-    assert made.left_out == [{"what": "crops", "why": "the box has no area within the photo", "number": 2}]
+    assert manifest.counts == {"train": {"images": 3, "items": 5, "crops": 3}}
+    assert manifest.left_out == [{"what": "crops", "why": "the box has no area within the photo", "number": 2}]
 
 
 def test_a_crop_has_the_pixels_of_its_box(painted: tuple[Path, Path], tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_crop_has_the_pixels_of_its_box(painted: tuple[Path, Path], tmp_path: 
     assert (Image.open(io.BytesIO(blue)).size, colours(blue)) == ((32, 32), ["blue"])
 
 
-def test_a_margin_shows_what_is_around(painted: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_margin_adds_the_surroundings_of_the_box(painted: tuple[Path, Path], tmp_path: Path) -> None:
     release, folder = painted
     run_export(folder, "crops", tmp_path / "out", photos=release, margin=0.5)
     lines = (tmp_path / "out" / "crops.csv").read_text().splitlines()
@@ -134,7 +134,7 @@ def test_boxes_count_the_pixels_as_they_are_stored() -> None:
         assert (crop.box, colours(crop.data)) == (RED, ["red"])
 
 
-def test_nothing_but_pixels_is_taken_from_a_photo() -> None:
+def test_only_pixels_are_copied_from_a_photo() -> None:
     exif = Image.Exif()
     exif[0x010F] = "a camera"
     noted = photo(comment=b"by me", exif=exif, dpi=(300, 300), icc_profile=b"a profile")
@@ -154,31 +154,31 @@ def test_a_lower_quality_makes_smaller_files(painted: tuple[Path, Path], tmp_pat
     release, folder = painted
     sizes = {}
     for quality in (10, 95):
-        made = run_export(folder, "crops", tmp_path / str(quality), photos=release, quality=quality, margin=1)
-        sizes[quality] = sum(file.size for file in made.files)
+        manifest = run_export(folder, "crops", tmp_path / str(quality), photos=release, quality=quality, margin=1)
+        sizes[quality] = sum(file.size for file in manifest.files)
     assert sizes[10] < sizes[95]
 
 
-def test_identities_of_a_new_division_keep_their_split(exportable: Path, release: Path, tmp_path: Path) -> None:
+def test_identities_of_a_resplit_keep_their_split(exportable: Path, release: Path, tmp_path: Path) -> None:
     subset = {"category": "shorts", "split": ["train", "validation"], "whole_images": True}
     resplit = Resplit.parse("fit=0.999,held=0.001", 1)
-    made = run_export(exportable, "crops", tmp_path / "out", subset=subset, resplit=resplit, photos=release)
-    paths = [file.path for file in made.files if file.path.endswith(".jpg")]
+    manifest = run_export(exportable, "crops", tmp_path / "out", subset=subset, resplit=resplit, photos=release)
+    paths = [file.path for file in manifest.files if file.path.endswith(".jpg")]
     assert paths == [
         "fit/shorts/validation_000001_1/shop/validation_000002_1.jpg",
         "fit/shorts/validation_000001_1/user/validation_000001_1.jpg",
     ]
 
 
-def test_an_empty_subset_is_a_list_without_lines(exportable: Path, release: Path, tmp_path: Path) -> None:
-    made = run_export(exportable, "crops", tmp_path / "out", subset={"category": "sling"}, photos=release)
-    assert [file.path for file in made.files] == ["crops.csv"]
+def test_an_empty_subset_gives_a_list_with_only_a_header(exportable: Path, release: Path, tmp_path: Path) -> None:
+    manifest = run_export(exportable, "crops", tmp_path / "out", subset={"category": "sling"}, photos=release)
+    assert [file.path for file in manifest.files] == ["crops.csv"]
     assert (tmp_path / "out" / "crops.csv").read_text().count("\n") == 1
 
 
 def test_photos_without_items_are_not_read(exportable: Path, release: Path, tmp_path: Path) -> None:
-    made = run_export(exportable, "crops", tmp_path / "out", subset={"split": "test"}, photos=tmp_path)
-    assert made.counts == {"test": {"images": 2, "items": 0, "crops": 0}}
+    manifest = run_export(exportable, "crops", tmp_path / "out", subset={"split": "test"}, photos=tmp_path)
+    assert manifest.counts == {"test": {"images": 2, "items": 0, "crops": 0}}
 
 
 def test_bytes_do_not_depend_on_threads_and_chunks(
@@ -192,7 +192,7 @@ def test_bytes_do_not_depend_on_threads_and_chunks(
     assert files_in(tmp_path / "first") == files_in(tmp_path / "second")
 
 
-def test_photos_come_out_of_a_protected_zip(painted: tuple[Path, Path], tmp_path: Path) -> None:
+def test_photos_are_read_from_a_protected_zip(painted: tuple[Path, Path], tmp_path: Path) -> None:
     release, folder = painted
     (tmp_path / "zips").mkdir()
     packed = {f"train/{path}": data for path, data in files_in(release / "train").items()}
@@ -212,7 +212,7 @@ def test_a_photo_that_cannot_be_decoded_is_named(painted: tuple[Path, Path], tmp
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
 
 
-def test_without_pillow_it_is_said_what_to_install(
+def test_without_pillow_the_error_names_the_package_to_install(
     painted: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release, folder = painted

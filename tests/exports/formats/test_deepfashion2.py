@@ -1,4 +1,4 @@
-"""The original layout: what was ingested comes back."""
+"""The released layout: the export equals the ingested files."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ GOLDEN = (
 
 def contents(folder: Path) -> dict[str, Any]:
     """Return the annotations in a folder, and the order of the items of each."""
-    found: dict[str, Any] = {}
+    actual: dict[str, Any] = {}
     for path in folder.iterdir():
         document = json.loads(path.read_bytes())
-        found[path.name] = document, [key for key in document if key.startswith("item")]
-    return found
+        actual[path.name] = document, [key for key in document if key.startswith("item")]
+    return actual
 
 
-def test_one_exact_file(tmp_path: Path) -> None:
+def test_the_exact_file_of_an_image(tmp_path: Path) -> None:
     odd = item(9, 4, segmentation=[], landmarks=landmarks(9, 0), bounding_box=[0.5, -1.0, 3, 12345.75])
     odd |= {"scale": 1, "viewpoint": 3, "zoom_in": 2, "occlusion": 3}
     write_split(tmp_path / "train", {12: annotation({"item1": odd, "item2": item(9, 0)}, "shop", 7)})
@@ -47,7 +47,7 @@ def test_one_exact_file(tmp_path: Path) -> None:
 
 @settings(max_examples=6, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(drawn=st.lists(annotations(), min_size=12, max_size=12))
-def test_any_annotation_comes_back(drawn: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_annotation_is_restored(drawn: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("any")
     files: dict[int | str, Any] = dict(enumerate(drawn, start=1))
     ingest("train", str(write_split(folder / "train", files)), str(folder / "r"), jobs=1)
@@ -56,7 +56,7 @@ def test_any_annotation_comes_back(drawn: list[dict[str, Any]], tmp_path_factory
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_the_real_samples_come_back(split: str, real_samples: Path, tmp_path: Path) -> None:
+def test_the_real_samples_are_restored(split: str, real_samples: Path, tmp_path: Path) -> None:
     ingest(split, str(real_samples / split), str(tmp_path / "r"), jobs=1)
     run_export(tmp_path / "r", "deepfashion2", tmp_path / "out")
     assert contents(tmp_path / "out" / split / "annos") == contents(real_samples / split / "annos")
@@ -68,18 +68,18 @@ def test_the_export_is_a_release_that_gives_the_same_registry(
     run_export(drawn_registry, "deepfashion2", tmp_path / "out", images="copy", photos=drawn)
     for split in ("train", "validation", "test"):
         ingest(split, str(tmp_path / "out"), str(tmp_path / "r"), jobs=1)
-    found, expected = registry.open(str(tmp_path / "r")), registry.open(str(drawn_registry))
+    actual, expected = registry.open(str(tmp_path / "r")), registry.open(str(drawn_registry))
     for table in ("images", "items"):
         # Whose photos those of test are is told by the retrieval files alone.
         query = f"SELECT * FROM {table} WHERE split <> 'test' ORDER BY split, image_id" + (
             ", item_no" if table == "items" else ""
         )
-        assert found.sql(query).fetchall() == expected.sql(query).fetchall()
+        assert actual.sql(query).fetchall() == expected.sql(query).fetchall()
     sizes = "SELECT split, image_id, width, height FROM images ORDER BY ALL"
-    assert found.sql(sizes).fetchall() == expected.sql(sizes).fetchall()
+    assert actual.sql(sizes).fetchall() == expected.sql(sizes).fetchall()
 
 
-def test_a_part_of_several_splits_is_one_that_can_be_ingested(exportable: Path, release: Path, tmp_path: Path) -> None:
+def test_a_part_of_several_splits_can_be_ingested(exportable: Path, release: Path, tmp_path: Path) -> None:
     resplit = Resplit.parse("train=0.5,validation=0.5", 0)
     subset = {"split": ["train", "validation"]}
     run_export(
@@ -97,5 +97,5 @@ def test_a_part_of_several_splits_is_one_that_can_be_ingested(exportable: Path, 
 
 def test_only_the_chosen_items_of_an_image_are_in_its_file(exportable: Path, tmp_path: Path) -> None:
     run_export(exportable, "deepfashion2", tmp_path / "out", subset={"split": "train", "category": "trousers"})
-    found = contents(tmp_path / "out" / "train" / "annos")
-    assert {name: items for name, (_, items) in found.items()} == {"000001.json": ["item2"], "000004.json": ["item1"]}
+    actual = contents(tmp_path / "out" / "train" / "annos")
+    assert {name: items for name, (_, items) in actual.items()} == {"000001.json": ["item2"], "000004.json": ["item1"]}

@@ -1,4 +1,4 @@
-"""Hugging Face: the card and the files, and what ``datasets.load_dataset`` makes of them without a network."""
+"""Hugging Face: the card, the files, and ``datasets.load_dataset`` on them without a network."""
 
 from __future__ import annotations
 
@@ -185,20 +185,20 @@ def shards(folder: Path) -> dict[str, list[tuple[str, int]]]:
 
 def released(release: Path, split: str, image_id: int) -> dict[str, Any]:
     """Return an annotation as it was released."""
-    found: dict[str, Any] = json.loads((release / split / "annos" / f"{image_id:06d}.json").read_bytes())
-    return found
+    actual: dict[str, Any] = json.loads((release / split / "annos" / f"{image_id:06d}.json").read_bytes())
+    return actual
 
 
-def test_the_card_says_what_there_is(exportable: Path, tmp_path: Path) -> None:
+def test_the_card_describes_the_export(exportable: Path, tmp_path: Path) -> None:
     run_export(exportable, "huggingface", tmp_path / "out", subset={"split": "validation"}, images="none")
     size = (tmp_path / "out" / "data" / "validation-00000-of-00001.parquet").stat().st_size
     assert (tmp_path / "out" / "README.md").read_text() == CARD.replace("@\n", f"{size}\n", 1)
 
 
 def test_a_row_has_the_image_and_its_items(exportable: Path, release: Path, tmp_path: Path) -> None:
-    made = run_export(exportable, "huggingface", tmp_path / "out", photos=release, subset={"split": "validation"})
-    assert [file.path for file in made.files] == ["README.md", "data/validation-00000-of-00001.parquet"]
-    assert made.counts == {"validation": {"images": 2, "items": 2, "shards": 1}}
+    manifest = run_export(exportable, "huggingface", tmp_path / "out", photos=release, subset={"split": "validation"})
+    assert [file.path for file in manifest.files] == ["README.md", "data/validation-00000-of-00001.parquet"]
+    assert manifest.counts == {"validation": {"images": 2, "items": 2, "shards": 1}}
     (row, _) = pq.read_table(tmp_path / "out" / "data").to_pylist()
     photo = (release / "validation" / "image" / "000001.jpg").read_bytes()
     assert row == {
@@ -248,18 +248,18 @@ def test_the_library_loads_it_with_photos_and_types(
             original = released(release, split, row["image_id"])
             assert features["source"].int2str(row["source"]) == original.pop("source")
             assert row["pair_id"] == original.pop("pair_id")
-            assert sorted(original) == sorted(f"item{found['item_no']}" for found in row["objects"])
-            for found in row["objects"]:
-                item = original[f"item{found['item_no']}"]
-                assert category.int2str(found["category"]) == item["category_name"]
-                assert found["bbox"] == item["bounding_box"]
-                assert [value for point in found["landmarks"] for value in point] == item["landmarks"]
+            assert sorted(original) == sorted(f"item{actual['item_no']}" for actual in row["objects"])
+            for actual in row["objects"]:
+                item = original[f"item{actual['item_no']}"]
+                assert category.int2str(actual["category"]) == item["category_name"]
+                assert actual["bbox"] == item["bounding_box"]
+                assert [value for point in actual["landmarks"] for value in point] == item["landmarks"]
                 same = ("category_id", "style", "scale", "occlusion", "zoom_in", "viewpoint", "segmentation")
-                assert {name: found[name] for name in same} == {name: item[name] for name in same}
+                assert {name: actual[name] for name in same} == {name: item[name] for name in same}
 
 
 @pytest.mark.parametrize("images", ["copy", "none"])
-def test_card_and_files_say_the_same_types(
+def test_card_and_files_declare_the_same_types(
     images: str, datasets: ModuleType, exportable: Path, release: Path, tmp_path: Path
 ) -> None:
     run_export(exportable, "huggingface", tmp_path / "out", images=images, photos=release)
@@ -271,8 +271,8 @@ def test_card_and_files_say_the_same_types(
     assert ("image" in of_card) == (images == "copy")
 
 
-def test_files_have_so_many_images(exportable: Path, tmp_path: Path) -> None:
-    made = run_export(exportable, "huggingface", tmp_path / "out", images="none", shard_size=2)
+def test_files_have_the_requested_number_of_images(exportable: Path, tmp_path: Path) -> None:
+    manifest = run_export(exportable, "huggingface", tmp_path / "out", images="none", shard_size=2)
     assert shards(tmp_path / "out") == {
         "test-00000-of-00001.parquet": [("test", 1), ("test", 2)],
         "train-00000-of-00003.parquet": [("train", 1), ("train", 2)],
@@ -280,10 +280,10 @@ def test_files_have_so_many_images(exportable: Path, tmp_path: Path) -> None:
         "train-00002-of-00003.parquet": [("train", 7)],
         "validation-00000-of-00001.parquet": [("validation", 1), ("validation", 2)],
     }
-    assert made.counts["train"] == {"images": 5, "items": 8, "shards": 3}
+    assert manifest.counts["train"] == {"images": 5, "items": 8, "shards": 3}
 
 
-def test_bytes_do_not_depend_on_where_chunks_end(
+def test_bytes_do_not_depend_on_chunk_boundaries(
     exportable: Path, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("registry.exports.formats.huggingface._GROUP", 3)
@@ -295,21 +295,19 @@ def test_bytes_do_not_depend_on_where_chunks_end(
     assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [3, 1]
 
 
-def test_parts_of_a_new_division_are_splits(
-    datasets: ModuleType, exportable: Path, release: Path, tmp_path: Path
-) -> None:
+def test_parts_of_a_resplit_are_splits(datasets: ModuleType, exportable: Path, release: Path, tmp_path: Path) -> None:
     resplit = Resplit.parse("train=0.5,val-a=0.5", 1)
     run_export(exportable, "huggingface", tmp_path / "out", resplit=resplit, photos=release)
     loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
     assert set(loaded) == {"train", "val_a"}
-    rows = [row for found in loaded.values() for row in found]
+    rows = [row for actual in loaded.values() for row in actual]
     assert len({(row["split"], row["image_id"]) for row in rows}) == 9
     paths = loaded["train"].cast_column("image", datasets.Image(decode=False))
     for row in paths:
         assert row["image"]["path"] == f"{row['split']}_{row['file_name']}"
 
 
-def test_names_that_become_the_same_are_wrong_usage(exportable: Path, tmp_path: Path) -> None:
+def test_part_names_that_become_the_same_split_name_are_refused(exportable: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="two parts are val_a: name them otherwise"):
         run_export(
             exportable, "huggingface", tmp_path / "out", resplit=Resplit.parse("val-a=0.5,val_a=0.5"), images="none"
@@ -333,7 +331,7 @@ def test_an_empty_subset_can_be_streamed(datasets: ModuleType, exportable: Path,
     assert {name: list(rows) for name, rows in loaded.items()} == {"train": [], "validation": [], "test": []}
 
 
-def test_photos_come_out_of_a_protected_zip(exportable: Path, release: Path, tmp_path: Path) -> None:
+def test_photos_are_read_from_a_protected_zip(exportable: Path, release: Path, tmp_path: Path) -> None:
     photos = files_in(release / "validation")
     (tmp_path / "zips").mkdir()
     packed = {f"validation/{path}": data for path, data in photos.items()}

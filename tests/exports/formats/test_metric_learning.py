@@ -1,4 +1,4 @@
-"""The CSV of Open Metric Learning: its exact text, its rules, and what is left out."""
+"""The CSV of Open Metric Learning: exact text, rules, and items left out."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ def make(
 def test_train_has_identities_and_validation_queries_and_a_gallery(
     exportable: Path, release: Path, tmp_path: Path
 ) -> None:
-    made = run_export(exportable, "metric-learning", tmp_path / "out")
-    assert [file.path for file in made.files] == ["metric_learning.csv"]
+    manifest = run_export(exportable, "metric-learning", tmp_path / "out")
+    assert [file.path for file in manifest.files] == ["metric_learning.csv"]
     assert (tmp_path / "out" / "metric_learning.csv").read_text() == GOLDEN
-    assert {part: dict(counts) for part, counts in made.counts.items()} == {
+    assert {part: dict(counts) for part, counts in manifest.counts.items()} == {
         "train": {"images": 5, "items": 8, "rows": 6, "labels": 2},
         "validation": {"images": 2, "items": 2, "queries": 1, "gallery": 1},
         "test": {"images": 2, "items": 0},
     }
-    assert [tuple(entry.values()) for entry in made.left_out] == [
+    assert [tuple(entry.values()) for entry in manifest.left_out] == [
         ("items of style 0 in train", "no identity, so no label", 1),
         ("items of train", "their box holds no pixel of the photo", 1),
     ]
@@ -105,7 +105,7 @@ def test_shop_items_of_style_0_are_distractors_with_labels_of_their_own(tmp_path
             3: annotation([item(1, 1), item(6, 2)], "shop", 1),
         },
     )
-    made = run_export(folder, "metric-learning", tmp_path / "out")
+    manifest = run_export(folder, "metric-learning", tmp_path / "out")
     rows = rows_of(tmp_path / "out" / "metric_learning.csv")
     assert [(row["label"], row["is_query"], row["is_gallery"], row["item_no"]) for row in rows] == [
         ("2000001001", "True", "False", "1"),
@@ -114,7 +114,7 @@ def test_shop_items_of_style_0_are_distractors_with_labels_of_their_own(tmp_path
         ("2000001002", "False", "True", "2"),
         ("2000001001", "False", "True", "1"),
     ]
-    assert [tuple(entry.values()) for entry in made.left_out] == [
+    assert [tuple(entry.values()) for entry in manifest.left_out] == [
         ("consumer items of style 0 in validation", "no identity to look for", 1),
         (
             "queries of validation",
@@ -133,21 +133,21 @@ def test_boxes_become_whole_pixels_inside_the_photo(tmp_path: Path) -> None:
     boxes = [box(1.2, 2.7, 9.1, 9.9), box(-0.5, -7, 40.5, 99), box(3, 4, 5, 6), box(39.5, 0, 40.5, 1)]
     empty = [box(40, 0, 50, 9), box(5, 5, 5, 9), box(-5, 0, 0, 9), box(9, 0, 8, 5)]
     folder = make(tmp_path, "train", {1: annotation(boxes + empty, "user", 1)}, {1: jpeg(40, 30)})
-    made = run_export(folder, "metric-learning", tmp_path / "out")
+    manifest = run_export(folder, "metric-learning", tmp_path / "out")
     corners = {
         row["item_no"]: tuple(int(row[name]) for name in ("x_1", "y_1", "x_2", "y_2"))
         for row in rows_of(tmp_path / "out" / "metric_learning.csv")
     }
     assert corners == {"1": (1, 2, 10, 10), "2": (0, 0, 40, 30), "3": (3, 4, 5, 6), "4": (39, 0, 40, 1)}
     why = "rounded outwards to whole pixels and cut at the edges of the photo, as Open Metric Learning takes them"
-    assert [tuple(entry.values()) for entry in made.left_out] == [
+    assert [tuple(entry.values()) for entry in manifest.left_out] == [
         ("boxes of train", why, 3),
         ("items of train", "their box holds no pixel of the photo", 4),
     ]
     check_csv(tmp_path / "out" / "metric_learning.csv")
 
 
-def test_a_box_is_not_cut_at_edges_that_are_not_known(tmp_path: Path) -> None:
+def test_a_box_is_not_cut_at_unknown_edges(tmp_path: Path) -> None:
     folder = make(tmp_path, "train", {1: annotation([box(-3, 2, 5000, 6000)], "user", 1)})
     run_export(folder, "metric-learning", tmp_path / "out")
     assert ",0,2,5000,6000," in (tmp_path / "out" / "metric_learning.csv").read_text()
@@ -163,7 +163,7 @@ def test_a_query_whose_only_answer_has_no_sound_box_is_left_out(tmp_path: Path) 
     assert (tmp_path / "out" / "metric_learning.csv").read_text() == HEADER
 
 
-def test_a_label_has_the_category_of_most_of_its_items_or_the_lower_one(tmp_path: Path) -> None:
+def test_a_label_has_its_most_frequent_category_and_ties_go_to_the_lowest_id(tmp_path: Path) -> None:
     folder = make(
         tmp_path,
         "train",
@@ -200,12 +200,12 @@ def test_every_other_part_has_its_own_file_and_gallery(tmp_path: Path) -> None:
         ),
     ):
         out = tmp_path / fractions
-        made = run_export(folder, "metric-learning", out, resplit=Resplit.parse(fractions))
+        manifest = run_export(folder, "metric-learning", out, resplit=Resplit.parse(fractions))
         assert {path.stem for path in out.glob("*.csv")} == set(files)
         for name, parts in files.items():
             check_csv(out / f"{name}.csv")
             rows = rows_of(out / f"{name}.csv")
-            assert len(rows) == sum(made.counts[part]["items"] for part in parts)
+            assert len(rows) == sum(manifest.counts[part]["items"] for part in parts)
             assert {row["split"] for row in rows} == {"train" if part == "train" else "validation" for part in parts}
 
 

@@ -29,7 +29,7 @@ def test_boxes_and_categories_may_be_left_out(tmp_path: Path) -> None:
     check_csv(write(tmp_path, "label,path,split,is_query,is_gallery", "1,a.jpg,train,,"))
 
 
-def test_photos_are_looked_for_under_root(tmp_path: Path) -> None:
+def test_photos_are_resolved_against_root(tmp_path: Path) -> None:
     path = write(tmp_path, HEADER, TRAIN)
     with pytest.raises(AssertionError, match=r"df\.csv:2: no photo .*a\.jpg"):
         check_csv(path, tmp_path)

@@ -58,7 +58,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for _ in range(draw.randint(2, 9)):
                 drawn = [item(draw.choice((1, 1, 1, 2, 2, 8)), draw.randint(0, 3)) for _ in range(draw.randint(1, 3))]
                 annotations[len(annotations) + 1] = annotation(drawn, draw.choice(("user", "shop")), pair_id)
-        # A category whose shop items all are of one pair_id.
+        # A category whose shop items all have the same pair_id.
         annotations[len(annotations) + 1] = annotation([item(13, 7)], "user", 12)
         annotations[len(annotations) + 1] = annotation([item(13, 7), item(13, 0)], "shop", 12)
         ingest(split, str(write_split(folder / split, annotations)), str(folder / "r"), jobs=1)
@@ -66,8 +66,8 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(folder: Path, name: str = "pairs") -> list[Row]:
-    found: list[Row] = pq.read_table(folder / f"{name}.parquet").to_pylist()
-    return found
+    actual: list[Row] = pq.read_table(folder / f"{name}.parquet").to_pylist()
+    return actual
 
 
 def key(row: Row, side: str) -> tuple[Any, ...]:
@@ -75,24 +75,24 @@ def key(row: Row, side: str) -> tuple[Any, ...]:
 
 
 def by_pair(rows: list[Row]) -> dict[tuple[str, int], list[Row]]:
-    found: dict[tuple[str, int], list[Row]] = defaultdict(list)
+    actual: dict[tuple[str, int], list[Row]] = defaultdict(list)
     for row in rows:
-        found[row["split"], row["pair_no"]].append(row)
-    return found
+        actual[row["split"], row["pair_no"]].append(row)
+    return actual
 
 
 def test_the_rows_of_a_small_registry(exportable: Path, tmp_path: Path) -> None:
     options = {"as": "csv", "negatives": 1, "hard-negatives": 2}
-    made = run_export(exportable, "pairs", tmp_path / "out", **options)
+    manifest = run_export(exportable, "pairs", tmp_path / "out", **options)
     assert (tmp_path / "out" / "pairs.csv").read_text() == GOLDEN
-    assert {part: dict(counts) for part, counts in made.counts.items()} == {
+    assert {part: dict(counts) for part, counts in manifest.counts.items()} == {
         "train": {"images": 5, "items": 8, "pairs": 5, "hard_negatives": 6, "negatives": 0},
         "validation": {"images": 2, "items": 2, "pairs": 1, "hard_negatives": 0, "negatives": 0},
         "test": {"images": 2, "items": 0, "pairs": 0, "hard_negatives": 0, "negatives": 0},
     }
     fewer_hard = "fewer shop items of another style of the pair_id than asked for"
     fewer = "fewer shop items of the category with another pair_id than asked for"
-    assert [tuple(entry.values()) for entry in made.left_out] == [
+    assert [tuple(entry.values()) for entry in manifest.left_out] == [
         ("hard negatives of train", fewer_hard, 4),
         ("hard negatives of validation", fewer_hard, 2),
         ("negatives of train", fewer, 5),
@@ -100,23 +100,23 @@ def test_the_rows_of_a_small_registry(exportable: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_without_negatives_there_are_the_pairs_of_the_view(many: Path, tmp_path: Path) -> None:
-    made = run_export(many, "pairs", tmp_path / "out")
+def test_without_negatives_the_pairs_equal_the_view(many: Path, tmp_path: Path) -> None:
+    manifest = run_export(many, "pairs", tmp_path / "out")
     rows = read(tmp_path / "out")
     columns = "split, user_image_id, user_item_no, shop_image_id, shop_item_no"
     expected = registry.open(str(many)).sql(f"SELECT {columns} FROM instance_pairs").fetchall()
-    found = [(*key(row, "user"), *key(row, "shop")[1:]) for row in rows]
-    assert sorted(found) == sorted(expected)
+    actual = [(*key(row, "user"), *key(row, "shop")[1:]) for row in rows]
+    assert sorted(actual) == sorted(expected)
     assert {(row["label"], row["kind"]) for row in rows} == {(1, "positive")}
-    assert {part: counts["pairs"] for part, counts in made.counts.items()} == Counter(row["split"] for row in rows)
+    assert {part: counts["pairs"] for part, counts in manifest.counts.items()} == Counter(row["split"] for row in rows)
     numbers = [(row["split"], row["pair_no"]) for row in rows]
-    assert numbers == [(split, no) for split in made.counts for no in range(1, made.counts[split]["pairs"] + 1)]
+    assert numbers == [(split, no) for split in manifest.counts for no in range(1, manifest.counts[split]["pairs"] + 1)]
 
 
 @pytest.mark.parametrize(("negatives", "hard_negatives"), [(3, 0), (0, 2), (1, 1), (4, 3), (1000, 1000)])
-def test_negatives_keep_to_their_rules(negatives: int, hard_negatives: int, many: Path, tmp_path: Path) -> None:
+def test_negatives_follow_their_rules(negatives: int, hard_negatives: int, many: Path, tmp_path: Path) -> None:
     options = {"negatives": negatives, "hard-negatives": hard_negatives}
-    made = run_export(many, "pairs", tmp_path / "out", **options)
+    manifest = run_export(many, "pairs", tmp_path / "out", **options)
     shops = registry.open(str(many)).sql(
         "SELECT split, image_id, item_no, pair_id, style, category_id FROM items WHERE source = 'shop'"
     )
@@ -124,51 +124,51 @@ def test_negatives_keep_to_their_rules(negatives: int, hard_negatives: int, many
     for shop in shops.fetchall():
         of_split[shop[0]].append(shop)
     missing: Counter[str] = Counter()
-    for (split, _), (first, *others) in by_pair(read(tmp_path / "out")).items():
+    for (split, _), (first, *rest) in by_pair(read(tmp_path / "out")).items():
         pair_id, style, category_id = first["user_pair_id"], first["user_style"], first["shop_category_id"]
         assert (first["label"], first["kind"]) == (1, "positive")
         assert (first["shop_pair_id"], first["shop_style"]) == (pair_id, style)
-        assert {key(row, "user") for row in others} <= {key(first, "user")}
-        assert {row["label"] for row in others} <= {0}
+        assert {key(row, "user") for row in rest} <= {key(first, "user")}
+        assert {row["label"] for row in rest} <= {0}
         category = {shop[:3] for shop in of_split[split] if shop[5] == category_id and shop[3] != pair_id}
         hard = {shop[:3]: shop[5] for shop in of_split[split] if shop[3] == pair_id and shop[4] not in (0, style)}
-        chosen = [key(row, "shop") for row in others if row["kind"] == "category"]
+        chosen = [key(row, "shop") for row in rest if row["kind"] == "category"]
         assert len(chosen) == len(set(chosen)) == min(negatives, len(category))
         assert set(chosen) <= category
-        chosen = [key(row, "shop") for row in others if row["kind"] == "hard"]
+        chosen = [key(row, "shop") for row in rest if row["kind"] == "hard"]
         assert len(chosen) == len(set(chosen)) == min(hard_negatives, len(hard))
         assert set(chosen) <= set(hard)
         near = sum(hard[shop] == category_id for shop in chosen)
-        assert near == min(hard_negatives, sum(found == category_id for found in hard.values()))
+        assert near == min(hard_negatives, sum(actual == category_id for actual in hard.values()))
         assert all(hard[shop] == category_id for shop in chosen[:near])
         missing[f"negatives of {split}"] += negatives - min(negatives, len(category))
         missing[f"hard negatives of {split}"] += hard_negatives - min(hard_negatives, len(hard))
-    assert {entry["what"]: entry["number"] for entry in made.left_out} == +missing
+    assert {entry["what"]: entry["number"] for entry in manifest.left_out} == +missing
 
 
-def test_negatives_are_spread_over_what_there_is(many: Path, tmp_path: Path) -> None:
+def test_negatives_are_spread_over_all_candidates(many: Path, tmp_path: Path) -> None:
     run_export(many, "pairs", tmp_path / "out", subset={"split": "train"}, negatives=2)
     rows = [row for row in read(tmp_path / "out") if row["kind"] == "category" and row["shop_category_id"] == 1]
     used = Counter(key(row, "shop") for row in rows)
     shops = "SELECT count(*) FROM items WHERE split = 'train' AND source = 'shop' AND category_id = 1"
-    ((there,),) = registry.open(str(many)).sql(shops).fetchall()
-    assert len(used) > there * 0.8
-    assert max(used.values()) < 5 * len(rows) / there
+    ((candidates,),) = registry.open(str(many)).sql(shops).fetchall()
+    assert len(used) > candidates * 0.8
+    assert max(used.values()) < 5 * len(rows) / candidates
 
 
-def test_the_same_negatives_every_time_and_others_with_another_seed(many: Path, tmp_path: Path) -> None:
+def test_negatives_depend_only_on_the_seed(many: Path, tmp_path: Path) -> None:
     options = {"negatives": 2, "hard-negatives": 1}
     first = run_export(many, "pairs", tmp_path / "first", **options)
     assert run_export(many, "pairs", tmp_path / "second", **options) == first
     other = run_export(many, "pairs", tmp_path / "other", **options, **{"negative-seed": 1})
     assert other.counts == first.counts
-    rows, others = read(tmp_path / "first"), read(tmp_path / "other")
-    assert [row for row in rows if row["label"]] == [row for row in others if row["label"]]
+    rows, rest = read(tmp_path / "first"), read(tmp_path / "other")
+    assert [row for row in rows if row["label"]] == [row for row in rest if row["label"]]
     for kind in ("category", "hard"):
-        assert [row for row in rows if row["kind"] == kind] != [row for row in others if row["kind"] == kind]
+        assert [row for row in rows if row["kind"] == kind] != [row for row in rest if row["kind"] == kind]
 
 
-def test_rows_are_the_same_in_blocks_and_batches_of_any_size(
+def test_rows_do_not_depend_on_block_and_batch_size(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {"negatives": 2, "hard-negatives": 1, "as": "jsonl"}
@@ -207,18 +207,18 @@ def test_pairs_and_negatives_stay_inside_the_subset(subset: dict[str, Any], many
     assert {key(row, side) for row in rows for side in ("user", "shop")} <= set(items)
     for row in rows:
         for side in ("user", "shop"):
-            found = items[key(row, side)]
-            assert found["source"] == side
+            actual = items[key(row, side)]
+            assert actual["source"] == side
             for name in ("pair_id", "style", "category_id", "x1", "y1", "x2", "y2"):
-                assert row[f"{side}_{name}"] == found[name]
+                assert row[f"{side}_{name}"] == actual[name]
     sides: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
-    for (split, _, _), found in items.items():
-        if found["style"] > 0:
-            sides[split, found["pair_id"], found["style"]][found["source"]] += 1
+    for (split, _, _), actual in items.items():
+        if actual["style"] > 0:
+            sides[split, actual["pair_id"], actual["style"]][actual["source"]] += 1
     assert sum(row["label"] for row in rows) == sum(count["user"] * count["shop"] for count in sides.values())
 
 
-def test_parts_of_a_new_division_have_their_own_pairs(many: Path, tmp_path: Path) -> None:
+def test_parts_of_a_resplit_have_their_own_pairs(many: Path, tmp_path: Path) -> None:
     resplit = Resplit.parse("fit=0.6,held=0.4")
     run_export(many, "pairs", tmp_path / "whole")
     run_export(many, "pairs", tmp_path / "out", resplit=resplit, negatives=2)
@@ -251,8 +251,8 @@ def test_photos_in_the_export_are_named_from_the_rows(exportable: Path, release:
 @pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
 def test_an_empty_subset_gives_a_file_with_no_rows(kind: str, exportable: Path, tmp_path: Path) -> None:
     options = {"as": kind, "negatives": 1, "hard-negatives": 1}
-    made = run_export(exportable, "pairs", tmp_path / "out", subset={"category": "sling"}, **options)
-    assert made.left_out == []
+    manifest = run_export(exportable, "pairs", tmp_path / "out", subset={"category": "sling"}, **options)
+    assert manifest.left_out == []
     path = tmp_path / "out" / f"pairs.{kind}"
     if kind == "parquet":
         assert pq.read_table(path).num_rows == 0

@@ -47,7 +47,7 @@ def texts(folder: Path) -> dict[str, str]:
 
 
 def test_lists_of_every_split_have_the_published_form(exportable: Path, tmp_path: Path) -> None:
-    made = run_export(exportable, "retrieval", tmp_path / "out")
+    manifest = run_export(exportable, "retrieval", tmp_path / "out")
     assert texts(tmp_path / "out") == {
         "train_query.json": TRAIN_QUERY,
         "train_gallery.json": TRAIN_GALLERY,
@@ -56,12 +56,12 @@ def test_lists_of_every_split_have_the_published_form(exportable: Path, tmp_path
         "test_query.json": "[]\n",
         "test_gallery.json": "[]\n",
     }
-    assert {part: dict(counts) for part, counts in made.counts.items()} == {
+    assert {part: dict(counts) for part, counts in manifest.counts.items()} == {
         "train": {"images": 5, "items": 8, "queries": 4, "gallery": 3, "queries_without_answer": 1},
         "validation": {"images": 2, "items": 2, "queries": 1, "gallery": 1, "queries_without_answer": 0},
         "test": {"images": 2, "items": 0, "queries": 0, "gallery": 0, "queries_without_answer": 0},
     }
-    assert made.left_out == []
+    assert manifest.left_out == []
 
 
 def test_boxes_keep_their_fractions_and_shop_items_of_style_0_are_in_the_gallery(tmp_path: Path) -> None:
@@ -93,20 +93,20 @@ def test_boxes_keep_their_fractions_and_shop_items_of_style_0_are_in_the_gallery
 def test_queries_without_an_answer_in_the_subset_stay_and_are_counted(
     subset: dict[str, Any], counts: tuple[int, int, int], exportable: Path, tmp_path: Path
 ) -> None:
-    made = run_export(exportable, "retrieval", tmp_path / "out", subset=subset | {"split": "train"})
+    manifest = run_export(exportable, "retrieval", tmp_path / "out", subset=subset | {"split": "train"})
     names = ("queries", "gallery", "queries_without_answer")
-    assert tuple(made.counts["train"][name] for name in names) == counts
+    assert tuple(manifest.counts["train"][name] for name in names) == counts
     for name, number in (("query", counts[0]), ("gallery", counts[1])):
         assert len(json.loads((tmp_path / "out" / f"train_{name}.json").read_bytes())) == number
 
 
-def test_an_answer_has_to_be_of_the_same_split(tmp_path: Path) -> None:
+def test_an_answer_must_be_in_the_same_split(tmp_path: Path) -> None:
     for split, source in (("train", "user"), ("validation", "shop")):
         folder = write_split(tmp_path / split, {1: annotation([item(1, 1)], source, 1)})
         ingest(split, str(folder), str(tmp_path / "r"), jobs=1)
     resplit = Resplit.parse("all=0.999999,none=0.000001")
-    made = run_export(tmp_path / "r", "retrieval", tmp_path / "out", resplit=resplit)
-    assert made.counts["all"]["queries_without_answer"] == 1
+    manifest = run_export(tmp_path / "r", "retrieval", tmp_path / "out", resplit=resplit)
+    assert manifest.counts["all"]["queries_without_answer"] == 1
     assert texts(tmp_path / "out")["all_query.json"].count('"query_image_id": 1000001') == 1
     assert texts(tmp_path / "out")["all_gallery.json"].count('"pair_id": 2000001') == 1
 
@@ -120,7 +120,7 @@ def test_an_answer_has_to_be_of_the_same_split(tmp_path: Path) -> None:
         ("VAL=0.5,validation=0.5", {"VAL", "validation"}),
     ],
 )
-def test_parts_of_a_new_division_have_their_own_lists(
+def test_parts_of_a_resplit_have_their_own_lists(
     fractions: str, names: set[str], exportable: Path, tmp_path: Path
 ) -> None:
     run_export(exportable, "retrieval", tmp_path / "out", resplit=Resplit.parse(fractions))
@@ -136,7 +136,7 @@ def test_parts_of_a_new_division_have_their_own_lists(
         ({}, Resplit.parse("fit=0.6,held=0.4")),
     ],
 )
-def test_our_own_reader_finds_that_the_lists_agree_with_the_annotations(
+def test_ingestion_confirms_that_the_lists_agree_with_the_annotations(
     subset: dict[str, Any], resplit: Resplit | None, exportable: Path, tmp_path: Path
 ) -> None:
     lists = run_export(exportable, "retrieval", tmp_path / "lists", subset=subset, resplit=resplit)
@@ -150,8 +150,10 @@ def test_our_own_reader_finds_that_the_lists_agree_with_the_annotations(
         paths = [str(tmp_path / "lists" / f"{name}_{role}.json") for role in ("query", "gallery")]
         report = ingest("validation", str(source), str(tmp_path / f"registry-{part}"), retrieval=paths, jobs=1)
         assert (report.bad_files, report.notices) == ([], [])
-        found = registry.open(str(tmp_path / f"registry-{part}")).sql("SELECT count(*) FROM retrieval_lists").fetchall()
-        assert found == [(counts["queries"] + counts["gallery"],)]
+        actual = (
+            registry.open(str(tmp_path / f"registry-{part}")).sql("SELECT count(*) FROM retrieval_lists").fetchall()
+        )
+        assert actual == [(counts["queries"] + counts["gallery"],)]
         seen += counts["items"]
         source.rename(tmp_path / f"done-{part}")
     assert seen == sum(counts["items"] for counts in lists.counts.values()) > 0

@@ -39,13 +39,13 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in path.read_text().splitlines()]
     with open(path, newline="", encoding="utf-8") as file:
-        found = list(csv.DictReader(file))
+        actual = list(csv.DictReader(file))
     texts = {column.name for column in ITEMS.columns if column.field.type == "string"}
-    return [{name: value if name in texts else json.loads(value) for name, value in row.items()} for row in found]
+    return [{name: value if name in texts else json.loads(value) for name, value in row.items()} for row in actual]
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "csv", "jsonl"])
-def test_rows_are_those_of_the_table_in_file_order(kind: str, drawn_registry: Path, tmp_path: Path) -> None:
+def test_rows_equal_the_table_in_file_order(kind: str, drawn_registry: Path, tmp_path: Path) -> None:
     run_export(drawn_registry, kind, tmp_path / "out")
     relation = registry.open(str(drawn_registry)).sql(
         "SELECT * EXCLUDE content_hash FROM items "
@@ -55,7 +55,7 @@ def test_rows_are_those_of_the_table_in_file_order(kind: str, drawn_registry: Pa
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
-def test_types_are_those_of_the_table(kind: str, exportable: Path, tmp_path: Path) -> None:
+def test_types_equal_those_of_the_table(kind: str, exportable: Path, tmp_path: Path) -> None:
     for name, options in (("all", {}), ("some", {"columns": "style, split,landmarks"}), ("none", {})):
         subset = {"category": "sling"} if name == "none" else {}
         run_export(exportable, kind, tmp_path / name, subset=subset, **options)
@@ -64,7 +64,7 @@ def test_types_are_those_of_the_table(kind: str, exportable: Path, tmp_path: Pat
         full = arrow_schema(ITEMS, stored=False)
         wanted = ["style", "split", "landmarks"] if options else list(ITEM_COLUMNS)
         assert schema.names == wanted
-        assert [schema.field(one).type for one in wanted] == [full.field(one).type for one in wanted]
+        assert [schema.field(entry).type for entry in wanted] == [full.field(entry).type for entry in wanted]
 
 
 def test_exact_text_files(exportable: Path, tmp_path: Path) -> None:
@@ -77,10 +77,10 @@ def test_exact_text_files(exportable: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "csv", "jsonl"])
-def test_a_new_division_gives_a_file_for_each_part(kind: str, exportable: Path, tmp_path: Path) -> None:
+def test_a_resplit_gives_a_file_for_each_part(kind: str, exportable: Path, tmp_path: Path) -> None:
     resplit = Resplit.parse("train=0.5,held=0.5", 1)
-    made = run_export(exportable, kind, tmp_path / "out", subset={"split": "train"}, resplit=resplit)
-    assert [file.path for file in made.files] == [f"items-held.{kind}", f"items-train.{kind}"]
-    found = [row for file in made.files for row in rows_of(tmp_path / "out" / file.path)]
-    assert len(found) == 8
-    assert {row["split"] for row in found} == {"train"}
+    manifest = run_export(exportable, kind, tmp_path / "out", subset={"split": "train"}, resplit=resplit)
+    assert [file.path for file in manifest.files] == [f"items-held.{kind}", f"items-train.{kind}"]
+    actual = [row for file in manifest.files for row in rows_of(tmp_path / "out" / file.path)]
+    assert len(actual) == 8
+    assert {row["split"] for row in actual} == {"train"}

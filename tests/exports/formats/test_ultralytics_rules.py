@@ -17,7 +17,7 @@ KEYPOINTS = NAMES + "kpt_shape: [2, 3]\nflip_idx: [1, 0]\n"
 
 
 def dataset(folder: Path, labels: Mapping[str, str], data: str = NAMES) -> Path:
-    """Write ``data.yaml`` and one photo and label for each key such as ``train/000001``."""
+    """Write ``data.yaml``, and a photo and a label for each key such as ``train/000001``."""
     for name, text in ({"train/000001": DETECT, "val/000001": ""} | dict(labels)).items():
         for kind, suffix in (("images", ".jpg"), ("labels", ".txt")):
             path = folder / kind / f"{name}{suffix}"
@@ -146,6 +146,6 @@ def test_a_label_without_a_photo_is_named(tmp_path: Path) -> None:
         check_dataset(tmp_path, "detect")
 
 
-def test_no_label_at_all_is_an_error(tmp_path: Path) -> None:
+def test_a_dataset_without_labels_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="no label file"):
         check_labels(tmp_path, "detect", 2)

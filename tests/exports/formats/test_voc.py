@@ -1,4 +1,4 @@
-"""Pascal VOC exports: exact files, what VOC readers expect, and what is decided and counted."""
+"""Pascal VOC exports: exact files, the expectations of VOC readers, and the counts of the manifest."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make(folder: Path, annotations: Mapping[int | str, Any], size: tuple[int, in
 
 
 def check_voc(folder: Path) -> dict[str, int]:
-    """Check what the development kit's reader relies on; return the number of objects of each list.
+    """Check the assumptions of the development kit's reader; return the number of objects of each list.
 
     Source: VOC2012 devkit, ``VOCcode/PASreadrecord.m`` and ``VOCreadrecxml.m``, and its description of annotations.
     """
@@ -54,28 +54,28 @@ def check_voc(folder: Path) -> dict[str, int]:
 
 
 def check_xml(path: Path, classes: list[str]) -> int:
-    """Check one annotation; return its number of objects."""
+    """Check an annotation file; return its number of objects."""
     root = ElementTree.parse(path).getroot()
     assert [child.tag for child in root][:5] == ["folder", "filename", "source", "size", "segmented"]
     assert root.findtext("folder") == path.parent.name
     assert Path(root.findtext("filename") or "").stem == path.stem
     width, height, depth = (int(root.findtext(f"size/{tag}") or "") for tag in ("width", "height", "depth"))
     assert depth == 3
-    for found in root.iterfind("object"):
-        assert found.findtext("name") in classes
-        assert found.findtext("pose") in ("Frontal", "Rear", "Left", "Right", "Unspecified")
-        assert all(found.findtext(flag) in ("0", "1") for flag in ("truncated", "occluded", "difficult"))
-        x1, y1, x2, y2 = (int(found.findtext(f"bndbox/{tag}") or "") for tag in ("xmin", "ymin", "xmax", "ymax"))
+    for actual in root.iterfind("object"):
+        assert actual.findtext("name") in classes
+        assert actual.findtext("pose") in ("Frontal", "Rear", "Left", "Right", "Unspecified")
+        assert all(actual.findtext(flag) in ("0", "1") for flag in ("truncated", "occluded", "difficult"))
+        x1, y1, x2, y2 = (int(actual.findtext(f"bndbox/{tag}") or "") for tag in ("xmin", "ymin", "xmax", "ymax"))
         assert 1 <= x1 <= x2 <= width
         assert 1 <= y1 <= y2 <= height
     return len(root.findall("object"))
 
 
-def test_the_files_are_exactly_these(tmp_path: Path) -> None:
+def test_the_exact_files_of_an_image(tmp_path: Path) -> None:
     _, registry = make(tmp_path, {1: annotation([HEAVY])})
-    made = run_export(registry, "voc", tmp_path / "out")
+    manifest = run_export(registry, "voc", tmp_path / "out")
 
-    assert [file.path for file in made.files] == [
+    assert [file.path for file in manifest.files] == [
         "Annotations/train/000001.xml", "ImageSets/Main/train.txt", "labelmap.txt"
     ]  # fmt: skip
     assert (tmp_path / "out/ImageSets/Main/train.txt").read_text() == "train/000001\n"
@@ -112,7 +112,7 @@ def test_the_files_are_exactly_these(tmp_path: Path) -> None:
         "\t</object>\n"
         "</annotation>\n"
     )
-    assert made.left_out == []
+    assert manifest.left_out == []
 
 
 def test_attributes_are_written_as_cvat_does(tmp_path: Path) -> None:
@@ -120,8 +120,11 @@ def test_attributes_are_written_as_cvat_does(tmp_path: Path) -> None:
     run_export(registry, "voc", tmp_path / "out", attributes=True)
 
     root = ElementTree.parse(tmp_path / "out/Annotations/train/000001.xml").getroot()
-    found = {one.findtext("name"): one.findtext("value") for one in root.iterfind("object/attributes/attribute")}
-    assert found == {
+    actual = {
+        attribute.findtext("name"): attribute.findtext("value")
+        for attribute in root.iterfind("object/attributes/attribute")
+    }
+    assert actual == {
         "item_no": "1", "pair_id": "7", "style": "3", "source": "shop", "scale": "2", "occlusion": "3", "zoom_in": "2",
         "viewpoint": "3",
     }  # fmt: skip
@@ -135,39 +138,41 @@ def test_attributes_are_written_as_cvat_does(tmp_path: Path) -> None:
         ({"viewpoint": 3, "zoom_in": 3, "occlusion": 3}, ("Unspecified", "1", "1", "1")),
     ],
 )
-def test_attributes_become_what_voc_says_of_objects(codes: dict[str, int], expected: tuple[str, ...]) -> None:
-    (found,) = objects(SIZE, [[0, 0, 9, 9]], **codes)
+def test_attributes_become_pose_truncated_occluded_and_difficult(
+    codes: dict[str, int], expected: tuple[str, ...]
+) -> None:
+    (actual,) = objects(SIZE, [[0, 0, 9, 9]], **codes)
 
-    assert tuple(found.findtext(tag) for tag in ("pose", "truncated", "occluded", "difficult")) == expected
+    assert tuple(actual.findtext(tag) for tag in ("pose", "truncated", "occluded", "difficult")) == expected
 
 
 def test_supervision_reads_the_same_boxes(tmp_path: Path, exportable: Path, release: Path) -> None:
     run_export(exportable, "voc", tmp_path / "out", images="copy", photos=release)
 
     assert check_voc(tmp_path / "out") == {"train": 7, "validation": 2, "test": 0}
-    found = sv.DetectionDataset.from_pascal_voc(
+    actual = sv.DetectionDataset.from_pascal_voc(
         str(tmp_path / "out/JPEGImages/train"), str(tmp_path / "out/Annotations/train")
     )
-    boxes = found.annotations[str(tmp_path / "out/JPEGImages/train/000002.jpg")]
+    boxes = actual.annotations[str(tmp_path / "out/JPEGImages/train/000002.jpg")]
     np.testing.assert_array_equal(boxes.xyxy, [[10, 20, 110, 220]] * 2)
     assert boxes.class_id is not None
-    assert [found.classes[k] for k in boxes.class_id] == ["long sleeve top", "skirt"]  # item5 stands first in the file
+    assert [actual.classes[k] for k in boxes.class_id] == ["long sleeve top", "skirt"]  # item5 stands first in the file
 
 
 def test_photos_without_annotations_are_listed(tmp_path: Path, exportable: Path) -> None:
-    made = run_export(exportable, "voc", tmp_path / "out", subset={"split": ("test",)})
+    manifest = run_export(exportable, "voc", tmp_path / "out", subset={"split": ("test",)})
 
     assert (tmp_path / "out/ImageSets/Main/test.txt").read_text() == "test/000001\ntest/000002\n"
     assert not (tmp_path / "out/Annotations").exists()
     why = "have no annotation in the release: on the list, without an XML"
-    assert made.left_out == [{"what": "images", "why": why, "number": 2}]
+    assert manifest.left_out == [{"what": "images", "why": why, "number": 2}]
 
 
 def test_an_empty_subset_has_empty_lists(tmp_path: Path, exportable: Path) -> None:
-    made = run_export(exportable, "voc", tmp_path / "out", subset={"category": ("sling",)})
+    manifest = run_export(exportable, "voc", tmp_path / "out", subset={"category": ("sling",)})
 
     assert check_voc(tmp_path / "out") == {"train": 0, "validation": 0, "test": 0}
-    assert made.left_out == []
+    assert manifest.left_out == []
 
 
 def test_names_of_several_splits_in_one_part_are_kept_apart(tmp_path: Path, exportable: Path, release: Path) -> None:
@@ -182,7 +187,7 @@ def test_names_of_several_splits_in_one_part_are_kept_apart(tmp_path: Path, expo
     assert root.findall("object/attributes/attribute/value")[1].text == "2000001"  # pair_id
 
 
-def test_sizes_have_to_be_known(tmp_path: Path) -> None:
+def test_unknown_image_sizes_are_refused(tmp_path: Path) -> None:
     _, registry = make(tmp_path, {k: annotation() for k in (3, 8)}, None)
     with pytest.raises(UsageError) as caught:
         run_export(registry, "voc", tmp_path / "out")
@@ -201,7 +206,7 @@ def test_an_unknown_option_is_refused(tmp_path: Path, exportable: Path) -> None:
 
 
 def write_one(size: tuple[int, int], boxes: list[list[float]], name: str = "000001.jpg", **codes: int) -> Recorder:
-    """Return the job that wrote one image with these boxes."""
+    """Return the job that wrote an image with these boxes."""
     base = {"category_id": 1, "viewpoint": 2, "zoom_in": 1, "occlusion": 1} | codes
     items = [base | dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True)) for box in boxes]
     return one_image("voc", size, items, name, attributes=False)
@@ -227,9 +232,9 @@ def test_boxes_are_the_pixels_they_touch(
     box: list[float], expected: list[int] | None, left_out: dict[str, int]
 ) -> None:
     job = write_one(SIZE, [box])
-    found = ElementTree.fromstring(job.written["Annotations/train/000001.xml"]).findall("object/bndbox")
+    actual = ElementTree.fromstring(job.written["Annotations/train/000001.xml"]).findall("object/bndbox")
 
-    assert [[int(side.text or "") for side in one] for one in found] == ([expected] if expected else [])
+    assert [[int(side.text or "") for side in entry] for entry in actual] == ([expected] if expected else [])
     assert dict(job.left_out) == left_out
 
 
@@ -238,11 +243,13 @@ COORDINATES = st.one_of(st.integers(-20, 65_600).map(float), st.floats(-20, 65_6
 
 
 @given(st.tuples(SIDES, SIDES), st.lists(st.lists(COORDINATES, min_size=4, max_size=4), min_size=1, max_size=4))
-def test_boxes_hold_those_of_the_item_inside_the_image(size: tuple[int, int], boxes: list[list[float]]) -> None:
-    found = [[int(side.text or "") for side in one.findall("bndbox/*")] for one in objects(size, boxes)]
+def test_boxes_contain_the_part_of_the_items_box_inside_the_image(
+    size: tuple[int, int], boxes: list[list[float]]
+) -> None:
+    actual = [[int(side.text or "") for side in entry.findall("bndbox/*")] for entry in objects(size, boxes)]
     cut = [box for box in np.clip(boxes, 0, (*size, *size)).tolist() if box[2] > box[0] and box[3] > box[1]]
-    assert len(found) == len(cut)
-    for (xmin, ymin, xmax, ymax), sides in zip(found, cut, strict=True):
+    assert len(actual) == len(cut)
+    for (xmin, ymin, xmax, ymax), sides in zip(actual, cut, strict=True):
         x1, y1, x2, y2 = map(Fraction, sides)  # exact: as doubles, 1 - 1e-220 is 1
         assert 1 <= xmin <= xmax <= size[0]
         assert 1 <= ymin <= ymax <= size[1]

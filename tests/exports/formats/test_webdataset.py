@@ -1,4 +1,4 @@
-"""WebDataset: what is in the shards, byte for byte, and what the library that reads them makes of it."""
+"""WebDataset: the bytes of the shards, and the samples that the webdataset library reads from them."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def names(folder: Path) -> dict[str, list[str]]:
 
 
 def test_a_shard_holds_photo_and_json_of_every_image(exportable: Path, release: Path, tmp_path: Path) -> None:
-    made = run_export(exportable, "webdataset", tmp_path / "out", subset={"split": "validation"}, photos=release)
-    assert [file.path for file in made.files] == ["validation-000000.tar"]
-    assert made.counts == {"validation": {"images": 2, "items": 2, "shards": 1}}
-    found = members(tmp_path / "out" / "validation-000000.tar")
-    assert list(found) == [
+    manifest = run_export(exportable, "webdataset", tmp_path / "out", subset={"split": "validation"}, photos=release)
+    assert [file.path for file in manifest.files] == ["validation-000000.tar"]
+    assert manifest.counts == {"validation": {"images": 2, "items": 2, "shards": 1}}
+    actual = members(tmp_path / "out" / "validation-000000.tar")
+    assert list(actual) == [
         "validation_000001.jpg", "validation_000001.json", "validation_000002.jpg", "validation_000002.json",
     ]  # fmt: skip
-    assert found["validation_000001.json"].decode() == SAMPLE
-    assert found["validation_000002.jpg"] == (release / "validation" / "image" / "000002.jpg").read_bytes()
+    assert actual["validation_000001.json"].decode() == SAMPLE
+    assert actual["validation_000002.jpg"] == (release / "validation" / "image" / "000002.jpg").read_bytes()
 
 
 def test_json_has_every_column_of_images_and_items(exportable: Path, tmp_path: Path) -> None:
@@ -59,8 +59,8 @@ def test_json_has_every_column_of_images_and_items(exportable: Path, tmp_path: P
         for text in members(path).values():
             sample = json.loads(text)
             assert list(sample) == [*(column.name for column in IMAGES.columns), "items"]
-            for found in sample["items"]:
-                assert tuple(found) == ITEM_COLUMNS
+            for actual in sample["items"]:
+                assert tuple(actual) == ITEM_COLUMNS
 
 
 def test_a_photo_without_annotations_is_a_sample_without_items(exportable: Path, release: Path, tmp_path: Path) -> None:
@@ -77,10 +77,10 @@ def test_only_json_is_written_without_photos(exportable: Path, tmp_path: Path) -
     assert names(tmp_path / "out") == {"train-000000.tar": expected}
 
 
-def test_shards_have_so_many_images(exportable: Path, release: Path, tmp_path: Path) -> None:
-    made = run_export(exportable, "webdataset", tmp_path / "out", photos=release, shard_size=2)
+def test_shards_have_the_requested_number_of_images(exportable: Path, release: Path, tmp_path: Path) -> None:
+    manifest = run_export(exportable, "webdataset", tmp_path / "out", photos=release, shard_size=2)
     assert {
-        shard: [name for name in found if name.endswith("jpg")] for shard, found in names(tmp_path / "out").items()
+        shard: [name for name in actual if name.endswith("jpg")] for shard, actual in names(tmp_path / "out").items()
     } == {
         "test-000000.tar": ["test_000001.jpg", "test_000002.jpg"],
         "train-000000.tar": ["train_000001.jpg", "train_000002.jpg"],
@@ -88,15 +88,15 @@ def test_shards_have_so_many_images(exportable: Path, release: Path, tmp_path: P
         "train-000002.tar": ["train_000007.jpg"],
         "validation-000000.tar": ["validation_000001.jpg", "validation_000002.jpg"],
     }
-    assert made.counts["train"] == {"images": 5, "items": 8, "shards": 3}
-    assert made.counts["validation"]["shards"] == 1
+    assert manifest.counts["train"] == {"images": 5, "items": 8, "shards": 3}
+    assert manifest.counts["validation"]["shards"] == 1
 
 
 def test_no_two_samples_of_a_part_have_the_same_key(exportable: Path, tmp_path: Path) -> None:
     resplit = Resplit.parse("fit=0.5,held=0.5", 1)
     run_export(exportable, "webdataset", tmp_path / "out", resplit=resplit, images="none", shard_size=2)
-    found = [name for inside in names(tmp_path / "out").values() for name in inside]
-    assert len(found) == len(set(found)) == 9
+    actual = [name for inside in names(tmp_path / "out").values() for name in inside]
+    assert len(actual) == len(set(actual)) == 9
     for path in (tmp_path / "out").glob("*.tar"):
         for name, text in members(path).items():
             assert name == "{split}_{image_id:06d}.json".format(**json.loads(text))
@@ -104,13 +104,13 @@ def test_no_two_samples_of_a_part_have_the_same_key(exportable: Path, tmp_path: 
 
 def test_a_part_without_images_is_an_empty_tar(exportable: Path, release: Path, tmp_path: Path) -> None:
     subset = {"split": ["train", "validation"], "category": "shorts"}
-    made = run_export(exportable, "webdataset", tmp_path / "out", subset=subset, photos=release)
+    manifest = run_export(exportable, "webdataset", tmp_path / "out", subset=subset, photos=release)
     assert (tmp_path / "out" / "train-000000.tar").read_bytes() == bytes(10240)
     assert names(tmp_path / "out")["train-000000.tar"] == []
-    assert made.counts["train"] == {"images": 0, "items": 0, "shards": 1}
+    assert manifest.counts["train"] == {"images": 0, "items": 0, "shards": 1}
 
 
-def test_shards_are_what_the_standard_library_would_write(exportable: Path, release: Path, tmp_path: Path) -> None:
+def test_shards_equal_those_of_the_standard_library(exportable: Path, release: Path, tmp_path: Path) -> None:
     run_export(exportable, "webdataset", tmp_path / "out", photos=release)
     for path in (tmp_path / "out").glob("*.tar"):
         buffer = io.BytesIO()
@@ -123,14 +123,14 @@ def test_shards_are_what_the_standard_library_would_write(exportable: Path, rele
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 8**11 - 1])
-def test_a_header_says_nothing_of_owner_and_time(size: int) -> None:
+def test_a_header_holds_neither_owner_nor_time(size: int) -> None:
     info = tarfile.TarInfo.frombuf(tar_header("train_000001.jpg", size), "ascii", "strict")
     assert (info.name, info.size, info.mode) == ("train_000001.jpg", size, 0o644)
     assert (info.uid, info.gid, info.uname, info.gname, info.mtime) == (0, 0, "", "", 0)
     assert info.isreg()
 
 
-def test_bytes_do_not_depend_on_where_chunks_end(
+def test_bytes_do_not_depend_on_chunk_boundaries(
     exportable: Path, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_export(exportable, "webdataset", tmp_path / "first", photos=release)
@@ -139,7 +139,7 @@ def test_bytes_do_not_depend_on_where_chunks_end(
     assert files_in(tmp_path / "first") == files_in(tmp_path / "second")
 
 
-def test_photos_come_out_of_a_protected_zip(exportable: Path, release: Path, tmp_path: Path) -> None:
+def test_photos_are_read_from_a_protected_zip(exportable: Path, release: Path, tmp_path: Path) -> None:
     photos = files_in(release / "validation")
     (tmp_path / "zips").mkdir()
     packed = {f"validation/{path}": data for path, data in photos.items()}
@@ -149,11 +149,11 @@ def test_photos_come_out_of_a_protected_zip(exportable: Path, release: Path, tmp
     with pytest.raises(PasswordError):
         export(opened, plan, str(tmp_path / "none"), photos=str(tmp_path / "zips"))
     export(opened, plan, str(tmp_path / "out"), photos=str(tmp_path / "zips"), password="secret")
-    found = members(tmp_path / "out" / "validation-000000.tar")
-    assert found["validation_000001.jpg"] == photos["image/000001.jpg"]
+    actual = members(tmp_path / "out" / "validation-000000.tar")
+    assert actual["validation_000001.jpg"] == photos["image/000001.jpg"]
 
 
-def test_the_webdataset_library_reads_the_same(exportable: Path, release: Path, tmp_path: Path) -> None:
+def test_the_webdataset_library_reads_the_same_samples(exportable: Path, release: Path, tmp_path: Path) -> None:
     import webdataset
 
     run_export(exportable, "webdataset", tmp_path / "out", photos=release, shard_size=2)
@@ -166,8 +166,8 @@ def test_the_webdataset_library_reads_the_same(exportable: Path, release: Path, 
         assert photo.size == (document["width"], document["height"]) == (200, 300)
         released = json.loads((release / "train" / "annos" / f"{document['image_id']:06d}.json").read_bytes())
         assert (document["source"], document["pair_id"]) == (released["source"], released["pair_id"])
-        for found in document["items"]:
-            item = released[f"item{found['item_no']}"]
-            assert [found[name] for name in ("x1", "y1", "x2", "y2")] == item.pop("bounding_box")
-            assert item == {name: found[name] for name in item}
+        for actual in document["items"]:
+            item = released[f"item{actual['item_no']}"]
+            assert [actual[name] for name in ("x1", "y1", "x2", "y2")] == item.pop("bounding_box")
+            assert item == {name: actual[name] for name in item}
         assert len(document["items"]) == document["num_items"] == len(released) - 2

@@ -1,4 +1,4 @@
-"""YOLO exports: exact files, the rules of ultralytics, and what is decided and counted."""
+"""YOLO exports: exact files, the rules of ultralytics, and the counts of the manifest."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def make(folder: Path, annotations: Mapping[int | str, Any], size: tuple[int, in
 
 
 def export_one(folder: Path, *items: dict[str, Any], **options: Any) -> tuple[list[str], dict[str, int]]:
-    """Return the rows of an image with these items, and the numbers of what was left out by its first words."""
+    """Return the rows of an image with these items, and the number left out by the first words of the reason."""
     _, registry = make(folder, {1: annotation(items)})
-    made = run_export(registry, "yolo", folder / "out", **options)
+    manifest = run_export(registry, "yolo", folder / "out", **options)
     rows = (folder / "out/labels/train/000001.txt").read_text().splitlines()
-    return rows, {f"{entry['what']} {entry['why']}": entry["number"] for entry in made.left_out}
+    return rows, {f"{entry['what']} {entry['why']}": entry["number"] for entry in manifest.left_out}
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def export_one(folder: Path, *items: dict[str, Any], **options: Any) -> tuple[li
         ),
     ],
 )
-def test_a_row_is_exactly_this(tmp_path: Path, options: dict[str, Any], row: str) -> None:
+def test_the_exact_row_of_an_item(tmp_path: Path, options: dict[str, Any], row: str) -> None:
     assert export_one(tmp_path, SKIRT, **options) == ([row], {})
 
 
-def test_data_yaml_is_exactly_this(tmp_path: Path, exportable: Path) -> None:
+def test_the_exact_data_yaml(tmp_path: Path, exportable: Path) -> None:
     for options in TASKS:
         run_export(exportable, "yolo", tmp_path / "-".join(options.values()), **options)
 
@@ -90,11 +90,11 @@ def test_data_yaml_is_exactly_this(tmp_path: Path, exportable: Path) -> None:
 
 def test_each_category_has_a_dataset_of_its_own(tmp_path: Path) -> None:
     release, registry = make(tmp_path, {1: annotation([SKIRT, item(5)]), 2: annotation([item(5)])})
-    made = run_export(
+    manifest = run_export(
         registry, "yolo", tmp_path / "out", images="copy", photos=release, task="pose", landmarks="per-category"
     )
 
-    assert [file.path for file in made.files] == [
+    assert [file.path for file in manifest.files] == [
         "skirt/data.yaml",
         "skirt/images/train/000001.jpg",
         "skirt/labels/train/000001.txt",
@@ -112,13 +112,15 @@ def test_each_category_has_a_dataset_of_its_own(tmp_path: Path) -> None:
         "flip_idx: [2, 1, 0, 7, 6, 5, 4, 3]\n"
         "kpt_oks_sigmas: [0.0253, 0.0195, 0.0253, 0.0513, 0.0543, 0.0415, 0.0543, 0.0513]\n"
     )
-    assert made.counts == {"train": {"images": 2, "items": 3, "rows": 3}}
+    assert manifest.counts == {"train": {"images": 2, "items": 3, "rows": 3}}
     for name in ("skirt", "vest"):
         check_dataset(tmp_path / "out" / name, "pose")
 
 
 @pytest.mark.parametrize("options", TASKS)
-def test_ultralytics_takes_it(tmp_path: Path, exportable: Path, release: Path, options: dict[str, Any]) -> None:
+def test_ultralytics_accepts_the_export(
+    tmp_path: Path, exportable: Path, release: Path, options: dict[str, Any]
+) -> None:
     run_export(exportable, "yolo", tmp_path / "out", images="link", photos=release, **options)
 
     # Of train 000007, the only item has the box 0, 0, 0, 0 and a polygon.
@@ -134,19 +136,19 @@ def test_ultralytics_takes_it(tmp_path: Path, exportable: Path, release: Path, o
 def test_supervision_reads_the_same_boxes(
     tmp_path: Path, exportable: Path, release: Path, options: dict[str, Any]
 ) -> None:
-    found = load(tmp_path / "out", exportable, release, **options)
+    actual = load(tmp_path / "out", exportable, release, **options)
 
-    assert found.classes == [category.name for category in CATEGORIES]
-    boxes = found.annotations[str(tmp_path / "out/images/train/000002.jpg")]
+    assert actual.classes == [category.name for category in CATEGORIES]
+    boxes = actual.annotations[str(tmp_path / "out/images/train/000002.jpg")]
     np.testing.assert_allclose(boxes.xyxy, [[10, 20, 110, 220]] * 2, atol=1e-3)
     assert boxes.class_id is not None
     assert boxes.class_id.tolist() == [1, 8]  # item5 stands first in the file
 
 
 def test_supervision_reads_the_same_masks(tmp_path: Path, exportable: Path, release: Path) -> None:
-    found = load(tmp_path / "out", exportable, release, task="segment")
+    actual = load(tmp_path / "out", exportable, release, task="segment")
 
-    mask = found.annotations[str(tmp_path / "out/images/train/000003.jpg")].mask
+    mask = actual.annotations[str(tmp_path / "out/images/train/000003.jpg")].mask
     assert mask is not None
     expected = np.zeros(PHOTO_SIZE[::-1], np.uint8)
     cv2.fillPoly(expected, [np.array([[10, 20], [110, 20], [110, 220]])], (1,))
@@ -201,7 +203,7 @@ def test_several_polygons_can_be_refused(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["registry", "release"]
 
 
-def test_one_polygon_that_covers_something_is_not_several(tmp_path: Path) -> None:
+def test_a_single_polygon_with_area_is_not_several(tmp_path: Path) -> None:
     line, behind = [10, 10, 50, 50, 30, 30], [-30, 10, -10, 10, -10, 40]
     only_lines = item(1, segmentation=[line, [10, 10, 90, 10, 10, 10]])
     rows, left_out = export_one(
@@ -227,7 +229,7 @@ def test_a_box_without_width_or_height_has_no_row(tmp_path: Path) -> None:
     assert left_out == {"items left out, as their box has no width or no height inside the image": 6}
 
 
-def test_what_reaches_outside_the_image_is_cut_and_counted(tmp_path: Path) -> None:
+def test_coordinates_outside_the_image_are_cut_and_counted(tmp_path: Path) -> None:
     outside = item(
         9,
         bounding_box=[-10, 50, 100, 201],
@@ -247,10 +249,10 @@ def test_what_reaches_outside_the_image_is_cut_and_counted(tmp_path: Path) -> No
 
 
 def test_a_photo_whose_annotation_was_never_released_is_counted(tmp_path: Path, exportable: Path) -> None:
-    made = run_export(exportable, "yolo", tmp_path / "out", subset={"split": ("test",)})
+    manifest = run_export(exportable, "yolo", tmp_path / "out", subset={"split": ("test",)})
 
     assert (tmp_path / "out/labels/test/000001.txt").read_bytes() == b""
-    assert made.left_out == [
+    assert manifest.left_out == [
         {
             "what": "images",
             "why": "have no annotation in the release: their empty label does not say that they show no clothes",
@@ -264,8 +266,8 @@ def test_names_of_several_splits_in_one_part_are_kept_apart(tmp_path: Path, expo
     run_export(exportable, "yolo", tmp_path / "out", resplit=resplit, images="copy", photos=release)
 
     for kind, suffix in (("images", "jpg"), ("labels", "txt")):
-        found = {path.name for path in (tmp_path / "out" / kind).glob("*/*")}
-        assert {f"train_000001.{suffix}", f"validation_000001.{suffix}", f"test_000001.{suffix}"} <= found
+        actual = {path.name for path in (tmp_path / "out" / kind).glob("*/*")}
+        assert {f"train_000001.{suffix}", f"validation_000001.{suffix}", f"test_000001.{suffix}"} <= actual
     train, validation = (
         (next((tmp_path / "out/labels").glob(f"*/{split}_000001.txt"))).read_text() for split in ("train", "validation")
     )
@@ -300,7 +302,7 @@ def test_parts_stand_under_the_keys_of_their_names(tmp_path: Path, choice: dict[
     assert (tmp_path / "out/data.yaml").read_text() == f"{head}names:\n{NAMES}"
 
 
-def test_sizes_have_to_be_known(tmp_path: Path) -> None:
+def test_unknown_image_sizes_are_refused(tmp_path: Path) -> None:
     _, registry = make(tmp_path, {k: annotation([SKIRT]) for k in range(1, 6)}, None)
     with pytest.raises(UsageError) as caught:
         run_export(registry, "yolo", tmp_path / "out")
@@ -327,7 +329,7 @@ def test_sizes_have_to_be_known(tmp_path: Path) -> None:
         ({"images": "reference"}, UsageError, "The format yolo takes --images none or link or copy, not reference."),
     ],
 )
-def test_options_that_cannot_be(
+def test_options_that_do_not_fit_the_task_are_refused(
     tmp_path: Path, exportable: Path, options: dict[str, Any], error: type[UsageError], message: str
 ) -> None:
     with pytest.raises(error) as caught:
@@ -343,7 +345,7 @@ def test_landmarks_without_a_label_are_zeros(tmp_path: Path) -> None:
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path, exportable: Path) -> None:
-    made = [
+    result = [
         run_export(exportable, "yolo", tmp_path / name, task="pose", landmarks="per-category") for name in ("a", "b")
     ]
-    assert made[0].files == made[1].files
+    assert result[0].files == result[1].files

@@ -1,0 +1,117 @@
+"""A running export, as a format sees it: rows and photos to read, files to write, counts for the manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from registry.errors import UsageError
+from registry.subset.rows import Chunk, Part
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from registry.execution.progress import Progress
+    from registry.exports.files import Files
+    from registry.sources.photos import Photos
+    from registry.subset.rows import Rows
+
+
+class Job:
+    """A running export: a format reads rows and photos from it and writes files to it.
+
+    Attributes:
+        files: writes the files.
+        options: value of every option of the format, by name with hyphens.
+        images: one of :data:`registry.exports.format.IMAGES`.
+        counts: part name -> ``images``, ``items`` and the counts of :meth:`count`.
+        left_out: (what, why) -> number, from :meth:`leave_out`.
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        images: str,
+        rows: Rows,
+        files: Files,
+        photos: Photos | None,
+        progress: Progress | None,
+    ) -> None:
+        self.files = files
+        self.options = options
+        self.images = images
+        self.counts = {part.name: dict(rows.counts(part)) for part in rows.parts}
+        self.left_out: Counter[tuple[str, str]] = Counter()
+        self._rows = rows
+        self._photos = photos
+        self._progress = progress
+        self._num_done = 0
+        self._num_images = sum(counts["images"] for counts in self.counts.values())
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The parts in order: the splits, or the parts of a resplit. A part may be empty."""
+        return self._rows.parts
+
+    @property
+    def divided(self) -> bool:
+        """Whether the parts come from a resplit."""
+        return self._rows.divided
+
+    def chunks(self, part: Part, columns: Sequence[str] = ()) -> Iterator[Chunk]:
+        """Yield the images of a part with these columns of their items, in file order."""
+        for chunk in self._rows.chunks(part, columns):
+            yield chunk
+            if columns and self._progress:
+                self._num_done += chunk.images.num_rows
+                self._progress(min(self._num_done, self._num_images), self._num_images)
+
+    def pairs(self, part: Part, negatives: int = 0, hard_negatives: int = 0, seed: int = 0) -> Iterator[pa.RecordBatch]:
+        """Yield the pairs of items within a part (see :mod:`registry.store.pairs`)."""
+        return self._rows.pairs(part, negatives, hard_negatives, seed)
+
+    def photo_names(self, chunk: Chunk) -> list[str]:
+        """Return the name of each image's photo for data files.
+
+        ``PART/NAME``, relative to the format's folder of photos, where photos are linked or copied; otherwise the path
+        in the release (``train/image/000001.jpg``).
+        """
+        if self.images in ("link", "copy"):
+            return [f"{chunk.part.name}/{name}" for name in chunk.file_names()]
+        return [f"{chunk.split}/image/{name}" for name in chunk.images.column("file_name").to_pylist()]
+
+    def photos(self, chunk: Chunk) -> Iterator[bytes]:
+        """Yield the bytes of each image's photo.
+
+        Raises:
+            UsageError: the export has no source of photos.
+            SourceError: a photo is missing or cannot be read.
+        """
+        return self._require_photos().read(chunk.split, chunk.images.column("image_id").to_pylist())
+
+    def put_photos(self, chunk: Chunk, paths: Iterable[str]) -> None:
+        """Link or copy each image's photo to its path in the export."""
+        photos = self._require_photos()
+        image_ids = chunk.images.column("image_id").to_pylist()
+        if self.images == "link":
+            for path, target in zip(paths, photos.paths(chunk.split, image_ids), strict=True):
+                self.files.link(path, target)
+        else:
+            self.files.write_all(zip(paths, photos.read(chunk.split, image_ids), strict=True))
+
+    def leave_out(self, what: str, why: str, number: int = 1) -> None:
+        """Count rows that are missing from the files or changed in them; the manifest and the command report them."""
+        self.left_out[what, why] += number
+
+    def count(self, part: Part, name: str, number: int) -> None:
+        """Add to a count of the part in the manifest."""
+        counts = self.counts[part.name]
+        counts[name] = counts.get(name, 0) + number
+
+    def _require_photos(self) -> Photos:
+        if self._photos is None:
+            raise UsageError(
+                "Photos are needed: --photos RELEASE names the folder or URL that holds them, as for 'df2 ingest'."
+            )
+        return self._photos
