@@ -1,4 +1,4 @@
-"""The frame that cloth is painted in, and the folds in it."""
+"""Folds in the fabric, and the frame of textures: where a body-frame point is in a texture."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from registry.sample.templates import BOTTOMS, DRESSES
+from registry.sample.categories import BOTTOMS, DRESSES, LEGWEAR, SKIRT
 
-#: Texture pixels per body height, and the stretch of the body frame that a texture covers.
+#: Texture pixels per body height.
 DENSITY: Final = 640
+#: A texture spans x from -HALF_WIDTH to HALF_WIDTH and begins at y = TOP, in body heights.
 HALF_WIDTH: Final = 0.30
 TOP: Final = 0.12
 
 
 def texture_row(y: float) -> float:
-    """Return the texture row of a body-frame height."""
+    """Return the texture row of a body-frame y."""
     return (y - TOP) * DENSITY
 
 
@@ -26,7 +27,13 @@ def texture_column(x: float) -> float:
 
 
 def draw_folds(seed: int, category_id: int, size: tuple[int, int]) -> Image.Image:
-    """Return the soft light and shadow of folds, as brightness."""
+    """Return the light and shadow of folds as an 8-bit brightness to multiply a texture by.
+
+    Args:
+        seed: seed of the fabric.
+        category_id: decides where the folds are.
+        size: width and height of the texture.
+    """
     rng = random.Random(f"folds:{seed}:{category_id}")
     small = (size[0] // 3, size[1] // 3)
     folds = Image.new("L", small, 236)
@@ -45,14 +52,14 @@ def draw_folds(seed: int, category_id: int, size: tuple[int, int]) -> Image.Imag
         )
 
     bottom = size[1] / DENSITY + TOP
-    if category_id in DRESSES or category_id == 9:
+    if category_id in DRESSES or category_id == SKIRT:
         for k in range(-4, 5):
             x = (k + rng.uniform(-0.25, 0.25)) * 0.0145
             spread = 1.9 + rng.uniform(-0.2, 0.2)
             start = rng.uniform(0.41, 0.50)
             stroke((x * 1.2, start), (x * spread, bottom), rng.choice((196, 206, 214)), 3)
             stroke((x * 1.2 + 0.007, start + 0.02), (x * spread + 0.011, bottom), 255, 2)
-    if category_id in (7, 8):
+    if category_id in LEGWEAR:
         for side in (-1, 1):
             stroke((side * 0.004, 0.535), (side * 0.05, 0.515), 196, 2)
             stroke((side * 0.008, 0.550), (side * 0.055, 0.548), 206, 2)
@@ -65,7 +72,7 @@ def draw_folds(seed: int, category_id: int, size: tuple[int, int]) -> Image.Imag
             stroke((side * 0.082, 0.268), (side * 0.045, rng.uniform(0.285, 0.315)), 198, 3)
             stroke((side * 0.080, 0.385), (side * 0.030, rng.uniform(0.395, 0.420)), 206, 2)
             stroke((side * 0.078, 0.400), (side * 0.038, rng.uniform(0.420, 0.450)), 208, 2)
-            # Across the sleeve, at the elbow and above the cuff.
+            # Folds across a sleeve: on the upper arm, at the elbow and above the cuff.
             for distance in (0.06, 0.15, 0.24):
                 x, y = 0.088 + distance * 0.469, 0.2 + distance * 0.883
                 stroke((side * (x - 0.03), y + 0.012), (side * (x + 0.012), y - 0.006), 204, 2)
