@@ -1,4 +1,4 @@
-"""Waiting for what other processes and threads do in a moment, and on a busy machine later."""
+"""Polling for effects of other processes and threads."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ T = TypeVar("T")
 
 
 def until_empty(ask: Callable[[], T], seconds: float) -> T:
-    """Return the first answer that is empty, false or zero, or the last one if there is none in so many seconds."""
-    until = time.monotonic() + seconds
-    while (answer := ask()) and time.monotonic() < until:
+    """Call ``ask`` until its answer is falsy, at most for ``seconds``, and return the last answer."""
+    deadline = time.monotonic() + seconds
+    while (answer := ask()) and time.monotonic() < deadline:
         time.sleep(0.01)
     return answer
