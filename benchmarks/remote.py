@@ -240,9 +240,8 @@ def report(costs: Costs, commands: dict[str, list[str]], latency: float) -> None
     """Print the tables of reading commands and of transfers."""
     wait = f"{1000 * latency:.0f} ms"
     print(f"| command | {LOCAL}, s | requests | MB read | s | s, {wait} | {EMPTY}, s, {wait} ", end="")
-    print(
-        f"| {FULL}, requests | {FULL}, s, {wait} | against a copy first | the same at {8e-6 * BANDWIDTH:.0f} Mbit/s |"
-    )
+    megabits = 8e-6 * BANDWIDTH
+    print(f"| {FULL}, requests | {FULL}, s, {wait} | against a copy first | the same at {megabits:.0f} Mbit/s |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     copy = costs.of(GET_ALL, latency)
     for name in commands:

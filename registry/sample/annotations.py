@@ -64,7 +64,7 @@ def _annotate_item(
     Args:
         photo: photo of the garment.
         garment: garment to annotate.
-        split: decides the style of the polygons.
+        split: decides the format of the polygons.
         rng: draws the inaccuracies of an annotator.
         required: annotate the garment even if little of it shows, or no landmark is visible.
     """
@@ -144,7 +144,7 @@ def _landmarks(photo: Photo, garment: DrawnGarment, rng: random.Random) -> list[
 
 
 def _segmentation(photo: Photo, garment: DrawnGarment, split: str, rng: random.Random) -> list[list[Any]]:
-    """Return the polygons of a garment in the style of the split; empty if it is outside the photo."""
+    """Return the polygons of a garment in the format of the split; empty if it is outside the photo."""
     outline = garment.outline
     rings = [outline.ring]
     if split == "train":

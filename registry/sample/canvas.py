@@ -42,7 +42,7 @@ class Layer:
 
 
 class Patch:
-    """A rectangle of the photo that a shape is drawn in before it is put on the canvas.
+    """A rectangle of the photo, in which a shape is drawn before it goes on the canvas.
 
     Attributes:
         left: x of its upper left corner in the photo; may be negative.
@@ -213,7 +213,7 @@ class Canvas:
         return layer
 
     def shadow(self, rings: Sequence[Sequence[Point]], shift: Point, softness: float, strength: int) -> None:
-        """Draw the shadow of rings; it is no layer, since a shadow hides nothing.
+        """Draw the shadow of rings. It adds no layer, because a shadow hides nothing.
 
         Args:
             rings: outlines of the shape, in px.

@@ -57,7 +57,19 @@ TRIMS_OF: Final[dict[int, tuple[str, ...]]] = {
 
 
 class _Tailor:
-    """Draws details of a garment, given in the body frame."""
+    """Draws details of a garment, given in the body frame.
+
+    Attributes:
+        ink: lines and shapes on the garment, in px.
+        outline: outline of the garment in the photo.
+        fabric: colours of the garment.
+        trims: trims of the garment.
+        unit: px per body height.
+        is_back_view: whether the garment is seen from behind.
+        place: map from the body frame to px.
+        seam: colour of seams.
+        button: colour of buttons.
+    """
 
     def __init__(self, ink: Ink, outline: Outline, fabric: Fabric, trims: frozenset[str]) -> None:
         self.ink = ink
@@ -67,11 +79,11 @@ class _Tailor:
         self.unit = outline.figure.scale
         self.is_back_view = outline.figure.is_back_view
         self.place: Callable[[Point], Point] = outline.figure.leg if outline.template.has_legs else outline.figure.body
-        dark_cloth = brightness(fabric.base) < 70
-        self.seam: Color = shade(fabric.base, 1.28 if dark_cloth else 0.66)
+        is_dark = brightness(fabric.base) < 70
+        self.seam: Color = shade(fabric.base, 1.28 if is_dark else 0.66)
         if fabric.pattern == "denim":
             self.seam = fabric.trim
-        self.button: Color = shade(fabric.base, 1.5) if dark_cloth else shade(fabric.base, 0.55)
+        self.button: Color = shade(fabric.base, 1.5) if is_dark else shade(fabric.base, 0.55)
 
     def flat(self, key: Key) -> Point:
         """Return the point of a key in the body frame."""
@@ -121,6 +133,7 @@ def draw_details(ink: Ink, outline: Outline, fabric: Fabric, trims: frozenset[st
 
 
 def _sleeves(tailor: _Tailor) -> None:
+    """Draw the seams at shoulder and cuff of both sleeves, and the cuffs if the trims have them."""
     outline = tailor.outline
     category_id = outline.template.category_id
     long = category_id in LONG_SLEEVED
@@ -150,6 +163,7 @@ def _sleeves(tailor: _Tailor) -> None:
 
 
 def _hem(tailor: _Tailor) -> None:
+    """Draw the hem of a top or dress, or of outwear in back views."""
     keys = tailor.outline.keys
     lowest = max(range(len(keys)), key=lambda k: tailor.flat(keys[k])[1])
     around = [keys[(lowest + d) % len(keys)] for d in (-1, 0, 1)]
@@ -159,6 +173,7 @@ def _hem(tailor: _Tailor) -> None:
 
 
 def _neck(tailor: _Tailor) -> None:
+    """Draw the edges of neckline and armholes, and the trims on the chest."""
     outline = tailor.outline
     category_id = outline.template.category_id
     front = outline.template.collar[1:]
@@ -188,6 +203,7 @@ def _neck(tailor: _Tailor) -> None:
 
 
 def _shirt_front(tailor: _Tailor) -> None:
+    """Draw the buttoned placket and the collar of a shirt."""
     centre_y = tailor.flat(4)[1]
     keys = tailor.outline.keys
     bottom = max(tailor.flat(key)[1] for key in keys)
@@ -246,6 +262,7 @@ def _placket(tailor: _Tailor, sign: float, edge: list[Point]) -> None:
 
 
 def _lapel(tailor: _Tailor, sign: float, edge: list[Point], neck: Point) -> None:
+    """Draw a lapel from the side of the neck to the front edge; arguments as in `_placket`."""
     x, y = edge[0]
     lapel = [
         (sign * abs(neck[0]), neck[1]), (sign * 0.060, 0.196), (sign * 0.048, 0.214), (sign * 0.068, 0.232),
@@ -256,6 +273,7 @@ def _lapel(tailor: _Tailor, sign: float, edge: list[Point], neck: Point) -> None
 
 
 def _stand_collar(tailor: _Tailor, sign: float, edge: list[Point], neck: Point) -> None:
+    """Draw half a stand-up collar from the side of the neck to the front edge; arguments as in `_placket`."""
     x, y = edge[0]
     collar = [
         (sign * abs(neck[0]), neck[1]), (sign * 0.031, 0.194), (x, y), (x + sign * 0.014, y + 0.002),
@@ -266,6 +284,7 @@ def _stand_collar(tailor: _Tailor, sign: float, edge: list[Point], neck: Point) 
 
 
 def _jacket_pocket_and_hem(tailor: _Tailor, sign: float, edge: list[Point]) -> None:
+    """Draw a pocket (with a flap if the trims have it) and the hem; arguments as in `_placket`."""
     hem_x, hem_y = edge[-1]
     y = 0.3 + (hem_y - 0.3) * 0.62
     if "pocket" in tailor.trims:
@@ -302,6 +321,7 @@ def _square(centre: Point, half: float) -> list[Point]:
 
 
 def _pleats(tailor: _Tailor, top: float, bottom: float) -> None:
+    """Draw pleats between the body-frame heights ``top`` and ``bottom``."""
     hem_x = max(tailor.flat(key)[0] for key in tailor.outline.keys if tailor.flat(key)[1] > bottom - 0.05)
     for k in range(-4, 5):
         x1, x2 = k * 0.0145, k * hem_x / 4.6
@@ -326,6 +346,7 @@ def _bottom(tailor: _Tailor) -> None:
 
 
 def _waistband(tailor: _Tailor, waist: list[Point]) -> None:
+    """Draw the waistband below the body-frame points ``waist``."""
     band = tailor.fabric.trim if "belt" in tailor.trims else shade(tailor.fabric.base, 0.88)
     if tailor.fabric.pattern == "denim" and "belt" not in tailor.trims:
         band = shade(tailor.fabric.base, 0.9)

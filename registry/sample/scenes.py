@@ -166,7 +166,7 @@ def _draw_shadow(canvas: Canvas, figure: Figure, rings: list[list[Point]], shop:
 
 
 def _cut_as_worn(styled: StyledGarment, has_jacket: bool, tucked: bool) -> Cut:
-    """Return the cut of a garment, narrower under a jacket, shorter and narrower if it is tucked in."""
+    """Return the cut for drawing: narrower under a jacket, shorter and narrower for a tucked top."""
     cut = styled.garment.cut
     if tucked and styled.garment.category_id in TOPS:
         cut = replace(cut, length=min(cut.length, 0.66), flare=-0.10, ease=min(cut.ease, 0.0))
@@ -186,6 +186,7 @@ def _dressing_order(styled: StyledGarment, tucked: bool) -> int:
 
 
 def _draw_hanger(canvas: Canvas, figure: Figure) -> None:
+    """Draw a coat hanger at the shoulders of the figure."""
     wood = (190, 144, 96)
     bar = [
         (-0.092, 0.196), (-0.045, 0.166), (0.0, 0.148), (0.045, 0.166),
