@@ -1,8 +1,8 @@
-"""How many single-bit flips in a local registry change an answer in silence: none may.
+"""Number of single-bit flips in a local registry that silently change an answer; it has to be 0.
 
-Draws a small release, ingests it with one file in quarantine, then flips one random bit of a random file of each table,
-many times, opens the registry and reads the whole table. The answer is an error, the same, or different in silence.
-``--version-1`` does so with a registry of schema version 1, whose manifest has no digests of blocks.
+Draws a small release, ingests it with a file in quarantine, then many times flips a random bit in the files of a table,
+opens the registry and reads the whole table. The outcome is an error, the same answer, or silently a different answer.
+``--version-1`` uses a registry of schema version 1, whose manifest has no block digests.
 
 Run as ``python -m benchmarks.bit_flips [--flips 250] [--seed 0] [--version-1]``.
 """
@@ -42,7 +42,10 @@ def make_registry(folder: Path, images: int = 24) -> Path:
 
 
 def flips(folder: Path, table: str, number: int, seed: int) -> Iterator[str]:
-    """Yield ``error``, ``same`` or ``different`` for each of some flips of one bit in the files of a table."""
+    """Flip ``number`` random bits in the files of a table, a bit at a time, and yield each outcome.
+
+    Outcomes are ``error``, ``same``, ``different``, and ``error that does not name the file``.
+    """
     query = f"SELECT * FROM {table} ORDER BY ALL"
     expected = registry.open(str(folder)).sql(query).fetchall()
     rng = random.Random(f"{seed} {table}")
@@ -64,9 +67,9 @@ def flips(folder: Path, table: str, number: int, seed: int) -> Iterator[str]:
 
 
 def main() -> int:
-    """Run the benchmark; the exit code is 1 if an answer was different in silence."""
+    """Run the benchmark; the exit code is 1 if an answer was silently different or an error did not name its file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--flips", type=int, default=250, help="in the files of each table")
+    parser.add_argument("--flips", type=int, default=250, help="number of flips per table")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--version-1", action="store_true", help="with a registry of schema version 1")
     options = parser.parse_args()

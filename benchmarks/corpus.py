@@ -1,8 +1,8 @@
-"""A synthetic release of the real one's size and shape, for timing; never part of the repository.
+"""A synthetic release of the size of DeepFashion2, for benchmarks; never part of the repository.
 
-Counts of images, items per image, categories, styles and pair ids follow the released DeepFashion2 splits; the
-shapes are random polygons. The bytes look like the real ones: train polygons are closed rings of ints,
-validation polygons open rings of doubles with 13 to 14 decimals.
+Numbers of images and pair_ids, and the distributions of items per image, categories and styles, are those of the
+released splits. Polygons are random: closed and of integers in train, open and of floats with 13 to 14 decimals in
+validation, as in the release.
 
 Run as ``python -m benchmarks.corpus DEST [--scale 0.1]``.
 """
@@ -21,19 +21,21 @@ from pathlib import Path
 
 from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID
 
-#: Released counts: images, pair ids, share of images from consumers, weights of categories and of styles.
+#: Numbers of the released splits; ``user_share`` is the share of user images.
 SPLITS = {
     "train": {"images": 191_961, "pair_ids": 14_555, "user_share": 0.268},
     "validation": {"images": 32_153, "pair_ids": 2_279, "user_share": 0.337},
 }
+#: Items of the released train split by category_id, by style, and images by number of items.
 CATEGORY_WEIGHTS = [71645, 36064, 543, 13457, 16095, 1985, 36616, 55387, 30835, 17211, 7907, 17949, 6492]
 STYLE_WEIGHTS = [94408, 130185, 57035, 16032, 7580, 2983, 1844, 722, 507, 292, 191, 100, 85, 51]
 ITEMS_PER_IMAGE_WEIGHTS = [76107, 112530, 2296, 1018, 3, 6]
+#: Different items per category; every item of the corpus is a copy of these with another style.
 VARIANTS = 150
 
 
 def item_text(rng: random.Random, split: str, category_id: int) -> str:
-    """Return one item as JSON with ``%d`` in the place of the style."""
+    """Return an item as JSON with ``%d`` as the style."""
     category = CATEGORY_BY_ID[category_id]
     cx, cy = rng.uniform(150, 350), rng.uniform(200, 400)
     rx, ry = rng.uniform(40, 150), rng.uniform(60, 200)
@@ -71,7 +73,7 @@ def item_text(rng: random.Random, split: str, category_id: int) -> str:
 
 
 def annotations(split: str, seed: int, scale: float) -> Iterator[tuple[str, bytes]]:
-    """Yield (file name, bytes) of one split's annotations in the order of their names."""
+    """Yield (file name, bytes) of the annotations of a split, in the order of the names."""
     facts = SPLITS[split]
     rng = random.Random(f"{split} {seed}")
     total = max(1, round(facts["images"] * scale))
@@ -81,25 +83,25 @@ def annotations(split: str, seed: int, scale: float) -> Iterator[tuple[str, byte
     rows = []  # (pair_id, source)
     for number in range(total):
         rows.append((1 + number * num_pair_ids // total, "user" if rng.random() < facts["user_share"] else "shop"))
-    # Train runs by pair_id with consumers first; validation has all consumers before all shops.
+    # Train is sorted by pair_id, then user before shop; validation has all user images before all shop images.
     rows.sort(key=lambda row: (row[0], row[1] == "shop") if split == "train" else (row[1] == "shop", row[0]))
     for number, (pair_id, source) in enumerate(rows, start=1):
         num_items = rng.choices(range(1, 7), ITEMS_PER_IMAGE_WEIGHTS)[0]
-        style_pool = random.Random(f"{split} {seed} {pair_id}")
-        usual = style_pool.choices(ids, CATEGORY_WEIGHTS, k=3)
+        listing_rng = random.Random(f"{split} {seed} {pair_id}")
+        listing_categories = listing_rng.choices(ids, CATEGORY_WEIGHTS, k=3)
         items = []
         for position in range(num_items):
-            category_id = usual[position] if position < 3 else rng.choice(ids)
+            category_id = listing_categories[position] if position < 3 else rng.choice(ids)
             style = rng.choices(range(len(STYLE_WEIGHTS)), STYLE_WEIGHTS)[0]
             items.append(rng.choice(pool[category_id]) % style)
-        head, *rest = items
-        extra = "".join(f'"item{k}": {text}, ' for k, text in enumerate(rest, start=2))
-        body = f'{{{extra}"source": "{source}", "pair_id": {pair_id}, "item1": {head}}}'
+        first, *rest = items
+        more = "".join(f'"item{k}": {text}, ' for k, text in enumerate(rest, start=2))
+        body = f'{{{more}"source": "{source}", "pair_id": {pair_id}, "item1": {first}}}'
         yield f"{number:06d}.json", body.encode("ascii")
 
 
 def write_split(dest: Path, split: str, seed: int = 0, scale: float = 1.0) -> None:
-    """Write one split as a folder ``dest/split/annos`` and as ``dest/split.zip``, unless they are there."""
+    """Write a split as the folder ``dest/split/annos`` and as ``dest/split.zip``, unless the zip exists."""
     folder = dest / split / "annos"
     archive = dest / f"{split}.zip"
     if archive.exists():
@@ -115,7 +117,7 @@ def write_split(dest: Path, split: str, seed: int = 0, scale: float = 1.0) -> No
 
 
 def main() -> int:
-    """Write the corpus named on the command line."""
+    """Write the corpus to the folder on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dest", type=Path)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full size")

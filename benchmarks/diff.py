@@ -1,8 +1,8 @@
-"""How fast differences between two registries are found, as ratios within one run.
+"""Benchmark of ``df2 diff`` against pandas, as ratios within a run.
 
-Makes a synthetic release of full size (:mod:`benchmarks.corpus`), a second one with some thousand changes and a third
-with every item changed, and ingests all three. Then times whole processes in turn: ``df2 diff`` against what one would
-write with pandas, which reads the items of both sides whole and compares them column by column.
+Ingests three synthetic releases of full size (:mod:`benchmarks.corpus`): the original, a release with some thousand
+changes, and a release in which all items are changed. Then times whole processes in turn: ``df2 diff``, and a pandas
+script that reads all items of both registries and compares them column by column.
 
 Run as ``python -m benchmarks.diff [--dest DIR] [--scale 1.0] [--runs 3]``.
 """
@@ -25,30 +25,30 @@ from typing import Any
 from benchmarks.corpus import SPLITS, annotations
 from benchmarks.ingest import DF2, time_in_turn
 
-#: Counts items added, removed and changed; images and pairs are left out.
+#: The pandas script: counts added, removed and changed items, but not images and pairs.
 NAIVE = """
 import json, sys
 import pandas as pd
 key = ["split", "image_id", "item_no"]
 old, new = (pd.read_parquet(f"{folder}/items").astype({"split": str, "category_id": int}) for folder in sys.argv[1:3])
 both = old.merge(new, on=key, how="outer", suffixes=("_old", "_new"), indicator=True)
-there = both[both["_merge"] == "both"]
-changed = pd.Series(False, index=there.index)
+common = both[both["_merge"] == "both"]
+changed = pd.Series(False, index=common.index)
 for name in set(old.columns) - {*key, "item_order", "content_hash"}:
-    a, b = there[f"{name}_old"], there[f"{name}_new"]
+    a, b = common[f"{name}_old"], common[f"{name}_new"]
     if name == "landmarks":
         a, b = a.map(tuple), b.map(tuple)
     elif name == "segmentation":
         a, b = (side.map(lambda polygons: [polygon.tolist() for polygon in polygons]) for side in (a, b))
     changed |= a != b
-found = both["_merge"].value_counts()
+counts = both["_merge"].value_counts()
 print(json.dumps({
-    "added": int(found["right_only"]), "removed": int(found["left_only"]), "changed": int(changed.sum()),
+    "added": int(counts["right_only"]), "removed": int(counts["left_only"]), "changed": int(changed.sum()),
 }))
 """
-#: One file in so many is edited, and one in so many left out; as many as are left out are added at the end.
+#: Every EDITED-th file is edited. Every REMOVED-th file is removed and added again at the end under a new name.
 EDITED = 100
-LEFT_OUT = 750
+REMOVED = 750
 
 Edit = Callable[[dict[str, Any]], None]
 
@@ -70,7 +70,7 @@ def _move_point(item: dict[str, Any]) -> None:
 
 
 def edited(data: bytes, edit: Edit) -> bytes:
-    """Return an annotation file with every item edited."""
+    """Return an annotation file with all items edited."""
     document = json.loads(data)
     for value in document.values():
         if isinstance(value, dict):
@@ -79,21 +79,21 @@ def edited(data: bytes, edit: Edit) -> bytes:
 
 
 def some_changed(split: str, scale: float) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of a split with some of them edited, left out or added."""
+    """Yield the files of a split with some files edited, removed or added."""
     edits = cycle((_move_box, _see_landmark, _change_style, _move_point))
-    left_out: list[bytes] = []
+    removed: list[bytes] = []
     number = 0
     for number, (name, data) in enumerate(annotations(split, 0, scale), start=1):
-        if number % LEFT_OUT == 0:
-            left_out.append(data)
+        if number % REMOVED == 0:
+            removed.append(data)
         else:
             yield name, edited(data, next(edits)) if number % EDITED == 1 else data
-    for more, data in enumerate(left_out, start=number + 1):
-        yield f"{more:06d}.json", data
+    for added, data in enumerate(removed, start=number + 1):
+        yield f"{added:06d}.json", data
 
 
 def all_changed(split: str, scale: float) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of a split with every item edited."""
+    """Yield the files of a split with all items edited."""
     for name, data in annotations(split, 0, scale):
         yield name, edited(data, _move_box)
 
@@ -101,7 +101,14 @@ def all_changed(split: str, scale: float) -> Iterator[tuple[str, bytes]]:
 def make_registry(
     dest: Path, name: str, files: Callable[[str, float], Iterator[tuple[str, bytes]]], scale: float
 ) -> str:
-    """Ingest both splits of a release, unless they are; return where."""
+    """Return the path of a registry of both splits; ingest it unless it exists.
+
+    Args:
+        dest: parent folder of the registry.
+        name: name of the release.
+        files: yields (file name, bytes) of a split at a scale.
+        scale: share of the full size.
+    """
     target = dest / f"registry-{name}"
     if not (target / "manifest.json").exists():
         for split in SPLITS:
@@ -118,7 +125,7 @@ def make_registry(
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dest", type=Path, default=Path("build/bench"), help="where the registries are, and are kept")
+    parser.add_argument("--dest", type=Path, default=Path("build/bench"), help="folder of the registries (kept)")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full size")
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
@@ -127,7 +134,7 @@ def main() -> int:
     base, some, every = (make_registry(options.dest, name, files, options.scale) for name, files in releases.items())
 
     def diff(*arguments: str) -> list[str]:
-        # It ends with 1 where there are differences.
+        # df2 diff exits with 1 if there are differences.
         return ["sh", "-c", f"{shlex.join([DF2, 'diff', base, *arguments])} || test $? = 1"]
 
     naive = [sys.executable, "-c", NAIVE, base]
@@ -147,15 +154,15 @@ def main() -> int:
         "df2 diff, all items changed": "pandas, all items changed",
     }
     timed = time_in_turn(commands, options.runs, lambda: None)
-    said = [json.loads(subprocess.check_output(commands[name])) for name in ("pandas", "df2 diff")]
-    same = said[0] == said[1]["items"]
+    by_pandas, by_df2 = (json.loads(subprocess.check_output(commands[name])) for name in ("pandas", "df2 diff"))
+    same = by_pandas == by_df2["items"]
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     print("| command | seconds | largest process, MiB | against | ratio |\n|---|---|---|---|---|")
     for name, (seconds, peak) in timed.items():
-        other = against.get(name)
-        ratio = f"{timed[other][0] / seconds:.1f} x as fast" if other else ""
-        print(f"| {name} | {seconds:.2f} | {peak:.0f} | {other or ''} | {ratio} |")
-    print(f"\n{json.dumps(said[1])}; both count the same items: {same}.")
+        baseline = against.get(name)
+        ratio = f"{timed[baseline][0] / seconds:.1f} x as fast" if baseline else ""
+        print(f"| {name} | {seconds:.2f} | {peak:.0f} | {baseline or ''} | {ratio} |")
+    print(f"\n{json.dumps(by_df2)}; both count the same items: {same}.")
     return 0 if same else 1
 
 

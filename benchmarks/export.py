@@ -1,8 +1,8 @@
-"""How fast exports are, as ratios within one run.
+"""Benchmark of ``df2 export``, as ratios within a run.
 
-Writes a synthetic release of full size (:mod:`benchmarks.corpus`) with a photo for every annotation of validation,
-ingests it, then times whole processes in turn: the official conversion written naively against ``df2 export coco``; the
-same for a subset; ``yolo`` and ``deepfashion2`` against creating as many empty files; ``webdataset`` against copying
+Ingests a synthetic release of full size (:mod:`benchmarks.corpus`) with photos for validation, then times whole
+processes in turn: ``df2 export coco`` against a straightforward conversion (:mod:`benchmarks.naive_coco`), also for a
+subset; ``yolo`` and ``deepfashion2`` against creating the same number of empty files; ``webdataset`` against copying
 the photos.
 
 Run as ``python -m benchmarks.export [--dest DIR] [--scale 1.0] [--runs 3] [--photo-kb 50]``.
@@ -41,28 +41,28 @@ for name in os.listdir(sys.argv[1]):
 
 
 def write_photos(folder: Path, kilobytes: int) -> None:
-    """Write a photo for every annotation of a split, unless they are there: 8 pictures of noise, over and over."""
+    """Write a photo of about ``kilobytes`` for each annotation of a split, unless they exist; 8 images in rotation."""
     names = sorted(path.stem for path in (folder / "annos").iterdir())
     photos = folder / "image"
     if photos.exists() and len(list(photos.iterdir())) == len(names):
         return
     photos.mkdir(exist_ok=True)
-    pictures = []
+    jpegs = []
     for seed in range(8):
-        # Noise in large squares below, fine noise above, so that the file has about the size asked for.
+        # The JPEG quality is raised until the file has the size.
         image = Image.frombytes("L", (468, 624), random.Random(seed).randbytes(468 * 624)).convert("RGB")
         for quality in range(5, 96, 3):
             out = io.BytesIO()
             image.save(out, "JPEG", quality=quality)
             if out.tell() > 1000 * kilobytes:
                 break
-        pictures.append(out.getvalue())
+        jpegs.append(out.getvalue())
     for number, name in enumerate(names):
-        (photos / f"{name}.jpg").write_bytes(pictures[number % len(pictures)])
+        (photos / f"{name}.jpg").write_bytes(jpegs[number % len(jpegs)])
 
 
 def make_registry(dest: Path) -> None:
-    """Ingest both splits, unless they are."""
+    """Ingest both splits, unless the registry exists and is newer than the photos."""
     target = dest / "registry-with-photos"
     if (
         not (target / "manifest.json").exists()
@@ -76,7 +76,7 @@ def make_registry(dest: Path) -> None:
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dest", type=Path, default=Path("build/bench"), help="where the release is written, and kept")
+    parser.add_argument("--dest", type=Path, default=Path("build/bench"), help="folder of the release (kept)")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full size")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--photo-kb", type=int, default=50, help="size of a photo")
@@ -117,14 +117,15 @@ def main() -> int:
         "df2 export webdataset": "copy of the photos",
     } | dict.fromkeys([name for name in commands if "yolo" in name or "deepfashion2" in name], "empty files")
 
-    def fresh() -> None:
+    def prepare() -> None:
+        """Remove the exports of the last round, and flush writes."""
         if len(list(out.iterdir()) if out.exists() else []) >= len(commands):
             shutil.rmtree(out)
         out.mkdir(parents=True, exist_ok=True)
         os.sync()
 
     shutil.rmtree(out, ignore_errors=True)
-    timed = time_in_turn(commands, options.runs, fresh)
+    timed = time_in_turn(commands, options.runs, prepare)
     with open(out / "naive.json", encoding="ascii") as first, open(out / "coco/annotations/validation.json") as second:
         same = json.load(first) == json.load(second)
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {number:,} annotations\n")

@@ -1,9 +1,9 @@
-"""How fast ingestion and look-ups are, as ratios within one run.
+"""Benchmark of ``df2 ingest`` and of look-ups, as ratios within a run.
 
-Writes a synthetic release of full size (:mod:`benchmarks.corpus`), then times as whole processes, in turn:
-listing and reading every annotation file in one thread, ``df2 ingest`` from the folder, and from a zip. With
-``--cold`` (needs root) each is timed again with the page cache dropped before, as after a download or a restart.
-Then look-ups, warm in Python and cold on the command line.
+Writes a synthetic release of full size (:mod:`benchmarks.corpus`), then times whole processes in turn: listing and
+reading all annotation files in a single thread, ``df2 ingest`` from the folder, and from a zip. ``--cold`` (needs root)
+also times them with an empty page cache, as after a restart. Then times look-ups, in an opened registry in Python and
+as commands.
 
 Run as ``python -m benchmarks.ingest [--dest DIR] [--scale 1.0] [--runs 5] [--cold]``.
 """
@@ -35,7 +35,7 @@ DF2 = str(Path(sys.executable).with_name("df2"))
 
 
 def run(command: list[str]) -> tuple[float, float]:
-    """Run a command; return (wall seconds, peak MiB of its largest process)."""
+    """Run a command; return (wall seconds, peak memory of its largest process in MiB)."""
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         _, status, usage = os.wait4(process.pid, 0)
@@ -47,7 +47,7 @@ def run(command: list[str]) -> tuple[float, float]:
 
 
 def drop_caches() -> None:
-    """Have the kernel forget every file it holds in memory."""
+    """Empty the page cache of the kernel."""
     os.sync()
     Path("/proc/sys/vm/drop_caches").write_text("3\n", encoding="ascii")
 
@@ -55,20 +55,26 @@ def drop_caches() -> None:
 def time_in_turn(
     commands: dict[str, list[str]], runs: int, before: Callable[[], None]
 ) -> dict[str, tuple[float, float]]:
-    """Return the median wall seconds and the highest peak of each command, run in turn so that noise hits all."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    """Run commands in turn, so that noise affects all, and return (median seconds, highest peak in MiB) by name.
+
+    Args:
+        commands: command by name.
+        runs: number of rounds.
+        before: called before each command.
+    """
+    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for _ in range(runs):
         for name, command in commands.items():
             before()
-            found[name].append(run(command))
+            measured[name].append(run(command))
     return {
         name: (statistics.median(seconds for seconds, _ in rows), max(peak for _, peak in rows))
-        for name, rows in found.items()
+        for name, rows in measured.items()
     }
 
 
 def report_ingest(dest: Path, runs: int, cold: bool) -> None:
-    """Print the ingestion of both splits against reading their files."""
+    """Print the times of ingesting both splits and of reading their files."""
     print("| split | cache | list and read, s | folder, s | ratio | zip, s | ratio | largest process, MiB |")
     print("|---|---|---|---|---|---|---|---|")
     for split in SPLITS:
@@ -81,8 +87,8 @@ def report_ingest(dest: Path, runs: int, cold: bool) -> None:
         for cache in ("warm", "cold") if cold else ("warm",):
             if cache == "warm":
                 run(commands["read"])
-            found = time_in_turn(commands, runs, drop_caches if cache == "cold" else lambda: None)
-            (read, _), (folder, folder_peak), (archive, archive_peak) = found.values()
+            measured = time_in_turn(commands, runs, drop_caches if cache == "cold" else lambda: None)
+            (read, _), (folder, folder_peak), (archive, archive_peak) = measured.values()
             print(
                 f"| {split} | {cache} | {read:.2f} | {folder:.2f} | {folder / read:.2f} | {archive:.2f} "
                 f"| {archive / read:.2f} | {max(folder_peak, archive_peak):.0f} |",
@@ -91,7 +97,7 @@ def report_ingest(dest: Path, runs: int, cold: bool) -> None:
 
 
 def report_lookups(dest: Path, runs: int) -> None:
-    """Print the look-ups, warm in Python and cold on the command line."""
+    """Print the times of look-ups in an opened registry and as commands."""
     target = str(dest / "registry")
     opened = registry.open(target)
     rng = random.Random(0)
@@ -100,27 +106,28 @@ def report_lookups(dest: Path, runs: int) -> None:
     pair_ids = [min(pair_id, last) for pair_id in pair_ids]
     identities = opened.sql("SELECT pair_id, style FROM identities WHERE split = 'train' USING SAMPLE 50").fetchall()
 
-    def warm(asks: list[Callable[[], object]]) -> str:
-        asks[0]()
+    def median_ms(queries: list[Callable[[], object]]) -> str:
+        queries[0]()  # warms the caches
         seconds = []
-        for ask in asks:
+        for query in queries:
             start = time.perf_counter()
-            ask()
+            query()
             seconds.append(time.perf_counter() - start)
         return f"{1000 * statistics.median(seconds):.1f}"
 
+    count_pairs = "SELECT count(*) FROM instance_pairs"
     rows = {
-        "pairs of one pair_id, warm": warm(
+        "pairs of one pair_id, warm": median_ms(
             [lambda n=n: opened.pairs("train", n).fetchall() for n in pair_ids]  # type: ignore[misc]
         ),
-        "items of one identity, warm": warm(
+        "items of one identity, warm": median_ms(
             [lambda n=n, s=s: opened.style("train", n, s).fetchall() for n, s in identities]  # type: ignore[misc]
         ),
-        "count of all pairs, warm": warm([lambda: opened.sql("SELECT count(*) FROM instance_pairs").fetchall()] * 10),
+        "count of all pairs, warm": median_ms([lambda: opened.sql(count_pairs).fetchall()] * 10),
     }
     commands = {
         "`df2 pairs --split train --pair-id N`": ["pairs", "--split", "train", "--pair-id", str(pair_ids[0])],
-        "`df2 sql 'SELECT count(*) FROM instance_pairs'`": ["sql", "SELECT count(*) FROM instance_pairs"],
+        "`df2 sql 'SELECT count(*) FROM instance_pairs'`": ["sql", count_pairs],
         "`df2 --help`": ["--help"],
     }
     timed = time_in_turn({name: [DF2, "-r", target, *rest] for name, rest in commands.items()}, runs, lambda: None)
@@ -133,7 +140,7 @@ def report_lookups(dest: Path, runs: int) -> None:
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dest", type=Path, default=Path("build/bench"), help="where the release is written, and kept")
+    parser.add_argument("--dest", type=Path, default=Path("build/bench"), help="folder of the release (kept)")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full size")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--cold", action="store_true", help="also with an empty page cache; needs root")

@@ -1,8 +1,7 @@
-"""The official COCO conversion as people write it: json, one NumPy array an item, one dictionary for everything.
+"""A straightforward conversion to COCO, the baseline of :mod:`benchmarks.export`: json, NumPy, all in memory.
 
-Follows the rules of the dataset's own ``deepfashion2_to_coco.py`` (own words; the original stops with a NameError) and
-stands in for it in :mod:`benchmarks.export`. With ``--skirts`` it then does what people do for a subset: it reads the
-file again and keeps the skirts with slight or no occlusion (which the official file does not even tell; here it does).
+Gives the output of the dataset's ``deepfashion2_to_coco.py``, which itself stops with a NameError. With ``--skirts`` it
+adds the occlusion to each annotation, then reads the file again and keeps the skirts with slight or no occlusion.
 
 Run as ``python -m benchmarks.naive_coco SPLIT_FOLDER OUT.json [--skirts]``.
 """
@@ -16,11 +15,16 @@ import sys
 import numpy as np
 from PIL import Image
 
-from registry.dataset.deepfashion2 import CATEGORIES
+from registry.dataset.deepfashion2 import CATEGORIES, NUM_LANDMARK_SLOTS
 
 
 def convert(folder: str, attributes: bool) -> dict[str, list[dict[str, object]]]:
-    """Return one split as a COCO dictionary, with the occlusion of each item if attributes are wanted."""
+    """Return a split as a COCO dictionary.
+
+    Args:
+        folder: folder of the split, with ``annos`` and ``image``.
+        attributes: add ``occlusion`` to the annotations.
+    """
     offsets = {category.id: category.landmark_offset for category in CATEGORIES}
     dataset: dict[str, list[dict[str, object]]] = {"info": {}, "licenses": [], "images": [], "annotations": []}  # type: ignore[dict-item]
     dataset["categories"] = [
@@ -28,7 +32,7 @@ def convert(folder: str, attributes: bool) -> dict[str, list[dict[str, object]]]
             "id": category.id,
             "name": category.coco_name,
             "supercategory": "clothes",
-            "keypoints": [str(number) for number in range(1, 295)],
+            "keypoints": [str(number) for number in range(1, NUM_LANDMARK_SLOTS + 1)],
             "skeleton": [],
         }
         for category in CATEGORIES
@@ -56,10 +60,10 @@ def convert(folder: str, attributes: bool) -> dict[str, list[dict[str, object]]]
             if key in ("source", "pair_id"):
                 continue
             number += 1
-            points = np.zeros(882)
-            own = np.array(item["landmarks"])
+            points = np.zeros(3 * NUM_LANDMARK_SLOTS)
+            landmarks = np.array(item["landmarks"])
             start = 3 * offsets[item["category_id"]]
-            points[start : start + len(own)] = own
+            points[start : start + len(landmarks)] = landmarks
             x1, y1, x2, y2 = item["bounding_box"]
             dataset["annotations"].append(
                 {
@@ -71,7 +75,7 @@ def convert(folder: str, attributes: bool) -> dict[str, list[dict[str, object]]]
                     "image_id": image_id,
                     "iscrowd": 0,
                     "style": item["style"],
-                    "num_keypoints": int((own[2::3] > 0).sum()),
+                    "num_keypoints": int((landmarks[2::3] > 0).sum()),
                     "keypoints": points.tolist(),
                     "segmentation": item["segmentation"],
                 }
@@ -82,17 +86,18 @@ def convert(folder: str, attributes: bool) -> dict[str, list[dict[str, object]]]
 
 
 def main() -> int:
-    """Convert the split named on the command line."""
+    """Convert the split on the command line."""
     folder, out, *rest = sys.argv[1:]
     with open(out, "w", encoding="ascii") as file:
         json.dump(convert(folder, attributes=bool(rest)), file)
     if rest:
         with open(out, encoding="ascii") as file:
             dataset = json.load(file)
-        kept = [one for one in dataset["annotations"] if one["category_id"] == 9 and one["occlusion"] == 1]
-        images = {one["image_id"] for one in kept}
-        dataset["annotations"] = kept
-        dataset["images"] = [one for one in dataset["images"] if one["id"] in images]
+        skirt = next(category.id for category in CATEGORIES if category.name == "skirt")
+        skirts = [entry for entry in dataset["annotations"] if (entry["category_id"], entry["occlusion"]) == (skirt, 1)]
+        image_ids = {entry["image_id"] for entry in skirts}
+        dataset["annotations"] = skirts
+        dataset["images"] = [entry for entry in dataset["images"] if entry["id"] in image_ids]
         with open(out, "w", encoding="ascii") as file:
             json.dump(dataset, file)
     return 0

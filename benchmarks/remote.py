@@ -1,9 +1,12 @@
-"""What a registry in an S3 bucket costs: requests, bytes and seconds, as ratios within one run.
+"""Benchmark of a registry in an S3 bucket: requests, bytes and seconds, as ratios within a run.
 
-Puts a synthetic registry of full size (:mod:`benchmarks.corpus`) into SeaweedFS, behind a proxy that counts requests
-and lets each wait. Then runs whole processes in turn, without waiting and with it: commands on the bucket, without
-``--cache`` and with an empty and a full one, against copying everything and asking the copy; DuckDB that reads the same
-files through s3fs alone; ``df2 sync`` and ``df2 verify`` against copying everything.
+Puts a synthetic registry of full size (:mod:`benchmarks.corpus`) into SeaweedFS, behind a proxy that counts and
+delays requests. Then runs whole processes in turn, with and without latency:
+
+* commands on the bucket, without ``--cache``, with an empty and with a full cache, against copying the registry first
+  and running the command on the copy;
+* DuckDB reading the same files through s3fs;
+* ``df2 sync`` and ``df2 verify`` against copying all files.
 
 Run as ``python -m benchmarks.remote [--dest DIR] [--scale 1.0] [--runs 3] [--latency 20] [--registry FOLDER]``.
 """
@@ -38,7 +41,7 @@ from tests.servers.seaweedfs import run_seaweedfs
 READ_MANIFEST = "import fsspec, sys; fsspec.filesystem('s3').cat_file(sys.argv[1])"
 PUT = "import fsspec, sys; fsspec.filesystem('s3').put(sys.argv[1] + '/', sys.argv[2] + '/', recursive=True)"
 GET = "import fsspec, sys; fsspec.filesystem('s3').get(sys.argv[1] + '/', sys.argv[2] + '/', recursive=True)"
-#: The rows of ``df2 pairs``, as one would ask for them without this package's reader.
+#: The rows of ``df2 pairs``, read with DuckDB through s3fs, without this package's reader.
 NAIVE = """
 import json, sys
 import duckdb, fsspec
@@ -50,14 +53,15 @@ files = f"read_parquet('{url}/items/**/*.parquet', hive_partitioning = true)"
 connection.execute(f"CREATE VIEW items AS SELECT * FROM {files}")
 connection.execute(f"CREATE VIEW instance_pairs AS {load_views()['instance_pairs'].sql}")
 order = "style, user_image_id, user_item_no, shop_image_id, shop_item_no"
-asked = f"SELECT * FROM instance_pairs WHERE split = 'train' AND pair_id = {pair_id} ORDER BY {order}"
-found = connection.sql(asked)
-print(json.dumps([dict(zip(found.columns, row)) for row in found.fetchall()]))
+query = f"SELECT * FROM instance_pairs WHERE split = 'train' AND pair_id = {pair_id} ORDER BY {order}"
+pairs = connection.sql(query)
+print(json.dumps([dict(zip(pairs.columns, row)) for row in pairs.fetchall()]))
 """
-#: What asking for the pairs of one pair_id may cost; seconds are so many times the local ones, and the round trips.
-MOST_REQUESTS = 40
-MOST_BYTES = 3_000_000
-MOST_SECONDS = 3
+#: Limits of ``df2 pairs`` for a pair_id. The time limit is MAX_TIME_FACTOR times the local time, plus the latency of
+#: all requests.
+MAX_REQUESTS = 40
+MAX_BYTES = 3_000_000
+MAX_TIME_FACTOR = 3
 
 PAIR_ID = 1811
 PAIRS = "df2 pairs"
@@ -66,13 +70,20 @@ START = "s3fs reads the manifest"
 PUT_ALL = "s3fs puts everything"
 GET_ALL = "s3fs gets everything"
 LOCAL, COLD, EMPTY, FULL = "folder", "no cache", "empty cache", "full cache"
-#: A line's bytes a second. The server is on this machine: what bytes cost elsewhere is reckoned, not measured.
-LINE = 100e6 / 8
+#: Bandwidth in bytes per second. The server is local, so the time to transfer bytes is computed, not measured.
+BANDWIDTH = 100e6 / 8
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command cost: the median of the seconds, the most of everything else."""
+    """Cost of a command.
+
+    Attributes:
+        seconds: wall time.
+        requests: number of requests.
+        read: bytes received.
+        sent: bytes sent.
+    """
 
     seconds: float
     requests: int
@@ -82,44 +93,58 @@ class Cost:
 
 @dataclass
 class Costs:
-    """Runs commands and remembers what they cost, by name and latency."""
+    """Runs commands and stores their costs by name and latency.
+
+    Attributes:
+        proxy: proxy in front of the server.
+        runs: costs of each run, by (name, latency in seconds).
+    """
 
     proxy: S3Proxy
-    found: dict[tuple[str, float], list[Cost]] = field(default_factory=lambda: defaultdict(list))
+    runs: dict[tuple[str, float], list[Cost]] = field(default_factory=lambda: defaultdict(list))
 
     def run(self, name: str, command: list[str], latency: float = 0.0) -> None:
-        """Run a command; each of its requests waits for so many seconds."""
+        """Run a command; the proxy delays each request by ``latency`` seconds."""
         self.proxy.reset()
         self.proxy.latency = latency
         start = time.perf_counter()
         output(command)
         seconds = time.perf_counter() - start
         requests = self.proxy.requests
-        read, sent = (sum(getattr(one, f"{way}_bytes") for one in requests) for way in ("received", "sent"))
-        self.found[name, latency].append(Cost(seconds, len(requests), read, sent))
+        read = sum(request.received_bytes for request in requests)
+        sent = sum(request.sent_bytes for request in requests)
+        self.runs[name, latency].append(Cost(seconds, len(requests), read, sent))
 
     def of(self, name: str, latency: float = 0.0) -> Cost:
-        """Return what a command cost in all its runs."""
-        runs = self.found[name, latency]
-        requests, read, sent = (max(getattr(one, what) for one in runs) for what in ("requests", "read", "sent"))
-        return Cost(statistics.median(one.seconds for one in runs), requests, read, sent)
+        """Return the median time and the maximum requests and bytes of all runs of a command."""
+        costs = self.runs[name, latency]
+        return Cost(
+            statistics.median(cost.seconds for cost in costs),
+            max(cost.requests for cost in costs),
+            max(cost.read for cost in costs),
+            max(cost.sent for cost in costs),
+        )
 
 
 def output(command: list[str]) -> bytes:
-    """Return what a command prints; end with what it says if it fails."""
+    """Run a command and return its stdout.
+
+    Raises:
+        SystemExit: the command failed; the message has its stderr.
+    """
     done = subprocess.run(command, check=False, capture_output=True)
     if done.returncode:
         raise SystemExit(f"{command} ended with {done.returncode}: {done.stderr.decode(errors='replace')}")
     return done.stdout
 
 
-def python(text: str, *arguments: str) -> list[str]:
-    """Return the command that runs a text in Python."""
-    return [sys.executable, "-c", text, *arguments]
+def python(code: str, *arguments: str) -> list[str]:
+    """Return the command that runs Python code."""
+    return [sys.executable, "-c", code, *arguments]
 
 
 def make_registry(dest: Path, scale: float) -> Path:
-    """Ingest both splits, unless they are."""
+    """Return a registry of both splits in ``dest``; ingest it unless it exists in the current schema version."""
     target = dest / "registry"
     if (target / MANIFEST_NAME).exists():
         manifest = read_manifest(Place(str(target)))
@@ -132,7 +157,7 @@ def make_registry(dest: Path, scale: float) -> Path:
 
 
 def change_one(base: Path, target: Path, scale: float) -> None:
-    """Make a copy of a registry, with validation ingested again after the box of one item was moved."""
+    """Copy a registry and ingest validation again with the bounding box of a single item changed."""
     shutil.copytree(base, target)
     archive = target.with_suffix(".zip")
     with zipfile.ZipFile(archive, "w") as bundle:
@@ -145,8 +170,13 @@ def change_one(base: Path, target: Path, scale: float) -> None:
     archive.unlink()
 
 
-def asked(base: Path, out: Path) -> dict[str, list[str]]:
-    """Return the commands that read a registry; what ``export`` writes goes to a folder."""
+def read_commands(base: Path, out: Path) -> dict[str, list[str]]:
+    """Return the arguments of commands that read a registry, by name.
+
+    Args:
+        base: local copy of the registry.
+        out: destination of the export.
+    """
     opened = registry.open(str(base))
     where = "FROM items WHERE split = 'train' AND pair_id"
     ((pair_id, style),) = opened.sql(
@@ -166,12 +196,14 @@ def asked(base: Path, out: Path) -> dict[str, list[str]]:
     }
 
 
-def ask(costs: Costs, commands: dict[str, list[str]], base: Path, url: str, folder: Path, latency: float) -> None:
-    """Run all commands that read, once."""
+def run_read_commands(
+    costs: Costs, commands: dict[str, list[str]], base: Path, url: str, folder: Path, latency: float
+) -> None:
+    """Run each reading command once: on the folder, and on the bucket with each kind of cache."""
     cache, out = folder / "cache", folder / "export"
     for name, arguments in commands.items():
         shutil.rmtree(cache, ignore_errors=True)
-        for kind, place, waits in (
+        for kind, place, delay in (
             (LOCAL, [str(base)], 0.0),
             (COLD, [url], 0.0),
             (COLD, [url], latency),
@@ -179,12 +211,12 @@ def ask(costs: Costs, commands: dict[str, list[str]], base: Path, url: str, fold
             (FULL, [url, "--cache", str(cache)], latency),
         ):
             shutil.rmtree(out, ignore_errors=True)
-            costs.run(f"{name}, {kind}", [DF2, "-r", *place, *arguments], waits)
+            costs.run(f"{name}, {kind}", [DF2, "-r", *place, *arguments], delay)
 
 
-def move(costs: Costs, base: Path, changed: Path, url: str, bucket: str, folder: Path, latency: float) -> None:
-    """Run what moves a registry, once: up to a new prefix of the bucket, and down to a new folder."""
-    number = len(costs.found[PUT_ALL, 0.0]) + len(costs.found[PUT_ALL, latency])
+def run_transfers(costs: Costs, base: Path, changed: Path, url: str, bucket: str, folder: Path, latency: float) -> None:
+    """Run each transfer of a registry once: up to a new prefix of the bucket, and down to a new folder."""
+    number = len(costs.runs[PUT_ALL, 0.0]) + len(costs.runs[PUT_ALL, latency])
     up, down = f"{bucket}/{number}", str(folder / "down")
     costs.run(PUT_ALL, python(PUT, str(base), f"{bucket}/copy-{number}"), latency)
     costs.run("df2 sync up, everything", [DF2, "sync", str(base), up], latency)
@@ -200,23 +232,25 @@ def move(costs: Costs, base: Path, changed: Path, url: str, bucket: str, folder:
 
 
 def ratio(base: float, seconds: float) -> str:
-    """Return how much faster or slower something is."""
+    """Return the ratio of a time to that of the baseline, in words."""
     return f"{base / seconds:.1f} x as fast" if base > seconds else f"{seconds / base:.2f} x the time"
 
 
 def report(costs: Costs, commands: dict[str, list[str]], latency: float) -> None:
-    """Print both tables."""
+    """Print the tables of reading commands and of transfers."""
     wait = f"{1000 * latency:.0f} ms"
     print(f"| command | {LOCAL}, s | requests | MB read | s | s, {wait} | {EMPTY}, s, {wait} ", end="")
-    print(f"| {FULL}, requests | {FULL}, s, {wait} | against a copy first | the same at {8e-6 * LINE:.0f} Mbit/s |")
+    megabits = 8e-6 * BANDWIDTH
+    print(f"| {FULL}, requests | {FULL}, s, {wait} | against a copy first | the same at {megabits:.0f} Mbit/s |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
-    got = costs.of(GET_ALL, latency)
+    copy = costs.of(GET_ALL, latency)
     for name in commands:
         local = costs.of(f"{name}, {LOCAL}").seconds
-        near, far = (costs.of(f"{name}, {COLD}", waits) for waits in (0.0, latency))
+        near, far = (costs.of(f"{name}, {COLD}", delay) for delay in (0.0, latency))
         empty, full = (costs.of(f"{name}, {kind}", latency) for kind in (EMPTY, FULL))
-        compared = ratio(got.seconds + local, far.seconds)
-        on_line = ratio(got.seconds + got.read / LINE + local, far.seconds + far.read / LINE)
+        compared = ratio(copy.seconds + local, far.seconds)
+        copy_seconds = copy.seconds + copy.read / BANDWIDTH + local
+        on_line = ratio(copy_seconds, far.seconds + far.read / BANDWIDTH)
         print(
             f"| {name} | {local:.2f} | {far.requests} | {far.read / 1e6:.2f} | {near.seconds:.2f} | {far.seconds:.2f} "
             f"| {empty.seconds:.2f} | {full.requests} | {full.seconds:.2f} | {compared} | {on_line} |"
@@ -224,7 +258,7 @@ def report(costs: Costs, commands: dict[str, list[str]], latency: float) -> None
     print(f"\n| command | requests | MB sent | MB read | s | s, {wait} | against | ratio, {wait} |")
     print("|---|---|---|---|---|---|---|---|")
     kinds = (LOCAL, COLD, EMPTY, FULL)
-    for name in [name for name, waits in costs.found if waits == latency and not name.endswith(kinds)]:
+    for name in [name for name, delay in costs.runs if delay == latency and not name.endswith(kinds)]:
         near, far = costs.of(name), costs.of(name, latency)
         base = PUT_ALL if " up, " in name else GET_ALL if " down, " in name or " verify" in name else ""
         compared = ratio(costs.of(base, latency).seconds, far.seconds) if base else ""
@@ -235,34 +269,34 @@ def report(costs: Costs, commands: dict[str, list[str]], latency: float) -> None
 
 
 def report_limits(costs: Costs, latency: float) -> None:
-    """Print whether asking for pairs costs what it may."""
+    """Print the costs of ``df2 pairs`` and whether they are within the limits."""
     local = costs.of(f"{PAIRS}, {LOCAL}").seconds
     print(f"\n| {PAIRS} | round trip, ms | found | at most | held |\n|---|---|---|---|---|")
-    for waits in (0.0, latency):
-        cost = costs.of(f"{PAIRS}, {COLD}", waits)
-        seconds = MOST_SECONDS * local + cost.requests * waits
-        for what, found, most in (
-            ("requests", cost.requests, MOST_REQUESTS),
-            ("MB read", round(cost.read / 1e6, 2), MOST_BYTES / 1e6),
-            ("seconds", round(cost.seconds, 2), round(seconds, 2)),
+    for delay in (0.0, latency):
+        cost = costs.of(f"{PAIRS}, {COLD}", delay)
+        max_seconds = MAX_TIME_FACTOR * local + cost.requests * delay
+        for quantity, value, limit in (
+            ("requests", cost.requests, MAX_REQUESTS),
+            ("MB read", round(cost.read / 1e6, 2), MAX_BYTES / 1e6),
+            ("seconds", round(cost.seconds, 2), round(max_seconds, 2)),
         ):
-            print(f"| {what} | {1000 * waits:.0f} | {found} | {most} | {'yes' if found <= most else 'no'} |")
+            print(f"| {quantity} | {1000 * delay:.0f} | {value} | {limit} | {'yes' if value <= limit else 'no'} |")
 
 
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dest", type=Path, default=Path("build/bench"), help="where the release is written, and kept")
+    parser.add_argument("--dest", type=Path, default=Path("build/bench"), help="folder of the release (kept)")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full size")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--latency", type=float, default=20.0, help="milliseconds that each request waits")
-    parser.add_argument("--registry", type=Path, help="a registry of this release that is there already")
+    parser.add_argument("--latency", type=float, default=20.0, help="delay of each request in milliseconds")
+    parser.add_argument("--registry", type=Path, help="an existing registry of this release")
     options = parser.parse_args()
     latency = options.latency / 1000
-    # What is measured is not to depend on whose accounts and places these are.
+    # The user's accounts and registries must not influence the measurement.
     for name in filter(is_setting, list(os.environ)):
         del os.environ[name]
-    options.dest = options.dest.absolute()  # servers run in folders of their own
+    options.dest = options.dest.absolute()  # servers run in other working directories
     options.dest.mkdir(parents=True, exist_ok=True)
     base = options.registry or make_registry(options.dest, options.scale)
     with (
@@ -276,15 +310,15 @@ def main() -> int:
         bucket = server.make_bucket("bench")
         url = f"{bucket}/registry"
         os.environ.update(proxy.through(server).environment)
-        costs, commands = Costs(proxy), asked(base, folder / "export")
+        costs, commands = Costs(proxy), read_commands(base, folder / "export")
         naive = python(NAIVE, url, commands[PAIRS][-1])
         output(python(PUT, str(base), url))
         for _ in range(options.runs):
-            ask(costs, commands, base, url, folder, latency)
-            for waits in (0.0, latency):
-                costs.run(START, python(READ_MANIFEST, f"{url}/{MANIFEST_NAME}"), waits)
-                costs.run(NAIVE_PAIRS, naive, waits)
-                move(costs, base, changed, url, bucket, folder, waits)
+            run_read_commands(costs, commands, base, url, folder, latency)
+            for delay in (0.0, latency):
+                costs.run(START, python(READ_MANIFEST, f"{url}/{MANIFEST_NAME}"), delay)
+                costs.run(NAIVE_PAIRS, naive, delay)
+                run_transfers(costs, base, changed, url, bucket, folder, delay)
         shutil.rmtree(folder / "export")
         proxy.reset()
         local, remote = (json.loads(output([DF2, "-r", place, *commands[PAIRS]])) for place in (str(base), url))

@@ -1,9 +1,9 @@
-"""How the size of a row group changes what a look-up by pair_id reads; this is how the size in tables.py was chosen.
+"""Benchmark of row-group sizes for look-ups by pair_id; the size in tables.py was chosen with it.
 
-Rewrites the items of a registry with several sizes and reports, for the train split: bytes on disk, rows in the row
-groups whose statistics admit a pair_id (they are what is scanned), and the median time of a look-up.
+Rewrites the items of a registry with several sizes. Reports for the train split: bytes on disk, rows scanned (those of
+row groups whose statistics admit the pair_id), and the median time of a look-up.
 
-Run as ``python -m benchmarks.row_groups REGISTRY``, on the registry that ``benchmarks.ingest`` leaves behind.
+Run as ``python -m benchmarks.row_groups REGISTRY``, on a registry of ``benchmarks.ingest``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SIZES = (512, 1024, 2048, 4096, 8192, 16384, 65536)
 
 
 def rewrite(registry: Path, dest: Path, size: int) -> list[Path]:
-    """Write the train items of a registry again with row groups of another size."""
+    """Rewrite the train items of a registry with row groups of ``size`` rows; return the new files."""
     table = dataclasses.replace(ITEMS, row_group_size=size)
     paths = []
     for file in read_manifest(Place(str(registry))).of_table(ITEMS.name):
@@ -44,16 +44,16 @@ def rewrite(registry: Path, dest: Path, size: int) -> list[Path]:
 
 
 def rows_scanned(paths: list[Path], pair_ids: list[int]) -> float:
-    """Return the mean number of rows in the row groups that statistics do not rule out."""
+    """Return the number of rows in row groups whose statistics admit a pair_id, as a mean over the pair_ids."""
     column = [c.name for c in ITEMS.stored_columns].index("pair_id")
     groups = []
     for path in paths:
         metadata = pq.read_metadata(path)
         for number in range(metadata.num_row_groups):
             group = metadata.row_group(number)
-            found = group.column(column).statistics
-            groups.append((found.min, found.max, group.num_rows))
-    return statistics.mean(sum(rows for low, high, rows in groups if low <= wanted <= high) for wanted in pair_ids)
+            pair_id_range = group.column(column).statistics
+            groups.append((pair_id_range.min, pair_id_range.max, group.num_rows))
+    return statistics.mean(sum(rows for low, high, rows in groups if low <= pair_id <= high) for pair_id in pair_ids)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Fixtures of all tests."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from tests.servers.seaweedfs import run_seaweedfs, weed
 from tests.servers.ssh import SSHServer, run_ssh
 from tests.servers.webdav import WebDAVServer, run_webdav
 
-# The same examples in every run, and no deadline on slow machines.
+# Hypothesis runs the same examples every time, and does not fail on a slow machine.
 settings.register_profile(
     "registry", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("registry")
 
-# A shell starts background jobs with SIGINT ignored, and child processes would inherit that.
+# A shell starts background jobs with SIGINT ignored, and child processes inherit that: restore the default.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # set by nohup
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup ignores SIGHUP
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# Without it, gcsfs (in DVC) asks a service that the emulator lacks for the kind of each bucket.
+# Keeps gcsfs from calling an API that the emulator lacks; gcsfs reads the variable on import.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the user's registries, passwords and accounts from the tests, and turn off DVC's analytics."""
+    """Unset the user's registry, password and account variables, and turn off DVC's analytics."""
     for name in filter(is_setting, list(os.environ)):
         monkeypatch.delenv(name)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
@@ -49,20 +49,20 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small_source(tmp_path: Path) -> Path:
-    """Return a folder with ``SMALL_SPLIT``."""
+    """Return a folder with the annotations of ``SMALL_SPLIT``."""
     return write_split(tmp_path / "train", SMALL_SPLIT)
 
 
 @pytest.fixture
 def small_registry(tmp_path: Path, small_source: Path) -> Path:
-    """Return a registry with ``SMALL_SPLIT`` as its train split."""
+    """Return a registry whose train split is ``SMALL_SPLIT``."""
     ingest("train", str(small_source), str(tmp_path / "registry"), jobs=1)
     return tmp_path / "registry"
 
 
 @pytest.fixture(scope="session")
 def real_samples() -> Path:
-    """Return the folder of real annotations in DEEPFASHION2_SAMPLES; skip the test if it is unset."""
+    """Return the folder of real annotations in DEEPFASHION2_SAMPLES; skip if the variable is unset."""
     folder = os.environ.get("DEEPFASHION2_SAMPLES")
     if not folder:
         pytest.skip("DEEPFASHION2_SAMPLES is unset; it names a folder with real annotations")
@@ -71,7 +71,7 @@ def real_samples() -> Path:
 
 @pytest.fixture(scope="session")
 def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """Yield an S3 server that checks no credentials."""
+    """Yield an S3 server that accepts any credentials (moto)."""
     pytest.importorskip("s3fs", reason="needs the extra s3")
     pytest.importorskip("moto.server", reason="needs moto[server]")
     with run_moto(tmp_path_factory.mktemp("moto")) as server:
@@ -80,10 +80,10 @@ def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture
 def bucket(moto_server: S3Server) -> dict[str, Any]:
-    """Return the storage options of an S3 server on this machine with the empty bucket ``df2``."""
+    """Return the storage options of a local S3 server with the empty bucket ``df2``."""
     import s3fs
 
-    # s3fs shares instances, and their listing caches, between calls with the same options.
+    # s3fs shares an instance, with its cached listings, among equal options.
     s3fs.S3FileSystem.clear_instance_cache()
     moto_server.make_bucket("df2")
     return moto_server.storage_options
@@ -91,10 +91,10 @@ def bucket(moto_server: S3Server) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """Yield an S3 server that checks signatures and conditional writes; each test uses its own bucket.
+    """Yield an S3 server that checks signatures and conditional requests (SeaweedFS).
 
-    It takes seconds to start in each worker of pytest-xdist. Mark tests that use it with
-    ``pytest.mark.xdist_group("seaweedfs")``, so that a single worker runs them.
+    Each test uses a bucket with a name that no other test uses. The server takes seconds to start in every worker of
+    pytest-xdist, so mark its tests ``pytest.mark.xdist_group("seaweedfs")``: they then share a worker.
     """
     pytest.importorskip("s3fs", reason="needs the extra s3")
     if weed() is None:
@@ -105,14 +105,14 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture
 def s3_proxy(seaweedfs: S3Server) -> Iterator[S3Proxy]:
-    """Yield a proxy in front of ``seaweedfs`` that records requests and injects faults."""
+    """Yield a proxy before ``seaweedfs`` that counts requests and injects faults; see ``S3Proxy.through``."""
     with S3Proxy(seaweedfs.endpoint_url) as proxy:
         yield proxy
 
 
 @pytest.fixture(scope="session")
 def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SSHServer]:
-    """Yield an SSH server for SFTP and commands; each test uses its own folder below the root."""
+    """Yield an SSH server for SFTP and commands; each test uses a separate folder below its root."""
     pytest.importorskip("sshfs", reason="needs the extra ssh")
     with run_ssh(tmp_path_factory.mktemp("ssh")) as server:
         yield server
@@ -120,7 +120,7 @@ def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SSHServer]:
 
 @pytest.fixture(scope="session")
 def webdav_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDAVServer]:
-    """Yield a WebDAV server; each test uses its own folder below the root."""
+    """Yield a WebDAV server; each test uses a separate folder below its root."""
     pytest.importorskip("webdav4.fsspec", reason="needs the extra webdav")
     pytest.importorskip("wsgidav", reason="needs wsgidav")
     pytest.importorskip("cheroot", reason="needs cheroot")
@@ -130,7 +130,7 @@ def webdav_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDAVSe
 
 @pytest.fixture(scope="session")
 def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HTTPServer]:
-    """Yield a read-only web server; each test uses its own folder in the root."""
+    """Yield a read-only HTTP server; tests put files in a separate folder below its root."""
     pytest.importorskip("aiohttp", reason="needs aiohttp")
     with run_http(tmp_path_factory.mktemp("http")) as server:
         yield server
@@ -138,7 +138,7 @@ def http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HTTPServer
 
 @pytest.fixture(scope="session")
 def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCSServer]:
-    """Yield an emulator of Google Cloud Storage; each test uses its own bucket."""
+    """Yield an emulator of Google Cloud Storage; each test uses a bucket with a name that no other test uses."""
     pytest.importorskip("gcsfs", reason="needs the extra gs")
     pytest.importorskip("gcp_storage_emulator", reason="needs gcp-storage-emulator")
     with run_gcs(tmp_path_factory.mktemp("gcs")) as server:

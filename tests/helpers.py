@@ -1,6 +1,6 @@
-"""Small made-up annotations in the format of DeepFashion2, and folders with them.
+"""Small synthetic annotations in the format of DeepFashion2, and functions that write them.
 
-:func:`item` and :func:`annotation` return valid data; keywords change it.
+:func:`item` and :func:`annotation` return valid data; keyword arguments change it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID
 
 
 def landmarks(category_id: int, v: int = 2) -> list[int]:
-    """Return the landmarks (x, y, v, ...) of a category with the same visibility; 0 puts them at the origin."""
+    """Return landmarks of a category (x, y, v alternating), all with visibility ``v``; with v = 0, x and y are 0."""
     numbers = range(1, CATEGORY_BY_ID[category_id].num_landmarks + 1)
     return [value for k in numbers for value in ((10 + k, 20 + k, v) if v else (0, 0, 0))]
 
 
 def item(category_id: int = 1, style: int = 1, **changes: Any) -> dict[str, Any]:
-    """Return an item, with its keys in the order of the released files."""
+    """Return an item with its keys in the order of the released files; ``changes`` replace values."""
     fields: dict[str, Any] = {
         "segmentation": [[10.5, 20.25, 110.0, 20.0, 110.0, 220.125]],
         "scale": 2,
@@ -46,47 +46,48 @@ def annotation(
     """Return an annotation.
 
     Args:
-        items: item by key, or a list for item1, item2, ...; a single default item if empty.
-        source: user or shop.
-        pair_id: of the image.
+        items: items by key, or a sequence that becomes item1, item2, ...; by default a single :func:`item`.
+        source: "user" or "shop".
+        pair_id: pair_id of the image.
     """
-    by_key = items if isinstance(items, Mapping) else {f"item{k}": x for k, x in enumerate(items or [item()], 1)}
-    keys = list(by_key)
-    # The order of the released files: item2, source, pair_id, item1.
+    if not isinstance(items, Mapping):
+        items = {f"item{k}": fields for k, fields in enumerate(items or [item()], 1)}
+    keys = list(items)
+    # The released files have item2 first, then source, pair_id and item1.
     return {
-        **{key: by_key[key] for key in keys[1:]},
+        **{key: items[key] for key in keys[1:]},
         "source": source,
         "pair_id": pair_id,
-        **{key: by_key[key] for key in keys[:1]},
+        **{key: items[key] for key in keys[:1]},
     }
 
 
 def to_bytes(document: Any) -> bytes:
-    """Return the bytes of an annotation file; bytes and text are not changed, for writing invalid files."""
+    """Return the bytes of an annotation file; bytes and text stay as they are, for invalid files."""
     if isinstance(document, bytes):
         return document
     return (document if isinstance(document, str) else json.dumps(document)).encode()
 
 
 def write_split(folder: Path, annotations: Mapping[int | str, Any], photos: Mapping[int | str, bytes] = {}) -> Path:
-    """Write a split as a folder (``annos/000001.json``, ``image/000001.jpg``); return the folder.
+    """Write the files of a split (``annos/000001.json``, ``image/000001.jpg``) and return its folder.
 
     Args:
-        folder: such as ``tmp_path / "train"``.
-        annotations: image_id or file name -> annotation (or bytes, or text).
-        photos: image_id or file name -> bytes.
+        folder: folder of the split, such as ``tmp_path / "train"``.
+        annotations: annotation (or bytes, or text) by image_id or by file name.
+        photos: bytes by image_id or by file name.
     """
     for kind, suffix, files in (("annos", "json", annotations), ("image", "jpg", photos)):
         if files:
             (folder / kind).mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            full = f"{name:06d}.{suffix}" if isinstance(name, int) else name
-            (folder / kind / full).write_bytes(to_bytes(content))
+            file_name = f"{name:06d}.{suffix}" if isinstance(name, int) else name
+            (folder / kind / file_name).write_bytes(to_bytes(content))
     return folder
 
 
 def make_version_1(folder: Path) -> Path:
-    """Convert a registry to schema version 1; return its folder."""
+    """Convert a registry in place to schema version 1, which has no content hashes and no block digests."""
     manifest = json.loads((folder / "manifest.json").read_text())
     files = []
     for entry in manifest["files"]:
@@ -94,8 +95,8 @@ def make_version_1(folder: Path) -> Path:
         with pq.ParquetFile(path) as file:
             table = file.read()
         names = [name for name in table.column_names if name != "content_hash"]
-        notes = {**table.schema.metadata, b"df2.schema_version": b"1"}
-        pq.write_table(table.select(names).replace_schema_metadata(notes), path, store_schema=False)
+        metadata = {**table.schema.metadata, b"df2.schema_version": b"1"}
+        pq.write_table(table.select(names).replace_schema_metadata(metadata), path, store_schema=False)
         data = path.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         renamed = path.rename(path.with_name(f"{digest[:16]}.parquet"))
@@ -113,7 +114,7 @@ def make_version_1(folder: Path) -> Path:
 
 
 def jpeg(width: int = 40, height: int = 30) -> bytes:
-    """Return a small JPEG."""
+    """Return the bytes of a white JPEG."""
     import io
 
     from PIL import Image
@@ -123,7 +124,8 @@ def jpeg(width: int = 40, height: int = 30) -> bytes:
     return out.getvalue()
 
 
-#: pair_id 1: styles 1 and 2 in user and shop images, a style 0, mixed categories. pair_id 2: a user image only.
+#: Annotations by image_id: pair_id 1 with styles 1 and 2 in both sources and an item of style 0, and pair_id 2 with
+#: a user image only.
 SMALL_SPLIT: dict[int | str, dict[str, Any]] = {
     1: annotation([item(1, 1), item(8, 2)], "user", 1),
     2: annotation({"item2": item(9, 1), "item5": item(2, 0)}, "user", 1),
@@ -150,7 +152,7 @@ def items(draw: st.DrawFn) -> dict[str, Any]:
     vs = draw(st.lists(st.integers(0, 2), min_size=count, max_size=count))
     polygon = st.lists(st.tuples(_COORDINATES, _COORDINATES), min_size=3, max_size=6)
     polygons = draw(st.lists(polygon, max_size=3))
-    fields = item(
+    drawn = item(
         category.id,
         draw(st.integers(0, 2**31 - 1)),
         landmarks=[value for point in zip(xs, ys, vs, strict=True) for value in point],
@@ -158,16 +160,16 @@ def items(draw: st.DrawFn) -> dict[str, Any]:
         bounding_box=draw(st.lists(_COORDINATES, min_size=4, max_size=4)),
         **{name: draw(_CODES) for name in ("scale", "viewpoint", "zoom_in", "occlusion")},
     )
-    return {key: fields[key] for key in draw(st.permutations(list(fields)))}
+    return {key: drawn[key] for key in draw(st.permutations(list(drawn)))}
 
 
 @st.composite
 def annotations(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a valid annotation: item numbers with gaps, top-level keys in any order."""
     numbers = draw(st.lists(st.integers(1, 2**15 - 1), min_size=1, max_size=3, unique=True))
-    document = annotation(
+    drawn = annotation(
         {f"item{k}": draw(items()) for k in numbers},
         draw(st.sampled_from(["user", "shop"])),
         draw(st.integers(0, 2**31 - 1)),
     )
-    return {key: document[key] for key in draw(st.permutations(list(document)))}
+    return {key: drawn[key] for key in draw(st.permutations(list(drawn)))}

@@ -1,4 +1,4 @@
-"""Forged registries: valid digests, but cells that no ingestion writes."""
+"""Malicious registries: all digests are correct, but cells hold values that no ingestion writes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from registry.snapshot.manifest import MANIFEST_NAME, DataFile, Manifest
 
-#: Table, column, and a value that would lead out of the destination or break the syntax of an exported file.
+#: (table, column, value): the value would write outside the destination, or break the syntax of an exported file.
 POISON: tuple[tuple[str, str, Any], ...] = (
     ("images", "file_name", "../../../../evil.jpg"),
     ("images", "file_name", "/tmp/evil.jpg"),
@@ -39,7 +39,15 @@ POISON: tuple[tuple[str, str, Any], ...] = (
 
 
 def poisoned(registry: Path, folder: Path, table: str, column: str, value: Any) -> Path:
-    """Return a copy of a registry with a changed cell in the first row of train, and a valid manifest."""
+    """Return a copy of a registry with ``value`` in the first row of the first train file, and a manifest to match.
+
+    Args:
+        registry: folder of the registry.
+        folder: folder of the copy.
+        table: table to change.
+        column: column to change.
+        value: value to write.
+    """
 
     def poison(rows: pa.Table) -> pa.Table:
         cells = rows.column(column).to_pylist()
@@ -52,7 +60,7 @@ def poisoned(registry: Path, folder: Path, table: str, column: str, value: Any) 
 
 
 def rewritten(registry: Path, folder: Path, table: str, change: Callable[[pa.Table], pa.Table]) -> Path:
-    """Return a copy of a registry with changed rows in the first file of train, and a valid manifest."""
+    """Return a copy of a registry with ``change`` applied to the first train file of a table; its manifest matches."""
     shutil.copytree(registry, folder)
     manifest = Manifest.from_json((folder / MANIFEST_NAME).read_bytes(), "x")
     old = next(file for file in manifest.of_table(table) if file.split == "train")

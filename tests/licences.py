@@ -1,6 +1,6 @@
-"""The licences of the packages that this one needs, as their own metadata states them.
+"""Licences of the dependencies, from the metadata of the installed packages.
 
-``python -m tests.licences`` writes ``docs/licences.md``; a test fails where it is out of date.
+``python -m tests.licences`` writes ``docs/licences.md``; a test fails if the page is out of date.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Final
 from packaging.requirements import Requirement
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "licences.md"
-#: Extras of users that the environment of the tests has. Of azure, nothing is installed there.
+#: User extras in the test environment: all except azure, which is not installed there.
 EXTRAS: Final = ("sample", "zip", "s3", "gs", "ssh", "webdav", "dask", "coco", "yolo", "crops")
-#: Why a package under a licence of the GPL family is among them, and what it obliges to.
+#: Dependencies with a GPL-family licence: the alternative or exception in the licence, and the use of the package.
 COPYLEFT: Final = {
     "asyncssh": "EPL-2.0 may be chosen. The extra `ssh` speaks SFTP with it.",
     "dulwich": "Apache-2.0 may be chosen. DVC reads git with it.",
@@ -39,7 +39,7 @@ vulnerabilities (run `pip-audit` in your own environment).
 
 
 def page() -> str:
-    """Return the page as it should be."""
+    """Return the text of ``docs/licences.md``."""
     rows = [f"| {name} | {licence_of(metadata)} |" for name, metadata in sorted(packages().items())]
     notes = [f"* **{name}**: {reason}" for name, reason in COPYLEFT.items()]
     head = _HEAD.format(extras=",".join(EXTRAS))
@@ -47,12 +47,12 @@ def page() -> str:
 
 
 def packages() -> dict[str, PackageMetadata]:
-    """Return the packages that this one needs, extras included: name -> metadata."""
-    found: dict[str, PackageMetadata] = {}
-    waiting = [Requirement(f"deepfashion2-registry[{','.join(EXTRAS)}]")]
+    """Return the metadata of all dependencies, those of ``EXTRAS`` included, by package name."""
+    metadata: dict[str, PackageMetadata] = {}
+    requirements = [Requirement(f"deepfashion2-registry[{','.join(EXTRAS)}]")]
     seen: set[tuple[str, str]] = set()
-    while waiting:
-        requirement = waiting.pop()
+    while requirements:
+        requirement = requirements.pop()
         name = re.sub(r"[-_.]+", "-", requirement.name).lower()
         extras = [extra for extra in ("", *requirement.extras) if (name, extra) not in seen]
         if not extras:
@@ -62,13 +62,14 @@ def packages() -> dict[str, PackageMetadata]:
             package = distribution(name)
         except PackageNotFoundError as error:
             raise LookupError(f"{name} is not installed: 'make test' installs what is listed.") from error
-        found[name] = package.metadata
-        waiting += _required(package.requires or [], extras)
-    del found["deepfashion2-registry"]
-    return found
+        metadata[name] = package.metadata
+        requirements += _required(package.requires or [], extras)
+    del metadata["deepfashion2-registry"]
+    return metadata
 
 
 def _required(texts: list[str], extras: list[str]) -> Iterator[Requirement]:
+    """Yield the requirements whose markers hold in this environment with any of the extras."""
     for requirement in map(Requirement, texts):
         marker = requirement.marker
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):
@@ -76,7 +77,7 @@ def _required(texts: list[str], extras: list[str]) -> Iterator[Requirement]:
 
 
 def licence_of(metadata: PackageMetadata) -> str:
-    """Return the licence that a package states: its SPDX expression, its classifiers, or the line it has instead."""
+    """Return the licence in the metadata: the SPDX expression, else the classifiers, else the licence field."""
     expression = metadata.get("License-Expression")
     if expression:
         return str(expression)
@@ -87,7 +88,7 @@ def licence_of(metadata: PackageMetadata) -> str:
 
 
 def is_copyleft(licence: str) -> bool:
-    """Return whether a licence is one of the GPL family, or offers one."""
+    """Return whether a licence is, or offers, a GPL-family licence."""
     return re.search(r"GPL|General Public", licence) is not None
 
 

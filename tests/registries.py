@@ -1,4 +1,4 @@
-"""A small registry with three splits, for tests that only read."""
+"""Small registries for tests of several rooms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from registry.snapshot.sync import sync
 from registry.storage.place import Place
 from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, write_split
 
-#: An identity with the same pair_id and style as the first identity of train.
+#: A user and a shop image of an identity with the pair_id and style of an identity in train.
 VALIDATION: dict[int | str, Any] = {
     1: annotation([item(7, 1)], "user", 1),
     2: annotation([item(7, 1)], "shop", 1),
@@ -18,7 +18,12 @@ VALIDATION: dict[int | str, Any] = {
 
 
 def make_newer(old: Path, folder: Path) -> Path:
-    """Return a copy of a registry in which train is ``SMALL_SPLIT`` with another image and category."""
+    """Return a newer version of a registry: a copy in which train has an added image of another category.
+
+    Args:
+        old: registry whose train split is ``SMALL_SPLIT``.
+        folder: parent folder of the copy.
+    """
     sync(Place(str(old)), Place(str(folder / "newer")))
     changed = {**SMALL_SPLIT, 9: annotation([item(2, 1)], "shop", 3)}
     ingest("train", str(write_split(folder / "changed" / "train", changed)), str(folder / "newer"), jobs=1)
@@ -26,7 +31,7 @@ def make_newer(old: Path, folder: Path) -> Path:
 
 
 def make_three_splits(folder: Path) -> Path:
-    """Return a new registry in ``folder``: train is ``SMALL_SPLIT``, test has two photos without annotations."""
+    """Return a registry of train (``SMALL_SPLIT``), validation (``VALIDATION``) and test (two photos)."""
     target = folder / "registry"
     ingest("train", str(write_split(folder / "train", SMALL_SPLIT)), str(target), jobs=1)
     ingest("validation", str(write_split(folder / "validation", VALIDATION)), str(target), jobs=1)

@@ -1,4 +1,4 @@
-"""Small git repositories with DVC in them, whose history has versions of a registry."""
+"""Small git repositories with DVC whose history has versions of a registry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from registry.ingest.build import ingest
 from tests.helpers import SMALL_SPLIT, annotation, item, write_split
 from tests.registries import VALIDATION
 
-#: The stages of the pipeline that matter here, with the outputs of the real one.
+#: A shortened dvc.yaml: its stages have the outputs of the committed pipeline.
 PIPELINE = """\
 stages:
   ingest:
@@ -45,13 +45,13 @@ stages:
       - metrics/counts.json: {cache: false}
 """
 
-#: One more consumer photo of train, with an item that has one counterpart.
+#: ``SMALL_SPLIT`` with an added user image, whose item makes a pair with a single shop item.
 LARGER_SPLIT: dict[int | str, Any] = SMALL_SPLIT | {9: annotation([item(1, 1)], "user", 1)}
 
 
 def set_apart(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Keep git, DVC and the user's cache of this process, and of its children, away from those of the machine."""
-    outside = {
+    """Use temporary git and DVC settings and caches in this process and its children."""
+    variables = {
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_CONFIG_SYSTEM": "/dev/null",
         "GIT_AUTHOR_NAME": "a",
@@ -65,7 +65,7 @@ def set_apart(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         "DVC_SITE_CACHE_DIR": str(folder / "dvc-site"),
         "XDG_CACHE_HOME": str(folder / "user-cache"),
     }
-    for name, value in outside.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
 
@@ -85,10 +85,10 @@ class Project:
         return self.root / "data/registry"
 
     def git(self, *arguments: str) -> str:
-        """Return what git prints. Every commit is a second later than the one before."""
+        """Run git and return its output; each commit is dated a second after the commit before."""
         count = ["git", "rev-list", "--all", "--count"]
-        known = subprocess.run(count, cwd=self.root, check=False, capture_output=True, text=True).stdout.strip()
-        environment = os.environ | {"GIT_COMMITTER_DATE": f"{1_800_000_000 + int(known or 0)} +0000"}
+        num_commits = subprocess.run(count, cwd=self.root, check=False, capture_output=True, text=True).stdout.strip()
+        environment = os.environ | {"GIT_COMMITTER_DATE": f"{1_800_000_000 + int(num_commits or 0)} +0000"}
         done = subprocess.run(
             ["git", *arguments], cwd=self.root, env=environment, check=True, capture_output=True, text=True
         )
@@ -96,19 +96,24 @@ class Project:
 
     @contextmanager
     def dvc(self) -> Iterator[Any]:
-        """Yield DVC's object for the work tree."""
+        """Yield a ``dvc.repo.Repo`` of the work tree."""
         from dvc.repo import Repo
 
         before = Path.cwd()
         os.chdir(self.root)
         try:
-            with Repo() as repo, warnings.catch_warnings(action="ignore"):  # DVC's own
+            with Repo() as repo, warnings.catch_warnings(action="ignore"):  # warnings of DVC's dependencies
                 yield repo
         finally:
             os.chdir(before)
 
     def init(self, remote: str | None = None, subdir: bool = False) -> None:
-        """Make the repository, with a default remote if one is given."""
+        """Create the repository.
+
+        Args:
+            remote: URL of the default remote, if any.
+            subdir: whether the git repository is in a parent folder and exists already.
+        """
         from dvc.repo import Repo
 
         self.root.mkdir(parents=True, exist_ok=True)
@@ -119,31 +124,31 @@ class Project:
             self.set_remote(remote)
 
     def set_remote(self, url: str) -> None:
-        """Write the default remote into the configuration that is committed."""
+        """Write the default remote into ``.dvc/config``, which is committed."""
         (self.root / ".dvc/config").write_text(
             f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {url}\n"
         )
 
     def ingest(self, split: str, annotations: dict[int | str, Any]) -> None:
-        """Replace one split of the registry in the work tree."""
+        """Ingest annotations as a split of the registry in the work tree."""
         source = write_split(self.root.parent / "raw" / split, annotations)
         ingest(split, str(source), str(self.registry), jobs=1)
         shutil.rmtree(source)
         (self.registry / ".lock").unlink(missing_ok=True)
 
     def count(self) -> None:
-        """Write the counts, as the stage 'stats' does."""
+        """Write ``metrics/counts.json``, as the stage 'stats' does."""
         (self.root / "metrics").mkdir(exist_ok=True)
         stats = registry.open(str(self.registry)).stats()
         (self.root / "metrics/counts.json").write_text(json.dumps(stats, indent=1) + "\n")
 
     def lock(self) -> None:
-        """Write dvc.lock for what is in the work tree, as 'dvc repro' does."""
+        """Write dvc.lock for the work tree, as 'dvc repro' does."""
         with self.dvc() as repo:
             repo.commit(force=True)
 
     def add(self) -> None:
-        """Track the registry with one ``.dvc`` file."""
+        """Track the registry with ``dvc add``."""
         with self.dvc() as repo:
             repo.add(str(self.registry))
 
@@ -161,15 +166,16 @@ class Project:
         return self.git("rev-parse", "HEAD")
 
     def forget(self) -> None:
-        """Remove DVC's cache, and what was made of it."""
+        """Remove DVC's cache and the files that df2 keeps from it."""
         shutil.rmtree(self.root / ".dvc/cache")
         shutil.rmtree(self.root / ".dvc/tmp/df2", ignore_errors=True)
 
 
 def make_pipeline(folder: Path) -> Project:
-    """Return a project like the real one, with two versions of the data, pushed to a folder beside it.
+    """Return a project with the pipeline and two versions of the data, pushed to a folder beside it.
 
-    v1.0 has train and an empty validation; v2.0 one image of train more, and validation. v2.0.1 changed no data.
+    v1.0 has ``SMALL_SPLIT`` as train and a single image in validation. v2.0 has ``LARGER_SPLIT`` and ``VALIDATION``.
+    v2.0.1 has the same data as v2.0.
     """
     project = Project(folder / "project")
     project.init("../../storage")
@@ -193,12 +199,12 @@ def make_pipeline(folder: Path) -> Project:
 
 
 def make_added(folder: Path, remote: str | None = "../../storage", subdir: str = "") -> Project:
-    """Return a project whose registry is tracked by 'dvc add', in one version, not pushed.
+    """Return a project with a single version of a registry, tracked by 'dvc add' and not pushed.
 
     Args:
-        folder: gets the folder ``project``.
-        remote: url of the default remote.
-        subdir: folder of DVC in the git repository.
+        folder: parent of the folder ``project``.
+        remote: URL of the default remote.
+        subdir: subfolder of the git repository in which DVC is initialised.
     """
     project = Project(folder / "project" / subdir)
     if subdir:

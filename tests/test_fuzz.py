@@ -1,4 +1,4 @@
-"""Short runs of the fuzzers in ``benchmarks.fuzz``: hostile documents are read or refused, and touch no other file.
+"""Short runs of the fuzzers: malformed documents and conditions are accepted or refused, and access no other file.
 
 ``make fuzz`` runs them at full length; docs/benchmarks.md has the counts.
 """
@@ -17,25 +17,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.fuzz import CASES, Watch, change, condition, damage, run_case, the_watch, where
+from benchmarks.fuzz import CASES, AccessMonitor, access_monitor, change, damage, run_case
+from benchmarks.fuzz_conditions import condition, fuzz_conditions
 from registry.errors import RegistryError
 from registry.store.conditions import check_condition
 
 
 @pytest.fixture
-def watch(tmp_path: Path) -> Iterator[Watch]:
-    """Yield the audit hook of this process while it watches a folder with a neighbour."""
+def monitor(tmp_path: Path) -> Iterator[AccessMonitor]:
+    """Yield the audit hook of this process, with the folder ``inside`` allowed and a file beside it."""
     (tmp_path / "inside").mkdir()
     (tmp_path / "precious.txt").write_text("precious")
-    found = the_watch()
-    found.folder = os.path.realpath(tmp_path / "inside")
-    found.seen.clear()
-    yield found
-    found.folder = ""
-    found.seen.clear()
+    hook = access_monitor()
+    hook.folder = os.path.realpath(tmp_path / "inside")
+    hook.violations.clear()
+    yield hook
+    hook.folder = ""
+    hook.violations.clear()
 
 
-BESIDE: dict[str, Callable[[Path], object]] = {
+#: Accesses outside the folder, given the path of ``precious.txt``.
+OUTSIDE: dict[str, Callable[[Path], object]] = {
     "read": lambda path: path.read_text(),
     "write": lambda path: path.write_text("x"),
     "write to a new file": lambda path: path.with_name("new.txt").write_text("x"),
@@ -49,29 +51,29 @@ BESIDE: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", BESIDE)
-def test_the_watch_sees_what_is_done_beside_its_folder(watch: Watch, tmp_path: Path, name: str) -> None:
-    folder, watch.folder = watch.folder, ""
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_the_audit_hook_records_accesses_outside_its_folder(monitor: AccessMonitor, tmp_path: Path, name: str) -> None:
+    folder, monitor.folder = monitor.folder, ""
     (tmp_path / "inside" / "link").symlink_to("../precious.txt")
-    watch.folder = folder
-    BESIDE[name](tmp_path / "precious.txt")
-    assert watch.seen
+    monitor.folder = folder
+    OUTSIDE[name](tmp_path / "precious.txt")
+    assert monitor.violations
 
 
-def test_the_watch_passes_over_its_folder_and_modules(watch: Watch) -> None:
-    file = Path(watch.folder, "a.txt")
+def test_the_audit_hook_allows_its_folder_and_imports(monitor: AccessMonitor) -> None:
+    file = Path(monitor.folder, "a.txt")
     file.write_text("x")
     assert file.read_text() == "x"
-    assert os.listdir(watch.folder) == ["a.txt"]
+    assert os.listdir(monitor.folder) == ["a.txt"]
     file.unlink()
     sys.modules.pop("colorsys", None)
     assert importlib.import_module("colorsys")
-    assert not watch.seen
+    assert not monitor.violations
 
 
 @settings(max_examples=400)
 @given(name=st.sampled_from(sorted(CASES)), rng=st.randoms(use_true_random=False), is_text=st.booleans())
-def test_a_document_that_somebody_changed_is_taken_or_refused(
+def test_a_mutated_document_is_accepted_or_refused(
     tmp_path_factory: pytest.TempPathFactory, name: str, rng: random.Random, is_text: bool
 ) -> None:
     text = change(rng, CASES[name][0])
@@ -81,7 +83,7 @@ def test_a_document_that_somebody_changed_is_taken_or_refused(
 
 @settings(max_examples=150)
 @given(rng=st.randoms(use_true_random=False))
-def test_a_condition_is_taken_or_refused(rng: random.Random) -> None:
+def test_a_random_condition_is_accepted_or_refused(rng: random.Random) -> None:
     text = condition(rng)
     try:
         check_condition(text)
@@ -89,8 +91,8 @@ def test_a_condition_is_taken_or_refused(rng: random.Random) -> None:
         assert str(error)
 
 
-def test_conditions_that_are_taken_read_the_items_alone() -> None:
-    counts, faults = where(1, 0, 300)
+def test_accepted_conditions_read_only_the_items() -> None:
+    counts, faults = fuzz_conditions(1, 0, 300)
     assert faults == []
     assert counts["where: refused"] > 10
-    assert counts["where: taken, run"] > 10
+    assert counts["where: accepted, run"] > 10

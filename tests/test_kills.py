@@ -1,4 +1,4 @@
-"""Writers that are killed at any moment: the registry is the old one or the new one, and the next writer goes on."""
+"""Kills of writers at random moments: the registry stays readable, old or new, and the next writer succeeds."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from registry.snapshot.verify import verify_registry
 from registry.storage.place import Place
 from tests.helpers import SMALL_SPLIT, annotation, item, write_split
 
-#: Kills of each writer at each place: 200 in all.
+#: Kills per combination of writer and place; 200 in all.
 KILLS = 50
 
 _SPAWN = multiprocessing.get_context("forkserver")
-# A process of the pool is forked from one that has these already: what is killed is the work, not its preparation.
+# Processes start with these modules loaded, so that kills hit the writing and not the imports.
 _SPAWN.set_forkserver_preload(
     ["registry.snapshot.sync", "registry.ingest.build", "pyarrow.parquet", "s3fs", "aiobotocore.session"]
 )
@@ -39,12 +39,12 @@ def _ingest(source: str, dest: str, options: dict[str, Any]) -> None:
 
 
 def _run(write: Callable[..., None], *args: Any, seconds: float | None = None) -> float:
-    """Run a writer in a process of its own and kill it after so many seconds; return how long it ran."""
+    """Run a writer in a new process, kill it after ``seconds`` (None: never), and return its running time."""
     process = _SPAWN.Process(target=write, args=args)
     process.start()
     begin = time.perf_counter()
     process.join(seconds)
-    process.kill()  # nothing happens to one that has ended by itself, even in this moment
+    process.kill()  # no effect on a process that has ended
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL)
     return time.perf_counter() - begin
@@ -52,7 +52,7 @@ def _run(write: Callable[..., None], *args: Any, seconds: float | None = None) -
 
 @pytest.mark.parametrize("where", ["local", "s3"])
 @pytest.mark.parametrize("write", [_sync, _ingest])
-def test_after_a_kill_the_registry_is_the_old_or_the_new_one(
+def test_after_a_kill_the_registry_is_either_the_old_or_the_new_version(
     write: Callable[..., None], where: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     options = request.getfixturevalue("bucket") if where == "s3" else {}
@@ -61,10 +61,10 @@ def test_after_a_kill_the_registry_is_the_old_or_the_new_one(
     sources, manifests = [], []
     for number, version in enumerate(versions):
         raw = str(write_split(tmp_path / str(number) / "train", version))
-        made = str(tmp_path / f"registry{number}")
-        ingest("train", raw, made, jobs=1)
-        sources.append(made if write is _sync else raw)
-        manifests.append(Place(made).read(MANIFEST_NAME))
+        folder = str(tmp_path / f"registry{number}")
+        ingest("train", raw, folder, jobs=1)
+        sources.append(folder if write is _sync else raw)
+        manifests.append(Place(folder).read(MANIFEST_NAME))
     place = Place(dest, options)
     _run(write, sources[0], dest, options)
     longest = max(_run(write, sources[k % 2], dest, options) for k in (1, 2))
@@ -74,18 +74,18 @@ def test_after_a_kill_the_registry_is_the_old_or_the_new_one(
     current, seen = 0, [0, 0]
     for number in range(KILLS * 5 // 4):
         wanted = 1 - current
-        if number % 5 == 4:  # every fifth one is let go, and says how long it takes by now
+        if number % 5 == 4:  # every fifth run completes, to measure the running time again
             longest = _run(write, sources[wanted], dest, options)
         else:
             _run(write, sources[wanted], dest, options, seconds=chance.uniform(0, 1.2 * longest))
-        found = place.read(MANIFEST_NAME)
-        assert found in manifests
+        manifest = place.read(MANIFEST_NAME)
+        assert manifest in manifests
         assert verify_registry(place).is_whole
-        seen[found == manifests[wanted]] += 1
-        current = manifests.index(found)
+        seen[manifest == manifests[wanted]] += 1
+        current = manifests.index(manifest)
     assert all(seen), f"{seen[0]} ended before and {seen[1]} after the exchange: the moments were not spread"
     _run(write, sources[0], dest, options)
-    _run(_sync, str(tmp_path / "registry0"), dest, options)  # clears what killed writers left
+    _run(_sync, str(tmp_path / "registry0"), dest, options)  # removes files of killed writers
     assert place.read(MANIFEST_NAME) == manifests[0]
     assert registry.open(dest, options).sql("SELECT count(*) FROM items").fetchall() == counts[0]
     assert verify_registry(place).extra == ()

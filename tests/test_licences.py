@@ -1,4 +1,4 @@
-"""The table of licences is that of what is installed, and names why GPL packages are among them."""
+"""The licences page matches the installed packages and gives a reason for each GPL package."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from tests.licences import COPYLEFT, PAGE, is_copyleft, licence_of, packages, page
 
 
-def test_the_page_lists_what_is_installed() -> None:
+def test_the_page_lists_the_installed_packages() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tests.licences"
 
 
-def test_every_package_states_a_licence_and_those_of_the_gpl_family_have_a_reason() -> None:
+def test_all_packages_state_a_licence_and_gpl_packages_have_a_reason() -> None:
     licences = {name: licence_of(metadata) for name, metadata in packages().items()}
     assert [name for name, licence in licences.items() if licence == "not stated"] == []
     assert sorted(name for name, licence in licences.items() if is_copyleft(licence)) == sorted(COPYLEFT)
@@ -21,5 +21,5 @@ def test_every_package_states_a_licence_and_those_of_the_gpl_family_have_a_reaso
 def test_every_listed_package_is_pinned() -> None:
     lines = (Path(__file__).parents[1] / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower() for line in lines if "==" in line}
-    # setuptools comes with the virtual environment.
+    # setuptools is part of the virtual environment and has no pin.
     assert sorted(packages().keys() - pinned - {"setuptools"}) == []

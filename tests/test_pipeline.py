@@ -1,4 +1,4 @@
-"""The committed DVC pipeline, run by DVC itself in a new repository."""
+"""The committed DVC pipeline, run by ``dvc repro`` in a new repository."""
 
 import json
 import os
@@ -16,12 +16,13 @@ pytestmark = pytest.mark.xdist_group("pipeline")
 
 
 class Project:
-    """A git repository with the committed pipeline in it."""
+    """A git repository with the committed pipeline."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def run(self, *command: str, expect: int = 0) -> str:
+        """Run a command that exits with ``expect``, and return its stdout and stderr."""
         environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         environment |= {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a"}
         environment |= {"GIT_COMMITTER_EMAIL": "a@b"}
@@ -30,6 +31,7 @@ class Project:
         return done.stdout + done.stderr
 
     def set_params(self, **changes: object) -> None:
+        """Change params.yaml: ``train="raw"`` sets the source of a split, other names update a section."""
         params = yaml.safe_load((self.root / "params.yaml").read_text())
         for name, value in changes.items():
             if name in params["splits"]:
@@ -39,35 +41,35 @@ class Project:
         (self.root / "params.yaml").write_text(yaml.safe_dump(params))
 
     def ran(self, output: str) -> set[str]:
-        """Return the stages that ran, but for the fingerprints, which always do."""
+        """Return the stages that ran, without the fingerprint stages, which run every time."""
         stages = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
         return {stage for stage in stages if not stage.startswith("fingerprint@")}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return a project whose pipeline has run once, on raw data of its own, committed."""
+    """Return a project whose pipeline has run on a sample release, with everything committed."""
     root = tmp_path_factory.mktemp("work") / "project"
     for name in ("registry", "schemas"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     (root / ".dvc").mkdir()
     for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / name, root / name)
-    made = Project(root)
-    made.run("git", "init", "-q")
-    made.run("df2", "sample", "raw", "--images", "12", "--seed", "3")
-    made.set_params(train="raw", validation="raw", test="raw", sample={"images": 6})
-    made.run("dvc", "repro", "-q")
-    made.run("git", "add", ".")
-    made.run("git", "commit", "-qm", "first")
-    return made
+    project = Project(root)
+    project.run("git", "init", "-q")
+    project.run("df2", "sample", "raw", "--images", "12", "--seed", "3")
+    project.set_params(train="raw", validation="raw", test="raw", sample={"images": 6})
+    project.run("dvc", "repro", "-q")
+    project.run("git", "add", ".")
+    project.run("git", "commit", "-qm", "first")
+    return project
 
 
-def test_second_repro_runs_nothing(project: Project) -> None:
+def test_a_second_repro_runs_no_stage(project: Project) -> None:
     assert project.ran(project.run("dvc", "repro")) == set()
 
 
-def test_edited_annotation_runs_its_split_alone_and_metrics_diff_says_what_changed(project: Project) -> None:
+def test_an_edited_annotation_runs_only_its_split_and_metrics_diff_shows_the_counts(project: Project) -> None:
     path = sorted((project.root / "raw/train/annos").iterdir())[0]
     before = path.read_bytes()
     document = json.loads(before)
@@ -83,7 +85,7 @@ def test_edited_annotation_runs_its_split_alone_and_metrics_diff_says_what_chang
     assert project.run("git", "status", "--porcelain", "dvc.lock", "metrics") == ""
 
 
-def test_a_named_export_runs_when_its_subset_changes_and_can_be_made_again(project: Project) -> None:
+def test_a_named_export_runs_when_its_subset_changes_and_can_be_repeated_from_its_manifest(project: Project) -> None:
     dest = project.root / "data/exports/easy-skirts"
     before = {path.name: path.read_bytes() for path in dest.rglob("*.json")}
     assert json.loads(before["export.json"])["revision"] == {"dvc_stage": "export@easy-skirts"}
@@ -103,7 +105,7 @@ def test_a_named_export_runs_when_its_subset_changes_and_can_be_made_again(proje
     assert project.run("git", "status", "--porcelain", "dvc.lock") == ""
 
 
-def test_added_and_removed_annotations_are_noticed(project: Project) -> None:
+def test_added_and_removed_annotations_run_the_ingest_of_their_split(project: Project) -> None:
     annotations = project.root / "raw/validation/annos"
     added = annotations / "000999.json"
     shutil.copy(sorted(annotations.iterdir())[0], added)
@@ -112,7 +114,7 @@ def test_added_and_removed_annotations_are_noticed(project: Project) -> None:
     assert "ingest@validation" in project.ran(project.run("dvc", "repro"))
 
 
-def test_split_from_a_zip_of_the_same_files_needs_its_stage_only(project: Project) -> None:
+def test_a_zip_of_the_same_files_runs_only_the_ingest_of_its_split(project: Project) -> None:
     shutil.make_archive(str(project.root / "train"), "zip", project.root / "raw", "train")
     project.set_params(train="train.zip")
     ran = project.ran(project.run("dvc", "repro"))
@@ -121,15 +123,15 @@ def test_split_from_a_zip_of_the_same_files_needs_its_stage_only(project: Projec
     project.run("dvc", "repro", "-q")
 
 
-# DVC breaks a longer name over two lines in dvc.lock, and cannot read it then.
+# In dvc.lock, DVC breaks longer names over two lines and then cannot read the file.
 HOSTILE = """it's "a";touch pwned1;$(touch pwned2)`touch pwned3`&x"""
 
 
-def test_values_of_params_are_words_whatever_is_in_them(project: Project) -> None:
+def test_values_in_params_yaml_are_quoted_for_the_shell(project: Project) -> None:
     params = yaml.safe_load((project.root / "params.yaml").read_text())
     lock = (project.root / "dvc.lock").read_bytes()
-    odd = project.root / HOSTILE
-    shutil.copytree(project.root / "raw", odd)
+    source = project.root / HOSTILE
+    shutil.copytree(project.root / "raw", source)
     for split in params["splits"]:
         params["splits"][split]["source"] = HOSTILE
     params["subsets"][HOSTILE] = {"category": ["skirt"]}
@@ -139,19 +141,19 @@ def test_values_of_params_are_words_whatever_is_in_them(project: Project) -> Non
     manifest = json.loads((project.root / "data/exports" / HOSTILE / "export.json").read_bytes())
     assert manifest["subset"] == {"category": ["skirt"], "where": "category_name <> ';'"}
     assert project.ran(project.run("dvc", "repro")) == set()
-    # Names of options and values that no command knows are errors of that command.
+    # Unknown options and invalid values are usage errors of the command.
     for bad in ({"jobs": "1; touch pwned5"}, {"jobs; touch pwned6": 1}, {"jobs": {"touch": "pwned7"}}):
         project.set_params(ingest=bad)
         assert "Error: " in project.run("dvc", "repro", expect=255)
         project.run("git", "checkout", "-q", "params.yaml")
     assert not list(project.root.rglob("pwned*"))
-    shutil.rmtree(odd)
+    shutil.rmtree(source)
     shutil.rmtree(project.root / "data/exports" / HOSTILE)
     (project.root / "dvc.lock").write_bytes(lock)
     project.run("dvc", "repro", "-q")
 
 
-def test_failed_ingestion_leaves_the_registry_as_it_was(project: Project) -> None:
+def test_a_failed_ingestion_does_not_change_the_registry(project: Project) -> None:
     path = sorted((project.root / "raw/train/annos").iterdir())[0]
     before = path.read_bytes()
     manifest = (project.root / "data/registry/manifest.json").read_bytes()
@@ -164,7 +166,7 @@ def test_failed_ingestion_leaves_the_registry_as_it_was(project: Project) -> Non
     project.run("dvc", "repro", "-q")
 
 
-def test_push_and_pull_work_with_the_committed_remote(project: Project) -> None:
+def test_dvc_push_and_pull_work_with_the_committed_remote(project: Project) -> None:
     counts = project.run("df2", "stats")
     project.run("dvc", "push", "-q")
     clone = Project(project.root.parent / "clone")

@@ -1,4 +1,4 @@
-"""The README's questions and its Python lines, run as printed on the sample it speaks of."""
+"""The README's queries, Python code and commands, run on the sample of 'make demo'."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUESTIONS = re.findall(r"\*\*(\d+)\. .*?\*\*\n\n```sql\n(.*?)```\n```text\n(.*?)```", README, re.DOTALL)
 
-# One worker makes the sample for all tests of this file.
+# All tests of this file run in the same worker, which makes the sample once.
 pytestmark = pytest.mark.xdist_group("readme")
 
 
@@ -30,16 +30,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lines(text: str) -> list[str]:
-    """Return the lines without what a terminal pads them with."""
+    """Return the lines of a text without trailing spaces."""
     return [line.rstrip() for line in text.strip("\n").splitlines()]
 
 
-def test_there_are_twelve_questions() -> None:
+def test_the_readme_has_twelve_numbered_queries() -> None:
     assert [number for number, _, _ in QUESTIONS] == [str(number) for number in range(1, 13)]
 
 
 @pytest.mark.parametrize(("number", "query", "answer"), QUESTIONS)
-def test_question_has_the_printed_answer(
+def test_a_query_gives_the_printed_answer(
     demo: Path, number: str, query: str, answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
@@ -48,14 +48,14 @@ def test_question_has_the_printed_answer(
     assert [line for line in lines(result.output) if line] == lines(answer)
 
 
-def test_counts_shown_are_those_of_the_demo(demo: Path) -> None:
+def test_the_printed_counts_are_those_of_the_demo(demo: Path) -> None:
     for command in (["stats"], ["pairs", "--split", "train", "--pair-id", "2"]):
         result = CliRunner().invoke(main, ["-r", str(demo / "data/registry"), *command, "--format", "table"])
         shown = "\n".join(line for line in lines(result.output) if line)
         assert shown in "\n".join(line for line in lines(README) if line)
 
 
-def test_python_lines_run(demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_code_runs(demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     monkeypatch.chdir(demo)
     exec(compile(code, "README.md", "exec"), {})
@@ -63,7 +63,7 @@ def test_python_lines_run(demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert re.fullmatch(r"[1-9]\d* [1-9]\d* [1-9]\d* [1-9]\d*\n4 \{'train': .*\}\n", out)
 
 
-def test_commands_on_subsets_and_exports_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_subset_export_and_verify_commands_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").symlink_to(demo / "data")
     commands = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]

@@ -1,4 +1,4 @@
-"""Secrets are hidden in texts, errors, log records and tracebacks."""
+"""Secrets are redacted in texts, errors, log records and tracebacks."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ MARKER = "s3cr3t-MARKER/+value"
 
 
 @pytest.fixture(autouse=True)
-def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def _forget_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start each test without remembered secrets."""
     monkeypatch.setattr(redaction, "_remembered", set())
 
 
 @pytest.mark.parametrize(
-    ("name", "is_it"),
+    ("name", "expected"),
     [
         ("key", True), ("secret", True), ("token", True), ("password", True), ("account_key", True),
         ("sas_token", True),
@@ -42,8 +43,8 @@ def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
         ("monkey", False), ("username", False), ("signed", False), ("known_hosts", False),
     ],
 )  # fmt: skip
-def test_secret_options_are_recognised_by_name(name: str, is_it: bool) -> None:
-    assert is_secret(name) is is_it
+def test_secret_options_are_recognised_by_name(name: str, expected: bool) -> None:
+    assert is_secret(name) is expected
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_secret_options_are_recognised_by_name(name: str, is_it: bool) -> None:
         ("{'Authorization': 'Bearer abc.def'}", "{'Authorization': 'Bearer ***'}"),
     ],
 )
-def test_secrets_in_urls_are_hidden(text: str, expected: str) -> None:
+def test_secrets_in_urls_are_redacted(text: str, expected: str) -> None:
     assert redact(text) == expected
 
 
@@ -95,28 +96,30 @@ def test_secrets_in_urls_are_hidden(text: str, expected: str) -> None:
         {"credentials": {"anything": [MARKER]}},
     ],
 )
-def test_secrets_of_options_are_hidden_in_any_text(options: dict[str, Any]) -> None:
+def test_remembered_secrets_are_redacted_everywhere_in_a_text(options: dict[str, Any]) -> None:
     text = f"refused: {MARKER} and https://h/?x=s3cr3t-MARKER%2F%2Bvalue, not {MARKER}2"
     assert redact(text) == text
     remember(options)
     assert redact(text) == f"refused: *** and https://h/?x=***, not {MARKER}2"
 
 
-def test_secrets_in_the_environment_are_hidden_but_not_paths_of_secret_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_in_the_environment_are_redacted_but_not_credential_paths(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", MARKER)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/etc/google.json")
     monkeypatch.setenv("OTHER_TOKEN", "visible")
     assert redact(f"{MARKER} /etc/google.json visible") == "*** /etc/google.json visible"
 
 
-def test_secrets_in_fsspecs_configuration_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_in_the_fsspec_configuration_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     import fsspec.config
 
     monkeypatch.setitem(fsspec.config.conf, "s3", {"secret": MARKER, "endpoint_url": "http://here"})
     assert redact(f"{MARKER} http://here") == "*** http://here"
 
 
-def test_short_secrets_are_not_hidden() -> None:
+def test_very_short_secrets_are_not_redacted() -> None:
     remember({"secret": "a"})
     assert redact("a banana") == "a banana"
 
@@ -124,10 +127,10 @@ def test_short_secrets_are_not_hidden() -> None:
 KEY = "-----BEGIN PRIVATE KEY-----\nMIIEabcdefghijklmnop\nqrst/uvwxyzABCDEFGH==\n-----END PRIVATE KEY-----\n"
 
 
-@pytest.mark.parametrize("spell", [str, repr, json.dumps, lambda key: repr(repr(key)), lambda key: json.dumps([key])])
-def test_a_multi_line_key_is_hidden_in_repr_and_json(spell: Callable[[str], str]) -> None:
+@pytest.mark.parametrize("quote", [str, repr, json.dumps, lambda key: repr(repr(key)), lambda key: json.dumps([key])])
+def test_a_multiline_key_is_redacted_in_repr_and_json(quote: Callable[[str], str]) -> None:
     remember({"private_key": KEY})
-    shown = redact(f"cannot use {spell(KEY)} here")
+    shown = redact(f"cannot use {quote(KEY)} here")
     assert "MIIE" not in shown
     assert "uvwxyz" not in shown
     assert shown.startswith("cannot use ")
@@ -137,16 +140,16 @@ def test_a_multi_line_key_is_hidden_in_repr_and_json(spell: Callable[[str], str]
 @pytest.mark.parametrize(
     "options", [{"auth": ["ada", "hunter 2\xe9"]}, {"username": "ada", "password": "hunter 2\xe9"}]
 )
-def test_a_password_is_hidden_in_every_spelling(options: dict[str, Any]) -> None:
+def test_a_password_is_redacted_in_every_encoding(options: dict[str, Any]) -> None:
     remember(options)
     basic = base64.b64encode("ada:hunter 2\xe9".encode()).decode()
-    for spelling in (
+    for encoded in (
         "hunter 2\xe9", "hunter%202%C3%A9", "hunter%202%c3%a9", "hunter+2%C3%A9", "hunter 2\\u00e9", basic
     ):  # fmt: skip
-        assert redact(f"<{spelling}>") == "<***>"
+        assert redact(f"<{encoded}>") == "<***>"
 
 
-def test_the_password_of_a_url_is_hidden_outside_the_url() -> None:
+def test_the_password_of_a_url_is_redacted_outside_of_the_url() -> None:
     remember_url("webdav://ada:hun%2Fter2@host/x")
     assert redact("login as ada with hun/ter2 failed") == "login as ada with *** failed"
 
@@ -162,11 +165,11 @@ def test_the_password_of_a_url_is_hidden_outside_the_url() -> None:
         ("/folder/a@b", "/folder/a@b"),
     ],
 )
-def test_a_url_without_its_user_keeps_host_and_path(url: str, expected: str) -> None:
+def test_without_user_removes_credentials_and_keeps_host_and_path(url: str, expected: str) -> None:
     assert without_user(url) == expected
 
 
-def test_control_characters_are_shown_escaped() -> None:
+def test_control_characters_are_escaped() -> None:
     assert printable("a\x1b[31m\nb\t\x7f\x9b\u2028\u202e\udcff\xe9") == (
         "a\\x1b[31m\\nb\\t\\x7f\\x9b\\u2028\\u202e\\udcff\xe9"
     )
@@ -177,7 +180,7 @@ def test_control_characters_are_shown_escaped() -> None:
     )
 
 
-def test_errors_and_places_show_no_secret() -> None:
+def test_errors_and_places_do_not_show_secrets() -> None:
     remember({"secret": MARKER})
     assert str(StorageError(f"with {MARKER}")) == "with ***"
     assert "hunter2" not in str(RegistryError("s3://a:hunter2@b"))
@@ -187,7 +190,7 @@ def test_errors_and_places_show_no_secret() -> None:
     assert str(Place("memory://ada:hunter2@x/y")) == "memory://ada:***@x/y"
 
 
-def test_log_records_and_tracebacks_show_no_secret(
+def test_log_records_and_tracebacks_do_not_show_secrets(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
@@ -211,7 +214,7 @@ def test_log_records_and_tracebacks_show_no_secret(
         logging.setLogRecordFactory(factory)
 
 
-SHOWING = """
+SCRIPT = """
 import gc, logging, sys, threading, warnings
 from registry.redaction import install, remember
 secret = "-".join(["s3cr3t", "MARKER"])
@@ -246,8 +249,8 @@ fail()
 """
 
 
-def test_logs_tracebacks_and_warnings_of_a_process_show_no_secret() -> None:
-    done = subprocess.run([sys.executable, "-c", SHOWING], capture_output=True, text=True, check=False)
+def test_logging_warnings_and_uncaught_exceptions_do_not_show_secrets() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "MARKER" not in done.stderr
     for expected in (
@@ -268,12 +271,12 @@ def test_logs_tracebacks_and_warnings_of_a_process_show_no_secret() -> None:
         "--params=https://ada:hunter2secret@h/p",
     ],
 )
-def test_secrets_in_url_like_arguments_are_hidden(word: str) -> None:
+def test_passwords_in_mistyped_urls_on_the_command_line_are_redacted(word: str) -> None:
     redaction.remember_word(word)
     assert "hunter2secret" not in redaction.redact(f"No such file: {word}, nor hunter2secret.")
 
 
 @pytest.mark.parametrize("word", ["a@b", "SELECT '/a@b'", "ada:hunter2other", "image/a:hunter2other@2x.png", "--a=b@c"])
-def test_text_in_other_arguments_is_not_hidden(word: str) -> None:
+def test_other_words_of_the_command_line_are_not_redacted(word: str) -> None:
     redaction.remember_word(word)
     assert redaction.redact("hunter2other") == "hunter2other"

@@ -1,4 +1,4 @@
-"""The wheel contains the SQL views and works when installed."""
+"""The wheel: its files, and that it works without the checkout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the wheel of this checkout."""
+    """Return the path of a wheel built from this checkout."""
     pytest.importorskip("hatchling", reason="needs hatchling to build the wheel")
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
@@ -25,7 +25,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def test_the_wheel_holds_the_views_and_no_tests(wheel: Path) -> None:
+def test_the_wheel_contains_views_and_table_schemas_but_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {f"registry/schemas/views/{name}.sql" for name in load_views()} <= set(names)
     tables = {f"registry/schemas/tables/{file.name}" for file in (schemas_folder() / "tables").iterdir()}
@@ -37,7 +37,7 @@ def test_the_wheel_tells_type_checkers_that_the_package_is_typed(wheel: Path) ->
     assert zipfile.ZipFile(wheel).read("registry/py.typed") == b""
 
 
-def test_an_installed_wheel_finds_its_views_inside_itself(wheel: Path, tmp_path: Path, small_registry: Path) -> None:
+def test_an_installed_wheel_uses_the_views_in_its_package(wheel: Path, tmp_path: Path, small_registry: Path) -> None:
     target = tmp_path / "installed"
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--no-compile", "--target"]
     subprocess.run([*install, str(target), str(wheel)], check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Wait for other processes and threads, which may be late on a busy machine."""
+"""Polling for effects of other processes and threads."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ T = TypeVar("T")
 
 
 def until_empty(ask: Callable[[], T], seconds: float) -> T:
-    """Call a function until its answer is falsy, at most for ``seconds``; return the last answer."""
-    until = time.monotonic() + seconds
-    while (answer := ask()) and time.monotonic() < until:
+    """Call ``ask`` until its answer is falsy, at most for ``seconds``, and return the last answer."""
+    deadline = time.monotonic() + seconds
+    while (answer := ask()) and time.monotonic() < deadline:
         time.sleep(0.01)
     return answer

@@ -1,7 +1,7 @@
-"""A synthetic release in the shape of DeepFashion2: drawn clothes, exact annotations, no real photograph.
+"""A synthetic release in the layout of DeepFashion2: drawn photos and the annotations that match them.
 
-The dataset may not be redistributed, so examples, tests and demonstrations run on a sample that is generated
-here, with the layout, the formats and the oddities of the real release.
+The dataset may not be redistributed, so examples, tests and demonstrations use this sample. It has the folders, the
+file formats and the irregularities of the real release. :func:`write_sample` is the whole interface.
 """
 
 from __future__ import annotations
@@ -21,19 +21,16 @@ def write_sample(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> SampleSummary:
-    """Write a small synthetic release to a new folder.
+    """Write a small synthetic release to a new folder and return its counts.
 
-    The same ``num_images`` and ``seed`` give the same files, byte for byte. Nothing is visible at ``dest``
-    before everything is written.
+    The same ``num_images`` and ``seed`` give the same files, byte for byte. The folder appears at ``dest`` only when
+    it is complete.
 
     Args:
-        dest: the folder to make; it may exist if it is empty.
-        num_images: images of the three splits together, at least 6.
-        seed: which sample.
-        progress: called with (images done, images in total) after each image.
-
-    Returns:
-        What was written.
+        dest: folder to create; an existing folder must be empty.
+        num_images: total number of images in the three splits, at least 6.
+        seed: seed of the random generators.
+        progress: called after each image with (images written, ``num_images``).
 
     Raises:
         UsageError: ``num_images`` is too small, or ``dest`` exists and is not an empty folder.
@@ -41,7 +38,7 @@ def write_sample(
         MissingDependencyError: Pillow is not installed.
     """
     try:
-        # Pillow is an optional dependency that only this function needs.
+        # Pillow is an optional dependency: only drawing needs it.
         from registry.sample.release import write_release
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != "PIL":

@@ -1,6 +1,6 @@
-"""Where the pictures are taken: studios, rooms, streets, parks, floors and beds.
+"""Backgrounds of photos: studios, rooms, streets, parks, floors and beds.
 
-Backgrounds are drawn at half size and enlarged, which is fast and puts them softly out of focus.
+Backgrounds are drawn at half size and enlarged, which is fast and blurs them a little.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ _STUDIOS: Final[tuple[Color, ...]] = (
     (246, 246, 246), (242, 240, 236), (238, 240, 243), (245, 238, 232), (236, 240, 236), (250, 250, 250),
 )  # fmt: skip
 
+_HOUSES: Final[tuple[Color, ...]] = (
+    (196, 170, 150), (176, 180, 186), (206, 190, 160), (160, 124, 108), (148, 156, 166), (214, 206, 196),
+)  # fmt: skip
+#: Scenes of user photos; a repeated name is drawn more often.
 USER_SCENES: Final = ("room", "room", "mirror", "street", "park", "fitting", "brick")
 
 
 def studio(rng: random.Random, size: tuple[int, int], floor_y: float) -> Image.Image:
-    """Return a clean light background as shops use, with a faint floor if one is in the picture."""
+    """Return the light background of a shop photo, with a faint floor from ``floor_y`` (px) down."""
     width, height = size[0] // 2, size[1] // 2
     color = rng.choice(_STUDIOS)
     image = vertical_ramp(shade(color, 1.0), shade(color, 0.955), (width, height))
@@ -33,7 +37,14 @@ def studio(rng: random.Random, size: tuple[int, int], floor_y: float) -> Image.I
 
 
 def surroundings(rng: random.Random, scene: str, size: tuple[int, int], floor_y: float) -> Image.Image:
-    """Return a user's background; ``floor_y`` is where the wall meets the floor."""
+    """Return the background of a user photo.
+
+    Args:
+        rng: random generator of the photo.
+        scene: one of `USER_SCENES`.
+        size: width and height of the photo.
+        floor_y: y of the line between wall and floor, in px; may be outside the photo.
+    """
     width, height = size[0] // 2, size[1] // 2
     image = Image.new("RGB", (width, height), (200, 200, 200))
     edge = round(floor_y / 2)
@@ -47,7 +58,7 @@ def surroundings(rng: random.Random, scene: str, size: tuple[int, int], floor_y:
 
 
 def surface(rng: random.Random, size: tuple[int, int], shop: bool) -> Image.Image:
-    """Return what clothes are laid on: a white table, floorboards, a bed."""
+    """Return the background of clothes laid flat: a table, floorboards, a bed or a rug."""
     width, height = size[0] // 2, size[1] // 2
     kind = rng.choice(("plain", "plain", "boards")) if shop else rng.choice(("boards", "bed", "rug", "bed"))
     if kind == "plain":
@@ -59,7 +70,7 @@ def surface(rng: random.Random, size: tuple[int, int], shop: bool) -> Image.Imag
         _boards(rng, image, color)
     elif kind == "bed":
         color = rng.choice(((232, 230, 232), (214, 222, 230), (236, 224, 216), (206, 200, 212), (226, 230, 214)))
-        # Large soft wrinkles: a few random heights, blown up.
+        # Wrinkles: 45 random values, enlarged.
         wrinkles = Image.frombytes("L", (5, 9), rng.randbytes(45)).rotate(rng.choice((0, 90)), expand=True)
         wrinkles = wrinkles.resize((width, height), Image.Resampling.BICUBIC)
         image = Image.new("RGB", (width, height), shade(color, 0.88))
@@ -91,7 +102,7 @@ def _boards(rng: random.Random, image: Image.Image, color: Color) -> None:
 
 
 def _floor(rng: random.Random, image: Image.Image, edge: int, color: Color) -> None:
-    """Draw floorboards that run towards the viewer."""
+    """Draw floorboards in perspective below ``edge`` (px)."""
     if edge >= image.height:
         return
     draw = ImageDraw.Draw(image)
@@ -108,7 +119,7 @@ def _room(rng: random.Random, image: Image.Image, edge: int) -> None:
     image.paste(vertical_ramp(shade(wall, 1.15), shade(wall, 0.93), (width, height)))
     draw = ImageDraw.Draw(image)
     floor = rng.choice(FLOORS)
-    # Furniture keeps a sensible size even where a close-up shows next to no wall.
+    # Limits the size of the furniture in close-ups, which show little wall.
     furnish(rng, image, max(90, min(edge, height + 60)))
     _floor(rng, image, edge, floor)
     if edge < height:
@@ -139,42 +150,46 @@ def _street(rng: random.Random, image: Image.Image, edge: int) -> None:
     base = min(edge, height + 40)
     x = -rng.randint(0, 30)
     while x < width:
-        w = rng.randint(44, 84)
-        top = rng.uniform(-0.2, 0.35) * base
-        tone = rng.choice(
-            (
-                (196, 170, 150),
-                (176, 180, 186),
-                (206, 190, 160),
-                (160, 124, 108),
-                (148, 156, 166),
-                (214, 206, 196),
-            )
-        )
-        draw.rectangle((x, top, x + w, base), fill=tone)
-        draw.rectangle((x + w - 5, top, x + w, base), fill=shade(tone, 0.88))
-        pane = rng.choice(((92, 112, 132), (70, 82, 96), (150, 172, 188), (232, 208, 150)))
-        y = top + 10
-        while y < base - 44:
-            for wx in range(x + 7, x + w - 14, 18):
-                draw.rectangle((wx, y, wx + 10, y + 14), fill=pane if rng.random() < 0.85 else (236, 216, 160))
-            y += 26
-        awning = rng.choice(((178, 62, 58), (58, 104, 92), (48, 66, 108), (206, 160, 70)))
-        draw.rectangle((x + 4, base - 34, x + w - 6, base), fill=(66, 70, 78))
-        draw.polygon(((x + 4, base - 38), (x + w - 6, base - 38), (x + w - 2, base - 27), (x, base - 27)), fill=awning)
-        x += w
+        house_width = rng.randint(44, 84)
+        _draw_house(rng, draw, x, house_width, base)
+        x += house_width
     pavement = rng.choice(((186, 182, 176), (164, 162, 162), (196, 186, 172)))
     if edge < height:
-        image.paste(vertical_ramp(shade(pavement, 0.9), shade(pavement, 1.06), (width, height - edge)), (0, edge))
-        middle = width / 2
-        for k in range(-8, 9):
-            draw.line((middle + k * 30, edge, middle + k * 80, height + 20), fill=shade(pavement, 0.86))
-        y, gap = float(edge), 7.0
-        while y < height:
-            draw.line((0, y, width, y), fill=shade(pavement, 0.86))
-            y, gap = y + gap, gap * 1.5
+        _draw_pavement(image, edge, pavement)
     if rng.random() < 0.5:
         _tree(rng, draw, rng.choice((0.06, 0.94)) * width, base, height * 0.6)
+
+
+def _draw_house(rng: random.Random, draw: ImageDraw.ImageDraw, x: int, width: int, base: int) -> None:
+    """Draw a house front with a shop: ``x`` is its left side and ``base`` the y of the street."""
+    top = rng.uniform(-0.2, 0.35) * base
+    tone = rng.choice(_HOUSES)
+    draw.rectangle((x, top, x + width, base), fill=tone)
+    draw.rectangle((x + width - 5, top, x + width, base), fill=shade(tone, 0.88))
+    pane = rng.choice(((92, 112, 132), (70, 82, 96), (150, 172, 188), (232, 208, 150)))
+    y = top + 10
+    while y < base - 44:
+        for pane_x in range(x + 7, x + width - 14, 18):
+            draw.rectangle((pane_x, y, pane_x + 10, y + 14), fill=pane if rng.random() < 0.85 else (236, 216, 160))
+        y += 26
+    awning = rng.choice(((178, 62, 58), (58, 104, 92), (48, 66, 108), (206, 160, 70)))
+    draw.rectangle((x + 4, base - 34, x + width - 6, base), fill=(66, 70, 78))
+    upper_edge = ((x + 4, base - 38), (x + width - 6, base - 38))
+    draw.polygon((*upper_edge, (x + width - 2, base - 27), (x, base - 27)), fill=awning)
+
+
+def _draw_pavement(image: Image.Image, edge: int, color: Color) -> None:
+    """Draw paving stones in perspective below ``edge`` (px)."""
+    width, height = image.size
+    image.paste(vertical_ramp(shade(color, 0.9), shade(color, 1.06), (width, height - edge)), (0, edge))
+    draw = ImageDraw.Draw(image)
+    middle = width / 2
+    for k in range(-8, 9):
+        draw.line((middle + k * 30, edge, middle + k * 80, height + 20), fill=shade(color, 0.86))
+    y, gap = float(edge), 7.0
+    while y < height:
+        draw.line((0, y, width, y), fill=shade(color, 0.86))
+        y, gap = y + gap, gap * 1.5
 
 
 def _tree(rng: random.Random, draw: ImageDraw.ImageDraw, x: float, base: float, size: float) -> None:
@@ -201,16 +216,10 @@ def _park(rng: random.Random, image: Image.Image, edge: int) -> None:
         grass = rng.choice(((130, 164, 90), (150, 176, 108), (118, 150, 84)))
         image.paste(vertical_ramp(shade(grass, 0.92), shade(grass, 1.12), (width, height - edge)), (0, edge))
         path = (214, 200, 174)
-        left = width * rng.uniform(0.15, 0.45)
-        draw.polygon(
-            (
-                (left, edge),
-                (left + width * 0.3, edge),
-                (left + width * 0.8, height),
-                (left - width * 0.4, height),
-            ),
-            fill=path,
-        )
+        path_x = width * rng.uniform(0.15, 0.45)
+        far_edge = ((path_x, edge), (path_x + width * 0.3, edge))
+        near_edge = ((path_x + width * 0.8, height), (path_x - width * 0.4, height))
+        draw.polygon((*far_edge, *near_edge), fill=path)
 
 
 def _fitting(rng: random.Random, image: Image.Image, edge: int) -> None:

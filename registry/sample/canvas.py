@@ -1,4 +1,4 @@
-"""A picture in the making: smooth-edged, softly shaded shapes, kept as layers that tell what hides what."""
+"""The photo while it is drawn: antialiased, shaded shapes, kept as layers to look up occlusion later."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from registry.sample.fabrics import Color
 from registry.sample.geometry import Box, Point, bounds
 
-#: Shapes are drawn this many times larger and averaged down, which smooths their edges.
+#: Shapes are drawn this many times larger and scaled down, which antialiases their edges.
 SUPERSAMPLING: Final = 2
-#: Shadows are not black but a deep violet, which keeps colours alive.
+#: Colour of shadows: a dark violet, since black would make colours dull.
 SHADOW: Final[Color] = (16, 11, 26)
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one thing covers: a mask and where its upper left corner is in the picture."""
+    """The pixels that a shape covers.
+
+    Attributes:
+        mask: coverage, 0 to 255.
+        left: x of the mask's upper left corner in the photo.
+        top: y of that corner.
+    """
 
     mask: Image.Image
     left: int
     top: int
 
     def covers(self, point: Point) -> bool:
-        """Return whether the thing covers the pixel at ``point``."""
+        """Return whether the shape covers the pixel at ``point``."""
         x, y = math.floor(point[0]) - self.left, math.floor(point[1]) - self.top
         if 0 <= x < self.mask.width and 0 <= y < self.mask.height:
             value = self.mask.getpixel((x, y))
@@ -36,18 +42,24 @@ class Layer:
 
 
 class Patch:
-    """A rectangle of the picture in which one thing is drawn before it is put on the canvas.
+    """A rectangle of the photo, in which a shape is drawn before it goes on the canvas.
 
     Attributes:
-        left: its position in the picture; may be negative.
-        top: likewise.
-        size: width and height in picture pixels.
+        left: x of its upper left corner in the photo; may be negative.
+        top: y of that corner; may be negative.
+        size: width and height in px of the photo.
     """
 
     def __init__(self, box: Box, limit: tuple[int, int], margin: float) -> None:
-        """Make the patch that covers ``box``, cut to the picture plus a margin."""
+        """Cover ``box`` plus a margin, clipped a little outside the photo.
+
+        Args:
+            box: bounds of the shape, in px.
+            limit: width and height of the photo.
+            margin: px around the box that shading needs.
+        """
         pad = math.ceil(margin) + 2
-        # Beyond the picture's edge only as much is needed as shading is shifted by, see `volume`.
+        # Outside the photo, shading needs only the pixels by which `volume` shifts it.
         beyond = math.ceil(0.3 * margin) + 2
         self.left = max(-beyond, math.floor(box[0]) - pad)
         self.top = max(-beyond, math.floor(box[1]) - pad)
@@ -56,16 +68,16 @@ class Patch:
         self.size = (max(2, right - self.left), max(2, bottom - self.top))
 
     def local(self, points: Sequence[Point]) -> list[Point]:
-        """Return points in the patch's enlarged pixels."""
-        k, left, top = SUPERSAMPLING, self.left, self.top
-        return [((x - left) * k, (y - top) * k) for x, y in points]
+        """Return points of the photo in enlarged pixels of the patch."""
+        k = SUPERSAMPLING
+        return [((x - self.left) * k, (y - self.top) * k) for x, y in points]
 
     def large(self, mode: str, color: Color | int) -> Image.Image:
-        """Return an empty image of the patch's enlarged size."""
+        """Return a uniform image in the patch's enlarged size."""
         return Image.new(mode, (self.size[0] * SUPERSAMPLING, self.size[1] * SUPERSAMPLING), color)
 
     def mask(self, rings: Sequence[Sequence[Point]]) -> Image.Image:
-        """Return the mask of the union of some rings."""
+        """Return the mask of the union of rings, in the patch's size."""
         large = self.large("L", 0)
         draw = ImageDraw.Draw(large)
         for ring in rings:
@@ -74,10 +86,10 @@ class Patch:
 
 
 class Ink:
-    """Lines and small shapes drawn on one patch, laid over the cloth in one go."""
+    """Lines and small shapes, drawn on a layer of their own and pasted on the fabric at the end."""
 
     def __init__(self, patch: Patch, ground: Color) -> None:
-        """Start with nothing drawn; ``ground`` is the colour that soft edges fade from."""
+        """Start empty; ``ground`` is the colour that antialiased edges blend with."""
         self._patch = patch
         self._color = patch.large("RGB", ground)
         self._alpha = patch.large("L", 0)
@@ -85,16 +97,16 @@ class Ink:
         self.used = False
 
     def line(self, points: Sequence[Point], color: Color, width: float, strength: int = 255) -> None:
-        """Draw a line ``width`` picture pixels wide."""
+        """Draw a line ``width`` px of the photo wide; ``strength`` is its opacity, 0 to 255."""
         local = self._patch.local(points)
-        thick = max(1, round(width * SUPERSAMPLING))
-        if thick > 6:
-            # Pillow's broad lines gape at their joints: a band of the same width closes them.
-            band = _band(local, thick / 2)
+        local_width = max(1, round(width * SUPERSAMPLING))
+        if local_width > 6:
+            # Pillow's wide lines have gaps at their joints: a polygon of the same width fills them.
+            band = _band(local, local_width / 2)
             self._pens[0].polygon(band, fill=color)
             self._pens[1].polygon(band, fill=strength)
-        self._pens[0].line(local, fill=color, width=thick + 1)
-        self._pens[1].line(local, fill=strength, width=thick)
+        self._pens[0].line(local, fill=color, width=local_width + 1)
+        self._pens[1].line(local, fill=strength, width=local_width)
         self.used = True
 
     def shape(self, ring: Sequence[Point], color: Color, strength: int = 255) -> None:
@@ -113,25 +125,26 @@ class Ink:
         self.used = True
 
     def lay_on(self, cloth: Image.Image) -> None:
-        """Put what was drawn on an image of the patch's size."""
+        """Paste the drawing on an image of the patch's size."""
         if self.used:
             cloth.paste(self._color.reduce(SUPERSAMPLING), (0, 0), self._alpha.reduce(SUPERSAMPLING))
 
 
 def _band(line: Sequence[Point], reach: float) -> list[Point]:
-    """Return the ring of points within ``reach`` of a gently bent line, both sides in turn."""
-    left: list[Point] = []
-    right: list[Point] = []
+    """Return the ring around a line at distance ``reach``: the line moved to each side."""
+    side: list[Point] = []
+    other_side: list[Point] = []
     for i, (x, y) in enumerate(line):
         (x0, y0), (x1, y1) = line[max(0, i - 1)], line[min(len(line) - 1, i + 1)]
         length = math.hypot(x1 - x0, y1 - y0) or 1.0
         dx, dy = reach * (y1 - y0) / length, -reach * (x1 - x0) / length
-        left.append((x + dx, y + dy))
-        right.append((x - dx, y - dy))
-    return [*left, *reversed(right)]
+        side.append((x + dx, y + dy))
+        other_side.append((x - dx, y - dy))
+    return [*side, *reversed(other_side)]
 
 
 def _volume_table(depth: float) -> list[int]:
+    """Return the shadow for each value of a blurred mask, 0 to 255: deep at its edge, none inside."""
     table = []
     for value in range(256):
         share = min(1.0, max(0.0, (value - 70) / 170))
@@ -143,14 +156,14 @@ _VOLUME: Final = {depth: _volume_table(depth / 100) for depth in (20, 30, 38, 46
 
 
 def volume(mask: Image.Image, radius: float, depth: int) -> Image.Image:
-    """Return the shadow on a rounded body with this mask, lit from the upper left, as a mask.
+    """Return the shadow that makes a shape look round, lit from the upper left, as a mask.
 
     Args:
-        mask: what the body covers.
-        radius: how far in from its edge it is darker, in pixels.
-        depth: how much darker, one of the percentages 20, 30, 38, 46.
+        mask: pixels that the shape covers.
+        radius: width of the shadow along the edge, in px.
+        depth: darkness of the shadow in percent: 20, 30, 38 or 46.
     """
-    # Soft shading needs no fine grid: half the size is four times as fast.
+    # At half the size, blurring is four times as fast and looks the same.
     coarse = 2 if radius > 3 else 1
     soft = (mask.reduce(coarse) if coarse > 1 else mask).filter(ImageFilter.BoxBlur(radius / coarse))
     shift = max(1, round(radius * 0.55 / coarse))
@@ -159,17 +172,17 @@ def volume(mask: Image.Image, radius: float, depth: int) -> Image.Image:
 
 
 def darken(image: Image.Image, shadow: Image.Image) -> Image.Image:
-    """Return an image with a shadow laid on it; the image itself is changed."""
+    """Darken an image in place by a shadow mask, and return it."""
     image.paste(SHADOW, (0, 0), shadow)
     return image
 
 
 class Canvas:
-    """The picture and what has been put on it so far, in order.
+    """The photo so far.
 
     Attributes:
-        image: the picture.
-        layers: what each thing that was put on it covers; earlier ones may be hidden by later ones.
+        image: the pixels.
+        layers: the pixels that each shape covers, in drawing order; later layers hide earlier layers.
     """
 
     def __init__(self, image: Image.Image) -> None:
@@ -178,7 +191,14 @@ class Canvas:
         self.layers: list[Layer] = []
 
     def body(self, rings: Sequence[Sequence[Point]], color: Color, radius: float, depth: int = 30) -> Layer:
-        """Put a softly rounded body of one colour on the picture and remember what it covers."""
+        """Draw the union of rings as a rounded surface, as a new layer.
+
+        Args:
+            rings: outlines, in px.
+            color: colour of the surface.
+            radius: width of the shading in px, see `volume`.
+            depth: darkness of the shading, see `volume`.
+        """
         box = bounds([point for ring in rings for point in ring])
         patch = Patch(box, self.image.size, 2 * radius)
         mask = patch.mask(rings)
@@ -186,14 +206,21 @@ class Canvas:
         return self.put(fill, mask, patch)
 
     def put(self, fill: Image.Image, mask: Image.Image, patch: Patch) -> Layer:
-        """Put a finished patch on the picture and remember what it covers."""
+        """Paste the finished image of a patch through its mask, as a new layer."""
         self.image.paste(fill, (patch.left, patch.top), mask)
         layer = Layer(mask, patch.left, patch.top)
         self.layers.append(layer)
         return layer
 
     def shadow(self, rings: Sequence[Sequence[Point]], shift: Point, softness: float, strength: int) -> None:
-        """Darken the picture where a shape throws its shadow; a shadow hides nothing."""
+        """Draw the shadow of rings. It adds no layer, because a shadow hides nothing.
+
+        Args:
+            rings: outlines of the shape, in px.
+            shift: offset of the shadow, in px.
+            softness: blur radius in px.
+            strength: opacity, 0 to 255.
+        """
         moved = [[(x + shift[0], y + shift[1]) for x, y in ring] for ring in rings]
         box = bounds([point for ring in moved for point in ring])
         patch = Patch(box, self.image.size, 2 * softness)

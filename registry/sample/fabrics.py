@@ -1,4 +1,4 @@
-"""Cloth: palettes, patterns and folds, drawn flat in the body frame and later wrapped around a garment."""
+"""Fabrics: colours, patterns and folds, painted as flat textures in the body frame."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final, TypeAlias
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
+from registry.sample.categories import BOTTOMS, DRESSES, LEGWEAR, OUTWEAR, SKIRT
 from registry.sample.folds import DENSITY, HALF_WIDTH, TOP, draw_folds, texture_column, texture_row
-from registry.sample.templates import BOTTOMS, DRESSES
 
 Color: TypeAlias = tuple[int, int, int]
 
@@ -24,32 +24,23 @@ PALETTE: Final[dict[str, Color]] = {
     "rust": (180, 84, 44), "sand": (220, 202, 172),
 }  # fmt: skip
 DENIMS: Final[tuple[Color, ...]] = (
-    (52, 76, 118),
-    (96, 130, 172),
-    (36, 44, 66),
-    (150, 178, 206),
-    (70, 72, 80),
-)
+    (52, 76, 118), (96, 130, 172), (36, 44, 66), (150, 178, 206), (70, 72, 80),
+)  # fmt: skip
 _LIGHT: Final = ("ivory", "white", "sand", "blush", "lemon", "sky", "mint")
 _DARK: Final = ("black", "navy", "burgundy", "charcoal", "emerald", "plum", "chocolate")
-
-PATTERNS: Final = (
-    "solid", "stripes", "breton", "pinstripe", "dots", "gingham", "plaid", "blocks", "dip", "floral",
-    "chevron", "logo", "knit", "denim",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Fabric:
-    """The look of one identity: equal fabrics give equal cloth.
+    """Colours and pattern of a garment; for the same category and cut, equal fabrics have equal textures.
 
     Attributes:
-        pattern: one of `PATTERNS`.
+        pattern: name of the pattern: "solid", or a key of ``_PAINTERS``.
         base: main colour.
         accent: colour of the pattern.
-        trim: colour of ribs, belts and piping.
-        size: coarseness of the pattern as a multiple.
-        seed: decides where flowers and folds fall.
+        trim: colour of ribs, belts and cuffs.
+        size: scale of the pattern.
+        seed: seed of the positions of flowers and folds.
     """
 
     pattern: str
@@ -61,12 +52,12 @@ class Fabric:
 
 
 def brightness(color: Color) -> float:
-    """Return how bright a colour looks, 0 to 255."""
+    """Return the perceived brightness of a colour (luma), 0 to 255."""
     return 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
 
 
 def shade(color: Color, factor: float) -> Color:
-    """Return a colour made darker (below 1) or lighter (above 1)."""
+    """Return a darker (factor below 1) or lighter (above 1) shade of a colour; 2 gives white."""
     if factor <= 1.0:
         return (round(color[0] * factor), round(color[1] * factor), round(color[2] * factor))
     lift = factor - 1.0
@@ -75,12 +66,12 @@ def shade(color: Color, factor: float) -> Color:
 
 
 def color_distance(first: Color, second: Color) -> float:
-    """Return how far apart two colours are."""
+    """Return the Euclidean distance of two colours in RGB."""
     return math.dist(first, second)
 
 
 def pick_fabric(rng: random.Random, category_id: int, avoid: list[Fabric]) -> Fabric:
-    """Return a fabric that suits the category and clearly differs from those to ``avoid``."""
+    """Return a random fabric for a category, with a base colour far from those in ``avoid``."""
     best: Fabric | None = None
     best_gap = -1.0
     for _ in range(6):
@@ -95,16 +86,16 @@ def pick_fabric(rng: random.Random, category_id: int, avoid: list[Fabric]) -> Fa
 
 
 def _random_fabric(rng: random.Random, category_id: int) -> Fabric:
-    if category_id in (7, 8):
+    if category_id in LEGWEAR:
         weights = {"denim": 9, "solid": 9, "pinstripe": 2, "plaid": 2, "gingham": 1}
-    elif category_id in (3, 4):
+    elif category_id in OUTWEAR:
         weights = {"solid": 9, "denim": 3, "plaid": 3, "knit": 2, "blocks": 2, "pinstripe": 1}
     elif category_id in BOTTOMS | DRESSES:
         weights = {
             "solid": 5, "floral": 5, "dots": 4, "stripes": 2, "gingham": 2, "plaid": 2, "dip": 2,
             "chevron": 1,
         }  # fmt: skip
-        if category_id == 9:
+        if category_id == SKIRT:
             weights["denim"] = 2
     else:
         weights = {
@@ -131,9 +122,14 @@ def _random_fabric(rng: random.Random, category_id: int) -> Fabric:
 
 
 def texture(fabric: Fabric, category_id: int, bottom: float) -> Image.Image:
-    """Return the cloth of a garment that reaches down to ``bottom`` in the body frame, folds included.
+    """Return the texture of a garment: fabric with pattern and folds, flat in the body frame.
 
-    Pixel (u, v) shows the body-frame point ``(u / DENSITY - HALF_WIDTH, v / DENSITY + TOP)``.
+    Pixel (u, v) is the body-frame point ``(u / DENSITY - HALF_WIDTH, v / DENSITY + TOP)``.
+
+    Args:
+        fabric: colours and pattern.
+        category_id: decides the position of folds and of some patterns.
+        bottom: body-frame y of the garment's lower end.
     """
     width = round(2 * HALF_WIDTH * DENSITY)
     height = round((bottom + 0.03 - TOP) * DENSITY)
@@ -205,7 +201,15 @@ def _paint_plaid(cloth: Image.Image, fabric: Fabric, category_id: int) -> None:
 
 
 def _weave(cloth: Image.Image, color: Color, bands: list[tuple[float, float]], pitch: float, strength: int) -> None:
-    """Lay bands of ``color`` across and along the cloth, half covering as woven bands do."""
+    """Paint translucent bands of ``color`` across and along the texture.
+
+    Args:
+        cloth: texture to paint on.
+        color: colour of the bands.
+        bands: (offset, width) of each band in px.
+        pitch: distance after which the bands repeat, in px.
+        strength: opacity, 0 to 255.
+    """
     for upright in (False, True):
         mask = Image.new("L", cloth.size, 0)
         draw = ImageDraw.Draw(mask)
@@ -304,8 +308,8 @@ def _paint_logo(cloth: Image.Image, fabric: Fabric, category_id: int) -> None:
     else:
         draw.rectangle((x - r * 1.5, y - r * 0.62, x + r * 1.5, y + r * 0.62), fill=accent)
         for k in range(4):
-            left = x - r * 1.25 + k * r * 0.66
-            draw.ellipse((left, y - r * 0.3, left + r * 0.5, y + r * 0.3), outline=fabric.base, width=5)
+            letter_x = x - r * 1.25 + k * r * 0.66
+            draw.ellipse((letter_x, y - r * 0.3, letter_x + r * 0.5, y + r * 0.3), outline=fabric.base, width=5)
 
 
 def _paint_knit(cloth: Image.Image, fabric: Fabric, category_id: int) -> None:
@@ -324,8 +328,8 @@ def _paint_denim(cloth: Image.Image, fabric: Fabric, category_id: int) -> None:
     )
     grain = grain.resize(cloth.size, Image.Resampling.BILINEAR).point([v // 6 for v in range(256)])
     cloth.paste(fabric.accent, (0, 0), grain)
-    if category_id in (7, 8):
-        # Worn-in thighs are lighter.
+    if category_id in LEGWEAR:
+        # Denim is faded at the thighs.
         faded = Image.new("L", (cloth.width // 4, cloth.height // 4), 0)
         draw = ImageDraw.Draw(faded)
         for side in (-1, 1):
@@ -336,10 +340,12 @@ def _paint_denim(cloth: Image.Image, fabric: Fabric, category_id: int) -> None:
 
 
 def _between(first: Color, second: Color, share: float) -> Color:
+    """Return the colour at ``share`` of the way from ``first`` to ``second``."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return (red, green, blue)
 
 
+#: Function that paints each pattern on a texture of the base colour.
 _PAINTERS: Final = {
     "stripes": _paint_stripes, "breton": _paint_breton, "pinstripe": _paint_pinstripe, "dots": _paint_dots,
     "gingham": _paint_gingham, "plaid": _paint_plaid, "blocks": _paint_blocks, "dip": _paint_dip,

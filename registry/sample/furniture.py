@@ -1,4 +1,4 @@
-"""What stands and hangs in rooms, and the colours of places."""
+"""Furniture of rooms, and colours of walls, floors and plants."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ GREENS: Final[tuple[Color, ...]] = ((74, 116, 66), (96, 138, 76), (56, 96, 62), 
 
 
 def vertical_ramp(top: Color, bottom: Color, size: tuple[int, int]) -> Image.Image:
-    """Return a smooth change from one colour to another, top to bottom."""
+    """Return a vertical colour gradient of the given width and height."""
     column = Image.new("RGB", (1, 2))
     column.putpixel((0, 0), top)
     column.putpixel((0, 1), bottom)
-    # Enlarged to twice the height the two pixels blend over the middle half only.
+    # Enlarged to twice the height, the two pixels blend over the middle half only: crop that half.
     tall = column.resize((1, size[1] * 2), Image.Resampling.BILINEAR)
     return tall.crop((0, size[1] // 2, 1, size[1] // 2 + size[1])).resize(size)
 
 
 def furnish(rng: random.Random, image: Image.Image, base: int) -> None:
-    """Put three things into a room whose floor begins at ``base``: left, right and behind the person."""
+    """Draw three pieces of furniture, left, right and behind the person; ``base`` is the y of the wall's lower end."""
     slots = (rng.uniform(-0.05, 0.10), rng.uniform(0.62, 0.78), rng.uniform(0.30, 0.45))
-    for thing, slot in zip(rng.sample(_THINGS, 3), slots, strict=True):
-        thing(rng, image, slot * image.width, base)
+    for draw_piece, slot in zip(rng.sample(_PIECES, 3), slots, strict=True):
+        draw_piece(rng, image, slot * image.width, base)
 
 
 def _window(rng: random.Random, image: Image.Image, x: float, base: int) -> None:
     del rng
     draw = ImageDraw.Draw(image)
     white = (248, 247, 244)
-    left, top, right, bottom = x, base * 0.10, x + image.width * 0.34, base * 0.52
-    draw.rectangle((left - 5, top - 5, right + 5, bottom + 5), fill=white)
-    size = (round(right - left), round(bottom - top))
-    image.paste(vertical_ramp((206, 228, 244), (232, 240, 238), size), (round(left), round(top)))
-    draw.line(((left + right) / 2, top, (left + right) / 2, bottom), fill=white, width=4)
-    draw.line((left, (top + bottom) / 2, right, (top + bottom) / 2), fill=white, width=3)
+    top, right, bottom = base * 0.10, x + image.width * 0.34, base * 0.52
+    draw.rectangle((x - 5, top - 5, right + 5, bottom + 5), fill=white)
+    size = (round(right - x), round(bottom - top))
+    image.paste(vertical_ramp((206, 228, 244), (232, 240, 238), size), (round(x), round(top)))
+    draw.line(((x + right) / 2, top, (x + right) / 2, bottom), fill=white, width=4)
+    draw.line((x, (top + bottom) / 2, right, (top + bottom) / 2), fill=white, width=3)
 
 
 def _door(rng: random.Random, image: Image.Image, x: float, base: int) -> None:
@@ -66,11 +66,11 @@ def _door(rng: random.Random, image: Image.Image, x: float, base: int) -> None:
 def _picture(rng: random.Random, image: Image.Image, x: float, base: int) -> None:
     draw = ImageDraw.Draw(image)
     tone = rng.choice(((206, 120, 92), (92, 132, 150), (196, 160, 84), (120, 146, 106)))
-    left, top, right, bottom = x + 3, base * 0.14 + 3, x + image.width * 0.22 - 3, base * 0.38 - 3
-    draw.rectangle((left - 3, top - 3, right + 3, bottom + 3), fill=(70, 60, 54))
-    draw.rectangle((left, top, right, bottom), fill=(240, 236, 226))
-    draw.ellipse((left + 6, top + 8, right - 6, top + 8 + (right - left - 12)), fill=tone)
-    draw.rectangle((left + 3, bottom - 16, right - 3, bottom - 3), fill=shade(tone, 0.7))
+    x1, y1, x2, y2 = x + 3, base * 0.14 + 3, x + image.width * 0.22 - 3, base * 0.38 - 3
+    draw.rectangle((x1 - 3, y1 - 3, x2 + 3, y2 + 3), fill=(70, 60, 54))
+    draw.rectangle((x1, y1, x2, y2), fill=(240, 236, 226))
+    draw.ellipse((x1 + 6, y1 + 8, x2 - 6, y1 + 8 + (x2 - x1 - 12)), fill=tone)
+    draw.rectangle((x1 + 3, y2 - 16, x2 - 3, y2 - 3), fill=shade(tone, 0.7))
 
 
 def _pot_plant(rng: random.Random, image: Image.Image, x: float, base: int) -> None:
@@ -82,11 +82,11 @@ def _shelf(rng: random.Random, image: Image.Image, x: float, base: int) -> None:
     for level in (0.22, 0.40):
         y = base * level
         draw.rectangle((x, y, x + image.width * 0.30, y + 4), fill=(150, 110, 78))
-        at = x + 3
-        while at < x + image.width * 0.28:
+        book_x = x + 3
+        while book_x < x + image.width * 0.28:
             width, height = rng.randint(4, 8), rng.randint(16, 30)
-            draw.rectangle((at, y - height, at + width, y), fill=rng.choice(WALLS + GREENS + FLOORS))
-            at += width + 1
+            draw.rectangle((book_x, y - height, book_x + width, y), fill=rng.choice(WALLS + GREENS + FLOORS))
+            book_x += width + 1
 
 
 def _curtain(rng: random.Random, image: Image.Image, x: float, base: int) -> None:
@@ -94,8 +94,8 @@ def _curtain(rng: random.Random, image: Image.Image, x: float, base: int) -> Non
     tone = rng.choice(((226, 212, 192), (170, 184, 196), (206, 170, 160)))
     fold = image.width * 0.03
     for k in range(9):
-        left = x + k * fold
-        draw.rectangle((left, 0, left + fold, base), fill=shade(tone, (0.86, 0.97, 1.05)[k % 3]))
+        fold_x = x + k * fold
+        draw.rectangle((fold_x, 0, fold_x + fold, base), fill=shade(tone, (0.86, 0.97, 1.05)[k % 3]))
 
 
 def _lamp(rng: random.Random, image: Image.Image, x: float, base: int) -> None:
@@ -125,4 +125,4 @@ def _plant(rng: random.Random, draw: ImageDraw.ImageDraw, x: float, y: float, he
     draw.rectangle((x - w * 1.08, top - 2, x + w * 1.08, top + height * 0.04), fill=shade(pot, 0.88))
 
 
-_THINGS: Final = (_window, _door, _picture, _pot_plant, _shelf, _curtain, _lamp)
+_PIECES: Final = (_window, _door, _picture, _pot_plant, _shelf, _curtain, _lamp)

@@ -1,7 +1,6 @@
-"""Plane geometry of the sample: points, affine maps, smooth rings, clipping, thinning.
+"""Plane geometry: points, affine maps, smooth curves, clipping and simplification of rings.
 
-Everything works on plain tuples. Distances are in whatever unit the points are in: body units before the
-camera, pixels after it.
+Points are (x, y) tuples, y downwards. The unit is that of the input: body heights in the body frame, px in the photo.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ class Affine:
     f: float
 
     def __call__(self, point: Point) -> Point:
-        """Return where ``point`` goes."""
+        """Return the image of ``point`` under the map."""
         x, y = point
         return (self.a * x + self.b * y + self.c, self.d * x + self.e * y + self.f)
 
     def after(self, first: Affine) -> Affine:
-        """Return the map that does ``first`` and then this one."""
+        """Return the composition: ``first``, then this map."""
         return Affine(
             self.a * first.a + self.b * first.d,
             self.a * first.b + self.b * first.e,
@@ -43,13 +42,13 @@ class Affine:
         )
 
     def inverse(self) -> Affine:
-        """Return the map back."""
+        """Return the inverse map."""
         det = self.a * self.e - self.b * self.d
         a, b, d, e = self.e / det, -self.b / det, -self.d / det, self.a / det
         return Affine(a, b, -(a * self.c + b * self.f), d, e, -(d * self.c + e * self.f))
 
     def coefficients(self) -> tuple[float, float, float, float, float, float]:
-        """Return the six numbers in the order Pillow's ``Image.transform`` takes them."""
+        """Return (a, b, c, d, e, f), the order of Pillow's ``Image.transform``."""
         return (self.a, self.b, self.c, self.d, self.e, self.f)
 
 
@@ -61,7 +60,7 @@ def rotation(angle: float, centre: Point) -> Affine:
 
 
 def mix(start: Point, end: Point, share: float) -> Point:
-    """Return the point that lies ``share`` of the way from ``start`` to ``end``."""
+    """Return the point at ``share`` of the way from ``start`` (0) to ``end`` (1)."""
     return (start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share)
 
 
@@ -72,7 +71,7 @@ def smoothstep(low: float, high: float, value: float) -> float:
 
 
 def bounds(points: Iterable[Point]) -> Box:
-    """Return ``(x1, y1, x2, y2)`` around the points."""
+    """Return the bounding box ``(x1, y1, x2, y2)`` of the points."""
     xs, ys = zip(*points, strict=True)
     return (min(xs), min(ys), max(xs), max(ys))
 
@@ -88,7 +87,7 @@ def polygon_area(ring: Sequence[Point]) -> float:
 
 
 def _tangents(points: Sequence[Point], corners: Sequence[bool], closed: bool) -> list[Point | None]:
-    """Return the unit direction of the curve at each point, None where it may turn sharply."""
+    """Return the unit tangent of the curve at each point, None at corners and ends."""
     count = len(points)
     tangents: list[Point | None] = []
     for i in range(count):
@@ -105,16 +104,16 @@ def _tangents(points: Sequence[Point], corners: Sequence[bool], closed: bool) ->
 def smooth_curve(
     points: Sequence[Point], corners: Sequence[bool], closed: bool, step: float
 ) -> tuple[list[Point], list[int]]:
-    """Return a dense curve through ``points`` and the position of each of them on it.
+    """Return a dense curve through ``points``, and the index of each of ``points`` on the curve.
 
-    Between two points runs one cubic Hermite piece whose tangents are as long as the piece, so that unevenly
-    spaced points do not make it overshoot (a plain Catmull-Rom curve does).
+    The curve is a cubic Hermite spline. Tangents are as long as their segment, so that unevenly spaced points do not
+    make it overshoot, as a Catmull-Rom spline would.
 
     Args:
-        points: the points to go through.
-        corners: for each point, whether the curve may turn sharply there.
+        points: points on the curve.
+        corners: for each point, whether the curve may have a corner there.
         closed: whether the last point joins the first.
-        step: the largest wanted distance between two points of the curve.
+        step: target distance between neighbouring points of the curve.
     """
     tangents = _tangents(points, corners, closed)
     count = len(points)
@@ -129,7 +128,7 @@ def smooth_curve(
         first, last = tangents[i], tangents[(i + 1) % count]
         if first is None and last is None:
             continue
-        # A sharp end leaves towards where the smooth end points from: half chord, half mirrored tangent.
+        # The tangent at a corner makes the segment a parabola, given the tangent at its other end.
         m0 = (first[0] * length, first[1] * length) if first else (dx, dy)
         m1 = (last[0] * length, last[1] * length) if last else (dx, dy)
         if first is None:
@@ -154,7 +153,7 @@ def smooth_curve(
 
 
 def clip_ring(ring: Sequence[Point], box: Box) -> list[Point]:
-    """Return the part of a ring inside ``box`` (Sutherland-Hodgman), empty where nothing is left."""
+    """Return the part of a ring inside ``box`` (Sutherland-Hodgman); empty if they do not overlap."""
     x1, y1, x2, y2 = box
     result = list(ring)
     for axis, limit, keep_above in ((0, x1, True), (0, x2, False), (1, y1, True), (1, y2, False)):
@@ -176,7 +175,7 @@ def clip_ring(ring: Sequence[Point], box: Box) -> list[Point]:
 
 
 def thin_ring(ring: Sequence[Point], tolerance: float) -> list[Point]:
-    """Return the ring with the points left out that lie within ``tolerance`` of the line without them."""
+    """Return the ring with fewer points, within ``tolerance`` of the original (Douglas-Peucker)."""
     if len(ring) < 5:
         return list(ring)
     middle = len(ring) // 2
@@ -186,6 +185,7 @@ def thin_ring(ring: Sequence[Point], tolerance: float) -> list[Point]:
 
 
 def _thin(line: Sequence[Point], tolerance: float) -> list[Point]:
+    """Return an open line simplified by Douglas-Peucker; the ends stay."""
     keep = {0, len(line) - 1}
     stack = [(0, len(line) - 1)]
     while stack:
@@ -193,14 +193,14 @@ def _thin(line: Sequence[Point], tolerance: float) -> list[Point]:
         (x0, y0), (x1, y1) = line[low], line[high]
         dx, dy = x1 - x0, y1 - y0
         length = math.hypot(dx, dy)
-        worst, worst_at = tolerance, -1
+        farthest, farthest_index = tolerance, -1
         for i in range(low + 1, high):
             x, y = line[i]
-            across = abs(dx * (y - y0) - dy * (x - x0))
-            distance = across / length if length > 0 else math.hypot(x - x0, y - y0)
-            if distance > worst:
-                worst, worst_at = distance, i
-        if worst_at >= 0:
-            keep.add(worst_at)
-            stack += [(low, worst_at), (worst_at, high)]
+            cross = abs(dx * (y - y0) - dy * (x - x0))
+            distance = cross / length if length > 0 else math.hypot(x - x0, y - y0)
+            if distance > farthest:
+                farthest, farthest_index = distance, i
+        if farthest_index >= 0:
+            keep.add(farthest_index)
+            stack += [(low, farthest_index), (farthest_index, high)]
     return [line[i] for i in sorted(keep)]

@@ -1,4 +1,4 @@
-"""The people who wear the clothes: limbs, head, hair, shoes and what they carry."""
+"""Drawing of people: limbs, head, hair, shoes and bag."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _MANNEQUIN: Final[Color] = (232, 224, 212)
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What one person looks like.
+    """The looks of a person.
 
     Attributes:
         skin: colour of the skin.
         hair: colour of the hair.
-        style: one of `HAIR_STYLES`, or "none" for a mannequin.
+        hair_style: one of `HAIR_STYLES`, or "none" for a mannequin.
         shoes: colour of the shoes.
         bag: "none", "cross" (strap across the chest) or "hand".
         bag_color: colour of the bag.
@@ -38,14 +38,14 @@ class Person:
 
     skin: Color
     hair: Color
-    style: str
+    hair_style: str
     shoes: Color
     bag: str
     bag_color: Color
 
 
 def pick_person(rng: random.Random, shop: bool) -> Person:
-    """Return a person; some shops use a mannequin."""
+    """Return a random person; 14 % of shop photos show a mannequin."""
     shoes = PALETTE[rng.choice(("white", "black", "camel", "red", "navy", "grey", "chocolate"))]
     bag = rng.choices(("none", "cross", "hand"), (84, 6, 10) if shop else (70, 15, 15))[0]
     bag_color = PALETTE[rng.choice(("camel", "black", "burgundy", "chocolate", "mustard", "teal"))]
@@ -54,6 +54,8 @@ def pick_person(rng: random.Random, shop: bool) -> Person:
     return Person(rng.choice(SKINS), rng.choice(HAIRS), rng.choice(HAIR_STYLES), shoes, bag, bag_color)
 
 
+# Outlines in the body frame: the image-left half of torso, head and hair, the image-left leg and shoe, and a strand of
+# hair. Points of the arm are (distance, outward), see `along_arm`.
 _TORSO: Final[tuple[Point, ...]] = (
     (-0.021, 0.105), (-0.021, 0.138), (-0.034, 0.158), (-0.066, 0.170), (-0.094, 0.186), (-0.096, 0.215),
     (-0.081, 0.262), (-0.073, 0.320), (-0.062, 0.385), (-0.080, 0.450), (-0.087, 0.515), (-0.020, 0.545),
@@ -97,16 +99,18 @@ _STRAND: Final[tuple[Point, ...]] = (
 
 
 def _whole(half: Sequence[Point]) -> list[Point]:
-    """Return a ring from its image-left half; points on the centre line are not doubled."""
+    """Return a symmetric ring from its image-left half; points on the centre line stay single."""
     return [*half, *((-x, y) for x, y in reversed(half) if x != 0.0)]
 
 
 def _ring(place: Callable[[Point], Point], points: Sequence[Point], step: float) -> list[Point]:
+    """Return the smooth closed curve through points, in px; ``place`` maps the body frame to px."""
     placed = [place(point) for point in points]
     return smooth_curve(placed, [False] * len(placed), True, step)[0]
 
 
 def _disc(place: Callable[[Point], Point], centre: Point, rx: float, ry: float, step: float) -> list[Point]:
+    """Return an ellipse with the radii ``rx`` and ``ry`` in body heights, in px."""
     x, y = centre
     corner = 0.72
     points = [
@@ -117,7 +121,7 @@ def _disc(place: Callable[[Point], Point], centre: Point, rx: float, ry: float, 
 
 
 def arm_ring(figure: Figure, side: int, step: float) -> list[Point]:
-    """Return the outline of an arm in the picture."""
+    """Return the outline of an arm in the photo; side 0 is image-left."""
     sign = 1.0 if side == 0 else -1.0
 
     def place(point: Point) -> Point:
@@ -128,7 +132,7 @@ def arm_ring(figure: Figure, side: int, step: float) -> list[Point]:
 
 
 def silhouette(figure: Figure) -> list[list[Point]]:
-    """Return rough rings around the person, for the shadow."""
+    """Return rough outlines of torso, head and limbs in the photo, for the shadow."""
     step = figure.scale * 0.05
     rings = [_ring(figure.body, _whole(_TORSO), step), _ring(figure.body, _whole(_BACK_OF_HEAD), step)]
     for side in (0, 1):
@@ -139,14 +143,14 @@ def silhouette(figure: Figure) -> list[list[Point]]:
 
 
 def draw_person(canvas: Canvas, figure: Figure, person: Person) -> None:
-    """Draw everything of the person that clothes may cover."""
+    """Draw the person, except for the parts in front of clothes (`draw_over_clothes`)."""
     step = max(5.0, figure.scale * 0.018)
     radius = figure.scale * 0.013
-    if person.style == "long" and not figure.back:
+    if person.hair_style == "long" and not figure.is_back_view:
         canvas.body([_ring(figure.body, _whole(_LONG), step)], shade(person.hair, 0.8), radius)
-    elif person.style == "bob" and not figure.back:
+    elif person.hair_style == "bob" and not figure.is_back_view:
         canvas.body([_ring(figure.body, _whole(_BOB), step)], shade(person.hair, 0.8), radius)
-    elif person.style == "tail" and not figure.back:
+    elif person.hair_style == "tail" and not figure.is_back_view:
         canvas.body([_disc(figure.body, (0.056, 0.085), 0.020, 0.056, step)], shade(person.hair, 0.8), radius)
     limbs = [_ring(figure.body, _whole(_TORSO), step)]
     shoes = []
@@ -163,26 +167,26 @@ def _draw_head(canvas: Canvas, figure: Figure, person: Person, step: float, radi
     head = _ring(figure.body, _whole(_HEAD), step)
     if bounds(head)[3] < 0:
         return
-    if figure.back and person.style != "none":
+    if figure.is_back_view and person.hair_style != "none":
         _draw_back_hair(canvas, figure, person, step, radius)
         return
-    # The chin's shadow sets the head off the neck.
+    # Shadow of the chin.
     neck = [figure.body(p) for p in ((-0.020, 0.118), (0.020, 0.118), (0.019, 0.140), (0.0, 0.147), (-0.019, 0.140))]
     canvas.shadow([neck], (0.0, 0.0), figure.scale * 0.004, 80)
     ears = [_disc(figure.body, (sign * 0.043, 0.074), 0.006, 0.011, step) for sign in (-1, 1)]
     canvas.body([head, *ears], person.skin, radius, 20)
-    if person.style == "none":
+    if person.hair_style == "none":
         return
     _draw_face(canvas, figure, person, head)
     hair = [_ring(figure.body, _whole(_CAP_OF_HAIR), step)]
-    if person.style == "bun":
+    if person.hair_style == "bun":
         hair.append(_disc(figure.body, (0.0, -0.018), 0.022, 0.020, step))
-    elif person.style == "curly":
+    elif person.hair_style == "curly":
         for x, y in ((-0.046, 0.075), (-0.054, 0.048), (-0.046, 0.020), (-0.024, 0.002), (0.0, -0.006)):
             hair.append(_disc(figure.body, (x, y), 0.021, 0.021, step))
             hair.append(_disc(figure.body, (-x, y), 0.021, 0.021, step))
     canvas.body(hair, person.hair, radius * 0.8)
-    if person.style == "cap":
+    if person.hair_style == "cap":
         crown = [(0.0, -0.012), (-0.036, 0.000), (-0.049, 0.036), (-0.047, 0.050), (-0.010, 0.044)]
         canvas.body([_ring(figure.body, _whole(crown), step)], person.bag_color, radius, 38)
         brim = [(-0.036, 0.046), (0.036, 0.046), (0.050, 0.056), (0.0, 0.062), (-0.050, 0.056)]
@@ -211,21 +215,21 @@ def _draw_face(canvas: Canvas, figure: Figure, person: Person, head: list[Point]
 
 
 def _draw_back_hair(canvas: Canvas, figure: Figure, person: Person, step: float, radius: float) -> None:
-    half = {"bob": _BOB, "cap": _BACK_OF_HEAD}.get(person.style, _BACK_OF_HEAD)
+    half = {"bob": _BOB, "cap": _BACK_OF_HEAD}.get(person.hair_style, _BACK_OF_HEAD)
     rings = [_ring(figure.body, _whole(half), step)]
-    if person.style == "bun":
+    if person.hair_style == "bun":
         rings.append(_disc(figure.body, (0.0, -0.018), 0.022, 0.020, step))
-    elif person.style == "tail":
+    elif person.hair_style == "tail":
         rings.append(_disc(figure.body, (0.0, 0.100), 0.016, 0.055, step))
     canvas.body(rings, person.hair, radius)
 
 
 def draw_over_clothes(canvas: Canvas, figure: Figure, person: Person) -> None:
-    """Draw what hides clothes: long hair falling over the shoulders, and the bag."""
+    """Draw the parts of the person in front of clothes: long hair over the shoulders, and the bag."""
     step = max(5.0, figure.scale * 0.018)
     radius = figure.scale * 0.012
-    if person.style == "long":
-        if figure.back:
+    if person.hair_style == "long":
+        if figure.is_back_view:
             canvas.body([_ring(figure.body, _whole(_LONG), step)], person.hair, radius * 1.6)
         else:
             strands = [_ring(figure.body, [(s * x, y) for x, y in _STRAND], step) for s in (1.0, -1.0)]
@@ -238,7 +242,7 @@ def draw_over_clothes(canvas: Canvas, figure: Figure, person: Person) -> None:
         canvas.body([strap], shade(person.bag_color, 0.8), radius * 0.2)
         _draw_bag(canvas, figure.body((-0.088, 0.505)), figure.scale, person.bag_color, 0.048, 0.040)
     elif person.bag == "hand" and figure.fore[1] > 0:
-        # A hand on the hip holds no bag.
+        # Hands on the hip (fore angle below 0) hold no bag.
         x, y = figure.wrist(1)
         hand = (x, y + figure.scale * 0.04)
         handle = [

@@ -1,28 +1,24 @@
-"""From a template to a photograph: the cut of a garment, the pose of a body, the camera.
+"""Positions in the photo: the cut of a garment, the pose of a figure, and the camera.
 
-A point goes through cut (how this garment differs from its template), pose (arms, legs, sway) and camera
-(scale, tilt, squeeze, shift). Outline, landmarks, seams and the person's own limbs all take the same way, so
-they agree in the picture to the pixel.
+A point of a template passes three maps: cut (how the garment differs from its template), pose (arms, legs, sway) and
+camera (scale, tilt, squeeze, shift). Outlines, landmarks, seams and limbs pass the same maps, so they fit together
+in the photo to the pixel.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
+from registry.sample.categories import BOTTOMS, DRESSES, OUTWEAR, SHORT_SLEEVED, SLINGS
 from registry.sample.geometry import Affine, Box, Point, bounds, rotation, smooth_curve, smoothstep
 from registry.sample.templates import (
-    BOTTOMS,
     CROTCH_Y,
-    DRESSES,
     FOREARM,
-    OUTWEAR,
     REST_ANGLE,
-    SHORT_SLEEVED,
     SHOULDER,
-    SLINGS,
     UPPER_ARM,
     WAIST_Y,
     Key,
@@ -35,15 +31,15 @@ from registry.sample.templates import (
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How a garment differs from its category's template; all styles of one pair share it.
+    """How a garment differs from the template of its category; all styles of a pair_id have the same cut.
 
     Attributes:
-        length: the part below the waist (of tops: below the chest) as a multiple of the template's.
-        flare: how much wider the hem is.
-        ease: how much wider the garment is.
-        neck: depth of the front neckline as a multiple.
-        sleeve: length of a short sleeve as a multiple.
-        opening: half the gap between the two fronts of outwear.
+        length: length below the waist (tops: below the chest), relative to the template.
+        flare: extra width of the hem, relative to the template (0.2: 20 % wider).
+        ease: extra width of the whole garment, relative to the template.
+        neck: depth of the front neckline, relative to the template.
+        sleeve: length of short sleeves, relative to the template.
+        opening: half the gap between the two fronts of outwear, in body heights.
     """
 
     length: float = 1.0
@@ -56,7 +52,7 @@ class Cut:
 
 @lru_cache(maxsize=512)
 def cut_points(category_id: int, cut: Cut) -> dict[Key, Point]:
-    """Return the template's points after cutting, still in the body frame with the arms at rest."""
+    """Return the points of a garment with this cut, in the body frame with the arms at rest."""
     template = template_of(category_id)
     pivot = WAIST_Y if category_id in BOTTOMS | DRESSES else 0.300
     bottom = max(y for _, y in template.points.values())
@@ -72,7 +68,7 @@ def cut_points(category_id: int, cut: Cut) -> dict[Key, Point]:
         x, y = point
         if y < 0.262 and abs(x) < 0.046 and category_id not in BOTTOMS | OUTWEAR | SLINGS and key != 1:
             y = 0.160 + (y - 0.160) * cut.neck
-        if template.legs:
+        if template.has_legs:
             points[key] = _cut_leg(point, cut, bottom)
             continue
         if y > pivot:
@@ -88,7 +84,7 @@ def cut_points(category_id: int, cut: Cut) -> dict[Key, Point]:
 
 
 def _cut_leg(point: Point, cut: Cut, bottom: float) -> Point:
-    """Return a point of trousers or shorts after cutting: legs shorten and widen about their own middle."""
+    """Return a point of trousers or shorts with this cut: each leg widens about its middle line."""
     x, y = point
     if y <= CROTCH_Y:
         return (x * (1.0 + cut.ease * 0.6 * smoothstep(WAIST_Y, CROTCH_Y, y)), y)
@@ -96,7 +92,7 @@ def _cut_leg(point: Point, cut: Cut, bottom: float) -> Point:
     down = (y - CROTCH_Y) / (bottom - CROTCH_Y)
     middle = side * (0.050 - 0.004 * down)
     width = 1.0 + cut.ease + cut.flare * down
-    # Widening the inside of a leg beyond the centre line would cross the other leg.
+    # The inside of a leg stays on its side of the centre line.
     x = middle + (x - middle) * width
     if abs(x) < 0.004 or x * side < 0:
         x = side * 0.004
@@ -105,16 +101,18 @@ def _cut_leg(point: Point, cut: Cut, bottom: float) -> Point:
 
 @dataclass(frozen=True)
 class Figure:
-    """One body (or one laid-out set of clothes) in one picture.
+    """A posed body in a photo; also the frame of clothes that nobody wears.
+
+    Sides are (image-left, image-right). Angles are in radians from straight down, lengths in body heights.
 
     Attributes:
-        camera: from the body frame to pixels.
-        upper: angle of the left and the right upper arm from hanging straight down, in radians.
-        fore: angle of the two forearms.
-        stance: how far each ankle stands out.
-        sway: how far the hips are pushed to one side.
-        back: seen from behind.
-        worn: False for clothes laid flat or on a hanger.
+        camera: map from the body frame to px.
+        upper: angles of the upper arms.
+        fore: angles of the forearms.
+        stance: shift of each ankle outwards.
+        sway: shift of the hips to one side.
+        is_back_view: whether the figure is seen from behind.
+        is_worn: False for clothes laid flat or on a hanger.
     """
 
     camera: Affine
@@ -122,8 +120,8 @@ class Figure:
     fore: tuple[float, float] = (REST_ANGLE, REST_ANGLE)
     stance: float = 0.0
     sway: float = 0.0
-    back: bool = False
-    worn: bool = True
+    is_back_view: bool = False
+    is_worn: bool = True
 
     @cached_property
     def scale(self) -> float:
@@ -131,32 +129,38 @@ class Figure:
         return math.hypot(self.camera.b, self.camera.e)
 
     def seen_by(self, camera: Affine) -> Figure:
-        """Return the same pose before another camera."""
-        return Figure(camera, self.upper, self.fore, self.stance, self.sway, self.back, self.worn)
+        """Return the same pose with another camera."""
+        return replace(self, camera=camera)
 
     def body(self, point: Point) -> Point:
-        """Return where a point of head or torso is in the picture."""
+        """Return the position in the photo of a point on head or torso."""
         return self.camera((point[0] + self.sway * math.sin((point[1] - 0.12) * 5.0), point[1]))
 
     def leg(self, point: Point) -> Point:
-        """Return where a point of a leg is in the picture."""
+        """Return the position in the photo of a point on a leg."""
         x, y = point
         if y > 0.5 and x != 0.0:
             x += math.copysign(self.stance * (y - 0.5) / 0.45, x)
         return self.body((x, y))
 
     def arm(self, side: int, point: Point) -> Point:
-        """Return where a point of an arm (given at rest) is in the picture; side 0 is image-left."""
+        """Return the position in the photo of a point on an arm.
+
+        Args:
+            side: 0 for the image-left arm, 1 for the image-right arm.
+            point: body-frame point with the arm at rest.
+        """
         return self.body(self._turn_arm(side, point))
 
     def arm_turn(self, side: int) -> Affine:
-        """Return the rotation of a whole upper arm in the body frame, for the cloth on it."""
+        """Return the rotation of an upper arm from rest, in the body frame."""
         sign = 1.0 if side == 0 else -1.0
         return rotation(sign * (self.upper[side] - REST_ANGLE), (sign * SHOULDER[0], SHOULDER[1]))
 
     def _turn_arm(self, side: int, point: Point) -> Point:
+        """Return a point of an arm after turning it at shoulder and elbow, in the body frame."""
         sign = 1.0 if side == 0 else -1.0
-        rest = (sign * point[0], point[1])
+        rest = (sign * point[0], point[1])  # mirrored to the image-left side
         distance, _ = arm_coordinates(rest)
         first = self.upper[side] - REST_ANGLE
         x, y = rotation(first * smoothstep(0.0, 0.07, distance), SHOULDER)(rest)
@@ -166,60 +170,65 @@ class Figure:
         return (sign * x, y)
 
     def wrist(self, side: int) -> Point:
-        """Return where a wrist is in the picture."""
+        """Return the position of a wrist in the photo."""
         x, y = along_arm(UPPER_ARM + FOREARM, 0.0)
         return self.arm(side, (x if side == 0 else -x, y))
 
     def place(self, template: Template, key: Key, point: Point) -> Point:
-        """Return where a point of a garment is in the picture."""
+        """Return the position in the photo of a garment's point: sleeves follow the arms, trousers the legs."""
         for side in (0, 1):
             if key in template.sleeves[side]:
                 return self.arm(side, point)
-        return self.leg(point) if template.legs else self.body(point)
+        return self.leg(point) if template.has_legs else self.body(point)
 
 
 class Outline:
-    """A garment's outline in the picture.
+    """The outline of a garment in the photo. Keys are those of `Template.points`; positions are in px.
 
     Attributes:
-        template: the template it came from.
-        points: every landmark and helper point, in pixels.
-        ring: the dense outline, in pixels, open.
+        template: template of the category.
+        figure: figure that the garment is on.
+        flat_points: landmarks and helper points after cutting, in the body frame.
+        points: landmarks and helper points, in px.
+        keys: keys along the outline of the visible side.
+        step: target distance between neighbouring points of curves, in px.
+        ring: points of the outline, in px, not closed.
     """
 
     def __init__(self, category_id: int, cut: Cut, figure: Figure) -> None:
-        """Place the garment on the figure."""
+        """Compute the outline of a garment of this category and cut on a figure."""
         self.template = template_of(category_id)
         self.figure = figure
         self.flat_points = cut_points(category_id, cut)
         self.points = {key: figure.place(self.template, key, point) for key, point in self.flat_points.items()}
-        self.keys = self.template.back_ring if figure.back else self.template.ring
+        self.keys = self.template.back_ring if figure.is_back_view else self.template.ring
         self.step = max(4.0, figure.scale * 0.012)
         corners = [key in self.template.corners for key in self.keys]
         self.ring, positions = smooth_curve([self.points[key] for key in self.keys], corners, True, self.step)
-        self._position = dict(zip(self.keys, positions, strict=True))
+        self._ring_index = dict(zip(self.keys, positions, strict=True))
 
     def stretch(self, first: Key, last: Key) -> list[Point]:
-        """Return the dense outline from one key to another, walking in ring order."""
-        start, end = self._position[first], self._position[last]
+        """Return the points of the outline from ``first`` to ``last``, both included, in ring order."""
+        start, end = self._ring_index[first], self._ring_index[last]
         if start <= end:
             return self.ring[start : end + 1]
         return self.ring[start:] + self.ring[: end + 1]
 
     def curve(self, keys: Sequence[Key], corners: Iterable[Key] = ()) -> list[Point]:
-        """Return a smooth open curve through some points."""
-        sharp = set(corners)
-        return smooth_curve([self.points[k] for k in keys], [k in sharp for k in keys], False, self.step)[0]
+        """Return a smooth open curve through the points of these keys; it may turn sharply at ``corners``."""
+        corner_keys = set(corners)
+        is_corner = [key in corner_keys for key in keys]
+        return smooth_curve([self.points[key] for key in keys], is_corner, False, self.step)[0]
 
     def part_rings(self) -> list[list[Point]]:
-        """Return the rings of the sleeves or legs, left and right in turn."""
+        """Return the rings of the sleeves or legs, image-left first; empty for other garments."""
         rings = []
         for first, last, closing in self.template.parts:
             rings.append([*self.stretch(first, last), *(self.points[key] for key in closing)])
         return rings
 
     def collar_ring(self) -> list[Point]:
-        """Return the ring between the neck's back edge and its front edge; empty for bottoms."""
+        """Return the ring between the back and the front edge of the neck; empty for bottoms."""
         collar = self.template.collar
         if not collar:
             return []

@@ -1,4 +1,4 @@
-"""Writing the sample: the files of three splits and the retrieval files, in the release's layout."""
+"""The sample on disk: images, annotations and retrieval lists of the three splits, in the release's layout."""
 
 from __future__ import annotations
 
@@ -14,31 +14,43 @@ from registry.dataset.deepfashion2 import CATEGORIES, NUM_LANDMARK_SLOTS, SPLITS
 from registry.errors import StorageError, UsageError
 from registry.sample.annotations import annotate, annotation_file
 from registry.sample.garments import Wardrobe
-from registry.sample.identities import Picture, category_deck, plan_split
-from registry.sample.scenes import take
+from registry.sample.identities import PhotoPlan, plan_split, product_categories
+from registry.sample.scenes import take_photo
 from registry.sample.summary import SampleSummary
 from registry.storage.filesystems import reason
 from registry.storage.replacement import entries, real_folder, recover, replacement
 
-#: The fewest images that give each split a user's and a shop's picture.
+#: The smallest sample in which each split has a user and a shop image.
 MIN_IMAGES: Final = 6
-#: From this size on the sample holds the release's rare oddities, each at least once.
-_ODDITIES_FROM: Final = 100
-_QUALITY: Final = 85
+#: Samples of at least this size contain each of the release's rare irregularities.
+_MIN_IMAGES_WITH_IRREGULARITIES: Final = 100
+_JPEG_QUALITY: Final = 85
 
 
 @dataclass(slots=True)
-class _Written:
-    """One image of a split after it was written."""
+class _WrittenImage:
+    """An image file that has been written.
 
-    stem: str
+    Attributes:
+        image_id: number of the image in its split, from 1.
+        size: width and height in px.
+        plan: listing and source of the photo.
+        items: annotated items by item number; empty for test.
+    """
+
+    image_id: int
     size: tuple[int, int]
-    picture: Picture
+    plan: PhotoPlan
     items: dict[int, dict[str, Any]]
+
+    @property
+    def stem(self) -> str:
+        """File name without extension, as ``000001``."""
+        return f"{self.image_id:06d}"
 
 
 def split_sizes(num_images: int) -> dict[str, int]:
-    """Return how many of ``num_images`` images each split gets: about 60, 25 and 15 %, two at least."""
+    """Return the number of images by split: about 60, 25 and 15 % of ``num_images``, at least two each."""
     validation = max(2, round(num_images * 0.25))
     test = max(2, round(num_images * 0.15))
     return {"train": num_images - validation - test, "validation": validation, "test": test}
@@ -50,7 +62,7 @@ def write_release(
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> SampleSummary:
-    """Write the sample; see `registry.sample.write_sample`."""
+    """Write the sample and return its counts; see `registry.sample.write_sample`."""
     target = Path(dest)
     if num_images < MIN_IMAGES:
         raise UsageError(
@@ -60,9 +72,9 @@ def write_release(
     try:
         folder = real_folder(target, str(target))
         recover(folder)
-        _check_empty(folder, target)  # before the parents of the folder are made
+        _check_empty(folder, target)  # before creating parent folders
         with replacement(folder, SPLITS[0]) as new:
-            _check_empty(folder, target)  # something may have been put there meanwhile
+            _check_empty(folder, target)  # again, now under the lock
             summary = _write_all(new.unfinished, target, num_images, seed, progress)
             _check_empty(folder, target)
             paths = [path for path in new.unfinished.rglob("*") if path.is_file()]
@@ -73,14 +85,14 @@ def write_release(
 
 
 def _check_empty(folder: Path, target: Path) -> None:
-    """Raise if there is anything in the folder.
+    """Raise if the folder exists and is not empty.
 
     Args:
-        folder: its real path.
-        target: its path in the message.
+        folder: path with symbolic links resolved.
+        target: path to name in the message.
 
     Raises:
-        UsageError: it holds something.
+        UsageError: the folder is not empty.
     """
     if folder.is_dir() and entries(folder):
         raise UsageError(
@@ -92,112 +104,135 @@ def _check_empty(folder: Path, target: Path) -> None:
 def _write_all(
     root: Path, target: Path, num_images: int, seed: int, progress: Callable[[int, int], None] | None
 ) -> SampleSummary:
+    """Write all files below ``root`` and return the counts.
+
+    Args:
+        root: folder to write to.
+        target: folder to name in the summary.
+        num_images: total number of images.
+        seed: seed of the random generators.
+        progress: called after each image with (images written, ``num_images``).
+    """
     sizes = split_sizes(num_images)
-    deck = category_deck(random.Random(f"{seed}:categories"))
-    done = 0
-    items: dict[str, int] = {}
+    categories = product_categories(random.Random(f"{seed}:categories"))
+    num_written = 0
+    num_items: dict[str, int] = {}
     for split in SPLITS:
-        pictures = _ordered(split, plan_split(split, sizes[split], seed, deck))
+        plans = _in_file_order(split, plan_split(split, sizes[split], seed, categories))
         wardrobe = Wardrobe()
         (root / split / "image").mkdir(parents=True)
-        written = []
-        for number, picture in enumerate(pictures, start=1):
-            written.append(_write_image(root / split / "image", split, number, picture, wardrobe))
-            done += 1
+        images = []
+        for image_id, plan in enumerate(plans, start=1):
+            images.append(_write_image(root / split / "image", split, image_id, plan, wardrobe))
+            num_written += 1
             if progress is not None:
-                progress(done, num_images)
-        if split == "train" and num_images >= _ODDITIES_FROM:
-            _add_oddities(written)
+                progress(num_written, num_images)
+        if split == "train" and num_images >= _MIN_IMAGES_WITH_IRREGULARITIES:
+            _add_irregularities(images)
         if split != "test":
-            _write_annotations(root / split / "annos", written)
-        _write_retrieval(root, split, written)
-        items[split] = sum(len(image.items) for image in written) if split != "test" else 0
-    return SampleSummary(target, sizes, items, seed)
+            _write_annotations(root / split / "annos", images)
+        if split != "train":
+            _write_retrieval_lists(root / f"json_for_{split}", split, images)
+        num_items[split] = sum(len(image.items) for image in images)
+    return SampleSummary(target, sizes, num_items, seed)
 
 
-def _ordered(split: str, pictures: list[Picture]) -> list[Picture]:
-    """Return the pictures in file order: train listing by listing, the others all users' first."""
+def _in_file_order(split: str, plans: list[PhotoPlan]) -> list[PhotoPlan]:
+    """Return the photos in file order: train by pair_id, the other splits first all user, then all shop photos."""
     if split == "train":
-        return pictures
-    return sorted(pictures, key=lambda picture: (picture.source != "user", picture.pair_id))
+        return plans
+    return sorted(plans, key=lambda plan: (plan.source != "user", plan.pair_id))
 
 
-def _write_image(folder: Path, split: str, number: int, picture: Picture, wardrobe: Wardrobe) -> _Written:
-    taken = take(picture, wardrobe)
-    annotated = annotate(taken, split, picture.seed)
+def _write_image(folder: Path, split: str, image_id: int, plan: PhotoPlan, wardrobe: Wardrobe) -> _WrittenImage:
+    """Draw a photo, write it as ``folder/000001.jpg`` (for image 1) and return it with its items."""
+    photo = take_photo(plan, wardrobe)
+    annotated = annotate(photo, split, plan.seed)
     while not annotated:
-        # A close-up that missed the clothes is taken again.
-        picture = replace(picture, seed=f"{picture.seed}:again")
-        taken = take(picture, wardrobe)
-        annotated = annotate(taken, split, picture.seed)
-    stem = f"{number:06d}"
-    taken.image.save(folder / f"{stem}.jpg", "JPEG", quality=_QUALITY)
+        # No garment is inside this close-up: draw another framing.
+        plan = replace(plan, seed=f"{plan.seed}:again")
+        photo = take_photo(plan, wardrobe)
+        annotated = annotate(photo, split, plan.seed)
     items = dict(enumerate(annotated, start=1)) if split != "test" else {}
-    return _Written(stem, taken.image.size, picture, items)
+    image = _WrittenImage(image_id, photo.image.size, plan, items)
+    photo.image.save(folder / f"{image.stem}.jpg", "JPEG", quality=_JPEG_QUALITY)
+    return image
 
 
-def _add_oddities(written: list[_Written]) -> None:
-    """Put in what the release's train split has a few times in 300,000 items."""
-    along = [image for image in written if len(image.items) == 2 and image.items[2]["style"] == 0]
-    along = along or [image for image in written if len(image.items) == 2]
-    along.sort(key=lambda image: sum(1 for v in image.items[2]["landmarks"][2::3] if v))
-    # A side item that nobody could place a landmark on: the one with the fewest.
-    if along:
-        bare = along[0].items[2]
-        bare["landmarks"] = [0] * len(bare["landmarks"])
-        bare["occlusion"] = 3
-    # A box that was never drawn.
-    empty = (along[1] if len(along) > 1 else written[-1]).items
-    unboxed = empty[max(empty)]
-    unboxed["bounding_box"] = [0, 0, 0, 0]
-    unboxed["scale"] = 1
-    # An item that was deleted after the next one had got its number.
-    if len(along) > 2:
-        along[2].items[3] = along[2].items.pop(2)
+def _add_irregularities(images: list[_WrittenImage]) -> None:
+    """Change items the way a few of the release's 300,000 train items are irregular."""
+    two_items = [image for image in images if len(image.items) == 2]
+    candidates = [image for image in two_items if image.items[2]["style"] == 0] or two_items
+    candidates.sort(key=lambda image: sum(1 for v in image.items[2]["landmarks"][2::3] if v))
+    if candidates:
+        # An item without labelled landmarks; the candidate with the fewest labelled landmarks becomes it.
+        item = candidates[0].items[2]
+        item["landmarks"] = [0] * len(item["landmarks"])
+        item["occlusion"] = 3
+    # An item without a bounding box.
+    items = (candidates[1] if len(candidates) > 1 else images[-1]).items
+    item = items[max(items)]
+    item["bounding_box"] = [0, 0, 0, 0]
+    item["scale"] = 1
+    if len(candidates) > 2:
+        # A gap in the item numbers: item1 and item3.
+        candidates[2].items[3] = candidates[2].items.pop(2)
 
 
-def _write_annotations(folder: Path, written: list[_Written]) -> None:
+def _write_annotations(folder: Path, images: list[_WrittenImage]) -> None:
     folder.mkdir()
-    for image in written:
-        content = annotation_file(image.picture.source, image.picture.pair_id, image.items)
+    for image in images:
+        content = annotation_file(image.plan.source, image.plan.pair_id, image.items)
         _write_json(folder / f"{image.stem}.json", content)
 
 
-def _write_retrieval(root: Path, split: str, written: list[_Written]) -> None:
-    """Write the COCO-like image lists and, where there are labels, query and gallery."""
-    if split == "train":
-        return
-    folder = root / f"json_for_{split}"
+def _write_retrieval_lists(folder: Path, split: str, images: list[_WrittenImage]) -> None:
+    """Write the image lists of users and shops and, for validation, the query and gallery lists."""
     folder.mkdir()
-    short = "val" if split == "validation" else "test"
+    short_split = "val" if split == "validation" else "test"
     for source, name in (("user", "consumer"), ("shop", "shop")):
-        images = [image for image in written if image.picture.source == source]
-        _write_json(folder / f"retrieval_{short}_{name}_information.json", _information(images))
-    if split == "test":
-        return
-    query, gallery = [], []
-    for image in written:
-        for number in sorted(image.items):
-            item = image.items[number]
-            identity = {"style": item["style"], "pair_id": image.picture.pair_id}
-            if image.picture.source == "shop":
-                entry = {"gallery_image_id": int(image.stem), "bbox": item["bounding_box"], **identity}
-                gallery.append(entry)
-            elif item["style"] > 0:
-                query.append(
-                    {
-                        "query_image_id": int(image.stem),
-                        "bbox": item["bounding_box"],
-                        "cls": item["category_id"],
-                        **identity,
-                    }
-                )
-    _write_json(folder / "val_query.json", query)
-    _write_json(folder / "val_gallery.json", gallery)
+        of_source = [image for image in images if image.plan.source == source]
+        _write_json(folder / f"retrieval_{short_split}_{name}_information.json", _image_list(of_source))
+    if split == "validation":
+        _write_json(folder / "val_query.json", _queries(images))
+        _write_json(folder / "val_gallery.json", _gallery(images))
 
 
-def _information(images: list[_Written]) -> dict[str, Any]:
-    keypoints = [str(number) for number in range(1, NUM_LANDMARK_SLOTS + 1)]
+def _queries(images: list[_WrittenImage]) -> list[dict[str, Any]]:
+    """Return the entries of the query list: the user items with a style above 0."""
+    return [
+        {
+            "query_image_id": image.image_id,
+            "bbox": item["bounding_box"],
+            "cls": item["category_id"],
+            "style": item["style"],
+            "pair_id": image.plan.pair_id,
+        }
+        for image in images
+        if image.plan.source == "user"
+        for _, item in sorted(image.items.items())
+        if item["style"] > 0
+    ]
+
+
+def _gallery(images: list[_WrittenImage]) -> list[dict[str, Any]]:
+    """Return the entries of the gallery list: all shop items."""
+    return [
+        {
+            "gallery_image_id": image.image_id,
+            "bbox": item["bounding_box"],
+            "style": item["style"],
+            "pair_id": image.plan.pair_id,
+        }
+        for image in images
+        if image.plan.source == "shop"
+        for _, item in sorted(image.items.items())
+    ]
+
+
+def _image_list(images: list[_WrittenImage]) -> dict[str, Any]:
+    """Return the content of an ``*_information.json`` file: images and categories in COCO's form."""
+    keypoints = [str(slot_no) for slot_no in range(1, NUM_LANDMARK_SLOTS + 1)]
     categories = [
         {
             "id": category.id,
@@ -208,20 +243,20 @@ def _information(images: list[_Written]) -> dict[str, Any]:
         }
         for category in CATEGORIES
     ]
-    listed = [
+    entries = [
         {
             "coco_url": "",
             "date_captured": "",
             "file_name": f"{image.stem}.jpg",
             "flickr_url": "",
-            "id": int(image.stem),
+            "id": image.image_id,
             "license": 0,
             "width": image.size[0],
             "height": image.size[1],
         }
         for image in images
     ]
-    return {"categories": categories, "images": listed, "info": {}, "licenses": []}
+    return {"categories": categories, "images": entries, "info": {}, "licenses": []}
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a run of the sample wrote."""
+"""The counts that writing a sample returns."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class SampleSummary:
-    """What was written.
+    """Counts of a written sample.
 
     Attributes:
-        dest: the folder.
+        dest: folder of the sample.
         images: number of images by split.
-        items: number of annotated items by split (test has none).
-        seed: what makes the same sample again.
+        items: number of annotated items by split (0 for test).
+        seed: seed of the sample; the same seed and number of images give the same files.
     """
 
     dest: Path

@@ -1,11 +1,10 @@
-"""Landmark templates of the 13 categories on one body.
+"""Templates of the 13 categories: positions of the landmarks and outlines, on a standard body.
 
-The body stands upright in its own frame: x = 0 is its centre line, y runs from 0 (top of the head) to 1
-(soles), image-left is negative. A top and a skirt made for this frame fit each other and the person.
+The body frame has x = 0 on the centre line of the body (image-left is negative) and y from 0 (top of the head) to 1
+(soles). All garments are in this frame, so that they fit each other and the person.
 
-Only the image-left half of a garment is written down. The right half is its mirror image, each landmark
-taking the number it swaps with, so the numbering follows the landmark figure on both sides by construction.
-Points with a letter are no landmarks: they only help to shape the outline.
+The code holds the image-left half of each garment. The image-right half is its mirror image, with the landmark numbers
+from the swap pairs of the data set. Points named by a letter are helper points of the outline, not landmarks.
 """
 
 from __future__ import annotations
@@ -16,11 +15,25 @@ from functools import cache
 from typing import Final, TypeAlias
 
 from registry.dataset.deepfashion2 import CATEGORY_BY_ID, LANDMARK_SLOTS
+from registry.sample.categories import (
+    BOTTOMS,
+    DRESSES,
+    LEGWEAR,
+    LONG_SLEEVED,
+    OUTWEAR,
+    SHORTS,
+    SKIRT,
+    SLEEVED_DRESSES,
+    SLEEVED_TOPS,
+    SLINGS,
+    TROUSERS,
+)
 from registry.sample.geometry import Point
 
+#: A landmark_no, or the letter of a helper point.
 Key: TypeAlias = int | str
 
-#: Where the arms hang in the templates, and the joints that poses turn them about (image-left side).
+#: Joints, lengths and angle of the image-left arm at rest, in the body frame.
 SHOULDER: Final[Point] = (-0.088, 0.200)
 UPPER_ARM: Final = 0.150
 FOREARM: Final = 0.135
@@ -30,7 +43,7 @@ CROTCH_Y: Final = 0.535
 
 
 def along_arm(distance: float, outward: float) -> Point:
-    """Return the point ``distance`` down the image-left arm at rest and ``outward`` of its middle line."""
+    """Return the body-frame point ``distance`` down the image-left arm at rest and ``outward`` of its middle line."""
     sin, cos = math.sin(REST_ANGLE), math.cos(REST_ANGLE)
     return (SHOULDER[0] - distance * sin - outward * cos, SHOULDER[1] + distance * cos - outward * sin)
 
@@ -47,13 +60,13 @@ class _Half:
     """The image-left half of a garment.
 
     Attributes:
-        points: landmarks by number and helpers by letter; those on the centre line have x = 0.
-        ring: the outline from the centre line at the top down the image-left side to the centre line.
-        corners: where the outline turns sharply.
-        sleeve: the points that move with the arm.
-        parts: (first, last, closing points): stretches of the outline that close into a sleeve or a leg.
-        back_ring: the outline seen from behind, where it differs.
-        collar: the front edge from the side of the neck to the centre or placket, for the collar part.
+        points: landmarks and helper points; points on the centre line have x = 0.
+        ring: keys along the outline, from the top of the centre line down to its lower end.
+        corners: keys at which the outline turns sharply.
+        sleeve: keys that move with the arm.
+        parts: sleeve or leg as (first, last, closing): the outline from first to last, closed through ``closing``.
+        back_ring: keys along the outline in back views, if they differ.
+        collar: keys along the front edge of the collar, from the side of the neck to the centre or placket.
     """
 
     points: dict[Key, Point]
@@ -67,19 +80,19 @@ class _Half:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A whole garment in the body frame; see `_Half` for the shared attributes.
+    """A whole garment in the body frame.
 
     Attributes:
         category_id: 1 to 13.
-        points: every landmark and helper.
-        mirror: the key that each key becomes on the other side.
-        ring: the outline from the front, once around.
-        back_ring: the outline from behind.
-        corners: where an outline turns sharply.
-        sleeves: for each side (left, right) the keys that move with that arm.
-        parts: stretches of the outline that are a sleeve or a leg, left and right in turn.
-        collar: the ring between the neck's back and front edge, empty for bottoms.
-        legs: whether the lower part follows the two legs.
+        points: landmarks and helper points.
+        mirror: for each key, the key of the mirrored point.
+        ring: keys once around the outline, in front views.
+        back_ring: keys once around the outline, in back views.
+        corners: keys at which an outline turns sharply.
+        sleeves: keys that move with the image-left and the image-right arm.
+        parts: sleeves or legs, image-left first, as in `_Half`.
+        collar: keys once around the opening of the neck; empty for bottoms.
+        has_legs: whether the garment follows the two legs.
     """
 
     category_id: int
@@ -91,22 +104,20 @@ class Template:
     sleeves: tuple[frozenset[Key], frozenset[Key]]
     parts: tuple[tuple[Key, Key, tuple[Key, ...]], ...]
     collar: tuple[Key, ...]
-    legs: bool
+    has_legs: bool
 
-
-TOPS: Final = frozenset({1, 2, 5, 6})
-OUTWEAR: Final = frozenset({3, 4})
-BOTTOMS: Final = frozenset({7, 8, 9})
-DRESSES: Final = frozenset({10, 11, 12, 13})
-LONG_SLEEVED: Final = frozenset({2, 4, 11})
-SHORT_SLEEVED: Final = frozenset({1, 3, 10})
-SLINGS: Final = frozenset({6, 13})
 
 _ARMPIT: Final[Point] = (-0.088, 0.262)
 
 
 def _sleeve_points(numbers: tuple[int, ...], armpit: int, long: bool) -> dict[Key, Point]:
-    """Return a sleeve's landmarks: ``numbers`` from the shoulder tip around the cuff, then the armpit."""
+    """Return the landmarks of a sleeve.
+
+    Args:
+        numbers: landmark numbers from the shoulder around the cuff.
+        armpit: landmark number of the armpit.
+        long: long or short sleeve.
+    """
     around: tuple[Point, ...]
     if long:
         around = (
@@ -143,7 +154,7 @@ def _sleeved_top(long: bool) -> _Half:
 
 
 def _outwear(long: bool) -> _Half:
-    # The figures number the neck differently: short 4-3-2, long 2-3-4 from its side to the placket.
+    # From the side of the neck to the placket, short sleeve outwear has landmarks 4-3-2, long sleeve outwear 2-3-4.
     neck, front = (2, 4) if long else (4, 2)
     last = 15 if long else 11
     armpit = last + 1
@@ -258,19 +269,21 @@ _SKIRT: Final = _Half(
 
 
 def _half_of(category_id: int) -> _Half:
+    """Return the image-left half of a category."""
     if category_id in BOTTOMS:
-        return {7: _SHORTS, 8: _TROUSERS, 9: _SKIRT}[category_id]
+        return {SHORTS: _SHORTS, TROUSERS: _TROUSERS, SKIRT: _SKIRT}[category_id]
     long = category_id in LONG_SLEEVED
     if category_id in OUTWEAR:
         return _outwear(long)
-    if category_id in (10, 11):
+    if category_id in SLEEVED_DRESSES:
         return _sleeved_dress(long)
-    if category_id in (1, 2):
+    if category_id in SLEEVED_TOPS:
         return _sleeved_top(long)
     return _sleeveless(dress=category_id in DRESSES, sling=category_id in SLINGS)
 
 
 def _mirror_key(category_id: int, key: Key, point: Point) -> Key:
+    """Return the key of a point's mirror image: the swapped landmark, or ``"a'"`` for helper point ``"a"``."""
     if isinstance(key, str):
         return key if point[0] == 0.0 else key + "'"
     category = CATEGORY_BY_ID[category_id]
@@ -280,16 +293,16 @@ def _mirror_key(category_id: int, key: Key, point: Point) -> Key:
 
 @cache
 def template_of(category_id: int) -> Template:
-    """Return the template of a category, both halves put together."""
+    """Return the template of a category."""
     half = _half_of(category_id)
     mirror = {key: _mirror_key(category_id, key, point) for key, point in half.points.items()}
     points = dict(half.points)
     for key, (x, y) in half.points.items():
         points.setdefault(mirror[key], (-x, y))
-    both_ways = mirror | {there: key for key, there in mirror.items()}
+    both_ways = mirror | {mirrored: key for key, mirrored in mirror.items()}
 
     def whole(ring: tuple[Key, ...]) -> tuple[Key, ...]:
-        # The first and the last key are on the centre line: they are not passed a second time.
+        # The first and the last key are on the centre line, so they occur once.
         return (*ring, *(mirror[key] for key in reversed(ring[1:-1])))
 
     parts: list[tuple[Key, Key, tuple[Key, ...]]] = []
@@ -310,5 +323,5 @@ def template_of(category_id: int) -> Template:
         sleeves=(half.sleeve, frozenset(mirror[key] for key in half.sleeve)),
         parts=tuple(parts),
         collar=collar,
-        legs=category_id in (7, 8),
+        has_legs=category_id in LEGWEAR,
     )

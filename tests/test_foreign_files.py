@@ -1,4 +1,4 @@
-"""Writers of registries remove only files of registries, and errors name the failing file."""
+"""Writers remove and replace only files of a registry, and their errors name the file that failed."""
 
 from __future__ import annotations
 
@@ -57,24 +57,26 @@ DIGEST = "0123456789abcdef"
         ("", False),
     ],
 )
-def test_data_files_are_recognised_by_their_exact_paths(path: str, expected: bool) -> None:
+def test_only_paths_that_a_registry_writes_are_data_paths(path: str, expected: bool) -> None:
     assert is_data_path(path) is expected
     folder, slash, name = path.rpartition("/")
-    partial = [f"{folder}{slash}.{name}.partial", f"{folder}{slash}.{name}.12ab34cd.partial"]
-    assert data_files([path, *partial]) == sorted([path, *partial] if expected else [])
+    partials = [f"{folder}{slash}.{name}.partial", f"{folder}{slash}.{name}.12ab34cd.partial"]
+    assert data_files([path, *partials]) == sorted([path, *partials] if expected else [])
 
 
-def test_at_the_top_only_partial_manifests_are_leftovers_of_a_writer() -> None:
-    ours = [".manifest.json.12ab34cd.partial", ".manifest.json.partial"]
-    assert data_files([*ours, "manifest.json", ".notes.txt.partial", "items/.manifest.json.partial"]) == ours
+def test_partial_manifests_are_the_only_data_files_at_the_top_of_a_registry() -> None:
+    partials = [".manifest.json.12ab34cd.partial", ".manifest.json.partial"]
+    foreign = ["manifest.json", ".notes.txt.partial", "items/.manifest.json.partial"]
+    assert data_files([*partials, *foreign]) == partials
 
 
-def test_every_written_path_is_a_data_path(small_registry: Path) -> None:
+def test_all_files_of_a_manifest_have_data_paths(small_registry: Path) -> None:
     files = read_manifest(Place(str(small_registry))).files
     assert {file.table for file in files} >= {"categories", "images", "items", "landmark_slots"}
     assert all(is_data_path(file.path) for file in files)
 
 
+#: Files that make a folder something other than a registry.
 FOREIGN = [
     "notes.txt",
     "images/split=train/mine.parquet",
@@ -86,14 +88,16 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_a_folder_with_other_files_is_refused_and_unchanged(name: str, small_source: Path, tmp_path: Path) -> None:
+def test_ingest_refuses_a_folder_with_foreign_files_and_keeps_them(
+    name: str, small_source: Path, tmp_path: Path
+) -> None:
     target = tmp_path / "mine"
     (target / name).parent.mkdir(parents=True)
     (target / name).write_bytes(b"mine")
     expected = r"in the way: df2 keeps unfinished work" if "staging" in name else r"is not empty and holds no registry"
-    with pytest.raises(RegistryError, match=expected) as told:
+    with pytest.raises(RegistryError, match=expected) as caught:
         ingest("train", str(small_source), str(target), jobs=1)
-    assert isinstance(told.value, StorageError if "staging" in name else UsageError)
+    assert isinstance(caught.value, StorageError if "staging" in name else UsageError)
     files = files_in(target)
     files.pop(".lock", None)
     assert files == {name: b"mine"}
@@ -101,7 +105,7 @@ def test_a_folder_with_other_files_is_refused_and_unchanged(name: str, small_sou
 
 @pytest.mark.parametrize("name", [name for name in FOREIGN if not name.startswith(".")])
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_a_sync_into_a_folder_with_other_files_is_refused_like_an_ingestion(
+def test_sync_refuses_a_folder_with_foreign_files_with_the_message_of_ingest(
     name: str, dry_run: bool, small_registry: Path, small_source: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "mine"
@@ -115,7 +119,7 @@ def test_a_sync_into_a_folder_with_other_files_is_refused_like_an_ingestion(
     assert files_in(target) == {name: b"mine"}
 
 
-def test_a_sync_continues_over_files_of_a_killed_sync_or_a_new_file_system(
+def test_sync_continues_in_a_folder_with_partial_files_and_files_of_the_system(
     small_registry: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "dest"
@@ -130,7 +134,7 @@ def test_a_sync_continues_over_files_of_a_killed_sync_or_a_new_file_system(
 
 
 @pytest.mark.parametrize("link", ["items", "items/split=train", "items/split=train/category_id=1", "categories"])
-def test_nothing_is_written_or_removed_behind_a_link_to_a_folder(
+def test_writers_refuse_a_registry_with_a_symbolic_link_to_a_folder(
     link: str, small_registry: Path, small_source: Path, tmp_path: Path
 ) -> None:
     changed = write_split(tmp_path / "other" / "train", {1: annotation([item(1), item(2)])})
@@ -139,8 +143,8 @@ def test_nothing_is_written_or_removed_behind_a_link_to_a_folder(
     (small_registry / link).rename(elsewhere)
     (small_registry / link).symlink_to(elsewhere)
     place = Place(str(small_registry))
-    data = {file.path: place.read(file.path) for file in read_manifest(place).files}  # readable through the link
-    behind = next(path for path in data if path.startswith(link))
+    contents = {file.path: place.read(file.path) for file in read_manifest(place).files}  # reading works
+    behind = next(path for path in contents if path.startswith(link))
     assert verify_registry(place).is_whole
     before = (files_in(elsewhere), files_in(small_registry))
 
@@ -163,11 +167,11 @@ def test_nothing_is_written_or_removed_behind_a_link_to_a_folder(
         with pytest.raises(StorageError, match=f"{link} is a link, and df2 writes and removes nothing behind links"):
             attempt()
     assert (files_in(elsewhere), files_in(small_registry)) == before
-    sync(place, Place(str(tmp_path / "copy")))  # reading is allowed
+    sync(place, Place(str(tmp_path / "copy")))  # reading through the link works
     assert not (tmp_path / "copy" / link).is_symlink()
 
 
-def test_file_links_as_dvc_makes_them_are_replaced_and_their_targets_stay(
+def test_symbolic_links_to_files_in_a_dvc_cache_are_replaced_and_the_cache_stays(
     small_registry: Path, small_source: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
@@ -184,7 +188,7 @@ def test_file_links_as_dvc_makes_them_are_replaced_and_their_targets_stay(
     assert files_in(cache) == before
 
 
-def test_a_manifest_is_created_only_in_registries(tmp_path: Path) -> None:
+def test_df2_manifest_refuses_folders_that_are_no_registry(tmp_path: Path) -> None:
     for name, code, message in (
         ("notes.txt", 2, "is not empty and holds no registry"),
         ("manifest.json", 1, "is not a manifest of a registry"),
@@ -200,7 +204,7 @@ def test_a_manifest_is_created_only_in_registries(tmp_path: Path) -> None:
         assert CliRunner().invoke(main, ["manifest", str(tmp_path / "empty")]).exit_code == 0
 
 
-def test_hidden_files_and_lost_and_found_are_accepted(small_source: Path, tmp_path: Path) -> None:
+def test_ingest_accepts_a_folder_with_hidden_files_and_lost_found(small_source: Path, tmp_path: Path) -> None:
     target = tmp_path / "registry"
     (target / "items").mkdir(parents=True)
     (target / "lost+found").mkdir()
@@ -211,10 +215,14 @@ def test_hidden_files_and_lost_and_found_are_accepted(small_source: Path, tmp_pa
     assert (target / "lost+found").is_dir()
 
 
-def test_other_files_in_a_registry_stay(small_registry: Path, small_source: Path) -> None:
-    mine = ["images/split=train/mine.parquet", "items/ex/items/split=train/category_id=1/x.parquet", "items/.x.partial"]
-    mine += [f"ex/items/split=train/category_id=1/{DIGEST}.parquet", "ex/export.json"]
-    for name in mine:
+def test_ingest_keeps_foreign_files_in_a_registry(small_registry: Path, small_source: Path) -> None:
+    foreign = [
+        "images/split=train/mine.parquet",
+        "items/ex/items/split=train/category_id=1/x.parquet",
+        "items/.x.partial",
+    ]
+    foreign += [f"ex/items/split=train/category_id=1/{DIGEST}.parquet", "ex/export.json", "items/.x.partial"]
+    for name in foreign:
         (small_registry / name).parent.mkdir(parents=True, exist_ok=True)
         (small_registry / name).write_bytes(b"mine")
     before = files_in(small_registry)
@@ -222,7 +230,7 @@ def test_other_files_in_a_registry_stay(small_registry: Path, small_source: Path
     assert files_in(small_registry) == before
 
 
-def test_a_forged_remote_manifest_removes_no_other_files(small_source: Path) -> None:
+def test_paths_in_a_remote_manifest_cannot_delete_files_outside_the_registry(small_source: Path) -> None:
     fs = fsspec.filesystem("memory")
     fs.store.clear()
     fs.pipe_file("/victim/precious.txt", b"mine")
@@ -232,7 +240,7 @@ def test_a_forged_remote_manifest_removes_no_other_files(small_source: Path) -> 
     for path in ("../victim/precious.txt", "README.md", "/victim/precious.txt"):
         document["files"].append({**document["files"][0], "path": path, "split": "train"})
     fs.pipe_file("/r/manifest.json", json.dumps(document).encode())
-    with suppress(RegistryError):  # such a manifest may be refused as well
+    with suppress(RegistryError):  # ingest may also refuse such a manifest
         ingest("train", str(small_source), "memory://r", jobs=1)
     assert fs.cat_file("/victim/precious.txt") == fs.cat_file("/r/README.md") == b"mine"
     fs.store.clear()
@@ -240,15 +248,15 @@ def test_a_forged_remote_manifest_removes_no_other_files(small_source: Path) -> 
 
 def test_a_read_error_of_the_source_names_the_source_file(small_registry: Path) -> None:
     before = files_in(small_registry)
-    told = pytest.raises(
+    raises = pytest.raises(
         StorageError, match=r"^The ingest into .* failed: /photos/1\.jpg: Input/output error\. It is as"
     )
-    with told, publication(Place(str(small_registry)), "train"):
+    with raises, publication(Place(str(small_registry)), "train"):
         raise OSError(errno.EIO, "Input/output error", "/photos/1.jpg")
     assert files_in(small_registry) == before
 
 
-def test_read_errors_and_write_errors_are_distinguished(tmp_path: Path) -> None:
+def test_copying_reports_read_errors_and_write_errors_with_their_files(tmp_path: Path) -> None:
     place = Place(str(tmp_path / "place"))
     (tmp_path / "folder").mkdir()
     for keep in (True, False):
@@ -269,20 +277,21 @@ def test_read_errors_and_write_errors_are_distinguished(tmp_path: Path) -> None:
         remote.put(tmp_path / "missing", "a", keep=True)
 
 
-def test_a_file_removed_while_listing_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_skips_a_file_that_is_deleted_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Place(str(tmp_path))
     place.write("a/b", b"")
     walk = os.walk
 
-    def late(*args: Any, **options: Any) -> Any:
-        listed = list(walk(*args, **options))
+    def walk_then_remove(*args: Any, **options: Any) -> Any:
+        folders = list(walk(*args, **options))
         place.remove("a/b")
-        return iter(listed)
+        return iter(folders)
 
-    monkeypatch.setattr(os, "walk", late)
+    monkeypatch.setattr(os, "walk", walk_then_remove)
     assert place.list("") == []
 
 
+#: Writes a temporary file and waits to be killed.
 _WAIT = """
 import sys, time
 from registry.files.staging import temporary_folder
@@ -293,7 +302,7 @@ with temporary_folder() as folder:
 """
 
 
-def test_temporary_files_of_a_killed_run_are_removed_by_the_next_run_and_other_files_stay(
+def test_the_next_run_removes_temporary_files_of_a_killed_run_but_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -324,6 +333,7 @@ def test_temporary_files_of_a_killed_run_are_removed_by_the_next_run_and_other_f
     assert (tmp_path / "df2-run-mine" / "notes.txt").read_bytes() == b"mine"
 
 
+#: Kills itself when sync sends the first file.
 _KILLED = """
 import os, sys
 from registry.snapshot import sync
@@ -333,7 +343,7 @@ sync.sync(Place(sys.argv[1]), Place(sys.argv[2]))
 """
 
 
-def test_the_next_sync_or_ingest_removes_temporary_files_of_a_killed_one(
+def test_the_next_sync_or_ingest_empties_tmpdir_after_a_kill(
     small_registry: Path, small_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporary = tmp_path / "tmp"
@@ -350,14 +360,14 @@ def test_the_next_sync_or_ingest_removes_temporary_files_of_a_killed_one(
     fsspec.filesystem("memory").store.clear()
 
 
-def test_an_unwritable_temporary_folder_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_temporary_folder_is_an_error_that_names_tmpdir(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/proc/none")
-    told = pytest.raises(StorageError, match=r"Cannot write temporary files to /proc/none.*TMPDIR")
-    with told, staging.temporary_folder():
+    raises = pytest.raises(StorageError, match=r"Cannot write temporary files to /proc/none.*TMPDIR")
+    with raises, staging.temporary_folder():
         pass
 
 
-def test_a_refused_folder_gets_no_lock_file(small_source: Path, tmp_path: Path) -> None:
+def test_a_refused_ingest_leaves_no_lock_file(small_source: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_bytes(b"")
     with pytest.raises(UsageError, match="holds no registry"):
         ingest("train", str(small_source), str(tmp_path), jobs=1)
@@ -367,11 +377,11 @@ def test_a_refused_folder_gets_no_lock_file(small_source: Path, tmp_path: Path) 
     assert not Path("/.lock").exists()
 
 
-def test_an_error_of_writing_rows_names_the_registry(small_registry: Path) -> None:
+def test_an_error_in_writing_rows_names_the_registry(small_registry: Path) -> None:
     def write() -> None:
-        with publication(Place(str(small_registry)), "train") as new:
-            (small_registry / ".staging" / "images").write_bytes(b"")  # in the way of its folder
-            new.writer(IMAGES, split="train")
+        with publication(Place(str(small_registry)), "train") as new_version:
+            (small_registry / ".staging" / "images").write_bytes(b"")  # a file at the path of the folder
+            new_version.writer(IMAGES, split="train")
 
     with pytest.raises(StorageError, match=r"^Cannot write the registry at .*: (Not a directory|File exists)"):
         write()
