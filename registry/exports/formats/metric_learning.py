@@ -1,4 +1,4 @@
-"""The CSV of Open Metric Learning: a row per item, labelled with its identity.
+"""The CSV of Open Metric Learning: one row per item, labelled with its identity.
 
 Source: ``oml/utils/dataframe_format.py`` (its checker) and ``oml/datasets/images.py`` of Open Metric Learning 4.0.
 """
@@ -16,43 +16,44 @@ from registry.dataset.deepfashion2 import CATEGORIES, SPLITS
 from registry.dataset.tables import FIELDS, arrow_type
 from registry.errors import UsageError
 from registry.exports.builtin import PHOTO_PATH
+from registry.exports.columns.retrieval_roles import is_gallery, is_query
 from registry.exports.columns.sinks import SINKS
 from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
 
-#: Column of the CSV -> column of items, how it is rounded, and what it may not exceed.
+#: Column of the CSV -> column of items, rounding function, and column of images with the upper limit.
 _BOX: Final = {
     "x_1": ("x1", "floor", None), "y_1": ("y1", "floor", None), "x_2": ("x2", "ceil", "width"),
     "y_2": ("y2", "ceil", "height"),
 }  # fmt: skip
-_OF_KEY: Final = ("image_id", "item_no", "source", "pair_id", "style")
-_COLUMNS: Final = (*_OF_KEY, "category_id", "category_name", *(name for name, _, _ in _BOX.values()))
-#: label = split number * _SPLIT_STEP + pair_id (or image_id) * _GROUP_STEP + style (or item_no).
+_ID_COLUMNS: Final = ("image_id", "item_no", "source", "pair_id", "style")
+_COLUMNS: Final = (*_ID_COLUMNS, "category_id", "category_name", *(name for name, _, _ in _BOX.values()))
+#: label = number of the split * _SPLIT_STEP + pair_id (or image_id) * _GROUP_STEP + style (or item_no).
 _SPLIT_STEP: Final = 1_000_000_000
 _GROUP_STEP: Final = 1_000
-#: Labels of items without an identity are higher than this.
-_LAST_IDENTITY: Final = (1 + len(SPLITS)) * _SPLIT_STEP
+#: Labels of identities are below this, labels of items without an identity at or above.
+_END_OF_IDENTITIES: Final = (1 + len(SPLITS)) * _SPLIT_STEP
 
 
 def write(job: Job) -> None:
     """Write ``metric_learning.csv`` with train and validation, and ``metric_learning-PART.csv`` for any other part.
 
     Open Metric Learning knows only the splits train and validation. The part ``train`` becomes its train, the part
-    ``validation`` or ``val`` its validation. Every other part with items gets a file of its own with the split
-    validation, so that queries of a part are searched only in the gallery of that part.
+    ``validation`` or ``val`` its validation. Every other part is validation in a file of its own, so that its queries
+    search only its own gallery. Such a file is written only if the part has an item with a sound box.
     """
     train = [part for part in job.parts if part.name == "train"]
     validation = [part for part in job.parts if part.name in ("validation", "val")][:1]
     extra_parts = [part for part in job.parts if part not in train + validation]
     files = {"": [*train, *validation]} | {f"-{part.name}": [part] for part in extra_parts}
-    for name, parts in files.items():
-        labels_by_part = {part: _Labels.of(job, part) for part in parts}
-        if name and not any(len(labels.labels) for labels in labels_by_part.values()):
-            continue  # photos without annotations; Open Metric Learning cannot read a file without a row
-        with job.files.open(f"metric_learning{name}.csv") as file, SINKS["csv"](file, _schema()) as write_batch:
-            for part, labels in labels_by_part.items():
-                find_rows = _train_rows if part in train else _validation_rows
-                for batch in find_rows(job, part, labels):
+    for suffix, parts in files.items():
+        labels_of = {part: _Labels.of(job, part) for part in parts}
+        if suffix and not any(len(labels.labels) for labels in labels_of.values()):
+            continue  # Open Metric Learning cannot read a file without rows
+        with job.files.open(f"metric_learning{suffix}.csv") as file, SINKS["csv"](file, _schema()) as write_batch:
+            for part, labels in labels_of.items():
+                part_rows = _train_rows if part in train else _validation_rows
+                for batch in part_rows(job, part, labels):
                     write_batch(batch)
 
 
@@ -65,7 +66,7 @@ def _schema() -> pa.Schema:
             *((name, integers) for name in _BOX),
             ("category", texts),
             ("released_split", texts),
-            *((name, arrow_type(FIELDS[name].type)) for name in _OF_KEY),
+            *((name, arrow_type(FIELDS[name].type)) for name in _ID_COLUMNS),
             ("category_name", texts),
         ]
     )
@@ -73,44 +74,44 @@ def _schema() -> pa.Schema:
 
 @dataclass(frozen=True, slots=True)
 class _Labels:
-    """The labels of a part, collected in a first pass over its rows.
+    """The labels of a part, collected in a first pass over its items.
 
-    A first pass is needed because shop photos may come after consumer photos, so that whether a query has an answer is
-    known only at the end, and because items of an identity may have different categories, while a label has a single
-    category.
+    A first pass is needed because shop photos may come after the user photos they answer, and because the items of an
+    identity may be annotated with different categories, while Open Metric Learning takes only one category per label.
 
     Attributes:
         labels: distinct labels.
-        categories: name of the most frequent category of each label; ties go to the lowest category_id.
-        in_gallery: distinct labels of shop items.
+        categories: category name of each label: the most frequent among its items, in a tie the lowest category_id.
+        gallery_labels: distinct labels of gallery items.
     """
 
     labels: pa.Array
     categories: pa.Array
-    in_gallery: pa.Array
+    gallery_labels: pa.Array
 
     @classmethod
     def of(cls, job: Job, part: Part) -> _Labels:
-        """Return the labels of the items of a part whose box holds at least a pixel."""
+        """Return the labels of the items of a part that have a sound box."""
         schema = pa.schema([("label", pa.int64()), ("category_id", pa.int8()), ("is_gallery", pa.bool_())])
         batches = [pa.RecordBatch.from_pylist([], schema)]
         for chunk in job.chunks(part, _COLUMNS):
             rows = _rows(job, chunk, "")
-            is_shop = pc.equal(rows.column("source"), "shop")
-            columns = [rows.column("label"), chunk.items.column("category_id"), is_shop]
+            columns = [rows.column("label"), chunk.items.column("category_id"), is_gallery(rows)]
             batches.append(pa.record_batch(columns, schema=schema).filter(_is_sound(rows)))
         table = pa.Table.from_batches(batches)
-        counted = table.group_by(["label", "category_id"]).aggregate([([], "count_all")])
+        category_counts = table.group_by(["label", "category_id"]).aggregate([([], "count_all")])
         order = [("label", "ascending"), ("count_all", "descending"), ("category_id", "ascending")]
-        first = counted.sort_by(order).group_by("label", use_threads=False).aggregate([("category_id", "first")])
+        first = (
+            category_counts.sort_by(order).group_by("label", use_threads=False).aggregate([("category_id", "first")])
+        )
         names = pa.array([category.name for category in CATEGORIES])
         positions = pc.subtract(first.column("category_id_first"), 1).combine_chunks()
-        in_gallery = pc.unique(table.filter(table.column("is_gallery")).column("label"))
-        return cls(first.column("label").combine_chunks(), names.take(positions), in_gallery)
+        gallery_labels = pc.unique(table.filter(table.column("is_gallery")).column("label"))
+        return cls(first.column("label").combine_chunks(), names.take(positions), gallery_labels)
 
 
 def _train_rows(job: Job, part: Part, labels: _Labels) -> Iterator[pa.RecordBatch]:
-    """Yield the items of train that have an identity."""
+    """Yield the items that have an identity (style > 0) as rows of the split train."""
     num_rows = 0
     for rows in _sound_rows(job, part, "train", labels):
         has_style = pc.greater(rows.column("style"), 0)
@@ -118,31 +119,39 @@ def _train_rows(job: Job, part: Part, labels: _Labels) -> Iterator[pa.RecordBatc
         num_rows += has_style.true_count
         yield rows.filter(has_style)
     job.count(part, "rows", num_rows)
-    job.count(part, "labels", pc.less(labels.labels, _LAST_IDENTITY).true_count)
+    job.count(part, "labels", pc.less(labels.labels, _END_OF_IDENTITIES).true_count)
 
 
 def _validation_rows(job: Job, part: Part, labels: _Labels) -> Iterator[pa.RecordBatch]:
-    """Yield shop items as gallery rows, and consumer items whose identity is in the gallery as query rows."""
+    """Yield gallery items, and the query items whose identity is in the gallery, as rows of the split validation."""
     num_queries = num_gallery = 0
     for rows in _sound_rows(job, part, "validation", labels):
-        is_gallery = pc.equal(rows.column("source"), "shop")
-        has_query_identity = pc.and_not(pc.greater(rows.column("style"), 0), is_gallery)
-        is_query = pc.and_(has_query_identity, pc.is_in(rows.column("label"), value_set=labels.in_gallery))
-        without_identity = pc.invert(pc.or_(is_gallery, has_query_identity))
-        _leave_out(job, f"consumer items of style 0 in {part.name}", "no identity to look for", without_identity)
+        queries, gallery = is_query(rows), is_gallery(rows)
+        answered = pc.and_(queries, pc.is_in(rows.column("label"), value_set=labels.gallery_labels))
+        no_role = pc.invert(pc.or_(queries, gallery))
+        _leave_out(job, f"consumer items of style 0 in {part.name}", "no identity to look for", no_role)
         why = "no item of their identity in the gallery, which Open Metric Learning does not take"
-        _leave_out(job, f"queries of {part.name}", why, pc.and_not(has_query_identity, is_query))
-        num_queries += is_query.true_count
-        num_gallery += is_gallery.true_count
-        marked = _put(rows, "is_query", pc.if_else(is_query, "True", "False"))
-        marked = _put(marked, "is_gallery", pc.if_else(is_gallery, "True", "False"))
-        yield marked.filter(pc.or_(is_query, is_gallery))
+        _leave_out(job, f"queries of {part.name}", why, pc.and_not(queries, answered))
+        num_queries += answered.true_count
+        num_gallery += gallery.true_count
+        with_roles = _with_column(rows, "is_query", pc.if_else(answered, "True", "False"))
+        with_roles = _with_column(with_roles, "is_gallery", pc.if_else(gallery, "True", "False"))
+        yield with_roles.filter(pc.or_(answered, gallery))
     job.count(part, "queries", num_queries)
     job.count(part, "gallery", num_gallery)
 
 
 def _sound_rows(job: Job, part: Part, split: str, labels: _Labels) -> Iterator[pa.RecordBatch]:
-    """Yield the items of a part whose box holds at least a pixel; count dropped and changed boxes in the manifest."""
+    """Yield the items of a part with a sound box as rows with a category.
+
+    Items without a sound box, and boxes that were changed, are counted in the manifest.
+
+    Args:
+        job: the export.
+        part: whose items are read.
+        split: value of the column ``split``, ``train`` or ``validation``.
+        labels: of the part.
+    """
     for chunk in job.chunks(part, _COLUMNS):
         rows = _rows(job, chunk, split)
         is_sound = _is_sound(rows)
@@ -152,42 +161,41 @@ def _sound_rows(job: Job, part: Part, split: str, labels: _Labels) -> Iterator[p
         why = "rounded outwards to whole pixels and cut at the edges of the photo, as Open Metric Learning takes them"
         _leave_out(job, f"boxes of {part.name}", why, pc.and_(changed, is_sound))
         sound = rows.filter(is_sound)
-        yield _put(
-            sound, "category", labels.categories.take(pc.index_in(sound.column("label"), value_set=labels.labels))
-        )
+        positions = pc.index_in(sound.column("label"), value_set=labels.labels)
+        yield _with_column(sound, "category", labels.categories.take(positions))
 
 
 def _rows(job: Job, chunk: Chunk, split: str) -> pa.RecordBatch:
-    """Return all items of a chunk as rows of the CSV, with category, is_query and is_gallery still null.
+    """Return all items of a chunk as rows of the CSV, with null in ``category``, ``is_query`` and ``is_gallery``.
 
-    Boxes are in whole pixels inside the photo: rounded outwards, so that no part of the garment is lost, and cut at the
-    edges of the photo (only at the left and upper edge where its size is unknown).
+    Boxes are rounded outwards to whole pixels, so that they keep the whole garment, and cut at the edges of the photo.
+    Without a known size of the photo they are cut only at the left and upper edge.
     """
     items, num_rows = chunk.items, chunk.items.num_rows
-    image_of = chunk.owners()
+    image_positions = chunk.owners()
     folder = PHOTO_PATH.removesuffix("{part}/{name}") if job.images in ("link", "copy") else ""
     paths = pa.array([folder + name for name in job.photo_names(chunk)], pa.string())
     corners = []
     for name, rounding, size in _BOX.values():
         corner = pc.max_element_wise(getattr(pc, rounding)(items.column(name)).cast(pa.int64()), 0)
         if size:
-            corner = pc.min_element_wise(corner, chunk.images.column(size).take(image_of).cast(pa.int64()))
+            corner = pc.min_element_wise(corner, chunk.images.column(size).take(image_positions).cast(pa.int64()))
         corners.append(corner)
     unset = pa.nulls(num_rows, pa.string())
-    columns = [_labels(chunk), paths.take(image_of), pa.repeat(split, num_rows), unset, unset, *corners]
+    columns = [_labels(chunk), paths.take(image_positions), pa.repeat(split, num_rows), unset, unset, *corners]
     columns += [unset, pa.repeat(chunk.split, num_rows)]
-    columns += [items.column(name) for name in (*_OF_KEY, "category_name")]
+    columns += [items.column(name) for name in (*_ID_COLUMNS, "category_name")]
     return pa.record_batch(columns, schema=_schema())
 
 
 def _labels(chunk: Chunk) -> pa.Array:
-    """Return the label of each item: the label of its identity, or a label of its own for style 0.
+    """Return the label of each item as int64: one label per identity, and one per item of style 0.
 
-    Labels are computed from the released split and the ids in it, so they are the same in every export and unique over
-    identities and splits.
+    A label is computed from the released split and the numbers of the item alone. So every export gives an identity
+    the same label, and no two identities of any splits share a label.
 
     Raises:
-        UsageError: an id does not fit into its digits of the label.
+        UsageError: a pair_id, image_id, style or item_no is too high for its place in the label.
     """
     items = chunk.items
     numbers = {}
@@ -200,22 +208,24 @@ def _labels(chunk: Chunk) -> pa.Array:
             )
     split_no = 1 + SPLITS.index(chunk.split)
 
-    def label(leading: int, group: str, member: str) -> pa.Array:
-        return pc.add(pc.add(pc.multiply(numbers[group], _GROUP_STEP), numbers[member]), leading * _SPLIT_STEP)
+    def label(range_no: int, group: str, member: str) -> pa.Array:
+        return pc.add(pc.add(pc.multiply(numbers[group], _GROUP_STEP), numbers[member]), range_no * _SPLIT_STEP)
 
     of_identity, of_item = label(split_no, "pair_id", "style"), label(split_no + len(SPLITS), "image_id", "item_no")
     return pc.if_else(pc.greater(numbers["style"], 0), of_identity, of_item)
 
 
 def _is_sound(rows: pa.RecordBatch) -> pa.Array:
-    """Return whether the box of each row holds at least a pixel."""
+    """Return True for each row whose box has at least one pixel."""
     return pc.and_(pc.less(rows.column("x_1"), rows.column("x_2")), pc.less(rows.column("y_1"), rows.column("y_2")))
 
 
-def _put(rows: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:
+def _with_column(rows: pa.RecordBatch, name: str, values: pa.Array) -> pa.RecordBatch:
+    """Return rows with the values of a column replaced."""
     return rows.set_column(rows.schema.get_field_index(name), name, values)
 
 
 def _leave_out(job: Job, what: str, why: str, mask: pa.Array) -> None:
+    """Count the rows of a mask in the manifest as left out or changed."""
     if mask.true_count:
         job.leave_out(what, why, mask.true_count)

@@ -12,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registry.exports.columns.retrieval_roles import is_gallery, is_query
 from registry.exports.columns.text import Records, concat, numbers
 from registry.exports.job import Job
 from registry.subset.rows import Part
@@ -22,8 +23,8 @@ _COLUMNS: Final = ("image_id", "source", "pair_id", "style", "category_id", "x1"
 def write(job: Job) -> None:
     """Write ``PART_query.json`` and ``PART_gallery.json`` for every part; validation is called val, as published.
 
-    Both lists are in file order. As in the published lists, a query whose identity is missing from the gallery of its
-    part is kept and scores as a miss; the manifest counts these as ``queries_without_answer``.
+    Both lists are in file order. A query item without a gallery item of its identity stays in the list, as in the
+    published list, where the evaluation counts it as missed. ``queries_without_answer`` counts such items.
     """
     for part in job.parts:
         name = _published_name(part, job.parts)
@@ -38,51 +39,58 @@ def write(job: Job) -> None:
 
 
 def _published_name(part: Part, parts: Sequence[Part]) -> str:
-    # A resplit may have both a part 'val' and a part 'validation'.
+    """Return the name of a part in file names: val for validation, unless a new division also has a part val."""
     taken = {other.name.casefold() for other in parts}
     return "val" if part.name == "validation" and "val" not in taken else part.name
 
 
 def _write_lists(job: Job, part: Part, queries: Records, gallery: Records) -> None:
+    """Add the records of a part to both lists, and count them."""
     query_identities: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
     gallery_identities: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
     for chunk in job.chunks(part, _COLUMNS):
         if not chunk.items.num_rows:
             continue
-        is_shop = pc.equal(chunk.items.column("source"), "shop")
-        has_style = pc.greater(chunk.items.column("style"), 0)
-        shop_items = chunk.items.filter(is_shop)
-        query_items = chunk.items.filter(pc.and_not(has_style, is_shop))
-        gallery.add(_records(shop_items, part.offset(chunk.split), "gallery"))
+        query_items = chunk.items.filter(is_query(chunk.items))
+        gallery_items = chunk.items.filter(is_gallery(chunk.items))
         queries.add(_records(query_items, part.offset(chunk.split), "query"))
+        gallery.add(_records(gallery_items, part.offset(chunk.split), "gallery"))
         query_identities[chunk.split].append(_identities(query_items))
-        gallery_identities[chunk.split].append(_identities(shop_items))
+        gallery_identities[chunk.split].append(_identities(gallery_items))
     job.count(part, "queries", queries.length)
     job.count(part, "gallery", gallery.length)
-    job.count(
-        part,
-        "queries_without_answer",
-        sum(_unanswered(query_identities[split], gallery_identities[split]) for split in part.splits),
-    )
+    unanswered = (_num_unanswered(query_identities[split], gallery_identities[split]) for split in part.splits)
+    job.count(part, "queries_without_answer", sum(unanswered))
 
 
-def _unanswered(query_identities: Sequence[pa.Array], gallery_identities: Sequence[pa.Array]) -> int:
-    """Return the number of query identities that are missing from the gallery."""
-    if not query_identities:
+def _num_unanswered(queries: Sequence[pa.Array], gallery: Sequence[pa.Array]) -> int:
+    """Return the number of queries whose identity is not in the gallery.
+
+    Args:
+        queries: the identity of each query, in arrays of any length.
+        gallery: the identity of each gallery item; as many arrays.
+    """
+    if not queries:
         return 0
-    is_answered = pc.is_in(pa.concat_arrays(query_identities), value_set=pa.concat_arrays(gallery_identities))
-    unanswered: int = is_answered.false_count
-    return unanswered
+    has_answer = pc.is_in(pa.concat_arrays(queries), value_set=pa.concat_arrays(gallery))
+    num_unanswered: int = has_answer.false_count
+    return num_unanswered
 
 
 def _identities(items: pa.RecordBatch) -> pa.Array:
-    """Return pair_id and style of each item packed into an int64. Both are below 2**31."""
+    """Return the identity of each item within its split as int64: pair_id * 2**32 + style. Both are below 2**31."""
     pair_ids = items.column("pair_id").cast(pa.int64())
     return pc.add(pc.shift_left(pair_ids, 32), items.column("style").cast(pa.int64()))
 
 
 def _records(items: pa.RecordBatch, offset: int, role: str) -> pa.Array:
-    """Return the JSON record of each item."""
+    """Return the record of each item as JSON text.
+
+    Args:
+        items: with the columns :data:`_COLUMNS`.
+        offset: added to image_id and pair_id, so that the numbers of several splits in one part differ.
+        role: ``query`` or ``gallery``.
+    """
     image_ids, pair_ids = (
         numbers(pc.add(items.column(name).cast(pa.int64()), offset)) for name in ("image_id", "pair_id")
     )
