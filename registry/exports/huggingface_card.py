@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Mapping
 from typing import Any, Final
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES
@@ -71,19 +72,26 @@ def card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]]) -
     """
     # `datasets` cannot load splits without rows, so they are omitted, unless all splits are empty.
     listed = {name: sizes for name, sizes in splits.items() if sizes["num_examples"]} or splits
-    front = [
-        "pretty_name: DeepFashion2",
-        "license: other",
-        "license_name: deepfashion2-non-commercial-research",
-        "license_link: https://github.com/switchablenorms/DeepFashion2",
-        "task_categories:", "- object-detection", "- image-segmentation", "- keypoint-detection", "- image-to-image",
-        "configs:", "- config_name: default", "  data_files:",
-    ]  # fmt: skip
-    for name in listed:
-        front += [f"  - split: {name}", f"    path: data/{name}-*.parquet"]
-    front += ["dataset_info:", "  features:", *(f"  {line}" for line in feature_lines(features)), "  splits:"]
-    for name, sizes in listed.items():
-        front += [f"  - name: {name}", *(f"    {key}: {sizes[key]}" for key in ("num_bytes", "num_examples"))]
+    front_matter = {
+        "pretty_name": "DeepFashion2",
+        "license": "other",
+        "license_name": "deepfashion2-non-commercial-research",
+        "license_link": "https://github.com/switchablenorms/DeepFashion2",
+        "task_categories": ["object-detection", "image-segmentation", "keypoint-detection", "image-to-image"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": name, "path": f"data/{name}-*.parquet"} for name in listed],
+            }
+        ],
+        "dataset_info": {
+            "features": _features(features),
+            "splits": [
+                {"name": name, "num_bytes": sizes["num_bytes"], "num_examples": sizes["num_examples"]}
+                for name, sizes in listed.items()
+            ],
+        },
+    }
     rows = [f"| {name} | {sizes['num_examples']:,} | {sizes['items']:,} |" for name, sizes in splits.items()]
     codes = (
         f"| `{name}` | {', '.join(f'{code} {meaning}' for code, meaning in meanings.items())} |"
@@ -97,32 +105,35 @@ def card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]]) -
         fewest=min(numbers),
         most=max(numbers),
     )
-    return "\n".join(["---", *front, "---", text])
+    return f"---\n{_yaml(front_matter)}---\n{text}"
 
 
-def feature_lines(features: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the lines of the YAML list of features, as ``datasets`` writes it."""
-    for name, feature in features.items():
-        yield f"- name: {name}"
-        yield from (f"  {line}" for line in _feature(feature))
+def _features(features: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return features in the form of a card, as ``datasets`` writes them."""
+    return [{"name": name, **_feature(feature)} for name, feature in features.items()]
 
 
-def _feature(feature: Any) -> Iterator[str]:
-    """Yield the lines of the YAML mapping of a feature, without its name."""
+def _feature(feature: Any) -> dict[str, Any]:
+    """Return a feature in the form of a card, without its name."""
     if isinstance(feature, list):
-        (inner,) = feature
-        if isinstance(inner, dict) and "_type" not in inner:
-            yield "list:"
-            yield from feature_lines(inner)
-            return
-        lines = list(_feature(inner))
-        if len(lines) == 1 and lines[0].startswith("dtype: "):
-            yield lines[0].replace("dtype", "list")
-        else:
-            yield "list:"
-            yield from (f"  {line}" for line in lines)
-    elif feature["_type"] == "ClassLabel":
-        yield from ("dtype:", "  class_label:", "    names:")
-        yield from (f"      '{number}': {name}" for number, name in enumerate(feature["names"]))
-    else:
-        yield f"dtype: {feature.get('dtype', 'image')}"
+        (element,) = feature
+        if isinstance(element, dict) and "_type" not in element:
+            return {"list": _features(element)}
+        inner = _feature(element)
+        return {"list": inner["dtype"] if set(inner) == {"dtype"} and isinstance(inner["dtype"], str) else inner}
+    if feature["_type"] == "ClassLabel":
+        names = {str(number): name for number, name in enumerate(feature["names"])}
+        return {"dtype": {"class_label": {"names": names}}}
+    return {"dtype": feature.get("dtype", "image")}
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    """Return a document as YAML in block style."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 4096
+    text = io.StringIO()
+    yaml.dump(document, text)
+    return text.getvalue()

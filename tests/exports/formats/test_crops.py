@@ -187,7 +187,7 @@ def test_bytes_do_not_depend_on_threads_and_chunks(
     run_export(exportable, "crops", tmp_path / "first", photos=release)
     monkeypatch.setattr("os.cpu_count", lambda: None)
     monkeypatch.setattr("registry.exports.formats.crops._AHEAD", 1)
-    monkeypatch.setattr("registry.store.selection.CHUNK_IMAGES", 2)
+    monkeypatch.setattr("registry.store.chunks.CHUNK_IMAGES", 2)
     run_export(exportable, "crops", tmp_path / "second", photos=release)
     assert files_in(tmp_path / "first") == files_in(tmp_path / "second")
 

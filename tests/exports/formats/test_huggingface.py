@@ -288,7 +288,7 @@ def test_bytes_do_not_depend_on_chunk_boundaries(
 ) -> None:
     monkeypatch.setattr("registry.exports.formats.huggingface._GROUP", 3)
     run_export(exportable, "huggingface", tmp_path / "first", photos=release, shard_size=4)
-    monkeypatch.setattr("registry.store.selection.CHUNK_IMAGES", 2)
+    monkeypatch.setattr("registry.store.chunks.CHUNK_IMAGES", 2)
     run_export(exportable, "huggingface", tmp_path / "second", photos=release, shard_size=4)
     assert files_in(tmp_path / "first") == files_in(tmp_path / "second")
     file = pq.ParquetFile(tmp_path / "first" / "data" / "train-00000-of-00002.parquet")

@@ -134,7 +134,7 @@ def test_bytes_do_not_depend_on_chunk_boundaries(
     exportable: Path, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_export(exportable, "webdataset", tmp_path / "first", photos=release)
-    monkeypatch.setattr("registry.store.selection.CHUNK_IMAGES", 2)
+    monkeypatch.setattr("registry.store.chunks.CHUNK_IMAGES", 2)
     run_export(exportable, "webdataset", tmp_path / "second", photos=release)
     assert files_in(tmp_path / "first") == files_in(tmp_path / "second")
 
