@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from registry.execution.progress import Progress
     from registry.exports.files import Files
     from registry.sources.photos import Photos
-    from registry.subset.rows import Rows
+    from registry.subset.rows import SubsetRows
 
 
 class Job:
@@ -33,7 +33,7 @@ class Job:
         self,
         options: Mapping[str, Any],
         images: str,
-        rows: Rows,
+        rows: SubsetRows,
         files: Files,
         photos: Photos | None,
         progress: Progress | None,

@@ -32,7 +32,7 @@ _ITEMS_OF_PART: Final = """
 
 
 class Selection:
-    """The images and items of a subset in one version of a registry; a :class:`registry.subset.rows.Rows`.
+    """The images and items of a subset in one version of a registry; a :class:`registry.subset.rows.SubsetRows`.
 
     The keys of the subset are found at once and held in memory (some bytes an item). Rows are read from the files of
     the same version when they are needed.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Times 1, 2 or 3, added to the numbers of train, validation or test in a part with several splits.
 SPLIT_STRIDE: Final = 1_000_000
-#: Columns of :meth:`Rows.pairs`, for each item of a pair with the prefix ``user_`` or ``shop_``.
+#: Columns of :meth:`SubsetRows.pairs`, for each item of a pair with the prefix ``user_`` or ``shop_``.
 PAIRED_COLUMNS: Final = (
     "file_name", "image_id", "item_no", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2",
 )  # fmt: skip
@@ -112,7 +112,7 @@ class Chunk:
         return chunks
 
 
-class Rows(Protocol):
+class SubsetRows(Protocol):
     """The rows of a subset, by part."""
 
     @property
