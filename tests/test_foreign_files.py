@@ -337,7 +337,7 @@ def test_the_next_run_removes_temporary_files_of_a_killed_run_but_no_others(
 _KILLED = """
 import os, sys
 from registry.snapshot import sync
-sync._send_one = lambda *args: os.kill(os.getpid(), 9)
+sync._send_file = lambda *args: os.kill(os.getpid(), 9)
 from registry.storage.place import Place
 sync.sync(Place(sys.argv[1]), Place(sys.argv[2]))
 """

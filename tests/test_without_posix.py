@@ -41,7 +41,8 @@ ctypes.CDLL = load_no_libc
 IMPORT = """
 import importlib, pkgutil, registry
 for module in pkgutil.walk_packages(registry.__path__, "registry."):
-    importlib.import_module(module.name)
+    if module.name != "registry.history.dvc_internals":  # imports DVC, which asks the system's name for its modules
+        importlib.import_module(module.name)
 """
 RUN = """
 from registry.cli.main import main

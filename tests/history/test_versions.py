@@ -165,7 +165,10 @@ def run(*arguments: str, places: Places | None = None) -> Result:
     return CliRunner().invoke(versions_command, arguments, obj=places or Places("data/registry"))
 
 
-def test_the_command_prints_rows_for_programs_and_a_table_for_people(project: Project) -> None:
+def test_the_command_prints_rows_for_programs_and_a_table_for_people(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     newest, oldest = json.loads(run().stdout)
     assert newest == {
         "commit": project.git("rev-parse", "v2.0"),
