@@ -39,7 +39,7 @@ _COLUMNS: Final = Option(
 )
 #: Released photos have 56 KB on average, so a default shard has about 250 MB.
 _SHARD_SIZE: Final = Option(
-    "shard-size", "Images in a shard; the last of a part has what is left.", "integer", 4096, (), 1
+    "shard-size", "Images in a shard; the last shard of a part may have fewer.", "integer", 4096, (), 1
 )
 #: Lines of Python that show a file of rows, by its kind.
 _SHOW_ROWS: Final = {
@@ -159,7 +159,7 @@ _FORMATS: Final = (
     ),
     Format(
         "deepfashion2",
-        "The original layout: SPLIT/annos/NNNNNN.json, value for value what was ingested.",
+        "The released layout: SPLIT/annos/NNNNNN.json, with every value as it was ingested.",
         "registry.exports.formats.deepfashion2:write",
         images=("none", "link", "copy"),
         photo_path=None,

@@ -16,7 +16,7 @@ from registry.storage.replacement import real_folder
 def open_destination(
     url: str, options: StorageOptions | None, check: Callable[[Place, list[str]], Iterable[str]]
 ) -> Files:
-    """Return the writer of the files of an export; finishes or undoes what a killed export left half done there.
+    """Return the writer of an export's files, after it finished or undid an export that was killed there.
 
     Args:
         url: folder or fsspec URL.

@@ -107,7 +107,6 @@ def _opened(wanted: Wanted, scratch: Path) -> Iterator[tuple[View | None, list[l
     Raises:
         MissingDependencyError: DVC is not installed.
     """
-    _import_dvc()
     with _lock, _captured_log() as log, _dvc_errors(wanted):
         from registry.history.dvc_internals import SCM, GitFileSystem
 
@@ -122,7 +121,9 @@ def _opened(wanted: Wanted, scratch: Path) -> Iterator[tuple[View | None, list[l
 
 
 def _import_dvc() -> None:
-    """Import DVC without its change of the standard streams, which it replaces for colours."""
+    """Import DVC once, without its change of the standard streams, which it replaces for colours."""
+    if "registry.history.dvc_internals" in sys.modules:
+        return
     streams = sys.stdout, sys.stderr
     try:
         from registry.history import dvc_internals  # noqa: F401
@@ -149,6 +150,7 @@ class _LogHandler(logging.Handler):
 @contextmanager
 def _captured_log() -> Iterator[list[logging.LogRecord]]:
     """Yield a list of the warnings and errors that are logged inside the block, instead of printing them."""
+    _import_dvc()
     handler = _LogHandler(logging.WARNING)
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [(logger.handlers, logger.propagate) for logger in loggers]

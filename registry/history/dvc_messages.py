@@ -62,8 +62,8 @@ def explain_missing(view: View, wanted: Wanted, missing: list[str]) -> str:
         return (
             f"{text}\nThe .dvc/config committed at {wanted.rev} names no remote; 'dvc push -T' and '-A' leave such a "
             "revision out and say 'Everything is up to date'. Where the data still is, run 'dvc remote add --local -d "
-            f"{remotes.default} {remotes.url}' and then 'DVC_SITE_CACHE_DIR=$(mktemp -d) dvc push -T' (DVC remembers "
-            "what it left out); and commit the remote before the next tag."
+            f"{remotes.default} {remotes.url}' and then 'DVC_SITE_CACHE_DIR=$(mktemp -d) dvc push -T' (DVC caches "
+            "the list without it); and commit the remote before the next tag."
         )
     if view.committed.default in view.committed.relative:
         push += " ('dvc push -T' and '-A' take a relative url for one below '/', and push it there.)"

@@ -20,6 +20,7 @@ from registry.ingest.json_checks import (
     check_int,
     check_list,
     check_number,
+    check_object,
     kind_of,
     parse_json,
     shown,
@@ -87,13 +88,8 @@ def _check_document(document: Any, report: Report) -> None:
 
 
 def _check_item(item: Any, place: Place, report: Report) -> None:
-    if not isinstance(item, Duplicates):
-        report(place, f"expected an object, found {kind_of(item)}")
+    if not check_object(item, ITEM_FIELDS, place, report):
         return
-    check_duplicates(item, place, report)
-    for key in item:
-        if key not in ITEM_FIELDS:
-            report((*place, key), f"unknown key; expected {', '.join(ITEM_FIELDS)}")
     for name in ATTRIBUTE_CODES:
         check_int(item, name, 1, 3, place, report)
     check_int(item, "style", 0, INT32_MAX, place, report)

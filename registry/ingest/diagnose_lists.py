@@ -18,6 +18,7 @@ from registry.ingest.json_checks import (
     check_box,
     check_duplicates,
     check_int,
+    check_object,
     decode_text,
     kind_of,
     parse_json,
@@ -104,10 +105,8 @@ def _read_information(name: str, role: str, data: bytes, report: Report) -> list
     entries = []
     for number, image in enumerate(images, 1):
         place = ("images", str(number))
-        if not isinstance(image, Duplicates):
-            report(place, f"expected an object, found {kind_of(image)}")
+        if not check_object(image, None, place, report):
             continue
-        check_duplicates(image, place, report)
         image_id = _image_id(image.get("file_name"), (*place, "file_name"), report)
         entries.append(ListEntry(name, number, role, image_id))
     return entries
@@ -125,13 +124,8 @@ def _read_records(name: str, role: str, data: bytes, report: Report) -> list[Lis
     entries = []
     for number, record in enumerate(document, 1):
         place = (str(number),)
-        if not isinstance(record, Duplicates):
-            report(place, f"expected an object, found {kind_of(record)}")
+        if not check_object(record, fields, place, report):
             continue
-        check_duplicates(record, place, report)
-        for key in record:
-            if key not in fields:
-                report((*place, key), f"unknown key; expected {', '.join(fields)}")
         are_valid = [check_int(record, key, 0, INT32_MAX, place, report) for key in (id_name, "style", "pair_id")]
         if record.get("cls") is not None:  # optional
             are_valid.append(check_int(record, "cls", 1, len(CATEGORIES), place, report))

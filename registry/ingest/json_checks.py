@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, Final
 
@@ -113,6 +113,26 @@ def check_duplicates(value: Duplicates, place: Place, report: Report) -> None:
     """Report the keys that occur more than once in an object."""
     for key in value.duplicates:
         report((*place, key), REPEATED)
+
+
+def check_object(value: Any, keys: Collection[str] | None, place: Place, report: Report) -> bool:
+    """Return whether a value is a JSON object; report another value, repeated keys and unknown keys.
+
+    Args:
+        value: the value.
+        keys: the known keys; None allows all.
+        place: keys and positions that lead to the value.
+        report: called with the place and the text of each problem.
+    """
+    if not isinstance(value, Duplicates):
+        report(place, f"expected an object, found {kind_of(value)}")
+        return False
+    check_duplicates(value, place, report)
+    if keys is not None:
+        for key in value:
+            if key not in keys:
+                report((*place, key), f"unknown key; expected {', '.join(keys)}")
+    return True
 
 
 def check_int(item: Duplicates, key: str, low: int, high: int, place: Place, report: Report) -> bool:

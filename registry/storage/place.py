@@ -233,8 +233,8 @@ class Place:
 
     def _conflict(self, name: str) -> ConflictError:
         return ConflictError(
-            f"Somebody else changed {self.url}/{name} in the meantime: it is theirs, and nothing of this was written "
-            "to it. Look at what is there now, and run this again if it is still wanted."
+            f"Somebody else changed {self.url}/{name} in the meantime: their version stays, and nothing was written to "
+            "it. Check its present content, and run this again if you still need to."
         )
 
     def put(self, local: Path, name: str, *, keep: bool = False) -> None:

@@ -16,7 +16,7 @@ from registry.snapshot.manifest import Manifest
 from registry.storage.place import Place
 from registry.store.paths import PROTOCOL, table_paths
 from registry.store.settings import Limits, limit_error, open_database
-from registry.store.sql import table_sql
+from registry.store.sql import quote, quote_name, table_sql
 from registry.store.views import create_views
 
 if TYPE_CHECKING:
@@ -94,20 +94,20 @@ def connect(
 
 def _create_subset_tables(connection: DuckDBPyConnection, keys: Keys, tables: dict[str, str]) -> dict[str, str]:
     """Create the schemas of a subset; return the queries of its tables ``images`` and ``items`` for ``main``."""
-    columns = {"images": "split, image_id", "items": "split, image_id, item_no"}
     for schema in ("whole", "chosen", *keys.schemas):
-        connection.execute(f'CREATE SCHEMA "{schema}"')
+        connection.execute(f"CREATE SCHEMA {quote_name(schema)}")
     queries = {}
     for name, rows in (("images", keys.images), ("items", keys.items)):
+        key = ", ".join(TABLES[name].key)
         connection.register("rows", rows)
         connection.execute(f"CREATE TABLE chosen.{name} AS FROM rows")
         connection.unregister("rows")
         connection.execute(f"CREATE VIEW whole.{name} AS {tables[name]}")
-        queries[name] = f"FROM whole.{name} SEMI JOIN chosen.{name} USING ({columns[name]})"
+        queries[name] = f"FROM whole.{name} SEMI JOIN chosen.{name} USING ({key})"
         for schema, part in keys.schemas.items():
-            chosen = f"(FROM chosen.{name} WHERE part = '{part}') AS chosen"
+            chosen = f"(FROM chosen.{name} WHERE part = {quote(part)}) AS chosen"
             connection.execute(
-                f'CREATE VIEW "{schema}".{name} AS FROM whole.{name} SEMI JOIN {chosen} USING ({columns[name]})'
+                f"CREATE VIEW {quote_name(schema)}.{name} AS FROM whole.{name} SEMI JOIN {chosen} USING ({key})"
             )
     return queries
 

@@ -76,8 +76,9 @@ class Selection:
         self.balance = self._choice.balance
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{row['part']} {row['images']} images, {row['items']} items" for row in self._totals())
-        return f"Selection({self.subset.text}: {counts})"
+        counts = {part.name: self.counts(part) for part in self.parts}
+        shown = ", ".join(f"{name} {count['images']} images, {count['items']} items" for name, count in counts.items())
+        return f"Selection({self.subset.text}: {shown})"
 
     def _repr_html_(self) -> str:
         return html_table(f"Subset {self.subset.text}", self._totals())

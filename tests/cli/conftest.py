@@ -43,7 +43,7 @@ def run(three_splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def exit_code_of_reader_that_stops(*arguments: str) -> int:
-    """Run ``df2``, read one line of what it prints and close the pipe; df2 must print no error."""
+    """Run ``df2``, read the first line of its output and close the pipe; df2 must print no error."""
     command = [sys.executable, "-m", "registry.cli.main", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout and process.stderr
