@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,9 +52,15 @@ main(sys.argv[1:])
 
 
 def run(code: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python code in a process without POSIX."""
+    """Run Python code in a process without POSIX, with temporary files of its own.
+
+    It does not see the locks of other processes, so it would remove their temporary folders as leftovers.
+    """
+    temporary = cwd / "temporary"
+    temporary.mkdir(exist_ok=True)
     command = [sys.executable, "-c", HIDE + code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=120)
+    env = os.environ | {"DF2_TMPDIR": str(temporary), "TMPDIR": str(temporary)}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=120, env=env)
 
 
 def test_every_module_is_imported(tmp_path: Path) -> None:

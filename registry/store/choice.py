@@ -12,6 +12,7 @@ from registry.dataset.names import shown
 from registry.errors import RegistryFormatError
 from registry.store.filters import image_conditions, item_conditions
 from registry.store.sql import SPLIT_ORDER
+from registry.store.views import view_over
 from registry.subset.resplit import Group, Resplit, assign, balance
 from registry.subset.rows import Part
 
@@ -108,11 +109,8 @@ def _find_keys(connection: DuckDBPyConnection, subset: Subset) -> None:
         condition, params = item_conditions(subset)
         connection.execute(f"CREATE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM items WHERE {condition}", params)
         if subset.paired:
-            both_sources = (
-                "SELECT split, pair_id, style FROM items_found WHERE style > 0 GROUP BY ALL "
-                "HAVING count(DISTINCT source) = 2"
-            )
-            _retain(connection, "items_found", _IDENTITY.columns, both_sources)
+            pairs = view_over("instance_pairs", items="FROM items_found")
+            _retain(connection, "items_found", _IDENTITY.columns, f"SELECT {_IDENTITY.columns} FROM ({pairs})")
         unit = _IDENTITY if subset.paired else _IMAGE if subset.whole_images else _ITEM
         _sample_and_limit(connection, subset, "items_found", unit)
     if subset.picks_items:
