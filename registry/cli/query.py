@@ -19,7 +19,7 @@ from registry.cli.paths import FILE, FileType
 from registry.cli.subset_options import subset_options
 from registry.cli.values import json_text
 from registry.dataset.deepfashion2 import SPLITS
-from registry.dataset.tables import TABLES
+from registry.dataset.tables import BOX_COLUMNS, TABLES
 from registry.dataset.views import load_views
 from registry.errors import StorageError, UsageError
 from registry.files.durability import make_folders
@@ -29,7 +29,7 @@ from registry.subset.resplit import Resplit
 
 #: Columns of an item in a table for people, the most telling first; a narrow terminal leaves out the last ones.
 _ITEM_COLUMNS = [
-    *("item_no", "category_name", "x1", "y1", "x2", "y2", "scale", "occlusion", "zoom_in", "viewpoint"),
+    *("item_no", "category_name", *BOX_COLUMNS, "scale", "occlusion", "zoom_in", "viewpoint"),
     *("num_landmarks_labelled", "landmarks", "segmentation"),
 ]
 #: Both items of a pair in 80 columns.

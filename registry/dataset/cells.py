@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES, SOURCES
 from registry.dataset.names import shown
+from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import RegistryFormatError
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ _EXPECTED: Final = {
     "category_name": "the name of the category",
     "landmarks": "three whole numbers for each landmark of the category",
     "segmentation": "polygons of at least 3 points, each coordinate a number below 2^53",
-    **dict.fromkeys(("x1", "y1", "x2", "y2"), "a number below 2^53 in size"),
+    **dict.fromkeys(BOX_COLUMNS, "a number below 2^53 in size"),
     **dict.fromkeys(ATTRIBUTE_CODES, "1, 2 or 3"),
     "category_id": f"a number from 1 to {len(CATEGORIES)}",
     **dict.fromkeys(("image_id", "pair_id", "style", "num_items", "num_landmarks_labelled"), "a number from 0 on"),
@@ -182,7 +183,7 @@ def _is_sound(name: str, values: pa.Array, split: str) -> pa.Array | None:
         if bounds["min"] is not None and not (low <= bounds["min"] and bounds["max"] <= high):
             wide = values.cast(pa.int64())
             is_sound = pc.and_(pc.greater_equal(wide, low), pc.less_equal(wide, high))
-    elif name in ("x1", "y1", "x2", "y2"):
+    elif name in BOX_COLUMNS:
         is_sound = pc.less(pc.abs(values), _EXACT)  # false for NaN
     elif name in _WORDS:
         is_sound = pc.or_(pc.is_in(values, value_set=pa.array(_WORDS[name])), values.is_null())

@@ -145,6 +145,8 @@ _FIELD_LIST: Final = (
 )
 
 FIELDS: Final[dict[str, Field]] = {field.name: field for field in _FIELD_LIST}
+#: Columns of the bounding box: left, top, right and bottom edge.
+BOX_COLUMNS: Final = ("x1", "y1", "x2", "y2")
 
 
 @dataclass(frozen=True, slots=True)

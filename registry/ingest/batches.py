@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.content_hash import HASHED, content_hashes
-from registry.dataset.tables import IMAGES, ITEMS, arrow_schema, record_batch
+from registry.dataset.tables import BOX_COLUMNS, IMAGES, ITEMS, arrow_schema, record_batch
 from registry.ingest.decode import Annotations, Item
 from registry.ingest.diagnose import item_no
 from registry.sources.photo_headers import Size
@@ -76,7 +76,7 @@ def _item_columns(columns: Annotations) -> dict[str, Any]:
     fields = list(zip(*map(attrgetter(*_ITEM_FIELDS), items), strict=True)) or [()] * len(_ITEM_FIELDS)
     values |= dict(zip(_ITEM_FIELDS, fields, strict=True))
     corners = zip(*values["bounding_box"], strict=True)
-    return values | dict(zip(("x1", "y1", "x2", "y2"), corners, strict=False))  # no corners without items
+    return values | dict(zip(BOX_COLUMNS, corners, strict=False))  # no corners without items
 
 
 def _sort_order(columns: Annotations, images: Sequence[int], item_nos: Sequence[int]) -> list[int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import CATEGORIES
+from registry.dataset.tables import BOX_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 #: Source of the images in the lists of a role.
 SOURCE_OF_ROLE: Final = {"query": "user", "gallery": "shop"}
 
-_BOX: Final = ("x1", "y1", "x2", "y2")
-_KEY_BOX: Final = tuple(f"key_{name}" for name in _BOX)
+_KEY_BOX: Final = tuple(f"key_{name}" for name in BOX_COLUMNS)
 #: Columns that identify an item in the lists.
 _ITEM_KEY: Final = ("role", "image_id", "pair_id", "style", *_KEY_BOX)
 
@@ -34,7 +34,7 @@ class AnnotatedRows:
         self._images.append(images.select(["image_id", "source"]))
         if items is not None:
             is_shop = pc.equal(items["source"], "shop")
-            columns = items.select(["source", "image_id", "pair_id", "style", *_BOX, "category_name"])
+            columns = items.select(["source", "image_id", "pair_id", "style", *BOX_COLUMNS, "category_name"])
             self._items.append(columns.filter(pc.or_(is_shop, pc.greater(items["style"], 0))))
 
     def disagreements(self, split: str, entries: pa.RecordBatch) -> list[str]:
@@ -129,7 +129,7 @@ def _with_key_box(table: pa.Table) -> pa.Table:
     """Return a table with key columns of the box, in which -0.0 is 0.0: joins compare bytes."""
     import pyarrow.compute as pc
 
-    for name, key_name in zip(_BOX, _KEY_BOX, strict=True):
+    for name, key_name in zip(BOX_COLUMNS, _KEY_BOX, strict=True):
         table = table.append_column(key_name, pc.add(table[name], 0.0))
     return table
 
@@ -139,5 +139,5 @@ def _where(entry: dict[str, Any]) -> str:
 
 
 def _describe_item(item: dict[str, Any]) -> str:
-    box = [item[name] for name in _BOX]
+    box = [item[name] for name in BOX_COLUMNS]
     return f"pair_id {item['pair_id']}, style {item['style']} and box {box}"

@@ -12,6 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from registry.dataset.deepfashion2 import SPLITS
+from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 SPLIT_STRIDE: Final = 1_000_000
 #: Columns of :meth:`SubsetRows.pairs`, for each item of a pair with the prefix ``user_`` or ``shop_``.
 PAIRED_COLUMNS: Final = (
-    "file_name", "image_id", "item_no", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2",
+    "file_name", "image_id", "item_no", "pair_id", "style", "category_id", *BOX_COLUMNS,
 )  # fmt: skip
 
 

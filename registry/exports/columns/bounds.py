@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import SPLITS
+from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import UsageError, first_names
 from registry.exports.columns.text import numbers
 from registry.exports.job import Job
 from registry.subset.rows import Chunk
 
-BOX_COLUMNS: Final = ("x1", "y1", "x2", "y2")
 #: Normalized coordinates are rounded to a multiple of 1/SHARES: 7 decimals.
 SHARES: Final = 1e7
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registry.dataset.deepfashion2 import Category
+from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.text import concat, numbers, polygon_lists
 from registry.exports.job import Job
 from registry.subset.rows import Chunk
 
-COLUMNS: Final = ("image_id", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2", "segmentation")
+COLUMNS: Final = ("image_id", "pair_id", "style", "category_id", *BOX_COLUMNS, "segmentation")
 
 
 def image_texts(job: Job, chunk: Chunk) -> pa.Array:
@@ -33,6 +35,12 @@ def image_texts(job: Job, chunk: Chunk) -> pa.Array:
     )
 
 
+def category_record(job: Job, category: Category) -> dict[str, Any]:
+    """Return the record of a category, without keypoints, under the name that the option ``names`` asks for."""
+    name = category.coco_name if job.options["names"] == "converter" else category.name
+    return {"id": category.id, "name": name, "supercategory": "clothes"}
+
+
 def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Array | str]) -> pa.Array:
     """Return the COCO record of each item of a chunk as JSON text.
 
@@ -44,7 +52,7 @@ def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Arra
     """
     items = chunk.items
     offset = chunk.part.offset(chunk.split)
-    x1, y1, x2, y2 = (items.column(name) for name in ("x1", "y1", "x2", "y2"))
+    x1, y1, x2, y2 = (items.column(name) for name in BOX_COLUMNS)
     width, height = pc.subtract(x2, x1), pc.subtract(y2, y1)
     area = mask_areas(chunk) if job.options["area"] == "mask" else pc.multiply(width, height)
     pieces: list[pa.Array | str] = ['{"area": ', numbers(area), ', "bbox": [']

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES, NUM_LANDMARK_SLOTS
 from registry.exports.builtin import COCO_ATTRIBUTES
-from registry.exports.columns.coco_records import COLUMNS, annotation_texts, image_texts
+from registry.exports.columns.coco_records import COLUMNS, annotation_texts, category_record, image_texts
 from registry.exports.columns.text import Records, choose, number_lists, numbers
 from registry.exports.job import Job
 from registry.subset.rows import Part
@@ -38,8 +38,7 @@ def write(job: Job) -> None:
 def categories(job: Job) -> Iterator[dict[str, Any]]:
     """Yield the 13 categories as the official converter writes them."""
     for category in CATEGORIES:
-        name = category.coco_name if job.options["names"] == "converter" else category.name
-        record: dict[str, Any] = {"id": category.id, "name": name, "supercategory": "clothes"}
+        record = category_record(job, category)
         if job.options["landmarks"] == "union":
             record |= {"keypoints": [str(no) for no in range(1, NUM_LANDMARK_SLOTS + 1)], "skeleton": []}
         yield record

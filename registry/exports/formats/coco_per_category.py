@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, SKELETON, Category
 from registry.exports.builtin import COCO_ATTRIBUTES
-from registry.exports.columns.coco_records import COLUMNS, annotation_texts, image_texts
+from registry.exports.columns.coco_records import COLUMNS, annotation_texts, category_record, image_texts
 from registry.exports.columns.text import Records, number_lists, numbers
 from registry.exports.job import Job
 from registry.subset.rows import Part
@@ -58,20 +58,17 @@ def _write_part(job: Job, part: Part) -> None:
             records = Records(file)
             for texts in images[category.id]:
                 records.add(texts)
-            file.write(f'],\n"categories": [\n{json.dumps(category_record(job, category))}]}}\n'.encode("ascii"))
+            file.write(f'],\n"categories": [\n{json.dumps(keypoint_record(job, category))}]}}\n'.encode("ascii"))
 
 
-def category_record(job: Job, category: Category) -> dict[str, Any]:
+def keypoint_record(job: Job, category: Category) -> dict[str, Any]:
     """Return the COCO record of a category. ``skeleton`` and ``swap`` hold landmark numbers, counted from 1.
 
     ``swap`` (pairs of landmarks that a horizontal flip exchanges) and ``sigmas`` are not part of COCO.
     """
     slots = [slot for slot in LANDMARK_SLOTS if slot.category_id == category.id]
     swaps = [(slot.landmark_no, slot.swap_slot - category.landmark_offset + 1) for slot in slots]
-    return {
-        "id": category.id,
-        "name": category.coco_name if job.options["names"] == "converter" else category.name,
-        "supercategory": "clothes",
+    return category_record(job, category) | {
         "keypoints": [slot.name for slot in slots],
         "skeleton": SKELETON[category.id],
         "swap": [pair for pair in swaps if pair[0] < pair[1]],

@@ -13,13 +13,14 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
+from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import MissingDependencyError, SourceError, UsageError
 from registry.execution.in_order import in_order
 from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
 
 _COLUMNS: Final = (
-    "image_id", "item_no", "pair_id", "style", "category_name", "source", "x1", "y1", "x2", "y2",
+    "image_id", "item_no", "pair_id", "style", "category_name", "source", *BOX_COLUMNS,
 )  # fmt: skip
 _HEADER: Final = "path,part,split,image_id,item_no,pair_id,style,identity,category,source,x1,y1,x2,y2\n"
 #: Photos read ahead per thread.
@@ -83,7 +84,7 @@ def _chunk_files(
 
     def start() -> Iterator[tuple[list[dict[str, Any]], Future[list[Crop | None]]]]:
         for photo, name, group in zip(job.photos(chunk), names, groups, strict=True):
-            boxes = [(item["x1"], item["y1"], item["x2"], item["y2"]) for item in group]
+            boxes = [tuple(item[side] for side in BOX_COLUMNS) for item in group]
             yield group, pool.submit(cut, photo, boxes, margin, quality, f"{chunk.split}/image/{name}")
 
     for group, crops in in_order(start(), ahead):

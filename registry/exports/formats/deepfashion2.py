@@ -9,12 +9,13 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.columns.text import concat, join_groups, number_lists, numbers, polygon_lists, slices
 from registry.exports.job import Job
 from registry.subset.rows import Chunk
 
 _COLUMNS: Final = (
-    "item_no", "segmentation", "scale", "viewpoint", "zoom_in", "landmarks", "style", "x1", "y1", "x2", "y2",
+    "item_no", "segmentation", "scale", "viewpoint", "zoom_in", "landmarks", "style", *BOX_COLUMNS,
     "category_id", "occlusion", "category_name",
 )  # fmt: skip
 
@@ -73,7 +74,7 @@ def _mark(positions: Iterable[int], length: int) -> list[bool]:
 def item_texts(items: pa.RecordBatch) -> pa.Array:
     """Return ``"item2": {...}`` of each item, with its keys in the order of the released files."""
     box: list[pa.Array | str] = []
-    for name in ("x1", "y1", "x2", "y2"):
+    for name in BOX_COLUMNS:
         box += [", " if box else ', "bounding_box": [', numbers(items.column(name))]
     return concat(
         '"item', numbers(items.column("item_no")),

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from registry.dataset.deepfashion2 import CATEGORIES, SOURCES
+from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import UsageError
 from registry.exports.huggingface_card import card
 from registry.exports.job import Job
@@ -57,7 +58,7 @@ _FEATURES: Final[dict[str, Feature]] = {
     "objects": [_OBJECT],
 }
 _COLUMNS: Final = (
-    "item_no", "category_id", "style", "x1", "y1", "x2", "y2", "scale", "occlusion", "zoom_in", "viewpoint",
+    "item_no", "category_id", "style", *BOX_COLUMNS, "scale", "occlusion", "zoom_in", "viewpoint",
     "landmarks", "segmentation",
 )  # fmt: skip
 #: Columns with dictionary encoding and statistics, which are useless for photos.
@@ -178,7 +179,7 @@ def _objects(items: pa.RecordBatch) -> pa.Array:
     columns = {name: items.column(name) for name in _OBJECT if name in items.schema.names}
     columns["category"] = pc.subtract(items.column("category_id").cast(pa.int64()), 1)
     rows = items.num_rows
-    sides = pa.concat_arrays([items.column(name) for name in ("x1", "y1", "x2", "y2")])
+    sides = pa.concat_arrays([items.column(name) for name in BOX_COLUMNS])
     in_rows = pa.array((side * rows + row for row in range(rows) for side in range(4)), pa.int32())
     columns["bbox"] = _grouped(sides.take(in_rows), 4)
     columns["landmarks"] = _triples(items.column("landmarks"))

@@ -12,12 +12,13 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.columns.retrieval_roles import is_gallery, is_query
 from registry.exports.columns.text import Records, concat, numbers
 from registry.exports.job import Job
 from registry.subset.rows import Part
 
-_COLUMNS: Final = ("image_id", "source", "pair_id", "style", "category_id", "x1", "y1", "x2", "y2")
+_COLUMNS: Final = ("image_id", "source", "pair_id", "style", "category_id", *BOX_COLUMNS)
 
 
 def write(job: Job) -> None:
@@ -95,7 +96,7 @@ def _records(items: pa.RecordBatch, offset: int, role: str) -> pa.Array:
         numbers(pc.add(items.column(name).cast(pa.int64()), offset)) for name in ("image_id", "pair_id")
     )
     pieces: list[pa.Array | str] = [f'{{"{role}_image_id": ', image_ids, ', "bbox": [']
-    for position, side in enumerate(("x1", "y1", "x2", "y2")):
+    for position, side in enumerate(BOX_COLUMNS):
         pieces += [", " if position else "", numbers(items.column(side))]
     pieces.append("]")
     if role == "query":

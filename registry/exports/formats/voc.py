@@ -36,8 +36,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES
+from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.builtin import VOC_ATTRIBUTES
-from registry.exports.columns.bounds import BOX_COLUMNS, cut_boxes, item_sizes, note, note_boxes, require_sizes
+from registry.exports.columns.bounds import cut_boxes, item_sizes, note, note_boxes, require_sizes
 from registry.exports.columns.text import choose, concat, join_groups, numbers, slices
 from registry.exports.job import Job
 from registry.subset.rows import Chunk

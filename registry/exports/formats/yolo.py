@@ -28,9 +28,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID, Category
+from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import UsageError
 from registry.exports.columns.bounds import (
-    BOX_COLUMNS,
     SHARES,
     Sizes,
     cut_boxes,
