@@ -10,8 +10,8 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 # What DuckDB clients of the past are tested with; not part of the environment.
 DUCKDB1 := $(VENV)/duckdb-1
-# A process of tests more than cores: many tests wait for servers, time limits and disks.
-WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Two processes of tests a core: many tests wait for servers, time limits and disks.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) \* 2)
 
 ifeq ($(UV),)
   MAKE_VENV = $(PYTHON) -m venv $(VENV)

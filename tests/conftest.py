@@ -39,12 +39,23 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup ignores SIGHUP
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests; as the last ones they would keep a single process busy for a minute."""
+    items.sort(key=lambda item: item.path.name != "test_kills.py")
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unset the user's registry, password and account variables, and turn off DVC's analytics."""
     for name in filter(is_setting, list(os.environ)):
         monkeypatch.delenv(name)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _one_process_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``jobs=None`` mean one process: beside the threads of a test run, each process starts in half a second."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
 
 
 @pytest.fixture
