@@ -1,4 +1,4 @@
-"""COCO records of images and items as JSON text."""
+"""COCO records: of images and items as JSON text, of categories as dictionaries."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def image_texts(job: Job, chunk: Chunk) -> pa.Array:
 
 
 def category_record(job: Job, category: Category) -> dict[str, Any]:
-    """Return the record of a category, without keypoints, under the name that the option ``names`` asks for."""
+    """Return the COCO record of a category, without keypoints. The option ``names`` decides on its name."""
     name = category.coco_name if job.options["names"] == "converter" else category.name
     return {"id": category.id, "name": name, "supercategory": "clothes"}
 

@@ -62,9 +62,10 @@ def _write_part(job: Job, part: Part) -> None:
 
 
 def keypoint_record(job: Job, category: Category) -> dict[str, Any]:
-    """Return the COCO record of a category. ``skeleton`` and ``swap`` hold landmark numbers, counted from 1.
+    """Return the COCO record of a category with its keypoints.
 
-    ``swap`` (pairs of landmarks that a horizontal flip exchanges) and ``sigmas`` are not part of COCO.
+    ``skeleton`` and ``swap`` (pairs of landmarks that a horizontal flip exchanges) hold landmark numbers, counted from
+    1. ``swap`` and ``sigmas`` are not part of COCO.
     """
     slots = [slot for slot in LANDMARK_SLOTS if slot.category_id == category.id]
     swaps = [(slot.landmark_no, slot.swap_slot - category.landmark_offset + 1) for slot in slots]

@@ -25,6 +25,12 @@ from tests.sources.packing import files_in, write_zipcrypto
 RED, BLUE = (16, 32, 64, 96), (80, 16, 112, 48)
 
 
+@pytest.fixture(autouse=True)
+def _four_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut with four threads, whatever the machine has."""
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+
+
 def photo(kind: str = "JPEG", mode: str = "RGB", **options: Any) -> bytes:
     """Return a photo of 128 x 160 px with the two rectangles."""
     image = Image.new("RGB", (128, 160), "white")
