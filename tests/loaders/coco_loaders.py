@@ -92,8 +92,9 @@ def detectron2(path: Path, photos: Path) -> list[Seen]:
         for entry in coco.imgToAnns[image_id]:
             assert entry["image_id"] == image_id
             assert entry.get("ignore", 0) == 0
+            assert entry["segmentation"], "the mapper wants polygons of all items of an image, or of none"
             polygons = [ring for ring in entry["segmentation"] if len(ring) % 2 == 0 and len(ring) >= 6]
-            # Instances without a polygon are dropped, and so are empty boxes.
+            # Items without a sound polygon are dropped, and so are empty boxes.
             if polygons and min(entry["bbox"][2:]) > 0:
                 label = ids.index(entry["category_id"])
                 # A landmark is the index of a pixel there, so its middle is taken.
