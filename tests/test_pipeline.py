@@ -21,6 +21,15 @@ class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def copy_pipeline(self) -> None:
+        """Create the repository with the committed pipeline and the code that its stages depend on."""
+        for name in ("registry", "schemas"):
+            shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        (self.root / ".dvc").mkdir()
+        for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml"):
+            shutil.copy(ROOT / name, self.root / name)
+        self.run("git", "init", "-q")
+
     def run(self, *command: str, expect: int = 0) -> str:
         """Run a command that exits with ``expect``, and return its stdout and stderr."""
         environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -49,14 +58,8 @@ class Project:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Return a project whose pipeline has run on a sample release, with everything committed."""
-    root = tmp_path_factory.mktemp("work") / "project"
-    for name in ("registry", "schemas"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (root / ".dvc").mkdir()
-    for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml"):
-        shutil.copy(ROOT / name, root / name)
-    project = Project(root)
-    project.run("git", "init", "-q")
+    project = Project(tmp_path_factory.mktemp("work") / "project")
+    project.copy_pipeline()
     project.run("df2", "sample", "raw", "--images", "12", "--seed", "3")
     project.set_params(train="raw", validation="raw", test="raw", sample={"images": 6})
     project.run("dvc", "repro", "-q")
