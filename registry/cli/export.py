@@ -264,8 +264,9 @@ def _report(manifest: ExportManifest, dest: str) -> None:
 
 def _note_balance(manifest: ExportManifest) -> None:
     """Note, for each part of a division, its share of the items and the largest deviation from its fraction."""
-    for row in manifest.resplit["balance"] if manifest.resplit else []:
-        if row["worst_of"] is not None:
+    rows = manifest.resplit["balance"] if manifest.resplit else []
+    for row in rows:
+        if row["worst_of"] is not None and len(rows) > 1:
             note(
                 f"note: {row['part']} has {row['items_share']:.2%} of the items; farthest from {row['fraction']:.2%} "
                 f"is its share of {row['worst_of']}, by {100 * row['worst_deviation']:.2f} points"
