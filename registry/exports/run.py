@@ -173,13 +173,17 @@ def export(
 
 
 def _photo_cache(place: Place, folder: str | None) -> PhotoCache | None:
-    """Return the cache in a folder, or in that of the registry; None without a local folder.
+    """Return the cache in a folder, or in that of the registry; None where that cannot hold a cache.
+
+    A registry may be remote, or its folder one output of DVC (``dvc add``), which would then hold the photos.
 
     Raises:
         UsageError: the folder is a URL.
     """
     if folder is None:
-        return PhotoCache(place.path / CACHE_FOLDER) if place.path is not None else None
+        if place.path is None or place.path.with_name(f"{place.path.name}.dvc").exists():
+            return None
+        return PhotoCache(place.path / CACHE_FOLDER)
     path = local_path(folder)
     if path is None:
         raise UsageError(f"--photo-cache {folder}: expected a local folder, as exports link to the photos in it.")

@@ -85,8 +85,9 @@ class Photos:
         """
         if self._cache is None:
             raise UsageError(
-                f"The photos of {split} in {self._place(split)} are no local files to link to, and the registry is no "
-                "local folder to keep them in: name a folder for them with --photo-cache DIR, or use --images copy."
+                f"The photos of {split} in {self._place(split)} are no local files to link to, and the folder of the "
+                "registry is no place to keep them (it is remote, or an output of DVC as a whole): name a folder for "
+                "them with --photo-cache DIR, or use --images copy."
             )
         for batch in self._batches(split, image_ids):
             hits = [self._cache.read(split, entry) for entry in batch]

@@ -247,6 +247,10 @@ def test_a_cache_that_cannot_be_is_refused(
     opened = registry.open("s3://df2/registry", bucket)
     text = r"photos of train in .*archives are no local files to link to, .* --photo-cache DIR, or use --images copy"
     refused(UsageError, text, images="link")
+    opened = registry.open(str(own_registry))
+    own_registry.with_name("registry.dvc").write_text("outs: []\n")
+    refused(UsageError, text, images="link")
+    assert not (own_registry / ".df2").exists()
 
 
 def test_progress_counts_the_photos_too(own_registry: Path, archives: Path, tmp_path: Path) -> None:
