@@ -83,7 +83,8 @@ class PhotoCache:
             with temporary(partial):
                 try:
                     partial.write_bytes(data)
-                    partial.chmod(0o444)
+                    if os.name != "nt":  # Windows could not remove it then
+                        partial.chmod(0o444)
                     if not isinstance(entry.crc, int):  # a CRC tells later that a crash cut the file; here it cannot
                         sync_file(partial)
                     os.replace(partial, path)
