@@ -73,6 +73,9 @@ class PhotoCache:
         """
         checksum = _listed_checksum(entry) or f"{zlib.crc32(data):08x}"
         path = self._path(split, entry, len(data), checksum)
+        with suppress(OSError):
+            if read_regular(path) == data:  # cached before, from a listing without a checksum
+                return path
         partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}{_PARTIAL}")
         try:
             if self._size is None:
@@ -85,7 +88,7 @@ class PhotoCache:
                     partial.write_bytes(data)
                     if os.name != "nt":  # Windows could not remove it then
                         partial.chmod(0o444)
-                    if not isinstance(entry.crc, int):  # a CRC tells later that a crash cut the file; here it cannot
+                    if isinstance(entry.crc, str):  # only a CRC tells later that a crash cut the file
                         sync_file(partial)
                     os.replace(partial, path)
                 finally:
