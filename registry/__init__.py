@@ -77,6 +77,7 @@ def export(
     images: str | None = None,
     photos: str | Mapping[str, str] | None = None,
     password: str | None = None,
+    photo_cache: str | None = None,
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     follow_links: bool = False,
@@ -93,6 +94,8 @@ def export(
         images: ``none``, ``reference``, ``link`` or ``copy`` the photos; not every format has all four.
         photos: release with the photos, or a mapping from split to release.
         password: of protected zips among the photos.
+        photo_cache: folder that keeps photos to link to (``images="link"``); by default photos of archives and remote
+            places are kept in ``.df2/photos`` of the registry, and those of folders are linked where they are.
         overwrite: replace an earlier export at ``dest``.
         storage_options: passed to fsspec for ``dest`` and ``photos``.
         follow_links: follow links of photos that lead out of their release.
@@ -117,6 +120,7 @@ def export(
         password=password,
         storage_options=storage_options,
         follow_links=follow_links,
+        photo_cache=photo_cache,
         overwrite=overwrite,
         revision=revision_of(registry.place),
     )

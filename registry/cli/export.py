@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -32,7 +32,7 @@ _PASSWORD_PROMPT = "Password of the photos' zip"
 _IMAGES_HELP = {
     "none": "none: without photos",
     "reference": "reference: files name photos by their path in the release",
-    "link": "link: relative links to the photos of --photos",
+    "link": "link: relative links to the photos of --photos, or hard links to photos kept in --photo-cache",
     "copy": "copy: the photos are copied into the export",
 }
 
@@ -89,6 +89,13 @@ def _destination_options(command: Any) -> Any:
     """Add the options that both a new and a repeated export take."""
     command = storage_option(command)
     command = click.option("--overwrite", is_flag=True, help="Replace an earlier export at DEST.")(command)
+    command = click.option(
+        "--photo-cache",
+        type=PLACE,
+        metavar="DIR",
+        help="Of --images link: keep the photos in DIR, at most 20 GB, and make hard links to them. Default: links "
+        "lead to photos in folders; photos in archives and at remote places are kept in .df2/photos of the registry.",
+    )(command)
     command = click.option("--follow-links", is_flag=True, help="Read photos that are links out of RELEASE.")(command)
     return click.option(
         "--photos",
@@ -113,6 +120,7 @@ def _format_command(export_format: Format) -> click.Command:
         resplit: Resplit | None,
         images: str,
         photos: str | None,
+        photo_cache: str | None,
         overwrite: bool,
         follow_links: bool,
         **options: Any,
@@ -124,6 +132,7 @@ def _format_command(export_format: Format) -> click.Command:
         registry = places.open()
         revision = revision_of(registry.place)
         sources = _photo_sources(images, photos, click.get_current_context().params["params"])
+        notes: list[str] = []
 
         def attempt(password: str | None, progress: Progress | None) -> ExportManifest:
             return export(
@@ -134,12 +143,14 @@ def _format_command(export_format: Format) -> click.Command:
                 password=password,
                 storage_options=places.storage_options,
                 follow_links=follow_links,
+                photo_cache=photo_cache,
                 overwrite=overwrite,
                 revision=revision,
                 progress=progress,
+                note=notes.append,
             )
 
-        _report(_with_password_and_progress(attempt, dest), dest)
+        _report(_with_password_and_progress(attempt, dest), dest, notes)
 
     command: Any = subset_options(run)
     command = _destination_options(command)
@@ -189,7 +200,15 @@ def _click_option(option: Option) -> Callable[[Any], Any]:
 @click.argument("dest", type=PLACE)
 @_destination_options
 @click.pass_context
-def _export_again(ctx: click.Context, /, dest: str, photos: str | None, overwrite: bool, follow_links: bool) -> None:
+def _export_again(
+    ctx: click.Context,
+    /,
+    dest: str,
+    photos: str | None,
+    photo_cache: str | None,
+    overwrite: bool,
+    follow_links: bool,
+) -> None:
     """Make an export again from its manifest."""
     from registry.exports.manifest import read_manifest_file
     from registry.exports.run import export_again
@@ -201,6 +220,7 @@ def _export_again(ctx: click.Context, /, dest: str, photos: str | None, overwrit
     registry = places.open()
     revision = revision_of(registry.place)
     sources = _photo_sources(old.images, photos)
+    notes: list[str] = []
 
     def attempt(password: str | None, progress: Progress | None) -> tuple[ExportManifest, list[str]]:
         return export_again(
@@ -211,13 +231,15 @@ def _export_again(ctx: click.Context, /, dest: str, photos: str | None, overwrit
             password=password,
             storage_options=places.storage_options,
             follow_links=follow_links,
+            photo_cache=photo_cache,
             overwrite=overwrite,
             revision=revision,
             progress=progress,
+            note=notes.append,
         )
 
     new, changed_files = _with_password_and_progress(attempt, dest)
-    _report(new, dest)
+    _report(new, dest, notes)
     if changed_files:
         names = ", ".join(map(printable, changed_files[:5])) + (", ..." if len(changed_files) > 5 else "")
         click.echo(f"{plural(len(changed_files), 'file')} with other bytes than before: {names}", err=True)
@@ -240,12 +262,14 @@ def _photo_sources(images: str, photos: str | None, params: str = "params.yaml")
     return photos or (load_sources(params) if images in ("link", "copy") else None) or None
 
 
-def _report(manifest: ExportManifest, dest: str) -> None:
+def _report(manifest: ExportManifest, dest: str, notes: Iterable[str]) -> None:
     """Print the counts on standard output; notes and the next step on standard error."""
     from registry.exports.find import find_format
 
     for entry in manifest.left_out:
         note(f"note: {entry['number']:,} {entry['what']}: {entry['why']}")
+    for sentence in notes:
+        note(f"note: {sentence}")
     _note_balance(manifest)
     export_format = find_format(manifest.format)
     has_photos = manifest.images in ("link", "copy")
@@ -264,8 +288,9 @@ def _report(manifest: ExportManifest, dest: str) -> None:
 
 def _note_balance(manifest: ExportManifest) -> None:
     """Note, for each part of a division, its share of the items and the largest deviation from its fraction."""
-    for row in manifest.resplit["balance"] if manifest.resplit else []:
-        if row["worst_of"] is not None:
+    rows = manifest.resplit["balance"] if manifest.resplit else []
+    for row in rows:
+        if row["worst_of"] is not None and len(rows) > 1:
             note(
                 f"note: {row['part']} has {row['items_share']:.2%} of the items; farthest from {row['fraction']:.2%} "
                 f"is its share of {row['worst_of']}, by {100 * row['worst_deviation']:.2f} points"

@@ -99,7 +99,10 @@ def cli_page() -> str:
 
 def _format_options() -> list[str]:
     """Return a table of options for every built-in format, without the options of a subset."""
-    parts = ["Besides the options of a subset (`df2 subset`), `--photos` and `--overwrite`, each format takes:"]
+    parts = [
+        "Besides the options of a subset (`df2 subset`), `--photos`, `--photo-cache` and `--overwrite`, each format "
+        "takes:"
+    ]
     for name in FORMATS:
         export_format = find_format(name)
         images = export_format.images

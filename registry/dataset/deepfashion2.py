@@ -10,6 +10,8 @@ Names and links of the landmarks are those of the published landmark list; the l
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import pairwise
@@ -216,6 +218,13 @@ _LINES: Final[dict[int, tuple[tuple[int, ...], ...]]] = {
     13: ((1, 2, *range(8, 19), 6, 5, 4, 3, 2, 7), (6, 19), (6, 1)),
 }
 
+#: Names that a message suggests at once.
+_MOST_SUGGESTED: Final = 4
+#: Words that other datasets and papers have for a split, a category or a source, and ours.
+_OTHER_SPLITS: Final = (("dev", "validation"), ("eval", "validation"))
+_OTHER_CATEGORIES: Final = (("pants", "trousers"), ("tshirt", "short sleeve top"), ("t-shirt", "short sleeve top"))
+OTHER_SOURCES: Final = (("consumer", "user"), ("customer", "user"), ("commercial", "shop"))
+
 
 def _build_categories() -> tuple[Category, ...]:
     categories = []
@@ -250,14 +259,43 @@ SKELETON: Final[dict[int, tuple[tuple[int, int], ...]]] = {
 }
 
 
-def unknown_name(kind: str, name: object, names: list[str]) -> UnknownNameError:
-    """Return the error for an unknown name: it lists the existing names and suggests the nearest."""
-    original = {existing.lower(): existing for existing in names}
-    text = str(name).lower()
-    nearest = get_close_matches(text, original, n=1, cutoff=0.5)
-    nearest = nearest or [existing for existing in original if text and existing.startswith(text)]
-    hint = f" Did you mean {original[nearest[0]]!r}?" if nearest else ""
+def unknown_name(
+    kind: str, name: object, names: list[str], other_names: Iterable[tuple[str, str]] = ()
+) -> UnknownNameError:
+    """Return the error for an unknown name: it lists the existing names and suggests the nearest.
+
+    Args:
+        kind: of the name, for the message.
+        name: the unknown name.
+        names: the existing names.
+        other_names: (another name that people use, the existing name).
+    """
+    nearest = _nearest(str(name), [*((existing, existing) for existing in names), *other_names])
+    hint = f" Did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
     return UnknownNameError(f"Unknown {kind} {name!r}.{hint} There is: {', '.join(names)}.")
+
+
+def _nearest(name: str, names: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the names that hold all words of a name, or the name that is spelled most like it.
+
+    Args:
+        name: an unknown name.
+        names: (spelling, existing name).
+    """
+    words = _words(name)
+    holding = {existing: None for spelling, existing in names if words and words <= _words(spelling)}
+    if 0 < len(holding) <= _MOST_SUGGESTED:
+        return list(holding)
+    existing_of = {spelling.lower(): existing for spelling, existing in names}
+    text = name.lower()
+    nearest = get_close_matches(text, existing_of, n=1, cutoff=0.5)
+    nearest = nearest or [spelling for spelling in existing_of if text and spelling.startswith(text)]
+    return [existing_of[spelling] for spelling in nearest[:1]]
+
+
+def _words(name: str) -> set[str]:
+    """Return the words of a name, each without the s of a plural."""
+    return {word.removesuffix("s") for word in re.findall(r"[^\W_]+", name.lower())}
 
 
 def find_category(name_or_id: str | int) -> Category:
@@ -266,11 +304,13 @@ def find_category(name_or_id: str | int) -> Category:
     Raises:
         UnknownNameError: there is no such category; the message lists all categories.
     """
-    text = str(name_or_id).strip().lower().replace("_", " ")
+    text = re.sub("[_-]", " ", str(name_or_id).strip().lower())
     for category in CATEGORIES:
         if text in (str(category.id), category.name, category.coco_name.replace("_", " ")):
             return category
-    raise unknown_name("category", name_or_id, [category.name for category in CATEGORIES])
+    spellings = [(category.coco_name, category.name) for category in CATEGORIES]
+    names = [category.name for category in CATEGORIES]
+    raise unknown_name("category", name_or_id, names, [*spellings, *_OTHER_CATEGORIES])
 
 
 def find_split(name: str) -> str:
@@ -280,5 +320,5 @@ def find_split(name: str) -> str:
         UnknownNameError: there is no such split; the message lists the three.
     """
     if name not in SPLITS:
-        raise unknown_name("split", name, list(SPLITS))
+        raise unknown_name("split", name, list(SPLITS), _OTHER_SPLITS)
     return name

@@ -161,6 +161,13 @@ _FORMATS: Final = (
         "deepfashion2",
         "The released layout: SPLIT/annos/NNNNNN.json, with every value as it was ingested.",
         "registry.exports.formats.deepfashion2:write",
+        (
+            Option(
+                "renumber",
+                "Number the items of each image item1, item2, ... without gaps, for loaders that count them; the "
+                "numbers are then not those of the release.",
+            ),
+        ),
         images=("none", "link", "copy"),
         photo_path=None,
         next_step="df2 ingest --split {part} {dest} REGISTRY",

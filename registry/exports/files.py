@@ -6,11 +6,11 @@ import hashlib
 import io
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
 
 from registry.storage.filesystems import remote_errors
 
@@ -20,6 +20,10 @@ _BATCH_FILES: Final = 256
 _BATCH_BYTES: Final = 8 << 20
 #: Calls that may wait for the background thread, which bounds the memory of data to be written.
 _MAX_WAITING: Final = 4
+
+
+#: A file as (path, content, ...).
+_File = TypeVar("_File", bound=tuple[Any, ...])
 
 
 class Written(NamedTuple):
@@ -36,15 +40,13 @@ class Written(NamedTuple):
     sha256: bytes | None
 
 
-def batches(
-    files: Iterable[tuple[str, bytes | memoryview]],
-) -> Iterator[list[tuple[str, bytes | memoryview]]]:
-    """Yield files in batches of bounded number and size."""
-    batch: list[tuple[str, bytes | memoryview]] = []
+def batches(files: Iterable[_File]) -> Iterator[list[_File]]:
+    """Yield files, given as (path, content, ...), in batches of bounded number and size."""
+    batch: list[_File] = []
     size = 0
-    for path, data in files:
-        batch.append((path, data))
-        size += len(data)
+    for file in files:
+        batch.append(file)
+        size += len(file[1])
         if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
             yield batch
             batch, size = [], 0
@@ -127,10 +129,15 @@ class Files(ABC):
 
     Attributes:
         written: the files written so far, in no particular order.
+        num_unlinked: files of :meth:`write_linked` that were written, as no link could be made.
     """
+
+    #: Whether the destination has links.
+    has_links: bool = False
 
     def __init__(self) -> None:
         self.written: list[Written] = []
+        self.num_unlinked = 0
         self._background = BackgroundCalls()
 
     @contextmanager
@@ -160,6 +167,22 @@ class Files(ABC):
     def wait(self) -> None:
         """Wait until all files are written."""
         self._background.wait()
+
+    @abstractmethod
+    def write_linked(self, files: Iterable[tuple[str, bytes, Path]]) -> None:
+        """Write files given as (path, content, local file with this content) as hard links to these local files.
+
+        Raises:
+            UsageError: the destination has no links.
+        """
+
+    @abstractmethod
+    def repeat(self, files: Sequence[tuple[str, str]]) -> None:
+        """Write files given as (path, path of an earlier file) as hard links to the earlier files.
+
+        Raises:
+            UsageError: the destination has no links.
+        """
 
     @abstractmethod
     def link(self, path: str, target: Path) -> None:

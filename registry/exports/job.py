@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from registry.errors import UsageError
 from registry.subset.rows import Chunk, Part
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from registry.sources.photos import Photos
     from registry.subset.rows import SubsetRows
 
+#: Why a symbolic link is counted.
+_LINKS_LEAD_OUT: Final = (
+    "are symbolic links out of the export, which some loaders (supervision) refuse and a copy of the export loses: "
+    "--photo-cache DIR makes hard links, --images copy copies"
+)
+
 
 class Job:
     """A running export: a format reads rows and photos from it and writes files to it.
@@ -27,6 +33,9 @@ class Job:
         images: one of :data:`registry.exports.format.IMAGES`.
         counts: part name -> ``images``, ``items`` and the counts of :meth:`count`.
         left_out: (what, why) -> number, from :meth:`leave_out`.
+
+    ``puts_photos`` tells that :meth:`put_all_photos` follows the format's own work: an image then counts twice for
+    ``progress``.
     """
 
     def __init__(
@@ -37,6 +46,8 @@ class Job:
         files: Files,
         photos: Photos | None,
         progress: Progress | None,
+        *,
+        puts_photos: bool = False,
     ) -> None:
         self.files = files
         self.options = options
@@ -47,7 +58,9 @@ class Job:
         self._photos = photos
         self._progress = progress
         self._num_done = 0
-        self._num_images = sum(counts["images"] for counts in self.counts.values())
+        self._num_steps = (2 if puts_photos else 1) * sum(counts["images"] for counts in self.counts.values())
+        #: Split -> image_id -> path of the photo that was put first.
+        self._photo_paths: dict[str, dict[int, str]] = {}
 
     @property
     def parts(self) -> Sequence[Part]:
@@ -63,9 +76,8 @@ class Job:
         """Yield the images of a part with these columns of their items, in file order."""
         for chunk in self._rows.chunks(part, columns):
             yield chunk
-            if columns and self._progress:
-                self._num_done += chunk.images.num_rows
-                self._progress(min(self._num_done, self._num_images), self._num_images)
+            if columns:
+                self._advance(chunk)
 
     def pairs(self, part: Part, negatives: int = 0, hard_negatives: int = 0, seed: int = 0) -> Iterator[pa.RecordBatch]:
         """Yield the pairs of items within a part (see :mod:`registry.store.pairs`)."""
@@ -91,14 +103,46 @@ class Job:
         return self._require_photos().read(chunk.split, chunk.images.column("image_id").to_pylist())
 
     def put_photos(self, chunk: Chunk, paths: Iterable[str]) -> None:
-        """Link or copy each image's photo to its path in the export."""
+        """Link or copy each image's photo to its path in the export.
+
+        A photo that is put again is a hard link to its first copy, where the destination has such links.
+        """
         photos = self._require_photos()
-        image_ids = chunk.images.column("image_id").to_pylist()
-        if self.images == "link":
-            for path, target in zip(paths, photos.paths(chunk.split, image_ids), strict=True):
+        split, image_ids = chunk.split, chunk.images.column("image_id").to_pylist()
+        if self.images == "link" and not photos.are_cached(split):
+            for path, target in zip(paths, photos.paths(split, image_ids), strict=True):
                 self.files.link(path, target)
+            self.leave_out("photos", _LINKS_LEAD_OUT, len(image_ids))
+            return
+        first_paths = self._photo_paths.setdefault(split, {})
+        new: list[tuple[int, str]] = []
+        again: list[tuple[str, str]] = []
+        for image_id, path in zip(image_ids, paths, strict=True):
+            if image_id in first_paths and self.files.has_links:
+                again.append((path, first_paths[image_id]))
+            else:
+                new.append((image_id, path))
+                first_paths[image_id] = path
+        new_ids = [image_id for image_id, _ in new]
+        new_paths = [path for _, path in new]
+        if self.images == "link":
+            cached = photos.cached(split, new_ids)
+            self.files.write_linked((path, *photo) for path, photo in zip(new_paths, cached, strict=True))
         else:
-            self.files.write_all(zip(paths, photos.read(chunk.split, image_ids), strict=True))
+            self.files.write_all(zip(new_paths, photos.read(split, new_ids), strict=True))
+        if again:
+            self.files.repeat(again)
+
+    def put_all_photos(self, template: str) -> None:
+        """Link or copy the photo of every image.
+
+        Args:
+            template: path of a photo in the export, with the placeholders ``{part}`` and ``{name}``.
+        """
+        for part in self.parts:
+            for chunk in self.chunks(part):
+                self.put_photos(chunk, (template.format(part=part.name, name=name) for name in chunk.file_names()))
+                self._advance(chunk)
 
     def leave_out(self, what: str, why: str, number: int = 1) -> None:
         """Count rows that are missing from the files or changed in them; the manifest and the command report them."""
@@ -108,6 +152,12 @@ class Job:
         """Add to a count of the part in the manifest."""
         counts = self.counts[part.name]
         counts[name] = counts.get(name, 0) + number
+
+    def _advance(self, chunk: Chunk) -> None:
+        """Report the images of a chunk as done."""
+        self._num_done += chunk.images.num_rows
+        if self._progress:
+            self._progress(min(self._num_done, self._num_steps), self._num_steps)
 
     def _require_photos(self) -> Photos:
         if self._photos is None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from registry.errors import SourceError, StorageError
-from registry.exports.files import MANIFEST_NAME, Files, Written
+from registry.exports.files import MANIFEST_NAME, Files, Written, batches
+from registry.files.local_files import hard_link
 from registry.storage.filesystems import reason
 from registry.storage.replacement import Replacement, entries, recover, replacement
 
@@ -24,11 +26,15 @@ class LocalFiles(Files):
         check: called with the paths of a destination that is not empty; raises if they may not be replaced.
     """
 
+    has_links = True
+
     def __init__(self, folder: Path, check: Callable[[list[str]], object] | None = None) -> None:
         super().__init__()
         self.folder = folder
         self._check = check
         self._folders: set[str] = set()
+        #: The files written, by path, as far as :meth:`_repeat_batch` has read them.
+        self._by_path: dict[str, Written] = {}
         self._replacement: Replacement | None = None
 
     @contextmanager
@@ -50,6 +56,35 @@ class LocalFiles(Files):
                 finally:
                     os.close(descriptor)
             self.written.append(Written(path, len(data), hashlib.sha256(data).digest()))
+
+    def write_linked(self, files: Iterable[tuple[str, bytes, Path]]) -> None:
+        """Write files as hard links to local files with the same content, or as copies where no link can be made."""
+        for batch in batches(files):
+            self._background.run(self._link_batch, batch)
+
+    def repeat(self, files: Sequence[tuple[str, str]]) -> None:
+        """Write files as hard links to earlier files, or as copies where no link can be made."""
+        self._background.run(self._repeat_batch, files)
+
+    def _link_batch(self, batch: list[tuple[str, bytes, Path]]) -> None:
+        for path, data, source in batch:
+            with self._writing(path):
+                is_linked = hard_link(source, self._staged(path))
+            if is_linked:
+                self.written.append(Written(path, len(data), hashlib.sha256(data).digest()))
+            else:
+                self.num_unlinked += 1
+                self._write_batch([(path, data)])
+
+    def _repeat_batch(self, files: Sequence[tuple[str, str]]) -> None:
+        for file in self.written[len(self._by_path) :]:
+            self._by_path[file.path] = file
+        for path, first in files:
+            with self._writing(path):
+                target = self._staged(path)
+                if not hard_link(self._staged(first), target):
+                    shutil.copyfile(self._staged(first), target)
+            self.written.append(self._by_path[first]._replace(path=path))
 
     def link(self, path: str, target: Path) -> None:
         """Make a symbolic link to a local file, relative to the destination.

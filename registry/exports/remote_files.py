@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,18 @@ class RemoteFiles(Files):
 
     def link(self, path: str, target: Path) -> None:
         """Raise a UsageError: a remote store has no links."""
-        raise UsageError(f"Photos cannot be linked at {self.place}: use --images copy or reference.")
+        raise self._no_links()
+
+    def write_linked(self, files: Iterable[tuple[str, bytes, Path]]) -> None:
+        """Raise a UsageError: a remote store has no links."""
+        raise self._no_links()
+
+    def repeat(self, files: Sequence[tuple[str, str]]) -> None:
+        """Raise a UsageError: a remote store has no links."""
+        raise self._no_links()
+
+    def _no_links(self) -> UsageError:
+        return UsageError(f"Photos cannot be linked at {self.place}: use --images copy or reference.")
 
     @contextmanager
     def hold(self) -> Iterator[None]:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from registry.errors import RegistryFormatError, UsageError, first_names
+from registry.errors import RegistryFormatError, UsageError
 from registry.execution.progress import Progress
 from registry.exports.destination import open_destination
-from registry.exports.files import MANIFEST_NAME
+from registry.exports.files import Files
 from registry.exports.find import find_format
 from registry.exports.format import Format
 from registry.exports.job import Job
-from registry.exports.manifest import ExportManifest, differing, read_export
+from registry.exports.manifest import ExportManifest, differing
+from registry.exports.overwrite import OverwriteCheck
+from registry.sources.photo_cache import CACHE_FOLDER, PhotoCache
 from registry.sources.photos import Photos
-from registry.storage.filesystems import StorageOptions
+from registry.storage.filesystems import StorageOptions, local_path
 from registry.storage.place import Place
 from registry.subset.options import Subset
 from registry.subset.resplit import BALANCE, Resplit
+from registry.wording import plural
 
 if TYPE_CHECKING:
     from registry.snapshot.manifest import Manifest
@@ -97,9 +100,11 @@ def export(
     password: str | None = None,
     storage_options: StorageOptions | None = None,
     follow_links: bool = False,
+    photo_cache: str | None = None,
     overwrite: bool = False,
     revision: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    note: Callable[[str], object] | None = None,
 ) -> ExportManifest:
     """Write an export and return its manifest, which the export holds as ``export.json``.
 
@@ -115,9 +120,14 @@ def export(
         password: of the release's protected zips.
         storage_options: passed to fsspec for ``dest`` and ``photos``.
         follow_links: whether photos may be links that lead out of the release.
-        overwrite: whether an earlier export at ``dest`` may be replaced. Other files are never replaced.
+        photo_cache: folder that keeps photos to link to, also those of folders; without it, photos of archives and
+            remote places are kept in the folder of the registry.
+        overwrite: whether an earlier export at ``dest`` may be replaced. Other files are never replaced, but those
+            that trainers left there are removed with it (:func:`registry.exports.overwrite.OverwriteCheck`).
         revision: revision of the registry for the manifest, from :func:`registry.history.git.revision_of`.
-        progress: called with the number of images done and in total.
+        progress: called with the number of images done and in total; an image counts twice if its photo is put there
+            after the files of the format.
+        note: called with a sentence for each thing that was done at the destination and is not in the manifest.
 
     Raises:
         UsageError: the destination is not empty, or photos are needed but not given.
@@ -134,28 +144,61 @@ def export(
             f"--images {plan.images} needs --photos RELEASE: the folder or URL that holds the photos, as for "
             f"'df2 ingest'.{without}"
         )
-    files = open_destination(dest, storage_options, lambda place, paths: _check_overwrite(place, paths, overwrite))
+    if photo_cache is not None and plan.images != "link":
+        raise UsageError(f"--photo-cache keeps photos for --images link, and this export has --images {plan.images}.")
+    check = OverwriteCheck(overwrite)
+    files = open_destination(dest, storage_options, check)
     rows = Selection(registry.snapshot(), plan.subset, plan.resplit)
-    source = Photos(photos, password, storage_options, follow_links=follow_links) if photos else None
+    source = None
+    if photos:
+        cache = _photo_cache(registry.place, photo_cache)
+        caches_all = photo_cache is not None
+        source = Photos(
+            photos, password, storage_options, follow_links=follow_links, cache=cache, caches_all=caches_all
+        )
+    photo_path = plan.format.photo_path if plan.images in ("link", "copy") else None
     with files.hold():
-        job = Job(plan.options, plan.images, rows, files, source, progress)
+        job = Job(plan.options, plan.images, rows, files, source, progress, puts_photos=photo_path is not None)
         plan.format.run(job)
-        _put_photos(plan, job)
+        if photo_path is not None:
+            job.put_all_photos(photo_path)
         files.wait()
         manifest = _manifest(plan, job, rows.manifest, revision or {}, rows.balance)
         files.finish(manifest.to_json())
         logging.getLogger(__name__).info("%s: %d files written to %s", plan.format.name, len(manifest.files), dest)
+    for sentence in (*check.notes(), *_link_notes(files)):
+        if note:
+            note(sentence)
     return manifest
 
 
-def _put_photos(plan: Plan, job: Job) -> None:
-    """Link or copy photos to ``photo_path`` of the format."""
-    path = plan.format.photo_path
-    if plan.images not in ("link", "copy") or path is None:
-        return
-    for part in job.parts:
-        for chunk in job.chunks(part):
-            job.put_photos(chunk, (path.format(part=part.name, name=name) for name in chunk.file_names()))
+def _photo_cache(place: Place, folder: str | None) -> PhotoCache | None:
+    """Return the cache in a folder, or in that of the registry; None where that cannot hold a cache.
+
+    A registry may be remote, or its folder one output of DVC (``dvc add``), which would then hold the photos.
+
+    Raises:
+        UsageError: the folder is a URL.
+    """
+    if folder is None:
+        if place.path is None or place.path.with_name(f"{place.path.name}.dvc").exists():
+            return None
+        return PhotoCache(place.path / CACHE_FOLDER)
+    path = local_path(folder)
+    if path is None:
+        raise UsageError(f"--photo-cache {folder}: expected a local folder, as exports link to the photos in it.")
+    return PhotoCache(path)
+
+
+def _link_notes(files: Files) -> list[str]:
+    """Return a sentence about photos that could not be linked, or nothing."""
+    if not files.num_unlinked:
+        return []
+    number = plural(files.num_unlinked, "photo was", "photos were")
+    return [
+        f"{number} copied, as no hard link could be made from the photo cache to the export: --photo-cache DIR on the "
+        "file system of the export saves this space"
+    ]
 
 
 def export_again(
@@ -182,20 +225,6 @@ def export_again(
         )
     new = export(registry, Plan.of_manifest(old), dest, **options)
     return new, differing(old.files, new.files)
-
-
-def _check_overwrite(place: Place, paths: list[str], overwrite: bool) -> set[str]:
-    """Return the paths of the export at a place; raise a UsageError if its content may not be replaced."""
-    if not overwrite:
-        remedy = " --overwrite replaces it." if MANIFEST_NAME in paths else ""
-        raise UsageError(f"{place} is not empty.{remedy or ' Expected a new or empty folder.'}")
-    if MANIFEST_NAME not in paths:
-        raise UsageError(f"{place} holds {paths[0]} and no export; --overwrite replaces nothing but exports.")
-    written = {file.path for file in read_export(place).files} | {MANIFEST_NAME}
-    extra = [path for path in paths if path not in written]
-    if extra:
-        raise UsageError(f"{place} holds {first_names(extra, 1)}, which no export wrote: move or remove it first.")
-    return written
 
 
 def _manifest(

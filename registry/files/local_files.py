@@ -6,6 +6,7 @@ Writes are atomic and durable. Files and links are replaced; folders, devices an
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,6 +46,18 @@ def check_no_link(folder: Path) -> None:
             "by the folder that it leads to",
             str(folder),
         )
+
+
+def hard_link(source: Path | str, target: Path | str) -> bool:
+    """Make a hard link to a file; return False where none can be made.
+
+    The file systems may differ or know no such links, a file may have as many as it can, or the source is gone.
+    """
+    try:
+        os.link(source, target)
+    except (OSError, NotImplementedError):
+        return False
+    return True
 
 
 def write_file(target: Path, data: bytes) -> None:

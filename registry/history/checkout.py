@@ -12,6 +12,7 @@ from typing import Final
 
 from registry.dataset.names import is_relative_path, shown
 from registry.errors import NotFoundError, RegistryFormatError, StorageError
+from registry.files.local_files import hard_link
 from registry.history.dvc_data import tracked_files, tracked_paths
 from registry.history.dvc_view import Wanted
 from registry.history.git import Repository, find_repository
@@ -163,7 +164,5 @@ def _link(source: str, target: Path) -> None:
 
     Not a symbolic link, which 'dvc gc' would break.
     """
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, one without links, or a file of another user
+    if not hard_link(source, target):
         shutil.copyfile(source, target)

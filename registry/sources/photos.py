@@ -10,6 +10,7 @@ from registry.sources.faults import Fault
 from registry.sources.folders import LocalFolder
 from registry.sources.listing import Entry, Source
 from registry.sources.open import locate_source, open_source
+from registry.sources.photo_cache import PhotoCache
 from registry.storage.filesystems import StorageOptions
 
 #: Photos that a remote place is asked for at a time.
@@ -25,6 +26,8 @@ class Photos:
         password: password of protected zips.
         storage_options: passed to fsspec.
         follow_links: whether photos may be links that lead out of their folder.
+        cache: keeps photos that are to be linked; None for the photos of local folders alone.
+        caches_all: whether photos of local folders are cached too.
     """
 
     def __init__(
@@ -34,11 +37,15 @@ class Photos:
         storage_options: StorageOptions | None = None,
         *,
         follow_links: bool = False,
+        cache: PhotoCache | None = None,
+        caches_all: bool = False,
     ) -> None:
         self._release = release
         self._password = password
         self._options = storage_options
         self._follow_links = follow_links
+        self._cache = cache
+        self._caches_all = caches_all
         self._opened: dict[str, tuple[Source, dict[int, Entry]]] = {}
 
     def check(self, split: str, image_ids: Sequence[int]) -> None:
@@ -59,26 +66,63 @@ class Photos:
         Raises:
             SourceError: a photo is missing or cannot be read.
         """
+        for batch in self._batches(split, image_ids):
+            yield from self._read(split, batch)
+
+    def are_cached(self, split: str) -> bool:
+        """Return whether photos are linked through the cache: they are in an archive or remote, or all photos are."""
+        return self._caches_all or not isinstance(self._of_split(split)[0], LocalFolder)
+
+    def cached(self, split: str, image_ids: Sequence[int]) -> Iterator[tuple[bytes, Path]]:
+        """Yield the bytes of each photo and the path of the cached file with them.
+
+        Another process may remove the file at any time.
+
+        Raises:
+            SourceError: a photo is missing or cannot be read.
+            StorageError: the cache cannot be written.
+            UsageError: there is no cache.
+        """
+        if self._cache is None:
+            raise UsageError(
+                f"The photos of {split} in {self._place(split)} are no local files to link to, and the folder of the "
+                "registry is no place to keep them (it is remote, or an output of DVC as a whole): name a folder for "
+                "them with --photo-cache DIR, or use --images copy."
+            )
+        for batch in self._batches(split, image_ids):
+            hits = [self._cache.read(split, entry) for entry in batch]
+            missing = self._read(split, [entry for entry, hit in zip(batch, hits, strict=True) if hit is None])
+            for entry, hit in zip(batch, hits, strict=True):
+                if hit is None:
+                    data = next(missing)
+                    yield data, self._cache.add(split, entry, data)
+                else:
+                    yield hit
+
+    def _batches(self, split: str, image_ids: Sequence[int]) -> Iterator[list[Entry]]:
+        """Yield the photos in batches; raise a SourceError before the first if photos are missing."""
         self.check(split, image_ids)
-        source, entries = self._of_split(split)
+        _, entries = self._of_split(split)
         for start in range(0, len(image_ids), _BATCH):
-            batch = [entries[image_id] for image_id in image_ids[start : start + _BATCH]]
-            for entry, data in zip(batch, source.read_photos(batch), strict=True):
-                if isinstance(data, Fault):
-                    raise SourceError(f"Cannot read {split}/image/{entry.name} in {self._place(split)}: {data}.")
-                yield data
+            yield [entries[image_id] for image_id in image_ids[start : start + _BATCH]]
+
+    def _read(self, split: str, batch: Sequence[Entry]) -> Iterator[bytes]:
+        """Yield the bytes of each photo; raise a SourceError for one that cannot be read."""
+        source, _ = self._of_split(split)
+        for entry, data in zip(batch, source.read_photos(batch), strict=True):
+            if isinstance(data, Fault):
+                raise SourceError(f"Cannot read {split}/image/{entry.name} in {self._place(split)}: {data}.")
+            yield data
 
     def paths(self, split: str, image_ids: Sequence[int]) -> list[Path]:
-        """Return the local path of each photo.
+        """Return the local path of each photo of a local folder.
 
         Raises:
             SourceError: a photo is missing, or is a link out of the release.
-            UsageError: the photos are in an archive or at a remote place.
         """
         self.check(split, image_ids)
         source, entries = self._of_split(split)
-        if not isinstance(source, LocalFolder):
-            raise UsageError(f"The photos of {split} in {self._place(split)} are no local files to link to: use copy.")
+        assert isinstance(source, LocalFolder)
         paths = [source.folder / "image" / entries[image_id].name for image_id in image_ids]
         with source.reader("image") as reader:
             for path in filter(Path.is_symlink, paths):

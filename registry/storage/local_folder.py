@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from registry.files.durability import make_folders
 from registry.files.local_files import check_no_link, copy_file, move_file, path_inside, write_file
@@ -19,6 +20,9 @@ from registry.files.regular_files import (
     regular_size,
 )
 from registry.storage import bounded_reads
+
+#: Folder in a registry that holds caches, which belong to this machine and are no files of the registry.
+CACHES: Final = ".df2"
 
 
 class LocalFolder:
@@ -70,9 +74,14 @@ class LocalFolder:
         put(local, path_inside(self.path, name))
 
     def sizes(self, name: str) -> dict[str, int]:
-        """Return the sizes of all files below ``name``, by relative path. Links have the size of the link itself."""
+        """Return the sizes of all files below ``name``, by relative path; without those in :data:`CACHES`.
+
+        Links have the size of the link itself.
+        """
         sizes: dict[str, int] = {}
-        for folder, _, files in os.walk(self.path / name, onerror=_raise_unless_missing):
+        for folder, folders, files in os.walk(self.path / name, onerror=_raise_unless_missing):
+            if Path(folder) == self.path and CACHES in folders:
+                folders.remove(CACHES)
             for file in files:
                 path = Path(folder, file)
                 with suppress(FileNotFoundError):  # another writer may remove files meanwhile

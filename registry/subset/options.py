@@ -89,7 +89,8 @@ class Subset:
         values.read_ranges, "N|A-B", "Only items of this style or range (1- for 1 and above).", needs_item=True)
     pair_id: tuple[Range, ...] = _ranges(values.read_ranges, "N|A-B", "Only images of this pair_id or range.")
     image_id: tuple[Range, ...] = _ranges(
-        values.read_image_ids, "N|A-B|@FILE", "Only these images, or those in the lines of FILE.")
+        values.read_image_ids, "N|A-B|NAME|@FILE", "Only these images: numbers, names such as 000001.jpg, or those in "
+        "the lines of FILE; a name such as train/image/000001.jpg also chooses its split.")
     has_landmarks: bool = _option(
         values.read_flag, "", "Only items with at least one labelled landmark (v > 0).", default=False, needs_item=True)
     min_box_area: float | None = _option(
@@ -116,8 +117,9 @@ class Subset:
 
         An option with several values takes a single value or a list: names or numbers of categories (``"skirt"``,
         ``9``), codes or names of attributes (``1``, ``"slight or none"``, ``"1-2"``), numbers and ranges (``7``,
-        ``"7-9"``, ``"100-"``), for ``image_id`` also ``"@FILE"`` with one of these (or a file name such as
-        000001.jpg) a line. Hyphens in option names count as underscores. None and empty values count as unset.
+        ``"7-9"``, ``"100-"``), for ``image_id`` also names of files (``"000001.jpg"``) and ``"@FILE"`` with one of
+        these a line; a name with its split (``"train/image/000001.jpg"``) chooses the split too. Hyphens in option
+        names count as underscores. None and empty values count as unset.
 
         Raises:
             UsageError: an option or value that does not exist; the message lists those that do.
@@ -151,6 +153,8 @@ class Subset:
                 canonical[name] = OPTIONS[name].read(value, name)
             except (TypeError, ValueError, OverflowError) as error:  # a number of thousands of digits
                 raise UsageError(f"{name}: {str(value)[:80]!r} cannot be read: {error}.") from error
+        if "image_id" in canonical:
+            _choose_split(canonical, options)
         return cls(**canonical)
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,6 +181,21 @@ class Subset:
         options = self.to_dict()
         takes_some_items = not self.whole_images and ("sample" in options or "limit" in options)
         return takes_some_items or any(OPTIONS[name].needs_item for name in options)
+
+
+def _choose_split(canonical: dict[str, Any], options: Mapping[str, Any]) -> None:
+    """Set the split to that of the files that ``image_id`` names, if they name any.
+
+    Raises:
+        UsageError: the option ``split`` chooses another split.
+    """
+    image_ids = next(value for name, value in options.items() if name.replace("-", "_") == "image_id")
+    split = values.read_image_split(image_ids, "image_id")
+    if split is None:
+        return
+    if canonical.setdefault("split", (split,)) != (split,):
+        chosen = ", ".join(canonical["split"])
+        raise UsageError(f"image_id names files of {split}, and split is {chosen}: expected the same split.")
 
 
 #: The options by name, in the order of help texts. The command line has ``--NAME`` with hyphens; Python and params.yaml

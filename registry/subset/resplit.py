@@ -41,7 +41,7 @@ class Resplit:
         stratify: balance images and categories between the parts; otherwise a hash of each group alone decides.
 
     Raises:
-        UsageError: fewer than two parts, a name that cannot be one or occurs twice (in any case, as parts become
+        UsageError: no part, a name that cannot be one or occurs twice (in any case, as parts become
             file names), a fraction that is not above 0, or fractions that do not sum to 1.
     """
 
@@ -62,8 +62,8 @@ class Resplit:
             seen.add(name.casefold())
             if not (math.isfinite(fraction) and fraction > 0):
                 raise UsageError(f"The part {name!r} has the fraction {fraction:g}: expected a number above 0.")
-        if len(self.fractions) < 2:
-            raise UsageError(f"{self.text!r} has fewer than two parts: expected such as {_EXAMPLE}.")
+        if not self.fractions:
+            raise UsageError(f"A division has at least one part: expected such as {_EXAMPLE}.")
         total = math.fsum(fraction for _, fraction in self.fractions)
         if abs(total - 1) > 1e-9:
             raise UsageError(f"The fractions of {self.text!r} sum to {total:.12g}: expected 1, as in {_EXAMPLE}.")

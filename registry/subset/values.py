@@ -6,11 +6,20 @@ A reader takes a value and the name of its option, and raises a UsageError with 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, SOURCES, SPLITS, find_category, find_split, unknown_name
+from registry.dataset.deepfashion2 import (
+    ATTRIBUTE_CODES,
+    OTHER_SOURCES,
+    SOURCES,
+    SPLITS,
+    find_category,
+    find_split,
+    unknown_name,
+)
+from registry.dataset.image_names import read_image_name
 from registry.errors import NotFoundError, UsageError
 from registry.files.regular_files import read_regular, regular_size
 
@@ -58,7 +67,7 @@ def read_sources(value: Any, name: str) -> tuple[str, ...]:
     sources = as_list(value)
     for source in sources:
         if source not in SOURCES:
-            raise unknown_name("source", source, list(SOURCES))
+            raise unknown_name("source", source, list(SOURCES), OTHER_SOURCES)
     return tuple(source for source in SOURCES if source in sources)
 
 
@@ -84,11 +93,11 @@ def read_ranges(value: Any, name: str) -> tuple[Range, ...]:
     return merge_ranges(_read_range(number, name) for number in as_list(value))
 
 
-def _read_range(value: Any, name: str) -> Range:
+def _read_range(value: Any, name: str, expected: str = "a number or a range such as 7, 7-9, 100- or -100") -> Range:
     is_long = isinstance(value, int) and abs(value) >= _BIGINT  # Python refuses to print numbers of 4,300 digits
     match = None if is_long else _RANGE.fullmatch(str(value).strip())
     if not match or not (match[1] or match[3]) or isinstance(value, bool):
-        raise UsageError(f"{name} {shown_value(value)}: expected a number or a range such as 7, 7-9, 100- or -100.")
+        raise UsageError(f"{name} {shown_value(value)}: expected {expected}.")
     low = int(match[1] or 0)
     high = int(match[3]) if match[3] else (_MAX_NUMBER if match[2] else low)
     if max(low, high) > _MAX_NUMBER or low > high:
@@ -102,20 +111,58 @@ def is_list_file(value: Any) -> bool:
 
 
 def read_image_ids(value: Any, name: str) -> tuple[Range, ...]:
-    """Return ranges of images as :func:`read_ranges` does; ``@FILE`` stands for the numbers in a file."""
-    ranges: list[Range] = []
-    for number in as_list(value):
-        if is_list_file(number):
-            ranges += _read_list_file(number, name)
-            if not ranges:
-                raise UsageError(f"{name} {number}: {number[1:]} holds no number.")
-        else:
-            ranges.append(_read_range(number, name))
-    return merge_ranges(ranges)
+    """Return ranges of images as :func:`read_ranges` does, also from names of files.
+
+    ``@FILE`` stands for the lines of a file, each with a number, a range or a name.
+    """
+    return merge_ranges(number for number, _, _ in _read_images(value, name))
 
 
-def _read_list_file(value: str, name: str) -> list[Range]:
-    """Return the ranges in the file that ``@FILE`` names: a number, range or file name (000001.jpg) a line."""
+def read_image_split(value: Any, name: str) -> str | None:
+    """Return the split that names of files in a value of ``image_id`` hold; None without any.
+
+    Raises:
+        UsageError: they are files of several splits.
+    """
+    named: dict[str, str] = {}
+    for _, split, place in _read_images(value, name):
+        if split:
+            named.setdefault(split, place)
+    if len(named) > 1:
+        places = ", ".join(f"{split} ({place})" for split, place in named.items())
+        raise UsageError(
+            f"{name}: expected files of one split, as numbers restart in every split; found {places}. "
+            "Write a list for each split, and choose each by a subset of its own."
+        )
+    return next(iter(named), None)
+
+
+def _read_images(value: Any, name: str) -> Iterator[tuple[Range, str | None, str]]:
+    """Yield the range, the split if a file name holds it, and the place for messages, of each value or line."""
+    for image in as_list(value):
+        if not is_list_file(image):
+            yield *_read_image(image, name), str(image)
+            continue
+        path, lines = _read_list_file(image, name)
+        if not any(lines):
+            raise UsageError(f"{name} {image}: {path} holds no number.")
+        for line_no, line in enumerate(lines, 1):
+            if line:
+                yield *_read_image(line, f"{path}, line {line_no}: {name}"), f"{path}, line {line_no}"
+
+
+def _read_image(value: Any, name: str) -> tuple[Range, str | None]:
+    """Return the range that a number, a range or the name of a file stands for, and the split in the name."""
+    text = value.strip() if isinstance(value, str) else ""
+    image = None if _RANGE.fullmatch(text) else read_image_name(text)
+    if image is None:
+        expected = "a number, a range such as 7-9, 100- or -100, or a file such as 000001.jpg or train/image/000001.jpg"
+        return _read_range(value, name, expected), None
+    return _read_range(image[1], name), image[0]
+
+
+def _read_list_file(value: str, name: str) -> tuple[Path, list[str]]:
+    """Return the path of the file that ``@FILE`` names and its lines without blanks around them."""
     path = Path(value[1:])
     try:
         if regular_size(path) > _LARGEST_LIST:
@@ -125,10 +172,7 @@ def _read_list_file(value: str, name: str) -> list[Range]:
         raise NotFoundError(f"{name} {value}: there is no file {path}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{name} {value}: {path} cannot be read: {error}") from error
-    numbers = [line.strip().removesuffix(".jpg").removesuffix(".json") for line in lines]
-    return [
-        _read_range(number, f"{path}, line {line_no}: {name}") for line_no, number in enumerate(numbers, 1) if number
-    ]
+    return path, [line.strip() for line in lines]
 
 
 def merge_ranges(ranges: Iterable[Range]) -> tuple[Range, ...]:

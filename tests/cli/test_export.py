@@ -84,7 +84,7 @@ def test_subset_shows_the_balance_of_a_new_division(run: Run) -> None:
         (["--where", "hat > 1"], 2, "hat"),
         (["--split", "val"], 2, "Unknown split 'val'"),
         (["--stratify", "category"], 2, "--stratify balances the parts of --resplit"),
-        (["--resplit", "a=0.5"], 2, "fewer than two parts"),
+        (["--resplit", "a=0.5"], 2, "sum to 0.5: expected 1"),
         (["--subset", "easy"], 1, "There is no params.yaml"),
         (["--image-id", "@none.txt"], 1, "there is no file none.txt"),
     ],

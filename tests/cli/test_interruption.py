@@ -16,7 +16,8 @@ import pytest
 from registry.ingest.build import ingest
 from registry.snapshot.manifest import BLOCK_BYTES, BLOCK_DIGEST_BYTES
 from tests.cli.processes import SLOW, Started, environment, run_shell
-from tests.helpers import annotation, item, to_bytes, write_split
+from tests.helpers import annotation, item, jpeg, to_bytes, write_split
+from tests.sources.packing import files_in, write_zip
 
 #: Seconds for the end of a process. The machine of the tests is busy with other tests.
 SECONDS = 2.0 + 8.0
@@ -120,7 +121,8 @@ def test_an_ingestion_ends_with_its_workers(large_source: Path, tmp_path: Path, 
     assert not staging.exists()
 
 
-def test_a_sync_ends_while_a_large_file_is_read(three_splits: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=str)
+def test_a_sync_ends_while_a_large_file_is_read(three_splits: Path, tmp_path: Path, number: int, code: int) -> None:
     source = tmp_path / "source"
     shutil.copytree(three_splits, source)
     manifest = json.loads((source / "manifest.json").read_text())
@@ -133,8 +135,8 @@ def test_a_sync_ends_while_a_large_file_is_read(three_splits: Path, tmp_path: Pa
     df2 = Started("sync", source, tmp_path / "dest")
     while not (tmp_path / "dest").exists() and df2.process.poll() is None:
         pass
-    seconds = df2.seconds_to_end(signal.SIGTERM)
-    assert (df2.process.returncode, df2.stdout, df2.stderr) == (143, "", "Interrupted.\n")
+    seconds = df2.seconds_to_end(number)
+    assert (df2.process.returncode, df2.stdout, df2.stderr) == (code, "", "Interrupted.\n")
     assert seconds < SECONDS
     assert not (tmp_path / "dest" / "manifest.json").exists()
     assert list((tmp_path / "dest").rglob("*.partial")) == []
@@ -148,6 +150,35 @@ def test_a_catalog_is_there_or_not_at_any_moment(three_splits: Path, tmp_path: P
     assert df2.process.returncode in (0, 130)
     assert shown(tmp_path) in ([], ["df2.duckdb"])
     assert df2.process.returncode == 130 or shown(tmp_path)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 50, 150])
+def test_a_look_up_is_printed_or_ends_with_one_line(three_splits: Path, milliseconds: int) -> None:
+    df2 = Started("-r", three_splits, "image", "train", "1")
+    df2.let_work(milliseconds / 1000)
+    assert df2.seconds_to_end(signal.SIGINT) < SECONDS if df2.process.poll() is None else df2.process.communicate()
+    if df2.process.returncode != 0:
+        assert (df2.process.returncode, df2.stderr) == (130, "Interrupted.\n")
+
+
+@pytest.mark.parametrize("milliseconds", [0, 200, 400, 600])
+def test_an_export_with_photos_is_there_or_not_at_any_moment(tmp_path: Path, milliseconds: int) -> None:
+    document = to_bytes(annotation([item(1, 1)]))
+    numbers: list[int | str] = list(range(1, 301))
+    split = write_split(tmp_path / "train", dict.fromkeys(numbers, document), dict.fromkeys(numbers, jpeg(200, 300)))
+    write_zip(tmp_path / "train.zip", files_in(split))
+    ingest("train", str(split), str(tmp_path / "registry"), jobs=1)
+    dest = tmp_path / "dest"
+    dest.mkdir()
+    words = ("export", "yolo", dest / "out", "--images", "link", "--photos", tmp_path / "train.zip")
+    df2 = Started("-r", tmp_path / "registry", *words)
+    df2.let_work(milliseconds / 1000)
+    assert df2.seconds_to_end(signal.SIGINT) < SECONDS if df2.process.poll() is None else df2.process.communicate()
+    assert df2.process.returncode in (0, 130)
+    assert "Traceback" not in (df2.stderr if df2.process.returncode else "")
+    assert shown(dest) in ([], ["out"])
+    assert df2.process.returncode == 130 or shown(dest)
+    assert list((tmp_path / "registry").rglob("*.partial")) == []
 
 
 @pytest.mark.parametrize("milliseconds", [0, 100, 300])

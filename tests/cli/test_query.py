@@ -192,6 +192,10 @@ def test_an_image_is_named_by_its_number_or_by_the_name_of_a_file(run: Run, argu
             ("train",),
             "Expected SPLIT and IMAGE_ID, such as 'train 1', or 'train/image/000001.jpg'; found only 'train'.",
         ),
+        (
+            ("val/image/000001.jpg",),
+            "Unknown split 'val'. Did you mean 'validation'? There is: train, validation, test.",
+        ),
         (("train", "x.jpg"), "Invalid value: expected a number or a file name such as 000001.jpg, found 'x.jpg'."),
         (
             ("train", "validation/image/000002.jpg"),

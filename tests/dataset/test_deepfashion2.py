@@ -140,6 +140,7 @@ def test_a_category_is_found_by_id_and_name(given: str | int) -> None:
 def test_a_category_is_found_by_the_converters_name() -> None:
     for category in CATEGORIES:
         assert find_category(category.coco_name) is find_category(category.name) is category
+        assert find_category(category.name.replace(" ", "-")) is category
 
 
 @pytest.mark.parametrize(

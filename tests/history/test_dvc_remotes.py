@@ -284,6 +284,26 @@ def test_a_wrong_secret_is_refused_and_breaks_nothing(template: Path, tmp_path: 
 
 
 @pytest.mark.xdist_group("dvc")
+def test_a_part_is_pulled_and_then_the_rest_as_documented(template: Path, tmp_path: Path) -> None:
+    project = make_project(template, tmp_path, Remote(str(tmp_path / "storage")))
+    make_version(project, template, "v1.0")
+    dvc(project, "push")
+    shared = Shared(project, Remote(str(tmp_path / "storage")))
+    clone = shared.clone(tmp_path / "clone")
+    dvc(clone, "pull ingest@train")
+    run(clone.root, sys.executable, "-m", "registry.cli.main", "manifest", "data/registry")
+    said = dvc(clone, "pull", expect=1)
+    assert "Can't remove the following unsaved files without confirmation" in said
+    assert "data/registry/manifest.json" in said
+    assert set(registry.open(str(clone.registry)).manifest.sources) == {"train"}
+    again = shared.clone(tmp_path / "again")
+    documented(again, "part")
+    assert verify_registry(Place(str(again.registry))).is_whole
+    assert "categories" in {file.table for file in registry.open(str(again.registry)).manifest.files}
+    assert again.git("status", "--porcelain") == ""
+
+
+@pytest.mark.xdist_group("dvc")
 @pytest.mark.parametrize("remote", [None, Remote("../../storage")], ids=["no remote", "a relative remote"])
 def test_a_tag_without_a_remote_for_others_fails_and_is_mended_as_documented(
     remote: Remote | None, template: Path, tmp_path: Path

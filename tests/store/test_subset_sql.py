@@ -125,3 +125,12 @@ def test_a_view_over_other_items_follows_the_rule_in_its_file(sample: Registry) 
     assert sample.sql(f"SELECT {columns} FROM ({query})").fetchall() == [("train", 7, 1, 1, 1, 2, 1)]
     assert sample.sql(f"SELECT count(*) FROM ({view_over('image_pairs', items=items)})").fetchall() == [(1,)]
     assert "identities" not in view_over("image_pairs", items=items)
+
+
+def test_pivot_without_in_works_within_a_subset_and_its_parts(sample: Registry) -> None:
+    query = "PIVOT {} ON split USING count(*) GROUP BY category_name"
+    selection = sample.select(category="skirt")
+    ((category, *numbers),) = selection.sql(query.format("items")).fetchall()
+    assert (category, sum(numbers)) == ("skirt", len(selection.items(["item_no"]).fetchall()))
+    divided = sample.select(category="skirt", resplit=Resplit.parse("all=1"))
+    assert divided.sql(query.format("part_all.items")).fetchall() == [(category, *numbers)]

@@ -25,8 +25,8 @@ groups = st.lists(st.builds(Group, keys, st.integers(1, 40), counts), max_size=4
 
 @st.composite
 def resplits(draw: st.DrawFn, stratify: bool | None = None) -> Resplit:
-    """Draw a division into two to five parts."""
-    weights = draw(st.lists(st.integers(1, 100), min_size=2, max_size=5))
+    """Draw a division into one to five parts."""
+    weights = draw(st.lists(st.integers(1, 100), min_size=1, max_size=5))
     fractions = tuple((f"part-{number}", weight / sum(weights)) for number, weight in enumerate(weights))
     return Resplit(fractions, draw(st.integers(0, 5)), draw(st.booleans()) if stratify is None else stratify)
 
@@ -51,6 +51,15 @@ def test_every_group_is_in_exactly_one_part(groups: list[Group], resplit: Respli
     assigned = assign(groups, resplit)
     assert list(assigned) == [group.key for group in groups]
     assert set(assigned.values()) <= {name for name, _ in resplit.fractions}
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+def test_one_part_may_hold_everything(stratify: bool) -> None:
+    resplit = Resplit.parse("all=1", 7, stratify)
+    groups = population(50)
+    assert set(assign(groups, resplit).values()) == {"all"}
+    (row,) = balance(groups, assign(groups, resplit), resplit)
+    assert (row["images_share"], row["items_share"], row["worst_deviation"], resplit.text) == (1, 1, 0, "all=1.0")
 
 
 @given(groups=groups, resplit=resplits(), chance=st.randoms(use_true_random=False))
@@ -220,7 +229,7 @@ NAME_EXPECTED = "expected letters, digits, _ and -, and a letter or digit at the
         ("a=1.5,b=-0.5", "The part 'b' has the fraction -0.5: expected a number above 0."),
         ("a=nan,b=0.5", "The part 'a' has the fraction nan: expected a number above 0."),
         ("a=inf,b=0.5", "The part 'a' has the fraction inf: expected a number above 0."),
-        ("a=1", f"'a=1.0' has fewer than two parts: expected such as {EXAMPLE}."),
+        ("a=0.9", f"The fractions of 'a=0.9' sum to 0.9: expected 1, as in {EXAMPLE}."),
         ("a=0.8,b=0.1", f"The fractions of 'a=0.8,b=0.1' sum to 0.9: expected 1, as in {EXAMPLE}."),
         ("a=80,b=20", f"The fractions of 'a=80.0,b=20.0' sum to 100: expected 1, as in {EXAMPLE}."),
         ("a=0.5,b=0.5000001", f"The fractions of 'a=0.5,b=0.5000001' sum to 1.0000001: expected 1, as in {EXAMPLE}."),
@@ -236,5 +245,5 @@ def test_what_is_no_division_is_answered_with_what_was_expected(text: str, messa
 def test_a_division_that_is_made_without_a_text_is_checked_too() -> None:
     with pytest.raises(UsageError, match=r"sum to 0\.6"):
         Resplit((("a", 0.5), ("b", 0.1)))
-    with pytest.raises(UsageError, match="fewer than two parts"):
+    with pytest.raises(UsageError, match="at least one part"):
         Resplit(())

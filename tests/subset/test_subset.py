@@ -123,6 +123,62 @@ def test_a_file_lists_images(tmp_path: Path) -> None:
     assert Subset.of(image_id=f"@{listed}").image_id == ((1, 5), (7, 7))
 
 
+def test_names_of_photos_choose_images_and_their_split(tmp_path: Path) -> None:
+    listed = tmp_path / "photos.txt"
+    listed.write_text("train/image/000001.jpg\ndata/train/image/000002.png\ntrain_000004\n5\n", encoding="utf-8")
+    expected = Subset.of(image_id=["1-2", 4, 5], split="train")
+    assert Subset.of(image_id=f"@{listed}") == Subset.of(image_id=f"@{listed}", split="train") == expected
+    assert Subset.of(image_id=["train/image/000001.jpg", "000002.jpg", "4-5"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "split", "message"),
+    [
+        (
+            "train/image/000001.jpg\n\nvalidation/image/000001.jpg\n", None,
+            "image_id: expected files of one split, as numbers restart in every split; found train (LIST, line 1), "
+            "validation (LIST, line 3). Write a list for each split, and choose each by a subset of its own.",
+        ),
+        (
+            "train/image/000001.jpg\n", "validation",
+            "image_id names files of train, and split is validation: expected the same split.",
+        ),
+        ("val/image/000001.jpg\n", None, "Unknown split 'val'. Did you mean 'validation'? There is: train, "),
+        (
+            "train/image/first.jpg\n", None,
+            "LIST, line 1: image_id 'train/image/first.jpg': expected a number, a range such as 7-9, 100- or -100, or "
+            "a file such as 000001.jpg or train/image/000001.jpg.",
+        ),
+    ],
+)  # fmt: skip
+def test_names_of_photos_that_choose_no_split_are_refused(
+    text: str, split: str | None, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "photos.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        Subset.of(image_id=f"@{tmp_path}/photos.txt", split=split)
+    assert str(caught.value).replace(f"{tmp_path}/photos.txt", "LIST").startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"split": "valid"}, "'validation'"), ({"split": "Train"}, "'train'"), ({"split": "training"}, "'train'"),
+        ({"split": "dev"}, "'validation'"), ({"source": "consumer"}, "'user'"), ({"source": "commercial"}, "'shop'"),
+        ({"category": "shirts"}, "'short sleeve top' or 'long sleeve top'"),
+        ({"category": "t-shirt"}, "'short sleeve top'"), ({"category": "pants"}, "'trousers'"),
+        ({"category": "tops"}, "'short sleeve top' or 'long sleeve top'"),
+        ({"category": "dress"}, "'short sleeve dress' or 'long sleeve dress' or 'vest dress' or 'sling dress'"),
+        ({"category": "sling_dres"}, "'sling dress'"), ({"occlusion": "none"}, "'slight or none'"),
+        ({"viewpoint": "back"}, "'side or back'"), ({"columns": 1}, None),
+    ],
+)  # fmt: skip
+def test_names_that_people_use_are_answered_with_ours(options: dict[str, Any], hint: str | None) -> None:
+    with pytest.raises(UsageError) as caught:
+        Subset.of(**options)
+    assert hint is None or f" Did you mean {hint}? There is: " in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import accumulate
 from typing import Final
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.dataset.tables import BOX_COLUMNS
+from registry.exports.columns.bounds import note
 from registry.exports.columns.text import concat, join_groups, number_lists, numbers, polygon_lists, slices
 from registry.exports.job import Job
 from registry.subset.rows import Chunk
@@ -29,9 +31,31 @@ def write(job: Job) -> None:
     """
     for part in job.parts:
         for chunk in job.chunks(part, _COLUMNS):
-            job.files.write_all(_files(chunk))
+            job.files.write_all(_files(_renumbered(job, chunk) if job.options["renumber"] else chunk))
             if job.images != "none":
                 job.put_photos(chunk, (f"{part.name}/image/{name}.jpg" for name in _names(chunk)))
+
+
+def _renumbered(job: Job, chunk: Chunk) -> Chunk:
+    """Return the chunk with the items of each image numbered from 1 in the order of their numbers; counts changes.
+
+    An image of which all items were chosen keeps its numbers.
+    """
+    old = chunk.items.column("item_no").to_pylist()
+    new: list[int] = []
+    for number in chunk.num_items:
+        in_order = sorted(old[len(new) : len(new) + number])
+        new += [in_order.index(item_no) + 1 for item_no in old[len(new) : len(new) + number]]
+    num_changed = sum(before != after for before, after in zip(old, new, strict=True))
+    note(
+        job,
+        "items",
+        "have another number than in the release, as --renumber counts those of each image from 1",
+        num_changed,
+    )
+    place = chunk.items.schema.get_field_index("item_no")
+    item_nos = pa.array(new, chunk.items.schema.field(place).type)
+    return replace(chunk, items=chunk.items.set_column(place, chunk.items.schema.field(place), item_nos))
 
 
 def _names(chunk: Chunk) -> list[str]:

@@ -275,3 +275,29 @@ def test_the_metainfo_of_a_category_passes_mmposes_parser(category: Any, exporta
     for slot, entry in zip(slots, by_name.values(), strict=True):
         partner = slot.swap_slot - offset
         assert entry["swap"] == ("" if partner == entry["id"] else info["keypoint_info"][partner]["name"])
+
+
+def test_one_category_passes_what_mmposes_configurations_for_deepfashion2_check(
+    drawn_registry: Path, drawn: Path, tmp_path: Path
+) -> None:
+    run_export(drawn_registry, "coco", tmp_path / "out", subset={"category": "skirt", "split": "train"})
+    document = load(tmp_path / "out" / "annotations" / "train.json")
+    images = {image["id"]: image for image in document["images"]}
+    skirt = CATEGORY_BY_ID[9]
+    own = range(skirt.landmark_offset, skirt.landmark_offset + skirt.num_landmarks)
+    num_instances = 0
+    for record in document["annotations"]:
+        # DeepFashion2Dataset is a BaseCocoStyleDataset: keypoints become (1, K, 3), and K is the head's 294 channels.
+        points = np.array(record["keypoints"], np.float32).reshape(1, -1, 3)
+        assert points.shape == (1, 294, 3)
+        assert {record["iscrowd"], record["category_id"]} == {0, 9}
+        assert set(np.flatnonzero(points[0, :, 2])) <= set(own), "no landmark of another category"
+        assert record["num_keypoints"] == np.count_nonzero(points[0, :, 2])
+        image = images[record["image_id"]]
+        assert (drawn / "train/image" / image["file_name"]).is_file(), "data_prefix is train/image/ of the release"
+        # The box, cut at the last pixel, has to have an area; an item without a labelled landmark is passed over.
+        x, y, width, height = record["bbox"]
+        left, right = np.clip([x, x + width], 0, image["width"] - 1)
+        top, bottom = np.clip([y, y + height], 0, image["height"] - 1)
+        num_instances += bool(record["num_keypoints"] and right > left and bottom > top)
+    assert num_instances == len(document["annotations"]) > 0

@@ -99,3 +99,33 @@ def test_only_the_chosen_items_of_an_image_are_in_its_file(exportable: Path, tmp
     run_export(exportable, "deepfashion2", tmp_path / "out", subset={"split": "train", "category": "trousers"})
     actual = contents(tmp_path / "out" / "train" / "annos")
     assert {name: items for name, (_, items) in actual.items()} == {"000001.json": ["item2"], "000004.json": ["item1"]}
+
+
+def count_items(document: dict[str, Any]) -> int:
+    """Return the number of items as loaders count them: item1, item2, ... until there is none."""
+    number = 0
+    while f"item{number + 1}" in document:
+        number += 1
+    return number
+
+
+def test_items_of_a_subset_are_numbered_without_gaps_if_asked_for(tmp_path: Path) -> None:
+    files: dict[int | str, Any] = {
+        1: annotation([item(1, 1), item(9, 1), item(2, 1), item(9, 2)]),
+        2: annotation([item(9, 1), item(9, 2)]),
+    }
+    ingest("train", str(write_split(tmp_path / "train", files)), str(tmp_path / "r"), jobs=1)
+    subset = {"category": "skirt"}
+    kept = run_export(tmp_path / "r", "deepfashion2", tmp_path / "kept", subset=subset)
+    first, second = (json.loads((tmp_path / "kept/train/annos" / f"00000{k}.json").read_bytes()) for k in (1, 2))
+    assert [key for key in first if key.startswith("item")] == ["item2", "item4"]
+    assert (count_items(first), count_items(second), kept.left_out) == (0, 2, [])
+    manifest = run_export(tmp_path / "r", "deepfashion2", tmp_path / "out", subset=subset, renumber=True)
+    counted = contents(tmp_path / "out" / "train" / "annos")
+    assert [count_items(document) for document, _ in counted.values()] == [2, 2]
+    numbered = counted["000001.json"][0]
+    assert (numbered["item1"], numbered["item2"]) == (first["item2"], first["item4"])
+    assert counted["000002.json"] == contents(tmp_path / "train" / "annos")["000002.json"], "all its items: as it was"
+    assert manifest.options == {"renumber": True}
+    why = "have another number than in the release, as --renumber counts those of each image from 1"
+    assert manifest.left_out == [{"what": "items", "why": why, "number": 2}]
