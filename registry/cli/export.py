@@ -244,13 +244,9 @@ def _report(manifest: ExportManifest, dest: str) -> None:
     """Print the counts on standard output; notes and the next step on standard error."""
     from registry.exports.find import find_format
 
-    for entry in manifest.left_out:
-        note(f"note: {entry['number']:,} {entry['what']}: {entry['why']}")
-    _note_balance(manifest)
+    for notice in manifest.notices:
+        note(f"note: {notice}")
     export_format = find_format(manifest.format)
-    has_photos = manifest.images in ("link", "copy")
-    if not has_photos and "copy" in export_format.images:
-        note("note: no photos in this export: --images copy --photos RELEASE copies them into it")
     size = sum(file.size for file in manifest.files)
     parts = "; ".join(
         f"{printable(part)} {', '.join(_count(number, name) for name, number in counts.items())}"
@@ -258,18 +254,10 @@ def _report(manifest: ExportManifest, dest: str) -> None:
     )
     place = printable(redact(dest))
     click.echo(f"{place}: {manifest.format}, {parts}; {plural(len(manifest.files), 'file')}, {size / 1e6:,.1f} MB.")
-    if has_photos or not export_format.needs_photos:
+    if export_format.needs_photos and manifest.images not in ("link", "copy"):
+        note("next: the same command with --images copy --photos RELEASE --overwrite")
+    else:
         _note_next_step(export_format, manifest, dest)
-
-
-def _note_balance(manifest: ExportManifest) -> None:
-    """Note, for each part of a division, its share of the items and the largest deviation from its fraction."""
-    for row in manifest.resplit["balance"] if manifest.resplit else []:
-        if row["worst_of"] is not None:
-            note(
-                f"note: {row['part']} has {row['items_share']:.2%} of the items; farthest from {row['fraction']:.2%} "
-                f"is its share of {row['worst_of']}, by {100 * row['worst_deviation']:.2f} points"
-            )
 
 
 def _note_next_step(export_format: Format, manifest: ExportManifest, dest: str) -> None:

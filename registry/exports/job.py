@@ -27,6 +27,7 @@ class Job:
         images: one of :data:`registry.exports.format.IMAGES`.
         counts: part name -> ``images``, ``items`` and the counts of :meth:`count`.
         left_out: (what, why) -> number, from :meth:`leave_out`.
+        noticed: (words of a single thing, words of several) -> number, from :meth:`notice`.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Job:
         self.images = images
         self.counts = {part.name: dict(rows.counts(part)) for part in rows.parts}
         self.left_out: Counter[tuple[str, str]] = Counter()
+        self.noticed: Counter[tuple[str, str]] = Counter()
         self._rows = rows
         self._photos = photos
         self._progress = progress
@@ -70,6 +72,10 @@ class Job:
     def pairs(self, part: Part, negatives: int = 0, hard_negatives: int = 0, seed: int = 0) -> Iterator[pa.RecordBatch]:
         """Yield the pairs of items within a part (see :mod:`registry.store.pairs`)."""
         return self._rows.pairs(part, negatives, hard_negatives, seed)
+
+    def num_boxes_without_area(self) -> int:
+        """Return the number of items whose box has no width or no height."""
+        return self._rows.num_boxes_without_area()
 
     def photo_names(self, chunk: Chunk) -> list[str]:
         """Return the name of each image's photo for data files.
@@ -103,6 +109,17 @@ class Job:
     def leave_out(self, what: str, why: str, number: int = 1) -> None:
         """Count rows that are missing from the files or changed in them; the manifest and the command report them."""
         self.left_out[what, why] += number
+
+    def notice(self, number: int, singular: str, plural: str) -> None:
+        """Count something odd that the files hold; the manifest and the command report it.
+
+        Args:
+            number: added to the count; 0 is no notice.
+            singular: the sentence after the number 1: ``image has no annotation``.
+            plural: the sentence after any other number: ``images have no annotation``.
+        """
+        if number:
+            self.noticed[singular, plural] += number
 
     def count(self, part: Part, name: str, number: int) -> None:
         """Add to a count of the part in the manifest."""

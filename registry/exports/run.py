@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from registry.exports.find import find_format
 from registry.exports.format import Format
 from registry.exports.job import Job
 from registry.exports.manifest import ExportManifest, differing, read_export
+from registry.exports.notices import notices
 from registry.sources.photos import Photos
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
@@ -25,6 +26,7 @@ from registry.subset.resplit import BALANCE, Resplit
 if TYPE_CHECKING:
     from registry.snapshot.manifest import Manifest
     from registry.store.registry import Registry
+    from registry.store.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def export(
         plan.format.run(job)
         _put_photos(plan, job)
         files.wait()
-        manifest = _manifest(plan, job, rows.manifest, revision or {}, rows.balance)
+        manifest = _manifest(plan, job, rows, revision or {})
         files.finish(manifest.to_json())
         logging.getLogger(__name__).info("%s: %d files written to %s", plan.format.name, len(manifest.files), dest)
     return manifest
@@ -198,10 +200,8 @@ def _check_overwrite(place: Place, paths: list[str], overwrite: bool) -> set[str
     return written
 
 
-def _manifest(
-    plan: Plan, job: Job, registry: Manifest, revision: Mapping[str, Any], balance: Sequence[Mapping[str, Any]]
-) -> ExportManifest:
-    resplit = plan.resplit
+def _manifest(plan: Plan, job: Job, rows: Selection, revision: Mapping[str, Any]) -> ExportManifest:
+    resplit, registry = plan.resplit, rows.manifest
     return ExportManifest(
         format=plan.format.name,
         options=dict(plan.options),
@@ -212,7 +212,7 @@ def _manifest(
             "fractions": resplit.text,
             "seed": resplit.seed,
             "stratify": resplit.stratify,
-            "balance": [{name: row[name] for name in BALANCE} for row in balance],
+            "balance": [{name: row[name] for name in BALANCE} for row in rows.balance],
         }
         if resplit
         else None,
@@ -224,6 +224,7 @@ def _manifest(
         revision=dict(revision),
         counts=job.counts,
         left_out=[{"what": what, "why": why, "number": number} for (what, why), number in sorted(job.left_out.items())],
+        notices=notices(plan.format, job, rows.notices, rows.balance),
         files=sorted(job.files.written),
     )
 
