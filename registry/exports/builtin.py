@@ -41,12 +41,12 @@ _COLUMNS: Final = Option(
 _SHARD_SIZE: Final = Option(
     "shard-size", "Images in a shard; the last shard of a part may have fewer.", "integer", 4096, (), 1
 )
-#: Lines of Python that show a file of rows, by its kind.
+#: Lines of Python that show files of rows, by their kind.
 _SHOW_ROWS: Final = {
-    "parquet": "import duckdb; duckdb.read_parquet('{dest}/{file}').show()",
+    "parquet": "import duckdb; duckdb.read_parquet('{dest}/data/*.parquet').show()",
     "arrow": "from pyarrow import feather; print(feather.read_table('{dest}/{file}'))",
-    "csv": "import duckdb; duckdb.read_csv('{dest}/{file}').show()",
-    "jsonl": "import duckdb; duckdb.read_json('{dest}/{file}').show()",
+    "csv": "import duckdb; duckdb.read_csv('{dest}/data/*.csv').show()",
+    "jsonl": "import duckdb; duckdb.read_json('{dest}/data/*.jsonl').show()",
 }
 #: Smallest pretrained model of ultralytics for each task.
 _YOLO_MODELS: Final = {"detect": "yolo11n.pt", "segment": "yolo11n-seg.pt", "pose": "yolo11n-pose.pt"}
@@ -179,7 +179,7 @@ _FORMATS: Final = (
         "registry.exports.formats.metric_learning:write",
         images=("reference", "link", "copy"),
         photo_path=PHOTO_PATH,
-        next_step=_python(_SHOW_ROWS["csv"]),
+        next_step=_python("import duckdb; duckdb.read_csv('{dest}/{file}').show()"),
     ),
     Format(
         "pairs",
@@ -202,19 +202,20 @@ _FORMATS: Final = (
         photo_path=PHOTO_PATH,
         next_step=_show_pairs,
     ),
-    _row_format("parquet", "Items as rows of items.parquet, with the columns of the table."),
-    _row_format("arrow", "Items as rows of items.arrow (Arrow IPC file, Feather 2)."),
-    _row_format("csv", "Items as rows of items.csv; lists as JSON in quotes."),
-    _row_format("jsonl", "Items as rows of items.jsonl, one JSON object a line."),
+    _row_format("parquet", "Items as rows of data/PART-00000-of-00001.parquet, with the columns of the table."),
+    _row_format("arrow", "Items as rows of data/PART-00000-of-00001.arrow (Arrow IPC file, Feather 2)."),
+    _row_format("csv", "Items as rows of data/PART-00000-of-00001.csv; lists as JSON in quotes."),
+    _row_format("jsonl", "Items as rows of data/PART-00000-of-00001.jsonl, one JSON object a line."),
     Format(
         "webdataset",
-        "WebDataset: PART-NNNNNN.tar with SPLIT_NNNNNN.jpg and SPLIT_NNNNNN.json of every image.",
+        "WebDataset: PART-NNNNNN.tar with SPLIT_NNNNNN.jpg and SPLIT_NNNNNN.json of every image, and a card.",
         "registry.exports.formats.webdataset:write",
         (_SHARD_SIZE,),
         images=("copy", "none"),
         photo_path=None,
         next_step=_python(
-            "from webdataset import WebDataset; print(next(iter(WebDataset('{dest}/{file}', shardshuffle=0))).keys())"
+            "from webdataset import WebDataset; "
+            "print(next(iter(WebDataset('{dest}/{part}-000000.tar', shardshuffle=0))).keys())"
         ),
     ),
     Format(
