@@ -169,6 +169,18 @@ _FORMATS: Final = (
         "retrieval",
         "The query and gallery lists of the official retrieval evaluation: val_query.json, val_gallery.json.",
         "registry.exports.formats.retrieval:write",
+        (
+            Option(
+                "ground-truth",
+                "List all consumer items as queries, those of style 0 too: the official script assigns detections to "
+                "all of them and counts those with a style.",
+            ),
+            Option(
+                "answerable",
+                "Leave out queries without a counterpart in the gallery, at which the official script stops; with "
+                "--ground-truth they stay with style 0. The gallery stays whole.",
+            ),
+        ),
         images=("none",),
         photo_path=None,
         next_step=_python("import json; print(len(json.load(open('{dest}/{file}'))))"),

@@ -118,7 +118,8 @@ def short_card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, in
     """Return the text of a card that names the splits and the types of their rows, and the licence.
 
     Args:
-        features, splits: as for :func:`card`; only ``num_examples`` is used.
+        features: features of the rows, in the JSON form of ``datasets``.
+        splits: name -> ``num_examples``, in order.
         paths: name of a split -> pattern of its files.
     """
     front_matter = {

@@ -39,6 +39,4 @@ def data_path(split_name: str, suffix: str, number: int = 0, of: int = 1) -> str
 def notice_of_parts_without_rows(job: Job, parts: Sequence[Part]) -> None:
     """Report parts without rows: they have no file, as ``datasets`` loads no split without rows."""
     names = ", ".join(part.name for part in parts)
-    job.notice(
-        len(parts), f"part has no rows and so no file: {names}", f"parts have no rows and so no files: {names}"
-    )
+    job.notice(len(parts), f"part has no rows and so no file: {names}", f"parts have no rows and so no files: {names}")

@@ -95,8 +95,7 @@ class Selection:
     def num_boxes_without_area(self) -> int:
         """Return the number of items whose box has no width or no height."""
         query = (
-            "SELECT count(*) FROM items SEMI JOIN chosen_items USING (split, image_id, item_no) "
-            f"WHERE NOT {HAS_AREA}"
+            f"SELECT count(*) FROM items SEMI JOIN chosen_items USING (split, image_id, item_no) WHERE NOT {HAS_AREA}"
         )
         ((number,),) = self._rows(query)
         return int(number)
