@@ -16,7 +16,7 @@ from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options
 from registry.redaction import printable, redact
 from registry.subset.params import load_sources
-from registry.wording import plural
+from registry.wording import counted, plural
 
 if TYPE_CHECKING:
     from registry.execution.progress import Progress
@@ -249,7 +249,7 @@ def _report(manifest: ExportManifest, dest: str) -> None:
     export_format = find_format(manifest.format)
     size = sum(file.size for file in manifest.files)
     parts = "; ".join(
-        f"{printable(part)} {', '.join(_count(number, name) for name, number in counts.items())}"
+        f"{printable(part)} {', '.join(counted(number, name) for name, number in counts.items())}"
         for part, counts in manifest.counts.items()
     )
     place = printable(redact(dest))
@@ -269,9 +269,3 @@ def _note_next_step(export_format: Format, manifest: ExportManifest, dest: str) 
     step = export_format.next_step_of(manifest.options, dest=dest.rstrip("/"), part=filled_parts[0], file=first_file)
     if step:
         note(f"next: {step}")
-
-
-def _count(number: int, name: str) -> str:
-    """Return a count of the manifest with its name: ``2 queries``, ``1 query``."""
-    singular = f"{name[:-3]}y" if name.endswith("ies") else name.removesuffix("s")
-    return plural(number, singular, name)

@@ -12,13 +12,18 @@ from registry.exports.format import Format, Option
 
 #: Columns of ``items`` that ``--attributes`` adds to the annotations of COCO.
 COCO_ATTRIBUTES: Final = ("source", "scale", "occlusion", "zoom_in", "viewpoint", "item_no")
+#: Keys that ``--attributes`` adds to the images of COCO. ``match_desc`` maps the styles of the image to its pair_id.
+COCO_IMAGE_ATTRIBUTES: Final = ("source", "pair_id", "match_desc")
 #: Columns of ``items`` that ``--attributes`` adds to the objects of Pascal VOC.
 VOC_ATTRIBUTES: Final = ("item_no", "pair_id", "style", "source", "scale", "occlusion", "zoom_in", "viewpoint")
 #: Path of photos in ``metric-learning`` and ``pairs``.
 PHOTO_PATH: Final = "images/{part}/{name}"
 
 _COCO_OPTIONS: Final = (
-    Option("attributes", f"Add {', '.join(COCO_ATTRIBUTES)} to every annotation."),
+    Option(
+        "attributes",
+        f"Add {', '.join(COCO_ATTRIBUTES)} to every annotation, and {', '.join(COCO_IMAGE_ATTRIBUTES)} to every image.",
+    ),
     Option(
         "names",
         "Category names of the official converter, or of the dataset.",
@@ -76,6 +81,7 @@ def _row_format(kind: str, summary: str) -> Format:
         images=("none",),
         photo_path=None,
         check="registry.exports.formats.row_files:check",
+        writes_boxes=True,
         next_step=_python(_SHOW_ROWS[kind]),
     )
 
@@ -95,6 +101,7 @@ _FORMATS: Final = (
                 ("union", "none"),
             ),
         ),
+        writes_boxes=True,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
     ),
     Format(
@@ -102,6 +109,7 @@ _FORMATS: Final = (
         "COCO JSON by category: annotations/SPLIT/CATEGORY.json with its own landmarks, skeleton and swaps.",
         "registry.exports.formats.coco_per_category:write",
         _COCO_OPTIONS,
+        writes_boxes=True,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
     ),
     Format(
@@ -163,6 +171,7 @@ _FORMATS: Final = (
         "registry.exports.formats.deepfashion2:write",
         images=("none", "link", "copy"),
         photo_path=None,
+        writes_boxes=True,
         next_step="df2 ingest --split {part} {dest} REGISTRY",
     ),
     Format(
@@ -183,12 +192,23 @@ _FORMATS: Final = (
         ),
         images=("none",),
         photo_path=None,
+        writes_boxes=True,
         next_step=_python("import json; print(len(json.load(open('{dest}/{file}'))))"),
     ),
     Format(
         "metric-learning",
         "The CSV of Open Metric Learning: metric_learning.csv, a row an item, its label an identity.",
         "registry.exports.formats.metric_learning:write",
+        (
+            Option(
+                "min-items-per-label",
+                "Of train, leave out labels with fewer items: balanced samplers need as many as they draw of a label.",
+                "integer",
+                1,
+                (),
+                1,
+            ),
+        ),
         images=("reference", "link", "copy"),
         photo_path=PHOTO_PATH,
         next_step=_python("import duckdb; duckdb.read_csv('{dest}/{file}').show()"),
@@ -212,6 +232,7 @@ _FORMATS: Final = (
         ),
         images=("reference", "link", "copy"),
         photo_path=PHOTO_PATH,
+        writes_boxes=True,
         next_step=_show_pairs,
     ),
     _row_format("parquet", "Items as rows of data/PART-00000-of-00001.parquet, with the columns of the table."),
@@ -225,6 +246,7 @@ _FORMATS: Final = (
         (_SHARD_SIZE,),
         images=("copy", "none"),
         photo_path=None,
+        writes_boxes=True,
         next_step=_python(
             "from webdataset import WebDataset; "
             "print(next(iter(WebDataset('{dest}/{part}-000000.tar', shardshuffle=0))).keys())"
@@ -237,6 +259,7 @@ _FORMATS: Final = (
         (_SHARD_SIZE,),
         images=("copy", "none"),
         photo_path=None,
+        writes_boxes=True,
         next_step=_python("from datasets import load_dataset; print(load_dataset('{dest}'))"),
     ),
     Format(

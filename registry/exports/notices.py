@@ -7,7 +7,7 @@ from typing import Any
 
 from registry.exports.format import Format
 from registry.exports.job import Job
-from registry.wording import plural
+from registry.wording import counted, plural
 
 
 def notices(
@@ -23,7 +23,7 @@ def notices(
     """
     return [
         *selection_notices,
-        *(f"{number:,} {what}: {why}" for (what, why), number in sorted(job.left_out.items())),
+        *(f"{counted(number, what)}: {why}" for (what, why), number in sorted(job.left_out.items())),
         *(plural(number, *words) for words, number in sorted(job.noticed.items())),
         *_of_boxes(export_format, job),
         *_of_balance(balance),

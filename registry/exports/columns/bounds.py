@@ -146,6 +146,12 @@ def note_boxes(job: Job, chunk: Chunk, boxes: Boxes, has_box: pa.Array) -> None:
     note(job, "items", why, pc.sum(pc.invert(has_box)).as_py())
 
 
+def note_unlabelled(job: Job, chunk: Chunk) -> None:
+    """Report the images without annotation that a format writes as images without items."""
+    why = "no annotation in the release: that no item is listed does not say that they show no clothes"
+    job.notice(chunk.images.column("num_items").null_count, f"image has {why}", f"images have {why}")
+
+
 def note(job: Job, what: str, why: str, number: int | None) -> None:
     """Count something left out or changed, unless the number is 0 or None."""
     if number:

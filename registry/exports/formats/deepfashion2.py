@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.dataset.tables import BOX_COLUMNS
+from registry.exports.columns.bounds import note
 from registry.exports.columns.text import concat, join_groups, number_lists, numbers, polygon_lists, slices
 from registry.exports.job import Job
 from registry.subset.rows import Chunk
@@ -30,6 +31,8 @@ def write(job: Job) -> None:
     for part in job.parts:
         for chunk in job.chunks(part, _COLUMNS):
             job.files.write_all(_files(chunk))
+            num_unlabelled = chunk.images.column("num_items").null_count
+            note(job, "images", "have no annotation in the release, and so no file here", num_unlabelled)
             if job.images != "none":
                 job.put_photos(chunk, (f"{part.name}/image/{name}.jpg" for name in _names(chunk)))
 

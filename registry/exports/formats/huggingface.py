@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from registry.dataset.deepfashion2 import CATEGORIES, SOURCES
 from registry.dataset.tables import BOX_COLUMNS
+from registry.exports.columns.bounds import note_unlabelled
 from registry.exports.huggingface_card import card
 from registry.exports.huggingface_layout import data_path, split_names
 from registry.exports.job import Job
@@ -127,6 +128,7 @@ def _groups(job: Job, part: Part, shards: Sequence[int]) -> Iterator[pa.Table]:
     num_missing = next(group_sizes, 0)
     pieces: list[pa.Table] = []
     for chunk in job.chunks(part, _COLUMNS):
+        note_unlabelled(job, chunk)
         rows = _rows(chunk)
         photos = job.photos(chunk) if job.images == "copy" else None
         start = 0

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from registry.dataset.tables import FIELDS, IMAGES, ITEM_COLUMNS
 from registry.execution.in_order import in_order
+from registry.exports.columns.bounds import note_unlabelled
 from registry.exports.columns.sinks import row_pieces
 from registry.exports.columns.text import concat, join_groups, slices
 from registry.exports.huggingface_card import short_card
@@ -68,6 +69,7 @@ def _feature(type_name: str) -> Any:
 def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
     """Yield name and bytes of the members of a part: for each image its photo, if copied, then its JSON."""
     for chunk, texts in _with_texts(job.chunks(part, ITEM_COLUMNS)):
+        note_unlabelled(job, chunk)
         photos = job.photos(chunk) if job.images == "copy" else None
         image_ids = chunk.images.column("image_id").to_pylist()
         for image_id, text in zip(image_ids, slices(texts), strict=True):
