@@ -25,9 +25,9 @@ from tests.helpers import annotation, annotations, item, jpeg, landmarks, write_
 GOLDEN = """\
 {"info": {}, "licenses": [], "images": [
 {"coco_url": "", "date_captured": "", "file_name": "000003.jpg", "flickr_url": "", "id": 3, "license": 0, \
-"width": 40, "height": 30},
+"width": 40, "height": 30, "source": "user", "pair_id": 7, "match_desc": {"2": 7, "1": 7}},
 {"coco_url": "", "date_captured": "", "file_name": "000012.jpg", "flickr_url": "", "id": 12, "license": 0, \
-"width": null, "height": null}],
+"width": null, "height": null, "source": "shop", "pair_id": 1, "match_desc": {"1": 1}}],
 "annotations": [
 {"area": 20000, "bbox": [10, 20, 100, 200], "category_id": 9, "id": 1, "pair_id": 7, "image_id": 3, "iscrowd": 0, \
 "style": 2, "segmentation": [[10.5,20.25,110,20,110,220.125]], "source": "user", "scale": 2, "occlusion": 1, \
@@ -118,7 +118,8 @@ def test_photos_are_named_by_the_mode_of_images(exportable: Path, release: Path,
 
 def test_parts_of_several_splits_have_unique_ids_and_names(exportable: Path, release: Path, tmp_path: Path) -> None:
     resplit = Resplit.parse("a=0.5,b=0.5", 0)
-    run_export(exportable, "coco", tmp_path / "out", resplit=resplit, images="copy", photos=release)
+    subset = {"split": ["train", "validation", "test"]}
+    run_export(exportable, "coco", tmp_path / "out", subset=subset, resplit=resplit, images="copy", photos=release)
     images: list[dict[str, Any]] = []
     for part in "ab":
         actual = load(tmp_path / "out" / "annotations" / f"{part}.json")

@@ -263,7 +263,8 @@ def test_a_photo_whose_annotation_was_never_released_is_counted(tmp_path: Path, 
 
 def test_names_of_several_splits_in_one_part_are_kept_apart(tmp_path: Path, exportable: Path, release: Path) -> None:
     resplit = Resplit.parse("all=0.99,val=0.01", 0, False)
-    run_export(exportable, "yolo", tmp_path / "out", resplit=resplit, images="copy", photos=release)
+    subset = {"split": ["train", "validation", "test"]}
+    run_export(exportable, "yolo", tmp_path / "out", subset=subset, resplit=resplit, images="copy", photos=release)
 
     for kind, suffix in (("images", "jpg"), ("labels", "txt")):
         actual = {path.name for path in (tmp_path / "out" / kind).glob("*/*")}
