@@ -57,8 +57,6 @@ def _of_photos(export_format: Format, job: Job) -> Iterator[str]:
     number = sum(counts["images"] for counts in job.counts.values())
     if not number or job.images in ("link", "copy") or "copy" not in export_format.images:
         return
+    what = plural(number, "image is without its photo", "images are without their photos")
     needed = f", and {export_format.name} is read by its photos" if export_format.needs_photos else ""
-    yield (
-        f"no photos of the {plural(number, 'image')} are in this export{needed}: "
-        "--images copy --photos RELEASE copies them into it"
-    )
+    yield f"{what} in this export{needed}: --images copy --photos RELEASE copies them into it"

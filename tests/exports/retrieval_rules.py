@@ -1,9 +1,9 @@
 """The rules of the official retrieval evaluation, written anew from its description to test without its script.
 
 Each detection goes to the listed consumer item of its photo that it overlaps most, without a threshold and to the
-lowest row of equals. Of the detections of an item with a style, of its category, the best scored answers for it. A rank
-is right if it names a photo with a shop item of the same pair_id and style, with a box that overlaps it by half. An item
-with a style and without such a shop item stops the script.
+lowest row of equals. Of the detections of an item with a style, of its category, the best scored answers for it. A
+rank is right if it names a photo with a shop item of the same pair_id and style, with a box that overlaps it by half.
+An item with a style and without such a shop item stops the script.
 """
 
 from __future__ import annotations
