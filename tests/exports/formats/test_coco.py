@@ -276,3 +276,39 @@ def test_the_metainfo_of_a_category_passes_mmposes_parser(category: Any, exporta
     for slot, entry in zip(slots, by_name.values(), strict=True):
         partner = slot.swap_slot - offset
         assert entry["swap"] == ("" if partner == entry["id"] else info["keypoint_info"][partner]["name"])
+
+
+@pytest.mark.parametrize("resplit", [None, Resplit.parse("a=0.5,b=0.5", 1)])
+@pytest.mark.parametrize("name", ["coco", "coco-per-category"])
+def test_images_carry_what_match_rcnn_reads(
+    name: str, resplit: Resplit | None, drawn_registry: Path, tmp_path: Path
+) -> None:
+    """The loaders of SEAM-Match-RCNN take source and match_desc, style -> pair_id, of each image."""
+    run_export(drawn_registry, name, tmp_path / "out", resplit=resplit, attributes=True)
+    num_described = 0
+    for path in (tmp_path / "out" / "annotations").rglob("*.json"):
+        document = load(path)
+        of_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in document["images"]}
+        for entry in document["annotations"]:
+            of_image[entry["image_id"]].append(entry)
+        for image in document["images"]:
+            items = of_image[image["id"]]
+            num_described += len(image["match_desc"])
+            assert image["match_desc"] == {str(entry["style"]): entry["pair_id"] for entry in items}
+            assert list(image["match_desc"]) == list(dict.fromkeys(str(entry["style"]) for entry in items))
+            for key in ("source", "pair_id"):
+                assert {entry[key] for entry in items} <= {image[key]}
+            if path.stem == "test":
+                assert (image["pair_id"], image["match_desc"]) == (None, {})
+    assert num_described > 0
+
+
+@pytest.mark.parametrize("name", ["coco", "coco-per-category"])
+def test_images_without_attributes_have_the_keys_of_the_official_converter(
+    name: str, exportable: Path, tmp_path: Path
+) -> None:
+    run_export(exportable, name, tmp_path / "out")
+    keys = ["coco_url", "date_captured", "file_name", "flickr_url", "id", "license", "width", "height"]
+    images = [image for path in (tmp_path / "out").rglob("*/*.json") for image in load(path).get("images", [])]
+    assert images
+    assert all(list(image) == keys for image in images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -229,3 +230,29 @@ def test_a_number_that_a_label_cannot_hold_is_refused(
     with pytest.raises(UsageError, match=message):
         run_export(folder, "metric-learning", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def single_labels(path: Path) -> set[str]:
+    """Return the labels of train with a single item, at which OML's BalanceSampler stops.
+
+    Source: ``oml/samplers/balance.py`` of Open Metric Learning 4.0: as many instances of a label as it draws.
+    """
+    counts = Counter(row["label"] for row in rows_of(path) if row["split"] == "train")
+    return {label for label, number in counts.items() if number < 2}
+
+
+def test_labels_with_a_single_item_are_counted_and_left_out_on_request(drawn_registry: Path, tmp_path: Path) -> None:
+    plain = run_export(drawn_registry, "metric-learning", tmp_path / "all")
+    single = single_labels(tmp_path / "all" / "metric_learning.csv")
+    assert len(single) > 1
+    why = "a single item, at which samplers such as OML's BalanceSampler stop: --min-items-per-label 2 leaves them out"
+    assert f"{len(single)} labels of train have {why}" in plain.notices
+
+    balanced = run_export(drawn_registry, "metric-learning", tmp_path / "two", min_items_per_label=2)
+    assert not single_labels(tmp_path / "two" / "metric_learning.csv")
+    assert not any("single item" in notice for notice in balanced.notices)
+    assert balanced.counts["train"]["labels"] == plain.counts["train"]["labels"] - len(single)
+    assert f"{len(single)} items of train: fewer than 2 items of their label" in balanced.notices
+    rows = [row for row in rows_of(tmp_path / "all" / "metric_learning.csv") if row["label"] not in single]
+    assert rows_of(tmp_path / "two" / "metric_learning.csv") == rows
+    check_csv(tmp_path / "two" / "metric_learning.csv")
