@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry.wording import plural
+from registry.wording import counted, plural
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,19 @@ from registry.wording import plural
 )
 def test_a_count_takes_the_singular_for_one_only(number: int, nouns: tuple[str, ...], expected: str) -> None:
     assert plural(number, *nouns) == expected
+
+
+@pytest.mark.parametrize(
+    ("nouns", "singular"),
+    [
+        ("items of style 0 in train", "item of style 0 in train"),
+        ("boxes", "box"),
+        ("queries of validation", "query of validation"),
+        ("hard negatives of train", "hard negative of train"),
+        ("gallery", "gallery"),
+    ],
+)
+def test_a_phrase_in_the_plural_has_a_singular(nouns: str, singular: str) -> None:
+    assert counted(1, nouns) == f"1 {singular}"
+    assert counted(2_000, nouns) == f"2,000 {nouns}"
+    assert counted(0, nouns) == f"0 {nouns}"
