@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -16,7 +16,7 @@ from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options
 from registry.redaction import printable, redact
 from registry.subset.params import load_sources
-from registry.wording import plural
+from registry.wording import counted, plural
 
 if TYPE_CHECKING:
     from registry.execution.progress import Progress
@@ -132,7 +132,6 @@ def _format_command(export_format: Format) -> click.Command:
         registry = places.open()
         revision = revision_of(registry.place)
         sources = _photo_sources(images, photos, click.get_current_context().params["params"])
-        notes: list[str] = []
 
         def attempt(password: str | None, progress: Progress | None) -> ExportManifest:
             return export(
@@ -147,10 +146,9 @@ def _format_command(export_format: Format) -> click.Command:
                 overwrite=overwrite,
                 revision=revision,
                 progress=progress,
-                note=notes.append,
             )
 
-        _report(_with_password_and_progress(attempt, dest), dest, notes)
+        _report(_with_password_and_progress(attempt, dest), dest)
 
     command: Any = subset_options(run)
     command = _destination_options(command)
@@ -220,7 +218,6 @@ def _export_again(
     registry = places.open()
     revision = revision_of(registry.place)
     sources = _photo_sources(old.images, photos)
-    notes: list[str] = []
 
     def attempt(password: str | None, progress: Progress | None) -> tuple[ExportManifest, list[str]]:
         return export_again(
@@ -235,11 +232,10 @@ def _export_again(
             overwrite=overwrite,
             revision=revision,
             progress=progress,
-            note=notes.append,
         )
 
     new, changed_files = _with_password_and_progress(attempt, dest)
-    _report(new, dest, notes)
+    _report(new, dest)
     if changed_files:
         names = ", ".join(map(printable, changed_files[:5])) + (", ..." if len(changed_files) > 5 else "")
         click.echo(f"{plural(len(changed_files), 'file')} with other bytes than before: {names}", err=True)
@@ -262,39 +258,24 @@ def _photo_sources(images: str, photos: str | None, params: str = "params.yaml")
     return photos or (load_sources(params) if images in ("link", "copy") else None) or None
 
 
-def _report(manifest: ExportManifest, dest: str, notes: Iterable[str]) -> None:
-    """Print the counts on standard output; notes and the next step on standard error."""
+def _report(manifest: ExportManifest, dest: str) -> None:
+    """Print the counts on standard output; notices and the next step on standard error."""
     from registry.exports.find import find_format
 
-    for entry in manifest.left_out:
-        note(f"note: {entry['number']:,} {entry['what']}: {entry['why']}")
-    for sentence in notes:
-        note(f"note: {sentence}")
-    _note_balance(manifest)
+    for notice in manifest.notices:
+        note(f"note: {notice}")
     export_format = find_format(manifest.format)
-    has_photos = manifest.images in ("link", "copy")
-    if not has_photos and "copy" in export_format.images:
-        note("note: no photos in this export: --images copy --photos RELEASE copies them into it")
     size = sum(file.size for file in manifest.files)
     parts = "; ".join(
-        f"{printable(part)} {', '.join(_count(number, name) for name, number in counts.items())}"
+        f"{printable(part)} {', '.join(counted(number, name) for name, number in counts.items())}"
         for part, counts in manifest.counts.items()
     )
     place = printable(redact(dest))
     click.echo(f"{place}: {manifest.format}, {parts}; {plural(len(manifest.files), 'file')}, {size / 1e6:,.1f} MB.")
-    if has_photos or not export_format.needs_photos:
+    if export_format.needs_photos and manifest.images not in ("link", "copy"):
+        note("next: the same command with --images copy --photos RELEASE --overwrite")
+    else:
         _note_next_step(export_format, manifest, dest)
-
-
-def _note_balance(manifest: ExportManifest) -> None:
-    """Note, for each part of a division, its share of the items and the largest deviation from its fraction."""
-    rows = manifest.resplit["balance"] if manifest.resplit else []
-    for row in rows:
-        if row["worst_of"] is not None and len(rows) > 1:
-            note(
-                f"note: {row['part']} has {row['items_share']:.2%} of the items; farthest from {row['fraction']:.2%} "
-                f"is its share of {row['worst_of']}, by {100 * row['worst_deviation']:.2f} points"
-            )
 
 
 def _note_next_step(export_format: Format, manifest: ExportManifest, dest: str) -> None:
@@ -306,9 +287,3 @@ def _note_next_step(export_format: Format, manifest: ExportManifest, dest: str) 
     step = export_format.next_step_of(manifest.options, dest=dest.rstrip("/"), part=filled_parts[0], file=first_file)
     if step:
         note(f"next: {step}")
-
-
-def _count(number: int, name: str) -> str:
-    """Return a count of the manifest with its name: ``2 queries``, ``1 query``."""
-    singular = f"{name[:-3]}y" if name.endswith("ies") else name.removesuffix("s")
-    return plural(number, singular, name)

@@ -99,8 +99,10 @@ def sql(
     with query_limits(timeout, memory):
         registry = places.open(memory=f"{memory}B" if memory else None, timeout=timeout or None)
         is_whole = subset == Subset() and resplit is None
-        source = registry if is_whole else registry.select(subset, resplit=resplit)
-        write_rows(Rows.of_relation(source.sql(text, values or None)), output)
+        selection = None if is_whole else registry.select(subset, resplit=resplit)
+        write_rows(Rows.of_relation((selection or registry).sql(text, values or None)), output)
+        for notice in selection.notices if selection else ():
+            note(f"note: {notice}")
 
 
 def _read_text(file: Path | None) -> str:

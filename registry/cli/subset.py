@@ -47,6 +47,8 @@ def subset_command(places: Places, subset: Subset, resplit: Resplit | None, outp
         balance_of = {row["part"]: row for row in selection.balance}
         rows = [row | balance_of.get(row["part"], {}) if row["category_name"] is None else row for row in rows]
         write_rows(Rows.of_records([{name: row.get(name) for name in names} for row in rows]), output)
+    for notice in selection.notices:
+        note(f"note: {notice}")
     note(f"Subset {subset.digest[:16]}: {subset.text}")
 
 

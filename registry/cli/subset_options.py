@@ -66,7 +66,8 @@ _RESPLIT_OPTIONS = (
     click.option(
         "--resplit",
         metavar="PART=SHARE,...",
-        help="Divide into new parts, all images of a pair_id into one: train=0.8,val=0.1,test=0.1.",
+        help="Divide into new parts, all images of a pair_id into one: train=0.8,val=0.1,test=0.1. Photos without "
+        "annotation are left out unless --split names test.",
     ),
     click.option("--stratify", type=click.Choice(["category"]), help="Balance the parts of --resplit by category."),
 )

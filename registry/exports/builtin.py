@@ -12,13 +12,18 @@ from registry.exports.format import Format, Option
 
 #: Columns of ``items`` that ``--attributes`` adds to the annotations of COCO.
 COCO_ATTRIBUTES: Final = ("source", "scale", "occlusion", "zoom_in", "viewpoint", "item_no")
+#: Keys that ``--attributes`` adds to the images of COCO. ``match_desc`` maps the styles of the image to its pair_id.
+COCO_IMAGE_ATTRIBUTES: Final = ("source", "pair_id", "match_desc")
 #: Columns of ``items`` that ``--attributes`` adds to the objects of Pascal VOC.
 VOC_ATTRIBUTES: Final = ("item_no", "pair_id", "style", "source", "scale", "occlusion", "zoom_in", "viewpoint")
 #: Path of photos in ``metric-learning`` and ``pairs``.
 PHOTO_PATH: Final = "images/{part}/{name}"
 
 _COCO_OPTIONS: Final = (
-    Option("attributes", f"Add {', '.join(COCO_ATTRIBUTES)} to every annotation."),
+    Option(
+        "attributes",
+        f"Add {', '.join(COCO_ATTRIBUTES)} to every annotation, and {', '.join(COCO_IMAGE_ATTRIBUTES)} to every image.",
+    ),
     Option(
         "names",
         "Category names of the official converter, or of the dataset.",
@@ -41,12 +46,12 @@ _COLUMNS: Final = Option(
 _SHARD_SIZE: Final = Option(
     "shard-size", "Images in a shard; the last shard of a part may have fewer.", "integer", 4096, (), 1
 )
-#: Lines of Python that show a file of rows, by its kind.
+#: Lines of Python that show files of rows, by their kind.
 _SHOW_ROWS: Final = {
-    "parquet": "import duckdb; duckdb.read_parquet('{dest}/{file}').show()",
+    "parquet": "import duckdb; duckdb.read_parquet('{dest}/data/*.parquet').show()",
     "arrow": "from pyarrow import feather; print(feather.read_table('{dest}/{file}'))",
-    "csv": "import duckdb; duckdb.read_csv('{dest}/{file}').show()",
-    "jsonl": "import duckdb; duckdb.read_json('{dest}/{file}').show()",
+    "csv": "import duckdb; duckdb.read_csv('{dest}/data/*.csv').show()",
+    "jsonl": "import duckdb; duckdb.read_json('{dest}/data/*.jsonl').show()",
 }
 #: Smallest pretrained model of ultralytics for each task.
 _YOLO_MODELS: Final = {"detect": "yolo11n.pt", "segment": "yolo11n-seg.pt", "pose": "yolo11n-pose.pt"}
@@ -76,6 +81,7 @@ def _row_format(kind: str, summary: str) -> Format:
         images=("none",),
         photo_path=None,
         check="registry.exports.formats.row_files:check",
+        writes_boxes=True,
         next_step=_python(_SHOW_ROWS[kind]),
     )
 
@@ -95,6 +101,7 @@ _FORMATS: Final = (
                 ("union", "none"),
             ),
         ),
+        writes_boxes=True,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
     ),
     Format(
@@ -102,6 +109,7 @@ _FORMATS: Final = (
         "COCO JSON by category: annotations/SPLIT/CATEGORY.json with its own landmarks, skeleton and swaps.",
         "registry.exports.formats.coco_per_category:write",
         _COCO_OPTIONS,
+        writes_boxes=True,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
     ),
     Format(
@@ -170,23 +178,47 @@ _FORMATS: Final = (
         ),
         images=("none", "link", "copy"),
         photo_path=None,
+        writes_boxes=True,
         next_step="df2 ingest --split {part} {dest} REGISTRY",
     ),
     Format(
         "retrieval",
         "The query and gallery lists of the official retrieval evaluation: val_query.json, val_gallery.json.",
         "registry.exports.formats.retrieval:write",
+        (
+            Option(
+                "ground-truth",
+                "List all consumer items as queries, those of style 0 too: the official script assigns detections to "
+                "all of them and counts those with a style.",
+            ),
+            Option(
+                "answerable",
+                "Leave out queries without a counterpart in the gallery, at which the official script stops; with "
+                "--ground-truth they stay with style 0. The gallery stays whole.",
+            ),
+        ),
         images=("none",),
         photo_path=None,
+        writes_boxes=True,
         next_step=_python("import json; print(len(json.load(open('{dest}/{file}'))))"),
     ),
     Format(
         "metric-learning",
         "The CSV of Open Metric Learning: metric_learning.csv, a row an item, its label an identity.",
         "registry.exports.formats.metric_learning:write",
+        (
+            Option(
+                "min-items-per-label",
+                "Of train, leave out labels with fewer items: balanced samplers need as many as they draw of a label.",
+                "integer",
+                1,
+                (),
+                1,
+            ),
+        ),
         images=("reference", "link", "copy"),
         photo_path=PHOTO_PATH,
-        next_step=_python(_SHOW_ROWS["csv"]),
+        next_step=_python("import duckdb; duckdb.read_csv('{dest}/{file}').show()"),
     ),
     Format(
         "pairs",
@@ -207,21 +239,24 @@ _FORMATS: Final = (
         ),
         images=("reference", "link", "copy"),
         photo_path=PHOTO_PATH,
+        writes_boxes=True,
         next_step=_show_pairs,
     ),
-    _row_format("parquet", "Items as rows of items.parquet, with the columns of the table."),
-    _row_format("arrow", "Items as rows of items.arrow (Arrow IPC file, Feather 2)."),
-    _row_format("csv", "Items as rows of items.csv; lists as JSON in quotes."),
-    _row_format("jsonl", "Items as rows of items.jsonl, one JSON object a line."),
+    _row_format("parquet", "Items as rows of data/PART-00000-of-00001.parquet, with the columns of the table."),
+    _row_format("arrow", "Items as rows of data/PART-00000-of-00001.arrow (Arrow IPC file, Feather 2)."),
+    _row_format("csv", "Items as rows of data/PART-00000-of-00001.csv; lists as JSON in quotes."),
+    _row_format("jsonl", "Items as rows of data/PART-00000-of-00001.jsonl, one JSON object a line."),
     Format(
         "webdataset",
-        "WebDataset: PART-NNNNNN.tar with SPLIT_NNNNNN.jpg and SPLIT_NNNNNN.json of every image.",
+        "WebDataset: PART-NNNNNN.tar with SPLIT_NNNNNN.jpg and SPLIT_NNNNNN.json of every image, and a card.",
         "registry.exports.formats.webdataset:write",
         (_SHARD_SIZE,),
         images=("copy", "none"),
         photo_path=None,
+        writes_boxes=True,
         next_step=_python(
-            "from webdataset import WebDataset; print(next(iter(WebDataset('{dest}/{file}', shardshuffle=0))).keys())"
+            "from webdataset import WebDataset; "
+            "print(next(iter(WebDataset('{dest}/{part}-000000.tar', shardshuffle=0))).keys())"
         ),
     ),
     Format(
@@ -231,6 +266,7 @@ _FORMATS: Final = (
         (_SHARD_SIZE,),
         images=("copy", "none"),
         photo_path=None,
+        writes_boxes=True,
         next_step=_python("from datasets import load_dataset; print(load_dataset('{dest}'))"),
     ),
     Format(

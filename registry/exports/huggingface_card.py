@@ -60,6 +60,21 @@ form. Do not publish this folder.
 }}
 ```
 """
+_LICENCE: Final = {
+    "pretty_name": "DeepFashion2",
+    "license": "other",
+    "license_name": "deepfashion2-non-commercial-research",
+    "license_link": "https://github.com/switchablenorms/DeepFashion2",
+}
+_SHORT_TEXT: Final = """
+# DeepFashion2
+
+A subset or all of [DeepFashion2](https://github.com/switchablenorms/DeepFashion2), written by `df2 export`. The lines
+above tell `datasets.load_dataset("PATH_OF_THIS_FOLDER")` the splits and the types of all values, also where a split has
+only nulls. Which subset, of which data, and the sha256 of every file stand in `export.json`.
+
+DeepFashion2 is for non-commercial research and may not be redistributed: do not publish this folder.
+"""
 _PHOTO: Final = "| `image` | the photo; a decoder that turns photos by their EXIF data moves it away from its boxes |\n"
 
 
@@ -70,20 +85,11 @@ def card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]]) -
         features: features of the rows, in the JSON form of ``datasets``.
         splits: name -> ``num_bytes``, ``num_examples`` and ``items``, in order.
     """
-    # `datasets` cannot load splits without rows, so they are omitted, unless all splits are empty.
-    listed = {name: sizes for name, sizes in splits.items() if sizes["num_examples"]} or splits
+    listed = _with_rows(splits)
     front_matter = {
-        "pretty_name": "DeepFashion2",
-        "license": "other",
-        "license_name": "deepfashion2-non-commercial-research",
-        "license_link": "https://github.com/switchablenorms/DeepFashion2",
+        **_LICENCE,
         "task_categories": ["object-detection", "image-segmentation", "keypoint-detection", "image-to-image"],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": name, "path": f"data/{name}-*.parquet"} for name in listed],
-            }
-        ],
+        "configs": [_config({name: f"data/{name}-*.parquet" for name in listed})],
         "dataset_info": {
             "features": _features(features),
             "splits": [
@@ -108,6 +114,32 @@ def card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]]) -
     return f"---\n{_yaml(front_matter)}---\n{text}"
 
 
+def short_card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]], paths: Mapping[str, str]) -> str:
+    """Return the text of a card that names the splits and the types of their rows, and the licence.
+
+    Args:
+        features: features of the rows, in the JSON form of ``datasets``.
+        splits: name -> ``num_examples``, in order.
+        paths: name of a split -> pattern of its files.
+    """
+    front_matter = {
+        **_LICENCE,
+        "configs": [_config({name: paths[name] for name in _with_rows(splits)})],
+        "dataset_info": {"features": _features(features)},
+    }
+    return f"---\n{_yaml(front_matter)}---\n{_SHORT_TEXT}"
+
+
+def _with_rows(splits: Mapping[str, Mapping[str, int]]) -> Mapping[str, Mapping[str, int]]:
+    """Return the splits with rows, as ``datasets`` cannot load others; all splits if none has any."""
+    return {name: sizes for name, sizes in splits.items() if sizes["num_examples"]} or splits
+
+
+def _config(paths: Mapping[str, str]) -> dict[str, Any]:
+    files = [{"split": name, "path": path} for name, path in paths.items()]
+    return {"config_name": "default", "data_files": files}
+
+
 def _features(features: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return features in the form of a card, as ``datasets`` writes them."""
     return [{"name": name, **_feature(feature)} for name, feature in features.items()]
@@ -121,6 +153,8 @@ def _feature(feature: Any) -> dict[str, Any]:
             return {"list": _features(element)}
         inner = _feature(element)
         return {"list": inner["dtype"] if set(inner) == {"dtype"} and isinstance(inner["dtype"], str) else inner}
+    if "_type" not in feature:
+        return {"struct": _features(feature)}
     if feature["_type"] == "ClassLabel":
         names = {str(number): name for number, name in enumerate(feature["names"])}
         return {"dtype": {"class_label": {"names": names}}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from registry.errors import UsageError
 from registry.subset.rows import Chunk, Part
@@ -17,12 +17,6 @@ if TYPE_CHECKING:
     from registry.sources.photos import Photos
     from registry.subset.rows import SubsetRows
 
-#: Why a symbolic link is counted.
-_LINKS_LEAD_OUT: Final = (
-    "are symbolic links out of the export, which some loaders (supervision) refuse and a copy of the export loses: "
-    "--photo-cache DIR makes hard links, --images copy copies"
-)
-
 
 class Job:
     """A running export: a format reads rows and photos from it and writes files to it.
@@ -33,6 +27,8 @@ class Job:
         images: one of :data:`registry.exports.format.IMAGES`.
         counts: part name -> ``images``, ``items`` and the counts of :meth:`count`.
         left_out: (what, why) -> number, from :meth:`leave_out`.
+        num_links_out: photos that are symbolic links out of the export.
+        noticed: (words of a single thing, words of several) -> number, from :meth:`notice`.
 
     ``puts_photos`` tells that :meth:`put_all_photos` follows the format's own work: an image then counts twice for
     ``progress``.
@@ -54,6 +50,8 @@ class Job:
         self.images = images
         self.counts = {part.name: dict(rows.counts(part)) for part in rows.parts}
         self.left_out: Counter[tuple[str, str]] = Counter()
+        self.noticed: Counter[tuple[str, str]] = Counter()
+        self.num_links_out = 0
         self._rows = rows
         self._photos = photos
         self._progress = progress
@@ -82,6 +80,10 @@ class Job:
     def pairs(self, part: Part, negatives: int = 0, hard_negatives: int = 0, seed: int = 0) -> Iterator[pa.RecordBatch]:
         """Yield the pairs of items within a part (see :mod:`registry.store.pairs`)."""
         return self._rows.pairs(part, negatives, hard_negatives, seed)
+
+    def num_boxes_without_area(self) -> int:
+        """Return the number of items whose box has no width or no height."""
+        return self._rows.num_boxes_without_area()
 
     def photo_names(self, chunk: Chunk) -> list[str]:
         """Return the name of each image's photo for data files.
@@ -112,7 +114,7 @@ class Job:
         if self.images == "link" and not photos.are_cached(split):
             for path, target in zip(paths, photos.paths(split, image_ids), strict=True):
                 self.files.link(path, target)
-            self.leave_out("photos", _LINKS_LEAD_OUT, len(image_ids))
+            self.num_links_out += len(image_ids)
             return
         first_paths = self._photo_paths.setdefault(split, {})
         new: list[tuple[int, str]] = []
@@ -147,6 +149,17 @@ class Job:
     def leave_out(self, what: str, why: str, number: int = 1) -> None:
         """Count rows that are missing from the files or changed in them; the manifest and the command report them."""
         self.left_out[what, why] += number
+
+    def notice(self, number: int, singular: str, plural: str) -> None:
+        """Count something odd that the files hold; the manifest and the command report it.
+
+        Args:
+            number: added to the count; 0 is no notice.
+            singular: the sentence after the number 1: ``image has no annotation``.
+            plural: the sentence after any other number: ``images have no annotation``.
+        """
+        if number:
+            self.noticed[singular, plural] += number
 
     def count(self, part: Part, name: str, number: int) -> None:
         """Add to a count of the part in the manifest."""

@@ -73,7 +73,7 @@ class LocalFiles(Files):
             if is_linked:
                 self.written.append(Written(path, len(data), hashlib.sha256(data).digest()))
             else:
-                self.num_unlinked += 1
+                self.num_unlinked += source.exists()  # a cache that is full may have removed it
                 self._write_batch([(path, data)])
 
     def _repeat_batch(self, files: Sequence[tuple[str, str]]) -> None:

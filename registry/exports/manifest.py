@@ -41,6 +41,7 @@ class ExportManifest:
             ``dvc_stage`` that ran the export; empty outside of a repository.
         counts: part -> ``images``, ``items`` and the counts of the format.
         left_out: rows missing or changed in the files: ``what``, ``why`` and ``number``.
+        notices: plain sentences with a count: what was left out, changed or is odd, and the way out where there is one.
         files: all files except the manifest, sorted by path.
     """
 
@@ -54,6 +55,7 @@ class ExportManifest:
     revision: Mapping[str, Any]
     counts: Mapping[str, Mapping[str, int]]
     left_out: Sequence[Mapping[str, Any]] = ()
+    notices: Sequence[str] = ()
     files: Sequence[Written] = field(default=(), repr=False)
 
     def to_json(self) -> bytes:
@@ -92,6 +94,7 @@ _PLAIN: Final = tuple(name for name in ExportManifest.__dataclass_fields__ if na
 _Plain = Annotated[bool | int | float | ShortText | None, Meta(description="a plain value")]
 _Commit = Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,64}\Z", description="hex digits")]
 _Fractions = Annotated[str, Meta(max_length=100_000, description="a text such as train=0.8,val=0.2")]
+_Sentence = Annotated[str, Meta(max_length=200_000, description="a sentence")]
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,7 +135,7 @@ class _LeftOut(msgspec.Struct):
     number: Count
 
 
-class _Document(msgspec.Struct):
+class _Document(msgspec.Struct, kw_only=True):
     """An ``export.json``: the fields of :class:`ExportManifest` as they are written."""
 
     export_version: Version
@@ -146,6 +149,7 @@ class _Document(msgspec.Struct):
     revision: _Revision
     counts: dict[ShortText, dict[ShortText, Count]]
     left_out: list[_LeftOut]
+    notices: list[_Sentence] = []  # exports of earlier versions have none
     files: list[_File]
 
     def __post_init__(self) -> None:
@@ -169,7 +173,7 @@ class _QuickFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fal
     link: bool = False
 
 
-class _QuickDocument(_Document):
+class _QuickDocument(_Document, kw_only=True):
     """A :class:`_Document` that checks all paths and digests together; :class:`_Document` explains failures."""
 
     files: list[_QuickFile]  # type: ignore[assignment]

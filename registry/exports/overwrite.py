@@ -54,7 +54,7 @@ class OverwriteCheck:
         self._by_products.update(others)
         return {*written, *others}
 
-    def notes(self) -> list[str]:
+    def notices(self) -> list[str]:
         """Return a sentence about the files that were removed with the old export, or nothing."""
         if not self._by_products:
             return []

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryFormatError, UsageError
 from registry.execution.progress import Progress
 from registry.exports.destination import open_destination
-from registry.exports.files import Files
 from registry.exports.find import find_format
 from registry.exports.format import Format
 from registry.exports.job import Job
 from registry.exports.manifest import ExportManifest, differing
+from registry.exports.notices import notices
 from registry.exports.overwrite import OverwriteCheck
 from registry.sources.photo_cache import CACHE_FOLDER, PhotoCache
 from registry.sources.photos import Photos
@@ -23,11 +23,11 @@ from registry.storage.filesystems import StorageOptions, local_path
 from registry.storage.place import Place
 from registry.subset.options import Subset
 from registry.subset.resplit import BALANCE, Resplit
-from registry.wording import plural
 
 if TYPE_CHECKING:
     from registry.snapshot.manifest import Manifest
     from registry.store.registry import Registry
+    from registry.store.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,6 @@ def export(
     overwrite: bool = False,
     revision: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-    note: Callable[[str], object] | None = None,
 ) -> ExportManifest:
     """Write an export and return its manifest, which the export holds as ``export.json``.
 
@@ -127,7 +126,6 @@ def export(
         revision: revision of the registry for the manifest, from :func:`registry.history.git.revision_of`.
         progress: called with the number of images done and in total; an image counts twice if its photo is put there
             after the files of the format.
-        note: called with a sentence for each thing that was done at the destination and is not in the manifest.
 
     Raises:
         UsageError: the destination is not empty, or photos are needed but not given.
@@ -163,12 +161,9 @@ def export(
         if photo_path is not None:
             job.put_all_photos(photo_path)
         files.wait()
-        manifest = _manifest(plan, job, rows.manifest, revision or {}, rows.balance)
+        manifest = _manifest(plan, job, rows, check, revision or {})
         files.finish(manifest.to_json())
         logging.getLogger(__name__).info("%s: %d files written to %s", plan.format.name, len(manifest.files), dest)
-    for sentence in (*check.notes(), *_link_notes(files)):
-        if note:
-            note(sentence)
     return manifest
 
 
@@ -188,17 +183,6 @@ def _photo_cache(place: Place, folder: str | None) -> PhotoCache | None:
     if path is None:
         raise UsageError(f"--photo-cache {folder}: expected a local folder, as exports link to the photos in it.")
     return PhotoCache(path)
-
-
-def _link_notes(files: Files) -> list[str]:
-    """Return a sentence about photos that could not be linked, or nothing."""
-    if not files.num_unlinked:
-        return []
-    number = plural(files.num_unlinked, "photo was", "photos were")
-    return [
-        f"{number} copied, as no hard link could be made from the photo cache to the export: --photo-cache DIR on the "
-        "file system of the export saves this space"
-    ]
 
 
 def export_again(
@@ -228,9 +212,9 @@ def export_again(
 
 
 def _manifest(
-    plan: Plan, job: Job, registry: Manifest, revision: Mapping[str, Any], balance: Sequence[Mapping[str, Any]]
+    plan: Plan, job: Job, rows: Selection, check: OverwriteCheck, revision: Mapping[str, Any]
 ) -> ExportManifest:
-    resplit = plan.resplit
+    resplit, registry = plan.resplit, rows.manifest
     return ExportManifest(
         format=plan.format.name,
         options=dict(plan.options),
@@ -241,7 +225,7 @@ def _manifest(
             "fractions": resplit.text,
             "seed": resplit.seed,
             "stratify": resplit.stratify,
-            "balance": [{name: row[name] for name in BALANCE} for row in balance],
+            "balance": [{name: row[name] for name in BALANCE} for row in rows.balance],
         }
         if resplit
         else None,
@@ -253,6 +237,7 @@ def _manifest(
         revision=dict(revision),
         counts=job.counts,
         left_out=[{"what": what, "why": why, "number": number} for (what, why), number in sorted(job.left_out.items())],
+        notices=[*notices(plan.format, job, rows.notices, rows.balance), *check.notices()],
         files=sorted(job.files.written),
     )
 

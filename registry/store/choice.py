@@ -15,6 +15,7 @@ from registry.store.sql import SPLIT_ORDER
 from registry.store.views import view_over
 from registry.subset.resplit import Group, Resplit, assign, balance
 from registry.subset.rows import Part
+from registry.wording import plural
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -49,11 +50,13 @@ class Choice:
     Attributes:
         parts: the splits of the subset, or the parts of a re-split.
         balance: shares of the parts of a re-split; see :func:`registry.subset.resplit.balance`.
+        notices: see :class:`registry.store.selection.Selection`.
         category_ids: categories that occur, ascending.
     """
 
     parts: tuple[Part, ...]
     balance: list[dict[str, Any]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     category_ids: tuple[int, ...] = ()
 
 
@@ -74,7 +77,10 @@ def choose(
         UsageError: image or pair ids of several splits are too large to stay unique in one part.
         duckdb.Error: a file cannot be read.
     """
-    _find_keys(connection, subset)
+    # Photos without annotation show clothes that nobody labelled: in a new part they would be pictures without clothes.
+    labelled_alone = resplit is not None and not subset.split
+    notices = _notices_of_unlabelled(connection, subset, splits) if labelled_alone else []
+    _find_keys(connection, subset, labelled_alone=labelled_alone)
     if resplit:
         if len(splits) > 1:
             _check_numbers(connection)
@@ -100,11 +106,32 @@ def choose(
         connection.execute(f"DROP TABLE {table}")
     rows = connection.execute("SELECT DISTINCT category_id FROM chosen_items ORDER BY category_id").fetchall()
     choice.category_ids = tuple(category_id for (category_id,) in rows)
+    choice.notices = notices
     return choice
 
 
-def _find_keys(connection: DuckDBPyConnection, subset: Subset) -> None:
-    """Create ``items_found`` and ``images_found``: keys by the options of a subset."""
+def _notices_of_unlabelled(connection: DuckDBPyConnection, subset: Subset, splits: Sequence[str]) -> list[str]:
+    """Return a notice for each split with photos that a division leaves out, as they have no annotation."""
+    if subset.picks_items:  # an item was asked for, so no image without items was
+        return []
+    condition, params = image_conditions(subset)
+    query = f"SELECT split, count(*) FROM images WHERE {condition} AND num_items IS NULL GROUP BY split ORDER BY split"
+    named = " ".join(f"--split {split}" for split in splits)
+    return [
+        f"{plural(number, f'photo of {split} has', f'photos of {split} have')} no annotation and so no part: "
+        f"{named} divides such photos too"
+        for split, number in connection.execute(query, params).fetchall()
+    ]
+
+
+def _find_keys(connection: DuckDBPyConnection, subset: Subset, *, labelled_alone: bool) -> None:
+    """Create ``items_found`` and ``images_found``: keys by the options of a subset.
+
+    Args:
+        connection: gets the tables.
+        subset: the options.
+        labelled_alone: whether images without annotation are left out of a subset that does not pick items.
+    """
     if subset.picks_items or not subset.whole_images:
         condition, params = item_conditions(subset)
         connection.execute(f"CREATE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM items WHERE {condition}", params)
@@ -117,6 +144,8 @@ def _find_keys(connection: DuckDBPyConnection, subset: Subset) -> None:
         connection.execute("CREATE TABLE images_found AS SELECT DISTINCT split, image_id FROM items_found")
     else:
         condition, params = image_conditions(subset)
+        if labelled_alone:
+            condition += " AND num_items IS NOT NULL"
         connection.execute(f"CREATE TABLE images_found AS SELECT split, image_id FROM images WHERE {condition}", params)
         if subset.whole_images:
             _sample_and_limit(connection, subset, "images_found", _IMAGE)

@@ -13,6 +13,8 @@ from registry.subset.values import Range
 #: numbers than _NARROW become one list of numbers.
 _MOST_WRITTEN: Final = 16
 _NARROW: Final = 1_000
+#: Whether a row of the table items has a box with width and height.
+HAS_AREA: Final = "(x2 > x1 AND y2 > y1)"
 
 
 def image_conditions(subset: Subset) -> tuple[str, dict[str, Any]]:
@@ -37,7 +39,7 @@ def item_conditions(subset: Subset) -> tuple[str, dict[str, Any]]:
     if subset.has_landmarks:
         parts.append("num_landmarks_labelled > 0")
     if subset.min_box_area is not None:
-        parts.append("(x2 - x1) * (y2 - y1) >= $min_box_area AND x2 > x1 AND y2 > y1")
+        parts.append(f"(x2 - x1) * (y2 - y1) >= $min_box_area AND {HAS_AREA}")
         params["min_box_area"] = subset.min_box_area
     if subset.where:
         parts.append(f"coalesce((\n{subset.where}\n), false)")

@@ -10,6 +10,7 @@ from registry.dataset.deepfashion2 import SPLITS
 from registry.store.choice import choose
 from registry.store.conditions import check_condition
 from registry.store.connection import Keys
+from registry.store.filters import HAS_AREA
 from registry.store.html import html_table
 from registry.store.query import Params, read_query
 from registry.store.sql import SPLIT_ORDER
@@ -49,6 +50,7 @@ class Selection:
         parts: the splits that the subset has images of, or the parts of the re-split.
         divided: whether ``parts`` are those of a re-split.
         balance: shares of the parts of a re-split; see :func:`registry.subset.resplit.balance`.
+        notices: plain sentences with a count of what the options do not say: photos that a re-split leaves out.
 
     Raises:
         UnknownNameError: the subset names a split that is not in the registry.
@@ -74,6 +76,7 @@ class Selection:
         self.parts = self._choice.parts
         self.divided = resplit is not None
         self.balance = self._choice.balance
+        self.notices = self._choice.notices
 
     def __repr__(self) -> str:
         counts = {part.name: self.counts(part) for part in self.parts}
@@ -88,6 +91,14 @@ class Selection:
         query = "SELECT count(*), coalesce(sum(num_items), 0)::BIGINT FROM chosen_images WHERE part = $part"
         ((images, items),) = self._rows(query, {"part": part.name})
         return {"images": images, "items": items}
+
+    def num_boxes_without_area(self) -> int:
+        """Return the number of items whose box has no width or no height."""
+        query = (
+            f"SELECT count(*) FROM items SEMI JOIN chosen_items USING (split, image_id, item_no) WHERE NOT {HAS_AREA}"
+        )
+        ((number,),) = self._rows(query)
+        return int(number)
 
     def summary(self) -> list[dict[str, Any]]:
         """Return counts by part and category, by the views of the registry.

@@ -94,7 +94,8 @@ class Subset:
     has_landmarks: bool = _option(
         values.read_flag, "", "Only items with at least one labelled landmark (v > 0).", default=False, needs_item=True)
     min_box_area: float | None = _option(
-        values.read_area, "PX2", "Only items whose box has at least this area, in px².", default=None, needs_item=True)
+        values.read_area, "PX2", "Only items whose box has at least this area, in px²; 0 leaves out those without "
+        "width or height.", default=None, needs_item=True)
     where: str | None = _option(
         values.read_where, "SQL", "Only items for which this condition over the columns of the table items holds: "
         "'x2 - x1 > 2 * (y2 - y1)'.", default=None, needs_item=True)

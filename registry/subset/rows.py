@@ -137,3 +137,6 @@ class SubsetRows(Protocol):
 
     def counts(self, part: Part) -> Mapping[str, Any]:
         """Return ``images`` and ``items`` of a part."""
+
+    def num_boxes_without_area(self) -> int:
+        """Return the number of items whose box has no width or no height."""

@@ -18,6 +18,7 @@ from tests.cli.conftest import Run
 from tests.helpers import annotation, jpeg, write_split
 from tests.sources.packing import files_in
 
+TRAIN_CSV = "data/train-00000-of-00001.csv"
 SUBSET = """\
 
  part        category_name     user_items  shop_items  items  images
@@ -71,7 +72,8 @@ def test_subset_shows_the_balance_of_a_new_division(run: Run) -> None:
     assert "worst" in shown.stdout
     rows = json.loads(run("subset", "--resplit", "fit=0.5,held=0.5").stdout)
     whole = [row for row in rows if row["category_name"] is None]
-    assert sum(row["images"] for row in whole) == 9
+    assert sum(row["images"] for row in whole) == 7
+    assert "2 photos of test have no annotation and so no part" in shown.stderr
     assert sum(row["images_share"] for row in whole) == pytest.approx(1)
     assert {row["fraction"] for row in whole} == {0.5}
 
@@ -110,8 +112,8 @@ def test_an_export_is_verified_and_made_again_from_its_manifest(run: Run, tmp_pa
     size = sum(len(data) for path, data in files_in(tmp_path / "out").items() if path != "export.json")
     assert result.stdout == f"out: coco, train 1 image, 1 item; 1 file, {size / 1e6:,.1f} MB.\n"
     assert result.stderr == (
-        "note: 1 sizes of images: not known, so width and height are null: ingest with the photos to have them\n"
-        "note: no photos in this export: --images copy --photos RELEASE copies them into it\n"
+        "note: 1 size of images is not known, so width and height are null: ingest with the photos to have them\n"
+        "note: 1 image is without its photo in this export: --images copy --photos RELEASE copies them into it\n"
         "next: python -c \"from pycocotools.coco import COCO; COCO('out/annotations/train.json')\"\n"
     )
     assert run("verify", "out").stdout == "out: coco, the file is as it was written.\n"
@@ -129,7 +131,7 @@ def test_quiet_export_prints_its_answer_alone(run: Run) -> None:
 
 
 def test_export_names_the_option_that_brings_photos_if_none_came_along(run: Run, tmp_path: Path) -> None:
-    photos = "no photos in this export: --images copy --photos RELEASE copies them into it"
+    photos = "5 images are without their photos in this export: --images copy --photos RELEASE copies them into it"
     assert photos in run("export", "coco", "none", "--split", "train").stderr
     assert photos in run("export", "pairs", "reference", "--split", "train").stderr
     assert photos not in run("export", "csv", "csv", "--split", "train").stderr  # it names no photos
@@ -146,20 +148,34 @@ def test_export_with_photos_ends_with_the_line_that_trains(run: Run, tmp_path: P
     result = run("export", "yolo", "out", "--task", task, "--images", "copy", "--photos", "raw", registry="registry")
     assert result.exit_code == 0, result.stderr
     assert result.stderr.endswith(f"next: yolo train data=out/data.yaml model={model}\n")
-    assert "next:" not in run("export", "yolo", "without", "--task", task, registry="registry").stderr
+    without = run("export", "yolo", "without", "--task", task, registry="registry")
+    assert without.stderr.splitlines()[-2:] == [
+        "note: 1 image is without its photo in this export, and yolo is read by its photos: "
+        "--images copy --photos RELEASE copies them into it",
+        "next: the same command with --images copy --photos RELEASE --overwrite",
+    ]
+    as_printed = ("--images", "copy", "--photos", "raw", "--overwrite")
+    again = run("export", "yolo", "without", "--task", task, *as_printed, registry="registry")
+    assert again.exit_code == 0, again.stderr
+    assert again.stderr.endswith(f"next: yolo train data=without/data.yaml model={model}\n")
     assert "next:" not in run("export", "csv", "a name with blanks").stderr
 
 
-@pytest.mark.parametrize("name", ["coco", "coco-per-category", "retrieval", "metric-learning", "pairs", "huggingface"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("coco", "coco-per-category", "retrieval", "metric-learning", "pairs", "huggingface", "webdataset"),
+    ],
+)
 def test_the_line_that_loads_an_export_runs(run: Run, tmp_path: Path, name: str) -> None:
-    images = ("--images", "none") if name == "huggingface" else ()
+    images = ("--images", "none") if name in ("huggingface", "webdataset") else ()
     result = run("export", name, "out", "--split", "train", "--split", "validation", *images)
     assert result.exit_code == 0, result.stderr
     line = result.stderr.splitlines()[-1].removeprefix("next: ")
     python, *arguments = shlex.split(line)
     assert python == "python"
-    if name == "huggingface":
-        pytest.importorskip("datasets")
+    if name in ("huggingface", "webdataset"):
+        pytest.importorskip("datasets" if name == "huggingface" else name)
     subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=True, capture_output=True)
 
 
@@ -185,21 +201,21 @@ def test_verify_lists_problems_in_a_format(run: Run, tmp_path: Path) -> None:
     run("export", "csv", "out")
     whole = run("verify", "out", "--format", "csv")
     assert (whole.exit_code, whole.stdout) == (0, "problem,path\n")
-    assert whole.stderr == "out: csv, the file is as it was written.\n"
-    (tmp_path / "out" / "items.csv").unlink()
+    assert whole.stderr == "out: csv, all 2 files are as they were written.\n"
+    (tmp_path / "out" / TRAIN_CSV).unlink()
     listed = run("verify", "out", "--format", "json")
-    assert (listed.exit_code, json.loads(listed.stdout)) == (1, [{"problem": "missing", "path": "items.csv"}])
+    assert (listed.exit_code, json.loads(listed.stdout)) == (1, [{"problem": "missing", "path": TRAIN_CSV}])
     assert run("verify", "out", "-o", "problems.parquet").exit_code == 1
     assert (tmp_path / "problems.parquet").exists()
 
 
 def test_verify_lists_changed_files_and_files_without_a_manifest_entry(run: Run, tmp_path: Path) -> None:
     run("export", "csv", "out")
-    (tmp_path / "out" / "items.csv").write_bytes(b"")
+    (tmp_path / "out" / TRAIN_CSV).write_bytes(b"")
     (tmp_path / "out" / "notes.txt").write_bytes(b"")
     result = run("verify", "out")
     assert result.exit_code == 1
-    assert result.stderr == "changed: items.csv\nnot named: notes.txt\nout: 0 files missing, 1 changed, of 1.\n"
+    assert result.stderr == f"changed: {TRAIN_CSV}\nnot named: notes.txt\nout: 0 files missing, 1 changed, of 2.\n"
     missing = run("verify", "nothing")
     assert (missing.exit_code, missing.stdout) == (1, "")
     assert "There is no export and no registry at nothing: expected export.json or manifest.json" in missing.stderr
@@ -227,7 +243,7 @@ def test_an_export_that_comes_out_different_ends_with_1(run: Run, tmp_path: Path
     (tmp_path / "other.json").write_text(json.dumps(manifest))
     result = run("export", "--from-manifest", "other.json", "again")
     assert result.exit_code == 1
-    assert result.stderr.endswith("1 file with other bytes than before: items.csv\n")
+    assert result.stderr.endswith(f"1 file with other bytes than before: {TRAIN_CSV}\n")
 
 
 @pytest.mark.parametrize(

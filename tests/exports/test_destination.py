@@ -117,7 +117,11 @@ def test_the_commit_of_another_repository_is_never_named(
     monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
     assert run_export(folder, "csv", tmp_path / "out").revision == {"git": commits["data"], "dvc_lock": "as committed"}
     assert commits["data"] != commits["other"]
-    assert set(files_in(tmp_path / "out")) == {"export.json", "items.csv"}
+    assert set(files_in(tmp_path / "out")) == {
+        "export.json",
+        "data/train-00000-of-00001.csv",
+        "data/validation-00000-of-00001.csv",
+    }
 
 
 def test_an_export_that_fails_leaves_no_new_folders_above_it(exportable: Path, tmp_path: Path) -> None:

@@ -23,11 +23,10 @@ LEFT = (
 
 
 def overwrite(folder: Path, dest: str, release: Path) -> list[str]:
-    """Replace an export for YOLO by one with polygons; return the notes."""
-    notes: list[str] = []
+    """Replace an export for YOLO by one with polygons; return the notices of what went with it."""
     plan = Plan.of("yolo", images="copy", options={"task": "segment"})
-    export(registry.open(str(folder)), plan, dest, photos=str(release), overwrite=True, note=notes.append)
-    return notes
+    manifest = export(registry.open(str(folder)), plan, dest, photos=str(release), overwrite=True)
+    return [notice for notice in manifest.notices if "old export" in notice]
 
 
 @pytest.mark.parametrize("dest", ["out", "memory://left-by-trainers"])

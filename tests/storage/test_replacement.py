@@ -294,7 +294,7 @@ def test_an_export_into_a_mounted_empty_volume_works(kind: str, exportable: Path
     arguments = ["-r", str(exportable), "export", "csv", str(out)]
     done = run_mounted(_MOUNTED, volume, out, arguments)
     *_, first, second = done.stdout.split()
-    assert (first, second) == (("items.csv", "lost+found") if kind == "bind" else ("export.json", "items.csv"))
+    assert (first, second) == (("export.json", "lost+found") if kind == "bind" else ("data", "export.json"))
     assert os.listdir(out) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == (["out", "volume"] if kind == "bind" else ["out"])
 

@@ -142,8 +142,14 @@ def note_boxes(job: Job, chunk: Chunk, boxes: Boxes, has_box: pa.Array) -> None:
         differs = pc.not_equal(chunk.items.column(name), values)
         moved = differs if moved is None else pc.or_(moved, differs)
     note(job, "boxes", "reach outside the image: cut at its border", pc.sum(pc.and_(moved, has_box)).as_py())
-    why = "left out, as their box has no width or no height inside the image"
+    why = "were left out, as their box has no width or no height inside the image"
     note(job, "items", why, pc.sum(pc.invert(has_box)).as_py())
+
+
+def note_unlabelled(job: Job, chunk: Chunk) -> None:
+    """Report the images without annotation that a format writes as images without items."""
+    why = "no annotation in the release: that no item is listed does not say that they show no clothes"
+    job.notice(chunk.images.column("num_items").null_count, f"image has {why}", f"images have {why}")
 
 
 def note(job: Job, what: str, why: str, number: int | None) -> None:

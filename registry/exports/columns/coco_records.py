@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import Any, Final
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 from registry.dataset.deepfashion2 import Category
 from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.builtin import COCO_ATTRIBUTES
+from registry.exports.columns.bounds import note_unlabelled
 from registry.exports.columns.text import concat, numbers, polygon_lists
 from registry.exports.job import Job
 from registry.subset.rows import Chunk
@@ -19,20 +21,47 @@ COLUMNS: Final = ("image_id", "pair_id", "style", "category_id", *BOX_COLUMNS, "
 
 
 def image_texts(job: Job, chunk: Chunk) -> pa.Array:
-    """Return the COCO record of each image of a chunk as JSON text. An unknown size is null."""
+    """Return the COCO record of each image of a chunk as JSON text. An unknown size is null.
+
+    With the option attributes, the items of the chunk need the column ``style``.
+    """
     images = chunk.images
+    note_unlabelled(job, chunk)
     sizes = [numbers(images.column(name)).fill_null("null") for name in ("width", "height")]
     unknown = images.column("width").null_count
     if unknown:
         job.leave_out(
-            "sizes of images", "not known, so width and height are null: ingest with the photos to have them", unknown
+            "sizes of images",
+            "are not known, so width and height are null: ingest with the photos to have them",
+            unknown,
         )
     names = job.photo_names(chunk) if job.images == "reference" else chunk.file_names()
     ids = numbers(pc.add(images.column("image_id").cast(pa.int64()), chunk.part.offset(chunk.split)))
     pieces = ('{"coco_url": "", "date_captured": "", "file_name": ', pa.array(map(json.dumps, names), pa.string()))
+    attributes = _image_attributes(chunk) if job.options["attributes"] else []
     return concat(
-        *pieces, ', "flickr_url": "", "id": ', ids, ', "license": 0, "width": ', sizes[0], ', "height": ', sizes[1], "}"
-    )
+        *pieces, ', "flickr_url": "", "id": ', ids, ', "license": 0, "width": ', sizes[0], ', "height": ', sizes[1],
+        *attributes, "}",
+    )  # fmt: skip
+
+
+def _image_attributes(chunk: Chunk) -> list[pa.Array | str]:
+    """Return the pieces of source, pair_id and match_desc of each image; null, null and {} without annotation.
+
+    Source: ``match_desc`` as ``DeepFtoCoco.py`` of SEAM-Match-RCNN writes it: style -> pair_id.
+    """
+    images = chunk.images
+    pair_ids = pc.add(images.column("pair_id").cast(pa.int64()), chunk.part.offset(chunk.split))
+    styles = iter(chunk.items.column("style").to_pylist())
+    descriptions = [
+        json.dumps(dict.fromkeys(islice(styles, number), pair_id))
+        for number, pair_id in zip(chunk.num_items, pair_ids.to_pylist(), strict=True)
+    ]
+    sources = concat('"', images.column("source"), '"').fill_null("null")
+    return [
+        ', "source": ', sources, ', "pair_id": ', numbers(pair_ids).fill_null("null"),
+        ', "match_desc": ', pa.array(descriptions, pa.string()),
+    ]  # fmt: skip
 
 
 def category_record(job: Job, category: Category) -> dict[str, Any]:

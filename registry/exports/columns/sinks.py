@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from registry.dataset.tables import arrow_type
-from registry.exports.columns.text import concat, join_all, number_lists, numbers, polygon_lists
+from registry.exports.columns.text import concat, join_all, number_lists, polygon_lists, typed_numbers
 
 #: Minimum number of rows in a row group of Parquet.
 _GROUP_ROWS: Final = 8_192
@@ -103,17 +103,17 @@ def row_pieces(
 
 
 def cell_texts(values: pa.Array, *, in_json: bool, quote_lists: bool) -> pa.Array:
-    """Return the values of a column as text: strings in quotes in JSON, lists in quotes in CSV."""
+    """Return the values of a column as text: strings in quotes in JSON, lists in quotes in CSV, doubles as 10.0."""
     kind = values.type
     if pa.types.is_string(kind):
         # Only names of splits, sources and categories: nothing to escape.
         texts = concat('"', values, '"') if in_json else values
     elif pa.types.is_list(kind) and pa.types.is_list(kind.value_type):
-        texts = polygon_lists(values)
+        texts = polygon_lists(values, texts_of=typed_numbers)
     elif pa.types.is_list(kind):
-        texts = number_lists(values)
+        texts = number_lists(values, texts_of=typed_numbers)
     else:
-        texts = numbers(values)
+        texts = typed_numbers(values)
     if quote_lists and pa.types.is_list(kind):
         texts = concat('"', texts, '"')
     return texts.fill_null("null" if in_json else "")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, pairwise
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+#: Texts of the whole doubles 0.0, 1.0, ...: nearly all whole coordinates, whose look-up is faster than formatting.
+_WHOLE: Final = pa.array([f"{number}.0" for number in range(4_096)])
 
 
 def numbers(values: pa.Array) -> pa.Array:
@@ -15,15 +18,42 @@ def numbers(values: pa.Array) -> pa.Array:
     return pc.cast(values, pa.string())
 
 
-def number_lists(values: pa.Array, separator: str = ",") -> pa.Array:
+def typed_numbers(values: pa.Array) -> pa.Array:
+    """Return numbers as :func:`numbers`, but doubles with a point or an exponent (12.0, 1e+20).
+
+    Readers that infer types from the first rows take 12 for an integer, and then cut or refuse a later 12.5.
+    """
+    if not pa.types.is_floating(values.type):
+        return numbers(values)
+    is_whole = pc.equal(pc.floor(values), values)
+    if not is_whole.true_count:
+        return numbers(values)
+    is_listed = pc.and_(is_whole, pc.and_(pc.greater(values, 0), pc.less(values, len(_WHOLE))))  # not -0.0
+    texts = _WHOLE.take(pc.if_else(is_listed, values, None).cast(pa.int32()))
+    if is_listed.true_count < is_whole.true_count:
+        is_rare = pc.and_not(is_whole, is_listed)
+        rare = numbers(values.filter(is_rare))
+        ends_whole = pc.match_substring_regex(rare, "[en]")  # an exponent, inf or nan
+        texts = pc.replace_with_mask(texts, is_rare, pc.if_else(ends_whole, rare, concat(rare, ".0")))
+    is_fraction = pc.invert(is_whole)
+    if is_fraction.true_count:
+        texts = pc.replace_with_mask(texts, is_fraction, numbers(values.filter(is_fraction)))
+    return texts
+
+
+#: Returns each number of a column as text: :func:`numbers` or :func:`typed_numbers`.
+Numbers = Callable[[pa.Array], pa.Array]
+
+
+def number_lists(values: pa.Array, separator: str = ",", texts_of: Numbers = numbers) -> pa.Array:
     """Return each list of numbers as ``[1,2,3]``."""
-    return concat("[", _joined(values, numbers(values.flatten()), separator), "]")
+    return concat("[", _joined(values, texts_of(values.flatten()), separator), "]")
 
 
-def polygon_lists(values: pa.Array, separator: str = ",") -> pa.Array:
+def polygon_lists(values: pa.Array, separator: str = ",", texts_of: Numbers = numbers) -> pa.Array:
     """Return each list of polygons as ``[[1,2,3,4],[5,6]]``."""
     # Brackets between polygons are part of the separator, which saves a copy of all numbers.
-    polygons = _joined(values.flatten(), numbers(values.flatten().flatten()), separator)
+    polygons = _joined(values.flatten(), texts_of(values.flatten().flatten()), separator)
     texts = concat("[[", _joined(values, polygons, f"]{separator}["), "]]")
     return pc.if_else(pc.equal(pc.list_value_length(values), 0), "[]", texts)
 

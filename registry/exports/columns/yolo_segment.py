@@ -53,10 +53,10 @@ def polygon_rows(job: Job, chunk: Chunk) -> tuple[pa.Array, Sequence[int]]:
     """Return the text of each row, ``x y x y ...``, and the number of rows of each item."""
     polygons = _rings(chunk)
     note(job, "polygons", "reach outside the image: points outside were moved to its border", polygons.num_moved)
-    why = "left out, as all of their points inside the image lie on one line"
+    why = "were left out, as all of their points inside the image lie on one line"
     note(job, "polygons", why, polygons.num_empty)
     rings, per_item = _one_ring_each(job, polygons)
-    note(job, "items", "left out, as they have no polygon that covers something", per_item.count(0))
+    note(job, "items", "were left out, as they have no polygon that covers something", per_item.count(0))
 
     owners = pa.array([k for k, number in enumerate(per_item) for _ in range(number)], pa.int32())
     texts = share_texts(shares_above(rings.flatten(), _limits(chunk, rings, owners)))
@@ -159,7 +159,7 @@ def _one_ring_each(job: Job, polygons: _Rings) -> tuple[pa.ListArray, Sequence[i
     of_several = iter(rings.filter(pa.array([not single for single in is_single], pa.bool_())).to_pylist())
     if job.options["multipolygon"] == "largest":
         merged = [largest(list(islice(of_several, number))) for number in several]
-        note(job, "polygons", "left out, as they are not the largest of their item", sum(several) - len(several))
+        note(job, "polygons", "were left out, as they are not the largest of their item", sum(several) - len(several))
     else:
         merged = [bridge(list(islice(of_several, number))) for number in several]
         note(job, "items", "have several polygons: joined into one ring around what they cover", len(several))

@@ -26,7 +26,7 @@ def write(job: Job) -> None:
         with job.files.open(f"annotations/{part.name}.json") as file:
             file.write(b'{"info": {}, "licenses": [], "images": [')
             records = Records(file)
-            for chunk in job.chunks(part):
+            for chunk in job.chunks(part, ("style",) if job.options["attributes"] else ()):
                 records.add(image_texts(job, chunk))
             file.write(b'],\n"annotations": [')
             _add_annotations(job, part, Records(file))

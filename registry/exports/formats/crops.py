@@ -90,7 +90,7 @@ def _chunk_files(
     for group, crops in in_order(start(), ahead):
         for item, crop in zip(group, crops, strict=True):
             if crop is None:
-                job.leave_out("crops", "the box has no area within the photo")
+                job.leave_out("crops", "were left out, as the box has no area within the photo")
                 continue
             path = crop_path(chunk.part, chunk.split, item)
             lines.append(_line(path, chunk, item, crop))

@@ -32,6 +32,8 @@ def write(job: Job) -> None:
     for part in job.parts:
         for chunk in job.chunks(part, _COLUMNS):
             job.files.write_all(_files(_renumbered(job, chunk) if job.options["renumber"] else chunk))
+            num_unlabelled = chunk.images.column("num_items").null_count
+            note(job, "images", "have no annotation in the release, and so no file here", num_unlabelled)
             if job.images != "none":
                 job.put_photos(chunk, (f"{part.name}/image/{name}.jpg" for name in _names(chunk)))
 

@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 
 from registry.dataset.deepfashion2 import CATEGORIES, SOURCES
 from registry.dataset.tables import BOX_COLUMNS
-from registry.errors import UsageError
+from registry.exports.columns.bounds import note_unlabelled
 from registry.exports.huggingface_card import card
+from registry.exports.huggingface_layout import data_path, split_names
 from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
 
@@ -86,8 +87,7 @@ def write(job: Job) -> None:
         groups = _groups(job, part, shards)
         num_bytes = 0
         for number, rows in enumerate(shards):
-            path = f"data/{name}-{number:05d}-of-{len(shards):05d}.parquet"
-            with job.files.open(path) as file:
+            with job.files.open(data_path(name, "parquet", number, len(shards))) as file:
                 with pq.ParquetWriter(
                     file, schema, compression="zstd", use_dictionary=_PLAIN, write_statistics=_PLAIN
                 ) as writer:
@@ -98,22 +98,6 @@ def write(job: Job) -> None:
         sizes[name] = {"num_bytes": num_bytes, "num_examples": num_images, "items": job.counts[part.name]["items"]}
         job.count(part, "shards", len(shards))
     job.files.write("README.md", card(features, sizes).encode())
-
-
-def split_names(parts: Sequence[Part]) -> list[str]:
-    """Return the Hugging Face split name of each part. Split names may not contain ``-``, which becomes ``_``.
-
-    Raises:
-        UsageError: two parts get the same name.
-    """
-    names = [part.name.replace("-", "_") for part in parts]
-    for position, name in enumerate(names):
-        if name in names[:position]:
-            raise UsageError(
-                f"Hugging Face takes no - in the name of a split, and with _ in its place two parts are {name}: "
-                "name them otherwise."
-            )
-    return names
 
 
 def _schema(features: dict[str, Feature]) -> pa.Schema:
@@ -144,6 +128,7 @@ def _groups(job: Job, part: Part, shards: Sequence[int]) -> Iterator[pa.Table]:
     num_missing = next(group_sizes, 0)
     pieces: list[pa.Table] = []
     for chunk in job.chunks(part, _COLUMNS):
+        note_unlabelled(job, chunk)
         rows = _rows(chunk)
         photos = job.photos(chunk) if job.images == "copy" else None
         start = 0

@@ -82,11 +82,13 @@ class _Labels:
     Attributes:
         labels: distinct labels.
         categories: category name of each label: the most frequent among its items, in a tie the lowest category_id.
+        num_items: number of items of each label.
         gallery_labels: distinct labels of gallery items.
     """
 
     labels: pa.Array
     categories: pa.Array
+    num_items: pa.Array
     gallery_labels: pa.Array
 
     @classmethod
@@ -107,19 +109,35 @@ class _Labels:
         names = pa.array([category.name for category in CATEGORIES])
         positions = pc.subtract(first.column("category_id_first"), 1).combine_chunks()
         gallery_labels = pc.unique(table.filter(table.column("is_gallery")).column("label"))
-        return cls(first.column("label").combine_chunks(), names.take(positions), gallery_labels)
+        label_counts = table.group_by("label").aggregate([([], "count_all")])
+        labels = first.column("label").combine_chunks()
+        in_order = pc.index_in(labels, value_set=label_counts.column("label").combine_chunks())
+        num_items = label_counts.column("count_all").combine_chunks().take(in_order)
+        return cls(labels, names.take(positions), num_items, gallery_labels)
 
 
 def _train_rows(job: Job, part: Part, labels: _Labels) -> Iterator[pa.RecordBatch]:
     """Yield the items that have an identity (style > 0) as rows of the split train."""
     num_rows = 0
+    is_identity = pc.less(labels.labels, _END_OF_IDENTITIES)
+    fewest = job.options["min-items-per-label"]
+    is_kept = pc.and_(is_identity, pc.greater_equal(labels.num_items, fewest))
+    kept_labels = labels.labels.filter(is_kept)
     for rows in _sound_rows(job, part, "train", labels):
         has_style = pc.greater(rows.column("style"), 0)
-        _leave_out(job, f"items of style 0 in {part.name}", "no identity, so no label", pc.invert(has_style))
-        num_rows += has_style.true_count
-        yield rows.filter(has_style)
+        _leave_out(
+            job, f"items of style 0 in {part.name}", "were left out: no identity, so no label", pc.invert(has_style)
+        )
+        has_label = pc.is_in(rows.column("label"), value_set=kept_labels)
+        why = f"were left out: fewer than {fewest} items of their label"
+        _leave_out(job, f"items of {part.name}", why, pc.and_not(has_style, has_label))
+        num_rows += has_label.true_count
+        yield rows.filter(has_label)
     job.count(part, "rows", num_rows)
-    job.count(part, "labels", pc.less(labels.labels, _END_OF_IDENTITIES).true_count)
+    job.count(part, "labels", len(kept_labels))
+    num_single = pc.and_(is_kept, pc.equal(labels.num_items, 1)).true_count
+    why = "a single item, at which samplers such as OML's BalanceSampler stop: --min-items-per-label 2 leaves them out"
+    job.notice(num_single, f"label of {part.name} has {why}", f"labels of {part.name} have {why}")
 
 
 def _validation_rows(job: Job, part: Part, labels: _Labels) -> Iterator[pa.RecordBatch]:
@@ -129,8 +147,8 @@ def _validation_rows(job: Job, part: Part, labels: _Labels) -> Iterator[pa.Recor
         queries, gallery = is_query(rows), is_gallery(rows)
         answered = pc.and_(queries, pc.is_in(rows.column("label"), value_set=labels.gallery_labels))
         no_role = pc.invert(pc.or_(queries, gallery))
-        _leave_out(job, f"consumer items of style 0 in {part.name}", "no identity to look for", no_role)
-        why = "no item of their identity in the gallery, which Open Metric Learning does not take"
+        _leave_out(job, f"consumer items of style 0 in {part.name}", "were left out: no identity to look for", no_role)
+        why = "were left out: no item of their identity in the gallery, which Open Metric Learning does not take"
         _leave_out(job, f"queries of {part.name}", why, pc.and_not(queries, answered))
         num_queries += answered.true_count
         num_gallery += gallery.true_count
@@ -155,10 +173,15 @@ def _sound_rows(job: Job, part: Part, split: str, labels: _Labels) -> Iterator[p
     for chunk in job.chunks(part, _COLUMNS):
         rows = _rows(job, chunk, split)
         is_sound = _is_sound(rows)
-        _leave_out(job, f"items of {part.name}", "their box holds no pixel of the photo", pc.invert(is_sound))
+        _leave_out(
+            job, f"items of {part.name}", "were left out: their box holds no pixel of the photo", pc.invert(is_sound)
+        )
         changes = [pc.not_equal(rows.column(new), chunk.items.column(old)) for new, (old, _, _) in _BOX.items()]
         changed = pc.or_(pc.or_(*changes[:2]), pc.or_(*changes[2:]))
-        why = "rounded outwards to whole pixels and cut at the edges of the photo, as Open Metric Learning takes them"
+        why = (
+            "were rounded outwards to whole pixels and cut at the edges of the photo, as Open Metric Learning takes "
+            "them"
+        )
         _leave_out(job, f"boxes of {part.name}", why, pc.and_(changed, is_sound))
         sound = rows.filter(is_sound)
         positions = pc.index_in(sound.column("label"), value_set=labels.labels)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 import pyarrow as pa
@@ -13,26 +14,41 @@ from registry.dataset.tables import FIELDS, arrow_type
 from registry.exports.builtin import PHOTO_PATH
 from registry.exports.columns.sinks import SINKS
 from registry.exports.columns.text import concat
+from registry.exports.huggingface_layout import data_path, notice_of_parts_without_rows, split_names
 from registry.exports.job import Job
 from registry.subset.rows import PAIRED_COLUMNS, Part
 
 _COUNTED: Final = {"positive": "pairs", "hard": "hard_negatives", "category": "negatives"}
 _WHY_FEWER: Final = {
-    "hard": "fewer shop items of another style of the pair_id than asked for",
-    "category": "fewer shop items of the category with another pair_id than asked for",
+    "hard": "are missing: fewer shop items of another style of the pair_id than asked for",
+    "category": "are missing: fewer shop items of the category with another pair_id than asked for",
 }
 
 
 def write(job: Job) -> None:
-    """Write ``pairs.EXT`` with the pairs of all splits, or ``pairs-PART.EXT`` for each part of a resplit."""
+    """Write ``data/PART-00000-of-00001.EXT`` for every part with pairs, or for all if none has any."""
+    names = dict(zip(job.parts, split_names(job.parts), strict=True))
+    without_rows = []
+    for part, name in names.items():
+        batches = _batches(job, part, _schema())
+        first = next(batches, None)
+        if first is None:
+            without_rows.append(part)
+        else:
+            _write_file(job, name, chain([first], batches))
+    if len(without_rows) < len(names):
+        notice_of_parts_without_rows(job, without_rows)
+    else:
+        for name in names.values():
+            _write_file(job, name, ())
+
+
+def _write_file(job: Job, name: str, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write the file of a part."""
     kind = job.options["as"]
-    schema = _schema()
-    groups = {f"pairs-{part.name}": [part] for part in job.parts} if job.divided else {"pairs": job.parts}
-    for name, parts in groups.items():
-        with job.files.open(f"{name}.{kind}") as file, SINKS[kind](file, schema) as write_batch:
-            for part in parts:
-                for batch in _batches(job, part, schema):
-                    write_batch(batch)
+    with job.files.open(data_path(name, kind)) as file, SINKS[kind](file, _schema()) as write_batch:
+        for batch in batches:
+            write_batch(batch)
 
 
 def _schema() -> pa.Schema:

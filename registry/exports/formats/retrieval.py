@@ -5,7 +5,7 @@ Source: ``evaluation.md`` and ``val_query.json``, ``val_gallery.json`` of the da
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Final
 
@@ -26,17 +26,36 @@ def write(job: Job) -> None:
 
     Both lists are in file order. A query item without a gallery item of its identity stays in the list, as in the
     published list, where the evaluation counts it as missed. ``queries_without_answer`` counts such items.
+
+    The option ``ground-truth`` lists the consumer items of style 0 as well. The official script assigns every detection
+    in a photo to the listed item that it overlaps most, without a threshold, and judges the items with a style. If the
+    items of style 0 are not listed, detections of them go to other items and displace the right ones.
+
+    The option ``answerable`` leaves out queries without a gallery item of their identity. Among the ground truth such
+    an item keeps its place, with style 0, so that detections of it go to no other item.
     """
     for part in job.parts:
         name = _published_name(part, job.parts)
+        gallery_identities = _identities_of_gallery(job, part)
         with ExitStack() as stack:
             files = [stack.enter_context(job.files.open(f"{name}_{role}.json")) for role in ("query", "gallery")]
             for file in files:
                 file.write(b"[")
             lists = [Records(file) for file in files]
-            _write_lists(job, part, *lists)
+            _write_lists(job, part, gallery_identities, *lists)
             for file, records in zip(files, lists, strict=True):
                 file.write(b"\n]\n" if records.length else b"]\n")
+
+
+def _identities_of_gallery(job: Job, part: Part) -> dict[str, pa.Array]:
+    """Return the identities of the gallery items of each split of a part.
+
+    A first pass is needed because shop photos may come after the consumer photos that they answer.
+    """
+    identities: dict[str, list[pa.Array]] = {split: [pa.array([], pa.int64())] for split in part.splits}
+    for chunk in job.chunks(part, ("source", "pair_id", "style")):
+        identities[chunk.split].append(_identities(chunk.items.filter(is_gallery(chunk.items))))
+    return {split: pc.unique(pa.concat_arrays(arrays)) for split, arrays in identities.items()}
 
 
 def _published_name(part: Part, parts: Sequence[Part]) -> str:
@@ -45,37 +64,44 @@ def _published_name(part: Part, parts: Sequence[Part]) -> str:
     return "val" if part.name == "validation" and "val" not in taken else part.name
 
 
-def _write_lists(job: Job, part: Part, queries: Records, gallery: Records) -> None:
+def _write_lists(
+    job: Job, part: Part, gallery_identities: Mapping[str, pa.Array], queries: Records, gallery: Records
+) -> None:
     """Add the records of a part to both lists, and count them."""
-    query_identities: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
-    gallery_identities: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
+    num_queries = num_unanswered = 0
     for chunk in job.chunks(part, _COLUMNS):
-        if not chunk.items.num_rows:
-            continue
-        query_items = chunk.items.filter(is_query(chunk.items))
-        gallery_items = chunk.items.filter(is_gallery(chunk.items))
-        queries.add(_records(query_items, part.offset(chunk.split), "query"))
-        gallery.add(_records(gallery_items, part.offset(chunk.split), "gallery"))
-        query_identities[chunk.split].append(_identities(query_items))
-        gallery_identities[chunk.split].append(_identities(gallery_items))
-    job.count(part, "queries", queries.length)
+        items, offset = chunk.items, part.offset(chunk.split)
+        is_asked = is_query(items)
+        has_answer = pc.is_in(_identities(items), value_set=gallery_identities[chunk.split])
+        num_unanswered += pc.and_not(is_asked, has_answer).true_count
+        if job.options["answerable"]:
+            is_asked = pc.and_(is_asked, has_answer)
+        num_queries += is_asked.true_count
+        listed = items.filter(is_asked)
+        if job.options["ground-truth"]:
+            styles = pc.if_else(is_asked, items.column("style"), pa.scalar(0, items.column("style").type))
+            with_styles = items.set_column(items.schema.get_field_index("style"), "style", styles)
+            listed = with_styles.filter(pc.equal(items.column("source"), "user"))
+        queries.add(_records(listed, offset, "query"))
+        gallery.add(_records(items.filter(is_gallery(items)), offset, "gallery"))
+    job.count(part, "queries", num_queries)
     job.count(part, "gallery", gallery.length)
-    unanswered = (_num_unanswered(query_identities[split], gallery_identities[split]) for split in part.splits)
-    job.count(part, "queries_without_answer", sum(unanswered))
+    if job.options["ground-truth"]:
+        job.count(part, "consumer_items", queries.length)
+    job.count(part, "queries_without_answer", 0 if job.options["answerable"] else num_unanswered)
+    _note_unanswered(job, num_unanswered)
 
 
-def _num_unanswered(queries: Sequence[pa.Array], gallery: Sequence[pa.Array]) -> int:
-    """Return the number of queries whose identity is not in the gallery.
-
-    Args:
-        queries: the identity of each query, in arrays of any length.
-        gallery: the identity of each gallery item; as many arrays.
-    """
-    if not queries:
-        return 0
-    has_answer = pc.is_in(pa.concat_arrays(queries), value_set=pa.concat_arrays(gallery))
-    num_unanswered: int = has_answer.false_count
-    return num_unanswered
+def _note_unanswered(job: Job, number: int) -> None:
+    """Report queries without a counterpart: left out, listed without their style, or in the list."""
+    why = "no counterpart in the gallery"
+    if not job.options["answerable"]:
+        remedy = "the official script stops at them, and --answerable leaves them out"
+        job.notice(number, f"query has {why}: {remedy}", f"queries have {why}: {remedy}")
+    elif number and job.options["ground-truth"]:
+        job.leave_out("queries", f"are listed with style 0 and so not scored, as they have {why}", number)
+    elif number:
+        job.leave_out("queries", f"were left out, as they have {why}", number)
 
 
 def _identities(items: pa.RecordBatch) -> pa.Array:

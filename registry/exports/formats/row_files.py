@@ -12,6 +12,7 @@ from registry.dataset.deepfashion2 import unknown_name
 from registry.dataset.tables import ITEM_COLUMNS, ITEMS, arrow_schema
 from registry.errors import UsageError
 from registry.exports.columns.sinks import SINKS
+from registry.exports.huggingface_layout import data_path, notice_of_parts_without_rows, split_names
 from registry.exports.job import Job
 
 
@@ -33,16 +34,21 @@ def chosen_columns(options: Mapping[str, Any]) -> list[str]:
 
 
 def _write(job: Job, kind: str) -> None:
-    """Write ``items.EXT`` with the items of all splits, or ``items-PART.EXT`` for each part of a resplit."""
+    """Write ``data/PART-00000-of-00001.EXT`` for every part with items, or for all if none has any."""
     columns = chosen_columns(job.options)
     full = arrow_schema(ITEMS, stored=False)
     schema = pa.schema([full.field(name) for name in columns])
-    groups = {f"items-{part.name}": [part] for part in job.parts} if job.divided else {"items": job.parts}
-    for name, parts in groups.items():
-        with job.files.open(f"{name}.{kind}") as file, SINKS[kind](file, schema) as write_batch:
-            for part in parts:
-                for chunk in job.chunks(part, columns):
-                    write_batch(chunk.items)
+    names = dict(zip(job.parts, split_names(job.parts), strict=True))
+    without_rows = [part for part in job.parts if not job.counts[part.name]["items"]]
+    if len(without_rows) == len(job.parts):
+        without_rows = []
+    notice_of_parts_without_rows(job, without_rows)
+    for part, name in names.items():
+        if part in without_rows:
+            continue
+        with job.files.open(data_path(name, kind)) as file, SINKS[kind](file, schema) as write_batch:
+            for chunk in job.chunks(part, columns):
+                write_batch(chunk.items)
 
 
 def check(options: Mapping[str, Any], images: str) -> None:

@@ -19,15 +19,16 @@ VOC's fields of an object, from the attributes of the item:
 * ``occluded`` (a significant portion of the object within the box is hidden): 1 for occlusion 2 and 3.
 * ``difficult`` (not scored, and by many not trained on): 1 for occlusion 3 (heavy) alone.
 
-An image without items has an XML without objects. A photo without a released annotation (test) is on the list but has
-no XML, as in VOC's own test sets. ``depth`` is always 3: the released photos are colour JPEGs.
+An image without items has an XML without objects. A photo without a released annotation (test) has no XML. A part of
+such photos alone lists them, as VOC's own test sets do. A part with annotated images lists those alone, as readers open
+the XML of every image on a list. ``depth`` is always 3: the released photos are colour JPEGs.
 
 Source: the development kits of VOC2007 and VOC2012, http://host.robots.ox.ac.uk/pascal/VOC.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 from xml.sax.saxutils import escape
@@ -53,22 +54,32 @@ def write(job: Job) -> None:
     require_sizes(job, "Pascal VOC files hold the size of the image", lambda _, annotated: annotated is not None)
     columns = tuple(dict.fromkeys((*_COLUMNS, *VOC_ATTRIBUTES))) if job.options["attributes"] else _COLUMNS
     for part in job.parts:
-        stems = []
+        stems: dict[bool, list[str]] = {True: [], False: []}  # with and without an XML
         for chunk in job.chunks(part, columns):
             names = chunk.file_names()
-            stems += [f"{part.name}/{name.removesuffix('.jpg')}\n" for name in names]
-            job.files.write_all(_files(job, chunk, names))
-        job.files.write(f"ImageSets/Main/{part.name}.txt", "".join(stems).encode())
+            for name, is_annotated in zip(names, chunk.images.column("num_items").is_valid().to_pylist(), strict=True):
+                stems[is_annotated].append(f"{part.name}/{name.removesuffix('.jpg')}\n")
+            job.files.write_all(_files(chunk, names, *_objects(job, chunk)))
+        listed = stems[True] or stems[False]
+        job.files.write(f"ImageSets/Main/{part.name}.txt", "".join(listed).encode())
+        place = "on the list" if listed is stems[False] else "not on the list"
+        note(job, "images", f"have no annotation in the release: {place}, without an XML", len(stems[False]))
     labels = ["# label:color_rgb:parts:actions", *(f"{category.name}:::" for category in CATEGORIES)]
     job.files.write("labelmap.txt", ("\n".join(labels) + "\n").encode("ascii"))
 
 
-def _files(job: Job, chunk: Chunk, names: list[str]) -> Iterator[tuple[str, memoryview]]:
-    """Yield the path and text of the XML of each annotated image of a chunk."""
+def _files(
+    chunk: Chunk, names: list[str], texts: pa.Array, num_objects: Sequence[int]
+) -> Iterator[tuple[str, memoryview]]:
+    """Yield the path and text of the XML of each annotated image of a chunk.
+
+    Args:
+        chunk: the images.
+        names: of their photos.
+        texts: the ``<object>`` of each item with a box.
+        num_objects: number of objects of each item.
+    """
     annotated = chunk.images.column("num_items").is_valid()
-    why = "have no annotation in the release: on the list, without an XML"
-    note(job, "images", why, len(names) - annotated.true_count)
-    texts, num_objects = _objects(job, chunk)
     rows = iter(num_objects)
     objects = join_groups(texts, [sum(islice(rows, number)) for number in chunk.num_items], "")
     width, height = (numbers(chunk.images.column(name)).fill_null("") for name in ("width", "height"))

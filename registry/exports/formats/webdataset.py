@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 
-from registry.dataset.tables import ITEM_COLUMNS
+from registry.dataset.tables import FIELDS, IMAGES, ITEM_COLUMNS
 from registry.execution.in_order import in_order
+from registry.exports.columns.bounds import note_unlabelled
 from registry.exports.columns.sinks import row_pieces
 from registry.exports.columns.text import concat, join_groups, slices
+from registry.exports.huggingface_card import short_card
+from registry.exports.huggingface_layout import split_names
 from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
 
@@ -27,7 +30,12 @@ _ZEROS: Final = bytes(_BLOCK)
 
 
 def write(job: Job) -> None:
-    """Write ``PART-NNNNNN.tar`` with the images of each part, in order; a part without images gets an empty tar."""
+    """Write ``PART-NNNNNN.tar`` with the images of each part, in order; a part without images gets an empty tar.
+
+    The card, ``README.md``, tells ``datasets.load_dataset`` the splits and the types of all values. Without it, the
+    library would infer them from the first samples of a part, and could not read nulls and numbers of other types.
+    """
+    names = dict(zip([part.name for part in job.parts], split_names(job.parts), strict=True))
     size = job.options["shard-size"]
     for part in job.parts:
         num_shards = max(1, -(-job.counts[part.name]["images"] // size))
@@ -38,11 +46,30 @@ def write(job: Job) -> None:
                 # The last shard drains the iterator, so that progress reaches its total.
                 _write_tar(file, islice(members, members_per_shard) if number + 1 < num_shards else members)
         job.count(part, "shards", num_shards)
+    sizes = {names[part]: {"num_examples": counts["images"]} for part, counts in job.counts.items()}
+    paths = {name: f"{part}-*.tar" for part, name in names.items()}
+    job.files.write("README.md", short_card(_features(job), sizes, paths).encode())
+
+
+def _features(job: Job) -> dict[str, Any]:
+    """Return the type of every value of a sample, in the JSON form of ``datasets``."""
+    document = {column.name: _feature(column.field.type) for column in IMAGES.columns}
+    document["items"] = [{name: _feature(FIELDS[name].type) for name in ITEM_COLUMNS}]
+    photo = {"jpg": {"_type": "Image"}} if job.images == "copy" else {}
+    return photo | {"json": document, "__key__": _feature("string"), "__url__": _feature("string")}
+
+
+def _feature(type_name: str) -> Any:
+    """Return the feature of a type of a column."""
+    if type_name.startswith("list<"):
+        return [_feature(type_name[5:-1])]
+    return {"dtype": type_name, "_type": "Value"}
 
 
 def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
     """Yield name and bytes of the members of a part: for each image its photo, if copied, then its JSON."""
     for chunk, texts in _with_texts(job.chunks(part, ITEM_COLUMNS)):
+        note_unlabelled(job, chunk)
         photos = job.photos(chunk) if job.images == "copy" else None
         image_ids = chunk.images.column("image_id").to_pylist()
         for image_id, text in zip(image_ids, slices(texts), strict=True):

@@ -87,7 +87,7 @@ def write(job: Job) -> None:
 
 def _by_category(job: Job, chunk: Chunk) -> Iterator[tuple[Category, Chunk]]:
     """Yield each category that occurs, with the images that hold it and their items of that category."""
-    why = "in no dataset, as they hold no item and the datasets are those of categories"
+    why = "are in no dataset, as they hold no item and the datasets are those of categories"
     note(job, "images", why, chunk.num_items.count(0))
     for category_id, category_chunk in chunk.by_category().items():
         yield CATEGORY_BY_ID[category_id], category_chunk

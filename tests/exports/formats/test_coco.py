@@ -25,9 +25,9 @@ from tests.helpers import annotation, annotations, item, jpeg, landmarks, write_
 GOLDEN = """\
 {"info": {}, "licenses": [], "images": [
 {"coco_url": "", "date_captured": "", "file_name": "000003.jpg", "flickr_url": "", "id": 3, "license": 0, \
-"width": 40, "height": 30},
+"width": 40, "height": 30, "source": "user", "pair_id": 7, "match_desc": {"2": 7, "1": 7}},
 {"coco_url": "", "date_captured": "", "file_name": "000012.jpg", "flickr_url": "", "id": 12, "license": 0, \
-"width": null, "height": null}],
+"width": null, "height": null, "source": "shop", "pair_id": 1, "match_desc": {"1": 1}}],
 "annotations": [
 {"area": 20000, "bbox": [10, 20, 100, 200], "category_id": 9, "id": 1, "pair_id": 7, "image_id": 3, "iscrowd": 0, \
 "style": 2, "segmentation": [[10.5,20.25,110,20,110,220.125]], "source": "user", "scale": 2, "occlusion": 1, \
@@ -64,7 +64,7 @@ def test_the_exact_file_of_an_image(tmp_path: Path) -> None:
         json.dumps({"id": category.id, "name": category.name, "supercategory": "clothes"}) for category in CATEGORIES
     )
     assert text == f"{GOLDEN}{names}]}}\n"
-    why = "not known, so width and height are null: ingest with the photos to have them"
+    why = "are not known, so width and height are null: ingest with the photos to have them"
     assert manifest.left_out == [{"what": "sizes of images", "why": why, "number": 1}]
 
 
@@ -118,7 +118,8 @@ def test_photos_are_named_by_the_mode_of_images(exportable: Path, release: Path,
 
 def test_parts_of_several_splits_have_unique_ids_and_names(exportable: Path, release: Path, tmp_path: Path) -> None:
     resplit = Resplit.parse("a=0.5,b=0.5", 0)
-    run_export(exportable, "coco", tmp_path / "out", resplit=resplit, images="copy", photos=release)
+    subset = {"split": ["train", "validation", "test"]}
+    run_export(exportable, "coco", tmp_path / "out", subset=subset, resplit=resplit, images="copy", photos=release)
     images: list[dict[str, Any]] = []
     for part in "ab":
         actual = load(tmp_path / "out" / "annotations" / f"{part}.json")
@@ -301,3 +302,39 @@ def test_one_category_passes_what_mmposes_configurations_for_deepfashion2_check(
         top, bottom = np.clip([y, y + height], 0, image["height"] - 1)
         num_instances += bool(record["num_keypoints"] and right > left and bottom > top)
     assert num_instances == len(document["annotations"]) > 0
+
+
+@pytest.mark.parametrize("resplit", [None, Resplit.parse("a=0.5,b=0.5", 1)])
+@pytest.mark.parametrize("name", ["coco", "coco-per-category"])
+def test_images_carry_what_match_rcnn_reads(
+    name: str, resplit: Resplit | None, drawn_registry: Path, tmp_path: Path
+) -> None:
+    """The loaders of SEAM-Match-RCNN take source and match_desc, style -> pair_id, of each image."""
+    run_export(drawn_registry, name, tmp_path / "out", resplit=resplit, attributes=True)
+    num_described = 0
+    for path in (tmp_path / "out" / "annotations").rglob("*.json"):
+        document = load(path)
+        of_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in document["images"]}
+        for entry in document["annotations"]:
+            of_image[entry["image_id"]].append(entry)
+        for image in document["images"]:
+            items = of_image[image["id"]]
+            num_described += len(image["match_desc"])
+            assert image["match_desc"] == {str(entry["style"]): entry["pair_id"] for entry in items}
+            assert list(image["match_desc"]) == list(dict.fromkeys(str(entry["style"]) for entry in items))
+            for key in ("source", "pair_id"):
+                assert {entry[key] for entry in items} <= {image[key]}
+            if path.stem == "test":
+                assert (image["pair_id"], image["match_desc"]) == (None, {})
+    assert num_described > 0
+
+
+@pytest.mark.parametrize("name", ["coco", "coco-per-category"])
+def test_images_without_attributes_have_the_keys_of_the_official_converter(
+    name: str, exportable: Path, tmp_path: Path
+) -> None:
+    run_export(exportable, name, tmp_path / "out")
+    keys = ["coco_url", "date_captured", "file_name", "flickr_url", "id", "license", "width", "height"]
+    images = [image for path in (tmp_path / "out").rglob("*/*.json") for image in load(path).get("images", [])]
+    assert images
+    assert all(list(image) == keys for image in images)

@@ -89,7 +89,9 @@ def test_every_item_has_its_crop_and_its_line(painted: tuple[Path, Path], tmp_pa
         "train/skirt/000007_0_000001_2/user/000001_2.jpg",
     ]
     assert manifest.counts == {"train": {"images": 3, "items": 5, "crops": 3}}
-    assert manifest.left_out == [{"what": "crops", "why": "the box has no area within the photo", "number": 2}]
+    assert manifest.left_out == [
+        {"what": "crops", "why": "were left out, as the box has no area within the photo", "number": 2}
+    ]
 
 
 def test_a_crop_has_the_pixels_of_its_box(painted: tuple[Path, Path], tmp_path: Path) -> None:

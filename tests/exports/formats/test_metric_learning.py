@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,8 @@ def test_train_has_identities_and_validation_queries_and_a_gallery(
         "test": {"images": 2, "items": 0},
     }
     assert [tuple(entry.values()) for entry in manifest.left_out] == [
-        ("items of style 0 in train", "no identity, so no label", 1),
-        ("items of train", "their box holds no pixel of the photo", 1),
+        ("items of style 0 in train", "were left out: no identity, so no label", 1),
+        ("items of train", "were left out: their box holds no pixel of the photo", 1),
     ]
     check_csv(tmp_path / "out" / "metric_learning.csv", release)
 
@@ -115,10 +116,10 @@ def test_shop_items_of_style_0_are_distractors_with_labels_of_their_own(tmp_path
         ("2000001001", "False", "True", "1"),
     ]
     assert [tuple(entry.values()) for entry in manifest.left_out] == [
-        ("consumer items of style 0 in validation", "no identity to look for", 1),
+        ("consumer items of style 0 in validation", "were left out: no identity to look for", 1),
         (
             "queries of validation",
-            "no item of their identity in the gallery, which Open Metric Learning does not take",
+            "were left out: no item of their identity in the gallery, which Open Metric Learning does not take",
             1,
         ),
     ]
@@ -139,10 +140,10 @@ def test_boxes_become_whole_pixels_inside_the_photo(tmp_path: Path) -> None:
         for row in rows_of(tmp_path / "out" / "metric_learning.csv")
     }
     assert corners == {"1": (1, 2, 10, 10), "2": (0, 0, 40, 30), "3": (3, 4, 5, 6), "4": (39, 0, 40, 1)}
-    why = "rounded outwards to whole pixels and cut at the edges of the photo, as Open Metric Learning takes them"
+    why = "were rounded outwards to whole pixels and cut at the edges of the photo, as Open Metric Learning takes them"
     assert [tuple(entry.values()) for entry in manifest.left_out] == [
         ("boxes of train", why, 3),
-        ("items of train", "their box holds no pixel of the photo", 4),
+        ("items of train", "were left out: their box holds no pixel of the photo", 4),
     ]
     check_csv(tmp_path / "out" / "metric_learning.csv")
 
@@ -229,3 +230,29 @@ def test_a_number_that_a_label_cannot_hold_is_refused(
     with pytest.raises(UsageError, match=message):
         run_export(folder, "metric-learning", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def single_labels(path: Path) -> set[str]:
+    """Return the labels of train with a single item, at which OML's BalanceSampler stops.
+
+    Source: ``oml/samplers/balance.py`` of Open Metric Learning 4.0: as many instances of a label as it draws.
+    """
+    counts = Counter(row["label"] for row in rows_of(path) if row["split"] == "train")
+    return {label for label, number in counts.items() if number < 2}
+
+
+def test_labels_with_a_single_item_are_counted_and_left_out_on_request(drawn_registry: Path, tmp_path: Path) -> None:
+    plain = run_export(drawn_registry, "metric-learning", tmp_path / "all")
+    single = single_labels(tmp_path / "all" / "metric_learning.csv")
+    assert len(single) > 1
+    why = "a single item, at which samplers such as OML's BalanceSampler stop: --min-items-per-label 2 leaves them out"
+    assert f"{len(single)} labels of train have {why}" in plain.notices
+
+    balanced = run_export(drawn_registry, "metric-learning", tmp_path / "two", min_items_per_label=2)
+    assert not single_labels(tmp_path / "two" / "metric_learning.csv")
+    assert not any("single item" in notice for notice in balanced.notices)
+    assert balanced.counts["train"]["labels"] == plain.counts["train"]["labels"] - len(single)
+    assert f"{len(single)} items of train were left out: fewer than 2 items of their label" in balanced.notices
+    rows = [row for row in rows_of(tmp_path / "all" / "metric_learning.csv") if row["label"] not in single]
+    assert rows_of(tmp_path / "two" / "metric_learning.csv") == rows
+    check_csv(tmp_path / "two" / "metric_learning.csv")

@@ -25,22 +25,38 @@ HEADER = (
     "shop_x1,shop_y1,shop_x2,shop_y2\n"
 )
 #: Of the pair_id 1: styles 1 and 2 on both sides; the shop items of style 1 have the categories 1 and 10.
-GOLDEN = (
+TRAIN = (
     HEADER
     + """\
-train,1,1,positive,train/image/000001.jpg,1,2,1,2,8,10,20,110,220,train/image/000004.jpg,4,1,1,2,8,10,20,110,220
-train,1,0,hard,train/image/000001.jpg,1,2,1,2,8,10,20,110,220,train/image/000004.jpg,4,2,1,1,10,10,20,110,220
-train,1,0,hard,train/image/000001.jpg,1,2,1,2,8,10,20,110,220,train/image/000003.jpg,3,1,1,1,1,10,20,110,220
-train,2,1,positive,train/image/000001.jpg,1,1,1,1,1,10,20,110,220,train/image/000003.jpg,3,1,1,1,1,10,20,110,220
-train,2,0,hard,train/image/000001.jpg,1,1,1,1,1,10,20,110,220,train/image/000004.jpg,4,1,1,2,8,10,20,110,220
-train,3,1,positive,train/image/000001.jpg,1,1,1,1,1,10,20,110,220,train/image/000004.jpg,4,2,1,1,10,10,20,110,220
-train,3,0,hard,train/image/000001.jpg,1,1,1,1,1,10,20,110,220,train/image/000004.jpg,4,1,1,2,8,10,20,110,220
-train,4,1,positive,train/image/000002.jpg,2,2,1,1,9,10,20,110,220,train/image/000003.jpg,3,1,1,1,1,10,20,110,220
-train,4,0,hard,train/image/000002.jpg,2,2,1,1,9,10,20,110,220,train/image/000004.jpg,4,1,1,2,8,10,20,110,220
-train,5,1,positive,train/image/000002.jpg,2,2,1,1,9,10,20,110,220,train/image/000004.jpg,4,2,1,1,10,10,20,110,220
-train,5,0,hard,train/image/000002.jpg,2,2,1,1,9,10,20,110,220,train/image/000004.jpg,4,1,1,2,8,10,20,110,220
-validation,1,1,positive,validation/image/000001.jpg,1,1,1,1,7,10,20,110,220,validation/image/000002.jpg,2,1,1,1,7,\
-10,20,110,220
+train,1,1,positive,train/image/000001.jpg,1,2,1,2,8,10.0,20.0,110.0,220.0,\
+train/image/000004.jpg,4,1,1,2,8,10.0,20.0,110.0,220.0
+train,1,0,hard,train/image/000001.jpg,1,2,1,2,8,10.0,20.0,110.0,220.0,\
+train/image/000004.jpg,4,2,1,1,10,10.0,20.0,110.0,220.0
+train,1,0,hard,train/image/000001.jpg,1,2,1,2,8,10.0,20.0,110.0,220.0,\
+train/image/000003.jpg,3,1,1,1,1,10.0,20.0,110.0,220.0
+train,2,1,positive,train/image/000001.jpg,1,1,1,1,1,10.0,20.0,110.0,220.0,\
+train/image/000003.jpg,3,1,1,1,1,10.0,20.0,110.0,220.0
+train,2,0,hard,train/image/000001.jpg,1,1,1,1,1,10.0,20.0,110.0,220.0,\
+train/image/000004.jpg,4,1,1,2,8,10.0,20.0,110.0,220.0
+train,3,1,positive,train/image/000001.jpg,1,1,1,1,1,10.0,20.0,110.0,220.0,\
+train/image/000004.jpg,4,2,1,1,10,10.0,20.0,110.0,220.0
+train,3,0,hard,train/image/000001.jpg,1,1,1,1,1,10.0,20.0,110.0,220.0,\
+train/image/000004.jpg,4,1,1,2,8,10.0,20.0,110.0,220.0
+train,4,1,positive,train/image/000002.jpg,2,2,1,1,9,10.0,20.0,110.0,220.0,\
+train/image/000003.jpg,3,1,1,1,1,10.0,20.0,110.0,220.0
+train,4,0,hard,train/image/000002.jpg,2,2,1,1,9,10.0,20.0,110.0,220.0,\
+train/image/000004.jpg,4,1,1,2,8,10.0,20.0,110.0,220.0
+train,5,1,positive,train/image/000002.jpg,2,2,1,1,9,10.0,20.0,110.0,220.0,\
+train/image/000004.jpg,4,2,1,1,10,10.0,20.0,110.0,220.0
+train,5,0,hard,train/image/000002.jpg,2,2,1,1,9,10.0,20.0,110.0,220.0,\
+train/image/000004.jpg,4,1,1,2,8,10.0,20.0,110.0,220.0
+"""
+)
+VALIDATION = (
+    HEADER
+    + """\
+validation,1,1,positive,validation/image/000001.jpg,1,1,1,1,7,10.0,20.0,110.0,220.0,\
+validation/image/000002.jpg,2,1,1,1,7,10.0,20.0,110.0,220.0
 """
 )
 
@@ -65,9 +81,15 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "r"
 
 
-def read(folder: Path, name: str = "pairs") -> list[Row]:
-    actual: list[Row] = pq.read_table(folder / f"{name}.parquet").to_pylist()
-    return actual
+def paths(folder: Path, kind: str = "parquet") -> list[Path]:
+    """Return the files of an export, train first."""
+    return sorted((folder / "data").glob(f"*.{kind}"))
+
+
+def read(folder: Path, part: str = "*") -> list[Row]:
+    """Return the rows of a part, or of all."""
+    files = sorted((folder / "data").glob(f"{part}-00000-of-00001.parquet"))
+    return [row for path in files for row in pq.read_table(path).to_pylist()]
 
 
 def key(row: Row, side: str) -> tuple[Any, ...]:
@@ -84,14 +106,18 @@ def by_pair(rows: list[Row]) -> dict[tuple[str, int], list[Row]]:
 def test_the_rows_of_a_small_registry(exportable: Path, tmp_path: Path) -> None:
     options = {"as": "csv", "negatives": 1, "hard-negatives": 2}
     manifest = run_export(exportable, "pairs", tmp_path / "out", **options)
-    assert (tmp_path / "out" / "pairs.csv").read_text() == GOLDEN
+    assert {path.name: path.read_text() for path in paths(tmp_path / "out", "csv")} == {
+        "train-00000-of-00001.csv": TRAIN,
+        "validation-00000-of-00001.csv": VALIDATION,
+    }
+    assert "1 part has no rows and so no file: test" in manifest.notices
     assert {part: dict(counts) for part, counts in manifest.counts.items()} == {
         "train": {"images": 5, "items": 8, "pairs": 5, "hard_negatives": 6, "negatives": 0},
         "validation": {"images": 2, "items": 2, "pairs": 1, "hard_negatives": 0, "negatives": 0},
         "test": {"images": 2, "items": 0, "pairs": 0, "hard_negatives": 0, "negatives": 0},
     }
-    fewer_hard = "fewer shop items of another style of the pair_id than asked for"
-    fewer = "fewer shop items of the category with another pair_id than asked for"
+    fewer_hard = "are missing: fewer shop items of another style of the pair_id than asked for"
+    fewer = "are missing: fewer shop items of the category with another pair_id than asked for"
     assert [tuple(entry.values()) for entry in manifest.left_out] == [
         ("hard negatives of train", fewer_hard, 4),
         ("hard negatives of validation", fewer_hard, 2),
@@ -176,16 +202,18 @@ def test_rows_do_not_depend_on_block_and_batch_size(
     monkeypatch.setattr(pairs_module, "_BLOCK_ROWS", 50)
     monkeypatch.setattr(pairs_module, "_BATCH_ROWS", 7)
     run_export(many, "pairs", tmp_path / "small", **options)
-    whole = (tmp_path / "whole" / "pairs.jsonl").read_bytes()
-    assert (tmp_path / "small" / "pairs.jsonl").read_bytes() == whole
+    whole = [path.read_bytes() for path in paths(tmp_path / "whole", "jsonl")]
+    assert [path.read_bytes() for path in paths(tmp_path / "small", "jsonl")] == whole != []
 
 
 def test_every_kind_of_file_has_the_same_rows(many: Path, tmp_path: Path) -> None:
     for kind in ("parquet", "csv", "jsonl"):
         run_export(many, "pairs", tmp_path / kind, negatives=1, **{"as": kind})
     rows = read(tmp_path / "parquet")
-    assert [json.loads(line) for line in (tmp_path / "jsonl" / "pairs.jsonl").read_text().splitlines()] == rows
-    assert pyarrow.csv.read_csv(tmp_path / "csv" / "pairs.csv").to_pylist() == rows
+    lines = [line for path in paths(tmp_path / "jsonl", "jsonl") for line in path.read_text().splitlines()]
+    assert [json.loads(line) for line in lines] == rows
+    tables = [pyarrow.csv.read_csv(path) for path in paths(tmp_path / "csv", "csv")]
+    assert [row for table in tables for row in table.to_pylist()] == rows
 
 
 @pytest.mark.parametrize(
@@ -201,7 +229,7 @@ def test_every_kind_of_file_has_the_same_rows(many: Path, tmp_path: Path) -> Non
 def test_pairs_and_negatives_stay_inside_the_subset(subset: dict[str, Any], many: Path, tmp_path: Path) -> None:
     run_export(many, "pairs", tmp_path / "out", subset=subset, negatives=3, **{"hard-negatives": 3})
     run_export(many, "jsonl", tmp_path / "items", subset=subset)
-    lines = (tmp_path / "items" / "items.jsonl").read_text().splitlines()
+    lines = [line for path in paths(tmp_path / "items", "jsonl") for line in path.read_text().splitlines()]
     items = {(i["split"], i["image_id"], i["item_no"]): i for i in map(json.loads, lines)}
     rows = read(tmp_path / "out")
     assert {key(row, side) for row in rows for side in ("user", "shop")} <= set(items)
@@ -222,7 +250,7 @@ def test_parts_of_a_resplit_have_their_own_pairs(many: Path, tmp_path: Path) -> 
     resplit = Resplit.parse("fit=0.6,held=0.4")
     run_export(many, "pairs", tmp_path / "whole")
     run_export(many, "pairs", tmp_path / "out", resplit=resplit, negatives=2)
-    parts = {name: read(tmp_path / "out", f"pairs-{name}") for name in ("fit", "held")}
+    parts = {name: read(tmp_path / "out", name) for name in ("fit", "held")}
     groups = {
         name: {(row["split"], row[f"{side}_pair_id"]) for row in rows for side in ("user", "shop")}
         for name, rows in parts.items()
@@ -239,7 +267,7 @@ def test_photos_in_the_export_are_named_from_the_rows(exportable: Path, release:
     for name, resplit in (("splits", None), ("anew", Resplit.parse("fit=0.5,held=0.5", 1))):
         out = tmp_path / name
         run_export(exportable, "pairs", out, images="link", photos=release, resplit=resplit)
-        rows = [row for path in out.glob("*.parquet") for row in pq.read_table(path).to_pylist()]
+        rows = read(out)
         assert len(rows) == 6
         for row in rows:
             for side in ("user", "shop"):
@@ -253,7 +281,7 @@ def test_an_empty_subset_gives_a_file_with_no_rows(kind: str, exportable: Path, 
     options = {"as": kind, "negatives": 1, "hard-negatives": 1}
     manifest = run_export(exportable, "pairs", tmp_path / "out", subset={"category": "sling"}, **options)
     assert manifest.left_out == []
-    path = tmp_path / "out" / f"pairs.{kind}"
+    path = paths(tmp_path / "out", kind)[0]
     if kind == "parquet":
         assert pq.read_table(path).num_rows == 0
         assert pq.read_schema(path).names == HEADER.strip().split(",")

@@ -13,6 +13,7 @@ from registry.errors import UsageError
 from registry.ingest.build import ingest
 from registry.subset.resplit import Resplit
 from tests.exports.releases import run_export
+from tests.exports.retrieval_rules import hits
 from tests.helpers import annotation, item, write_split
 
 TRAIN_QUERY = """\
@@ -167,3 +168,105 @@ def test_a_number_that_an_offset_would_make_ambiguous_is_refused(tmp_path: Path)
     with pytest.raises(UsageError, match=r"The number 1000001 of (train|validation) cannot be told from"):
         run_export(tmp_path / "r", "retrieval", tmp_path / "out", resplit=Resplit.parse("a=0.5,b=0.5"))
     assert not (tmp_path / "out").exists()
+
+
+def lists(folder: Path, name: str = "val") -> tuple[list[Any], list[Any]]:
+    """Return the records of the query list and of the gallery list."""
+    queries, gallery = (json.loads((folder / f"{name}_{role}.json").read_bytes()) for role in ("query", "gallery"))
+    return queries, gallery
+
+
+def all_items(folder: Path, source: str) -> list[dict[str, Any]]:
+    """Return all validation items of a source in the form of the lists, by SQL alone."""
+    role = "query" if source == "user" else "gallery"
+    rows = registry.open(str(folder)).sql(
+        f"SELECT image_id AS {role}_image_id, [x1, y1, x2, y2] AS bbox, category_id AS cls, style, pair_id "
+        "FROM items WHERE split = 'validation' AND source = $source ORDER BY image_id, item_order",
+        {"source": source},
+    )
+    return rows.to_arrow_table().to_pylist()
+
+
+def detect(folder: Path) -> list[dict[str, Any]]:
+    """Return a submission for all consumer items: their boxes, and right answers at rank 1 to 4 for items of a style.
+
+    Items of style 0 are detected with higher scores than the others, and answered with shop items of other clothes.
+    """
+    shops = all_items(folder, "shop")
+    submission = []
+    for number, item_row in enumerate(all_items(folder, "user")):
+        wrong = [shop for shop in shops if shop["pair_id"] != item_row["pair_id"]]
+        of_group = [shop for shop in shops if shop["pair_id"] == item_row["pair_id"]]
+        right = [shop for shop in of_group if 0 < shop["style"] == item_row["style"]]
+        first = number // 2 % 4
+        ranked = [*wrong[:first], *right[:1], *wrong[first:]][:20]
+        submission.append(
+            {
+                "query_image_id": item_row["query_image_id"],
+                "query_bbox": item_row["bbox"],
+                "query_cls": item_row["cls"],
+                "query_score": 0.5 if item_row["style"] else 0.9,
+                "gallery_image_id": [shop["gallery_image_id"] for shop in ranked],
+                "gallery_bbox": [shop["bbox"] for shop in ranked],
+            }
+        )
+    return submission
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a registry whose consumers wear two garments of a category, the unmatched one over the matched one."""
+    folder = tmp_path_factory.mktemp("crowded")
+    annotations: dict[int | str, Any] = {}
+    for pair_id in range(1, 9):
+        matched = item(1, 1, bounding_box=[10, 10, 110, 110])
+        unmatched = item(1, 0, bounding_box=[20, 20, 120, 120])
+        annotations[2 * pair_id - 1] = annotation([matched, unmatched], "user", pair_id)
+        # The shop items of the pair_ids 7 and 8 are other clothes, so that two queries have no counterpart.
+        annotations[2 * pair_id] = annotation([item(1, 1 if pair_id < 7 else 0)], "shop", pair_id)
+    ingest("validation", str(write_split(folder / "validation", annotations)), str(folder / "r"), jobs=1)
+    return folder / "r"
+
+
+def test_a_submission_scores_the_same_against_the_ground_truth_and_against_all_items(
+    crowded: Path, tmp_path: Path
+) -> None:
+    submission = detect(crowded)
+    run_export(crowded, "retrieval", tmp_path / "truth", ground_truth=True)
+    manifest = run_export(crowded, "retrieval", tmp_path / "answerable", ground_truth=True, answerable=True)
+    run_export(crowded, "retrieval", tmp_path / "queries", answerable=True)
+    assert lists(tmp_path / "truth") == (
+        all_items(crowded, "user"),
+        [{name: value for name, value in row.items() if name != "cls"} for row in all_items(crowded, "shop")],
+    )
+    with pytest.raises(AssertionError, match="no counterpart"):  # as the official script, on all items too
+        hits(submission, *lists(tmp_path / "truth"))
+    answerable = {row["pair_id"] for row in all_items(crowded, "shop") if row["style"]}
+    of_answerable = [row if row["pair_id"] in answerable else row | {"style": 0} for row in all_items(crowded, "user")]
+    expected = hits(submission, of_answerable, all_items(crowded, "shop"))
+    assert expected == ({1: 2, 5: 6, 10: 6, 20: 6}, 6)
+    assert hits(submission, *lists(tmp_path / "answerable")) == expected
+    # The list of queries alone has no row for the detections of unmatched clothes: they displace the right ones.
+    assert hits(submission, *lists(tmp_path / "queries")) == ({1: 0, 5: 0, 10: 0, 20: 0}, 6)
+    assert manifest.counts["validation"] == {
+        "images": 16, "items": 24, "queries": 6, "gallery": 8, "consumer_items": 16, "queries_without_answer": 0,
+    }  # fmt: skip
+    assert "2 queries are listed with style 0 and so not scored, as they have no counterpart in the gallery" in (
+        manifest.notices
+    )
+
+
+def test_answerable_queries_have_a_counterpart_in_the_whole_gallery(drawn_registry: Path, tmp_path: Path) -> None:
+    plain = run_export(drawn_registry, "retrieval", tmp_path / "all")
+    number = sum(counts["queries_without_answer"] for counts in plain.counts.values())
+    assert number > 0
+    assert any(notice.startswith(f"{number} quer") and "--answerable" in notice for notice in plain.notices)
+    for options in ({}, {"ground_truth": True}):
+        out = tmp_path / str(options)
+        manifest = run_export(drawn_registry, "retrieval", out, answerable=True, **options)
+        for name in ("train", "val"):
+            queries, gallery = lists(out, name)
+            identities = {(row["pair_id"], row["style"]) for row in gallery if row["style"]}
+            assert {(row["pair_id"], row["style"]) for row in queries if row["style"]} <= identities
+            assert gallery == lists(tmp_path / "all", name)[1]
+        assert [entry["number"] for entry in manifest.left_out] == [number]

@@ -18,16 +18,20 @@ from tests.exports.releases import run_export
 
 CSV = """\
 split,image_id,item_no,category_name,x1,landmarks,segmentation
-validation,1,1,shorts,10,"[11,21,2,12,22,2,13,23,2,14,24,2,15,25,2,16,26,2,17,27,2,18,28,2,19,29,2,20,30,2]",\
-"[[10.5,20.25,110,20,110,220.125]]"
-validation,2,1,shorts,10,"[11,21,2,12,22,2,13,23,2,14,24,2,15,25,2,16,26,2,17,27,2,18,28,2,19,29,2,20,30,2]",\
-"[[10.5,20.25,110,20,110,220.125]]"
+validation,1,1,shorts,10.0,"[11,21,2,12,22,2,13,23,2,14,24,2,15,25,2,16,26,2,17,27,2,18,28,2,19,29,2,20,30,2]",\
+"[[10.5,20.25,110.0,20.0,110.0,220.125]]"
+validation,2,1,shorts,10.0,"[11,21,2,12,22,2,13,23,2,14,24,2,15,25,2,16,26,2,17,27,2,18,28,2,19,29,2,20,30,2]",\
+"[[10.5,20.25,110.0,20.0,110.0,220.125]]"
 """
 JSONL = """\
-{"item_no": 1, "split": "validation", "style": 1, "y2": 220, "segmentation": [[10.5,20.25,110,20,110,220.125]]}
-{"item_no": 1, "split": "validation", "style": 1, "y2": 220, "segmentation": [[10.5,20.25,110,20,110,220.125]]}
+{"item_no": 1, "split": "validation", "style": 1, "y2": 220.0, "segmentation": [[10.5,20.25,110.0,20.0,110.0,220.125]]}
+{"item_no": 1, "split": "validation", "style": 1, "y2": 220.0, "segmentation": [[10.5,20.25,110.0,20.0,110.0,220.125]]}
 """
 VALIDATION = {"split": "validation"}
+
+
+def path_of(folder: Path, part: str, kind: str) -> Path:
+    return folder / "data" / f"{part}-00000-of-00001.{kind}"
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -51,7 +55,8 @@ def test_rows_equal_the_table_in_file_order(kind: str, drawn_registry: Path, tmp
         "SELECT * EXCLUDE content_hash FROM items "
         "ORDER BY list_position(['train', 'validation'], split), image_id, item_order"
     )
-    assert rows_of(tmp_path / "out" / f"items.{kind}") == relation.to_arrow_table().to_pylist()
+    actual = [row for split in ("train", "validation") for row in rows_of(path_of(tmp_path / "out", split, kind))]
+    assert actual == relation.to_arrow_table().to_pylist()
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
@@ -59,7 +64,7 @@ def test_types_equal_those_of_the_table(kind: str, exportable: Path, tmp_path: P
     for name, options in (("all", {}), ("some", {"columns": "style, split,landmarks"}), ("none", {})):
         subset = {"category": "sling"} if name == "none" else {}
         run_export(exportable, kind, tmp_path / name, subset=subset, **options)
-        path = tmp_path / name / f"items.{kind}"
+        path = path_of(tmp_path / name, "train", kind)
         schema = pq.read_schema(path) if kind == "parquet" else pa.ipc.open_file(path).schema
         full = arrow_schema(ITEMS, stored=False)
         wanted = ["style", "split", "landmarks"] if options else list(ITEM_COLUMNS)
@@ -70,17 +75,20 @@ def test_types_equal_those_of_the_table(kind: str, exportable: Path, tmp_path: P
 def test_exact_text_files(exportable: Path, tmp_path: Path) -> None:
     columns = "split,image_id,item_no,category_name,x1,landmarks,segmentation"
     run_export(exportable, "csv", tmp_path / "csv", subset=VALIDATION, columns=columns)
-    assert (tmp_path / "csv" / "items.csv").read_text() == CSV
+    assert path_of(tmp_path / "csv", "validation", "csv").read_text() == CSV
     columns = "item_no,split,style,y2,segmentation"
     run_export(exportable, "jsonl", tmp_path / "jsonl", subset=VALIDATION, columns=columns)
-    assert (tmp_path / "jsonl" / "items.jsonl").read_text() == JSONL
+    assert path_of(tmp_path / "jsonl", "validation", "jsonl").read_text() == JSONL
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "csv", "jsonl"])
 def test_a_resplit_gives_a_file_for_each_part(kind: str, exportable: Path, tmp_path: Path) -> None:
     resplit = Resplit.parse("train=0.5,held=0.5", 1)
     manifest = run_export(exportable, kind, tmp_path / "out", subset={"split": "train"}, resplit=resplit)
-    assert [file.path for file in manifest.files] == [f"items-held.{kind}", f"items-train.{kind}"]
+    assert [file.path for file in manifest.files] == [
+        f"data/held-00000-of-00001.{kind}",
+        f"data/train-00000-of-00001.{kind}",
+    ]
     actual = [row for file in manifest.files for row in rows_of(tmp_path / "out" / file.path)]
     assert len(actual) == 8
     assert {row["split"] for row in actual} == {"train"}

@@ -224,8 +224,12 @@ def objects(size: tuple[int, int], boxes: list[list[float]], **codes: int) -> li
         ([0, 0, 400, 200], [1, 1, 400, 200], {}),
         ([9.2, 9.8, 9.4, 12.1], [10, 10, 10, 13], {"boxes: have fractions of a pixel: widened to whole pixels": 1}),
         ([-5, 10, 401, 20], [1, 11, 400, 20], {"boxes: reach outside the image: cut at its border": 1}),
-        ([7, 10, 7, 20], None, {"items: left out, as their box has no width or no height inside the image": 1}),
-        ([400, 10, 500, 20], None, {"items: left out, as their box has no width or no height inside the image": 1}),
+        ([7, 10, 7, 20], None, {"items: were left out, as their box has no width or no height inside the image": 1}),
+        (
+            [400, 10, 500, 20],
+            None,
+            {"items: were left out, as their box has no width or no height inside the image": 1},
+        ),
     ],
 )
 def test_boxes_are_the_pixels_they_touch(
@@ -265,3 +269,16 @@ def test_names_are_escaped() -> None:
     (path,) = (path for path in job.written if path.endswith(".xml"))
     assert path == "Annotations/train/a&b<c>.xml"
     assert ElementTree.fromstring(job.written[path]).findtext("filename") == "a&b<c>.jpg"
+
+
+def test_a_part_with_annotated_images_lists_those_alone(tmp_path: Path, exportable: Path) -> None:
+    subset = {"split": ("train", "validation", "test")}
+    resplit = Resplit.parse("all=0.999999,none=0.000001")
+    manifest = run_export(exportable, "voc", tmp_path / "out", subset=subset, resplit=resplit)
+
+    check_voc(tmp_path / "out")
+    listed = (tmp_path / "out/ImageSets/Main/all.txt").read_text().split()
+    assert sorted(listed) == sorted(f"all/{path.stem}" for path in (tmp_path / "out/Annotations/all").iterdir())
+    assert len(listed) == 7
+    why = "have no annotation in the release: not on the list, without an XML"
+    assert {"what": "images", "why": why, "number": 2} in manifest.left_out

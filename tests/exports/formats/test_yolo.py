@@ -166,7 +166,7 @@ def load(out: Path, registry: Path, release: Path, **options: str) -> sv.Detecti
         ("bridge", 2, {"items have several polygons: joined into one ring around what they cover": 1}),
         (None, 2, {"items have several polygons: joined into one ring around what they cover": 1}),
         ("split", 4, {"items have several polygons: each is a row, so that readers take it for an item": 1}),
-        ("largest", 2, {"polygons left out, as they are not the largest of their item": 2}),
+        ("largest", 2, {"polygons were left out, as they are not the largest of their item": 2}),
     ],
 )
 def test_several_polygons_are_counted(tmp_path: Path, mode: str | None, num_rows: int, note: dict[str, int]) -> None:
@@ -216,8 +216,8 @@ def test_a_single_polygon_with_area_is_not_several(tmp_path: Path) -> None:
     )
     assert rows == ["1 0.05 0.1 0.15 0.1 0.15 0.3 0.05 0.3"]
     assert left_out == {
-        "items left out, as they have no polygon that covers something": 2,
-        "polygons left out, as all of their points inside the image lie on one line": 4,
+        "items were left out, as they have no polygon that covers something": 2,
+        "polygons were left out, as all of their points inside the image lie on one line": 4,
     }
 
 
@@ -226,7 +226,7 @@ def test_a_box_without_width_or_height_has_no_row(tmp_path: Path) -> None:
     rows, left_out = export_one(tmp_path, *(item(1, bounding_box=box) for box in flat))
 
     assert rows == []
-    assert left_out == {"items left out, as their box has no width or no height inside the image": 6}
+    assert left_out == {"items were left out, as their box has no width or no height inside the image": 6}
 
 
 def test_coordinates_outside_the_image_are_cut_and_counted(tmp_path: Path) -> None:
@@ -263,7 +263,8 @@ def test_a_photo_whose_annotation_was_never_released_is_counted(tmp_path: Path, 
 
 def test_names_of_several_splits_in_one_part_are_kept_apart(tmp_path: Path, exportable: Path, release: Path) -> None:
     resplit = Resplit.parse("all=0.99,val=0.01", 0, False)
-    run_export(exportable, "yolo", tmp_path / "out", resplit=resplit, images="copy", photos=release)
+    subset = {"split": ["train", "validation", "test"]}
+    run_export(exportable, "yolo", tmp_path / "out", subset=subset, resplit=resplit, images="copy", photos=release)
 
     for kind, suffix in (("images", "jpg"), ("labels", "txt")):
         actual = {path.name for path in (tmp_path / "out" / kind).glob("*/*")}

@@ -1,0 +1,78 @@
+"""The notices of an export: plain sentences with a count, for its manifest and for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from registry.exports.format import Format
+from registry.exports.job import Job
+from registry.wording import plural, sentence
+
+
+def notices(
+    export_format: Format, job: Job, selection_notices: Sequence[str], balance: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Return the notices of a finished export.
+
+    Args:
+        export_format: its format.
+        job: the export.
+        selection_notices: those of the rows that it wrote.
+        balance: shares of the parts of a division; see :func:`registry.subset.resplit.balance`.
+    """
+    return [
+        *selection_notices,
+        *(sentence(number, what, why) for (what, why), number in sorted(job.left_out.items())),
+        *(plural(number, *words) for words, number in sorted(job.noticed.items())),
+        *_of_boxes(export_format, job),
+        *_of_balance(balance),
+        *_of_photos(export_format, job),
+        *_of_links(job),
+    ]
+
+
+def _of_boxes(export_format: Format, job: Job) -> Iterator[str]:
+    """Yield the number of boxes without area, if the format writes boxes as they are annotated."""
+    number = job.num_boxes_without_area() if export_format.writes_boxes else 0
+    if number:
+        what = plural(number, "item has a box", "items have a box")
+        yield (
+            f"{what} without width or height, at which torchvision and other trainers stop: "
+            "--min-box-area 0 leaves such items out"
+        )
+
+
+def _of_balance(balance: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield, for each part of a division, its share of the items and the largest deviation from its fraction."""
+    for row in balance:
+        if row["worst_of"] is not None and row["items_share"] is not None and len(balance) > 1:
+            yield (
+                f"{row['part']} has {row['items_share']:.2%} of the items; farthest from {row['fraction']:.2%} "
+                f"is its share of {row['worst_of']}, by {100 * row['worst_deviation']:.2f} points"
+            )
+
+
+def _of_photos(export_format: Format, job: Job) -> Iterator[str]:
+    """Yield the number of images whose photos the export could hold and does not."""
+    number = sum(counts["images"] for counts in job.counts.values())
+    if not number or job.images in ("link", "copy") or "copy" not in export_format.images:
+        return
+    what = plural(number, "image is without its photo", "images are without their photos")
+    needed = f", and {export_format.name} is read by its photos" if export_format.needs_photos else ""
+    yield f"{what} in this export{needed}: --images copy --photos RELEASE copies them into it"
+
+
+def _of_links(job: Job) -> Iterator[str]:
+    """Yield the number of photos that lead out of the export, and of those that could not be linked."""
+    if job.num_links_out:
+        yield (
+            f"{plural(job.num_links_out, 'photo is a symbolic link', 'photos are symbolic links')} out of the export, "
+            "which some loaders (supervision) refuse and a copy of the export loses: --photo-cache DIR makes hard "
+            "links, --images copy copies"
+        )
+    if job.files.num_unlinked:
+        yield (
+            f"{plural(job.files.num_unlinked, 'photo was', 'photos were')} copied, as no hard link could be made from "
+            "the photo cache to the export: --photo-cache DIR on the file system of the export saves this space"
+        )
