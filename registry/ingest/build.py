@@ -109,7 +109,8 @@ def _begin_report(split: str, listing: Listing, image_sizes: bool) -> IngestRepo
     """Return a report with the issues and notices of a listing."""
     bad_files = [BadFile(issue.file, (issue,), None) for issue in listing.issues]
     has_notices = bool(image_sizes and listing.annotations and listing.photos)
-    return IngestReport(split, bad_files=bad_files, notices=_unmatched_files(listing, split) if has_notices else [])
+    unmatched = _unmatched_files(listing, split) if has_notices else []
+    return IngestReport(split, bad_files=bad_files, notices=[*listing.notices, *unmatched])
 
 
 def _unmatched_files(listing: Listing, split: str) -> list[str]:
