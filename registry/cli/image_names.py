@@ -11,7 +11,7 @@ from registry.dataset.deepfashion2 import SPLITS
 
 #: ``1``, ``000001.jpg``, ``000001_2.jpg`` (item 2), ``train_000001``, ``data/train/image/000001.jpg``.
 _IMAGE_NAME: Final = re.compile(
-    rf"(?:.*?/)??(?:({'|'.join(SPLITS)})(?:_|/(?:image/|annos/)?))?(\d{{1,4000}})(?:_\d+)?(?:\.[a-z]+)?"
+    rf"(?:.*?/)??(?:({'|'.join(SPLITS)})(?:_|/(?:image/|annos/)?))?(\d{{1,4000}})(?:_\d+)?(?:\.[A-Za-z]+)?"
 )
 
 

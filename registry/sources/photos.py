@@ -50,7 +50,7 @@ class Photos:
         _, entries = self._of_split(split)
         missing = [image_id for image_id in image_ids if image_id not in entries]
         if missing:
-            names = [f"{split}/image/{image_id:06d}.jpg" for image_id in missing]
+            names = [f"{split}/image/{image_id:06d}.jpg" for image_id in missing]  # as in the release
             raise SourceError(f"{self._place(split)} lacks photos that the subset needs: {first_names(names, 5)}.")
 
     def read(self, split: str, image_ids: Sequence[int]) -> Iterator[bytes]:
@@ -79,7 +79,7 @@ class Photos:
         source, entries = self._of_split(split)
         if not isinstance(source, LocalFolder):
             raise UsageError(f"The photos of {split} in {self._place(split)} are no local files to link to: use copy.")
-        paths = [source.folder / "image" / entries[image_id].name for image_id in image_ids]
+        paths = [source.path("image") / entries[image_id].name for image_id in image_ids]
         with source.reader("image") as reader:
             for path in filter(Path.is_symlink, paths):
                 ends = reader.read_ends(path.name, 1)

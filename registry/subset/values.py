@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, SOURCES, SPLITS, find_category, find_split, unknown_name
+from registry.dataset.file_names import DATA_NAME, stem
 from registry.errors import NotFoundError, UsageError
 from registry.files.regular_files import read_regular, regular_size
 
+_DATA_NAME: Final = re.compile(DATA_NAME)
 #: Lowest and highest number, both included.
 Range = tuple[int, int]
 
@@ -125,7 +127,8 @@ def _read_list_file(value: str, name: str) -> list[Range]:
         raise NotFoundError(f"{name} {value}: there is no file {path}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{name} {value}: {path} cannot be read: {error}") from error
-    numbers = [line.strip().removesuffix(".jpg").removesuffix(".json") for line in lines]
+    names = [line.strip() for line in lines]
+    numbers = [stem(name) if _DATA_NAME.fullmatch(name) else name for name in names]
     return [
         _read_range(number, f"{path}, line {line_no}: {name}") for line_no, number in enumerate(numbers, 1) if number
     ]

@@ -17,7 +17,7 @@ import registry
 from registry.errors import AnnotationError, SourceError
 from registry.ingest.build import ingest
 from registry.ingest.retrieval_lists import read_retrieval
-from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, to_bytes, write_split
+from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, notices_of, to_bytes, write_split
 
 BOX = [10, 20, 110, 220]
 
@@ -52,7 +52,7 @@ def lists(folder: Path, **files: Any) -> Path:
 def notices(source: Path, *paths: Path, split: str = "validation") -> list[str]:
     report = ingest(split, str(source), str(source.parent / "r"), retrieval=[str(path) for path in paths])
     assert report.bad_files == []
-    return report.notices
+    return notices_of(report)
 
 
 def test_lists_that_agree_give_no_notice_and_a_row_for_every_entry(validation: Path, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_lists_are_read_as_files_from_a_folder_a_zip_and_a_remote_folder(
         fs.pipe({f"/lists/{path.name}": path.read_bytes() for path in folder.iterdir()})
         paths = ["memory://lists"]
     report = ingest("validation", str(validation), str(tmp_path / "r"), retrieval=paths)
-    assert (report.bad_files, report.notices) == ([], [])
+    assert (report.bad_files, notices_of(report)) == ([], [])
     count = registry.open(str(tmp_path / "r")).sql("SELECT count(*) FROM retrieval_lists").fetchall()
     assert count == [(len(QUERIES) + len(GALLERY),)]
 
@@ -293,7 +293,7 @@ def test_two_lists_with_the_same_name_are_refused(tmp_path: Path) -> None:
 def test_the_lists_of_a_release_are_read_without_an_option(validation: Path, tmp_path: Path) -> None:
     lists(tmp_path / "json_for_validation", val_query=QUERIES[:3], val_gallery=GALLERY)
     report = ingest("validation", str(tmp_path), str(tmp_path / "r"))
-    assert report.notices == [
+    assert notices_of(report) == [
         "val_query.json: lacks the query item of image 000007 with pair_id 2, style 3 and box [0.0, 0.0, 0.0, 0.0]"
     ]
 

@@ -352,7 +352,7 @@ def test_many_changes_are_read_in_batches(small: Registry, tmp_path: Path, monke
 
 
 def test_a_registry_of_version_1_has_no_hashes_and_everything_else(small: Registry, version_1: Registry) -> None:
-    assert (version_1.manifest.schema_version, small.manifest.schema_version) == (1, 2)
+    assert (version_1.manifest.schema_version, small.manifest.schema_version) == (1, 3)
     files = [version_1.place.path / file.path for file in version_1.manifest.of_table("items") if version_1.place.path]
     assert all("content_hash" not in pq.read_schema(file).names for file in files)
     assert version_1.sql("SELECT DISTINCT content_hash, typeof(content_hash) FROM items").fetchall() == [
@@ -385,4 +385,4 @@ def test_a_split_ingested_anew_does_not_make_a_registry_of_version_1_lie(tmp_pat
     assert mixed.sql("SELECT count(*), count(content_hash) FROM items").fetchall() == [(10, 0)]
     ingest("validation", str(tmp_path / "validation"), str(tmp_path / "registry"), jobs=1)
     assert made.sql("SELECT count(*), count(content_hash) FROM items").fetchall() == [(10, 10)]
-    assert made.manifest.schema_version == 2
+    assert made.manifest.schema_version == 3

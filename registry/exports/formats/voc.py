@@ -1,7 +1,7 @@
 """Pascal VOC: an XML file per image and an image list per part.
 
 Layout: ``Annotations/PART/NAME.xml``, ``ImageSets/Main/PART.txt`` and, where photos are linked or copied,
-``JPEGImages/PART/NAME.jpg``. File names repeat over splits, so each part has a folder and the lists hold
+``JPEGImages/PART/PHOTO``. File names repeat over splits, so each part has a folder and the lists hold
 ``PART/NAME``, which readers expand to ``Annotations/PART/NAME.xml``. ``labelmap.txt`` names the categories in order, as
 CVAT and datumaro require.
 
@@ -36,6 +36,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES
+from registry.dataset.file_names import stem
 from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.builtin import VOC_ATTRIBUTES
 from registry.exports.columns.bounds import cut_boxes, item_sizes, note, note_boxes, require_sizes
@@ -56,7 +57,7 @@ def write(job: Job) -> None:
         stems = []
         for chunk in job.chunks(part, columns):
             names = chunk.file_names()
-            stems += [f"{part.name}/{name.removesuffix('.jpg')}\n" for name in names]
+            stems += [f"{part.name}/{stem(name)}\n" for name in names]
             job.files.write_all(_files(job, chunk, names))
         job.files.write(f"ImageSets/Main/{part.name}.txt", "".join(stems).encode())
     labels = ["# label:color_rgb:parts:actions", *(f"{category.name}:::" for category in CATEGORIES)]
@@ -81,7 +82,7 @@ def _files(job: Job, chunk: Chunk, names: list[str]) -> Iterator[tuple[str, memo
     )  # fmt: skip
     for name, text, is_annotated in zip(names, slices(files), annotated.to_pylist(), strict=True):
         if is_annotated:
-            yield f"Annotations/{chunk.part.name}/{name.removesuffix('.jpg')}.xml", text
+            yield f"Annotations/{chunk.part.name}/{stem(name)}.xml", text
 
 
 def _objects(job: Job, chunk: Chunk) -> tuple[pa.Array, list[int]]:

@@ -13,6 +13,7 @@ from typing import BinaryIO, Final
 
 import pyarrow as pa
 
+from registry.dataset.file_names import suffix
 from registry.dataset.tables import ITEM_COLUMNS
 from registry.execution.in_order import in_order
 from registry.exports.columns.sinks import row_pieces
@@ -41,14 +42,18 @@ def write(job: Job) -> None:
 
 
 def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
-    """Yield name and bytes of the members of a part: for each image its photo, if copied, then its JSON."""
+    """Yield name and bytes of the members of a part: for each image its photo, if copied, then its JSON.
+
+    The suffix of a photo is its own in lower case: readers take it as the key of a field.
+    """
     for chunk, texts in _with_texts(job.chunks(part, ITEM_COLUMNS)):
         photos = job.photos(chunk) if job.images == "copy" else None
         image_ids = chunk.images.column("image_id").to_pylist()
-        for image_id, text in zip(image_ids, slices(texts), strict=True):
+        names = chunk.images.column("file_name").to_pylist()
+        for image_id, name, text in zip(image_ids, names, slices(texts), strict=True):
             key = f"{chunk.split}_{image_id:06d}"
             if photos is not None:
-                yield f"{key}.jpg", next(photos)
+                yield f"{key}.{suffix(name).lower()}", next(photos)
             yield f"{key}.json", text
 
 
