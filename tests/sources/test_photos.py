@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from registry.ingest.build import ingest
 from registry.ingest.fingerprint import fingerprint_source
 from registry.sources.photo_headers import image_size, size_from_start
 from tests.helpers import SMALL_SPLIT, annotation, jpeg, make_version_1, notices_of, photo, write_split
-from tests.registries import make_three_splits
+from tests.registries import make_three_splits, make_version_2
 from tests.sources.ingesting import refusal
 from tests.sources.packing import files_in, packed
 
@@ -88,15 +89,19 @@ def test_a_damaged_tag_is_no_tag(tmp_path: Path) -> None:
             assert image_size(data[:start] + b"\xff" * length + data[start + length :]) == (300, 200, None)
 
 
-def test_an_earlier_registry_has_no_orientation_which_is_no_difference(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make_old", [make_version_1, make_version_2])
+def test_an_earlier_registry_has_no_orientation_which_is_no_difference(
+    make_old: Callable[[Path], Path], tmp_path: Path
+) -> None:
     for split in ("old", "new"):
         source = write_split(tmp_path / split / "train", SMALL_SPLIT, {1: photo(300, 400, "JPEG", 6)})
         ingest("train", str(source), str(tmp_path / f"r-{split}"), jobs=1)
     new = registry.open(str(tmp_path / "r-new"))
     assert new.manifest.schema_version == 3
-    old = registry.open(str(make_version_1(tmp_path / "r-old")))
+    old = registry.open(str(make_old(tmp_path / "r-old")))
     assert old.sql("SELECT DISTINCT orientation, typeof(orientation) FROM images").fetchall() == [(None, "TINYINT")]
     assert old.diff(new).summary.is_same
+    assert old.sql("FROM split_counts").fetchall() == new.sql("FROM split_counts").fetchall()
     other = write_split(tmp_path / "other" / "train", SMALL_SPLIT, {1: photo(300, 400, "JPEG", 3)})
     ingest("train", str(other), str(tmp_path / "r-other"), jobs=1)
     changes = list(new.diff(registry.open(str(tmp_path / "r-other"))).images())
