@@ -148,10 +148,9 @@ def folders_at(url: str, prefix: str, names: Iterable[str]) -> dict[Kind, str]:
         SourceError: several folders could be meant.
     """
     start = f"{prefix}/" if prefix else ""
-    paths = (name[len(start) :].split("/", 2) for name in names if name.startswith(start))
-    return choose_folders(
-        f"{url} > {start}" if start else url, {path[0] for path in paths if len(path) == 2 and path[1]}
-    )
+    folders = {name.rpartition("/")[0] for name in names}
+    inner = {folder[len(start) :] for folder in folders if folder.startswith(start)}
+    return choose_folders(f"{url} > {start}" if start else url, (name for name in inner if name and "/" not in name))
 
 
 def reopen(url: str, options: StorageOptions | None) -> BinaryIO:

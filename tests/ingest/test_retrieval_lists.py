@@ -211,8 +211,8 @@ BAD_LISTS = {
     ]),
     "no object": ({"val_query": [query(1, 1, 1), 7]}, ["val_query.json > 2: expected an object, found a number"]),
     "object": ({"val_query": {}}, ["val_query.json: expected one JSON list, found an object"]),
-    "names": ({"query_txt": "000001.png\n\n000002.jpg\n3"}, [
-        'query.txt > 1: expected the name of an image or annotation such as 000001.jpg, found "000001.png"',
+    "names": ({"query_txt": "000001.gif\n\n000002.jpg\n3"}, [
+        'query.txt > 1: expected the name of an image or annotation such as 000001.jpg, found "000001.gif"',
         'query.txt > 3: expected the name of an image or annotation such as 000001.jpg, found "3"',
     ]),
     "not UTF-8": ({"query_txt": b"\xff"}, ["query.txt: expected UTF-8 text, found byte 0xff at byte 0"]),

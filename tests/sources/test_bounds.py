@@ -248,9 +248,7 @@ def test_the_limit_on_kept_bytes_covers_lists_and_other_bad_files(
 def test_issues_about_wrong_names_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "MAX_NAME_ISSUES", 2)
     source = write_split(tmp_path / "train", {1: annotation(), **{f"x{k}": b"" for k in range(5)}})
-    assert issues(source, tmp_path / "r")[0] == (
-        "train: 3 more files whose names are not like NNNNNN.json or NNNNNN.jpg"
-    )
+    assert issues(source, tmp_path / "r")[0] == "train/annos: 3 more files whose names are not like NNNNNN.json"
 
 
 def png(width: int, height: int) -> bytes:

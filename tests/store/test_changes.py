@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import registry
 from registry.dataset.content_hash import HASHED
-from registry.dataset.tables import IMAGES, ITEM_COLUMNS, TABLES
+from registry.dataset.tables import IMAGE_COLUMNS, IMAGES, ITEM_COLUMNS, TABLES
 from registry.errors import NotFoundError, RegistryFormatError, UnknownNameError, UsageError
 from registry.ingest.build import ingest
 from registry.store.changes import Diff
@@ -27,7 +27,7 @@ from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, landmarks, make_v
 from tests.registries import VALIDATION
 
 Split = dict[int | str, Any]
-OF_IMAGES = [column.name for column in IMAGES.columns if column.name not in IMAGES.key]
+OF_IMAGES = [name for name in IMAGE_COLUMNS if name not in IMAGES.key]
 
 
 def make(folder: Path, **splits: Split) -> Registry:
@@ -204,7 +204,15 @@ def test_changed_images_have_their_old_and_new_values(small: Registry, tmp_path:
             "removed",
             {"split": "train", "image_id": 7},
             (),
-            {"file_name": "000007.jpg", "source": "user", "pair_id": 2, "width": None, "height": None, "num_items": 1},
+            {
+                "file_name": "000007.jpg",
+                "source": "user",
+                "pair_id": 2,
+                "width": None,
+                "height": None,
+                "num_items": 1,
+                "orientation": None,
+            },
             None,
         ),
     ]
