@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID
+from registry.ingest.report import IngestReport
 
 
 def landmarks(category_id: int, v: int = 2) -> list[int]:
@@ -87,14 +88,14 @@ def write_split(folder: Path, annotations: Mapping[int | str, Any], photos: Mapp
 
 
 def make_version_1(folder: Path) -> Path:
-    """Convert a registry in place to schema version 1, which has no content hashes and no block digests."""
+    """Convert a registry in place to schema version 1, which has no content hashes, orientations and block digests."""
     manifest = json.loads((folder / "manifest.json").read_text())
     files = []
     for entry in manifest["files"]:
         path = folder / entry["path"]
         with pq.ParquetFile(path) as file:
             table = file.read()
-        names = [name for name in table.column_names if name != "content_hash"]
+        names = [name for name in table.column_names if name not in ("content_hash", "orientation")]
         metadata = {**table.schema.metadata, b"df2.schema_version": b"1"}
         pq.write_table(table.select(names).replace_schema_metadata(metadata), path, store_schema=False)
         data = path.read_bytes()
@@ -113,15 +114,28 @@ def make_version_1(folder: Path) -> Path:
     return folder
 
 
-def jpeg(width: int = 40, height: int = 30) -> bytes:
-    """Return the bytes of a white JPEG."""
+def photo(width: int = 40, height: int = 30, format: str = "JPEG", orientation: int | None = None) -> bytes:
+    """Return the bytes of a white photo: a JPEG, PNG or WEBP, perhaps with an EXIF orientation."""
     import io
 
     from PIL import Image
 
     out = io.BytesIO()
-    Image.new("RGB", (width, height), "white").save(out, "JPEG")
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    Image.new("RGB", (width, height), "white").save(out, format, **({"exif": exif} if exif else {}))
     return out.getvalue()
+
+
+def jpeg(width: int = 40, height: int = 30) -> bytes:
+    """Return the bytes of a white JPEG."""
+    return photo(width, height)
+
+
+def notices_of(report: IngestReport) -> list[str]:
+    """Return the notices of a report, without that of annotations that have no photos on purpose."""
+    return [notice for notice in report.notices if "no photos were found in image/" not in notice]
 
 
 #: Annotations by image_id: pair_id 1 with styles 1 and 2 in both sources and an item of style 0, and pair_id 2 with

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from registry.ingest.build import ingest
+from registry.snapshot.manifest import rebuild_manifest
 from registry.snapshot.sync import sync
 from registry.storage.place import Place
 from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, write_split
@@ -28,6 +32,20 @@ def make_newer(old: Path, folder: Path) -> Path:
     changed = {**SMALL_SPLIT, 9: annotation([item(2, 1)], "shop", 3)}
     ingest("train", str(write_split(folder / "changed" / "train", changed)), str(folder / "newer"), jobs=1)
     return folder / "newer"
+
+
+def make_version_2(folder: Path) -> Path:
+    """Convert a registry in place to schema version 2, which has no orientation of photos."""
+    for path in sorted(folder.rglob("*.parquet")):
+        with pq.ParquetFile(path) as file:
+            table, metadata = file.read(), dict(file.metadata.metadata)
+        table = table.select([name for name in table.column_names if name != "orientation"])
+        with pq.ParquetWriter(path, table.schema, store_schema=False) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({**metadata, b"df2.schema_version": b"2"})
+        path.rename(path.with_name(f"{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.parquet"))
+    (folder / "manifest.json").write_bytes(rebuild_manifest(Place(str(folder))).to_json())
+    return folder
 
 
 def make_three_splits(folder: Path) -> Path:

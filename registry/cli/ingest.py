@@ -62,7 +62,8 @@ _retrieval = click.option(
     "--image-sizes/--no-image-sizes",
     default=True,
     show_default=True,
-    help="Read width and height from the photos' headers where SOURCE has photos.",
+    help="Read names, sizes and EXIF orientation of the photos where SOURCE has any. Without it, file_name is the "
+    "annotation's with .jpg.",
 )
 @click.option(
     "--follow-links",

@@ -13,6 +13,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES, SOURCES
+from registry.dataset.file_names import PHOTO_NAME, PHOTO_SUFFIXES_TEXT
 from registry.dataset.names import shown
 from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import RegistryFormatError
@@ -25,8 +26,6 @@ NOT_INGESTED: Final = (
     "The rows were not written by 'df2 ingest': take the registry from a place that you trust, or ingest the split "
     "again."
 )  # fmt: skip
-#: Names of photos that ingestion admits.
-_PHOTO: Final = r"^[0-9]{1,9}\.jpg$"
 #: From here on, a double cannot tell neighbouring integers apart; ingestion refuses such coordinates.
 _EXACT: Final = float(2**53)
 
@@ -142,13 +141,13 @@ def _check_file_names(cells: _Cells) -> None:
     import pyarrow.compute as pc
 
     names = cells.rows.column("file_name")
-    cells.require("file_name", pc.match_substring_regex(names, _PHOTO))
-    numbers = pc.utf8_slice_codeunits(names, 0, -len(".jpg")).cast(pa.int32())
+    cells.require("file_name", pc.match_substring_regex(names, f"^{PHOTO_NAME}$"))
+    numbers = pc.replace_substring_regex(names, r"\..*$", "").cast(pa.int32())
     cells.require("file_name", pc.equal(numbers, cells.rows.column("image_id")))
 
 
 _EXPECTED: Final = {
-    "file_name": "the number of the image and .jpg, such as 000001.jpg",
+    "file_name": f"the number of the image and {PHOTO_SUFFIXES_TEXT}, such as 000001.jpg",
     "split": "the split of the folder",
     "source": "user or shop",
     "category_name": "the name of the category",

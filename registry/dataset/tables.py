@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: Version of the tables and of the manifest; a reader refuses a registry with a higher one.
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 #: Type name -> DuckDB's type. :func:`arrow_type` returns Arrow's.
 DUCKDB_TYPES: Final = {
@@ -55,11 +55,20 @@ class Field:
 _FIELD_LIST: Final = (
     Field("split", "string", "Split: train, validation or test. Begins every key.", source="ingest"),
     Field("image_id", "int32", "Number in the file name; restarts in every split.", source="file name"),
-    Field("file_name", "string", "Name of the photo, such as 000001.jpg.", source="file name"),
+    Field("file_name", "string", "Name of the photo in the source, such as 000001.jpg.", source="file name"),
     Field("source", "string", "Who took the photo: user (consumer) or shop."),
     Field("pair_id", "int32", "Group of consumer and shop photos; restarts in every split; not itself a pair."),
-    Field("width", "int32", "Width of the photo; NULL where the photo was not in the source.", "px", "JPEG header"),
-    Field("height", "int32", "Height of the photo; NULL where it was not in the source.", "px", "JPEG header"),
+    Field("width", "int32", "Width of the photo as stored; NULL where it was not in the source.", "px", "photo header"),
+    Field(
+        "height", "int32", "Height of the photo as stored; NULL where it was not in the source.", "px", "photo header"
+    ),
+    Field(
+        "orientation",
+        "int8",
+        "EXIF orientation, 1 to 8; from 2 on viewers and some trainers turn the photo. NULL without it, and before "
+        "schema version 3.",
+        source="photo header",
+    ),
     Field("num_items", "int16", "Items annotated in the image; NULL where no annotation was released.", "items"),
     Field("item_no", "int16", "Number of the item in its file, from 1 (the 2 of item2); may have gaps."),
     Field("item_order", "int16", "Position of the item among the items of its file, from 1, in file key order."),
@@ -205,7 +214,10 @@ def _columns(names: str) -> tuple[Column, ...]:
 IMAGES: Final = Table(
     "images",
     "One row per image: annotated ones of train and validation, all photos of test.",
-    _columns("split image_id file_name source? pair_id? width? height? num_items?"),
+    (
+        *_columns("split image_id file_name source? pair_id? width? height? num_items?"),
+        Column(FIELDS["orientation"], nullable=True, since=3),
+    ),
     key=("split", "image_id"),
     partition=("split",),
     order=("image_id",),
@@ -260,6 +272,8 @@ TABLES: Final[dict[str, Table]] = {
     table.name: table for table in (IMAGES, ITEMS, RETRIEVAL_LISTS, CATEGORIES_TABLE, LANDMARK_SLOTS_TABLE, QUARANTINE)
 }
 
+#: Columns of images that exports have: those of schema version 1, so that exports of any registry have the same.
+IMAGE_COLUMNS: Final = tuple(column.name for column in IMAGES.columns if column.since == 1)
 #: Columns of items that exports and look-ups have: all but the content hash.
 ITEM_COLUMNS: Final = tuple(column.name for column in ITEMS.columns if column.name != "content_hash")
 

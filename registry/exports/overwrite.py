@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from registry.dataset.file_names import PHOTO_SUFFIXES
 from registry.errors import UsageError, first_names
 from registry.exports.files import MANIFEST_NAME
 from registry.exports.manifest import read_export
@@ -16,7 +17,7 @@ _OF_FILE_MANAGERS: Final = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 #: The cache of labels or pictures that ultralytics and YOLOv5 write beside a folder ``train/``.
 _FOLDER_CACHES: Final = (".cache.npy", ".cache")
 #: Suffixes of photos, beside which ultralytics writes arrays.
-_PHOTOS: Final = frozenset({"jpg", "jpeg", "png", "webp"})
+_PHOTOS: Final = frozenset(PHOTO_SUFFIXES)
 #: Names in a message.
 _SHOWN: Final = 3
 

@@ -30,10 +30,10 @@ def images_batch(
     sizes: Sequence[Size | None],
     num_items: Sequence[int | None],
 ) -> pa.RecordBatch:
-    """Return rows of the table images; width and height are NULL where a size is None or a text."""
-    pixels = [size if isinstance(size, tuple) else (None, None) for size in sizes]
-    widths, heights = [width for width, _ in pixels], [height for _, height in pixels]
-    return record_batch(IMAGES, (image_ids, file_names, sources, pair_ids, widths, heights, num_items))
+    """Return rows of the table images; width, height and orientation are NULL where a size is None or a text."""
+    pixels = [size if isinstance(size, tuple) else (None, None, None) for size in sizes]
+    widths, heights, orientations = ([size[k] for size in pixels] for k in range(3))
+    return record_batch(IMAGES, (image_ids, file_names, sources, pair_ids, widths, heights, num_items, orientations))
 
 
 def items_batch(columns: Annotations) -> tuple[pa.RecordBatch, tuple[tuple[int, int], ...]]:

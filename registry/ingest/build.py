@@ -23,6 +23,7 @@ from registry.sources.listing import Listing, Source
 from registry.sources.open import open_source, release_lists
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
+from registry.wording import plural
 
 __all__ = ["IngestError", "IngestReport", "ingest"]
 
@@ -108,8 +109,18 @@ def _check_not_empty(source: str, split: str, listing: Listing) -> None:
 def _begin_report(split: str, listing: Listing, image_sizes: bool) -> IngestReport:
     """Return a report with the issues and notices of a listing."""
     bad_files = [BadFile(issue.file, (issue,), None) for issue in listing.issues]
-    has_notices = bool(image_sizes and listing.annotations and listing.photos)
-    return IngestReport(split, bad_files=bad_files, notices=_unmatched_files(listing, split) if has_notices else [])
+    notices = list(listing.notices)
+    if image_sizes and listing.annotations:
+        notices += _unmatched_files(listing, split) if listing.photos else [_no_photos(listing, split)]
+    return IngestReport(split, bad_files=bad_files, notices=notices)
+
+
+def _no_photos(listing: Listing, split: str) -> str:
+    """Return the notice that a source has annotations alone."""
+    return (
+        f"{split}: no photos were found in image/ beside {plural(len(listing.annotations), 'annotation')}, so width "
+        "and height are NULL; ingest from a place with the photos if you need them (yolo and voc do)"
+    )
 
 
 def _unmatched_files(listing: Listing, split: str) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from registry.dataset.deepfashion2 import CATEGORIES
+from registry.dataset.file_names import DATA_NAME, stem
 from registry.dataset.tables import INT32_MAX
 from registry.ingest.json_checks import (
     IssueCollector,
@@ -29,7 +30,7 @@ from registry.sources.issues import Issue
 
 Box = tuple[float, float, float, float]
 
-_IMAGE_NAME: Final = re.compile(r"(?:.*/)?(\d{1,9})\.(?:jpg|json)", re.ASCII)
+_IMAGE_NAME: Final = re.compile(rf"(?:.*/)?{DATA_NAME}")
 _EXPECTED_NAME: Final = "the name of an image or annotation such as 000001.jpg"
 
 
@@ -142,4 +143,4 @@ def _image_id(name: Any, place: tuple[str, ...], report: Report) -> int:
     if match is None:
         report(place, f"expected {_EXPECTED_NAME}, found {shown(name)}")
         return 0
-    return int(match[1])
+    return int(stem(name.rpartition("/")[2]))

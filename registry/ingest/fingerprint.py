@@ -5,7 +5,7 @@ committed and compared between machines. Reading all files takes seconds, so a c
 the file details (:mod:`registry.sources.stat_digests`); files with the same details are not read again.
 
 Annotations and retrieval lists count with all their bytes. Photos (16 GB) count with name, size and the CRC-32 of their
-first 16 and last 4 KiB: the tables hold only width and height, which are at the beginning. In a zip, photos count with
+first 16 and last 4 KiB: the tables hold only what the header says. In a zip, photos count with
 the CRC-32 of all their bytes, from the central directory.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from registry.dataset.deepfashion2 import find_split
+from registry.dataset.file_names import DATA_NAME
 from registry.errors import StorageError
 from registry.files.durability import make_folders
 from registry.files.temporary import is_special, write_text
@@ -33,7 +35,12 @@ from registry.sources.stat_digests import StatDigest, stat_digests
 from registry.storage.filesystems import StorageOptions, local_path
 
 #: Version of the cache file; a file of another version is ignored.
-_CACHE_VERSION: Final = 3
+_CACHE_VERSION: Final = 4
+#: Version of what an ingestion takes from photos. A higher one makes fingerprints differ, so that splits are ingested
+#: anew. 1: width and height, which some versions of imagesize swapped in turned photos. 2: those of the stored pixels,
+#: the orientation, and the photo's own name.
+_PHOTO_READER: Final = 2
+_DATA_NAME: Final = re.compile(DATA_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +162,7 @@ def _checksums(part: str, names: Iterable[str], located: str) -> dict[str, Any]:
     path = local_path(located)
     assert path is not None  # only local folders have recent files
     folder = LocalFolder(path, follow_links=True)
-    entries = [Entry(0, name, name) for name in sorted(names) if name.endswith((".json", ".jpg"))]
+    entries = [Entry(0, name, name) for name in sorted(names) if _DATA_NAME.fullmatch(name)]
     if part == "annos":
         contents = folder.read(entries)
         checksums: list[Any] = [data if isinstance(data, Fault) else zlib.crc32(data) for data in contents]
@@ -186,7 +193,7 @@ def _content(
         photos_and_issues.update(str(issue).encode())
     document = {
         "annotations": {"files": len(annotations), "digest": digests["annos"]},
-        "photos": {"files": len(images), "digest": photos_and_issues.hexdigest()},
+        "photos": {"files": len(images), "digest": photos_and_issues.hexdigest(), "reader": _PHOTO_READER},
     }
     return document, digests
 

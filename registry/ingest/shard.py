@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from registry.dataset.file_names import stem
 from registry.ingest.batches import images_batch, items_batch
 from registry.ingest.chunks import FileChunk
 from registry.ingest.content_digest import annotation_record
@@ -73,7 +74,8 @@ def read_chunk(source: Source, chunk: FileChunk) -> ChunkRows:
     sound = [entry for k, entry in enumerate(entries) if k not in issues]
     sizes, bad_photos = _photo_sizes(source, chunk, {entry.image_id for entry in sound})
     items, items_by_category = items_batch(columns)
-    images = _annotated_images(sound, columns, sizes)
+    photo_names = {photo.image_id: photo.name for photo in chunk.photos or () if photo is not None}
+    images = _annotated_images(sound, columns, sizes, photo_names)
     return ChunkRows(images, items, items_by_category, tuple(bad_files + bad_photos), tuple(records))
 
 
@@ -103,10 +105,13 @@ def _photo_sizes(source: Source, chunk: FileChunk, image_ids: set[int]) -> tuple
     return sizes, bad_photos
 
 
-def _annotated_images(entries: Sequence[Entry], columns: Annotations, sizes: dict[int, Size]) -> pa.RecordBatch:
+def _annotated_images(
+    entries: Sequence[Entry], columns: Annotations, sizes: dict[int, Size], photo_names: dict[int, str]
+) -> pa.RecordBatch:
+    """Return the rows of annotated images; an image without photo has the name of its annotation with .jpg."""
     return images_batch(
         columns.image_ids,
-        [f"{entry.name.removesuffix('.json')}.jpg" for entry in entries],
+        [photo_names.get(entry.image_id) or f"{stem(entry.name)}.jpg" for entry in entries],
         columns.sources,
         columns.pair_ids,
         [sizes.get(image_id) for image_id in columns.image_ids],

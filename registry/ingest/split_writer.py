@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.tables import IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, record_batch
 from registry.execution.progress import Progress
@@ -16,6 +16,10 @@ from registry.ingest.shard import BadFile, ChunkRows, photo_rows
 from registry.snapshot.publish import Publication
 from registry.sources.issues import MAX_ISSUES, Issue, summarise
 from registry.sources.listing import Listing, Source
+from registry.wording import plural
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: Maximum bytes of bad files in the table quarantine; they are in memory until the end.
 _MAX_RAW: Final = 64 << 20
@@ -37,6 +41,7 @@ class SplitWriter:
         self._lists = lists
         self._digest = ContentDigest()
         self._num_issues = 0
+        self._num_turned = 0
         self._keeps_raw = keeps_raw
         self._raw_budget = _MAX_RAW if keeps_raw else 0
 
@@ -68,6 +73,7 @@ class SplitWriter:
         images = self._tables.writer(IMAGES, split=split)
         for rows in chunks:
             images.write(rows.images)
+            self._count_turned(rows.images)
             start = 0
             for category_id, count in rows.items_by_category:
                 items = self._tables.writer(ITEMS, split=split, category_id=category_id)
@@ -97,10 +103,17 @@ class SplitWriter:
             sources = [self._lists.source_of(image_id) for image_id in image_ids]
             rows = images_batch(image_ids, names, sources, nulls, sizes, nulls)
             images.write(rows)
+            self._count_turned(rows)
             self._lists.note_rows(rows, None)
             self._report.images += len(entries)
             self.add_bad_files(bad_photos)
             self._digest.update(names)
+
+    def _count_turned(self, images: pa.RecordBatch) -> None:
+        """Add the photos that an EXIF tag turns or mirrors to their count."""
+        import pyarrow.compute as pc
+
+        self._num_turned += pc.greater(images.column("orientation"), 1).true_count
 
     def finish(self, on_error: OnError) -> None:
         """Write quarantine and retrieval lists, and publish the split.
@@ -109,6 +122,13 @@ class SplitWriter:
             IngestError: there are bad files and ``on_error`` is ``fail``; nothing is published.
         """
         report, split = self._report, self._report.split
+        if self._num_turned:
+            report.notices.append(
+                f"{split}: {plural(self._num_turned, 'photo has', 'photos have')} an EXIF tag that turns or mirrors "
+                "the photo when it is shown (orientation 2 to 8 in images); width, height and annotations count the "
+                "stored pixels, and trainers that turn photos by the tag see other ones: see 'Turned photos' in "
+                "docs/formats.md"
+            )
         report.notices = sorted([*report.notices, *self._lists.disagreements()])
         report.bad_files.sort(key=lambda bad_file: bad_file.file)
         if report.bad_files and on_error == "fail":

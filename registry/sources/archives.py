@@ -9,20 +9,23 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from registry.dataset.deepfashion2 import SPLITS
+from registry.dataset.file_names import DATA_NAME, PHOTO_SUFFIXES
 from registry.errors import SourceError, first_names
 from registry.sources.faults import Fault, shown_name
 from registry.sources.file_objects import open_file
 from registry.sources.issues import MAX_NAME_ISSUES, Issue
-from registry.sources.listing import MEMBER
+from registry.sources.listing import MEMBER, Kind, choose_folders
 from registry.storage.filesystems import StorageOptions
 
 #: Refused in a name: backslashes, control characters, line separators, surrogates, a leading slash, and parts that
 #: are .. or begin with a drive letter.
 _UNSAFE: Final = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\A/|(?:\A|/)(?:\.\.(?:/|\Z)|[A-Za-z]:)")
 #: Unsafe names are reported only if they could be the dataset's; archivers add others, such as macOS ``Icon\r``.
-_LIKE_DATA: Final = re.compile(r"annos|image|\.json|\.jpg", re.IGNORECASE)
+_LIKE_DATA: Final = re.compile(rf"annos|image|\.json|\.(?:{'|'.join(PHOTO_SUFFIXES)})", re.IGNORECASE)
 #: Path of a file that is named like an annotation or a photo.
-_DATA: Final = re.compile(r"(?P<folder>.*)/[0-9]{1,9}\.(?:json|jpg)")
+_DATA: Final = re.compile(rf"(?P<folder>.*)/{DATA_NAME}")
+#: Path of a file in annos or image.
+_MEMBER: Final = re.compile(r"(?:(?P<lead>.*)/)?(?P<kind>annos|image)/(?P<name>[^/]+)")
 #: Path of a file in a folder below annos or image.
 _INNER: Final = re.compile(r"(?:(?P<lead>.*?)/)?(?P<kind>annos|image)/.+/(?P<name>[^/]+)")
 #: The names that are accepted, for messages.
@@ -67,7 +70,7 @@ class SkippedMembers:
             kinds: folders to read: ``annos``, ``image`` or both.
         """
         file = _DATA.fullmatch(name)
-        match = file and (MEMBER.fullmatch(name) or _INNER.fullmatch(name))
+        match = file and (_MEMBER.fullmatch(name) or _INNER.fullmatch(name))
         if not file or not match or match["kind"] not in kinds or "__MACOSX" in name:
             return
         parent = (match["lead"] or "").rpartition("/")[2]
@@ -109,13 +112,16 @@ def choose_prefix(skipped: SkippedMembers, names: Iterable[str]) -> str:
         SourceError: no folder or several folders could be the split's.
     """
     url, split = skipped.url, skipped.split
-    prefixes: set[str] = set()
+    prefixes: set[str] = set()  # with annos or image
+    renamed: set[str] = set()  # with folders that only stand for annos and image
     for name in names:
         match = MEMBER.fullmatch(name)
         if match and "__MACOSX" not in name:
-            prefixes.add(match["lead"] or "")
-    if len(prefixes) > 1:
-        prefixes = {prefix for prefix in prefixes if prefix.rpartition("/")[2] == split} or prefixes
+            (prefixes if match["folder"] in ("annos", "image") else renamed).add(match["lead"] or "")
+    only = next(iter(prefixes)).rpartition("/")[2] if len(prefixes) == 1 else None
+    if only is None or (only in SPLITS and only != split):
+        candidates = (_of_split(prefixes, split), _of_split(renamed, split), prefixes, renamed)
+        prefixes = next(filter(None, candidates), prefixes)
     if not prefixes and skipped.refused:
         raise SourceError(
             f"{url} holds no file of {split} that is read: expected {NAME_EXPECTED}, found "
@@ -129,6 +135,22 @@ def choose_prefix(skipped: SkippedMembers, names: Iterable[str]) -> str:
         which = f" of {split}" if are_of_split else f", and none is {split}"
         raise SourceError(f"{url} holds several folders{which}: {shown}.")
     return prefixes.pop()
+
+
+def _of_split(prefixes: set[str], split: str) -> set[str]:
+    return {prefix for prefix in prefixes if prefix.rpartition("/")[2] == split}
+
+
+def folders_at(url: str, prefix: str, names: Iterable[str]) -> dict[Kind, str]:
+    """Return the names of ``annos`` and ``image`` at the leading folders of a split.
+
+    Raises:
+        SourceError: several folders could be meant.
+    """
+    start = f"{prefix}/" if prefix else ""
+    folders = {name.rpartition("/")[0] for name in names}
+    inner = {folder[len(start) :] for folder in folders if folder.startswith(start)}
+    return choose_folders(f"{url} > {start}" if start else url, (name for name in inner if name and "/" not in name))
 
 
 def reopen(url: str, options: StorageOptions | None) -> BinaryIO:

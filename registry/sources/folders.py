@@ -21,7 +21,16 @@ from registry.sources.faults import (
     cannot_read,
     too_large,
 )
-from registry.sources.listing import Entry, Kind, Listing, build_listing, kinds_to_list
+from registry.sources.listing import (
+    Entry,
+    Kind,
+    Listing,
+    build_listing,
+    choose_folders,
+    folder_kind,
+    kinds_to_list,
+    renamed_folder_notices,
+)
 from registry.sources.local_reader import LocalReader
 from registry.sources.photo_headers import (
     PHOTO_END,
@@ -40,7 +49,7 @@ _CHECKSUMS: Final = ("ETag", "md5Hash", "crc32c")
 
 @dataclass
 class LocalFolder:
-    """A local folder with ``annos/`` or ``image/``.
+    """A local folder with ``annos/`` or ``image/``, which may have other names (:func:`choose_folders`).
 
     Attributes:
         folder: the folder. It, ``annos/`` and ``image/`` may be links.
@@ -54,15 +63,30 @@ class LocalFolder:
         """Return the files in ``annos/``, and in ``image/`` if photos are requested."""
 
         def files() -> Iterator[tuple[Kind, str, Any, None, None]]:
-            for kind in kinds_to_list(photos):
+            for kind in kinds:
+                path = self.path(kind)
                 try:
-                    yield from ((kind, name, name, None, None) for name in os.listdir(self.folder / kind))
+                    yield from ((kind, name, name, None, None) for name in os.listdir(path))
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    raise UnreadableSourceError(f"Cannot list {self.folder / kind}: {error.strerror}") from error
+                    raise UnreadableSourceError(f"Cannot list {path}: {error.strerror}") from error
 
-        return build_listing(split, files())
+        kinds = kinds_to_list(photos)
+        listing = build_listing(split, files())
+        listing.notices += renamed_folder_notices(split, {kind: self.path(kind).name for kind in kinds}, kinds)
+        return listing
+
+    def path(self, kind: Kind) -> Path:
+        """Return the path of ``annos/`` or ``image/``, which may have another name.
+
+        Raises:
+            SourceError: several folders could be meant.
+        """
+        path = self.folder / kind
+        if os.path.lexists(path):
+            return path
+        return self.folder / choose_folders(self.folder, local_subfolders(self.folder)).get(kind, kind)
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
         """Yield the bytes or the fault of each annotation file."""
@@ -97,7 +121,15 @@ class LocalFolder:
 
     def reader(self, kind: Kind) -> LocalReader:
         """Return a reader of the files in ``annos/`` or ``image/``."""
-        return LocalReader(self.folder / kind, [self.folder], follow_links=self.follow_links)
+        return LocalReader(self.path(kind), [self.folder], follow_links=self.follow_links)
+
+
+def local_subfolders(folder: Path) -> list[str]:
+    """Return the names of the folders in a local folder; none if it cannot be listed."""
+    try:
+        return [name for name in os.listdir(folder) if folder_kind(name) and (folder / name).is_dir()]
+    except (OSError, ValueError):
+        return []
 
 
 def _first_bytes(reader: LocalReader, entry: Entry, num_bytes: int) -> bytes | Fault:
@@ -118,24 +150,41 @@ class RemoteFolder:
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """Return the files in ``annos/``, and in ``image/`` if photos are requested."""
+        kinds = kinds_to_list(photos)
+        folders: dict[Kind, str] = {}
         try:
-            return build_listing(split, self._files(kinds_to_list(photos)))
+            listing = build_listing(split, self._files(kinds, folders))
         except OSError as error:
             raise UnreadableSourceError(f"Cannot list {self.url}: {reason(error)}") from error
+        listing.notices += renamed_folder_notices(split, folders, kinds)
+        return listing
 
-    def _files(self, kinds: Sequence[Kind]) -> Iterator[tuple[Kind, str, Any, int | None, str | None]]:
-        fs, root = filesystem(self.url, self.options)
+    def _files(
+        self, kinds: Sequence[Kind], folders: dict[Kind, str]
+    ) -> Iterator[tuple[Kind, str, Any, int | None, str | None]]:
+        """Yield the files; fill in ``folders`` where ``annos`` or ``image`` has another name."""
         for kind in kinds:
-            try:
-                infos = retried(partial(fs.ls, f"{root}/{kind}", detail=True))
-            except FileNotFoundError as error:
-                if not is_absence(error):
-                    raise
+            infos = self._list(kind)
+            if infos is None:
+                folders |= choose_folders(self.url, remote_subfolders(self.url, self.options))
+                infos = self._list(folders[kind]) if folders.get(kind, kind) != kind else None
+            if infos is None:
                 continue
             for info in infos:
                 if info["type"] == "file":
                     checksum = next((str(info[key]) for key in _CHECKSUMS if info.get(key)), None)
                     yield kind, info["name"].rpartition("/")[2], info["name"], info.get("size"), checksum
+
+    def _list(self, name: str) -> list[dict[str, Any]] | None:
+        """Return the details of the files in a folder of the source; None if there is no such folder."""
+        fs, root = filesystem(self.url, self.options)
+        try:
+            infos: list[dict[str, Any]] = retried(partial(fs.ls, f"{root}/{name}", detail=True))
+        except FileNotFoundError as error:
+            if not is_absence(error):
+                raise
+            return None
+        return infos
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
         """Yield the bytes or the fault of each annotation file; fetched concurrently where the file system can."""
@@ -219,6 +268,23 @@ class RemoteFolder:
             return retried(read)
         except OSError as error:
             raise cannot_read(f"{entry.locator} in {self.url}", error) from error
+
+
+def remote_subfolders(url: str, options: Mapping[str, Any] | None) -> list[str]:
+    """Return the names of the folders at a URL that may be ``annos`` or ``image``; none if nothing is there.
+
+    Raises:
+        OSError: the place cannot be listed.
+    """
+    fs, root = filesystem(url, options)
+    try:
+        infos = retried(partial(fs.ls, root, detail=True))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if isinstance(error, FileNotFoundError) and not is_absence(error):
+            raise
+        return []
+    names = [info["name"].rstrip("/").rpartition("/")[2] for info in infos if info["type"] == "directory"]
+    return [name for name in names if folder_kind(name)]
 
 
 def is_absence(error: FileNotFoundError) -> bool:

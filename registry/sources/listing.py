@@ -6,20 +6,26 @@ A source and its listing can be pickled: a process lists the files, others read 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
+from registry.dataset.file_names import PHOTO_SUFFIXES, PHOTO_SUFFIXES_TEXT
+from registry.errors import SourceError
 from registry.sources.faults import Fault, shown_name
 from registry.sources.issues import MAX_NAME_ISSUES, Issue
 from registry.sources.photo_headers import PhotoChecksum, Size
+from registry.sources.side_files import side_file_notices
 
 #: Folder of a split that a file lies in.
 Kind = Literal["annos", "image"]
 
-#: Path of a file of the dataset inside an archive: leading folders, annos or image, name.
-MEMBER: Final = re.compile(r"(?:(?P<lead>.*)/)?(?P<kind>annos|image)/(?P<name>[^/]+)")
-_SUFFIXES: Final = {"annos": "json", "image": "jpg"}
+#: Folder names in lower case -> the folder that they stand for. People rename folders; all but two are such names.
+_FOLDERS: Final[dict[str, Kind]] = {"annos": "annos", "annotations": "annos", "image": "image", "images": "image"}
+#: Path of a file of the dataset inside an archive: leading folders, a folder of :data:`_FOLDERS`, name.
+MEMBER: Final = re.compile(rf"(?:(?P<lead>.*)/)?(?P<folder>(?i:{'|'.join(_FOLDERS)}))/(?P<name>[^/]+)")
+_SUFFIXES: Final = {"annos": ("json",), "image": PHOTO_SUFFIXES}
+_EXPECTED_NAMES: Final = {"annos": "NNNNNN.json", "image": f"NNNNNN with {PHOTO_SUFFIXES_TEXT}"}
 
 
 class Entry(NamedTuple):
@@ -48,11 +54,13 @@ class Listing:
         annotations: annotation files in ascending order of image_id.
         photos: photos by image_id, ascending; empty if there are none or they were not requested.
         issues: files with wrong names or with the number of another file.
+        notices: oddities of the source that were accepted or passed over: a sentence each, with a count.
     """
 
     annotations: list[Entry] = field(default_factory=list)
     photos: dict[int, Entry] = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
 
 class Source(Protocol):
@@ -79,22 +87,64 @@ def kinds_to_list(photos: bool) -> tuple[Kind, ...]:
     return ("annos", "image") if photos else ("annos",)
 
 
+def folder_kind(name: str) -> Kind | None:
+    """Return the folder that a folder name stands for: ``image`` for ``Images``; None for other names."""
+    return _FOLDERS.get(name.lower())
+
+
+def choose_folders(place: object, names: Iterable[str]) -> dict[Kind, str]:
+    """Return the name of ``annos`` and ``image`` in a split's folder, each if it exists.
+
+    A folder of the very name is taken; without it, the only folder whose name stands for it.
+
+    Args:
+        place: the split's folder, for messages.
+        names: of the folders in it.
+
+    Raises:
+        SourceError: several folders could be meant.
+    """
+    folders: dict[Kind, str] = {}
+    names = set(names)
+    for kind in kinds_to_list(photos=True):
+        candidates = [kind] if kind in names else sorted(name for name in names if folder_kind(name) == kind)
+        if len(candidates) > 1:
+            raise SourceError(
+                f"{place} holds several folders that could be {kind}/: {', '.join(candidates)}. Rename the right one."
+            )
+        if candidates:
+            folders[kind] = candidates[0]
+    return folders
+
+
+def renamed_folder_notices(split: str, folders: Mapping[Kind, str], kinds: Sequence[Kind]) -> list[str]:
+    """Return a notice for each folder that is read though it has another name."""
+    files = {"annos": "annotations", "image": "photos"}
+    notices = [
+        f"{split}: the {files[kind]} are read from {shown_name(folders[kind])}/, as there is no {kind}/"
+        for kind in kinds
+        if folders.get(kind, kind) != kind
+    ]
+    if notices and folders.get("image", "image") != "image" and "image" in kinds:
+        notices[-1] += "; exports with --images reference name image/ all the same"
+    return notices
+
+
 def build_listing(split: str, files: Iterable[tuple[Kind, str, Any, int | None, int | str | None]]) -> Listing:
     """Return the listing of files, given as (kind, name, locator, size, crc) in any order.
 
-    Hidden files (``.DS_Store``, ``._000001.json``), which operating systems leave behind, are ignored.
+    Hidden files (``.DS_Store``, ``._000001.json``), which operating systems leave behind, are ignored. Other files that
+    cannot be data of the split become notices.
     """
     listing = Listing()
     entries: dict[Kind, dict[int, Entry]] = {"annos": {}, "image": {}}
     duplicates: list[tuple[Kind, str, int]] = []
-    num_misnamed = 0
+    misnamed: dict[Kind, list[str]] = {"annos": [], "image": []}
     for kind, name, locator, size, crc in files:
         image_id = _image_id(kind, name)
         if image_id is None:
             if not name.startswith("."):
-                num_misnamed += 1
-                if num_misnamed <= MAX_NAME_ISSUES:
-                    listing.issues.append(_name_issue(split, kind, name))
+                misnamed[kind].append(name)
             continue
         entry = Entry(image_id, name, locator, size, crc)
         first = entries[kind].setdefault(image_id, entry)
@@ -102,9 +152,10 @@ def build_listing(split: str, files: Iterable[tuple[Kind, str, Any, int | None, 
             # The smaller name wins: file systems list names in any order.
             entries[kind][image_id], duplicate = (first, entry) if first.name <= name else (entry, first)
             duplicates.append((kind, duplicate.name, image_id))
-    if num_misnamed > MAX_NAME_ISSUES:
-        text = f"{num_misnamed - MAX_NAME_ISSUES:,} more files whose names are not like NNNNNN.json or NNNNNN.jpg"
-        listing.issues.append(Issue(split, (), text))
+    for kind, names in misnamed.items():
+        bad_names, notices = side_file_notices(f"{split}/{kind}", names)
+        listing.issues += _name_issues(split, kind, bad_names)
+        listing.notices += notices
     listing.issues += _duplicate_issues(split, duplicates, entries)
     listing.annotations = [entry for _, entry in sorted(entries["annos"].items())]
     listing.photos = dict(sorted(entries["image"].items()))
@@ -115,11 +166,20 @@ def _image_id(kind: Kind, name: str) -> int | None:
     """Return the number in a file name; None if the name is not like ``000001.json`` or ``000001.jpg``."""
     stem, _, suffix = name.rpartition(".")
     is_number = stem.isascii() and stem.isdigit() and len(stem) < 10
-    return int(stem) if is_number and suffix == _SUFFIXES[kind] else None
+    return int(stem) if is_number and suffix.lower() in _SUFFIXES[kind] else None
 
 
-def _name_issue(split: str, kind: Kind, name: str) -> Issue:
-    return Issue(f"{split}/{kind}/{shown_name(name)}", (), f"expected a name like NNNNNN.{_SUFFIXES[kind]}")
+def _name_issues(split: str, kind: Kind, names: Sequence[str]) -> list[Issue]:
+    """Return an issue for each of the first names, and one for the rest."""
+    expected = _EXPECTED_NAMES[kind]
+    issues = [
+        Issue(f"{split}/{kind}/{shown_name(name)}", (), f"expected a name like {expected}")
+        for name in names[:MAX_NAME_ISSUES]
+    ]
+    if len(names) > MAX_NAME_ISSUES:
+        text = f"{len(names) - MAX_NAME_ISSUES:,} more files whose names are not like {expected}"
+        issues.append(Issue(f"{split}/{kind}", (), text))
+    return issues
 
 
 def _duplicate_issues(

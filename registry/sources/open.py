@@ -10,7 +10,7 @@ from typing import Final
 
 from registry.errors import SourceError
 from registry.sources.faults import cannot_read, shown_name
-from registry.sources.folders import LocalFolder, RemoteFolder, is_absence
+from registry.sources.folders import LocalFolder, RemoteFolder, is_absence, local_subfolders, remote_subfolders
 from registry.sources.listing import Source
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried
 
@@ -40,6 +40,9 @@ def locate_source(url: str, split: str, options: StorageOptions | None = None) -
         for suffix in ARCHIVE_SUFFIXES:
             if _exists(candidate + suffix, options):
                 return candidate + suffix
+    for candidate in (url, f"{url}/{split}"):
+        if _renamed_folders(candidate, options):
+            return candidate
     raise SourceError(
         f"Found no annotations or photos of {split} at {url}: expected a folder with annos/ or image/, "
         f"a folder with {split}/ or {split}.zip, or an archive ({', '.join(ARCHIVE_SUFFIXES)})."
@@ -88,6 +91,15 @@ def open_source(
         return TarSource(located, dict(options or {}))
     path = local_path(located)
     return LocalFolder(path, follow_links) if path else RemoteFolder(located, dict(options or {}))
+
+
+def _renamed_folders(url: str, options: StorageOptions | None) -> list[str]:
+    """Return the names of folders at a URL that stand for ``annos`` or ``image``, such as ``images``."""
+    path = local_path(url)
+    try:
+        return local_subfolders(path) if path else remote_subfolders(url, options)
+    except OSError as error:
+        raise cannot_read(url, error) from error
 
 
 def _is_folder(url: str, options: StorageOptions | None) -> bool:

@@ -57,7 +57,6 @@ class Photos:
         _, entries = self._of_split(split)
         missing = [image_id for image_id in image_ids if image_id not in entries]
         if missing:
-            names = [f"{split}/image/{image_id:06d}.jpg" for image_id in missing]
             raise SourceError(f"{self._place(split)} lacks photos that the subset needs: {first_names(names, 5)}.")
 
     def read(self, split: str, image_ids: Sequence[int]) -> Iterator[bytes]:
@@ -123,7 +122,7 @@ class Photos:
         self.check(split, image_ids)
         source, entries = self._of_split(split)
         assert isinstance(source, LocalFolder)
-        paths = [source.folder / "image" / entries[image_id].name for image_id in image_ids]
+        paths = [source.path("image") / entries[image_id].name for image_id in image_ids]
         with source.reader("image") as reader:
             for path in filter(Path.is_symlink, paths):
                 ends = reader.read_ends(path.name, 1)

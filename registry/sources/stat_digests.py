@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from registry.sources.faults import cannot_read
+from registry.sources.folders import LocalFolder
+from registry.sources.listing import kinds_to_list
 from registry.sources.open import ARCHIVE_SUFFIXES
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried
 
@@ -57,11 +59,12 @@ def stat_digests(url: str, photos: bool, options: StorageOptions | None = None) 
             return {"": _digest_remote(url, options)}
         if not path.is_dir():
             return {"": _digest_file(path)}
-        folders = [path / kind for kind in ("annos", "image") if (photos or kind == "annos") and (path / kind).is_dir()]
+        source = LocalFolder(path)
+        folders = {kind: source.path(kind) for kind in kinds_to_list(photos) if source.path(kind).is_dir()}
         if not folders:
             folder = digest_folder(str(path))
             return {"": StatDigest(folder.digest, () if folder.recent == () else None)}
-        return dict(zip((folder.name for folder in folders), _digest_folders(folders), strict=True))
+        return dict(zip(folders, _digest_folders(list(folders.values())), strict=True))
     except OSError as error:
         raise cannot_read(url, error) from error
 

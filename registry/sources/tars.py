@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import io
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any, BinaryIO, cast
 
 from registry.errors import SourceError
-from registry.sources.archives import SkippedMembers, choose_prefix, is_system_error, reopen
+from registry.sources.archives import SkippedMembers, choose_prefix, folders_at, is_system_error, reopen
 from registry.sources.faults import (
     MAX_ANNOTATION,
     MAX_PHOTO,
@@ -26,11 +26,19 @@ from registry.sources.faults import (
 )
 from registry.sources.file_objects import open_file
 from registry.sources.issues import Issue
-from registry.sources.listing import MEMBER, Entry, Kind, Listing, build_listing, kinds_to_list
+from registry.sources.listing import (
+    MEMBER,
+    Entry,
+    Kind,
+    Listing,
+    build_listing,
+    folder_kind,
+    kinds_to_list,
+    renamed_folder_notices,
+)
 from registry.sources.photo_headers import (
     PhotoChecksum,
     Size,
-    image_size,
     photo_checksum_of,
     read_photo_checksum,
     size_from_start,
@@ -40,7 +48,7 @@ from registry.sources.tar_headers import READ_ERRORS, EndingStream, Header
 
 @dataclass
 class _Folder:
-    """Members of an archive's ``annos`` and ``image`` with the same leading folders.
+    """Members of an archive's ``annos`` or ``image``, or of a folder with another name that stands for it.
 
     Attributes:
         files: (kind, name, locator, size, None) of each file, as for :func:`build_listing`.
@@ -85,25 +93,32 @@ class TarSource:
             raise SourceError(
                 f"{self.url} is not a complete tar archive ({reason}). Is the download finished? Fetch it again."
             ) from error
-        prefix = choose_prefix(skipped, (f"{lead}/annos/x" if lead else "annos/x" for lead in folders))
-        for lead in folders.keys() - {prefix}:
-            for kind, name, *_ in folders[lead].files:
-                skipped.skip(f"{lead}/{kind}/{name}" if lead else f"{kind}/{name}", kinds)
-        listing = build_listing(split, folders[prefix].files)
-        listing.issues += folders[prefix].issues + skipped.issues(prefix)
+        paths = {f"{lead}/{name}" if lead else name: folder for (lead, name), folder in folders.items()}
+        members = [f"{path}/x" for path in paths]
+        prefix = choose_prefix(skipped, members)
+        chosen = folders_at(self.url, prefix, members)
+        read_folders = [paths.pop(f"{prefix}/{name}" if prefix else name) for name in chosen.values()]
+        for path, folder in paths.items():
+            for _, name, *_ in folder.files:
+                skipped.skip(f"{path}/{name}", kinds)
+        listing = build_listing(split, chain.from_iterable(folder.files for folder in read_folders))
+        listing.issues += [issue for folder in read_folders for issue in folder.issues] + skipped.issues(prefix)
+        listing.notices += renamed_folder_notices(split, chosen, kinds)
         return listing
 
-    def _read_headers(self, split: str, kinds: Sequence[Kind], skipped: SkippedMembers) -> dict[str, _Folder]:
-        """Return leading folders -> the members in ``annos`` and ``image`` there."""
-        folders: dict[str, _Folder] = {}
+    def _read_headers(
+        self, split: str, kinds: Sequence[Kind], skipped: SkippedMembers
+    ) -> dict[tuple[str, str], _Folder]:
+        """Return (leading folders, name) of each folder that may be ``annos`` or ``image`` -> its members."""
+        folders: dict[tuple[str, str], _Folder] = {}
         with closing(open_file(self.url, self.options)) as raw, self._unpacked(raw) as archive:
             for member in archive:
                 match = MEMBER.fullmatch(member.name)
                 if not member.isdir() and skipped.refuse_unsafe([member.name]):
                     pass
-                elif match and match["kind"] in kinds:
-                    kind, name = cast(Kind, match["kind"]), match["name"]
-                    folder = folders.setdefault(match["lead"] or "", _Folder())
+                elif match and (kind := folder_kind(match["folder"])) and kind in kinds:
+                    name = match["name"]
+                    folder = folders.setdefault((match["lead"] or "", match["folder"]), _Folder())
                     if member.isreg() and not member.issparse():
                         folder.files.append((kind, name, self._locator(archive, member, kind), member.size, None))
                     elif not name.startswith("."):
@@ -146,7 +161,7 @@ class TarSource:
             raise tarfile.ReadError("unexpected end of data")
         if kind == "annos":
             return zlib.compress(data, 1)
-        return image_size(io.BytesIO(data)), photo_checksum_of(data)
+        return size_from_start(data[:PHOTO_START], lambda: data[:MAX_PHOTO_HEADER]), photo_checksum_of(data)
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
         """Yield the bytes or the fault of each annotation file."""

@@ -6,12 +6,27 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from registry.errors import PasswordError
-from registry.sources.archives import SkippedMembers, choose_prefix, is_system_error, refused_list, unsafe_names
+from registry.sources.archives import (
+    SkippedMembers,
+    choose_prefix,
+    folders_at,
+    is_system_error,
+    refused_list,
+    unsafe_names,
+)
 from registry.sources.faults import MAX_ANNOTATION, MAX_LIST, MAX_PHOTO, Fault, cannot_read, shown_name
-from registry.sources.listing import MEMBER, Entry, Kind, Listing, build_listing, kinds_to_list
+from registry.sources.listing import (
+    MEMBER,
+    Entry,
+    Kind,
+    Listing,
+    build_listing,
+    kinds_to_list,
+    renamed_folder_notices,
+)
 from registry.sources.photo_headers import PhotoChecksum, Size
 from registry.sources.zip_directory import (
     AES_METHOD,
@@ -38,11 +53,13 @@ class ZipSource:
     Attributes:
         url: URL of the archive.
         prefix: leading folders of the split's ``annos`` and ``image``.
+        folders: the names of these two.
         members: reads members.
     """
 
     url: str
     prefix: str
+    folders: dict[Kind, str]
     members: MemberReader
     _infos: list[zipfile.ZipInfo] = field(default_factory=list, repr=False)
     _skipped: SkippedMembers | None = field(default=None, repr=False)
@@ -63,11 +80,12 @@ class ZipSource:
         if refused:
             infos = [info for info in infos if refused.isdisjoint((info.orig_filename, info.filename))]
         prefix = choose_prefix(skipped, (info.filename for info in infos))
+        folders = folders_at(url, prefix, (info.filename for info in infos))
         members = _member_reader(url, infos, options, password)
         protected = [info for info in infos if info.flag_bits & ENCRYPTED_FLAG and info.file_size]
         if protected:
             _try_password(members, protected[:_PASSWORD_TRIALS])
-        return cls(url, prefix, members, infos, skipped)
+        return cls(url, prefix, folders, members, infos, skipped)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_infos": [], "_skipped": None}  # other processes do not list
@@ -80,18 +98,21 @@ class ZipSource:
         """
         kinds = kinds_to_list(photos)
         skipped = self._skipped or SkippedMembers(self.url, split)
+        kind_of = {name: kind for kind, name in self.folders.items()}
 
         def files() -> Iterator[tuple[Kind, str, Any, int, int]]:
             for filename, size, crc, locator in pack_members(self._infos):
                 match = MEMBER.fullmatch(filename)
-                if not match or (match["lead"] or "") != self.prefix:
+                kind = kind_of.get(match["folder"]) if match and (match["lead"] or "") == self.prefix else None
+                if not match or not kind:
                     skipped.skip(filename, kinds)
-                elif match["kind"] in kinds:
-                    yield cast(Kind, match["kind"]), match["name"], locator, size, crc
+                elif kind in kinds:
+                    yield kind, match["name"], locator, size, crc
 
         try:
             listing = build_listing(split, files())
             listing.issues += skipped.issues(self.prefix)
+            listing.notices += renamed_folder_notices(split, self.folders, kinds)
             return listing
         except (OverflowError, ValueError) as error:  # sizes or offsets that no archive can have
             raise incomplete(self.url, error) from error

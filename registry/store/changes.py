@@ -60,6 +60,10 @@ class Diff:
         self.subset = subset or Subset()
         _check_splits(self.subset, old, new)
         self._sides = {"old": _Side.of(old, self.subset), "new": _Side.of(new, self.subset)}
+        # A column that one side is too old for is not known there, which is no difference.
+        version = min(old.manifest.schema_version, new.manifest.schema_version)
+        newer = {column.name for column in IMAGES.columns if column.since > version}
+        self._image_columns = [name for name in COMPARED["images"] if name not in newer]
         self._connection = open_database(old.limits, spill=True)
         with duckdb_errors():
             for name, side in self._sides.items():
@@ -125,7 +129,7 @@ class Diff:
         self._connection.execute(
             f"""
             CREATE TABLE image_changes AS
-            SELECT split, image_id, {_change_sql("file_name")} AS change, {_fields_sql("images")} AS fields
+            SELECT split, image_id, {_change_sql("file_name")} AS change, {_fields_sql(self._image_columns)} AS fields
             FROM old_images AS old FULL JOIN new_images AS new USING (split, image_id)
             WHERE change <> 'changed' OR len(fields) > 0
             """
@@ -149,7 +153,7 @@ class Diff:
             f"""
             CREATE TABLE item_changes AS
             SELECT {_KEY}, change, category_id, coalesce(compared.fields, []) AS fields FROM candidates LEFT JOIN (
-                SELECT {_KEY}, {_fields_sql("items")} AS fields
+                SELECT {_KEY}, {_fields_sql(COMPARED["items"])} AS fields
                 FROM old_compared AS old JOIN new_compared AS new USING ({_KEY})
             ) AS compared USING ({_KEY})
             WHERE change <> 'changed' OR len(fields) > 0
@@ -279,9 +283,9 @@ def _change_sql(column: str) -> str:
     return f"CASE WHEN old.{column} IS NULL THEN 'added' WHEN new.{column} IS NULL THEN 'removed' ELSE 'changed' END"
 
 
-def _fields_sql(kind: str) -> str:
-    """Return SQL for the list of the compared columns that differ, in their order."""
-    names = [f"CASE WHEN old.{name} IS DISTINCT FROM new.{name} THEN '{name}' END" for name in COMPARED[kind]]
+def _fields_sql(columns: Sequence[str]) -> str:
+    """Return SQL for the list of the columns that differ, in their order."""
+    names = [f"CASE WHEN old.{name} IS DISTINCT FROM new.{name} THEN '{name}' END" for name in columns]
     return f"list_filter([{', '.join(names)}], lambda name: name IS NOT NULL)"
 
 

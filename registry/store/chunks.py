@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from registry.dataset.cells import NOT_INGESTED, check_images, check_items
-from registry.dataset.tables import IMAGES, ITEMS, arrow_schema
+from registry.dataset.tables import IMAGE_COLUMNS, IMAGES, ITEMS, arrow_schema
 from registry.errors import RegistryFormatError
 from registry.execution.in_order import in_order
 from registry.subset.rows import Chunk, Part
@@ -74,11 +74,13 @@ class ChunkReader:
         params: dict[str, Any] = {"part": part.name, "split": split, "low": low, "high": high}
         in_range = "split = $split AND image_id BETWEEN $low AND $high"
         query = (
-            "SELECT images.*, chosen.num_items AS num_chosen FROM images JOIN (SELECT split, image_id, num_items "
+            f"SELECT {', '.join(f'images.{name}' for name in IMAGE_COLUMNS)}, chosen.num_items AS num_chosen "
+            "FROM images JOIN (SELECT split, image_id, num_items "
             f"FROM chosen_images WHERE part = $part AND {in_range}) AS chosen USING (split, image_id) "
             f"WHERE {in_range} ORDER BY image_id"
         )
-        schema = arrow_schema(IMAGES, stored=False)
+        declared = arrow_schema(IMAGES, stored=False)
+        schema = pa.schema([declared.field(name) for name in IMAGE_COLUMNS])
         images = self._batch(query, params, schema.append(pa.field("num_chosen", pa.int64())))
         num_items = images.column("num_chosen").to_pylist()
         images = images.select(schema.names)

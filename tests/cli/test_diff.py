@@ -170,6 +170,7 @@ def test_rows_of_images_and_of_pairs(run: Run, three_splits: Path, edited: Path,
     ]  # fmt: skip
     assert images[4]["old"] == {
         "file_name": "000001.jpg", "source": None, "pair_id": None, "width": 40, "height": 30, "num_items": None,
+        "orientation": None,
     }  # fmt: skip
     assert run(*command, "instance_pairs", "--format", "csv").stdout == (
         "change,split,pair_id,style,user_image_id,user_item_no,shop_image_id,shop_item_no\n"

@@ -18,8 +18,8 @@ MARK = "# df2 ingest: issues of train\n"
 
 
 def ingest(run: Run, source: Path, issues: object) -> tuple[int, str]:
-    """Ingest a split with an issues file; return exit code and standard error."""
-    result = run("ingest", source, "registry", "--split", "train", "-j", 1, "--issues", issues)
+    """Ingest a split without photos and with an issues file; return exit code and standard error."""
+    result = run("ingest", source, "registry", "--split", "train", "--no-image-sizes", "-j", 1, "--issues", issues)
     return result.exit_code, result.stderr
 
 

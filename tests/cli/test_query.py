@@ -47,9 +47,9 @@ PAIRS_MD = """\
 | train | 1 | 1 | 1/1 | short sleeve top | 4/2 | short sleeve dress |
 """
 IMAGE_TABLE = """
- split  image_id  file_name   source  pair_id  width  height  num_items
- ──────────────────────────────────────────────────────────────────────
- train         2  000002.jpg  user          1   NULL    NULL          2
+ split  image_id  file_name   source  pair_id  width  height  num_items  orientation
+ ───────────────────────────────────────────────────────────────────────────────────
+ train         2  000002.jpg  user          1   NULL    NULL          2         NULL
 
 
  item_no  style  category_name    x1  y1   x2   y2  scale  occlusion  zoom_in  viewpoint  num_landmarks_labelled\
@@ -139,7 +139,7 @@ def test_image_nests_its_items_in_json(run: Run) -> None:
     items = image.pop("items")
     assert image == {
         "split": "train", "image_id": 2, "file_name": "000002.jpg", "source": "user", "pair_id": 1,
-        "width": None, "height": None, "num_items": 2,
+        "width": None, "height": None, "num_items": 2, "orientation": None,
     }  # fmt: skip
     assert [(item["item_no"], item["style"], item["category_name"]) for item in items] == [
         (5, 0, "long sleeve top"),
@@ -158,7 +158,7 @@ def test_a_file_of_markdown_holds_both_tables_of_an_image(run: Run, tmp_path: Pa
     assert run("image", "train", 2, "-o", "image.md").exit_code == 0
     lines = (tmp_path / "image.md").read_text().splitlines()
     assert lines[2:6] == [
-        "| train | 2 | 000002.jpg | user | 1 |  |  | 2 |",
+        "| train | 2 | 000002.jpg | user | 1 |  |  | 2 |  |",
         "",
         "| item_no | style | category_name | x1 | y1 | x2 | y2 | scale | occlusion | zoom_in | viewpoint "
         "| num_landmarks_labelled | landmarks | segmentation |",

@@ -101,7 +101,7 @@ def manifest_of(*entries: dict[str, Any], **changes: Any) -> bytes:
         ({"bytes": 1_000_000}, "files > 0: expected 248 bytes of blocks for a file of 1,000,000 bytes, found 8"),
         ({"blocks": ""}, "files > 0: expected 8 bytes of blocks for a file of "),
         ({"blocks": "not base64"}, "files > 0 > blocks: expected base64, found 'not base64'"),
-        ({"schema_version": 0}, "files > 0 > schema_version: expected a whole number from 1 to 2, found 0"),
+        ({"schema_version": 0}, "files > 0 > schema_version: expected a whole number from 1 to 3, found 0"),
         ({"more": 1}, "files > 0 > more: unknown key"),
     ],
 )

@@ -124,7 +124,7 @@ def _remove_photo(source: Path) -> None:
 
 
 def _misname(source: Path) -> None:
-    (source / "annos" / "notes.txt").write_bytes(b"")
+    (source / "annos" / "notes.json").write_bytes(b"")
 
 
 CHANGES = [

@@ -17,7 +17,7 @@ import registry
 from registry.errors import AnnotationError, SourceError
 from registry.ingest.build import ingest
 from registry.ingest.retrieval_lists import read_retrieval
-from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, to_bytes, write_split
+from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, notices_of, to_bytes, write_split
 
 BOX = [10, 20, 110, 220]
 
@@ -52,7 +52,7 @@ def lists(folder: Path, **files: Any) -> Path:
 def notices(source: Path, *paths: Path, split: str = "validation") -> list[str]:
     report = ingest(split, str(source), str(source.parent / "r"), retrieval=[str(path) for path in paths])
     assert report.bad_files == []
-    return report.notices
+    return notices_of(report)
 
 
 def test_lists_that_agree_give_no_notice_and_a_row_for_every_entry(validation: Path, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_lists_are_read_as_files_from_a_folder_a_zip_and_a_remote_folder(
         fs.pipe({f"/lists/{path.name}": path.read_bytes() for path in folder.iterdir()})
         paths = ["memory://lists"]
     report = ingest("validation", str(validation), str(tmp_path / "r"), retrieval=paths)
-    assert (report.bad_files, report.notices) == ([], [])
+    assert (report.bad_files, notices_of(report)) == ([], [])
     count = registry.open(str(tmp_path / "r")).sql("SELECT count(*) FROM retrieval_lists").fetchall()
     assert count == [(len(QUERIES) + len(GALLERY),)]
 
@@ -211,8 +211,8 @@ BAD_LISTS = {
     ]),
     "no object": ({"val_query": [query(1, 1, 1), 7]}, ["val_query.json > 2: expected an object, found a number"]),
     "object": ({"val_query": {}}, ["val_query.json: expected one JSON list, found an object"]),
-    "names": ({"query_txt": "000001.png\n\n000002.jpg\n3"}, [
-        'query.txt > 1: expected the name of an image or annotation such as 000001.jpg, found "000001.png"',
+    "names": ({"query_txt": "000001.gif\n\n000002.jpg\n3"}, [
+        'query.txt > 1: expected the name of an image or annotation such as 000001.jpg, found "000001.gif"',
         'query.txt > 3: expected the name of an image or annotation such as 000001.jpg, found "3"',
     ]),
     "not UTF-8": ({"query_txt": b"\xff"}, ["query.txt: expected UTF-8 text, found byte 0xff at byte 0"]),
@@ -293,7 +293,7 @@ def test_two_lists_with_the_same_name_are_refused(tmp_path: Path) -> None:
 def test_the_lists_of_a_release_are_read_without_an_option(validation: Path, tmp_path: Path) -> None:
     lists(tmp_path / "json_for_validation", val_query=QUERIES[:3], val_gallery=GALLERY)
     report = ingest("validation", str(tmp_path), str(tmp_path / "r"))
-    assert report.notices == [
+    assert notices_of(report) == [
         "val_query.json: lacks the query item of image 000007 with pair_id 2, style 3 and box [0.0, 0.0, 0.0, 0.0]"
     ]
 

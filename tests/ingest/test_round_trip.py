@@ -17,7 +17,7 @@ import registry
 from registry.dataset.deepfashion2 import CATEGORIES
 from registry.ingest.build import ingest
 from registry.ingest.diagnose import item_no
-from tests.helpers import annotation, annotations, item, landmarks, to_bytes, write_split
+from tests.helpers import annotation, annotations, item, landmarks, notices_of, to_bytes, write_split
 
 ITEM_COLUMNS = """
     SELECT image_id, item_no, item_order, source, pair_id, style, category_id, category_name, x1, y1, x2, y2,
@@ -55,7 +55,7 @@ def assert_read_back(folder: Path, split: str, documents: dict[int, dict[str, An
     target = folder.parent / "registry"
     shutil.rmtree(target, ignore_errors=True)
     report = ingest(split, str(folder), str(target), jobs=1, image_sizes=False)
-    assert (report.bad_files, report.notices) == ([], [])
+    assert (report.bad_files, notices_of(report)) == ([], [])
     df2 = registry.open(str(target))
     expected = [row for image_id, document in sorted(documents.items()) for row in rows_of(image_id, document)]
     rows = df2.sql(ITEM_COLUMNS, {"split": split}).fetchall()

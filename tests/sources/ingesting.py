@@ -9,13 +9,14 @@ import pytest
 
 from registry.errors import AnnotationError
 from registry.ingest.build import ingest
+from tests.helpers import notices_of
 from tests.sources.packing import files_in
 
 
 def ingested(source: object, target: Path, split: str = "train", **options: Any) -> dict[str, bytes]:
     """Ingest and return the registry's files; no notice or bad file is expected."""
     report = ingest(split, str(source), str(target), jobs=1, **options)
-    assert (report.bad_files, report.notices) == ([], [])
+    assert (report.bad_files, notices_of(report)) == ([], [])
     return {name: data for name, data in files_in(target).items() if name != ".lock"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import random
 import tarfile
@@ -195,17 +194,16 @@ def test_hidden_files_are_ignored_and_wrong_names_reported(kind: str, small_sour
         {"1.json": annotation(), "notes.txt": b"", "000009.jsn": b"", "0000000008.json": b"", "٣.json": b""},
     )
     (small_source / "image").mkdir()
-    for name in ("000001.png", "000002.jpeg", "Thumbs.db"):
+    for name in ("000001.gif", "000002.jpeg2", "image (1).jpg"):
         (small_source / "image" / name).write_bytes(jpeg())
     assert refusal(source(), tmp_path) == [
         "train/annos/0000000008.json: expected a name like NNNNNN.json",
         "train/annos/000009.jsn: expected a name like NNNNNN.json",
         "train/annos/1.json: has the same number as 000001.json",
-        "train/annos/notes.txt: expected a name like NNNNNN.json",
         "train/annos/٣.json: expected a name like NNNNNN.json",
-        "train/image/000001.png: expected a name like NNNNNN.jpg",
-        "train/image/000002.jpeg: expected a name like NNNNNN.jpg",
-        "train/image/Thumbs.db: expected a name like NNNNNN.jpg",
+        "train/image/000001.gif: expected a name like NNNNNN with .jpg, .jpeg, .png or .webp",
+        "train/image/000002.jpeg2: expected a name like NNNNNN with .jpg, .jpeg, .png or .webp",
+        "train/image/image (1).jpg: expected a name like NNNNNN with .jpg, .jpeg, .png or .webp",
     ]
 
 
@@ -298,7 +296,7 @@ def test_a_photo_without_a_header_is_an_issue(kind: str, photographed: Path, tmp
 
 def test_a_damaged_photo_header_is_reported_or_read(tmp_path: Path) -> None:
     whole = jpeg(123, 45)
-    assert image_size(io.BytesIO(whole)) == (123, 45)
+    assert image_size(whole) == (123, 45, None)
     chance = random.Random(0)
     told = 0
     for _ in range(500):
@@ -306,7 +304,7 @@ def test_a_damaged_photo_header_is_reported_or_read(tmp_path: Path) -> None:
         for _ in range(3):
             if data:
                 data[chance.randrange(len(data))] = chance.randrange(256)
-        size = image_size(io.BytesIO(bytes(data)))
+        size = image_size(bytes(data))
         told += isinstance(size, str)
         assert isinstance(size, str) or (size[0] > 0 and size[1] > 0)
     assert told > 100

@@ -16,7 +16,7 @@ from registry.errors import MissingDependencyError, PasswordError, SourceError
 from registry.ingest.build import ingest
 from registry.ingest.fingerprint import fingerprint_source
 from registry.sources.open import open_source
-from tests.helpers import SMALL_SPLIT, jpeg, write_split
+from tests.helpers import SMALL_SPLIT, jpeg, notices_of, write_split
 from tests.sources.packing import files_in, write_zip, write_zipcrypto
 
 SECRET = "marker-Geheimnis-7391"
@@ -115,7 +115,7 @@ def test_lists_in_a_protected_zip_are_read_with_the_password(
     with pytest.raises(PasswordError, match=r"json_for_train\.zip is protected"):
         ingest("train", str(tmp_path / "plain"), str(tmp_path / "r"), retrieval=[str(lists)])
     report = ingest("train", str(protected), str(tmp_path / "r"), retrieval=[str(lists)], password=SECRET)
-    assert (report.bad_files, report.notices) == ([], [])
+    assert (report.bad_files, notices_of(report)) == ([], [])
 
 
 def _damaged(path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import registry
 from registry.dataset.content_hash import HASHED
-from registry.dataset.tables import IMAGES, ITEM_COLUMNS, TABLES
+from registry.dataset.tables import IMAGE_COLUMNS, IMAGES, ITEM_COLUMNS, TABLES
 from registry.errors import NotFoundError, RegistryFormatError, UnknownNameError, UsageError
 from registry.ingest.build import ingest
 from registry.store.changes import Diff
@@ -27,7 +27,7 @@ from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, landmarks, make_v
 from tests.registries import VALIDATION
 
 Split = dict[int | str, Any]
-OF_IMAGES = [column.name for column in IMAGES.columns if column.name not in IMAGES.key]
+OF_IMAGES = [name for name in IMAGE_COLUMNS if name not in IMAGES.key]
 
 
 def make(folder: Path, **splits: Split) -> Registry:
@@ -204,7 +204,15 @@ def test_changed_images_have_their_old_and_new_values(small: Registry, tmp_path:
             "removed",
             {"split": "train", "image_id": 7},
             (),
-            {"file_name": "000007.jpg", "source": "user", "pair_id": 2, "width": None, "height": None, "num_items": 1},
+            {
+                "file_name": "000007.jpg",
+                "source": "user",
+                "pair_id": 2,
+                "width": None,
+                "height": None,
+                "num_items": 1,
+                "orientation": None,
+            },
             None,
         ),
     ]
@@ -352,7 +360,7 @@ def test_many_changes_are_read_in_batches(small: Registry, tmp_path: Path, monke
 
 
 def test_a_registry_of_version_1_has_no_hashes_and_everything_else(small: Registry, version_1: Registry) -> None:
-    assert (version_1.manifest.schema_version, small.manifest.schema_version) == (1, 2)
+    assert (version_1.manifest.schema_version, small.manifest.schema_version) == (1, 3)
     files = [version_1.place.path / file.path for file in version_1.manifest.of_table("items") if version_1.place.path]
     assert all("content_hash" not in pq.read_schema(file).names for file in files)
     assert version_1.sql("SELECT DISTINCT content_hash, typeof(content_hash) FROM items").fetchall() == [
@@ -385,4 +393,4 @@ def test_a_split_ingested_anew_does_not_make_a_registry_of_version_1_lie(tmp_pat
     assert mixed.sql("SELECT count(*), count(content_hash) FROM items").fetchall() == [(10, 0)]
     ingest("validation", str(tmp_path / "validation"), str(tmp_path / "registry"), jobs=1)
     assert made.sql("SELECT count(*), count(content_hash) FROM items").fetchall() == [(10, 10)]
-    assert made.manifest.schema_version == 2
+    assert made.manifest.schema_version == 3

@@ -328,7 +328,7 @@ def test_image_holds_its_items_in_the_order_of_their_file(df2: Registry) -> None
     row = dict(zip(actual.columns, actual.fetchall()[0], strict=True))
     items = row.pop("items")
     assert row == {"split": "train", "image_id": 1, "file_name": "000001.jpg", "source": "user", "pair_id": 1,
-                   "width": None, "height": None, "num_items": 2}  # fmt: skip
+                   "width": None, "height": None, "num_items": 2, "orientation": None}  # fmt: skip
     assert [(one["item_no"], one["item_order"], one["category_name"]) for one in items] == [
         (2, 1, "trousers"),
         (1, 2, "short sleeve top"),
@@ -340,7 +340,7 @@ def test_image_without_annotation_has_no_items(df2: Registry) -> None:
     actual = df2.image("test", 2)
     assert dict(zip(actual.columns, actual.fetchall()[0], strict=True)) == {
         "split": "test", "image_id": 2, "file_name": "000002.jpg", "source": None, "pair_id": None,
-        "width": 20, "height": 50, "num_items": None, "items": [],
+        "width": 20, "height": 50, "num_items": None, "orientation": None, "items": [],
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registry.dataset.file_names import suffix
 from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.columns.bounds import note
 from registry.exports.columns.text import concat, join_groups, number_lists, numbers, polygon_lists, slices
@@ -35,7 +36,7 @@ def write(job: Job) -> None:
             num_unlabelled = chunk.images.column("num_items").null_count
             note(job, "images", "have no annotation in the release, and so no file here", num_unlabelled)
             if job.images != "none":
-                job.put_photos(chunk, (f"{part.name}/image/{name}.jpg" for name in _names(chunk)))
+                job.put_photos(chunk, (f"{part.name}/image/{name}" for name in _photo_names(chunk)))
 
 
 def _renumbered(job: Job, chunk: Chunk) -> Chunk:
@@ -64,6 +65,14 @@ def _names(chunk: Chunk) -> list[str]:
     """Return the file stem of each image: its image_id, renumbered in a part of several splits."""
     image_ids = chunk.images.column("image_id").to_pylist()
     return [f"{chunk.part.number(chunk.split, image_id):06d}" for image_id in image_ids]
+
+
+def _photo_names(chunk: Chunk) -> list[str]:
+    """Return the name of each photo: its own, with another number in a part of several splits."""
+    names: list[str] = chunk.images.column("file_name").to_pylist()
+    if len(chunk.part.splits) == 1:
+        return names
+    return [f"{number}.{suffix(name)}" for number, name in zip(_names(chunk), names, strict=True)]
 
 
 def _files(chunk: Chunk) -> Iterator[tuple[str, memoryview]]:

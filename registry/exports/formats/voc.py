@@ -1,7 +1,7 @@
 """Pascal VOC: an XML file per image and an image list per part.
 
 Layout: ``Annotations/PART/NAME.xml``, ``ImageSets/Main/PART.txt`` and, where photos are linked or copied,
-``JPEGImages/PART/NAME.jpg``. File names repeat over splits, so each part has a folder and the lists hold
+``JPEGImages/PART/PHOTO``. File names repeat over splits, so each part has a folder and the lists hold
 ``PART/NAME``, which readers expand to ``Annotations/PART/NAME.xml``. ``labelmap.txt`` names the categories in order, as
 CVAT and datumaro require.
 
@@ -37,6 +37,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES
+from registry.dataset.file_names import stem
 from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.builtin import VOC_ATTRIBUTES
 from registry.exports.columns.bounds import cut_boxes, item_sizes, note, note_boxes, require_sizes
@@ -58,7 +59,7 @@ def write(job: Job) -> None:
         for chunk in job.chunks(part, columns):
             names = chunk.file_names()
             for name, is_annotated in zip(names, chunk.images.column("num_items").is_valid().to_pylist(), strict=True):
-                stems[is_annotated].append(f"{part.name}/{name.removesuffix('.jpg')}\n")
+                stems[is_annotated].append(f"{part.name}/{stem(name)}\n")
             job.files.write_all(_files(chunk, names, *_objects(job, chunk)))
         listed = stems[True] or stems[False]
         job.files.write(f"ImageSets/Main/{part.name}.txt", "".join(listed).encode())
@@ -92,7 +93,7 @@ def _files(
     )  # fmt: skip
     for name, text, is_annotated in zip(names, slices(files), annotated.to_pylist(), strict=True):
         if is_annotated:
-            yield f"Annotations/{chunk.part.name}/{name.removesuffix('.jpg')}.xml", text
+            yield f"Annotations/{chunk.part.name}/{stem(name)}.xml", text
 
 
 def _objects(job: Job, chunk: Chunk) -> tuple[pa.Array, list[int]]:

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 
-from registry.dataset.tables import FIELDS, IMAGES, ITEM_COLUMNS
+from registry.dataset.file_names import suffix
+from registry.dataset.tables import FIELDS, IMAGE_COLUMNS, ITEM_COLUMNS
 from registry.execution.in_order import in_order
 from registry.exports.columns.bounds import note_unlabelled
 from registry.exports.columns.sinks import row_pieces
@@ -53,7 +54,7 @@ def write(job: Job) -> None:
 
 def _features(job: Job) -> dict[str, Any]:
     """Return the type of every value of a sample, in the JSON form of ``datasets``."""
-    document = {column.name: _feature(column.field.type) for column in IMAGES.columns}
+    document = {name: _feature(FIELDS[name].type) for name in IMAGE_COLUMNS}
     document["items"] = [{name: _feature(FIELDS[name].type) for name in ITEM_COLUMNS}]
     photo = {"jpg": {"_type": "Image"}} if job.images == "copy" else {}
     return photo | {"json": document, "__key__": _feature("string"), "__url__": _feature("string")}
@@ -67,15 +68,19 @@ def _feature(type_name: str) -> Any:
 
 
 def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
-    """Yield name and bytes of the members of a part: for each image its photo, if copied, then its JSON."""
+    """Yield name and bytes of the members of a part: for each image its photo, if copied, then its JSON.
+
+    The suffix of a photo is its own in lower case: readers take it as the key of a field.
+    """
     for chunk, texts in _with_texts(job.chunks(part, ITEM_COLUMNS)):
         note_unlabelled(job, chunk)
         photos = job.photos(chunk) if job.images == "copy" else None
         image_ids = chunk.images.column("image_id").to_pylist()
-        for image_id, text in zip(image_ids, slices(texts), strict=True):
+        names = chunk.images.column("file_name").to_pylist()
+        for image_id, name, text in zip(image_ids, names, slices(texts), strict=True):
             key = f"{chunk.split}_{image_id:06d}"
             if photos is not None:
-                yield f"{key}.jpg", next(photos)
+                yield f"{key}.{suffix(name).lower()}", next(photos)
             yield f"{key}.json", text
 
 

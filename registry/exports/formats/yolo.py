@@ -1,6 +1,6 @@
 """YOLO: a label file per image with a row per item, and data.yaml, as ultralytics reads them.
 
-Layout: ``data.yaml``, ``labels/PART/NAME.txt`` and, where photos are linked or copied, ``images/PART/NAME.jpg``.
+Layout: ``data.yaml``, ``labels/PART/NAME.txt`` and, where photos are linked or copied, ``images/PART/PHOTO``.
 ultralytics finds a label by replacing the last ``images`` in the path of its photo with ``labels``.
 
 Coordinates are normalized by the image's width and height. Edges and landmarks are rounded to 7 decimals, less than
@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID, Category
+from registry.dataset.file_names import stem
 from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import UsageError
 from registry.exports.columns.bounds import (
@@ -104,7 +105,7 @@ def _write_chunk(job: Job, chunk: Chunk, folder: str) -> None:
     labels = join_groups(lines, [sum(islice(rows, number)) for number in chunk.num_items], "")
     job.count(part, "rows", len(lines))
     names = chunk.file_names()
-    paths = (f"{folder}labels/{part.name}/{name.removesuffix('.jpg')}.txt" for name in names)
+    paths = (f"{folder}labels/{part.name}/{stem(name)}.txt" for name in names)
     job.files.write_all(zip(paths, slices(labels), strict=True))
     if job.images != "none":
         job.put_photos(chunk, (f"{folder}images/{part.name}/{name}" for name in names))

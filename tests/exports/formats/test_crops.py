@@ -136,9 +136,10 @@ def test_a_box_becomes_the_pixels_it_touches(box: Any, margin: float, expected: 
 def test_boxes_count_the_pixels_as_they_are_stored() -> None:
     turned = Image.Exif()
     turned[0x0112] = 6
-    for data in (photo(), photo(exif=turned)):
+    for data in (photo(), photo(exif=turned), photo("PNG", quality=0, exif=turned), photo("WEBP", exif=turned)):
         (crop,) = cut(data, [RED], 0, 95, "a")
         assert crop is not None
+        assert 0x0112 not in Image.open(io.BytesIO(crop.data)).getexif()
         assert (crop.box, colours(crop.data)) == (RED, ["red"])
 
 

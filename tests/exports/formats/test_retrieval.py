@@ -14,7 +14,7 @@ from registry.ingest.build import ingest
 from registry.subset.resplit import Resplit
 from tests.exports.releases import run_export
 from tests.exports.retrieval_rules import hits
-from tests.helpers import annotation, item, write_split
+from tests.helpers import annotation, item, notices_of, write_split
 
 TRAIN_QUERY = """\
 [
@@ -150,7 +150,7 @@ def test_ingestion_confirms_that_the_lists_agree_with_the_annotations(
         source = (tmp_path / "annotations" / part).rename(tmp_path / "validation")
         paths = [str(tmp_path / "lists" / f"{name}_{role}.json") for role in ("query", "gallery")]
         report = ingest("validation", str(source), str(tmp_path / f"registry-{part}"), retrieval=paths, jobs=1)
-        assert (report.bad_files, report.notices) == ([], [])
+        assert (report.bad_files, notices_of(report)) == ([], [])
         actual = (
             registry.open(str(tmp_path / f"registry-{part}")).sql("SELECT count(*) FROM retrieval_lists").fetchall()
         )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import registry
-from registry.dataset.tables import IMAGES, ITEM_COLUMNS
+from registry.dataset.tables import IMAGE_COLUMNS, ITEM_COLUMNS
 from registry.errors import PasswordError
 from registry.exports.formats.webdataset import tar_header
 from registry.exports.run import Plan, export
@@ -58,7 +58,7 @@ def test_json_has_every_column_of_images_and_items(exportable: Path, tmp_path: P
     for path in (tmp_path / "out").glob("*.tar"):
         for text in members(path).values():
             sample = json.loads(text)
-            assert list(sample) == [*(column.name for column in IMAGES.columns), "items"]
+            assert list(sample) == [*IMAGE_COLUMNS, "items"]
             for actual in sample["items"]:
                 assert tuple(actual) == ITEM_COLUMNS
 
