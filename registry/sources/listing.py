@@ -48,11 +48,13 @@ class Listing:
         annotations: annotation files in ascending order of image_id.
         photos: photos by image_id, ascending; empty if there are none or they were not requested.
         issues: files with wrong names or with the number of another file.
+        notices: oddities of the source that were accepted.
     """
 
     annotations: list[Entry] = field(default_factory=list)
     photos: dict[int, Entry] = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
 
 class Source(Protocol):

@@ -9,7 +9,8 @@ from registry.errors import SourceError, UsageError, first_names
 from registry.sources.faults import Fault
 from registry.sources.folders import LocalFolder
 from registry.sources.listing import Entry, Source
-from registry.sources.open import locate_source, open_source
+from registry.sources.locate import locate_source
+from registry.sources.open import open_location
 from registry.storage.filesystems import StorageOptions
 
 #: Photos that a remote place is asked for at a time.
@@ -25,6 +26,9 @@ class Photos:
         password: password of protected zips.
         storage_options: passed to fsspec.
         follow_links: whether photos may be links that lead out of their folder.
+
+    Attributes:
+        notices: oddities of the sources opened so far that were accepted.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Photos:
         self._password = password
         self._options = storage_options
         self._follow_links = follow_links
+        self.notices: list[str] = []
         self._opened: dict[str, tuple[Source, dict[int, Entry]]] = {}
 
     def check(self, split: str, image_ids: Sequence[int]) -> None:
@@ -98,6 +103,8 @@ class Photos:
         """Return the source of a split and its photos by image_id; opened and listed at the first call."""
         if split not in self._opened:
             located = locate_source(self._place(split), split, self._options)
-            source = open_source(located, split, self._options, self._password, follow_links=self._follow_links)
-            self._opened[split] = source, source.list_files(split, photos=True).photos
+            source = open_location(located, split, self._options, self._password, follow_links=self._follow_links)
+            listing = source.list_files(split, photos=True)
+            self.notices += [*located.notices, *listing.notices]
+            self._opened[split] = source, listing.photos
         return self._opened[split]

@@ -1,9 +1,11 @@
-"""Tar archives as sources, plain or gzip-compressed. They are read in place, never unpacked to disk."""
+"""Tar archives as sources, plain or compressed by gzip, bzip2 or xz. They are read in place, never unpacked to disk."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +15,7 @@ from functools import partial
 from typing import Any, BinaryIO, cast
 
 from registry.errors import SourceError
-from registry.sources.archives import SkippedMembers, choose_prefix, is_system_error, reopen
+from registry.sources.archives import SkippedMembers, choose_prefix, is_system_error, other_split_notice, reopen
 from registry.sources.faults import (
     MAX_ANNOTATION,
     MAX_PHOTO,
@@ -27,6 +29,7 @@ from registry.sources.faults import (
 from registry.sources.file_objects import open_file
 from registry.sources.issues import Issue
 from registry.sources.listing import MEMBER, Entry, Kind, Listing, build_listing, kinds_to_list
+from registry.sources.locate import archive_suffix
 from registry.sources.photo_headers import (
     PhotoChecksum,
     Size,
@@ -53,7 +56,7 @@ class _Folder:
 
 @dataclass
 class TarSource:
-    """A split in a tar archive, plain or gzip-compressed.
+    """A split in a tar archive, plain or compressed.
 
     Members of a plain archive are read by offset. A compressed archive has no offsets, so its listing keeps each
     annotation (compressed again, about a quarter of its size) and each photo's width, height and checksum.
@@ -64,7 +67,7 @@ class TarSource:
 
     @property
     def _compressed(self) -> bool:
-        return not self.url.endswith(".tar")
+        return archive_suffix(self.url) != ".tar"
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """Return the files of the split; reads all headers, and all content of a compressed archive.
@@ -91,6 +94,7 @@ class TarSource:
                 skipped.skip(f"{lead}/{kind}/{name}" if lead else f"{kind}/{name}", kinds)
         listing = build_listing(split, folders[prefix].files)
         listing.issues += folders[prefix].issues + skipped.issues(prefix)
+        listing.notices += other_split_notice(self.url, prefix, split)
         return listing
 
     def _read_headers(self, split: str, kinds: Sequence[Kind], skipped: SkippedMembers) -> dict[str, _Folder]:
@@ -121,7 +125,7 @@ class TarSource:
             with tarfile.open(fileobj=raw, mode="r:", tarinfo=Header) as archive:
                 yield archive
             return
-        with gzip.GzipFile(fileobj=raw) as file:
+        with _decompressed(raw, archive_suffix(self.url)) as file:
             stream = cast(BinaryIO, EndingStream(file))
             with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header) as archive:
                 yield archive
@@ -206,6 +210,12 @@ class TarSource:
             for entry in entries:
                 offset, size = entry.locator
                 yield read_photo_checksum(size, partial(self._read_range, file, offset))
+
+
+def _decompressed(raw: BinaryIO, suffix: str) -> gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile:
+    if suffix in (".tar.bz2", ".tbz2"):
+        return bz2.BZ2File(raw)
+    return lzma.LZMAFile(raw) if suffix in (".tar.xz", ".txz") else gzip.GzipFile(fileobj=raw)
 
 
 def _kind_of_member(member: tarfile.TarInfo) -> str:

@@ -9,8 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from registry.errors import PasswordError
-from registry.sources.archives import SkippedMembers, choose_prefix, is_system_error, refused_list, unsafe_names
+from registry.sources.archives import (
+    SkippedMembers,
+    is_system_error,
+    other_split_notice,
+    refused_list,
+    unsafe_names,
+)
 from registry.sources.faults import MAX_ANNOTATION, MAX_LIST, MAX_PHOTO, Fault, cannot_read, shown_name
+from registry.sources.issues import Issue
 from registry.sources.listing import MEMBER, Entry, Kind, Listing, build_listing, kinds_to_list
 from registry.sources.photo_headers import PhotoChecksum, Size
 from registry.sources.zip_directory import (
@@ -20,6 +27,7 @@ from registry.sources.zip_directory import (
     incomplete,
     pack_members,
     read_directory,
+    turn_backslashes,
 )
 from registry.sources.zip_members import MemberReader
 from registry.storage.filesystems import StorageOptions
@@ -39,11 +47,13 @@ class ZipSource:
         url: URL of the archive.
         prefix: leading folders of the split's ``annos`` and ``image``.
         members: reads members.
+        notices: oddities of the archive that are accepted.
     """
 
     url: str
     prefix: str
     members: MemberReader
+    notices: list[str] = field(default_factory=list)
     _infos: list[zipfile.ZipInfo] = field(default_factory=list, repr=False)
     _skipped: SkippedMembers | None = field(default=None, repr=False)
 
@@ -51,26 +61,38 @@ class ZipSource:
     def open(
         cls, url: str, split: str, options: Mapping[str, Any] | None = None, password: str | None = None
     ) -> ZipSource:
-        """Open the archive, find the split in it and try the password.
+        """Read the directory of the archive; the caller sets the prefix and tries the password.
 
         Raises:
-            SourceError: the archive does not exist, is damaged, or does not hold the split.
-            PasswordError: it is protected and the password missing or wrong.
+            SourceError: the archive does not exist or is damaged.
+            PasswordError: the password is no UTF-8 text.
         """
         infos = read_directory(url, options)
+        notices = turn_backslashes(url, infos)
         skipped = SkippedMembers(url, split)
         refused = set(skipped.refuse_unsafe(all_names(infos)))
         if refused:
             infos = [info for info in infos if refused.isdisjoint((info.orig_filename, info.filename))]
-        prefix = choose_prefix(skipped, (info.filename for info in infos))
-        members = _member_reader(url, infos, options, password)
-        protected = [info for info in infos if info.flag_bits & ENCRYPTED_FLAG and info.file_size]
-        if protected:
-            _try_password(members, protected[:_PASSWORD_TRIALS])
-        return cls(url, prefix, members, infos, skipped)
+        return cls(url, "", _member_reader(url, infos, options, password), notices, infos, skipped)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_infos": [], "_skipped": None}  # other processes do not list
+
+    @property
+    def names(self) -> Iterator[str]:
+        """The names of the members that are not refused."""
+        return (info.filename for info in self._infos)
+
+    @property
+    def refused(self) -> list[str]:
+        """The names that are refused."""
+        return self._skipped.refused if self._skipped else []
+
+    def try_password(self) -> None:
+        """Raise PasswordError unless the password opens the protected members."""
+        protected = [info for info in self._infos if info.flag_bits & ENCRYPTED_FLAG and info.file_size]
+        if protected:
+            _try_password(self.members, protected[:_PASSWORD_TRIALS])
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """Return the files of the split.
@@ -78,23 +100,27 @@ class ZipSource:
         Raises:
             SourceError: the archive is damaged.
         """
-        kinds = kinds_to_list(photos)
-        skipped = self._skipped or SkippedMembers(self.url, split)
-
-        def files() -> Iterator[tuple[Kind, str, Any, int, int]]:
-            for filename, size, crc, locator in pack_members(self._infos):
-                match = MEMBER.fullmatch(filename)
-                if not match or (match["lead"] or "") != self.prefix:
-                    skipped.skip(filename, kinds)
-                elif match["kind"] in kinds:
-                    yield cast(Kind, match["kind"]), match["name"], locator, size, crc
-
         try:
-            listing = build_listing(split, files())
-            listing.issues += skipped.issues(self.prefix)
-            return listing
+            listing = build_listing(split, self.files(kinds_to_list(photos)))
         except (OverflowError, ValueError) as error:  # sizes or offsets that no archive can have
             raise incomplete(self.url, error) from error
+        listing.issues += self.skipped_issues()
+        listing.notices += [*self.notices, *other_split_notice(self.url, self.prefix, split)]
+        return listing
+
+    def files(self, kinds: Sequence[Kind]) -> Iterator[tuple[Kind, str, Any, int, int]]:
+        """Yield (kind, name, locator, size, CRC) of each file of the split, and forget the directory."""
+        for filename, size, crc, locator in pack_members(self._infos):
+            match = MEMBER.fullmatch(filename)
+            if not match or (match["lead"] or "") != self.prefix:
+                if self._skipped:
+                    self._skipped.skip(filename, kinds)
+            elif match["kind"] in kinds:
+                yield cast(Kind, match["kind"]), match["name"], locator, size, crc
+
+    def skipped_issues(self) -> list[Issue]:
+        """Return an issue for each refused name and each folder that was skipped."""
+        return self._skipped.issues(self.prefix) if self._skipped else []
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
         """Yield the bytes or the fault of each annotation file."""
@@ -115,7 +141,7 @@ class ZipSource:
 
 
 def zip_lists(
-    url: str, is_list: Callable[[str], bool], options: StorageOptions | None = None, password: str | None = None
+    url: str, is_list: Callable[[str], bool], options: StorageOptions | None, password: str | None, notices: list[str]
 ) -> Iterator[tuple[str, bytes | Fault]]:
     """Yield (name without folders, bytes or fault) of the retrieval lists in a zip archive.
 
@@ -124,13 +150,16 @@ def zip_lists(
         is_list: whether a member of this name, without folders, is a retrieval list.
         options: passed to fsspec.
         password: password of a protected zip.
+        notices: oddities of the archive that are accepted are appended to it.
 
     Raises:
         SourceError: the archive does not exist, is damaged or cannot be read.
         PasswordError: it is protected and the password missing or wrong.
     """
     infos = []
-    for info in read_directory(url, options):
+    directory = read_directory(url, options)
+    notices += turn_backslashes(url, directory)
+    for info in directory:
         if is_list(re.split(r"[/\\]", info.filename)[-1]):
             refused = unsafe_names(all_names([info]))
             if refused:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, SOURCES, SPLITS, find_category, find_split, unknown_name
 from registry.errors import NotFoundError, UsageError
 from registry.files.regular_files import read_regular, regular_size
+from registry.parsing.text import ForeignEncodingError, decode_text
 
 #: Lowest and highest number, both included.
 Range = tuple[int, int]
@@ -120,10 +121,10 @@ def _read_list_file(value: str, name: str) -> list[Range]:
     try:
         if regular_size(path) > _LARGEST_LIST:
             raise UsageError(f"{name} {value}: {path} has more than {_LARGEST_LIST >> 20} MiB.")
-        lines = read_regular(path).decode().split("\n")
+        lines = decode_text(read_regular(path)).split("\n")
     except FileNotFoundError as error:
         raise NotFoundError(f"{name} {value}: there is no file {path}.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, ForeignEncodingError) as error:
         raise UsageError(f"{name} {value}: {path} cannot be read: {error}") from error
     numbers = [line.strip().removesuffix(".jpg").removesuffix(".json") for line in lines]
     return [
