@@ -137,6 +137,7 @@ def _format_command(export_format: Format) -> click.Command:
                 overwrite=overwrite,
                 revision=revision,
                 progress=progress,
+                on_notice=_note_photos,
             )
 
         _report(_with_password_and_progress(attempt, dest), dest)
@@ -214,6 +215,7 @@ def _export_again(ctx: click.Context, /, dest: str, photos: str | None, overwrit
             overwrite=overwrite,
             revision=revision,
             progress=progress,
+            on_notice=_note_photos,
         )
 
     new, changed_files = _with_password_and_progress(attempt, dest)
@@ -233,6 +235,10 @@ def _with_password_and_progress(run: Callable[[str | None, Progress | None], Res
             return run(password, progress)
 
     return with_password(attempt, _PASSWORD_PROMPT)
+
+
+def _note_photos(notice: str) -> None:
+    note(f"note: photos: {notice}")
 
 
 def _photo_sources(images: str, photos: str | None, params: str = "params.yaml") -> str | dict[str, str] | None:

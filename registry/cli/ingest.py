@@ -94,8 +94,9 @@ def ingest(
     """Replace one split of REGISTRY by the annotations of SOURCE.
 
     The other splits stay as they are. SOURCE is a folder with annos/ (and perhaps image/), a .zip or .tar (also
-    compressed) of such a folder, its parts (train-001.zip, train-002.zip), a folder with SPLIT/ or SPLIT.zip in it, or an fsspec URL of any of these. Archives are read in
-    place. The password of a protected zip comes from DF2_ZIP_PASSWORD or is asked for.
+    .tar.gz, .tar.bz2, .tar.xz) of such a folder, the parts of a download (train-001.zip for all of them), a folder with
+    SPLIT/ or SPLIT.zip in it, or an fsspec URL of any of these. Archives are read in place. The password of a protected
+    zip comes from DF2_ZIP_PASSWORD or is asked for.
     """
     from registry.ingest.build import IngestError
     from registry.ingest.build import ingest as run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +100,7 @@ def export(
     overwrite: bool = False,
     revision: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    on_notice: Callable[[str], None] | None = None,
 ) -> ExportManifest:
     """Write an export and return its manifest, which the export holds as ``export.json``.
 
@@ -118,6 +119,7 @@ def export(
         overwrite: whether an earlier export at ``dest`` may be replaced. Other files are never replaced.
         revision: revision of the registry for the manifest, from :func:`registry.history.git.revision_of`.
         progress: called with the number of images done and in total.
+        on_notice: called with each oddity of the photos' places that was accepted.
 
     Raises:
         UsageError: the destination is not empty, or photos are needed but not given.
@@ -145,6 +147,9 @@ def export(
         manifest = _manifest(plan, job, rows.manifest, revision or {}, rows.balance)
         files.finish(manifest.to_json())
         logging.getLogger(__name__).info("%s: %d files written to %s", plan.format.name, len(manifest.files), dest)
+    if source and on_notice:
+        for notice in source.notices:
+            on_notice(notice)
     return manifest
 
 

@@ -135,9 +135,7 @@ def retrieval_files(
     for place in (*named, *found):
         url = folder_of_lists(place, options)
         if url != place:
-            notices.append(
-                f"{shown_name(place)}: the retrieval lists are read from the folder {_below(url, place)}/ in it"
-            )
+            notices.append(f"{shown_name(place)}: the lists are read from the folder {_below(url, place)}/ in it")
         for listed, data in sorted(_files(url, options, password, notices), key=lambda file: file[0]):
             name = shown_name(listed)
             first, first_data = files.setdefault(name, (place, data))

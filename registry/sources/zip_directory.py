@@ -116,6 +116,11 @@ def incomplete(url: str, error: BaseException) -> SourceError:
     return SourceError(f"{url} is not a complete zip archive ({reason}). Is the download finished? Fetch it again.")
 
 
+def content_fits(info: zipfile.ZipInfo, size: int, crc: int) -> bool:
+    """Return whether bytes of this size and CRC-32 may be those of a member; one with AES has no CRC to compare."""
+    return size == info.file_size and (info.compress_type == AES_METHOD or crc == info.CRC)
+
+
 def all_names(infos: Sequence[zipfile.ZipInfo]) -> list[str]:
     """Return the names of members; also the original name where zipfile cuts it at a NUL."""
     originals = [info.orig_filename for info in infos if "\0" in info.orig_filename]

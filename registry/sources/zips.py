@@ -73,7 +73,7 @@ class ZipSource:
         refused = set(skipped.refuse_unsafe(all_names(infos)))
         if refused:
             infos = [info for info in infos if refused.isdisjoint((info.orig_filename, info.filename))]
-        return cls(url, "", _member_reader(url, infos, options, password), notices, infos, skipped)
+        return cls(url, "", member_reader(url, infos, options, password), notices, infos, skipped)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_infos": [], "_skipped": None}  # other processes do not list
@@ -90,9 +90,7 @@ class ZipSource:
 
     def try_password(self) -> None:
         """Raise PasswordError unless the password opens the protected members."""
-        protected = [info for info in self._infos if info.flag_bits & ENCRYPTED_FLAG and info.file_size]
-        if protected:
-            _try_password(self.members, protected[:_PASSWORD_TRIALS])
+        check_password(self.members, self._infos)
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """Return the files of the split.
@@ -166,9 +164,8 @@ def zip_lists(
                 yield refused[0], refused_list(url)
             else:
                 infos.append(info)
-    members = _member_reader(url, infos, options, password)
-    if any(info.flag_bits & ENCRYPTED_FLAG for info in infos):
-        _try_password(members, infos[:_PASSWORD_TRIALS])
+    members = member_reader(url, infos, options, password)
+    check_password(members, infos)
     entries = [Entry(0, info.filename.rpartition("/")[2], info) for info in infos]
     for entry, data in zip(entries, _read(members, entries, MAX_LIST), strict=True):
         yield entry.name, data
@@ -180,9 +177,14 @@ def _read(members: MemberReader, entries: Sequence[Entry], max_bytes: int) -> It
             yield archive.read(entry.locator, max_bytes)
 
 
-def _member_reader(
+def member_reader(
     url: str, infos: Sequence[zipfile.ZipInfo], options: StorageOptions | None, password: str | None
 ) -> MemberReader:
+    """Return a reader of the members of an archive.
+
+    Raises:
+        PasswordError: the password is no UTF-8 text.
+    """
     try:
         encoded = password.encode() if password else None
     except UnicodeEncodeError:
@@ -190,8 +192,11 @@ def _member_reader(
     return MemberReader(url, any(info.compress_type == AES_METHOD for info in infos), options or {}, encoded)
 
 
-def _try_password(members: MemberReader, infos: Sequence[zipfile.ZipInfo]) -> None:
-    """Raise PasswordError unless the password opens these members."""
+def check_password(members: MemberReader, infos: Sequence[zipfile.ZipInfo]) -> bool:
+    """Return whether any of these members is protected; raise PasswordError unless the password opens the first."""
+    infos = [info for info in infos if info.flag_bits & ENCRYPTED_FLAG and info.file_size][:_PASSWORD_TRIALS]
+    if not infos:
+        return False
     if not members.password:
         raise PasswordError(
             f"{members.url} is protected: set DF2_ZIP_PASSWORD to the password from the dataset's authors."
@@ -209,3 +214,4 @@ def _try_password(members: MemberReader, infos: Sequence[zipfile.ZipInfo]) -> No
                     f"The password in DF2_ZIP_PASSWORD does not open {members.url} "
                     f"(or the archive is damaged at {shown_name(info.filename)})."
                 ) from error
+    return True
