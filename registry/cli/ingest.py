@@ -94,15 +94,18 @@ def ingest(
 ) -> None:
     """Replace one split of REGISTRY by the annotations of SOURCE.
 
-    The other splits stay as they are. SOURCE is a folder with annos/ (and perhaps image/), a .zip, .tar or .tar.gz of
-    such a folder, a folder with SPLIT/ or SPLIT.zip in it, or an fsspec URL of any of these. Archives are read in
-    place. The password of a protected zip comes from DF2_ZIP_PASSWORD or is asked for.
+    The other splits stay as they are. SOURCE is a folder with annos/ (and perhaps image/), a .zip or .tar (also
+    .tar.gz, .tar.bz2, .tar.xz) of such a folder, the parts of a download (train-001.zip for all of them), a folder with
+    SPLIT/ or SPLIT.zip in it, or an fsspec URL of any of these. Archives are read in place. The password of a protected
+    zip comes from DF2_ZIP_PASSWORD or is asked for.
     """
     from registry.ingest.build import IngestError
     from registry.ingest.build import ingest as run
 
     issues_path = issues or Path(f"df2-issues-{split}.txt")
-    issues_file.check_writable(issues_path)
+    issues_file.check_replaceable(issues_path)
+    if issues is not None:  # a user who names a file needs it; without it the issues are printed
+        issues_file.check_writable(issues_path)
     options["storage_options"] = places.storage_options
 
     def attempt(password: str | None) -> IngestReport:
@@ -131,7 +134,11 @@ def _write_issues(report: IngestReport, path: Path) -> bool:
     try:
         issues_file.write_issues(path, report.split, lines)
     except StorageError as error:
-        click.echo(printable(f"warning: The issues are not in a file: {error}"), err=True)
+        if lines:
+            click.echo(printable(f"warning: The issues are not in a file: {error}"), err=True)
+            note("--issues FILE names another place for all of them.")
+        else:
+            click.echo(printable(f"warning: The issues of an earlier run are out of date: {error}"), err=True)
         return False
     return bool(lines)
 

@@ -16,12 +16,12 @@ from registry.redaction import printable
 _MARK: Final = "# df2 ingest: issues of "
 
 
-def check_writable(path: Path) -> None:
-    """Raise an error if issues could not be written to this path after the ingestion.
+def check_replaceable(path: Path) -> None:
+    """Refuse a path with a file that df2 did not write.
 
     Raises:
         UsageError: df2 did not write the file at this path.
-        StorageError: the folder cannot be written to.
+        StorageError: the file cannot be read.
     """
     try:
         if is_special(path):
@@ -31,6 +31,19 @@ def check_writable(path: Path) -> None:
                 f"{path} was not written by 'df2 ingest', so it is not replaced: move it away, or name another file "
                 "with --issues."
             )
+    except OSError as error:
+        raise StorageError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def check_writable(path: Path) -> None:
+    """Raise an error if issues could not be written to this path after the ingestion.
+
+    Raises:
+        StorageError: the folder cannot be written to.
+    """
+    try:
+        if is_special(path):
+            return
         folder = next(folder for folder in (path.parent, *path.absolute().parents) if folder.exists())
         if not folder.is_dir():
             raise StorageError(f"Cannot write {path}: {folder} is no folder.")

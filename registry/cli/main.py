@@ -16,6 +16,7 @@ from registry.cli.ingest import fingerprint, ingest
 from registry.cli.log import log_to_stderr
 from registry.cli.maintain import catalog, manifest, sample
 from registry.cli.paths import PLACE
+from registry.cli.photos import photos
 from registry.cli.query import image, pairs, sql, stats, style, tables
 from registry.cli.stage import stage
 from registry.cli.subset import subset_command
@@ -31,7 +32,7 @@ SECTIONS = {
     "Export": (subset_command, export_command, verify),
     "Compare": (versions, diff),
     "Move": (sync,),
-    "Make": (ingest, sample, catalog, manifest, fingerprint, stage),
+    "Make": (ingest, sample, catalog, manifest, fingerprint, photos, stage),
     "Shell": (completion,),
 }
 

@@ -24,6 +24,7 @@ from registry.dataset.views import load_views
 from registry.errors import StorageError, UsageError
 from registry.files.durability import make_folders
 from registry.files.temporary import write_text
+from registry.parsing.text import ForeignEncodingError, decode_text
 from registry.subset.options import Subset
 from registry.subset.resplit import Resplit
 
@@ -108,7 +109,9 @@ def sql(
 def _read_text(file: Path | None) -> str:
     """Return the text of a file, or of standard input."""
     try:
-        return file.read_bytes().decode("utf-8") if file else sys.stdin.buffer.read().decode("utf-8")
+        return decode_text(file.read_bytes() if file else sys.stdin.buffer.read())
+    except ForeignEncodingError as error:
+        raise UsageError(f"{file or 'Standard input'}: {error}.") from error
     except UnicodeDecodeError as error:
         byte = f"byte 0x{error.object[error.start]:02X} at position {error.start}"
         raise UsageError(f"{file or 'Standard input'} is not UTF-8: {byte}.") from error

@@ -94,7 +94,20 @@ def cli_page() -> str:
         parts.append(f"## df2 {name}\n\n```\n{command.get_help(inner)}\n```")
         if name == "export":
             parts += _format_options()
+        elif isinstance(command, click.Group):
+            parts += _subcommands(command, inner)
     return "\n\n".join(parts) + "\n"
+
+
+def _subcommands(group: click.Group, parent: click.Context) -> list[str]:
+    """Return the help of each command of a group."""
+    parts = []
+    for name in sorted(group.commands):
+        inner = click.Context(
+            group.commands[name], info_name=name, parent=parent, max_content_width=100, terminal_width=100
+        )
+        parts.append(f"### df2 {group.name} {name}\n\n```\n{group.commands[name].get_help(inner)}\n```")
+    return parts
 
 
 def _format_options() -> list[str]:

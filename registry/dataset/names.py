@@ -23,6 +23,7 @@ from registry.dataset.deepfashion2 import CATEGORIES, SPLITS
 from registry.dataset.tables import TABLES
 from registry.errors import RegistryFormatError
 from registry.parsing.json_files import REPEATED, check_keys, decode, repeated_keys
+from registry.parsing.text import check_encoding, without_mark
 
 T = TypeVar("T", bound=msgspec.Struct)
 _Place = tuple[str, ...]
@@ -139,7 +140,9 @@ def parse_json(
         RegistryFormatError: the document is of a later version, or has problems; the message lists all of them with
             their places.
     """
+    data = without_mark(data)
     try:
+        check_encoding(data)
         document = msgspec.json.decode(data, type=kind)
         check_keys(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -167,6 +170,7 @@ def _explain(
 ) -> str:
     """Return the message for a text that is not such a document."""
     try:
+        check_encoding(data)
         document = msgspec.json.decode(data)
         repeated = [(tuple(map(_key, place)), REPEATED) for place in repeated_keys(decode(data.decode("utf-8")))]
     except RecursionError:

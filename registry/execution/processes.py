@@ -15,7 +15,9 @@ from registry.execution.memory import use_lean_memory
 
 
 @contextmanager
-def process_pool(executor: Executor | None, jobs: int) -> Iterator[Executor | None]:
+def process_pool(
+    executor: Executor | None, jobs: int, state: str = "The registry is as it was"
+) -> Iterator[Executor | None]:
     """Yield an executor of worker processes; None if the calling process is to do the work itself.
 
     The processes start at once and import their libraries while the caller lists its source. Forking after a large
@@ -24,6 +26,7 @@ def process_pool(executor: Executor | None, jobs: int) -> Iterator[Executor | No
     Args:
         executor: used instead of new processes.
         jobs: number of processes; 1 starts none.
+        state: what is so after a failure, for the message.
 
     Raises:
         SourceError: a worker process ended before its work was done.
@@ -45,8 +48,8 @@ def process_pool(executor: Executor | None, jobs: int) -> Iterator[Executor | No
             yield pool
         except BrokenProcessPool as error:
             raise SourceError(
-                "A worker process ended before its work was done (out of memory, or killed). The registry is as it "
-                "was; try fewer processes with --jobs."
+                f"A worker process ended before its work was done (out of memory, or killed). {state}; try fewer "
+                "processes with --jobs."
             ) from error
         finally:
             is_done.set()

@@ -81,6 +81,11 @@ class Job:
         """Yield the pairs of items within a part (see :mod:`registry.store.pairs`)."""
         return self._rows.pairs(part, negatives, hard_negatives, seed)
 
+    @property
+    def photo_notices(self) -> Sequence[str]:
+        """What is odd in the places of the photos read so far and was accepted."""
+        return self._photos.notices if self._photos else ()
+
     def num_boxes_without_area(self) -> int:
         """Return the number of items whose box has no width or no height."""
         return self._rows.num_boxes_without_area()

@@ -29,6 +29,7 @@ def notices(
         *_of_balance(balance),
         *_of_photos(export_format, job),
         *_of_links(job),
+        *(f"photos: {notice}" for notice in job.photo_notices),
     ]
 
 

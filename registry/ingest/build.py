@@ -20,7 +20,8 @@ from registry.ingest.shard import BadFile, ChunkRows, read_chunk
 from registry.ingest.split_writer import SplitWriter
 from registry.snapshot.publish import publication
 from registry.sources.listing import Listing, Source
-from registry.sources.open import open_source, release_lists
+from registry.sources.locate import locate_source, release_lists
+from registry.sources.open import open_location
 from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
 from registry.wording import plural
@@ -50,10 +51,10 @@ def ingest(
 
     Args:
         split: train, validation or test.
-        source: folder, archive or fsspec URL; see :func:`registry.sources.open.open_source`.
+        source: folder, archive or fsspec URL; see :func:`registry.sources.locate.locate_source`.
         registry: folder or fsspec URL of the registry; created if it does not exist.
         retrieval: query and gallery lists and ``*_information.json`` files, or folders or zips of them. The
-            lists of a release (``json_for_SPLIT`` beside the split) are read as well.
+            lists of a release (``json_for_SPLIT`` beside the split) are read as well, unless one of that name is given.
         on_error: ``fail`` changes nothing if any file is bad; ``quarantine`` puts bad files into the table quarantine.
         image_sizes: read width and height from the photos if the source has any.
         jobs: number of processes; None for the number of cores. Several processes use multiprocessing, so a script
@@ -77,14 +78,16 @@ def ingest(
     place = Place(registry, storage_options)
     jobs = 1 if source.startswith("memory://") else jobs or os.cpu_count() or 1  # other processes cannot read memory://
     with process_pool(executor, jobs) as pool:
-        opened = open_source(source, split, storage_options, password, follow_links=follow_links)
+        location = locate_source(source, split, storage_options)
+        opened = open_location(location, split, storage_options, password, follow_links=follow_links)
         listing = opened.list_files(split, photos=image_sizes or split == "test")
         counts = len(listing.annotations), len(listing.photos)
         logging.getLogger(__name__).info("%s: %d annotation files, %d photos listed", split, *counts)
-        retrieval = [*retrieval, *release_lists(source, split, storage_options)]
-        lists = read_retrieval(split, retrieval, storage_options, password)
+        found = release_lists(location, split, storage_options)
+        lists = read_retrieval(split, retrieval, storage_options, password, found=found)
         _check_not_empty(source, split, listing)
         report = _begin_report(split, listing, image_sizes)
+        report.notices += [*location.notices, *lists.notices]
         with publication(place, split) as tables:
             writer = SplitWriter(tables, report, lists, keeps_raw=on_error == "quarantine")
             writer.add_bad_files(lists.bad_files)

@@ -26,11 +26,12 @@ from registry.errors import StorageError
 from registry.files.durability import make_folders
 from registry.files.temporary import is_special, write_text
 from registry.ingest.content_digest import ContentDigest, annotation_record
-from registry.ingest.retrieval_lists import retrieval_files
+from registry.ingest.retrieval_lists import folder_of_lists, retrieval_files
 from registry.sources.faults import Fault
 from registry.sources.folders import LocalFolder
 from registry.sources.listing import Entry, Source
-from registry.sources.open import locate_source, open_source, release_lists
+from registry.sources.locate import locate_source, release_lists
+from registry.sources.open import open_location
 from registry.sources.stat_digests import StatDigest, stat_digests
 from registry.storage.filesystems import StorageOptions, local_path
 
@@ -91,23 +92,26 @@ def fingerprint_source(
         StorageError: ``output`` cannot be written.
     """
     find_split(split)
-    located = locate_source(source, split, options)
-    retrieval = [*retrieval, *release_lists(source, split, options)]
+    location = locate_source(source, split, options)
+    found = release_lists(location, split, options)
+    located = location.url
     stats = stat_digests(located, photos or split == "test", options)
-    for number, path in enumerate(retrieval):
+    for number, url in enumerate(location.urls[1:], 2):
+        stats |= {f"archive {number}": stat for stat in stat_digests(url, True, options).values()}
+    for number, path in enumerate(folder_of_lists(place, options) for place in (*retrieval, *found)):
         stats |= {f"list {number} {name}": stat for name, stat in stat_digests(path, True, options).items()}
-    request = repr((_CACHE_VERSION, split, photos, located, retrieval))
+    request = repr((_CACHE_VERSION, split, photos, location.urls, tuple(retrieval), found))
     cache_path = output.with_name(f".{output.name}.seen") if output and not is_special(output) else None
     cache = _read_cache(cache_path, request)
     unchanged = {part for part, stat in stats.items() if cache and _is_unchanged(part, stat, cache, located)}
     if cache and unchanged == stats.keys() == cache.stat_digests.keys():
         text, digests = cache.text, cache.content_digests
     else:
-        opened = open_source(located, split, options, password, follow_links=True)
+        opened = open_location(location, split, options, password, follow_links=True)
         cached = cache.content_digests if cache else {}
         usable = {part: cached[part] for part in unchanged if part in cached}
         document, digests = _content(opened, split, photos, usable)
-        document["retrieval"] = _digest_lists(retrieval, options, password)
+        document["retrieval"] = _digest_lists(retrieval, found, options, password)
         text = json.dumps({"split": split, **document}, indent=1) + "\n"
     if output and not cache_path:  # a device
         write_text(output, text)
@@ -198,11 +202,13 @@ def _content(
     return document, digests
 
 
-def _digest_lists(retrieval: Sequence[str], options: StorageOptions | None, password: str | None) -> dict[str, str]:
+def _digest_lists(
+    retrieval: Sequence[str], found: Sequence[str], options: StorageOptions | None, password: str | None
+) -> dict[str, str]:
     """Return name -> SHA-256 of each retrieval list, sorted by name."""
     return {
         name: hashlib.sha256(data.encode() if isinstance(data, Fault) else data).hexdigest()
-        for name, data in sorted(retrieval_files(retrieval, options, password), key=lambda file: file[0])
+        for name, data in sorted(retrieval_files(retrieval, found, options, password)[0], key=lambda file: file[0])
     }
 
 

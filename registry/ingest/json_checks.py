@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, Final
 
+from registry.parsing import text
 from registry.parsing.json_files import REPEATED, CutNumber, Duplicates, decode, lost_digits
 from registry.sources.issues import MAX_ISSUES_PER_FILE, Issue
 
@@ -70,26 +71,28 @@ class IssueCollector:
 
 
 def decode_text(data: bytes, report: Report) -> str | None:
-    """Return the text of UTF-8 bytes, or None after reporting the first invalid byte."""
+    """Return the text of UTF-8 bytes without a byte order mark, or None after reporting the first invalid byte."""
     try:
-        return data.decode("utf-8")
+        return text.decode_text(data)
+    except text.ForeignEncodingError as error:
+        report((), str(error))
     except UnicodeDecodeError as error:
-        report((), f"expected UTF-8 text, found byte 0x{data[error.start]:02x} at byte {error.start}")
-        return None
+        report((), f"expected UTF-8 text, found byte 0x{error.object[error.start]:02x} at byte {error.start}")
+    return None
 
 
 def parse_json(data: bytes, report: Report, expected: str = "one JSON object") -> Any:
     """Return the parsed JSON, or None after reporting why it cannot be parsed; ``expected`` describes it."""
-    if not data.strip(b" \t\r\n"):
+    if not text.without_mark(data).strip(b" \t\r\n"):
         report((), f"the file is empty; expected {expected}")
         return None
-    text = decode_text(data, report)
-    if text is None:
+    document = decode_text(data, report)
+    if document is None:
         return None
     try:
-        return decode(text)
+        return decode(document)
     except json.JSONDecodeError as error:
-        report((), f"expected valid JSON: {error.msg} (character {error.pos} of {len(text)})")
+        report((), f"expected valid JSON: {error.msg} (character {error.pos} of {len(document)})")
     except RecursionError:
         report((), "expected JSON nested at most 4 deep, found it nested too deeply to read")
     except ValueError as error:  # NaN, Infinity, or an integer with too many digits for Python

@@ -13,15 +13,17 @@ from registry.errors import SourceError
 from registry.ingest.diagnose_lists import ListEntry, read_list
 from registry.ingest.list_comparison import SOURCE_OF_ROLE, AnnotatedRows
 from registry.ingest.shard import BadFile
+from registry.parsing.text import MARK
 from registry.sources.faults import MAX_LIST, Fault, cannot_read, shown_name
 from registry.sources.file_objects import read_file
 from registry.sources.folders import RemoteFolder
 from registry.sources.issues import Issue
 from registry.sources.listing import Entry
 from registry.sources.local_reader import LocalReader
-from registry.sources.open import is_remote_folder
+from registry.sources.locate import archive_suffix, folders_in, is_remote_folder, names_in
 from registry.sources.zips import zip_lists
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried
+from registry.wording import plural
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,11 +47,13 @@ class RetrievalLists:
         split: the split.
         entries: entries of all lists, list by list.
         bad_files: lists that cannot be read.
+        notices: oddities of the lists that were accepted.
     """
 
     split: str
     entries: list[ListEntry] = field(default_factory=list)
     bad_files: list[BadFile] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     _roles: dict[int, str] = field(default_factory=dict)
     _annotated: AnnotatedRows = field(default_factory=AnnotatedRows)
 
@@ -83,46 +87,97 @@ class RetrievalLists:
 
 
 def read_retrieval(
-    split: str, urls: Sequence[str], options: StorageOptions | None = None, password: str | None = None
+    split: str,
+    named: Sequence[str],
+    options: StorageOptions | None = None,
+    password: str | None = None,
+    *,
+    found: Sequence[str] = (),
 ) -> RetrievalLists:
     """Return the query and gallery lists of a split.
 
     Args:
         split: the split.
-        urls: lists, or folders or zips of them, local or remote. In a folder or zip only files with the published
+        named: lists, or folders or zips of them, local or remote. In a folder or zip only files with the published
             names are read (``*query*``, ``*gallery*``, ``retrieval_*_information.json``).
         options: passed to fsspec.
         password: password of a protected zip.
+        found: further folders and zips, which nobody named; a list in ``named`` wins over one of the same name here.
 
     Raises:
-        SourceError: a path does not exist or cannot be read, a file is not named like a list, or two lists have the
-            same name.
+        SourceError: a path does not exist or cannot be read, a file is not named like a list, or two different lists
+            in ``named`` have the same name.
     """
     lists = RetrievalLists(split)
-    names = set()
-    for name, data in retrieval_files(urls, options, password):
-        if name in names:
-            raise SourceError(f"Two retrieval lists are named {name}; expected one of each name, all of {split}.")
-        names.add(name)
+    num_marked = 0
+    files, lists.notices = retrieval_files(named, found, options, password)
+    for name, data in files:
         if isinstance(data, Fault):
             lists.bad_files.append(BadFile(name, (Issue(name, (), data),), None))
             continue
+        num_marked += data.startswith(MARK)
         entries, issues = read_list(name, _role(name), data)
         lists.add(entries)
         if issues:
             lists.bad_files.append(BadFile(name, tuple(issues), data))
+    if num_marked:
+        text = f"a byte order mark at the beginning of {plural(num_marked, 'list')} was left out; it changes no value"
+        lists.notices.append(f"retrieval lists of {split}: {text}")
     return lists
 
 
 def retrieval_files(
-    urls: Sequence[str], options: StorageOptions | None = None, password: str | None = None
-) -> list[tuple[str, bytes | Fault]]:
-    """Return (name, bytes or fault) of each list at these paths; see :func:`read_retrieval`."""
-    return [
-        (shown_name(name), data)
-        for url in urls
-        for name, data in sorted(_files(url, options, password), key=lambda file: file[0])
+    named: Sequence[str], found: Sequence[str], options: StorageOptions | None = None, password: str | None = None
+) -> tuple[list[tuple[str, bytes | Fault]], list[str]]:
+    """Return (name, bytes or fault) of each list at these paths, and notices; see :func:`read_retrieval`."""
+    files: dict[str, tuple[str, bytes | Fault]] = {}
+    notices: list[str] = []
+    for place in (*named, *found):
+        url = folder_of_lists(place, options)
+        if url != place:
+            notices.append(f"{shown_name(place)}: the lists are read from the folder {_below(url, place)}/ in it")
+        for listed, data in sorted(_files(url, options, password, notices), key=lambda file: file[0]):
+            name = shown_name(listed)
+            first, first_data = files.setdefault(name, (place, data))
+            if first_data == data:
+                continue
+            if place in named:
+                raise SourceError(
+                    f"Two retrieval lists are named {name} and differ, at {first} and at {place}; expected one of each "
+                    "name, all of one split: leave one out."
+                )
+            notices.append(f"{name}: the list at {first} is read, another one at {place} is passed over")
+    return [(name, data) for name, (_, data) in files.items()], notices
+
+
+def folder_of_lists(url: str, options: StorageOptions | None = None) -> str:
+    """Return the folder with the lists of a folder: itself, or its only folder with lists if it has none itself.
+
+    Archives that are unpacked into a folder of their own name have such a folder in it. Any other path is returned as
+    it is.
+    """
+    if archive_suffix(url) or _has_lists(url, options) is not False:
+        return url
+    inner = [
+        f"{url.rstrip('/')}/{name}"
+        for name in folders_in(url, options)
+        if _has_lists(f"{url.rstrip('/')}/{name}", options)
     ]
+    return inner[0] if len(inner) == 1 else url
+
+
+def _has_lists(url: str, options: StorageOptions | None) -> bool | None:
+    """Return whether a folder has retrieval lists; None if the path is no folder."""
+    try:
+        names = names_in(url, options)
+    except OSError:
+        return None
+    return any(_role(name) for name in names)
+
+
+def _below(url: str, place: str) -> str:
+    """Return the path of a folder below a place, for messages."""
+    return shown_name(url[len(place.rstrip("/")) + 1 :])
 
 
 def _role(name: str) -> str:
@@ -135,12 +190,14 @@ def _role(name: str) -> str:
     return ""
 
 
-def _files(url: str, options: StorageOptions | None, password: str | None) -> Iterator[tuple[str, bytes | Fault]]:
-    """Yield (name, bytes or fault) of each list at a path."""
+def _files(
+    url: str, options: StorageOptions | None, password: str | None, notices: list[str]
+) -> Iterator[tuple[str, bytes | Fault]]:
+    """Yield (name, bytes or fault) of each list at a path; append notices."""
     path = local_path(url)
     try:
-        if url.endswith(".zip"):
-            yield from zip_lists(url, lambda name: bool(_role(name)), options, password)
+        if archive_suffix(url) == ".zip":
+            yield from zip_lists(url, lambda name: bool(_role(name)), options, password, notices)
         elif path is not None and path.is_dir():
             with LocalReader(path, []) as reader:
                 yield from ((name, reader.read(name, MAX_LIST)) for name in os.listdir(path) if _role(name))

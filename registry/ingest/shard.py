@@ -11,6 +11,7 @@ from registry.ingest.batches import images_batch, items_batch
 from registry.ingest.chunks import FileChunk
 from registry.ingest.content_digest import annotation_record
 from registry.ingest.decode import Annotations, RawFile, decode_annotations
+from registry.parsing.text import MARK, without_mark
 from registry.sources.faults import Fault
 from registry.sources.issues import Issue
 from registry.sources.listing import Entry, Source
@@ -45,6 +46,7 @@ class ChunkRows:
         items_by_category: (category_id, number of items), ascending.
         bad_files: annotation files without rows, and photos without a readable size.
         records: (name, number of bytes, CRC-32) of every annotation file; (name, -1, 0) of an unreadable file.
+        num_marked: annotation files that begin with a byte order mark.
     """
 
     images: pa.RecordBatch
@@ -52,31 +54,36 @@ class ChunkRows:
     items_by_category: tuple[tuple[int, int], ...]
     bad_files: tuple[BadFile, ...]
     records: tuple[tuple[str, int, int], ...]
+    num_marked: int
 
 
 def read_chunk(source: Source, chunk: FileChunk) -> ChunkRows:
     """Read, check and decode the files of a chunk; return their rows."""
     files: list[RawFile] = []
+    contents: list[bytes] = []
     entries: list[Entry] = []
     bad_files: list[BadFile] = []
     records = []
+    num_marked = 0
     for entry, data in zip(chunk.annotations, source.read(chunk.annotations), strict=True):
         path = f"{chunk.split}/annos/{entry.name}"
         if isinstance(data, Fault):
             bad_files.append(BadFile(path, (Issue(path, (), data),), None))
             records.append((entry.name, -1, 0))
         else:
-            files.append(RawFile(entry.image_id, path, data))
+            files.append(RawFile(entry.image_id, path, without_mark(data)))
             entries.append(entry)
+            contents.append(data)
+            num_marked += data.startswith(MARK)
             records.append(annotation_record(entry.name, data))
     columns, issues = decode_annotations(files)
-    bad_files += [BadFile(files[k].path, tuple(issues[k]), files[k].data) for k in issues]
+    bad_files += [BadFile(files[k].path, tuple(issues[k]), contents[k]) for k in issues]
     sound = [entry for k, entry in enumerate(entries) if k not in issues]
     sizes, bad_photos = _photo_sizes(source, chunk, {entry.image_id for entry in sound})
     items, items_by_category = items_batch(columns)
     photo_names = {photo.image_id: photo.name for photo in chunk.photos or () if photo is not None}
     images = _annotated_images(sound, columns, sizes, photo_names)
-    return ChunkRows(images, items, items_by_category, tuple(bad_files + bad_photos), tuple(records))
+    return ChunkRows(images, items, items_by_category, tuple(bad_files + bad_photos), tuple(records), num_marked)
 
 
 def photo_rows(source: Source, chunk: FileChunk) -> tuple[list[Size | None], list[BadFile]]:

@@ -69,7 +69,7 @@ class SplitWriter:
             progress: called after each chunk.
         """
         split = self._report.split
-        num_done = 0
+        num_done = num_marked = 0
         images = self._tables.writer(IMAGES, split=split)
         for rows in chunks:
             images.write(rows.images)
@@ -84,9 +84,15 @@ class SplitWriter:
             self._report.items += rows.items.num_rows
             self.add_bad_files(rows.bad_files)
             self._digest.update(rows.records)
+            num_marked += rows.num_marked
             num_done += len(rows.records)
             if progress:
                 progress(num_done, num_files)
+        if num_marked:
+            self._report.notices.append(
+                f"{split}/annos: a byte order mark at the beginning of {plural(num_marked, 'file')} was left out; it "
+                "changes no value"
+            )
 
     def add_photos(self, source: Source, listing: Listing, image_sizes: bool) -> None:
         """Write the images of a split without annotations; their source is known from the retrieval lists."""

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
+from registry.parsing.text import decode_text
+
 #: Message for a repeated key, after its path.
 REPEATED: Final = "the key stands more than once; expected it once"
 #: Significant digits that identify a double; programs print no more. A number with more digits loses some.
@@ -83,13 +85,13 @@ def decode(text: str) -> Any:
 
 
 def load_json(data: bytes) -> Any:
-    """Return the value of a JSON document in UTF-8.
+    """Return the value of a JSON document in UTF-8, with or without a byte order mark.
 
     Raises:
         ValueError: the document is not JSON, contains NaN or Infinity, or repeats a key; the message names the key.
         RecursionError: the document is nested too deeply.
     """
-    document = decode(data.decode("utf-8"))
+    document = decode(decode_text(data))
     for path in repeated_keys(document):
         raise ValueError(f"{' > '.join(path)}: {REPEATED}")
     return document
@@ -102,7 +104,7 @@ def check_keys(data: bytes) -> None:
         ValueError: a key is repeated, or as :func:`decode`.
         RecursionError: the document is nested too deeply.
     """
-    json.loads(data.decode("utf-8"), object_pairs_hook=_check_pairs, parse_constant=_refuse_constant)
+    json.loads(decode_text(data), object_pairs_hook=_check_pairs, parse_constant=_refuse_constant)
 
 
 def repeated_keys(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -153,6 +153,14 @@ def folders_at(url: str, prefix: str, names: Iterable[str]) -> dict[Kind, str]:
     return choose_folders(f"{url} > {start}" if start else url, (name for name in inner if name and "/" not in name))
 
 
+def other_split_notice(url: str, prefix: str, split: str) -> list[str]:
+    """Return a notice if the folder that a split is read from has the name of another split, else none."""
+    name = prefix.rpartition("/")[2]
+    if name not in SPLITS or name == split:
+        return []
+    return [f"{shown_name(url.rpartition('/')[2])}: {split} is read from the folder {shown_name(prefix)}/"]
+
+
 def reopen(url: str, options: StorageOptions | None) -> BinaryIO:
     """Open an archive that was listed before.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, BinaryIO, TypeVar, cast
 
-from registry.errors import SourceError
+from registry.errors import SourceError, UnreadableSourceError
 from registry.sources.faults import OPEN_FLAGS, Fault, cannot_read, kind_of_file, shown_name, too_large
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried
 
@@ -103,7 +103,10 @@ class _RemoteFile:
     def seek(self, offset: int, whence: int = 0) -> int:
         """Set the position of the next read and return it."""
         if whence == 2:
-            offset += cast(int, self._opened().size)
+            size = getattr(self._opened(), "size", None)
+            if size is None:
+                raise UnreadableSourceError(self._without_ranges)
+            offset += cast(int, size)
         elif whence == 1:
             offset += self._position
         if offset < 0:
@@ -141,6 +144,13 @@ class _RemoteFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def _without_ranges(self) -> str:
+        return (
+            f"Cannot read {self._url}: the server answers no HTTP ranges, and an archive is read in parts. "
+            "Download it first, and name the local file; or use a server that answers ranges."
+        )
+
     def _opened(self) -> Any:
         if self._file is None:
             self._file = self._fs.open(self._path, "rb")
@@ -165,4 +175,6 @@ class _RemoteFile:
         except FileNotFoundError:
             raise
         except OSError as error:
+            if "range requests" in str(error) or "seek streaming" in str(error):  # fsspec has no class for it
+                raise UnreadableSourceError(self._without_ranges) from error
             raise cannot_read(self._url, error) from error

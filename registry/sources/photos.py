@@ -9,7 +9,8 @@ from registry.errors import SourceError, UsageError, first_names
 from registry.sources.faults import Fault
 from registry.sources.folders import LocalFolder
 from registry.sources.listing import Entry, Source
-from registry.sources.open import locate_source, open_source
+from registry.sources.locate import locate_source
+from registry.sources.open import open_location
 from registry.sources.photo_cache import PhotoCache
 from registry.storage.filesystems import StorageOptions
 
@@ -28,6 +29,9 @@ class Photos:
         follow_links: whether photos may be links that lead out of their folder.
         cache: keeps photos that are to be linked; None for the photos of local folders alone.
         caches_all: whether photos of local folders are cached too.
+
+    Attributes:
+        notices: oddities of the sources opened so far that were accepted.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Photos:
         self._follow_links = follow_links
         self._cache = cache
         self._caches_all = caches_all
+        self.notices: list[str] = []
         self._opened: dict[str, tuple[Source, dict[int, Entry]]] = {}
 
     def check(self, split: str, image_ids: Sequence[int]) -> None:
@@ -57,6 +62,7 @@ class Photos:
         _, entries = self._of_split(split)
         missing = [image_id for image_id in image_ids if image_id not in entries]
         if missing:
+            names = [f"{split}/image/{image_id:06d}.jpg" for image_id in missing]  # as in the release
             raise SourceError(f"{self._place(split)} lacks photos that the subset needs: {first_names(names, 5)}.")
 
     def read(self, split: str, image_ids: Sequence[int]) -> Iterator[bytes]:
@@ -141,6 +147,8 @@ class Photos:
         """Return the source of a split and its photos by image_id; opened and listed at the first call."""
         if split not in self._opened:
             located = locate_source(self._place(split), split, self._options)
-            source = open_source(located, split, self._options, self._password, follow_links=self._follow_links)
-            self._opened[split] = source, source.list_files(split, photos=True).photos
+            source = open_location(located, split, self._options, self._password, follow_links=self._follow_links)
+            listing = source.list_files(split, photos=True)
+            self.notices += [*located.notices, *listing.notices]
+            self._opened[split] = source, listing.photos
         return self._opened[split]

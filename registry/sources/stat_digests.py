@@ -18,7 +18,7 @@ from typing import Final
 from registry.sources.faults import cannot_read
 from registry.sources.folders import LocalFolder
 from registry.sources.listing import kinds_to_list
-from registry.sources.open import ARCHIVE_SUFFIXES
+from registry.sources.locate import archive_suffix
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried
 
 #: Nanoseconds between ticks of the slowest clock of a file system in use, FAT's.
@@ -125,7 +125,7 @@ def _digest_remote(url: str, options: StorageOptions | None) -> StatDigest:
 
     def describe() -> list[str]:
         fs.invalidate_cache()
-        if url.endswith(ARCHIVE_SUFFIXES) or not fs.isdir(inner):
+        if archive_suffix(url) or not fs.isdir(inner):
             return [f"{inner} {fs.ukey(inner)}"]
         keys = ("size", "ETag", "mtime", "LastModified", "created")
         infos = fs.find(inner, detail=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
+import lzma
 import struct
 import tarfile
 import zlib
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 #: Maximum bytes of a member. No file system holds a larger file, and offsets beyond it overflow.
 _MAX_SIZE: Final = 1 << 50
@@ -19,11 +19,13 @@ _LONG_HEADERS: Final = (
     tarfile.XGLTYPE,
     tarfile.SOLARIS_XHDTYPE,
 )
-#: Errors that tarfile and gzip raise for a damaged archive. An OSError with a number is the operating system's.
+#: Errors that tarfile and the decompressors raise for a damaged archive. An OSError with a number is the operating
+#: system's.
 READ_ERRORS: Final = (
     tarfile.TarError,
     EOFError,
     zlib.error,
+    lzma.LZMAError,
     struct.error,
     OSError,
     ValueError,
@@ -61,10 +63,14 @@ class Header(tarfile.TarInfo):
             raise tarfile.ReadError(f"{error} at byte {archive.offset}") from error
 
 
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 class EndingStream:
     """A stream that raises at the third read at its end: tarfile reads on if a header claims too large a size."""
 
-    def __init__(self, file: gzip.GzipFile) -> None:
+    def __init__(self, file: _Readable) -> None:
         self._file = file
         self._num_ends = 0
 

@@ -1,8 +1,10 @@
-"""Tar archives as sources, plain or gzip-compressed. They are read in place, never unpacked to disk."""
+"""Tar archives as sources, plain or compressed by gzip, bzip2 or xz. They are read in place, never unpacked to disk."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +15,14 @@ from itertools import chain
 from typing import Any, BinaryIO, cast
 
 from registry.errors import SourceError
-from registry.sources.archives import SkippedMembers, choose_prefix, folders_at, is_system_error, reopen
+from registry.sources.archives import (
+    SkippedMembers,
+    choose_prefix,
+    folders_at,
+    is_system_error,
+    other_split_notice,
+    reopen,
+)
 from registry.sources.faults import (
     MAX_ANNOTATION,
     MAX_PHOTO,
@@ -36,6 +45,7 @@ from registry.sources.listing import (
     kinds_to_list,
     renamed_folder_notices,
 )
+from registry.sources.locate import archive_suffix
 from registry.sources.photo_headers import (
     PhotoChecksum,
     Size,
@@ -61,7 +71,7 @@ class _Folder:
 
 @dataclass
 class TarSource:
-    """A split in a tar archive, plain or gzip-compressed.
+    """A split in a tar archive, plain or compressed.
 
     Members of a plain archive are read by offset. A compressed archive has no offsets, so its listing keeps each
     annotation (compressed again, about a quarter of its size) and each photo's width, height and checksum.
@@ -72,7 +82,7 @@ class TarSource:
 
     @property
     def _compressed(self) -> bool:
-        return not self.url.endswith(".tar")
+        return archive_suffix(self.url) != ".tar"
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """Return the files of the split; reads all headers, and all content of a compressed archive.
@@ -104,6 +114,7 @@ class TarSource:
         listing = build_listing(split, chain.from_iterable(folder.files for folder in read_folders))
         listing.issues += [issue for folder in read_folders for issue in folder.issues] + skipped.issues(prefix)
         listing.notices += renamed_folder_notices(split, chosen, kinds)
+        listing.notices += other_split_notice(self.url, prefix, split)
         return listing
 
     def _read_headers(
@@ -136,7 +147,7 @@ class TarSource:
             with tarfile.open(fileobj=raw, mode="r:", tarinfo=Header) as archive:
                 yield archive
             return
-        with gzip.GzipFile(fileobj=raw) as file:
+        with _decompressed(raw, archive_suffix(self.url)) as file:
             stream = cast(BinaryIO, EndingStream(file))
             with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header) as archive:
                 yield archive
@@ -221,6 +232,12 @@ class TarSource:
             for entry in entries:
                 offset, size = entry.locator
                 yield read_photo_checksum(size, partial(self._read_range, file, offset))
+
+
+def _decompressed(raw: BinaryIO, suffix: str) -> gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile:
+    if suffix in (".tar.bz2", ".tbz2"):
+        return bz2.BZ2File(raw)
+    return lzma.LZMAFile(raw) if suffix in (".tar.xz", ".txz") else gzip.GzipFile(fileobj=raw)
 
 
 def _kind_of_member(member: tarfile.TarInfo) -> str:

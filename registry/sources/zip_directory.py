@@ -16,6 +16,7 @@ from registry.sources.archives import is_system_error
 from registry.sources.faults import cannot_read, shown_name
 from registry.sources.file_objects import open_file
 from registry.storage.filesystems import StorageOptions
+from registry.wording import plural
 
 #: Compression method of an AES-encrypted member (APPNOTE appendix E).
 AES_METHOD: Final = 99
@@ -94,15 +95,35 @@ def read_directory(url: str, options: StorageOptions | None) -> list[zipfile.Zip
         raise incomplete(url, error) from error
 
 
+def turn_backslashes(url: str, infos: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """Turn the backslashes in the names of an archive that has no other separator; return a notice if it has them.
+
+    Some Windows programs write such archives. Where both separators occur, a backslash stays what it is: a character
+    that is refused in names.
+    """
+    turned = [info for info in infos if "\\" in info.orig_filename]
+    if not turned or any("/" in info.orig_filename for info in infos):
+        return []
+    for info in turned:
+        info.filename = info.filename.replace("\\", "/")
+    name = shown_name(url.rpartition("/")[2])
+    return [f"{name}: backslashes in the names of {plural(len(turned), 'member')} were read as slashes"]
+
+
 def incomplete(url: str, error: BaseException) -> SourceError:
     """Return the error of a damaged zip archive."""
     reason = shown_name(str(error) or type(error).__name__)
     return SourceError(f"{url} is not a complete zip archive ({reason}). Is the download finished? Fetch it again.")
 
 
+def content_fits(info: zipfile.ZipInfo, size: int, crc: int) -> bool:
+    """Return whether bytes of this size and CRC-32 may be those of a member; one with AES has no CRC to compare."""
+    return size == info.file_size and (info.compress_type == AES_METHOD or crc == info.CRC)
+
+
 def all_names(infos: Sequence[zipfile.ZipInfo]) -> list[str]:
     """Return the names of members; also the original name where zipfile cuts it at a NUL."""
-    originals = [info.orig_filename for info in infos if info.orig_filename != info.filename]
+    originals = [info.orig_filename for info in infos if "\0" in info.orig_filename]
     return [*(info.filename for info in infos), *originals]
 
 
@@ -119,6 +140,7 @@ def pack_members(infos: list[zipfile.ZipInfo]) -> Iterator[tuple[str, int, int, 
         yield from _aes_members(infos)
         return
     names = "\0".join(info.filename for info in infos)  # no name has a NUL: zipfile cuts names there
+    has_backslashes = any(info.filename != info.orig_filename for info in infos)
     numbers = array("Q")
     for info in infos:
         raw_time = info._raw_time  # type: ignore[attr-defined]
@@ -130,7 +152,8 @@ def pack_members(infos: list[zipfile.ZipInfo]) -> Iterator[tuple[str, int, int, 
     for position, name in enumerate(names.split("\0") if num_members else ()):
         member = Member(*numbers[width * position : width * (position + 1)])
         packed = member.pack()
-        yield name, member.size, member.crc, packed if member.is_plain else (name, packed)
+        original = name.replace("/", "\\") if has_backslashes else name  # zipfile compares it with the local header
+        yield name, member.size, member.crc, packed if member.is_plain else (original, packed)
 
 
 def _aes_members(infos: list[zipfile.ZipInfo]) -> Iterator[tuple[str, int, int, zipfile.ZipInfo]]:

@@ -11,13 +11,13 @@ from typing import Any, Final
 from registry.errors import PasswordError
 from registry.sources.archives import (
     SkippedMembers,
-    choose_prefix,
-    folders_at,
     is_system_error,
+    other_split_notice,
     refused_list,
     unsafe_names,
 )
 from registry.sources.faults import MAX_ANNOTATION, MAX_LIST, MAX_PHOTO, Fault, cannot_read, shown_name
+from registry.sources.issues import Issue
 from registry.sources.listing import (
     MEMBER,
     Entry,
@@ -35,6 +35,7 @@ from registry.sources.zip_directory import (
     incomplete,
     pack_members,
     read_directory,
+    turn_backslashes,
 )
 from registry.sources.zip_members import MemberReader
 from registry.storage.filesystems import StorageOptions
@@ -55,12 +56,14 @@ class ZipSource:
         prefix: leading folders of the split's ``annos`` and ``image``.
         folders: the names of these two.
         members: reads members.
+        notices: oddities of the archive that are accepted.
     """
 
     url: str
     prefix: str
-    folders: dict[Kind, str]
     members: MemberReader
+    folders: dict[Kind, str] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
     _infos: list[zipfile.ZipInfo] = field(default_factory=list, repr=False)
     _skipped: SkippedMembers | None = field(default=None, repr=False)
 
@@ -68,27 +71,37 @@ class ZipSource:
     def open(
         cls, url: str, split: str, options: Mapping[str, Any] | None = None, password: str | None = None
     ) -> ZipSource:
-        """Open the archive, find the split in it and try the password.
+        """Read the directory of the archive; the caller sets the prefix and the folders, and tries the password.
 
         Raises:
-            SourceError: the archive does not exist, is damaged, or does not hold the split.
-            PasswordError: it is protected and the password missing or wrong.
+            SourceError: the archive does not exist or is damaged.
+            PasswordError: the password is no UTF-8 text.
         """
         infos = read_directory(url, options)
+        notices = turn_backslashes(url, infos)
         skipped = SkippedMembers(url, split)
         refused = set(skipped.refuse_unsafe(all_names(infos)))
         if refused:
             infos = [info for info in infos if refused.isdisjoint((info.orig_filename, info.filename))]
-        prefix = choose_prefix(skipped, (info.filename for info in infos))
-        folders = folders_at(url, prefix, (info.filename for info in infos))
-        members = _member_reader(url, infos, options, password)
-        protected = [info for info in infos if info.flag_bits & ENCRYPTED_FLAG and info.file_size]
-        if protected:
-            _try_password(members, protected[:_PASSWORD_TRIALS])
-        return cls(url, prefix, folders, members, infos, skipped)
+        members = member_reader(url, infos, options, password)
+        return cls(url, "", members, notices=notices, _infos=infos, _skipped=skipped)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_infos": [], "_skipped": None}  # other processes do not list
+
+    @property
+    def names(self) -> Iterator[str]:
+        """The names of the members that are not refused."""
+        return (info.filename for info in self._infos)
+
+    @property
+    def refused(self) -> list[str]:
+        """The names that are refused."""
+        return self._skipped.refused if self._skipped else []
+
+    def try_password(self) -> None:
+        """Raise PasswordError unless the password opens the protected members."""
+        check_password(self.members, self._infos)
 
     def list_files(self, split: str, *, photos: bool) -> Listing:
         """Return the files of the split.
@@ -97,25 +110,31 @@ class ZipSource:
             SourceError: the archive is damaged.
         """
         kinds = kinds_to_list(photos)
-        skipped = self._skipped or SkippedMembers(self.url, split)
-        kind_of = {name: kind for kind, name in self.folders.items()}
-
-        def files() -> Iterator[tuple[Kind, str, Any, int, int]]:
-            for filename, size, crc, locator in pack_members(self._infos):
-                match = MEMBER.fullmatch(filename)
-                kind = kind_of.get(match["folder"]) if match and (match["lead"] or "") == self.prefix else None
-                if not match or not kind:
-                    skipped.skip(filename, kinds)
-                elif kind in kinds:
-                    yield kind, match["name"], locator, size, crc
-
         try:
-            listing = build_listing(split, files())
-            listing.issues += skipped.issues(self.prefix)
-            listing.notices += renamed_folder_notices(split, self.folders, kinds)
-            return listing
+            listing = build_listing(split, self.files(kinds))
         except (OverflowError, ValueError) as error:  # sizes or offsets that no archive can have
             raise incomplete(self.url, error) from error
+        listing.issues += self.skipped_issues()
+        listing.notices += self.notices
+        listing.notices += other_split_notice(self.url, self.prefix, split)
+        listing.notices += renamed_folder_notices(split, self.folders, kinds)
+        return listing
+
+    def files(self, kinds: Sequence[Kind]) -> Iterator[tuple[Kind, str, Any, int, int]]:
+        """Yield (kind, name, locator, size, CRC) of each file of the split, and forget the directory."""
+        kind_of = {name: kind for kind, name in self.folders.items()}
+        for filename, size, crc, locator in pack_members(self._infos):
+            match = MEMBER.fullmatch(filename)
+            kind = kind_of.get(match["folder"]) if match and (match["lead"] or "") == self.prefix else None
+            if not match or not kind:
+                if self._skipped:
+                    self._skipped.skip(filename, kinds)
+            elif kind in kinds:
+                yield kind, match["name"], locator, size, crc
+
+    def skipped_issues(self) -> list[Issue]:
+        """Return an issue for each refused name and each folder that was skipped."""
+        return self._skipped.issues(self.prefix) if self._skipped else []
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
         """Yield the bytes or the fault of each annotation file."""
@@ -136,7 +155,7 @@ class ZipSource:
 
 
 def zip_lists(
-    url: str, is_list: Callable[[str], bool], options: StorageOptions | None = None, password: str | None = None
+    url: str, is_list: Callable[[str], bool], options: StorageOptions | None, password: str | None, notices: list[str]
 ) -> Iterator[tuple[str, bytes | Fault]]:
     """Yield (name without folders, bytes or fault) of the retrieval lists in a zip archive.
 
@@ -145,22 +164,24 @@ def zip_lists(
         is_list: whether a member of this name, without folders, is a retrieval list.
         options: passed to fsspec.
         password: password of a protected zip.
+        notices: oddities of the archive that are accepted are appended to it.
 
     Raises:
         SourceError: the archive does not exist, is damaged or cannot be read.
         PasswordError: it is protected and the password missing or wrong.
     """
     infos = []
-    for info in read_directory(url, options):
+    directory = read_directory(url, options)
+    notices += turn_backslashes(url, directory)
+    for info in directory:
         if is_list(re.split(r"[/\\]", info.filename)[-1]):
             refused = unsafe_names(all_names([info]))
             if refused:
                 yield refused[0], refused_list(url)
             else:
                 infos.append(info)
-    members = _member_reader(url, infos, options, password)
-    if any(info.flag_bits & ENCRYPTED_FLAG for info in infos):
-        _try_password(members, infos[:_PASSWORD_TRIALS])
+    members = member_reader(url, infos, options, password)
+    check_password(members, infos)
     entries = [Entry(0, info.filename.rpartition("/")[2], info) for info in infos]
     for entry, data in zip(entries, _read(members, entries, MAX_LIST), strict=True):
         yield entry.name, data
@@ -172,9 +193,14 @@ def _read(members: MemberReader, entries: Sequence[Entry], max_bytes: int) -> It
             yield archive.read(entry.locator, max_bytes)
 
 
-def _member_reader(
+def member_reader(
     url: str, infos: Sequence[zipfile.ZipInfo], options: StorageOptions | None, password: str | None
 ) -> MemberReader:
+    """Return a reader of the members of an archive.
+
+    Raises:
+        PasswordError: the password is no UTF-8 text.
+    """
     try:
         encoded = password.encode() if password else None
     except UnicodeEncodeError:
@@ -182,8 +208,11 @@ def _member_reader(
     return MemberReader(url, any(info.compress_type == AES_METHOD for info in infos), options or {}, encoded)
 
 
-def _try_password(members: MemberReader, infos: Sequence[zipfile.ZipInfo]) -> None:
-    """Raise PasswordError unless the password opens these members."""
+def check_password(members: MemberReader, infos: Sequence[zipfile.ZipInfo]) -> bool:
+    """Return whether any of these members is protected; raise PasswordError unless the password opens the first."""
+    infos = [info for info in infos if info.flag_bits & ENCRYPTED_FLAG and info.file_size][:_PASSWORD_TRIALS]
+    if not infos:
+        return False
     if not members.password:
         raise PasswordError(
             f"{members.url} is protected: set DF2_ZIP_PASSWORD to the password from the dataset's authors."
@@ -201,3 +230,4 @@ def _try_password(members: MemberReader, infos: Sequence[zipfile.ZipInfo]) -> No
                     f"The password in DF2_ZIP_PASSWORD does not open {members.url} "
                     f"(or the archive is damaged at {shown_name(info.filename)})."
                 ) from error
+    return True

@@ -22,6 +22,7 @@ from registry.dataset.deepfashion2 import (
 from registry.dataset.image_names import read_image_name
 from registry.errors import NotFoundError, UsageError
 from registry.files.regular_files import read_regular, regular_size
+from registry.parsing.text import ForeignEncodingError, decode_text
 
 #: Lowest and highest number, both included.
 Range = tuple[int, int]
@@ -167,10 +168,10 @@ def _read_list_file(value: str, name: str) -> tuple[Path, list[str]]:
     try:
         if regular_size(path) > _LARGEST_LIST:
             raise UsageError(f"{name} {value}: {path} has more than {_LARGEST_LIST >> 20} MiB.")
-        lines = read_regular(path).decode().split("\n")
+        lines = decode_text(read_regular(path)).split("\n")
     except FileNotFoundError as error:
         raise NotFoundError(f"{name} {value}: there is no file {path}.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, ForeignEncodingError) as error:
         raise UsageError(f"{name} {value}: {path} cannot be read: {error}") from error
     return path, [line.strip() for line in lines]
 

@@ -77,7 +77,12 @@ def test_the_examples_parse(command: click.Command, line: str) -> None:
     name, *arguments = shlex.split(line)[1:]
     assert name == command.name
     parent = main.make_context("df2", [name])
-    assert command.make_context(name, arguments, parent=parent).params
+    context = command.make_context(name, arguments, parent=parent)
+    if isinstance(command, click.Group) and not command.params:
+        _, inner, words = command.resolve_command(context, arguments)
+        assert inner is not None
+        context = inner.make_context(inner.name, words, parent=context)
+    assert context.params
 
 
 @pytest.fixture(scope="session")

@@ -227,3 +227,41 @@ def test_an_error_on_a_full_disk_names_the_file(run: Run, tmp_path: Path) -> Non
     assert (result.exit_code, result.stderr) == (4, "Error: Cannot write /dev/full: No space left on device\n")
     result = run("sql", "SELECT 1 AS a", "-o", "/dev/full", "--format", "csv")
     assert (result.exit_code, result.stderr) == (4, "Error: Cannot write /dev/full: No space left on device\n")
+
+
+def _in_a_read_only_folder(tmp_path: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run ``df2`` in a working directory on a read-only file system, with a file of an earlier ingestion in it."""
+    script = (
+        'mount -t tmpfs none "$1" && printf "# df2 ingest: issues of train\\nold\\n" > "$1/df2-issues-train.txt" && '
+        'mount -o remount,ro "$1" && cd "$1" && shift && exec "$@"'
+    )
+    (tmp_path / "fixed").mkdir(exist_ok=True)
+    command = ["unshare", *([] if os.geteuid() == 0 else ["-r"]), "-m", "sh", "-c", script, "sh"]
+    df2 = [sys.executable, "-m", "registry.cli.main", *map(str, arguments)]
+    done = subprocess.run([*command, str(tmp_path / "fixed"), *df2], capture_output=True, text=True, check=False)
+    if "unshare:" in done.stderr or "mount:" in done.stderr:
+        pytest.skip("needs to be allowed to mount a file system")
+    return done
+
+
+def test_a_read_only_working_directory_hides_no_issue(bad_source: Path, tmp_path: Path) -> None:
+    done = _in_a_read_only_folder(tmp_path, "ingest", bad_source, tmp_path / "r", "--split", "train", "-j", 1)
+    assert done.returncode == 3
+    assert "train/annos/000001.json: the file is empty; expected one JSON object" in done.stderr
+    assert (
+        "warning: The issues are not in a file: Cannot write df2-issues-train.txt: Read-only file system\n"
+        "--issues FILE names another place for all of them.\n"
+    ) in done.stderr
+
+
+def test_a_read_only_working_directory_is_no_failure(small_source: Path, tmp_path: Path) -> None:
+    done = _in_a_read_only_folder(tmp_path, "ingest", small_source, tmp_path / "r", "--split", "train", "-j", 1)
+    assert (done.returncode, done.stdout) == (0, "train: 5 images, 8 items.\n")
+    assert done.stderr == (
+        "warning: The issues of an earlier run are out of date: Cannot write df2-issues-train.txt: Read-only file "
+        "system\n"
+    )
+    named = ("--issues", "x.txt")
+    done = _in_a_read_only_folder(tmp_path, "ingest", small_source, tmp_path / "r", "--split", "train", *named)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.startswith("Error: Cannot write x.txt: no permission to write in ")

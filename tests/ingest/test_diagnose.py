@@ -47,7 +47,7 @@ BAD = {
     "only blanks": (b" \r\n\t", "the file is empty; expected one JSON object"),
     "cut short": (to_bytes(annotation())[:40], "expected valid JSON: Expecting ':' delimiter (character 40 of 40)"),
     "two documents": (to_bytes(annotation()) + b"{}", f"expected valid JSON: Extra data (character {len(to_bytes(annotation()))} of {len(to_bytes(annotation())) + 2})"),
-    "byte order mark": (b"\xef\xbb\xbf" + to_bytes(annotation()), f"expected valid JSON: Unexpected UTF-8 BOM (decode using utf-8-sig) (character 0 of {len(to_bytes(annotation())) + 1})"),
+    "UTF-16": (to_bytes(annotation()).decode().encode("utf-16"), "expected UTF-8 text, found the byte order mark of UTF-16; save the file as UTF-8"),
     "no UTF-8": (to_bytes(annotation()).replace(b"user", b"us\xffr"), f"expected UTF-8 text, found byte 0xff at byte {to_bytes(annotation()).index(b'user') + 2}"),
     "a list": (b"[]", "expected one JSON object, found a list"),
     "a text": (b'"item1"', "expected one JSON object, found a text"),

@@ -16,6 +16,7 @@ import pytest
 import registry
 from registry.errors import AnnotationError, SourceError
 from registry.ingest.build import ingest
+from registry.ingest.fingerprint import fingerprint_source
 from registry.ingest.retrieval_lists import read_retrieval
 from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, notices_of, to_bytes, write_split
 
@@ -42,7 +43,7 @@ def validation(tmp_path: Path) -> Path:
 
 def lists(folder: Path, **files: Any) -> Path:
     """Write list files; ``val_query=...`` becomes ``val_query.json``, ``query_txt=...`` becomes ``query.txt``."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         full = f"{name.removesuffix('_txt')}.txt" if name.endswith("_txt") else f"{name}.json"
         (folder / full).write_bytes(to_bytes(content))
@@ -305,3 +306,62 @@ def test_lists_give_the_same_registry_from_a_folder_and_as_files(validation: Pat
         notices(validation, *paths)
         manifests.append(json.loads((tmp_path / "r" / "manifest.json").read_bytes()))
     assert manifests[0] == manifests[1]
+
+
+def test_a_named_list_wins_over_the_one_beside_the_split(validation: Path, tmp_path: Path) -> None:
+    found = lists(tmp_path / "json_for_validation", val_query=QUERIES[:3], val_gallery=GALLERY)
+    own = lists(tmp_path / "own", val_query=QUERIES)
+    for named in (own, own / "val_query.json"):
+        report = ingest("validation", str(tmp_path), str(tmp_path / "r"), retrieval=[str(named)], jobs=1)
+        assert notices_of(report) == [f"val_query.json: the list at {named} is read, another one at {found} is passed over"]
+        count = "SELECT count(*) FROM retrieval_lists"
+        assert registry.open(str(tmp_path / "r")).sql(count).fetchall() == [(len(QUERIES) + len(GALLERY),)]
+    fingerprints = {
+        fingerprint_source(str(tmp_path), "validation", [str(own)]),
+        fingerprint_source(str(validation), "validation", [str(own), str(found / "val_gallery.json")]),
+    }
+    assert len(fingerprints) == 1
+
+
+def test_the_lists_beside_the_split_may_be_named_too(validation: Path, tmp_path: Path) -> None:
+    found = lists(tmp_path / "json_for_validation", val_query=QUERIES, val_gallery=GALLERY)
+    for named in (found, found / "val_query.json"):
+        report = ingest("validation", str(tmp_path), str(tmp_path / "r"), retrieval=[str(named)], jobs=1)
+        assert notices_of(report) == []
+
+
+@pytest.mark.parametrize("place", ["local", "memory"])
+def test_lists_in_a_folder_of_the_same_name_inside_are_read_with_a_notice(
+    place: str, validation: Path, tmp_path: Path
+) -> None:
+    folder = lists(tmp_path / "json_for_validation" / "json_for_validation", val_query=QUERIES, val_gallery=GALLERY)
+    url = str(folder.parent)
+    if place == "memory":
+        url = "memory://nested-lists"
+        fsspec.filesystem("memory").pipe(
+            {f"/nested-lists/in/{path.name}": path.read_bytes() for path in folder.iterdir()}
+        )
+    inner = "in" if place == "memory" else "json_for_validation"
+    assert notices(validation, url) == [f"{url}: the lists are read from the folder {inner}/ in it"]
+    before = fingerprint_source(str(validation), "validation", [url], output=tmp_path / "f.json")
+    if place == "local":
+        lists(folder, val_query=QUERIES[:1])
+        assert fingerprint_source(str(validation), "validation", [url], output=tmp_path / "f.json") != before
+
+
+def test_a_byte_order_mark_in_lists_and_annotations_is_left_out_with_a_notice(validation: Path, tmp_path: Path) -> None:
+    folder = lists(tmp_path / "l", query_txt="000001.jpg\n000002.jpg\n000007.jpg", val_gallery=GALLERY)
+    assert notices(validation, folder) == []
+    query = "SELECT * FROM items ORDER BY ALL"
+    rows = registry.open(str(tmp_path / "r")).sql(query).fetchall()
+    for path in [*folder.iterdir(), validation / "annos" / "000002.json"]:
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    left_out = "was left out; it changes no value"
+    assert notices(validation, folder) == [
+        f"retrieval lists of validation: a byte order mark at the beginning of 2 lists {left_out}",
+        f"validation/annos: a byte order mark at the beginning of 1 file {left_out}",
+    ]
+    assert registry.open(str(tmp_path / "r")).sql(query).fetchall() == rows  # content_hash too
+    (folder / "query.txt").write_bytes("000001.jpg".encode("utf-16"))
+    with pytest.raises(AnnotationError, match=r"query\.txt: .* found the byte order mark of UTF-16; save the file as"):
+        notices(validation, folder)

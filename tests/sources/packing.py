@@ -36,7 +36,9 @@ def write_zip(path: Path, members: Mapping[str, bytes], *, aes: str | None = Non
 
 def write_tar(path: Path, members: Mapping[str, bytes], extra: Iterable[tarfile.TarInfo] = ()) -> Path:
     """Write a tar archive, compressed if its name says so; ``extra`` are members without content."""
-    with tarfile.open(path, "w" if path.suffix == ".tar" else "w:gz") as archive:
+    kinds = {".bz2": "bz2", ".tbz2": "bz2", ".xz": "xz", ".txz": "xz"}
+    mode = "" if path.suffix.lower() == ".tar" else kinds.get(path.suffix.lower(), "gz")
+    with tarfile.open(path, f"w:{mode}") as archive:  # type: ignore[call-overload]
         for name, data in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
@@ -91,4 +93,4 @@ def write_zipcrypto(path: Path, members: Mapping[str, bytes], password: str) -> 
 def packed(kind: str, members: dict[str, bytes], tmp_path: Path) -> Path:
     """Write ``packedKIND``, an archive of a kind such as ``.tar.gz``."""
     path = tmp_path / f"packed{kind}"
-    return write_zip(path, members) if kind == ".zip" else write_tar(path, members)
+    return write_zip(path, members) if kind.lower() == ".zip" else write_tar(path, members)

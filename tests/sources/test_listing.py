@@ -135,7 +135,7 @@ def test_a_missing_source_is_an_error_that_names_the_expected_files(tmp_path: Pa
         ingest("train", str(tmp_path / "nothing"), str(tmp_path / "r"))
     assert str(caught.value) == (
         f"Found no annotations or photos of train at {tmp_path}/nothing: expected a folder with annos/ or image/, a "
-        "folder with train/ or train.zip, or an archive (.zip, .tar, .tar.gz, .tgz)."
+        "folder with train/ or train.zip, or an archive (.zip, .tar, .tar.gz, .tgz, .tar.bz2, .tbz2, .tar.xz, .txz)."
     )
     for name in ("x.zip", "x.tar", "x.tar.gz"):
         with pytest.raises(SourceError, match=f"{name} does not exist"):
