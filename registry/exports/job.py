@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from registry.dataset.file_names import suffix
 from registry.errors import UsageError
 from registry.subset.rows import Chunk, Part
 
@@ -57,6 +58,7 @@ class Job:
         self._progress = progress
         self._num_done = 0
         self._num_steps = (2 if puts_photos else 1) * sum(counts["images"] for counts in self.counts.values())
+        self._other_suffixes: dict[str, set[int]] = {}
         #: Split -> image_id -> path of the photo that was put first.
         self._photo_paths: dict[str, dict[int, str]] = {}
 
@@ -90,6 +92,14 @@ class Job:
         """Return the number of items whose box has no width or no height."""
         return self._rows.num_boxes_without_area()
 
+    def num_turned_photos(self) -> int:
+        """Return the number of images whose photo has an EXIF tag that turns or mirrors it."""
+        return self._rows.num_turned_photos()
+
+    def num_other_suffixes(self) -> int:
+        """Return the number of photos that were put under the name in the registry though theirs has another suffix."""
+        return sum(map(len, self._other_suffixes.values()))
+
     def photo_names(self, chunk: Chunk) -> list[str]:
         """Return the name of each image's photo for data files.
 
@@ -109,12 +119,24 @@ class Job:
         """
         return self._require_photos().read(chunk.split, chunk.images.column("image_id").to_pylist())
 
+    def note_suffixes(self, chunk: Chunk) -> None:
+        """Count the photos of a chunk that have another suffix than in the registry, whose names the files take."""
+        image_ids = chunk.images.column("image_id").to_pylist()
+        names = zip(
+            chunk.images.column("file_name").to_pylist(),
+            self._require_photos().names(chunk.split, image_ids),
+            strict=True,
+        )
+        others = [image_id for image_id, pair in zip(image_ids, names, strict=True) if len(set(map(_kind, pair))) > 1]
+        self._other_suffixes.setdefault(chunk.split, set()).update(others)
+
     def put_photos(self, chunk: Chunk, paths: Iterable[str]) -> None:
         """Link or copy each image's photo to its path in the export.
 
         A photo that is put again is a hard link to its first copy, where the destination has such links.
         """
         photos = self._require_photos()
+        self.note_suffixes(chunk)
         split, image_ids = chunk.split, chunk.images.column("image_id").to_pylist()
         if self.images == "link" and not photos.are_cached(split):
             for path, target in zip(paths, photos.paths(split, image_ids), strict=True):
@@ -183,3 +205,8 @@ class Job:
                 "Photos are needed: --photos RELEASE names the folder or URL that holds them, as for 'df2 ingest'."
             )
         return self._photos
+
+
+def _kind(name: str) -> str:
+    """Return the kind of a photo by the suffix of its name."""
+    return suffix(name).lower().replace("jpeg", "jpg")

@@ -28,6 +28,8 @@ def notices(
         *_of_boxes(export_format, job),
         *_of_balance(balance),
         *_of_photos(export_format, job),
+        *_of_turned_photos(export_format, job),
+        *_of_suffixes(job),
         *_of_links(job),
         *(f"photos: {notice}" for notice in job.photo_notices),
     ]
@@ -76,4 +78,27 @@ def _of_links(job: Job) -> Iterator[str]:
         yield (
             f"{plural(job.files.num_unlinked, 'photo was', 'photos were')} copied, as no hard link could be made from "
             "the photo cache to the export: --photo-cache DIR on the file system of the export saves this space"
+        )
+
+
+def _of_turned_photos(export_format: Format, job: Job) -> Iterator[str]:
+    """Yield the number of photos that some trainers turn, if the format is read with its photos."""
+    is_read_with_photos = {"none", "reference"} & set(export_format.images) and "copy" in export_format.images
+    number = job.num_turned_photos() if is_read_with_photos else 0
+    if number:
+        what = plural(number, "photo has", "photos have")
+        yield (
+            f"{what} an EXIF tag that some trainers turn or mirror it by (ultralytics, detectron2), and all numbers "
+            "count the stored pixels: see 'Turned photos' in docs/formats.md"
+        )
+
+
+def _of_suffixes(job: Job) -> Iterator[str]:
+    """Yield the number of photos whose suffix does not tell their kind."""
+    number = job.num_other_suffixes()
+    if number:
+        what = plural(number, "photo has", "photos have")
+        yield (
+            f"{what} another suffix at the place of the photos than in the registry, whose names stand here: "
+            "ingest the split with its photos to have their own"
         )

@@ -265,7 +265,8 @@ def _nested_folder(url: str, split: str, options: StorageOptions | None) -> Loca
     lead = leads[0]
     parts = lead.split("/")[:-1]
     releases = tuple("/".join([url, *parts[:number]]) for number in range(len(parts) + 1))
-    return Location((f"{url}/{lead}",), releases, (f"{split} is read from the folder {shown_name(lead)}/ in {url}",))
+    notice = f"{split} is read from the folder {shown_name(lead)}/ in {shown_name(url.rpartition('/')[2])}"
+    return Location((f"{url}/{lead}",), releases, (notice,))
 
 
 def _split_folders(url: str, split: str, options: StorageOptions | None) -> Iterator[str]:

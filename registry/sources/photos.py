@@ -65,6 +65,16 @@ class Photos:
             names = [f"{split}/image/{image_id:06d}.jpg" for image_id in missing]  # as in the release
             raise SourceError(f"{self._place(split)} lacks photos that the subset needs: {first_names(names, 5)}.")
 
+    def names(self, split: str, image_ids: Sequence[int]) -> list[str]:
+        """Return the file name of each photo.
+
+        Raises:
+            SourceError: a photo is missing.
+        """
+        self.check(split, image_ids)
+        _, entries = self._of_split(split)
+        return [entries[image_id].name for image_id in image_ids]
+
     def read(self, split: str, image_ids: Sequence[int]) -> Iterator[bytes]:
         """Yield the bytes of each photo.
 

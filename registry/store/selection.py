@@ -100,6 +100,12 @@ class Selection:
         ((number,),) = self._rows(query)
         return int(number)
 
+    def num_turned_photos(self) -> int:
+        """Return the number of images whose photo has an EXIF tag that turns or mirrors it."""
+        query = "SELECT count(*) FROM images SEMI JOIN chosen_images USING (split, image_id) WHERE orientation > 1"
+        ((number,),) = self._rows(query)
+        return int(number)
+
     def summary(self) -> list[dict[str, Any]]:
         """Return counts by part and category, by the views of the registry.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import re
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,17 @@ def test_rows_left_out_are_notices_too(exportable: Path, tmp_path: Path) -> None
             and notice.endswith(entry["why"].partition(" ")[2])
             for notice in manifest.notices
         )
+
+
+def test_oddities_of_the_place_of_the_photos_are_notices_without_its_path(
+    exportable: Path, release: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(release / "train", tmp_path / "photos" / "train" / "train")
+    manifest = run_export(
+        exportable, "coco", tmp_path / "out", subset={"split": "train"}, photos=tmp_path / "photos", images="copy"
+    )
+    assert "photos: train is read from the folder train/train/ in photos" in manifest.notices
+    assert str(tmp_path) not in (tmp_path / "out" / MANIFEST_NAME).read_text()
 
 
 def test_an_export_of_an_earlier_version_has_no_notices_and_is_made_again(exportable: Path, tmp_path: Path) -> None:

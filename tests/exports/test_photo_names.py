@@ -148,3 +148,29 @@ def test_a_part_of_several_splits_has_other_numbers_and_the_same_suffixes(
         for name, data in PHOTOS.items()
         for stride in (1_000_000, 2_000_000)
     }
+
+
+@pytest.mark.parametrize("format", ["coco", "yolo", "webdataset", "huggingface", "pairs"])
+def test_turned_photos_are_a_notice_of_formats_with_photos(
+    format: str, places: tuple[Path, Path], tmp_path: Path
+) -> None:
+    manifest = run_export(places[1], format, tmp_path / "out", photos=places[0], images="copy")
+    assert [notice for notice in manifest.notices if "EXIF" in notice] == [
+        "1 photo has an EXIF tag that some trainers turn or mirror it by (ultralytics, detectron2), and all numbers "
+        "count the stored pixels: see 'Turned photos' in docs/formats.md"
+    ]
+    subset = {"image_id": "2-"}
+    others = run_export(places[1], format, tmp_path / "others", subset=subset, photos=places[0], images="copy")
+    assert not any("EXIF" in notice for notice in others.notices)
+
+
+@pytest.mark.parametrize("format", ["coco", "coco-per-category", "webdataset", "deepfashion2"])
+def test_photos_whose_names_were_not_known_at_ingestion_are_a_notice(
+    format: str, places: tuple[Path, Path], tmp_path: Path
+) -> None:
+    ingest("train", str(places[0]), str(tmp_path / "registry"), image_sizes=False, jobs=1)
+    manifest = run_export(tmp_path / "registry", format, tmp_path / "out", photos=places[0], images="copy")
+    assert [notice for notice in manifest.notices if "suffix" in notice] == [
+        "2 photos have another suffix at the place of the photos than in the registry, whose names stand here: ingest "
+        "the split with its photos to have their own"
+    ]

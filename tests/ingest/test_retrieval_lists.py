@@ -313,7 +313,9 @@ def test_a_named_list_wins_over_the_one_beside_the_split(validation: Path, tmp_p
     own = lists(tmp_path / "own", val_query=QUERIES)
     for named in (own, own / "val_query.json"):
         report = ingest("validation", str(tmp_path), str(tmp_path / "r"), retrieval=[str(named)], jobs=1)
-        assert notices_of(report) == [f"val_query.json: the list at {named} is read, another one at {found} is passed over"]
+        assert notices_of(report) == [
+            f"val_query.json: the list at {named} is read, another one at {found} is passed over"
+        ]
         count = "SELECT count(*) FROM retrieval_lists"
         assert registry.open(str(tmp_path / "r")).sql(count).fetchall() == [(len(QUERIES) + len(GALLERY),)]
     fingerprints = {

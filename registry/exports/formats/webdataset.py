@@ -75,6 +75,8 @@ def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
     for chunk, texts in _with_texts(job.chunks(part, ITEM_COLUMNS)):
         note_unlabelled(job, chunk)
         photos = job.photos(chunk) if job.images == "copy" else None
+        if photos is not None:
+            job.note_suffixes(chunk)
         image_ids = chunk.images.column("image_id").to_pylist()
         names = chunk.images.column("file_name").to_pylist()
         for image_id, name, text in zip(image_ids, names, slices(texts), strict=True):
