@@ -199,6 +199,11 @@ class Job:
         if self._progress:
             self._progress(min(self._num_done, self._num_steps), self._num_steps)
 
+    def end_progress(self) -> None:
+        """Report all images as done; a format may have passed over a part."""
+        if self._progress and self._num_done < self._num_steps:
+            self._progress(self._num_steps, self._num_steps)
+
     def _require_photos(self) -> Photos:
         if self._photos is None:
             raise UsageError(

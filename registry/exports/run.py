@@ -161,6 +161,7 @@ def export(
         if photo_path is not None:
             job.put_all_photos(photo_path)
         files.wait()
+        job.end_progress()
         manifest = _manifest(plan, job, rows, check, revision or {})
         files.finish(manifest.to_json())
         logging.getLogger(__name__).info("%s: %d files written to %s", plan.format.name, len(manifest.files), dest)
