@@ -315,7 +315,8 @@ def test_a_compressed_tar_at_a_server_without_ranges_is_read(server: str, photog
 
 
 def test_a_link_to_itself_beside_the_folders_of_a_split_hides_none_of_them(photographed: Path, tmp_path: Path) -> None:
-    (photographed / "image").rename(photographed / "images")
+    (photographed / "annos").rename(photographed / "annotations")
     (photographed / "loop").symlink_to(photographed / "loop")
-    told = with_notices(photographed, tmp_path)
-    assert [notice.split(",")[0] for notice in told] == ["train: the photos are read from images/"]
+    assert with_notices(photographed, tmp_path) == [
+        "train: the annotations are read from annotations/, as there is no annos/"
+    ]
