@@ -238,7 +238,7 @@ def _manifest(
         revision=dict(revision),
         counts=job.counts,
         left_out=[{"what": what, "why": why, "number": number} for (what, why), number in sorted(job.left_out.items())],
-        notices=[*notices(plan.format, job, rows.notices, rows.balance), *check.notices()],
+        notices=[*notices(plan.format, job, rows), *check.notices()],
         files=sorted(job.files.written),
     )
 

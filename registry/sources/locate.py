@@ -13,7 +13,7 @@ from typing import Final
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import SourceError, first_names
 from registry.sources.faults import cannot_read, shown_name
-from registry.sources.folders import is_absence
+from registry.sources.folder_names import entries, folders_in, is_absence
 from registry.sources.listing import folder_kind
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried
 from registry.storage.timeouts import NoAnswerError
@@ -113,26 +113,6 @@ def release_lists(location: Location, split: str, options: StorageOptions | None
     return lists
 
 
-def names_in(url: str, options: StorageOptions | None = None) -> list[str]:
-    """Return the names in a folder, sorted.
-
-    Raises:
-        OSError: the folder does not exist or cannot be listed.
-    """
-    return sorted(name for name, _ in _entries(url, options))
-
-
-def folders_in(url: str, options: StorageOptions | None = None) -> list[str]:
-    """Return the names of the folders in a folder, sorted; hidden ones and macOS's ``__MACOSX`` are left out."""
-    try:
-        entries = _entries(url, options)
-    except NoAnswerError:
-        raise
-    except OSError:
-        return []
-    return sorted(name for name, is_folder in entries if is_folder and not name.startswith((".", "__MACOSX")))
-
-
 def is_remote_folder(url: str, options: StorageOptions | None) -> bool:
     """Return whether a URL is a folder.
 
@@ -157,8 +137,8 @@ def _named_archive(url: str, split: str, options: StorageOptions | None) -> Loca
         return Location((url,), (), (text,) if beside else ())
     stem = url[: len(url) - len(suffix) - len(name)] + part["stem"]
     names = {other for other in _archives_beside(stem, options) if _PART.fullmatch(_bare(other))}
-    own = url.rpartition("/")[2]
-    parts = {other for other in names if _key(other) == _key(own)} | {own}
+    named = url.rpartition("/")[2]
+    parts = {other for other in names if _key(other) == _key(named)} | {named}
     return _joined(url.rpartition("/")[0], sorted(parts, key=_number), split, ())
 
 
@@ -227,7 +207,7 @@ def _archives_beside(candidate: str, options: StorageOptions | None) -> list[str
     names: list[str] = []
     if "://" in folder or "://" not in candidate:
         try:
-            names = [name for name, is_folder in _entries(folder or ".", options) if not is_folder]
+            names = [name for name, is_folder in entries(folder or ".", options) if not is_folder]
         except NoAnswerError as error:
             raise cannot_read(folder, error) from error
         except OSError:
@@ -287,29 +267,6 @@ def _split_folders(url: str, split: str, options: StorageOptions | None) -> Iter
                 f"{lead}/{name}" if lead else name for name in names if not folder_kind(name) and name not in others
             ]
         level = deeper
-
-
-def _entries(url: str, options: StorageOptions | None) -> list[tuple[str, bool]]:
-    """Return (name, whether it is a folder) of everything in a folder.
-
-    Raises:
-        OSError: the folder does not exist or cannot be listed.
-    """
-    path = local_path(url)
-    if path is not None:
-        try:
-            with os.scandir(path) as entries:
-                return [(entry.name, entry.is_dir()) for entry in entries]
-        except ValueError as error:  # a path with a zero byte
-            raise OSError(str(error)) from error
-    fs, inner = filesystem(url, options)
-    infos = retried(lambda: fs.ls(inner, detail=True))
-    prefix = inner.rstrip("/") + "/"
-    return [
-        (info["name"].rstrip("/")[len(prefix) :], info["type"] == "directory")
-        for info in infos
-        if info["name"].startswith(prefix) and "/" not in info["name"].rstrip("/")[len(prefix) :]
-    ]
 
 
 def _is_split(url: str, options: StorageOptions | None) -> bool:

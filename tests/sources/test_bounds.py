@@ -20,9 +20,9 @@ from registry.ingest import chunks, split_writer
 from registry.ingest.build import ingest
 from registry.ingest.diagnose import check_annotation
 from registry.sources import faults, listing
-from registry.sources.open import open_source
 from registry.sources.photo_headers import image_size
 from tests.helpers import SMALL_SPLIT, annotation, jpeg, to_bytes, write_split
+from tests.sources.ingesting import open_source
 from tests.sources.packing import files_in, packed, write_zip
 
 KINDS = (".zip", ".tar", ".tar.gz")
