@@ -91,13 +91,17 @@ def locate_source(url: str, split: str, options: StorageOptions | None = None) -
     if location is not None:
         return location
     accepted = ", ".join(ARCHIVE_SUFFIXES)
+    folder, _, name = url.rpartition("/")
+    if folder_kind(name) and _is_folder(url, options):
+        above = folder or "the working directory"
+        raise SourceError(f"{url} is the folder of the files themselves: name the folder above it, {above}.")
     if _OTHER_ARCHIVE.search(url) and _exists(url, options):
         raise SourceError(
             f"{url} is no archive that is read: expected {accepted} or a folder. Unpack it, and name the folder."
         )
     raise SourceError(
         f"Found no annotations or photos of {split} at {url}: expected a folder with annos/ or image/, "
-        f"a folder with {split}/ or {split}.zip, or an archive ({accepted})."
+        f"a folder with {split}/ or {split}.zip, or an archive ({accepted}).{_content_text(url, options)}"
     )
 
 
@@ -111,6 +115,27 @@ def release_lists(location: Location, split: str, options: StorageOptions | None
         else:
             lists += [path + suffix for suffix in (".zip", ".ZIP") if _exists(path + suffix, options)][:1]
     return lists
+
+
+def other_parts(url: str, options: StorageOptions | None = None) -> list[str]:
+    """Return the names of the other parts of a download beside a zip that is a part; none for any other archive."""
+    own = url.rpartition("/")[2]
+    if not _number(own):
+        return []
+    stem = url[: len(url) - len(own)] + _bare(own)[: -len("-001")]
+    names = {name for name in _archives_beside(stem, options) if _key(name) == _key(own)}
+    return sorted(names - {own}, key=_number)
+
+
+def _content_text(url: str, options: StorageOptions | None) -> str:
+    """Return a sentence with the first names in a folder, for messages; "" if it cannot be listed."""
+    try:
+        names = names_in(url, options)
+    except OSError:
+        return ""
+    if not names:
+        return " It is empty." if local_path(url) else ""
+    return f" It holds {first_names([shown_name(name) for name in names], 5)}."
 
 
 def names_in(url: str, options: StorageOptions | None = None) -> list[str]:
@@ -155,10 +180,7 @@ def _named_archive(url: str, split: str, options: StorageOptions | None) -> Loca
         name = shown_name(url.rpartition("/")[2])
         text = f"{split} is read from {name} alone, not from {first_names(beside, 5)} beside it"
         return Location((url,), (), (text,) if beside else ())
-    stem = url[: len(url) - len(suffix) - len(name)] + part["stem"]
-    names = {other for other in _archives_beside(stem, options) if _PART.fullmatch(_bare(other))}
-    own = url.rpartition("/")[2]
-    parts = {other for other in names if _key(other) == _key(own)} | {own}
+    parts = {*other_parts(url, options), url.rpartition("/")[2]}
     return _joined(url.rpartition("/")[0], sorted(parts, key=_number), split, ())
 
 
@@ -197,7 +219,8 @@ def _joined(folder: str, names: list[str], split: str, releases: tuple[str, ...]
             f"{'it' if len(missing) == 1 else 'them'}, or rename the archive without the number if it is whole."
         )
     if len(urls) == 1:
-        return Location(urls, releases)
+        notice = f"{split} is read from {shown} alone; if its download had more parts (002 and so on), they are missing"
+        return Location(urls, releases, (notice,))
     notice = f"{split} is read from {len(urls)} archives, the parts of one download: {shown}"
     return Location(urls, releases, (notice,))
 
