@@ -236,6 +236,18 @@ def test_parts_that_hold_other_splits_are_not_taken_for_this_one(photographed: P
     assert same_rows(photographed, tmp_path)
 
 
+def test_a_first_part_alone_is_read_with_a_notice_that_others_may_be_missing(
+    photographed: Path, tmp_path: Path
+) -> None:
+    release = tmp_path / "release"
+    release.mkdir()
+    write_zip(release / "train-001.zip", {f"train/{name}": data for name, data in files_in(photographed).items()})
+    assert with_notices(release, tmp_path)[0] == (
+        "train is read from train-001.zip alone; if its download had more parts (002 and so on), they are missing"
+    )
+    assert same_rows(photographed, tmp_path)
+
+
 # --- backslashes
 
 
