@@ -29,6 +29,7 @@ from registry.sources.listing import (
     build_listing,
     choose_folders,
     kinds_to_list,
+    passed_over_notices,
     renamed_folder_notices,
 )
 from registry.sources.local_reader import LocalReader
@@ -74,7 +75,9 @@ class LocalFolder:
 
         kinds = kinds_to_list(photos)
         listing = build_listing(split, files())
-        listing.notices += renamed_folder_notices(split, {kind: self.path(kind).name for kind in kinds}, kinds)
+        folders = {kind: self.path(kind).name for kind in kinds}
+        listing.notices += renamed_folder_notices(split, folders, kinds)
+        listing.notices += passed_over_notices(split, folders, folders_in(self.folder))
         return listing
 
     def path(self, kind: Kind) -> Path:
@@ -149,6 +152,8 @@ class RemoteFolder:
         except OSError as error:
             raise UnreadableSourceError(f"Cannot list {self.url}: {reason(error)}") from error
         listing.notices += renamed_folder_notices(split, folders, kinds)
+        chosen = {kind: folders.get(kind, kind) for kind in kinds}
+        listing.notices += passed_over_notices(split, chosen, folders_in(self.url, self.options))
         return listing
 
     def _files(

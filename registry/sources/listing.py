@@ -142,6 +142,21 @@ def renamed_folder_notices(split: str, folders: Mapping[Kind, str], kinds: Seque
     return notices
 
 
+def passed_over_notices(split: str, folders: Mapping[Kind, str], names: Iterable[str]) -> list[str]:
+    """Return a notice for each folder beside those that are read that could stand for one of them.
+
+    Args:
+        split: for the notice.
+        folders: the folders that are read.
+        names: of all folders there.
+    """
+    return [
+        f"{split}: {shown_name(name)}/ is not read, as there is {shown_name(folders[kind])}/"
+        for name in sorted(names)
+        if (kind := folder_kind(name)) and kind in folders and name not in folders.values()
+    ]
+
+
 def build_listing(split: str, files: Iterable[tuple[Kind, str, Any, int | None, int | str | None]]) -> Listing:
     """Return the listing of files, given as (kind, name, locator, size, crc) in any order.
 
