@@ -88,10 +88,6 @@ class Job:
         """What is odd in the places of the photos read so far and was accepted."""
         return self._photos.notices if self._photos else ()
 
-    def num_boxes_without_area(self) -> int:
-        """Return the number of items whose box has no width or no height."""
-        return self._rows.num_boxes_without_area()
-
     def num_turned_photos(self) -> int:
         """Return the number of images whose photo has an EXIF tag that turns or mirrors it."""
         return self._rows.num_turned_photos()

@@ -145,6 +145,8 @@ def export(
     if photo_cache is not None and plan.images != "link":
         raise UsageError(f"--photo-cache keeps photos for --images link, and this export has --images {plan.images}.")
     check = OverwriteCheck(overwrite)
+    if photo_cache is not None:
+        _check_cache_outside(photo_cache, dest)
     files = open_destination(dest, storage_options, check)
     rows = Selection(registry.snapshot(), plan.subset, plan.resplit)
     source = None
@@ -165,6 +167,17 @@ def export(
         files.finish(manifest.to_json())
         logging.getLogger(__name__).info("%s: %d files written to %s", plan.format.name, len(manifest.files), dest)
     return manifest
+
+
+def _check_cache_outside(photo_cache: str, dest: str) -> None:
+    """Check that the photo cache does not lie in the export, which would replace or refuse it.
+
+    Raises:
+        UsageError: it does.
+    """
+    cache, folder = local_path(photo_cache), local_path(dest)
+    if cache is not None and folder is not None and cache.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"--photo-cache {photo_cache} lies in {dest}, the export: expected a folder outside of it.")
 
 
 def _photo_cache(place: Place, folder: str | None) -> PhotoCache | None:

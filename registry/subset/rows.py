@@ -138,8 +138,5 @@ class SubsetRows(Protocol):
     def counts(self, part: Part) -> Mapping[str, Any]:
         """Return ``images`` and ``items`` of a part."""
 
-    def num_boxes_without_area(self) -> int:
-        """Return the number of items whose box has no width or no height."""
-
     def num_turned_photos(self) -> int:
         """Return the number of images whose photo has an EXIF tag that turns or mirrors it."""

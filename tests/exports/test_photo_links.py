@@ -240,6 +240,7 @@ def test_a_cache_that_cannot_be_is_refused(
     opened = registry.open(str(own_registry))
     refused(UsageError, "is for --images link|keeps photos for --images link", images="copy", photo_cache="x")
     refused(UsageError, "expected a local folder", images="link", photo_cache="s3://df2/cache")
+    refused(UsageError, "lies in .*out, the export", images="link", photo_cache=str(tmp_path / "out" / "cache"))
     (tmp_path / "file").write_text("mine")
     text = "Cannot write to the photo cache .*: .* --photo-cache DIR names another folder"
     refused(StorageError, text, images="link", photo_cache=str(tmp_path / "file"))
