@@ -175,7 +175,7 @@ _FORMATS: Final = (
         ),
         images=("none", "link", "copy"),
         photo_path=None,
-        next_step="df2 ingest --split {part} {dest} REGISTRY",
+        next_step="df2 ingest --split {split} {dest}/{part} REGISTRY",
     ),
     Format(
         "retrieval",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -108,6 +109,25 @@ def test_an_export_of_an_earlier_version_has_no_notices_and_is_made_again(export
     new, different = export_again(registry.open(str(exportable)), old, str(tmp_path / "again"))
     assert different == []
     assert new.notices
+
+
+def test_an_export_of_a_registry_that_an_earlier_version_wrote_is_made_again(exportable: Path, tmp_path: Path) -> None:
+    shutil.copytree(exportable, tmp_path / "r")
+    path = tmp_path / "r" / "manifest.json"
+    path.write_text(path.read_text().replace('"schema_version": 3', '"schema_version": 2'))
+    manifest = run_export(tmp_path / "r", "coco", tmp_path / "out")
+    assert manifest.registry["manifest_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    _, different = export_again(registry.open(str(tmp_path / "r")), manifest, str(tmp_path / "again"))
+    assert different == []
+
+
+def test_the_next_step_of_annotations_ingests_a_part_of_a_division(exportable: Path, tmp_path: Path) -> None:
+    arguments = ["-r", exportable, "export", "deepfashion2", tmp_path / "out", "--resplit", "fit=0.5,held=0.5"]
+    result = CliRunner().invoke(main, list(map(str, arguments)))
+    step = result.stderr.rpartition("next: df2 ")[2].split()
+    again = CliRunner().invoke(main, [*step[:-1], str(tmp_path / "new"), "--issues", str(tmp_path / "issues.txt")])
+    assert again.exit_code == 0, again.output
+    assert registry.open(str(tmp_path / "new")).sql("SELECT count(*) > 0 FROM items").fetchall() == [(True,)]
 
 
 @pytest.mark.parametrize("name", WITH_BOXES)

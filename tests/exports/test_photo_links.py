@@ -251,6 +251,9 @@ def test_a_cache_that_cannot_be_is_refused(
     opened = registry.open(str(own_registry))
     own_registry.with_name("registry.dvc").write_text("outs: []\n")
     refused(UsageError, text, images="link")
+    own_registry.with_name("registry.dvc").rename(f"{tmp_path}.dvc")  # dvc add of a folder above
+    refused(UsageError, text, images="link")
+    Path(f"{tmp_path}.dvc").unlink()
     assert not (own_registry / ".df2").exists()
 
 
