@@ -14,6 +14,7 @@ from registry.cli.password import with_password
 from registry.cli.paths import PLACE
 from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options
+from registry.dataset.deepfashion2 import SPLITS
 from registry.redaction import printable, redact
 from registry.subset.params import load_sources
 from registry.wording import counted, plural
@@ -284,6 +285,8 @@ def _note_next_step(export_format: Format, manifest: ExportManifest, dest: str) 
     if not (filled_parts and manifest.files) or "://" in dest or shlex.quote(dest) != dest:
         return
     first_file = min(file.path for file in manifest.files)
-    step = export_format.next_step_of(manifest.options, dest=dest.rstrip("/"), part=filled_parts[0], file=first_file)
+    part = filled_parts[0]
+    split = part if part in SPLITS else SPLITS[0]
+    step = export_format.next_step_of(manifest.options, dest=dest.rstrip("/"), part=part, split=split, file=first_file)
     if step:
         note(f"next: {step}")

@@ -81,7 +81,6 @@ def _row_format(kind: str, summary: str) -> Format:
         images=("none",),
         photo_path=None,
         check="registry.exports.formats.row_files:check",
-        writes_boxes=True,
         next_step=_python(_SHOW_ROWS[kind]),
     )
 
@@ -101,7 +100,6 @@ _FORMATS: Final = (
                 ("union", "none"),
             ),
         ),
-        writes_boxes=True,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
     ),
     Format(
@@ -109,7 +107,6 @@ _FORMATS: Final = (
         "COCO JSON by category: annotations/SPLIT/CATEGORY.json with its own landmarks, skeleton and swaps.",
         "registry.exports.formats.coco_per_category:write",
         _COCO_OPTIONS,
-        writes_boxes=True,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
     ),
     Format(
@@ -178,8 +175,7 @@ _FORMATS: Final = (
         ),
         images=("none", "link", "copy"),
         photo_path=None,
-        writes_boxes=True,
-        next_step="df2 ingest --split {part} {dest} REGISTRY",
+        next_step="df2 ingest --split {split} {dest}/{part} REGISTRY",
     ),
     Format(
         "retrieval",
@@ -199,7 +195,6 @@ _FORMATS: Final = (
         ),
         images=("none",),
         photo_path=None,
-        writes_boxes=True,
         next_step=_python("import json; print(len(json.load(open('{dest}/{file}'))))"),
     ),
     Format(
@@ -239,7 +234,6 @@ _FORMATS: Final = (
         ),
         images=("reference", "link", "copy"),
         photo_path=PHOTO_PATH,
-        writes_boxes=True,
         next_step=_show_pairs,
     ),
     _row_format("parquet", "Items as rows of data/PART-00000-of-00001.parquet, with the columns of the table."),
@@ -253,7 +247,6 @@ _FORMATS: Final = (
         (_SHARD_SIZE,),
         images=("copy", "none"),
         photo_path=None,
-        writes_boxes=True,
         next_step=_python(
             "from webdataset import WebDataset; "
             "print(next(iter(WebDataset('{dest}/{part}-000000.tar', shardshuffle=0))).keys())"
@@ -266,7 +259,6 @@ _FORMATS: Final = (
         (_SHARD_SIZE,),
         images=("copy", "none"),
         photo_path=None,
-        writes_boxes=True,
         next_step=_python("from datasets import load_dataset; print(load_dataset('{dest}'))"),
     ),
     Format(

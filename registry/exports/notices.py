@@ -25,7 +25,6 @@ def notices(export_format: Format, job: Job, rows: Selection) -> list[str]:
         *rows.notices,
         *(sentence(number, what, why) for (what, why), number in sorted(job.left_out.items())),
         *(plural(number, *words) for words, number in sorted(job.noticed.items())),
-        *_of_boxes(export_format, rows),
         *_of_balance(rows.balance),
         *_of_photos(export_format, job),
         *_of_turned_photos(export_format, rows),
@@ -33,17 +32,6 @@ def notices(export_format: Format, job: Job, rows: Selection) -> list[str]:
         *_of_links(job),
         *(f"photos: {notice}" for notice in job.photo_notices),
     ]
-
-
-def _of_boxes(export_format: Format, rows: Selection) -> Iterator[str]:
-    """Yield the number of boxes without area, if the format writes boxes as they are annotated."""
-    number = rows.num_boxes_without_area() if export_format.writes_boxes else 0
-    if number:
-        what = plural(number, "item has a box", "items have a box")
-        yield (
-            f"{what} without width or height, at which torchvision and other trainers stop: "
-            "--min-box-area 0 leaves such items out"
-        )
 
 
 def _of_balance(balance: Sequence[Mapping[str, Any]]) -> Iterator[str]:

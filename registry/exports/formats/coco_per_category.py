@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, SKELETON, Category
 from registry.exports.builtin import COCO_ATTRIBUTES
+from registry.exports.columns.bounds import note_without_category
 from registry.exports.columns.coco_records import COLUMNS, annotation_texts, category_record, image_texts
 from registry.exports.columns.text import Records, number_lists, numbers
 from registry.exports.job import Job
@@ -45,6 +46,7 @@ def _write_part(job: Job, part: Part) -> None:
         # Images follow the annotations, so that all files are written in a single pass over the rows.
         images: dict[int, list[pa.Array]] = {category.id: [] for category in CATEGORIES}
         for chunk in job.chunks(part, columns):
+            note_without_category(job, chunk, "file")
             for category_id, category_chunk in chunk.by_category().items():
                 keypoints: list[pa.Array | str] = [', "num_keypoints": ']
                 keypoints += [numbers(category_chunk.items.column("num_landmarks_labelled")), ', "keypoints": ']

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.dataset.tables import BOX_COLUMNS
+from registry.exports.columns.bounds import note_boxes_without_area
 from registry.exports.columns.retrieval_roles import is_gallery, is_query
 from registry.exports.columns.text import Records, concat, numbers
 from registry.exports.job import Job
@@ -82,8 +83,11 @@ def _write_lists(
             styles = pc.if_else(is_asked, items.column("style"), pa.scalar(0, items.column("style").type))
             with_styles = items.set_column(items.schema.get_field_index("style"), "style", styles)
             listed = with_styles.filter(pc.equal(items.column("source"), "user"))
+        in_gallery = items.filter(is_gallery(items))
+        note_boxes_without_area(job, listed)
+        note_boxes_without_area(job, in_gallery)
         queries.add(_records(listed, offset, "query"))
-        gallery.add(_records(items.filter(is_gallery(items)), offset, "gallery"))
+        gallery.add(_records(in_gallery, offset, "gallery"))
     job.count(part, "queries", num_queries)
     job.count(part, "gallery", gallery.length)
     if job.options["ground-truth"]:
@@ -99,9 +103,9 @@ def _note_unanswered(job: Job, number: int) -> None:
         remedy = "the official script stops at them, and --answerable leaves them out"
         job.notice(number, f"query has {why}: {remedy}", f"queries have {why}: {remedy}")
     elif number and job.options["ground-truth"]:
-        job.leave_out("queries", f"are listed with style 0 and so not scored, as they have {why}", number)
+        job.leave_out("queries", f"are listed with style 0 and so not scored: {why}", number)
     elif number:
-        job.leave_out("queries", f"were left out, as they have {why}", number)
+        job.leave_out("queries", f"were left out: {why}", number)
 
 
 def _identities(items: pa.RecordBatch) -> pa.Array:

@@ -38,6 +38,7 @@ from registry.exports.columns.bounds import (
     item_sizes,
     note,
     note_boxes,
+    note_without_category,
     require_sizes,
     share_texts,
     shares,
@@ -88,8 +89,7 @@ def write(job: Job) -> None:
 
 def _by_category(job: Job, chunk: Chunk) -> Iterator[tuple[Category, Chunk]]:
     """Yield each category that occurs, with the images that hold it and their items of that category."""
-    why = "are in no dataset, as they hold no item and the datasets are those of categories"
-    note(job, "images", why, chunk.num_items.count(0))
+    note_without_category(job, chunk, "dataset")
     for category_id, category_chunk in chunk.by_category().items():
         yield CATEGORY_BY_ID[category_id], category_chunk
 
@@ -98,7 +98,7 @@ def _write_chunk(job: Job, chunk: Chunk, folder: str) -> None:
     """Write the labels of a chunk, and its photos where they are linked or copied."""
     part = chunk.part
     unannotated = chunk.images.column("num_items").null_count
-    why = "have no annotation in the release: their empty label does not say that they show no clothes"
+    why = "have no annotation in the release: an empty label does not say that no clothes are shown"
     note(job, "images", why, unannotated)
     lines, per_item = _ROWS[job.options["task"]](job, chunk)
     rows = iter(per_item)
