@@ -37,7 +37,7 @@ def write(job: Job) -> None:
     """
     for part in job.parts:
         name = _published_name(part, job.parts)
-        gallery_identities = _identities_of_gallery(job, part)
+        gallery_identities = _identities_of_gallery(job, part) if job.options["answerable"] else None
         with ExitStack() as stack:
             files = [stack.enter_context(job.files.open(f"{name}_{role}.json")) for role in ("query", "gallery")]
             for file in files:
@@ -66,16 +66,30 @@ def _published_name(part: Part, parts: Sequence[Part]) -> str:
 
 
 def _write_lists(
-    job: Job, part: Part, gallery_identities: Mapping[str, pa.Array], queries: Records, gallery: Records
+    job: Job, part: Part, gallery_identities: Mapping[str, pa.Array] | None, queries: Records, gallery: Records
 ) -> None:
-    """Add the records of a part to both lists, and count them."""
+    """Add the records of a part to both lists, and count them.
+
+    Args:
+        job: the export.
+        part: the part.
+        gallery_identities: split -> identities of the gallery, to leave out other queries; None to keep all.
+        queries: the list of queries, or the ground truth.
+        gallery: the list of the gallery.
+    """
     num_queries = num_unanswered = 0
+    asked: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
+    shown: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
     for chunk in job.chunks(part, _COLUMNS):
         items, offset = chunk.items, part.offset(chunk.split)
         is_asked = is_query(items)
-        has_answer = pc.is_in(_identities(items), value_set=gallery_identities[chunk.split])
-        num_unanswered += pc.and_not(is_asked, has_answer).true_count
-        if job.options["answerable"]:
+        in_gallery = items.filter(is_gallery(items))
+        if gallery_identities is None:
+            asked[chunk.split].append(_identities(items.filter(is_asked)))
+            shown[chunk.split].append(_identities(in_gallery))
+        else:
+            has_answer = pc.is_in(_identities(items), value_set=gallery_identities[chunk.split])
+            num_unanswered += pc.and_not(is_asked, has_answer).true_count
             is_asked = pc.and_(is_asked, has_answer)
         num_queries += is_asked.true_count
         listed = items.filter(is_asked)
@@ -83,11 +97,14 @@ def _write_lists(
             styles = pc.if_else(is_asked, items.column("style"), pa.scalar(0, items.column("style").type))
             with_styles = items.set_column(items.schema.get_field_index("style"), "style", styles)
             listed = with_styles.filter(pc.equal(items.column("source"), "user"))
-        in_gallery = items.filter(is_gallery(items))
         note_boxes_without_area(job, listed)
         note_boxes_without_area(job, in_gallery)
         queries.add(_records(listed, offset, "query"))
         gallery.add(_records(in_gallery, offset, "gallery"))
+    for split in part.splits:
+        if asked[split]:
+            has_answer = pc.is_in(pa.concat_arrays(asked[split]), value_set=pa.concat_arrays(shown[split]))
+            num_unanswered += len(has_answer) - has_answer.true_count
     job.count(part, "queries", num_queries)
     job.count(part, "gallery", gallery.length)
     if job.options["ground-truth"]:
