@@ -97,6 +97,7 @@ def _write_lists(
             styles = pc.if_else(is_asked, items.column("style"), pa.scalar(0, items.column("style").type))
             with_styles = items.set_column(items.schema.get_field_index("style"), "style", styles)
             listed = with_styles.filter(pc.equal(items.column("source"), "user"))
+            _note_partial_photos(job, chunk)
         note_boxes_without_area(job, listed)
         note_boxes_without_area(job, in_gallery)
         queries.add(_records(listed, offset, "query"))
@@ -111,6 +112,16 @@ def _write_lists(
         job.count(part, "consumer_items", queries.length)
     job.count(part, "queries_without_answer", 0 if job.options["answerable"] else num_unanswered)
     _note_unanswered(job, num_unanswered)
+
+
+def _note_partial_photos(job: Job, chunk: Chunk) -> None:
+    """Report consumer photos of which the subset has some items alone."""
+    images = chunk.images
+    is_partial = pc.less(pa.array(chunk.num_items, pa.int64()), images.column("num_items").cast(pa.int64()))
+    number = pc.and_(is_partial, pc.equal(images.column("source"), "user")).true_count
+    why = "only some of the items in the ground truth, and the scorer gives them the detections of the others"
+    remedy = "--whole-images lists all"
+    job.notice(number, f"consumer photo has {why}: {remedy}", f"consumer photos have {why}: {remedy}")
 
 
 def _note_unanswered(job: Job, number: int) -> None:
