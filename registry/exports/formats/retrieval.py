@@ -17,7 +17,7 @@ from registry.exports.columns.bounds import note_boxes_without_area
 from registry.exports.columns.retrieval_roles import is_gallery, is_query
 from registry.exports.columns.text import Records, concat, numbers
 from registry.exports.job import Job
-from registry.subset.rows import Part
+from registry.subset.rows import Chunk, Part
 
 _COLUMNS: Final = ("image_id", "source", "pair_id", "style", "category_id", *BOX_COLUMNS)
 

@@ -272,8 +272,8 @@ def test_answerable_queries_have_a_counterpart_in_the_whole_gallery(drawn_regist
 
 def test_consumer_photos_with_some_of_their_items_alone_are_counted(crowded: Path, tmp_path: Path) -> None:
     notice = (
-        "8 consumer photos have only some of the items in the ground truth, and the scorer gives them the detections of "
-        "the others: --whole-images lists all"
+        "8 consumer photos have only some of the items in the ground truth, and the scorer gives them the detections "
+        "of the others: --whole-images lists all"
     )
     part = run_export(crowded, "retrieval", tmp_path / "part", subset={"style": "1-"}, ground_truth=True)
     assert notice in part.notices
