@@ -65,8 +65,8 @@ def test_the_command_prints_the_notices_of_the_manifest(
     notices = json.loads((tmp_path / "out" / MANIFEST_NAME).read_text())["notices"]
     assert printed == notices == list(read_export(Place(str(tmp_path / "out"))).notices)
     assert all(re.search(r"\d", notice) for notice in notices)
-    unlabelled = "2 photos of test have no annotation and so no part: "
-    assert notices[0] == unlabelled + "--split train --split validation --split test divides such photos too"
+    unlabelled = "2 photos of test have no annotation and are in no part: "
+    assert notices[0] == unlabelled + "--split train --split validation --split test puts such photos into parts too"
     assert sum("of the items; farthest from 50.00% is its share of" in notice for notice in notices) == 2
     without_photos = [
         notice for notice in notices if notice.startswith("7 images are without their photos in this export")
