@@ -40,7 +40,7 @@ class Location:
     Attributes:
         urls: path or URL of the folder or archive; several for the archives of a download in parts.
         releases: folders that may hold the retrieval lists of the split.
-        notices: what was accepted although it is unusual.
+        notices: a sentence for each unusual thing about the place that was accepted.
     """
 
     urls: tuple[str, ...]
