@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID
+from registry.dataset.tables import TABLES
 from registry.ingest.report import IngestReport
 
 
@@ -87,15 +89,23 @@ def write_split(folder: Path, annotations: Mapping[int | str, Any], photos: Mapp
     return folder
 
 
+def columns_since(version: int) -> set[str]:
+    """Return the columns of tables that this schema version or a later one added."""
+    return {column.name for table in TABLES.values() for column in table.columns if column.since >= version}
+
+
 def make_version_1(folder: Path) -> Path:
-    """Convert a registry in place to schema version 1, which has no content hashes, orientations and block digests."""
+    """Convert a registry in place to schema version 1, which has no later columns, corrections and block digests."""
+    shutil.rmtree(folder / "corrections")
     manifest = json.loads((folder / "manifest.json").read_text())
     files = []
     for entry in manifest["files"]:
+        if entry["table"] == "corrections":
+            continue
         path = folder / entry["path"]
         with pq.ParquetFile(path) as file:
             table = file.read()
-        names = [name for name in table.column_names if name not in ("content_hash", "orientation")]
+        names = [name for name in table.column_names if name not in columns_since(2)]
         metadata = {**table.schema.metadata, b"df2.schema_version": b"1"}
         pq.write_table(table.select(names).replace_schema_metadata(metadata), path, store_schema=False)
         data = path.read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from registry.ingest.build import ingest
 from registry.snapshot.manifest import rebuild_manifest
 from registry.snapshot.sync import sync
 from registry.storage.place import Place
-from tests.helpers import SMALL_SPLIT, annotation, item, jpeg, write_split
+from tests.helpers import SMALL_SPLIT, annotation, columns_since, item, jpeg, write_split
 
 #: A user and a shop image of an identity with the pair_id and style of an identity in train.
 VALIDATION: dict[int | str, Any] = {
@@ -35,11 +36,12 @@ def make_newer(old: Path, folder: Path) -> Path:
 
 
 def make_version_2(folder: Path) -> Path:
-    """Convert a registry in place to schema version 2, which has no orientation of photos."""
+    """Convert a registry in place to schema version 2, which has no orientation of photos and no corrections."""
+    shutil.rmtree(folder / "corrections")
     for path in sorted(folder.rglob("*.parquet")):
         with pq.ParquetFile(path) as file:
             table, metadata = file.read(), dict(file.metadata.metadata)
-        table = table.select([name for name in table.column_names if name != "orientation"])
+        table = table.select([name for name in table.column_names if name not in columns_since(3)])
         with pq.ParquetWriter(path, table.schema, store_schema=False) as writer:
             writer.write_table(table)
             writer.add_key_value_metadata({**metadata, b"df2.schema_version": b"2"})

@@ -39,6 +39,12 @@ _retrieval = click.option(
     metavar="PATH",
     help="Query and gallery lists or *_information.json: a file, or a folder or zip of them. Repeatable.",
 )
+_corrections = click.option(
+    "--corrections",
+    type=PLACE,
+    metavar="DIR",
+    help="Folder of corrections (*.jsonl) of the annotations: see docs/corrections.md.",
+)
 
 
 @examples(
@@ -51,6 +57,7 @@ _retrieval = click.option(
 @click.argument("registry", type=PLACE)
 @_split
 @_retrieval
+@_corrections
 @click.option(
     "--on-error",
     type=click.Choice(["fail", "quarantine"]),
@@ -146,7 +153,10 @@ def _write_issues(report: IngestReport, path: Path) -> bool:
 def _print_report(report: IngestReport) -> None:
     from registry.sources.issues import summarise
 
-    click.echo(f"{report.split}: {plural(report.images, 'image')}, {plural(report.items, 'item')}.")
+    counts = [plural(report.images, "image"), plural(report.items, "item")]
+    if report.corrections:
+        counts.append(plural(report.corrections, "correction"))
+    click.echo(f"{report.split}: {', '.join(counts)}.")
     if report.bad_files:
         click.echo(f"{report.split}: {plural(len(report.bad_files), 'bad file')} in the table quarantine.")
         click.echo(summarise([printable(str(issue)) for issue in report.issues]), err=True)
@@ -162,6 +172,7 @@ def _print_report(report: IngestReport) -> None:
 @click.argument("source", type=PLACE)
 @_split
 @_retrieval
+@_corrections
 @click.option(
     "-o", "--output", type=FILE, help="File to write; with an earlier one, unchanged files are not read again."
 )
@@ -169,7 +180,13 @@ def _print_report(report: IngestReport) -> None:
 @storage_option
 @click.pass_obj
 def fingerprint(
-    places: Places, source: str, split: str, retrieval: tuple[str, ...], output: Path | None, image_sizes: bool
+    places: Places,
+    source: str,
+    split: str,
+    retrieval: tuple[str, ...],
+    corrections: str | None,
+    output: Path | None,
+    image_sizes: bool,
 ) -> None:
     """Print a small JSON that changes when SOURCE changes.
 
@@ -184,6 +201,7 @@ def fingerprint(
         split,
         retrieval,
         photos=image_sizes,
+        corrections=corrections,
         output=output,
         password=password_from_environment(),
         options=places.storage_options,

@@ -1,4 +1,4 @@
-"""Generates ``schemas/tables/*.json``, ``docs/tables.md`` and ``docs/cli.md`` from the declarations.
+"""Generates ``schemas/**/*.json``, ``docs/tables.md`` and ``docs/cli.md`` from the declarations.
 
 Run as ``python -m registry.cli.reference`` (``make docs``); a test fails when the files in the repository differ.
 """
@@ -18,6 +18,7 @@ from registry.dataset.tables import FIELDS, SCHEMA_VERSION, TABLES, Table, duckd
 from registry.dataset.views import load_views
 from registry.exports.builtin import FORMATS
 from registry.exports.find import find_format
+from registry.ingest.correction_schema import correction_schema
 
 
 def table_schema(table: Table) -> dict[str, Any]:
@@ -135,6 +136,7 @@ def generated_files() -> dict[str, str]:
         f"schemas/tables/{table.name}.json": json.dumps(table_schema(table), indent=1) + "\n"
         for table in TABLES.values()
     }
+    files["schemas/correction.json"] = json.dumps(correction_schema(), indent=1) + "\n"
     return files | {"docs/tables.md": tables_page(), "docs/cli.md": cli_page()}
 
 

@@ -97,6 +97,13 @@ _FIELD_LIST: Final = (
         "Hash of the row without its key and item_order; the same in every registry. NULL in schema version 1.",
         source="registry/dataset/content_hash.py",
     ),
+    Field(
+        "num_corrections",
+        "int16",
+        "Corrections that were applied to the row, those of its image among them. NULL before schema version 3.",
+        "corrections",
+        "corrections",
+    ),
     Field("role", "string", "query or gallery.", source="retrieval files"),
     Field("list_file", "string", "Name of the published file the entry stands in.", source="retrieval files"),
     Field("entry_no", "int32", "Position of the entry in that file, from 1.", source="retrieval files"),
@@ -116,9 +123,26 @@ _FIELD_LIST: Final = (
         "fraction of sqrt(area)",
         "deepfashion2_api evaluation code",
     ),
-    Field("file", "string", "Path of the file in the source, from the split on.", source="ingest"),
+    Field(
+        "file",
+        "string",
+        "Path of the file: of a bad file in the source, from the split on; of corrections in their folder.",
+        source="ingest",
+    ),
     Field("issues", "list<string>", "Problems of the file, an entry each.", source="ingest"),
     Field("raw", "binary", "The file's bytes as they were read; NULL where they could not be read.", source="file"),
+    Field("line_no", "int32", "Line of the correction in its file, from 1.", source="corrections"),
+    Field(
+        "field",
+        "string",
+        "What was corrected: a column of the item or image as the annotation file has it, category, add or remove.",
+        source="corrections",
+    ),
+    Field("old", "string", "The value in the annotation file, as JSON; NULL for an added item.", source="corrections"),
+    Field("new", "string", "The corrected value, as JSON; NULL for a removed item.", source="corrections"),
+    Field("who", "string", "Who made the correction.", source="corrections"),
+    Field("why", "string", "Its reason.", source="corrections"),
+    Field("date", "string", "Its date, such as 2026-11-28; NULL where it was not given.", source="corrections"),
     # Columns of views.
     Field("x", "int32", "Landmark position.", "px from the left edge"),
     Field("y", "int32", "Landmark position.", "px from the top edge"),
@@ -231,6 +255,7 @@ ITEMS: Final = Table(
             "scale occlusion zoom_in viewpoint landmarks num_landmarks_labelled segmentation"
         ),
         Column(FIELDS["content_hash"], nullable=True, since=2),
+        Column(FIELDS["num_corrections"], nullable=True, since=3),
     ),
     key=("split", "image_id", "item_no"),
     partition=("split", "category_id"),
@@ -267,15 +292,32 @@ QUARANTINE: Final = Table(
     partition=("split",),
     order=("file",),
 )
+CORRECTIONS: Final = Table(
+    "corrections",
+    "One row per correction that was applied to the annotations of a split.",
+    _columns("split file line_no image_id item_no? field old? new? who why date?"),
+    key=("split", "file", "line_no"),
+    partition=("split",),
+    order=("file", "line_no"),
+)
 
 TABLES: Final[dict[str, Table]] = {
-    table.name: table for table in (IMAGES, ITEMS, RETRIEVAL_LISTS, CATEGORIES_TABLE, LANDMARK_SLOTS_TABLE, QUARANTINE)
+    table.name: table
+    for table in (
+        IMAGES,
+        ITEMS,
+        RETRIEVAL_LISTS,
+        CATEGORIES_TABLE,
+        LANDMARK_SLOTS_TABLE,
+        QUARANTINE,
+        CORRECTIONS,
+    )
 }
 
 #: Columns of images that exports have: those of schema version 1, so that exports of any registry have the same.
 IMAGE_COLUMNS: Final = tuple(column.name for column in IMAGES.columns if column.since == 1)
-#: Columns of items that exports and look-ups have: all but the content hash.
-ITEM_COLUMNS: Final = tuple(column.name for column in ITEMS.columns if column.name != "content_hash")
+#: Columns of items that exports and look-ups have: those of schema version 1, for the same reason.
+ITEM_COLUMNS: Final = tuple(column.name for column in ITEMS.columns if column.since == 1)
 
 
 def arrow_type(name: str) -> pa.DataType:

@@ -47,6 +47,7 @@ def items_batch(columns: Annotations) -> tuple[pa.RecordBatch, tuple[tuple[int, 
     schema = arrow_schema(ITEMS, stored=False)
     values |= {name: pa.array(values.get(name, ()), schema.field(name).type) for name in HASHED}
     values["content_hash"] = content_hashes(values)
+    values["num_corrections"] = values.get("num_corrections") or array("h", bytes(2 * len(columns.items)))
     rows = record_batch(ITEMS, (values.get(column.name, ()) for column in ITEMS.stored_columns))
     counts = Counter(item.category_id for item in columns.items)
     return rows, tuple(sorted(counts.items()))
@@ -75,6 +76,8 @@ def _item_columns(columns: Annotations) -> dict[str, Any]:
     }
     fields = list(zip(*map(attrgetter(*_ITEM_FIELDS), items), strict=True)) or [()] * len(_ITEM_FIELDS)
     values |= dict(zip(_ITEM_FIELDS, fields, strict=True))
+    if columns.num_corrections:
+        values["num_corrections"] = [columns.num_corrections[k] for k in order]
     corners = zip(*values["bounding_box"], strict=True)
     return values | dict(zip(BOX_COLUMNS, corners, strict=False))  # no corners without items
 

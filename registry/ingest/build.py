@@ -14,6 +14,7 @@ from registry.execution.in_order import in_order
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
 from registry.ingest.chunks import CHUNK_FILES, FileChunk, make_chunks
+from registry.ingest.corrections import Corrections, read_corrections
 from registry.ingest.report import IngestError, IngestReport, OnError
 from registry.ingest.retrieval_lists import read_retrieval
 from registry.ingest.shard import BadFile, ChunkRows, read_chunk
@@ -38,6 +39,7 @@ def ingest(
     registry: str,
     *,
     retrieval: Sequence[str] = (),
+    corrections: str | None = None,
     on_error: OnError = "fail",
     image_sizes: bool = True,
     jobs: int | None = None,
@@ -55,6 +57,8 @@ def ingest(
         registry: folder or fsspec URL of the registry; created if it does not exist.
         retrieval: query and gallery lists and ``*_information.json`` files, or folders or zips of them. The
             lists of a release (``json_for_SPLIT`` beside the split) are read as well, unless one of that name is given.
+        corrections: folder of corrections (``*.jsonl``) to apply; see :mod:`registry.ingest.corrections`. A bad line
+            changes nothing, whatever ``on_error`` says.
         on_error: ``fail`` changes nothing if any file is bad; ``quarantine`` puts bad files into the table quarantine.
         image_sizes: read width and height from the photos if the source has any.
         jobs: number of processes; None for the number of cores. Several processes use multiprocessing, so a script
@@ -70,12 +74,13 @@ def ingest(
         The number of rows written, bad files, and notices.
 
     Raises:
-        IngestError: files are bad and ``on_error`` is ``fail``.
+        IngestError: files are bad and ``on_error`` is ``fail``, or a correction is bad.
         SourceError, PasswordError: the source cannot be read.
         StorageError: the registry cannot be written.
     """
     split = find_split(split)
     place = Place(registry, storage_options)
+    corrected = read_corrections(corrections, split) if corrections is not None else Corrections()
     jobs = 1 if source.startswith("memory://") else jobs or os.cpu_count() or 1  # other processes cannot read memory://
     with process_pool(executor, jobs) as pool:
         location = locate_source(source, split, storage_options)
@@ -87,13 +92,13 @@ def ingest(
         lists = read_retrieval(split, retrieval, storage_options, password, found=found)
         _check_not_empty(source, split, listing)
         report = _begin_report(split, listing, image_sizes)
-        report.notices += [*location.notices, *lists.notices]
+        report.notices += [*location.notices, *lists.notices, *corrected.notices]
         with publication(place, split) as tables:
-            writer = SplitWriter(tables, report, lists, keeps_raw=on_error == "quarantine")
+            writer = SplitWriter(tables, report, lists, corrected, keeps_raw=on_error == "quarantine")
             writer.add_bad_files(lists.bad_files)
             if listing.annotations:
                 is_parallel = executor is not None or len(listing.annotations) > _FEW_FILES
-                chunks = make_chunks(split, listing, image_sizes)
+                chunks = make_chunks(split, listing, image_sizes, corrected.by_image)
                 rows = _read_chunks(pool if is_parallel else None, opened, chunks, jobs)
                 writer.add_annotated(rows, len(listing.annotations), progress)
             else:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
+from registry.ingest.corrections import RawLine
 from registry.sources.faults import MAX_ANNOTATION
 from registry.sources.listing import Entry, Listing
 
@@ -23,20 +24,28 @@ class FileChunk:
         split: the split.
         annotations: annotation files.
         photos: the photo of each annotation, None where there is none; None if no sizes are wanted.
+        corrections: of these annotations, by image_id.
     """
 
     split: str
     annotations: Sequence[Entry]
     photos: Sequence[Entry | None] | None
+    corrections: Mapping[int, Sequence[RawLine]] = field(default_factory=dict)
 
 
-def make_chunks(split: str, listing: Listing, image_sizes: bool) -> Iterator[FileChunk]:
+def make_chunks(
+    split: str, listing: Listing, image_sizes: bool, corrections: Mapping[int, Sequence[RawLine]]
+) -> Iterator[FileChunk]:
     """Yield the chunks of a listing, with photos if ``image_sizes`` is set and the source has any."""
     for entries in _runs(listing.annotations):
         photos: list[Entry | None] | None = None
         if image_sizes and listing.photos:
             photos = [listing.photos.get(entry.image_id) for entry in entries]
-        yield FileChunk(split, entries, photos)
+        of_entries = {}
+        if corrections:
+            image_ids = {entry.image_id for entry in entries}
+            of_entries = {image_id: corrections[image_id] for image_id in image_ids & corrections.keys()}
+        yield FileChunk(split, entries, photos, of_entries)
 
 
 def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

@@ -60,12 +60,12 @@ _NUMBER: Final = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _SMALL_NUMBER: Final = re.compile(rb"-?[0-9.]+[eE]-[0-9]+")
 
 
-class _InvalidError(Exception):
+class InvalidError(Exception):
     """At least one file of a chunk is not valid."""
 
 
 #: Errors that :func:`_decode_valid` raises for invalid files.
-_DECODE_ERRORS: Final = (_InvalidError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError)
+DECODE_ERRORS: Final = (InvalidError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError)
 
 
 @dataclass(slots=True)
@@ -76,6 +76,7 @@ class Annotations:
         image_ids, sources, pair_ids, num_items: a value for each image.
         item_keys, items: a value for each item, image by image in file key order.
         visibilities: for each item the v of its landmarks.
+        num_corrections: for each item the corrections of its row; empty if nothing was corrected.
     """
 
     image_ids: list[int] = field(default_factory=list)
@@ -85,6 +86,7 @@ class Annotations:
     item_keys: list[str] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     visibilities: list[list[int]] = field(default_factory=list)
+    num_corrections: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def decode_annotations(files: Sequence[RawFile]) -> tuple[Annotations, dict[int,
     """
     try:
         return _decode_valid(files), {}
-    except _DECODE_ERRORS:
+    except DECODE_ERRORS:
         pass  # each file is checked below
     issues: dict[int, list[Issue]] = {}
     valid = []
@@ -132,7 +134,7 @@ def _find_issues(file: RawFile) -> list[Issue]:
     if not issues:
         try:
             _decode_valid([file])
-        except _DECODE_ERRORS as error:
+        except DECODE_ERRORS as error:
             return [Issue(file.path, (), f"the decoder refused it: {error}")]
     return issues
 
@@ -141,7 +143,7 @@ def _decode_valid(files: Sequence[RawFile]) -> Annotations:
     """Return the columns of valid files.
 
     Raises:
-        _InvalidError, or another of _DECODE_ERRORS: at least one file is not valid.
+        InvalidError, or another of DECODE_ERRORS: at least one file is not valid.
     """
     columns = Annotations()
     keys, items = columns.item_keys, columns.items
@@ -152,9 +154,9 @@ def _decode_valid(files: Sequence[RawFile]) -> Annotations:
         pair_id = document.pop("pair_id")
         count = len(document)
         if source.__class__ is not str or pair_id.__class__ is not int or not count:
-            raise _InvalidError
+            raise InvalidError
         if data.count(b'"') != _QUOTES_TOP + _QUOTES_ITEM * count:
-            raise _InvalidError
+            raise InvalidError
         columns.image_ids.append(file.image_id)
         columns.sources.append(source)
         columns.pair_ids.append(pair_id)
@@ -162,36 +164,54 @@ def _decode_valid(files: Sequence[RawFile]) -> Annotations:
         keys += document
         items += document.values()  # _check_items() checks their type
     _check_items(columns)
-    _check_digits(b",".join([file.data for file in files]))
+    check_digits(b",".join([file.data for file in files]))
     return columns
 
 
 def _check_items(columns: Annotations) -> None:
-    """Fill ``visibilities``; raise _InvalidError if an item breaks a rule that msgspec cannot express."""
+    """Fill ``visibilities``; raise InvalidError if an item breaks a rule that msgspec cannot express."""
     items = columns.items
     if not set(map(type, items)) <= {Item}:
-        raise _InvalidError
+        raise InvalidError
     if not {(item.category_id, item.category_name, len(item.landmarks)) for item in items} <= _CATEGORY_FACTS:
-        raise _InvalidError
+        raise InvalidError
     columns.visibilities = [item.landmarks[2::3] for item in items]
     if not set(chain.from_iterable(columns.visibilities)) <= _VISIBILITIES:
-        raise _InvalidError
-    sizes = set(map(len, chain.from_iterable([item.segmentation for item in items])))
-    if any(size < 6 or size % 2 for size in sizes):
-        raise _InvalidError
+        raise InvalidError
+    check_segmentation(list(chain.from_iterable([item.segmentation for item in items])))
     if not all(map(item_no, set(columns.item_keys))):
-        raise _InvalidError
+        raise InvalidError
 
 
-def _check_digits(text: bytes) -> None:
-    """Raise _InvalidError if the text of decoded files has a number that a double does not represent exactly.
+def check_item(item: Item) -> None:
+    """Raise InvalidError if a decoded item breaks a rule that msgspec cannot express."""
+    if (item.category_id, item.category_name, len(item.landmarks)) not in _CATEGORY_FACTS:
+        raise InvalidError
+    check_landmarks(item.landmarks)
+    check_segmentation(item.segmentation)
+
+
+def check_landmarks(landmarks: list[int]) -> None:
+    """Raise InvalidError if a landmark has a visibility that does not exist; its category decides on their number."""
+    if len(landmarks) % 3 or not set(landmarks[2::3]) <= _VISIBILITIES:
+        raise InvalidError
+
+
+def check_segmentation(polygons: list[list[float]]) -> None:
+    """Raise InvalidError if a polygon has no 3 points or half a point."""
+    if any(size < 6 or size % 2 for size in set(map(len, polygons))):
+        raise InvalidError
+
+
+def check_digits(text: bytes) -> None:
+    """Raise InvalidError if the text of decoded files has a number that a double does not represent exactly.
 
     Only suspicious numbers are parsed. A number with too many digits is a long run of digits with a point; without a
     point it would be beyond the decoder's range. A number that is too small has a negative exponent or is a long run.
     """
     has_small = b"-" in text and (b"e-" in text or b"E-" in text)
     if has_small and any(lost_digits(number.decode()) for number in _SMALL_NUMBER.findall(text)):
-        raise _InvalidError
+        raise InvalidError
     if b"." not in text:
         return
     runs = text.translate(_AS_RUNS)
@@ -199,5 +219,5 @@ def _check_digits(text: bytes) -> None:
     while start >= 0:
         number = _NUMBER.match(text, start)
         if number is None or lost_digits(number[0].decode()):
-            raise _InvalidError
+            raise InvalidError
         start = runs.find(_LONG_RUN, number.end())

@@ -45,6 +45,10 @@ ITEM_FIELDS: Final = (
     "occlusion",
     "category_name",
 )
+#: Fields of an item that can be corrected: its keys, but the category as one.
+ITEM_VALUES: Final = (*(name for name in ITEM_FIELDS if not name.startswith("category")), "category")
+#: Fields of an image.
+IMAGE_FIELDS: Final = ("source", "pair_id")
 
 
 def item_no(key: str) -> int:
@@ -74,17 +78,53 @@ def _check_document(document: Any, report: Report) -> None:
     check_duplicates(document, (), report)
     items = {key: value for key, value in document.items() if item_no(key)}
     for key in document:
-        if key not in items and key not in ("source", "pair_id"):
+        if key not in items and key not in IMAGE_FIELDS:
             report((key,), f"unknown key; expected source, pair_id, and item1, item2, ... up to item{INT16_MAX}")
     if not items:
         report((), "expected at least one item (item1, item2, ...), found none")
     if "source" not in document:
         report(("source",), "missing; expected user or shop")
-    elif document["source"] not in SOURCES:
-        report(("source",), f"expected user or shop, found {shown(document['source'])}")
+    else:
+        _check_source(document["source"], ("source",), report)
     check_int(document, "pair_id", 0, INT32_MAX, (), report)
     for key, value in items.items():
         _check_item(value, (key,), report)
+
+
+def check_field(name: str, value: Any, place: Place, report: Report) -> None:
+    """Report the problems of a corrected value.
+
+    Args:
+        name: one of ITEM_VALUES or IMAGE_FIELDS; another name stands for a whole item.
+        value: the parsed JSON.
+        place: keys that lead to it.
+        report: called with the place and the text of each problem.
+    """
+    # The checks of an item take the item and a key, and report the key as the end of the place.
+    holder, outer = Duplicates({place[-1]: value}), place[:-1]
+    if name in ATTRIBUTE_CODES:
+        check_int(holder, place[-1], 1, 3, outer, report)
+    elif name in ("style", "pair_id"):
+        check_int(holder, place[-1], 0, INT32_MAX, outer, report)
+    elif name == "source":
+        _check_source(value, place, report)
+    elif name == "category":
+        names = [category.name for category in CATEGORY_BY_ID.values()]
+        if value not in names:
+            report(place, f"expected the name of a category ({', '.join(names)}), found {shown(value)}")
+    elif name == "bounding_box":
+        check_box(holder, place[-1], outer, report)
+    elif name == "landmarks":
+        _check_landmarks(holder, place[-1], None, outer, report)
+    elif name == "segmentation":
+        _check_segmentation(holder, place[-1], outer, report)
+    else:
+        _check_item(value, place, report)
+
+
+def _check_source(source: Any, place: Place, report: Report) -> None:
+    if source not in SOURCES:
+        report(place, f"expected user or shop, found {shown(source)}")
 
 
 def _check_item(item: Any, place: Place, report: Report) -> None:
@@ -95,8 +135,8 @@ def _check_item(item: Any, place: Place, report: Report) -> None:
     check_int(item, "style", 0, INT32_MAX, place, report)
     category = _check_category(item, place, report)
     check_box(item, "bounding_box", place, report)
-    _check_landmarks(item, category, place, report)
-    _check_segmentation(item, place, report)
+    _check_landmarks(item, "landmarks", category, place, report)
+    _check_segmentation(item, "segmentation", place, report)
 
 
 def _check_category(item: Duplicates, place: Place, report: Report) -> Category | None:
@@ -115,11 +155,13 @@ def _check_category(item: Duplicates, place: Place, report: Report) -> Category 
     return category
 
 
-def _check_landmarks(item: Duplicates, category: Category | None, place: Place, report: Report) -> None:
-    landmarks = check_list(item, "landmarks", "a flat list of x, y, v", place, report)
+def _check_landmarks(item: Duplicates, key: str, category: Category | None, place: Place, report: Report) -> None:
+    landmarks = check_list(item, key, "a flat list of x, y, v", place, report)
     if landmarks is None:
         return
-    place = (*place, "landmarks")
+    place = (*place, key)
+    if category is None and len(landmarks) % 3:
+        report(place, f"expected three numbers for each landmark, found {len(landmarks)}")
     if category is not None:
         expected = 3 * category.num_landmarks
         if len(landmarks) != expected:
@@ -136,10 +178,10 @@ def _check_landmarks(item: Duplicates, category: Category | None, place: Place, 
             report((*place, str(index)), f"expected an integer of at most 32 bits, found {shown(number)}")
 
 
-def _check_segmentation(item: Duplicates, place: Place, report: Report) -> None:
-    polygons = check_list(item, "segmentation", "a list of polygons", place, report)
+def _check_segmentation(item: Duplicates, key: str, place: Place, report: Report) -> None:
+    polygons = check_list(item, key, "a list of polygons", place, report)
     for polygon_no, polygon in enumerate(polygons or [], start=1):
-        here = (*place, "segmentation", f"polygon {polygon_no}")
+        here = (*place, key, f"polygon {polygon_no}")
         if not isinstance(polygon, list):
             report(here, f"expected a list of numbers, found {kind_of(polygon)}")
             continue

@@ -26,6 +26,7 @@ from registry.errors import StorageError
 from registry.files.durability import make_folders
 from registry.files.temporary import is_special, write_text
 from registry.ingest.content_digest import ContentDigest, annotation_record
+from registry.ingest.corrections import corrections_digest
 from registry.ingest.retrieval_lists import folder_of_lists, retrieval_files
 from registry.sources.faults import Fault
 from registry.sources.folders import LocalFolder
@@ -53,7 +54,7 @@ class _Cache:
         stat_digests: part of the source -> digest of its file details.
         recent: part -> name -> checksum of each recent file; None for a part that must be read again.
         content_digests: digests of the annotations (``annos``) and photos (``image``).
-        text: the fingerprint.
+        text: the fingerprint, without corrections.
     """
 
     request: str
@@ -69,6 +70,7 @@ def fingerprint_source(
     retrieval: Sequence[str] = (),
     *,
     photos: bool = True,
+    corrections: str | None = None,
     output: Path | None = None,
     password: str | None = None,
     options: StorageOptions | None = None,
@@ -82,6 +84,7 @@ def fingerprint_source(
         split: the split in the source.
         retrieval: paths of retrieval lists.
         photos: whether to include photos.
+        corrections: folder of corrections; those of the split are included.
         output: file to write; its cache ``.NAME.seen`` is written beside it.
         password: password of a protected zip.
         options: passed to fsspec.
@@ -113,22 +116,26 @@ def fingerprint_source(
         document, digests = _content(opened, split, photos, usable)
         document["retrieval"] = _digest_lists(retrieval, found, options, password)
         text = json.dumps({"split": split, **document}, indent=1) + "\n"
+    whole = text
+    if corrections is not None:
+        of_split = {"corrections": corrections_digest(corrections, split)}
+        whole = json.dumps(json.loads(text) | of_split, indent=1) + "\n"
     if output and not cache_path:  # a device
-        write_text(output, text)
+        write_text(output, whole)
     elif output and cache_path:
         recent = {part: _recent_checksums(part, stat, located) for part, stat in stats.items()}
         new = _Cache(request, {part: stat.digest for part, stat in stats.items()}, recent, digests, text)
-        _write(output, cache_path, new, is_changed=new != cache)
-    return text
+        _write(output, whole, cache_path, new, is_changed=new != cache)
+    return whole
 
 
-def _write(output: Path, cache_path: Path, cache: _Cache, *, is_changed: bool) -> None:
+def _write(output: Path, text: str, cache_path: Path, cache: _Cache, *, is_changed: bool) -> None:
     """Write the fingerprint, and the cache if it changed."""
     try:
         make_folders(output.parent)
     except OSError as error:
         raise StorageError(f"Cannot write {output}: {error.strerror}") from error
-    write_text(output, cache.text)
+    write_text(output, text)
     if is_changed:
         write_text(cache_path, json.dumps({name: getattr(cache, name) for name in _Cache.__slots__}))
 

@@ -19,9 +19,9 @@ class IngestReport:
 
     Attributes:
         split: the split.
-        images, items: number of rows written.
-        bad_files: annotation files and lists without rows (they are in the quarantine), and photos without a readable
-            size.
+        images, items, corrections: number of rows written.
+        bad_files: annotation files and lists without rows (they are in the quarantine), photos without a readable
+            size, and files of corrections with a bad line (never ingested).
         notices: oddities that were ingested nevertheless, sorted: photos without annotation, annotations without
             photo, contradictions between retrieval lists and annotations.
     """
@@ -29,6 +29,7 @@ class IngestReport:
     split: str
     images: int = 0
     items: int = 0
+    corrections: int = 0
     bad_files: list[BadFile] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 

@@ -10,6 +10,7 @@ from registry.dataset.file_names import stem
 from registry.ingest.batches import images_batch, items_batch
 from registry.ingest.chunks import FileChunk
 from registry.ingest.content_digest import annotation_record
+from registry.ingest.correct import correct
 from registry.ingest.decode import Annotations, RawFile, decode_annotations
 from registry.parsing.text import MARK, without_mark
 from registry.sources.faults import Fault
@@ -47,6 +48,8 @@ class ChunkRows:
         bad_files: annotation files without rows, and photos without a readable size.
         records: (name, number of bytes, CRC-32) of every annotation file; (name, -1, 0) of an unreadable file.
         num_marked: annotation files that begin with a byte order mark.
+        corrected: image_id of the images whose corrections were looked at.
+        correction_issues: problems of corrections that do not fit.
     """
 
     images: pa.RecordBatch
@@ -55,6 +58,8 @@ class ChunkRows:
     bad_files: tuple[BadFile, ...]
     records: tuple[tuple[str, int, int], ...]
     num_marked: int
+    corrected: tuple[int, ...] = ()
+    correction_issues: tuple[Issue, ...] = ()
 
 
 def read_chunk(source: Source, chunk: FileChunk) -> ChunkRows:
@@ -77,13 +82,27 @@ def read_chunk(source: Source, chunk: FileChunk) -> ChunkRows:
             num_marked += data.startswith(MARK)
             records.append(annotation_record(entry.name, data))
     columns, issues = decode_annotations(files)
+    corrected: list[int] = []
+    correction_issues: list[Issue] = []
+    if chunk.corrections:
+        corrected = [image_id for image_id in columns.image_ids if image_id in chunk.corrections]
+        columns, correction_issues = correct(columns, chunk.corrections)
     bad_files += [BadFile(files[k].path, tuple(issues[k]), contents[k]) for k in issues]
     sound = [entry for k, entry in enumerate(entries) if k not in issues]
     sizes, bad_photos = _photo_sizes(source, chunk, {entry.image_id for entry in sound})
     items, items_by_category = items_batch(columns)
     photo_names = {photo.image_id: photo.name for photo in chunk.photos or () if photo is not None}
     images = _annotated_images(sound, columns, sizes, photo_names)
-    return ChunkRows(images, items, items_by_category, tuple(bad_files + bad_photos), tuple(records), num_marked)
+    return ChunkRows(
+        images,
+        items,
+        items_by_category,
+        tuple(bad_files + bad_photos),
+        tuple(records),
+        num_marked,
+        tuple(corrected),
+        tuple(correction_issues),
+    )
 
 
 def photo_rows(source: Source, chunk: FileChunk) -> tuple[list[Size | None], list[BadFile]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.dataset.tables import IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, record_batch
+from registry.dataset.file_names import number_in
+from registry.dataset.tables import CORRECTIONS, IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, record_batch
 from registry.execution.progress import Progress
 from registry.ingest.batches import images_batch
 from registry.ingest.chunks import CHUNK_FILES, FileChunk
 from registry.ingest.content_digest import ContentDigest
+from registry.ingest.corrections import Corrections, RawLine
 from registry.ingest.report import IngestError, IngestReport, OnError
 from registry.ingest.retrieval_lists import RetrievalLists
 from registry.ingest.shard import BadFile, ChunkRows, photo_rows
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 #: Maximum bytes of bad files in the table quarantine; they are in memory until the end.
 _MAX_RAW: Final = 64 << 20
 
+#: JSON of a line without a value.
+_NO_VALUE: Final = (b"", b"null")
+
 
 class SplitWriter:
     """Writes the rows of a split into the files of a publication, and counts them in a report.
@@ -32,13 +38,25 @@ class SplitWriter:
         tables: the publication.
         report: the report to fill.
         lists: the retrieval lists of the split.
+        corrections: the corrections of the split.
         keeps_raw: whether to keep the bytes of bad files.
     """
 
-    def __init__(self, tables: Publication, report: IngestReport, lists: RetrievalLists, *, keeps_raw: bool) -> None:
+    def __init__(
+        self,
+        tables: Publication,
+        report: IngestReport,
+        lists: RetrievalLists,
+        corrections: Corrections,
+        *,
+        keeps_raw: bool,
+    ) -> None:
         self._tables = tables
         self._report = report
         self._lists = lists
+        self._corrections = dict(corrections.by_image)
+        self._applied: list[RawLine] = []
+        self._correction_issues = list(corrections.issues)
         self._digest = ContentDigest()
         self._num_issues = 0
         self._num_turned = 0
@@ -85,6 +103,9 @@ class SplitWriter:
             self.add_bad_files(rows.bad_files)
             self._digest.update(rows.records)
             num_marked += rows.num_marked
+            self._correction_issues += rows.correction_issues
+            for image_id in rows.corrected:
+                self._applied += self._corrections.pop(image_id)
             num_done += len(rows.records)
             if progress:
                 progress(num_done, num_files)
@@ -125,9 +146,10 @@ class SplitWriter:
         """Write quarantine and retrieval lists, and publish the split.
 
         Raises:
-            IngestError: there are bad files and ``on_error`` is ``fail``; nothing is published.
+            IngestError: there are bad files and ``on_error`` is ``fail``, or bad corrections; nothing is published.
         """
         report, split = self._report, self._report.split
+        self._check_corrected_images()
         if self._num_turned:
             report.notices.append(
                 f"{split}: {plural(self._num_turned, 'photo has', 'photos have')} an EXIF tag that turns or mirrors "
@@ -136,21 +158,49 @@ class SplitWriter:
                 "docs/formats.md"
             )
         report.notices = sorted([*report.notices, *self._lists.disagreements()])
+        has_bad_files = bool(report.bad_files)
+        for file in sorted({issue.file for issue in self._correction_issues}):
+            issues = tuple(issue for issue in self._correction_issues if issue.file == file)
+            report.bad_files.append(BadFile(file, issues, None))
         report.bad_files.sort(key=lambda bad_file: bad_file.file)
-        if report.bad_files and on_error == "fail":
+        if self._correction_issues or (has_bad_files and on_error == "fail"):
+            remedies = ["Mend or remove these lines of the corrections."] if self._correction_issues else []
+            if has_bad_files and on_error == "fail":
+                remedies.append("Mend or remove these files, or ingest the others with --on-error quarantine.")
             raise IngestError(
                 f"{split} was not ingested, the registry is as it was: {summarise(report.issues)}\n"
-                "Mend or remove these files, or ingest the others with --on-error quarantine.",
+                f"{' '.join(remedies)}",
                 report,
             )
-        # These two tables have a file even without rows, so that patterns in a catalog always match.
+        # These tables have a file even without rows, so that patterns in a catalog always match.
         quarantine = self._tables.writer(QUARANTINE, split=split)
         if report.bad_files:
             quarantine.write(_quarantine_batch(report.bad_files))
         lists = self._tables.writer(RETRIEVAL_LISTS, split=split)
         if self._lists.entries:
             lists.write(self._lists.batch())
+        corrections = self._tables.writer(CORRECTIONS, split=split)
+        if self._applied:
+            corrections.write(_corrections_batch(self._applied))
+            report.corrections = len(self._applied)
         self._tables.publish(self._digest.hexdigest())
+
+    def _check_corrected_images(self) -> None:
+        """Report corrections of images that have no rows: in a notice if their file is bad, else as issues."""
+        split = self._report.split
+        bad_ids = {number_in(bad_file.file.rpartition("/")[2], ("json",)) for bad_file in self._report.bad_files}
+        num_bad = 0
+        for image_id, corrections in self._corrections.items():
+            if image_id in bad_ids:
+                num_bad += len(corrections)
+            else:
+                text = f"{split} has no image {image_id} with an annotation in this source"
+                self._correction_issues += [correction.issue("image_id", text) for correction in corrections]
+        if num_bad:
+            self._report.notices.append(
+                f"{split}: {plural(num_bad, 'correction was', 'corrections were')} not applied, because the annotation "
+                "files of their images are bad"
+            )
 
 
 def _quarantine_batch(bad_files: Sequence[BadFile]) -> Any:
@@ -161,3 +211,17 @@ def _quarantine_batch(bad_files: Sequence[BadFile]) -> Any:
         rows[bad_file.file] = texts + [str(issue) for issue in bad_file.issues], raw or bad_file.raw
     columns = (list(rows), [texts for texts, _ in rows.values()], [raw for _, raw in rows.values()])
     return record_batch(QUARANTINE, columns)
+
+
+def _corrections_batch(corrections: Sequence[RawLine]) -> Any:
+    """Return rows of the table corrections."""
+    rows = []
+    for raw_line in sorted(corrections):
+        line = raw_line.parse().line
+        old, new = (None if raw in _NO_VALUE else raw.decode() for raw in (bytes(line.old), bytes(line.new)))
+        date = line.date.isoformat() if line.date else None
+        file = os.path.basename(raw_line.file)
+        rows.append(
+            (file, raw_line.line_no, line.image_id, line.item_no, line.field, old, new, line.who, line.why, date)
+        )
+    return record_batch(CORRECTIONS, list(zip(*rows, strict=True)))
