@@ -102,6 +102,7 @@ _ITEM: Final[dict[str, Any]] = {
     "num_landmarks_labelled": 7,
     "segmentation": [[100.5, 200.5, 299.5, 200.5, 299.5, 599.5, 100.5, 599.5]],
     "content_hash": 1,
+    "num_corrections": 0,
 }
 
 

@@ -367,7 +367,7 @@ def test_a_registry_of_version_1_has_no_hashes_and_everything_else(small: Regist
         (None, "BIGINT")
     ]
     for name in TABLES:
-        query = f"SELECT COLUMNS(* EXCLUDE content_hash) FROM {name}" if name == "items" else f"FROM {name}"
+        query = f"SELECT {', '.join(column.name for column in TABLES[name].columns if column.since == 1)} FROM {name}"
         assert sorted(version_1.sql(query).fetchall(), key=str) == sorted(small.sql(query).fetchall(), key=str)
     assert version_1.stats() == small.stats()
     assert version_1.image("train", 2).fetchall() == small.image("train", 2).fetchall()

@@ -44,6 +44,8 @@ def version_1(every_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.mark.parametrize("table", TABLES)
 def test_no_flipped_bit_changes_an_answer_in_silence(every_table: Path, version_1: Path, table: str) -> None:
     for folder in (every_table, version_1):
+        if table not in {file.table for file in read_manifest(Place(str(folder))).files}:
+            continue  # version 1 has no such table
         counts = Counter(flips(folder, table, 8, seed=1))
         # Of two files with the same content only the first is read, so damage of the second changes nothing.
         assert counts["error"] > 0 and counts["error"] + counts["same"] == 8
