@@ -12,7 +12,7 @@ from registry.cli.completion import complete_split
 from registry.cli.context import Places, note, storage_option
 from registry.cli.examples import examples
 from registry.cli.password import password_from_environment, with_password
-from registry.cli.paths import FILE, PLACE
+from registry.cli.paths import FILE, FOLDER, PLACE
 from registry.cli.progress import progress_bar
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import StorageError
@@ -41,7 +41,7 @@ _retrieval = click.option(
 )
 _corrections = click.option(
     "--corrections",
-    type=PLACE,
+    type=FOLDER,
     metavar="DIR",
     help="Folder of corrections (*.jsonl) of the annotations: see docs/corrections.md.",
 )
@@ -184,7 +184,7 @@ def fingerprint(
     source: str,
     split: str,
     retrieval: tuple[str, ...],
-    corrections: str | None,
+    corrections: Path | None,
     output: Path | None,
     image_sizes: bool,
 ) -> None:

@@ -54,3 +54,5 @@ class FileType(click.Path):
 PLACE = PlaceType()
 #: A local file to write.
 FILE = FileType(dir_okay=False, path_type=Path)
+#: A local folder, which need not exist.
+FOLDER = FileType(file_okay=False, path_type=Path)

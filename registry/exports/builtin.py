@@ -40,7 +40,10 @@ _COCO_OPTIONS: Final = (
     ),
 )
 _COLUMNS: Final = Option(
-    "columns", "Columns of the table items but content_hash and num_corrections, in this order: a,b,c.  [default: all]", "text", None
+    "columns",
+    "Columns of the table items but content_hash and num_corrections, in this order: a,b,c.  [default: all]",
+    "text",
+    None,
 )
 #: Released photos have 56 KB on average, so a default shard has about 250 MB.
 _SHARD_SIZE: Final = Option(

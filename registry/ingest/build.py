@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Final
 
 from registry.dataset.deepfashion2 import find_split
@@ -39,7 +40,7 @@ def ingest(
     registry: str,
     *,
     retrieval: Sequence[str] = (),
-    corrections: str | None = None,
+    corrections: str | Path | None = None,
     on_error: OnError = "fail",
     image_sizes: bool = True,
     jobs: int | None = None,

@@ -70,7 +70,7 @@ def fingerprint_source(
     retrieval: Sequence[str] = (),
     *,
     photos: bool = True,
-    corrections: str | None = None,
+    corrections: str | Path | None = None,
     output: Path | None = None,
     password: str | None = None,
     options: StorageOptions | None = None,

@@ -1,0 +1,162 @@
+"""``df2 correct`` and ``df2 import``: write corrections of the annotations."""
+
+from __future__ import annotations
+
+import datetime
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from registry.cli.completion import complete_split
+from registry.cli.context import Places, note
+from registry.cli.examples import examples
+from registry.cli.image_names import parse_image
+from registry.cli.paths import FOLDER
+from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, find_category
+from registry.errors import NotFoundError, UsageError
+from registry.ingest.corrections import ADD, CORRECTED_FIELDS, REMOVE
+from registry.ingest.diagnose import IMAGE_FIELDS
+from registry.parsing.json_files import load_json
+
+if TYPE_CHECKING:
+    from registry.corrections.edits import Edit
+    from registry.corrections.states import State
+
+_folder = click.option(
+    "--corrections",
+    "folder",
+    type=FOLDER,
+    default="corrections",
+    show_default=True,
+    metavar="DIR",
+    help="Folder of the corrections; lines are added to SPLIT.jsonl in it.",
+)
+_who = click.option("--who", metavar="NAME", help="Author of the corrections. Default: user.name of git.")
+
+
+@examples(
+    "df2 correct train 1 2 style=3 occlusion=heavy --why 'same dress as in image 7'",
+    "df2 correct train 1 2 category=skirt landmarks=none --why 'no shorts'",
+    "df2 correct train 1 2 remove --why 'a bag'",
+    "df2 correct train 1 source=shop --why 'a photo of a shop'",
+)
+@click.command("correct")
+@click.argument("split", shell_complete=complete_split)
+@click.argument("image")
+@click.argument("words", metavar="[ITEM] FIELD=VALUE...", nargs=-1, required=True)
+@click.option("--why", required=True, metavar="TEXT", help="Reason of the correction.")
+@_who
+@_folder
+@click.pass_obj
+def correct_command(
+    places: Places, split: str, image: str, words: tuple[str, ...], why: str, who: str | None, folder: Path
+) -> None:
+    """Write a correction of an item or image, and print its lines.
+
+    IMAGE is a number or a file name, ITEM an item_no. VALUE is JSON in the form of the annotation file; categories and
+    codes have their names too, and landmarks=none stands for landmarks that are not labelled. ITEM remove removes an
+    item, ITEM add=JSON adds one. Without ITEM, FIELD is source or pair_id of the image. The old value comes from the
+    registry (-r); a line about the same field is replaced. The next ingestion with --corrections applies the lines.
+    """
+    from registry.corrections.edits import Author, correct
+    from registry.corrections.states import read_states
+
+    split, image_id = parse_image(split, image)
+    df2 = places.open()
+    df2.check_split(split)
+    states = read_states(df2, split, [image_id])
+    if image_id not in states:
+        df2.image(split, image_id)  # names the images of the split if there is no such image
+        raise NotFoundError(f"Image {image_id} of {split} has no annotation to correct.")
+    item_no, assignments = _split_words(words)
+    edits = _read_edits(item_no, assignments, states[image_id][0], f"image {image_id} of {split}")
+    by = Author(who or _git_user(), why, datetime.date.today().isoformat())
+    changes = correct(folder, split, states, {image_id: edits}, by)
+    if not changes.edited:
+        raise UsageError(f"Nothing changes: image {image_id} of {split} has these values already.")
+    for text in (*(text for text in changes.replaced.values() if text is not None), *changes.added):
+        click.echo(text)
+    for (file, line_no), new_text in changes.replaced.items():
+        note(f"{file}, line {line_no} was {'removed' if new_text is None else 'replaced'}.")
+
+
+def _split_words(words: Sequence[str]) -> tuple[int | None, list[str]]:
+    """Return the item of ``[ITEM] FIELD=VALUE...``, None without any, and the rest."""
+    first, *rest = words
+    if "=" in first or first == REMOVE:
+        return None, list(words)
+    if not (first.isascii() and first.isdigit() and int(first) > 0):
+        raise click.UsageError(f"Expected the number of an item or FIELD=VALUE, found {first!r}.")
+    if not rest:
+        raise click.UsageError("Expected FIELD=VALUE after the number of the item, such as style=2, or remove.")
+    return int(first), rest
+
+
+def _read_edits(item_no: int | None, words: Sequence[str], state: State, name: str) -> list[Edit]:
+    """Return the edits of ``FIELD=VALUE`` words.
+
+    Raises:
+        UsageError: a field or the item does not exist, or a field is given twice.
+    """
+    from registry.corrections.edits import Edit
+
+    values: dict[str, Any] = {}
+    for word in words:
+        field, equals, text = word.partition("=")
+        if field not in CORRECTED_FIELDS or bool(equals) == (field == REMOVE):
+            raise UsageError(
+                f"Expected FIELD=VALUE with one of the fields {', '.join(CORRECTED_FIELDS[:-1])}, or remove; found "
+                f"{word!r}."
+            )
+        if (field in IMAGE_FIELDS) != (item_no is None):
+            expected = "no ITEM, since it is a field of the image" if field in IMAGE_FIELDS else "ITEM before it"
+            raise UsageError(f"{field}: expected {expected}, as in 'df2 correct SPLIT IMAGE [ITEM] FIELD=VALUE'.")
+        if field in values or (values and (field in (ADD, REMOVE) or ADD in values or REMOVE in values)):
+            raise UsageError(f"{field}: expected each field once, and no other beside add and remove.")
+        values[field] = None if field == REMOVE else _read_value(field, text)
+    if item_no is not None:
+        numbers = ", ".join(map(str, sorted(state.items)))
+        if (item_no in state.items) == (ADD in values):
+            problem = "has an item" if ADD in values else "has no item"
+            raise NotFoundError(f"{name[0].upper()}{name[1:]} {problem} {item_no}; its items are {numbers}.")
+        if values.get("landmarks", "") is None:
+            category = find_category(values.get("category", state.items[item_no]["category_id"]))
+            values["landmarks"] = [0] * (3 * category.num_landmarks)
+    return [Edit(item_no, field, value) for field, value in values.items()]
+
+
+def _read_value(field: str, text: str) -> Any:
+    """Return the value of a field; None for ``landmarks=none``."""
+    if field == "category":
+        return find_category(text).name
+    if field == "landmarks" and text == "none":
+        return None
+    for code, meaning in ATTRIBUTE_CODES.get(field, {}).items():
+        if text == meaning or (text and meaning.startswith(text) and text.isalpha()):
+            return code
+    for written in (text, f"[{text}]"):
+        try:
+            value = load_json(written.encode())
+        except (ValueError, RecursionError):
+            continue
+        return value
+    return text
+
+
+def _git_user() -> str:
+    """Return user.name of git.
+
+    Raises:
+        UsageError: git has none.
+    """
+    try:
+        command = ["git", "config", "user.name"]
+        name = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        name = ""
+    if not name:
+        raise UsageError("Who corrects? git knows no user.name: give --who NAME.")
+    return name
