@@ -14,12 +14,13 @@ from registry.cli.completion import complete_split
 from registry.cli.context import Places, note
 from registry.cli.examples import examples
 from registry.cli.image_names import parse_image
-from registry.cli.paths import FOLDER
-from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, find_category
-from registry.errors import NotFoundError, UsageError
-from registry.ingest.corrections import ADD, CORRECTED_FIELDS, REMOVE
-from registry.ingest.diagnose import IMAGE_FIELDS
+from registry.cli.paths import FILE, FOLDER
+from registry.cli.values import json_text
+from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, SPLITS, find_category
+from registry.errors import AnnotationError, NotFoundError, UsageError
 from registry.parsing.json_files import load_json
+from registry.redaction import printable
+from registry.wording import plural
 
 if TYPE_CHECKING:
     from registry.corrections.edits import Edit
@@ -73,7 +74,7 @@ def correct_command(
         raise NotFoundError(f"Image {image_id} of {split} has no annotation to correct.")
     item_no, assignments = _split_words(words)
     edits = _read_edits(item_no, assignments, states[image_id][0], f"image {image_id} of {split}")
-    by = Author(who or _git_user(), why, datetime.date.today().isoformat())
+    by = Author(who or _git_user(), why, _today())
     changes = correct(folder, split, states, {image_id: edits}, by)
     if not changes.edited:
         raise UsageError(f"Nothing changes: image {image_id} of {split} has these values already.")
@@ -83,8 +84,65 @@ def correct_command(
         note(f"{file}, line {line_no} was {'removed' if new_text is None else 'replaced'}.")
 
 
+@examples(
+    "df2 import --split train --dry-run instances_default.json",
+    "df2 import --split train --why 'second look in CVAT' instances_default.json",
+)
+@click.command("import")
+@click.argument("file", type=FILE)
+@click.option(
+    "--split", required=True, metavar="|".join(SPLITS), shell_complete=complete_split, help="Split of the images."
+)
+@click.option("--why", metavar="TEXT", help="Reason of the corrections. Default: the name of FILE.")
+@_who
+@_folder
+@click.option("--remove-missing", is_flag=True, help="Remove items of the file's images that the file lacks.")
+@click.option("--dry-run", is_flag=True, help="Print the changes as rows of 'df2 diff --rows', and write nothing.")
+@click.pass_obj
+def import_command(
+    places: Places,
+    file: Path,
+    split: str,
+    why: str | None,
+    who: str | None,
+    folder: Path,
+    remove_missing: bool,
+    dry_run: bool,
+) -> None:
+    """Write the edits of a COCO file from a labelling tool as corrections.
+
+    FILE is an edited export of coco or coco-per-category. Images are matched by file name, categories by name, items by
+    item_no (--attributes) or box; ids may be numbered anew. What FILE does not carry stays as it is in the registry.
+    What cannot be matched is an issue, and then nothing is written. The next ingestion with --corrections applies the
+    lines.
+    """
+    from registry.corrections.coco_edits import compare
+    from registry.corrections.coco_files import read_coco
+    from registry.corrections.edits import Author, correct, plan
+    from registry.corrections.states import read_states
+    from registry.sources.issues import summarise
+
+    df2 = places.open()
+    df2.check_split(split)
+    coco = compare(read_coco(file), split, lambda ids: read_states(df2, split, ids), removes=remove_missing)
+    if coco.issues:
+        raise AnnotationError(f"Nothing was written: {summarise(map(printable, coco.issues))}")
+    by = Author("-" if dry_run else who or _git_user(), why or f"edited in {file.name}", _today())
+    act = plan if dry_run else correct
+    changes = act(folder, split, coco.states, coco.edits, by)
+    for row in changes.rows(split) if dry_run else ():
+        click.echo(json_text(row))
+    if coco.notices:
+        click.echo(summarise(map(printable, coco.notices), "notice"), err=True)
+    num_lines = len(changes.added) + len(changes.replaced)
+    images = plural(len(changes.edited), "image")
+    note(f"{images} of {split} would change." if dry_run else f"{plural(num_lines, 'line')} for {images} of {split}.")
+
+
 def _split_words(words: Sequence[str]) -> tuple[int | None, list[str]]:
     """Return the item of ``[ITEM] FIELD=VALUE...``, None without any, and the rest."""
+    from registry.ingest.corrections import REMOVE
+
     first, *rest = words
     if "=" in first or first == REMOVE:
         return None, list(words)
@@ -102,6 +160,8 @@ def _read_edits(item_no: int | None, words: Sequence[str], state: State, name: s
         UsageError: a field or the item does not exist, or a field is given twice.
     """
     from registry.corrections.edits import Edit
+    from registry.ingest.corrections import ADD, CORRECTED_FIELDS, REMOVE
+    from registry.ingest.diagnose import IMAGE_FIELDS
 
     values: dict[str, Any] = {}
     for word in words:
@@ -144,6 +204,10 @@ def _read_value(field: str, text: str) -> Any:
             continue
         return value
     return text
+
+
+def _today() -> str:
+    return datetime.date.today().isoformat()
 
 
 def _git_user() -> str:

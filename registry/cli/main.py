@@ -10,7 +10,7 @@ import click
 from registry.cli.boundary import DEBUG_VARIABLE, BoundedCommand
 from registry.cli.completion import completion
 from registry.cli.context import Places, storage_option
-from registry.cli.correct import correct_command
+from registry.cli.correct import correct_command, import_command
 from registry.cli.diff import diff
 from registry.cli.export import export_command
 from registry.cli.ingest import fingerprint, ingest
@@ -32,7 +32,7 @@ SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),
     "Export": (subset_command, export_command, verify),
     "Compare": (versions, diff),
-    "Correct": (correct_command,),
+    "Correct": (correct_command, import_command),
     "Move": (sync,),
     "Make": (ingest, sample, catalog, manifest, fingerprint, photos, stage),
     "Shell": (completion,),

@@ -7,12 +7,14 @@ same field already: that line is replaced, or removed if the value becomes that 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from registry.corrections.states import State, differences
+from registry.dataset.content_hash import HASHED
+from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import AnnotationError, UsageError
 from registry.files.lock import locked
 from registry.files.temporary import write_text
@@ -50,12 +52,40 @@ class Changes:
     Attributes:
         added: new lines.
         replaced: (file, line_no) -> its new text; None if the line is removed.
-        edited: values that become different: image_id, item_no, field, old and new value.
+        edited: image_id, and its state before and after, of the images that change.
     """
 
     added: list[str] = field(default_factory=list)
     replaced: dict[tuple[str, int], str | None] = field(default_factory=dict)
-    edited: list[tuple[int, int | None, str, Any, Any]] = field(default_factory=list)
+    edited: list[tuple[int, State, State]] = field(default_factory=list)
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        """Yield the items that change, as rows of ``df2 diff --rows``."""
+        for image_id, before, after in self.edited:
+            for item_no in sorted(before.items.keys() | after.items.keys()):
+                old, new = _columns(before, item_no), _columns(after, item_no)
+                if old == new:
+                    continue
+                fields = [name for name in HASHED if old and new and old[name] != new[name]]
+                key = {"split": split, "image_id": image_id, "item_no": item_no}
+                if old and new:
+                    change, old, new = "changed", {name: old[name] for name in fields}, {n: new[n] for n in fields}
+                else:
+                    change = "removed" if old else "added"
+                item = after.items.get(item_no) or before.items[item_no]
+                yield {"change": change, **key, "category_name": item["category_name"], "fields": fields,
+                       "old": old, "new": new}  # fmt: skip
+
+
+def _columns(state: State, item_no: int) -> dict[str, Any] | None:
+    """Return the columns of the table items of an item; None if there is none."""
+    if item_no not in state.items:
+        return None
+    item = {**state.values, **state.items[item_no]}
+    item |= {name: float(edge) for name, edge in zip(BOX_COLUMNS, item["bounding_box"], strict=True)}
+    item["num_landmarks_labelled"] = sum(v > 0 for v in item["landmarks"][2::3])
+    item["segmentation"] = [[float(number) for number in polygon] for polygon in item["segmentation"]]
+    return {name: item[name] for name in HASHED}
 
 
 def plan(
@@ -87,7 +117,8 @@ def plan(
         for edit in edits[image_id]:
             after.set(*edit)
         problems += _problems(image_id, before, after)
-        changes.edited += [(image_id, *row) for row in differences(before, after)]
+        if differences(before, after):
+            changes.edited.append((image_id, before, after))
         _add_lines(changes, split, image_id, existing, raw, (before, after), by)
     if problems:
         raise UsageError(f"Nothing was written: {summarise(problems, 'problem')}")

@@ -39,10 +39,10 @@ def correct(columns: Annotations, corrections: Mapping[int, Sequence[RawLine]]) 
         end = position + columns.num_items[image]
         if image_id in corrections:
             _copy(columns, corrected, slice(start_image, image), slice(start_item, position))
-            one = _Image(image_id, columns, image, slice(position, end))
-            one.apply([raw.parse() for raw in corrections[image_id]])
-            one.append_to(corrected)
-            issues += one.issues
+            corrected_image = _Image(image_id, columns, image, slice(position, end))
+            corrected_image.apply([raw.parse() for raw in corrections[image_id]])
+            corrected_image.append_to(corrected)
+            issues += corrected_image.issues
             start_image, start_item = image + 1, end
         position = end
     _copy(columns, corrected, slice(start_image, len(columns.image_ids)), slice(start_item, position))
@@ -175,8 +175,8 @@ def _first_difference(old: Any, actual: Any) -> str:
         names = [name for name in Item.__struct_fields__ if getattr(old, name) != getattr(actual, name)]
         return f"; they differ in {', '.join(names)}"
     if isinstance(old, list | tuple) and isinstance(actual, list | tuple):
-        for position, (left, right) in enumerate(zip(old, actual, strict=False)):
-            if left != right:
+        for position, (old_number, number) in enumerate(zip(old, actual, strict=False)):
+            if old_number != number:
                 return f"; they differ from position {position} on"
         return f"; they have {len(actual)} and {len(old)} entries"
     return ""

@@ -292,8 +292,8 @@ def _explain(text: bytes, report: Report) -> None:
     document = parse_json(text, report)
     if document is None or not check_object(document, Line.__struct_fields__, (), report):
         return
-    known = {"split": SPLITS, "field": CORRECTED_FIELDS}
-    for key, names in known.items():
+    choices = {"split": SPLITS, "field": CORRECTED_FIELDS}
+    for key, names in choices.items():
         if document.get(key) not in names:
             hint = " (category stands for both)" if str(document.get(key)).startswith("category") else ""
             report((key,), f"expected one of {', '.join(names)}{hint}, found {_found(document, key)}")
