@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -89,7 +90,9 @@ def _options(values: Mapping[str, Any], place: str) -> Iterator[str]:
     """Yield options of the command line; ``place`` names the values in messages."""
     for name, value in values.items():
         for single in value if isinstance(value, list) else [value]:
-            if isinstance(single, bool):
+            if isinstance(single, Mapping):
+                yield f"--{name}={json.dumps(single)}"
+            elif isinstance(single, bool):
                 yield f"--{name}" if single else f"--no-{name}"
             else:
                 yield f"--{name}={_text(single, f'{place} > {name}')}"

@@ -80,6 +80,8 @@ class Format:
         needs_photos: whether ``next_step`` works only with photos in the export.
         writes_boxes: whether the files hold the boxes as they are annotated, also those without width or height, which
             the export then counts.
+        has_classes: whether the files have the classes of the job (:attr:`registry.exports.job.Job.classes`), so that
+            ``--classes`` can change them.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Format:
     next_step: Callable[[Mapping[str, Any]], str] | str = ""
     needs_photos: bool = False
     writes_boxes: bool = False
+    has_classes: bool = False
 
     def run(self, job: Job) -> None:
         """Write the files of an export."""
