@@ -14,6 +14,7 @@ from registry.cli.password import with_password
 from registry.cli.paths import PLACE
 from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options
+from registry.dataset.deepfashion2 import SPLITS
 from registry.redaction import printable, redact
 from registry.subset.params import load_sources
 from registry.wording import counted, plural
@@ -289,12 +290,20 @@ def _report(manifest: ExportManifest, dest: str) -> None:
         _note_next_step(export_format, manifest, dest)
 
 
+def _first_file(manifest: ExportManifest, part: str) -> str:
+    """Return the first file for the next step: of a format with annotations by part, that of the part."""
+    paths = sorted(file.path for file in manifest.files)
+    return next((path for path in paths if path.startswith((f"annotations/{part}.", f"annotations/{part}/"))), paths[0])
+
+
 def _note_next_step(export_format: Format, manifest: ExportManifest, dest: str) -> None:
     """Note the command line that trains on the export or loads it, if it works without quoting the destination."""
     filled_parts = [part for part, counts in manifest.counts.items() if counts["images"]]
     if not (filled_parts and manifest.files) or "://" in dest or shlex.quote(dest) != dest:
         return
-    first_file = min(file.path for file in manifest.files)
-    step = export_format.next_step_of(manifest.options, dest=dest.rstrip("/"), part=filled_parts[0], file=first_file)
+    part = max(filled_parts, key=lambda name: manifest.counts[name]["items"] > 0)  # the first with items, if any
+    first_file = _first_file(manifest, part)
+    split = part if part in SPLITS else SPLITS[0]
+    step = export_format.next_step_of(manifest.options, dest=dest.rstrip("/"), part=part, split=split, file=first_file)
     if step:
         note(f"next: {step}")

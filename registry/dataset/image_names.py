@@ -6,13 +6,15 @@ import re
 from typing import Final
 
 from registry.dataset.deepfashion2 import SPLITS, find_split
+from registry.dataset.file_names import ANNOTATION_FOLDERS, PHOTO_FOLDERS
 
+_FOLDER: Final = f"(?i:{'|'.join((*ANNOTATION_FOLDERS, *PHOTO_FOLDERS))})"
 #: ``1``, ``000001.jpg``, ``000001_2.jpg`` (item 2), ``train_000001``, ``data/train/image/000001.jpg``.
 _IMAGE_NAME: Final = re.compile(
-    rf"(?:.*?/)??(?:({'|'.join(SPLITS)})(?:_|/(?:images?/|annos/)?))?(\d{{1,4000}})(?:_\d+)?(?:\.[A-Za-z]+)?", re.ASCII
+    rf"(?:.*?/)??(?:({'|'.join(SPLITS)})(?:_|/(?:{_FOLDER}/)?))?(\d{{1,4000}})(?:_\d+)?(?:\.[A-Za-z]+)?", re.ASCII
 )
 #: A file below a folder that stands where the release has that of a split.
-_SPLIT_FOLDER: Final = re.compile(r"(?:.*/)?([^/]+)/(?:images?|annos)/[^/]+")
+_SPLIT_FOLDER: Final = re.compile(rf"(?:.*/)?([^/]+)/{_FOLDER}/[^/]+")
 
 
 def read_image_name(name: str) -> tuple[str | None, int] | None:

@@ -81,7 +81,6 @@ def _row_format(kind: str, summary: str) -> Format:
         images=("none",),
         photo_path=None,
         check="registry.exports.formats.row_files:check",
-        writes_boxes=True,
         has_classes=True,
         next_step=_python(_SHOW_ROWS[kind]),
     )
@@ -102,7 +101,6 @@ _FORMATS: Final = (
                 ("union", "none"),
             ),
         ),
-        writes_boxes=True,
         has_classes=True,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
     ),
@@ -111,7 +109,6 @@ _FORMATS: Final = (
         "COCO JSON by category: annotations/SPLIT/CATEGORY.json with its own landmarks, skeleton and swaps.",
         "registry.exports.formats.coco_per_category:write",
         _COCO_OPTIONS,
-        writes_boxes=True,
         has_classes=True,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
     ),
@@ -183,8 +180,7 @@ _FORMATS: Final = (
         ),
         images=("none", "link", "copy"),
         photo_path=None,
-        writes_boxes=True,
-        next_step="df2 ingest --split {part} {dest} REGISTRY",
+        next_step="df2 ingest --split {split} {dest}/{part} REGISTRY",
     ),
     Format(
         "retrieval",
@@ -204,7 +200,6 @@ _FORMATS: Final = (
         ),
         images=("none",),
         photo_path=None,
-        writes_boxes=True,
         next_step=_python("import json; print(len(json.load(open('{dest}/{file}'))))"),
     ),
     Format(
@@ -245,7 +240,6 @@ _FORMATS: Final = (
         ),
         images=("reference", "link", "copy"),
         photo_path=PHOTO_PATH,
-        writes_boxes=True,
         has_classes=True,
         next_step=_show_pairs,
     ),
@@ -260,7 +254,6 @@ _FORMATS: Final = (
         (_SHARD_SIZE,),
         images=("copy", "none"),
         photo_path=None,
-        writes_boxes=True,
         has_classes=True,
         next_step=_python(
             "from webdataset import WebDataset; "
@@ -274,7 +267,6 @@ _FORMATS: Final = (
         (_SHARD_SIZE,),
         images=("copy", "none"),
         photo_path=None,
-        writes_boxes=True,
         has_classes=True,
         next_step=_python("from datasets import load_dataset; print(load_dataset('{dest}'))"),
     ),

@@ -76,10 +76,9 @@ class Format:
         check: called with the options and the mode of photos before anything is read; raises a UsageError for options
             that cannot be combined. A function or ``module:function``.
         next_step: command line that trains on an export or loads it, with ``{dest}`` (the folder of the export),
-            ``{part}`` (its first part) and ``{file}`` (its first file); or a function of the options that returns it.
+            ``{part}`` (its first part), ``{split}`` (the part if it is a split, else train) and ``{file}`` (its first
+            file); or a function of the options that returns it.
         needs_photos: whether ``next_step`` works only with photos in the export.
-        writes_boxes: whether the files hold the boxes as they are annotated, also those without width or height, which
-            the export then counts.
         has_classes: whether the files have the classes of the job (:attr:`registry.exports.job.Job.classes`), so that
             ``--classes`` can change them.
     """
@@ -93,7 +92,6 @@ class Format:
     check: Callable[[Mapping[str, Any], str], None] | str | None = None
     next_step: Callable[[Mapping[str, Any]], str] | str = ""
     needs_photos: bool = False
-    writes_boxes: bool = False
     has_classes: bool = False
 
     def run(self, job: Job) -> None:

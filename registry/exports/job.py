@@ -92,14 +92,6 @@ class Job:
         """What is odd in the places of the photos read so far and was accepted."""
         return self._photos.notices if self._photos else ()
 
-    def num_boxes_without_area(self) -> int:
-        """Return the number of items whose box has no width or no height."""
-        return self._rows.num_boxes_without_area()
-
-    def num_turned_photos(self) -> int:
-        """Return the number of images whose photo has an EXIF tag that turns or mirrors it."""
-        return self._rows.num_turned_photos()
-
     def num_other_suffixes(self) -> int:
         """Return the number of photos that were put under the name in the registry though theirs has another suffix."""
         return sum(map(len, self._other_suffixes.values()))
@@ -202,6 +194,11 @@ class Job:
         self._num_done += chunk.images.num_rows
         if self._progress:
             self._progress(min(self._num_done, self._num_steps), self._num_steps)
+
+    def end_progress(self) -> None:
+        """Report all images as done; a format may have passed over a part."""
+        if self._progress and self._num_done < self._num_steps:
+            self._progress(self._num_steps, self._num_steps)
 
     def _require_photos(self) -> Photos:
         if self._photos is None:

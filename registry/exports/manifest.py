@@ -152,8 +152,9 @@ class _Document(msgspec.Struct, kw_only=True):
     registry: _Registry
     revision: _Revision
     counts: dict[ShortText, dict[ShortText, Count]]
-    # Exports of earlier versions have no classes of their own and no notices.
-    classes: dict[ShortText, list[ShortText]] | ShortText | None = None
+    # Exports of earlier versions have no classes of their own and no notices. read_document checks the choice: with a
+    # union of dict and text here, msgspec 0.22 frees memory twice when the interpreter ends.
+    classes: Any = None
     class_counts: dict[ShortText, dict[ShortText, Count]] = {}
     left_out: list[_LeftOut]
     notices: list[_Sentence] = []

@@ -3,47 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from registry.exports.format import Format
 from registry.exports.job import Job
 from registry.wording import plural, sentence
 
+if TYPE_CHECKING:
+    from registry.store.selection import Selection
 
-def notices(
-    export_format: Format, job: Job, selection_notices: Sequence[str], balance: Sequence[Mapping[str, Any]]
-) -> list[str]:
+
+def notices(export_format: Format, job: Job, rows: Selection) -> list[str]:
     """Return the notices of a finished export.
 
     Args:
         export_format: its format.
         job: the export.
-        selection_notices: those of the rows that it wrote.
-        balance: shares of the parts of a division; see :func:`registry.subset.resplit.balance`.
+        rows: the rows that it wrote.
     """
     return [
-        *selection_notices,
+        *rows.notices,
         *(sentence(number, what, why) for (what, why), number in sorted(job.left_out.items())),
         *(plural(number, *words) for words, number in sorted(job.noticed.items())),
-        *_of_boxes(export_format, job),
-        *_of_balance(balance),
+        *_of_balance(rows.balance),
         *_of_photos(export_format, job),
-        *_of_turned_photos(export_format, job),
+        *_of_turned_photos(export_format, rows),
         *_of_suffixes(job),
         *_of_links(job),
         *(f"photos: {notice}" for notice in job.photo_notices),
     ]
-
-
-def _of_boxes(export_format: Format, job: Job) -> Iterator[str]:
-    """Yield the number of boxes without area, if the format writes boxes as they are annotated."""
-    number = job.num_boxes_without_area() if export_format.writes_boxes else 0
-    if number:
-        what = plural(number, "item has a box", "items have a box")
-        yield (
-            f"{what} without width or height, at which torchvision and other trainers stop: "
-            "--min-box-area 0 leaves such items out"
-        )
 
 
 def _of_balance(balance: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -81,10 +69,10 @@ def _of_links(job: Job) -> Iterator[str]:
         )
 
 
-def _of_turned_photos(export_format: Format, job: Job) -> Iterator[str]:
+def _of_turned_photos(export_format: Format, rows: Selection) -> Iterator[str]:
     """Yield the number of photos that some trainers turn, if the format is read with its photos."""
     is_read_with_photos = {"none", "reference"} & set(export_format.images) and "copy" in export_format.images
-    number = job.num_turned_photos() if is_read_with_photos else 0
+    number = rows.num_turned_photos() if is_read_with_photos else 0
     if number:
         what = plural(number, "photo has", "photos have")
         yield (

@@ -1,11 +1,11 @@
-"""What an export may replace at its destination: an earlier export, with what trainers left in it."""
+"""Whether an export may replace its destination: an earlier export, and the files that trainers left in it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Final
 
-from registry.dataset.file_names import PHOTO_SUFFIXES
+from registry.dataset.file_names import PHOTO_SUFFIXES, stem, suffix
 from registry.errors import UsageError, first_names
 from registry.exports.files import MANIFEST_NAME
 from registry.exports.manifest import read_export
@@ -16,8 +16,6 @@ from registry.wording import plural
 _OF_FILE_MANAGERS: Final = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 #: The cache of labels or pictures that ultralytics and YOLOv5 write beside a folder ``train/``.
 _FOLDER_CACHES: Final = (".cache.npy", ".cache")
-#: Suffixes of photos, beside which ultralytics writes arrays.
-_PHOTOS: Final = frozenset(PHOTO_SUFFIXES)
 #: Names in a message.
 _SHOWN: Final = 3
 
@@ -73,7 +71,7 @@ class _Files:
 
     def __init__(self, written: Collection[str]) -> None:
         self._folders = {path[:at] for path in written for at, char in enumerate(path) if char == "/"}
-        self._photos = {path.rpartition(".")[0] for path in written if path.rpartition(".")[2].lower() in _PHOTOS}
+        self._photos = {stem(path) for path in written if suffix(path).lower() in PHOTO_SUFFIXES}
 
     def has_by_product(self, path: str) -> bool:
         """Return whether a path is that of a file that a trainer or a file manager makes by itself.
@@ -86,4 +84,4 @@ class _Files:
             return not folder or folder in self._folders
         if path.endswith(".npy") and path.removesuffix(".npy") in self._photos:
             return True
-        return any(path.endswith(suffix) and path.removesuffix(suffix) in self._folders for suffix in _FOLDER_CACHES)
+        return any(path.endswith(end) and path.removesuffix(end) in self._folders for end in _FOLDER_CACHES)

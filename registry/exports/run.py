@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryFormatError, UsageError
@@ -26,7 +26,6 @@ from registry.subset.options import Subset
 from registry.subset.resplit import BALANCE, Resplit
 
 if TYPE_CHECKING:
-    from registry.snapshot.manifest import Manifest
     from registry.store.registry import Registry
     from registry.store.selection import Selection
 
@@ -162,6 +161,8 @@ def export(
     if photo_cache is not None and plan.images != "link":
         raise UsageError(f"--photo-cache keeps photos for --images link, and this export has --images {plan.images}.")
     check = OverwriteCheck(overwrite)
+    if photo_cache is not None:
+        _check_cache_outside(photo_cache, dest)
     files = open_destination(dest, storage_options, check)
     rows = Selection(registry.snapshot(), plan.subset, plan.resplit, categories_of(plan.classes))
     category_counts = {part.name: rows.category_counts(part) for part in rows.parts}
@@ -189,6 +190,7 @@ def export(
         if photo_path is not None:
             job.put_all_photos(photo_path)
         files.wait()
+        job.end_progress()
         class_counts = {part: classes.counts(counts) for part, counts in category_counts.items()}
         manifest = _manifest(plan, job, rows, check, revision or {}, class_counts if plan.classes else {})
         files.finish(manifest.to_json())
@@ -196,16 +198,30 @@ def export(
     return manifest
 
 
+def _check_cache_outside(photo_cache: str, dest: str) -> None:
+    """Check that the photo cache does not lie in the export, which would replace or refuse it.
+
+    Raises:
+        UsageError: it does.
+    """
+    cache, folder = local_path(photo_cache), local_path(dest)
+    if cache is not None and folder is not None and cache.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"--photo-cache {photo_cache} lies in {dest}, the export: expected a folder outside of it.")
+
+
 def _photo_cache(place: Place, folder: str | None) -> PhotoCache | None:
     """Return the cache in a folder, or in that of the registry; None where that cannot hold a cache.
 
-    A registry may be remote, or its folder one output of DVC (``dvc add``), which would then hold the photos.
+    A registry may be remote, or its folder or one above it an output of ``dvc add``, which would then hold the photos.
 
     Raises:
         UsageError: the folder is a URL.
     """
     if folder is None:
-        if place.path is None or place.path.with_name(f"{place.path.name}.dvc").exists():
+        if place.path is None:
+            return None
+        registry = place.path.absolute()
+        if any(Path(f"{above}.dvc").is_file() for above in (registry, *registry.parents)):
             return None
         return PhotoCache(place.path / CACHE_FOLDER)
     path = local_path(folder)
@@ -228,7 +244,7 @@ def export_again(
     Raises:
         UsageError: the registry holds other data.
     """
-    digest = _digest(registry.manifest)
+    digest = registry.manifest.sha256
     if digest != old.registry["manifest_sha256"]:
         commit = old.revision.get("git")
         remedy = f" 'git checkout {commit}' and 'dvc checkout' bring it back." if commit else ""
@@ -265,7 +281,7 @@ def _manifest(
         else None,
         registry={
             "schema_version": registry.schema_version,
-            "manifest_sha256": _digest(registry),
+            "manifest_sha256": registry.sha256,
             "sources": registry.sources,
         },
         revision=dict(revision),
@@ -273,10 +289,6 @@ def _manifest(
         counts=job.counts,
         class_counts=class_counts,
         left_out=[{"what": what, "why": why, "number": number} for (what, why), number in sorted(job.left_out.items())],
-        notices=[*notices(plan.format, job, rows.notices, rows.balance), *check.notices()],
+        notices=[*notices(plan.format, job, rows), *check.notices()],
         files=sorted(job.files.written),
     )
-
-
-def _digest(manifest: Manifest) -> str:
-    return hashlib.sha256(manifest.to_json()).hexdigest()

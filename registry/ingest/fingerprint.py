@@ -5,8 +5,8 @@ committed and compared between machines. Reading all files takes seconds, so a c
 the file details (:mod:`registry.sources.stat_digests`); files with the same details are not read again.
 
 Annotations and retrieval lists count with all their bytes. Photos (16 GB) count with name, size and the CRC-32 of their
-first 16 and last 4 KiB: the tables hold only what the header says. In a zip, photos count with
-the CRC-32 of all their bytes, from the central directory.
+first 16 and last 4 KiB, because the tables hold nothing but values from the header, which is at the beginning. In a
+zip, photos count with the CRC-32 of all their bytes, from the central directory.
 """
 
 from __future__ import annotations

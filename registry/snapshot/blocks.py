@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from registry.errors import NotFoundError, RegistryFormatError, StorageError
+from registry.files.bounded_folder import remove_oldest
 from registry.files.regular_files import read_regular
 from registry.snapshot.manifest import BLOCK_BYTES, BLOCK_DIGEST_BYTES, DataFile, block_digest, block_digests
 from registry.storage.place import Place
@@ -300,13 +301,8 @@ class _Disk:
                     if _BLOCK.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                         status = entry.stat(follow_symlinks=False)
                         blocks.append((status.st_mtime_ns, entry.path, status.st_size))
-        size = sum(length for _, _, length in blocks)
-        for _, path, length in sorted(blocks) if size > DISK_BYTES else ():
-            if size <= DISK_BYTES * 3 // 4:
-                break
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+        size, removed = remove_oldest(blocks, DISK_BYTES)
+        for emptied in {os.path.dirname(path) for path in removed}:
             with suppress(OSError):  # it holds more blocks
-                os.rmdir(os.path.dirname(path))
-            size -= length
+                os.rmdir(emptied)
         return size

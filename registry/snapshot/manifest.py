@@ -96,10 +96,18 @@ class Manifest:
     Attributes:
         files: all data files, sorted by path.
         sources: split -> fingerprint of the raw annotations (or photo names) it was ingested from.
+        read_sha256: SHA-256 of the text that it was read from, which this version might write otherwise; None if it was
+            not read.
     """
 
     files: tuple[DataFile, ...] = ()
     sources: dict[str, str] = field(default_factory=dict)
+    read_sha256: str | None = field(default=None, compare=False)
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the manifest's text, hex digits."""
+        return self.read_sha256 or hashlib.sha256(self.to_json()).hexdigest()
 
     @property
     def schema_version(self) -> int:
@@ -119,7 +127,7 @@ class Manifest:
         """Return a manifest with new files for a split, and for the tables without split."""
         other_splits = [file for file in self.files if file.split not in (split, None)]
         sources = dict(sorted({**self.sources, split: source}.items()))
-        return replace(self, files=tuple(sorted([*other_splits, *files])), sources=sources)
+        return replace(self, files=tuple(sorted([*other_splits, *files])), sources=sources, read_sha256=None)
 
     def to_json(self) -> bytes:
         """Return the manifest as deterministic JSON text."""
@@ -139,7 +147,7 @@ class Manifest:
         """
         document = parse_json(data, _Document, where, "a manifest of a registry", "schema_version", SCHEMA_VERSION)
         files = tuple(DataFile(*msgspec.structs.astuple(entry)) for entry in document.files)
-        return cls(files, document.sources)
+        return cls(files, document.sources, hashlib.sha256(data).hexdigest())
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

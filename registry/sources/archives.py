@@ -14,8 +14,9 @@ from registry.errors import SourceError, first_names
 from registry.sources.faults import Fault, shown_name
 from registry.sources.file_objects import open_file
 from registry.sources.issues import MAX_NAME_ISSUES, Issue
-from registry.sources.listing import MEMBER, Kind, choose_folders
+from registry.sources.listing import INNER_MEMBER, MEMBER, Kind, choose_folders, folder_kind
 from registry.storage.filesystems import StorageOptions
+from registry.wording import plural
 
 #: Refused in a name: backslashes, control characters, line separators, surrogates, a leading slash, and parts that
 #: are .. or begin with a drive letter.
@@ -24,10 +25,6 @@ _UNSAFE: Final = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|\A
 _LIKE_DATA: Final = re.compile(rf"annos|image|\.json|\.(?:{'|'.join(PHOTO_SUFFIXES)})", re.IGNORECASE)
 #: Path of a file that is named like an annotation or a photo.
 _DATA: Final = re.compile(rf"(?P<folder>.*)/{DATA_NAME}")
-#: Path of a file in annos or image.
-_MEMBER: Final = re.compile(r"(?:(?P<lead>.*)/)?(?P<kind>annos|image)/(?P<name>[^/]+)")
-#: Path of a file in a folder below annos or image.
-_INNER: Final = re.compile(r"(?:(?P<lead>.*?)/)?(?P<kind>annos|image)/.+/(?P<name>[^/]+)")
 #: The names that are accepted, for messages.
 NAME_EXPECTED: Final = "a relative name without '..', drive letters, backslashes and control characters"
 
@@ -62,7 +59,7 @@ class SkippedMembers:
         self.refused += refused
         return refused
 
-    def skip(self, name: str, kinds: Iterable[str]) -> None:
+    def skip(self, name: str, kinds: Sequence[Kind]) -> None:
         """Record a member outside the split's folders if it looks like data of the split.
 
         Args:
@@ -70,8 +67,8 @@ class SkippedMembers:
             kinds: folders to read: ``annos``, ``image`` or both.
         """
         file = _DATA.fullmatch(name)
-        match = file and (_MEMBER.fullmatch(name) or _INNER.fullmatch(name))
-        if not file or not match or match["kind"] not in kinds or "__MACOSX" in name:
+        match = file and (MEMBER.fullmatch(name) or INNER_MEMBER.fullmatch(name))
+        if not file or not match or folder_kind(match["folder"]) not in kinds or "__MACOSX" in name:
             return
         parent = (match["lead"] or "").rpartition("/")[2]
         if parent not in SPLITS or parent == self.split:
@@ -87,7 +84,10 @@ class SkippedMembers:
         read_from = f"from {prefix}/" if prefix else "from the top of the archive"
         rows = [(name, f"is not read: expected {NAME_EXPECTED}") for name in self.refused]
         for folder, num_files in sorted(self._folders.items()):
-            files = "1 file is" if num_files == 1 else f"{num_files:,} files are"
+            parent, _, name = folder.rpartition("/")
+            if parent == prefix and folder_kind(name):  # passed over beside the right one, as in a folder
+                continue
+            files = plural(num_files, "file is", "files are")
             text = f"{files} not read: {self.split} is read {read_from}; expected all its files in one place"
             rows.append((folder, text))
         issues = [Issue(archive, (shown_name(name),), text) for name, text in rows[:MAX_NAME_ISSUES]]

@@ -21,14 +21,15 @@ from registry.sources.faults import (
     cannot_read,
     too_large,
 )
+from registry.sources.folder_names import folders_in, is_absence, listed_folders
 from registry.sources.listing import (
     Entry,
     Kind,
     Listing,
     build_listing,
     choose_folders,
-    folder_kind,
     kinds_to_list,
+    passed_over_notices,
     renamed_folder_notices,
 )
 from registry.sources.local_reader import LocalReader
@@ -74,7 +75,9 @@ class LocalFolder:
 
         kinds = kinds_to_list(photos)
         listing = build_listing(split, files())
-        listing.notices += renamed_folder_notices(split, {kind: self.path(kind).name for kind in kinds}, kinds)
+        folders = {kind: self.path(kind).name for kind in kinds}
+        listing.notices += renamed_folder_notices(split, folders, kinds)
+        listing.notices += passed_over_notices(split, folders, folders_in(self.folder))
         return listing
 
     def path(self, kind: Kind) -> Path:
@@ -86,7 +89,7 @@ class LocalFolder:
         path = self.folder / kind
         if os.path.lexists(path):
             return path
-        return self.folder / choose_folders(self.folder, local_subfolders(self.folder)).get(kind, kind)
+        return self.folder / choose_folders(self.folder, folders_in(self.folder)).get(kind, kind)
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Fault]:
         """Yield the bytes or the fault of each annotation file."""
@@ -124,14 +127,6 @@ class LocalFolder:
         return LocalReader(self.path(kind), [self.folder], follow_links=self.follow_links)
 
 
-def local_subfolders(folder: Path) -> list[str]:
-    """Return the names of the folders in a local folder; none if it cannot be listed."""
-    try:
-        return [name for name in os.listdir(folder) if folder_kind(name) and (folder / name).is_dir()]
-    except (OSError, ValueError):
-        return []
-
-
 def _first_bytes(reader: LocalReader, entry: Entry, num_bytes: int) -> bytes | Fault:
     ends = reader.read_ends(entry.name, num_bytes)
     return ends if isinstance(ends, Fault) else ends[1]
@@ -157,6 +152,8 @@ class RemoteFolder:
         except OSError as error:
             raise UnreadableSourceError(f"Cannot list {self.url}: {reason(error)}") from error
         listing.notices += renamed_folder_notices(split, folders, kinds)
+        chosen = {kind: folders.get(kind, kind) for kind in kinds}
+        listing.notices += passed_over_notices(split, chosen, folders_in(self.url, self.options))
         return listing
 
     def _files(
@@ -166,7 +163,7 @@ class RemoteFolder:
         for kind in kinds:
             infos = self._list(kind)
             if infos is None:
-                folders |= choose_folders(self.url, remote_subfolders(self.url, self.options))
+                folders |= choose_folders(self.url, listed_folders(self.url, self.options))
                 infos = self._list(folders[kind]) if folders.get(kind, kind) != kind else None
             if infos is None:
                 continue
@@ -268,25 +265,3 @@ class RemoteFolder:
             return retried(read)
         except OSError as error:
             raise cannot_read(f"{entry.locator} in {self.url}", error) from error
-
-
-def remote_subfolders(url: str, options: Mapping[str, Any] | None) -> list[str]:
-    """Return the names of the folders at a URL that may be ``annos`` or ``image``; none if nothing is there.
-
-    Raises:
-        OSError: the place cannot be listed.
-    """
-    fs, root = filesystem(url, options)
-    try:
-        infos = retried(partial(fs.ls, root, detail=True))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if isinstance(error, FileNotFoundError) and not is_absence(error):
-            raise
-        return []
-    names = [info["name"].rstrip("/").rpartition("/")[2] for info in infos if info["type"] == "directory"]
-    return [name for name in names if folder_kind(name)]
-
-
-def is_absence(error: FileNotFoundError) -> bool:
-    """Return whether a file is really missing: for a web server fsspec raises this error after every failure."""
-    return int(getattr(error.__cause__, "status", 404)) in (403, 404, 405, 410)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from registry.redaction import printable
+from registry.wording import plural
 
 #: Issues shown in a message; the issues file holds all of them.
 MAX_SHOWN = 20
@@ -38,8 +39,7 @@ class Issue:
 def summarise(issues: Iterable[Issue | str], kind: str = "issue") -> str:
     """Return a text with the number of issues and the first :data:`MAX_SHOWN` of them, sorted."""
     lines = [str(issue) for issue in sorted(issues, key=str)]
-    plural = kind if len(lines) == 1 else f"{kind}s"
-    text = [f"{len(lines)} {plural}:", *(f"  {line}" for line in lines[:MAX_SHOWN])]
+    text = [f"{plural(len(lines), kind)}:", *(f"  {line}" for line in lines[:MAX_SHOWN])]
     if len(lines) > MAX_SHOWN:
         text.append(f"  ... and {len(lines) - MAX_SHOWN} more")
     return "\n".join(text)

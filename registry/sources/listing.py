@@ -10,7 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
-from registry.dataset.file_names import PHOTO_SUFFIXES, PHOTO_SUFFIXES_TEXT
+from registry.dataset.file_names import (
+    ANNOTATION_FOLDERS,
+    PHOTO_FOLDERS,
+    PHOTO_SUFFIXES,
+    PHOTO_SUFFIXES_TEXT,
+    number_in,
+)
 from registry.errors import SourceError
 from registry.sources.faults import Fault, shown_name
 from registry.sources.issues import MAX_NAME_ISSUES, Issue
@@ -20,10 +26,16 @@ from registry.sources.side_files import side_file_notices
 #: Folder of a split that a file lies in.
 Kind = Literal["annos", "image"]
 
-#: Folder names in lower case -> the folder that they stand for. People rename folders; all but two are such names.
-_FOLDERS: Final[dict[str, Kind]] = {"annos": "annos", "annotations": "annos", "image": "image", "images": "image"}
+#: Folder names in lower case -> the folder that they stand for.
+_FOLDERS: Final[dict[str, Kind]] = {
+    **dict.fromkeys(ANNOTATION_FOLDERS, "annos"),
+    **dict.fromkeys(PHOTO_FOLDERS, "image"),
+}
+_FOLDER: Final = rf"(?P<folder>(?i:{'|'.join(_FOLDERS)}))"
 #: Path of a file of the dataset inside an archive: leading folders, a folder of :data:`_FOLDERS`, name.
-MEMBER: Final = re.compile(rf"(?:(?P<lead>.*)/)?(?P<folder>(?i:{'|'.join(_FOLDERS)}))/(?P<name>[^/]+)")
+MEMBER: Final = re.compile(rf"(?:(?P<lead>.*)/)?{_FOLDER}/(?P<name>[^/]+)")
+#: Path of a file in a folder below such a folder.
+INNER_MEMBER: Final = re.compile(rf"(?:(?P<lead>.*?)/)?{_FOLDER}/.+/(?P<name>[^/]+)")
 _SUFFIXES: Final = {"annos": ("json",), "image": PHOTO_SUFFIXES}
 _EXPECTED_NAMES: Final = {"annos": "NNNNNN.json", "image": f"NNNNNN with {PHOTO_SUFFIXES_TEXT}"}
 
@@ -130,6 +142,21 @@ def renamed_folder_notices(split: str, folders: Mapping[Kind, str], kinds: Seque
     return notices
 
 
+def passed_over_notices(split: str, folders: Mapping[Kind, str], names: Iterable[str]) -> list[str]:
+    """Return a notice for each folder beside those that are read that could stand for one of them.
+
+    Args:
+        split: for the notice.
+        folders: the folders that are read.
+        names: of all folders there.
+    """
+    return [
+        f"{split}: {shown_name(name)}/ is not read, as there is {shown_name(folders[kind])}/"
+        for name in sorted(names)
+        if (kind := folder_kind(name)) and kind in folders and name not in folders.values()
+    ]
+
+
 def build_listing(split: str, files: Iterable[tuple[Kind, str, Any, int | None, int | str | None]]) -> Listing:
     """Return the listing of files, given as (kind, name, locator, size, crc) in any order.
 
@@ -141,7 +168,7 @@ def build_listing(split: str, files: Iterable[tuple[Kind, str, Any, int | None, 
     duplicates: list[tuple[Kind, str, int]] = []
     misnamed: dict[Kind, list[str]] = {"annos": [], "image": []}
     for kind, name, locator, size, crc in files:
-        image_id = _image_id(kind, name)
+        image_id = number_in(name, _SUFFIXES[kind])
         if image_id is None:
             if not name.startswith("."):
                 misnamed[kind].append(name)
@@ -160,13 +187,6 @@ def build_listing(split: str, files: Iterable[tuple[Kind, str, Any, int | None, 
     listing.annotations = [entry for _, entry in sorted(entries["annos"].items())]
     listing.photos = dict(sorted(entries["image"].items()))
     return listing
-
-
-def _image_id(kind: Kind, name: str) -> int | None:
-    """Return the number in a file name; None if the name is not like ``000001.json`` or ``000001.jpg``."""
-    stem, _, suffix = name.rpartition(".")
-    is_number = stem.isascii() and stem.isdigit() and len(stem) < 10
-    return int(stem) if is_number and suffix.lower() in _SUFFIXES[kind] else None
 
 
 def _name_issues(split: str, kind: Kind, names: Sequence[str]) -> list[Issue]:

@@ -13,7 +13,7 @@ from typing import Final
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import SourceError, first_names
 from registry.sources.faults import cannot_read, shown_name
-from registry.sources.folders import is_absence
+from registry.sources.folder_names import entries, folders_in, is_absence, names_in
 from registry.sources.listing import folder_kind
 from registry.storage.filesystems import StorageOptions, filesystem, local_path, retried
 from registry.storage.timeouts import NoAnswerError
@@ -40,7 +40,7 @@ class Location:
     Attributes:
         urls: path or URL of the folder or archive; several for the archives of a download in parts.
         releases: folders that may hold the retrieval lists of the split.
-        notices: what was accepted although it is unusual.
+        notices: a sentence for each unusual thing about the place that was accepted.
     """
 
     urls: tuple[str, ...]
@@ -91,13 +91,17 @@ def locate_source(url: str, split: str, options: StorageOptions | None = None) -
     if location is not None:
         return location
     accepted = ", ".join(ARCHIVE_SUFFIXES)
+    folder, _, name = url.rpartition("/")
+    if folder_kind(name) and _is_folder(url, options):
+        above = folder or "the working directory"
+        raise SourceError(f"{url} is the folder of the files themselves: name the folder above it, {above}.")
     if _OTHER_ARCHIVE.search(url) and _exists(url, options):
         raise SourceError(
             f"{url} is no archive that is read: expected {accepted} or a folder. Unpack it, and name the folder."
         )
     raise SourceError(
         f"Found no annotations or photos of {split} at {url}: expected a folder with annos/ or image/, "
-        f"a folder with {split}/ or {split}.zip, or an archive ({accepted})."
+        f"a folder with {split}/ or {split}.zip, or an archive ({accepted}).{_content_text(url, options)}"
     )
 
 
@@ -113,24 +117,25 @@ def release_lists(location: Location, split: str, options: StorageOptions | None
     return lists
 
 
-def names_in(url: str, options: StorageOptions | None = None) -> list[str]:
-    """Return the names in a folder, sorted.
-
-    Raises:
-        OSError: the folder does not exist or cannot be listed.
-    """
-    return sorted(name for name, _ in _entries(url, options))
-
-
-def folders_in(url: str, options: StorageOptions | None = None) -> list[str]:
-    """Return the names of the folders in a folder, sorted; hidden ones and macOS's ``__MACOSX`` are left out."""
-    try:
-        entries = _entries(url, options)
-    except NoAnswerError:
-        raise
-    except OSError:
+def other_parts(url: str, options: StorageOptions | None = None) -> list[str]:
+    """Return the names of the other parts of a download beside a zip that is a part; none for any other archive."""
+    own = url.rpartition("/")[2]
+    if not _number(own):
         return []
-    return sorted(name for name, is_folder in entries if is_folder and not name.startswith((".", "__MACOSX")))
+    stem = url[: len(url) - len(own)] + _bare(own)[: -len("-001")]
+    names = {name for name in _archives_beside(stem, options) if _key(name) == _key(own)}
+    return sorted(names - {own}, key=_number)
+
+
+def _content_text(url: str, options: StorageOptions | None) -> str:
+    """Return a sentence with the first names in a folder, for messages; "" if it cannot be listed."""
+    try:
+        names = names_in(url, options)
+    except OSError:
+        return ""
+    if not names:
+        return " It is empty." if local_path(url) else ""
+    return f" It holds {first_names([shown_name(name) for name in names], 5)}."
 
 
 def is_remote_folder(url: str, options: StorageOptions | None) -> bool:
@@ -155,10 +160,7 @@ def _named_archive(url: str, split: str, options: StorageOptions | None) -> Loca
         name = shown_name(url.rpartition("/")[2])
         text = f"{split} is read from {name} alone, not from {first_names(beside, 5)} beside it"
         return Location((url,), (), (text,) if beside else ())
-    stem = url[: len(url) - len(suffix) - len(name)] + part["stem"]
-    names = {other for other in _archives_beside(stem, options) if _PART.fullmatch(_bare(other))}
-    own = url.rpartition("/")[2]
-    parts = {other for other in names if _key(other) == _key(own)} | {own}
+    parts = {*other_parts(url, options), url.rpartition("/")[2]}
     return _joined(url.rpartition("/")[0], sorted(parts, key=_number), split, ())
 
 
@@ -197,7 +199,8 @@ def _joined(folder: str, names: list[str], split: str, releases: tuple[str, ...]
             f"{'it' if len(missing) == 1 else 'them'}, or rename the archive without the number if it is whole."
         )
     if len(urls) == 1:
-        return Location(urls, releases)
+        notice = f"{split} is read from {shown} alone; if its download had more parts (002 and so on), they are missing"
+        return Location(urls, releases, (notice,))
     notice = f"{split} is read from {len(urls)} archives, the parts of one download: {shown}"
     return Location(urls, releases, (notice,))
 
@@ -225,13 +228,19 @@ def _archives_beside(candidate: str, options: StorageOptions | None) -> list[str
         return []
     pattern = re.compile(rf"{re.escape(stem)}(?:{_DRIVE_TIME}-0(?!00)\d\d)?", re.ASCII)
     names: list[str] = []
+    is_listed = False
     if "://" in folder or "://" not in candidate:
         try:
-            names = [name for name, is_folder in _entries(folder or ".", options) if not is_folder]
+            names = [name for name, is_folder in entries(folder or ".", options) if not is_folder]
+            is_listed = True
         except NoAnswerError as error:
             raise cannot_read(folder, error) from error
+        except FileNotFoundError:
+            is_listed = True
         except OSError:
-            pass  # a web server may have the files and no list of them
+            pass  # files may be readable where their list is not
+    if candidate.startswith(("http://", "https://")):
+        is_listed = False  # a web server may have files that no page of it lists
     matching = {
         name
         for name in names
@@ -239,7 +248,9 @@ def _archives_beside(candidate: str, options: StorageOptions | None) -> list[str
             bare[0] == stem or suffix == ".zip"
         )
     }  # fmt: skip
-    return sorted(matching) or [stem + suffix for suffix in ARCHIVE_SUFFIXES if _exists(candidate + suffix, options)]
+    if matching or is_listed:
+        return sorted(matching)
+    return [stem + suffix for suffix in ARCHIVE_SUFFIXES if _exists(candidate + suffix, options)]
 
 
 def _renamed_folders(url: str, releases: tuple[str, ...], options: StorageOptions | None) -> Location | None:
@@ -287,29 +298,6 @@ def _split_folders(url: str, split: str, options: StorageOptions | None) -> Iter
                 f"{lead}/{name}" if lead else name for name in names if not folder_kind(name) and name not in others
             ]
         level = deeper
-
-
-def _entries(url: str, options: StorageOptions | None) -> list[tuple[str, bool]]:
-    """Return (name, whether it is a folder) of everything in a folder.
-
-    Raises:
-        OSError: the folder does not exist or cannot be listed.
-    """
-    path = local_path(url)
-    if path is not None:
-        try:
-            with os.scandir(path) as entries:
-                return [(entry.name, entry.is_dir()) for entry in entries]
-        except ValueError as error:  # a path with a zero byte
-            raise OSError(str(error)) from error
-    fs, inner = filesystem(url, options)
-    infos = retried(lambda: fs.ls(inner, detail=True))
-    prefix = inner.rstrip("/") + "/"
-    return [
-        (info["name"].rstrip("/")[len(prefix) :], info["type"] == "directory")
-        for info in infos
-        if info["name"].startswith(prefix) and "/" not in info["name"].rstrip("/")[len(prefix) :]
-    ]
 
 
 def _is_split(url: str, options: StorageOptions | None) -> bool:

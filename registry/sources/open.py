@@ -4,33 +4,8 @@ from __future__ import annotations
 
 from registry.sources.folders import LocalFolder, RemoteFolder
 from registry.sources.listing import Source
-from registry.sources.locate import Location, archive_suffix, locate_source
+from registry.sources.locate import Location, archive_suffix
 from registry.storage.filesystems import StorageOptions, local_path
-
-
-def open_source(
-    url: str,
-    split: str,
-    options: StorageOptions | None = None,
-    password: str | None = None,
-    *,
-    follow_links: bool = False,
-) -> Source:
-    """Return the source of a split; see :func:`open_location`.
-
-    Args:
-        url: as for :func:`registry.sources.locate.locate_source`.
-        split: the split to read.
-        options: passed to fsspec.
-        password: password of a protected zip.
-        follow_links: whether files of a local folder may be links that lead out of it.
-
-    Raises:
-        SourceError: no folder or archive of the split exists at ``url``, or it cannot be read.
-        PasswordError: the zip is protected and the password missing or wrong.
-    """
-    location = locate_source(url, split, options)
-    return open_location(location, split, options, password, follow_links=follow_links)
 
 
 def open_location(
@@ -41,7 +16,14 @@ def open_location(
     *,
     follow_links: bool = False,
 ) -> Source:
-    """Return the source of a split that was located.
+    """Return the source of a split.
+
+    Args:
+        location: from :func:`registry.sources.locate.locate_source`.
+        split: the split to read.
+        options: passed to fsspec.
+        password: password of a protected zip.
+        follow_links: whether files of a local folder may be links that lead out of it.
 
     Raises:
         SourceError: the folder or archive cannot be read.

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from registry.errors import StorageError
+from registry.files.bounded_folder import remove_oldest
 from registry.files.durability import make_folders, sync_file
 from registry.files.regular_files import read_regular
 from registry.files.temporary import temporary
@@ -131,13 +132,7 @@ class PhotoCache:
                             photos.append((status.st_ctime_ns, entry.path, status.st_size))
                         elif status.st_ctime < time.time() - _ABANDONED:
                             os.unlink(entry.path)
-        size = sum(length for _, _, length in photos)
-        for _, path, length in sorted(photos) if size > MAX_BYTES else ():
-            if size <= MAX_BYTES * 3 // 4:
-                break
-            with suppress(FileNotFoundError):
-                os.unlink(path)
-            size -= length
+        size, _ = remove_oldest(photos, MAX_BYTES)
         return size
 
 

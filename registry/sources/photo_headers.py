@@ -38,6 +38,8 @@ PHOTO_END: Final = 4 << 10
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 #: Flag in the header of a WebP file that has an EXIF chunk (WebP container specification, extended file format).
 _WEBP_EXIF_FLAG: Final = 0x08
+#: The headers that photos should have, for messages.
+_HEADER_EXPECTED: Final = "the header of a JPEG, PNG or WebP"
 #: Frame header of a JPEG of 1 x 1 px.
 _FRAME: Final = b"\xff\xc0\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00"
 
@@ -45,13 +47,13 @@ _FRAME: Final = b"\xff\xc0\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00"
 def image_size(data: bytes) -> Size:
     """Return the size of the photo that begins with ``data``, or the reason why its header cannot be read."""
     if data[:16].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        return "expected a JPEG header, found text"  # imagesize would parse it as SVG
+        return f"expected {_HEADER_EXPECTED}, found text"  # imagesize would parse it as SVG
     try:
         width, height, rotation = _image_info(data)
     except Exception as error:  # noqa: BLE001 - imagesize raises many types for damaged headers
-        return f"expected a JPEG header, found none that can be read: {error}"
+        return f"expected {_HEADER_EXPECTED}, found none that can be read: {error}"
     if width <= 0 or height <= 0:
-        return "expected a JPEG header with width and height, found none"
+        return f"expected {_HEADER_EXPECTED} with width and height, found none"
     if max(width, height) > INT32_MAX:
         return f"expected width and height of at most 32 bits, found {width:.0f} x {height:.0f}"
     if not data.startswith(b"\xff\xd8"):

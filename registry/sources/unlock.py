@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from registry.errors import SourceError, StorageError, UsageError
+from registry.errors import SourceError, StorageError, UsageError, first_names
 from registry.execution.in_order import in_order
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
@@ -24,13 +25,14 @@ from registry.files.durability import make_folders
 from registry.sources.archives import NAME_EXPECTED, unsafe_names
 from registry.sources.faults import MAX_PHOTO, Fault, shown_name, too_large
 from registry.sources.issues import Issue, summarise
-from registry.sources.locate import archive_suffix
+from registry.sources.locate import archive_suffix, other_parts
 from registry.sources.unlocked_folder import UnlockedFolder
 from registry.sources.unlocked_zip import UnlockedZip
 from registry.sources.zip_directory import all_names, read_directory, turn_backslashes
 from registry.sources.zip_members import MemberReader
 from registry.sources.zips import check_password, member_reader
 from registry.storage.filesystems import StorageOptions
+from registry.wording import plural
 
 #: Maximum members and bytes that a worker process reads at a time.
 _CHUNK_FILES: Final = 64
@@ -98,13 +100,15 @@ def unlock(
         progress: called with the number of members done and in total.
 
     Raises:
-        UsageError: ``source`` is no zip, or ``dest`` exists.
+        UsageError: ``source`` is no zip, or ``dest`` exists or is named like another archive.
         SourceError: the archive or some members cannot be read; the message names all of these.
         PasswordError: the password is missing or wrong.
         StorageError: ``dest`` cannot be written, or the disk has no room for it.
     """
     if archive_suffix(source) != ".zip":
         raise UsageError(f"{source} is no zip archive: only zips are protected, so expected a name that ends in .zip.")
+    if archive_suffix(dest.name) not in ("", ".zip"):
+        raise UsageError(f"{dest} is named like another archive: expected a name that ends in .zip, or a folder.")
     if os.path.lexists(dest):
         raise UsageError(f"{dest} exists and is not replaced: name another place, or remove it first.")
     jobs = 1 if source.startswith("memory://") else jobs or os.cpu_count() or 1  # other processes cannot read memory://
@@ -112,6 +116,7 @@ def unlock(
         infos = read_directory(source, options)
         notices = turn_backslashes(source, infos)
         infos = _checked(source, infos)
+        notices += [*_link_notices(source, infos), *_part_notices(source, dest, options)]
         members = member_reader(source, infos, options, password)
         was_protected = check_password(members, infos)
         try:
@@ -134,17 +139,52 @@ def _checked(source: str, infos: Sequence[zipfile.ZipInfo]) -> list[zipfile.ZipI
     """Return the files of an archive; folders are left out.
 
     Raises:
-        SourceError: a name leads out or stands twice, or a member is too large; the message names all.
+        SourceError: a name leads out, stands twice or is also a folder's, or a member is too large; the message names
+            all.
     """
     files = [info for info in infos if not info.filename.endswith("/")]
     faults = [(name, f"expected {NAME_EXPECTED}") for name in unsafe_names(all_names(files))]
     counts = Counter(info.filename for info in files)
     faults += [(name, f"stands {count} times; expected it once") for name, count in counts.items() if count > 1]
+    folders = {folder for name in counts for folder in _folders_of(name)}
+    faults += [
+        (name, "is a folder of other files too; expected one or the other") for name in counts if name in folders
+    ]
     faults += [
         (info.filename, too_large(info.file_size, MAX_PHOTO)) for info in files if info.file_size > MAX_PHOTO
     ]  # fmt: skip
     _refuse(source, faults)
     return files
+
+
+def _folders_of(name: str) -> Iterator[str]:
+    """Yield the folders of a path, without the path itself."""
+    while name := name.rpartition("/")[0]:
+        yield name
+
+
+def _link_notices(source: str, infos: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """Return a notice if members are symbolic links, of which only the text is kept."""
+    links = [info.filename for info in infos if info.create_system == 3 and stat.S_ISLNK(info.external_attr >> 16)]
+    if not links:
+        return []
+    members = plural(len(links), "member is a symbolic link and becomes", "members are symbolic links and become")
+    form = "a plain file" if len(links) == 1 else "plain files"
+    shown = first_names([shown_name(name) for name in links], 5)
+    archive = shown_name(source.rpartition("/")[2])
+    return [f"{archive}: {members} {form} with the path of the target as text: {shown}"]
+
+
+def _part_notices(source: str, dest: Path, options: StorageOptions | None) -> list[str]:
+    """Return a notice if an archive is a part of a download, as the other parts must be unlocked too."""
+    others = other_parts(source, options)
+    if not others:
+        return []
+    shown = first_names([shown_name(name) for name in others], 5)
+    text = f"{shown_name(source.rpartition('/')[2])} is a part of a download: unlock {shown} too"
+    if dest.suffix.lower() != ".zip":
+        return [f"{text}; df2 ingest reads parts together only as zips, NAME-001.zip and so on"]
+    return [f"{text}, and keep the numbers at the end of the names, so that df2 ingest reads the parts together"]
 
 
 def _refuse(source: str, faults: Sequence[tuple[str, str]]) -> None:

@@ -17,8 +17,9 @@ from registry.sources.zip_directory import content_fits
 
 #: Beginning of every zip archive with members.
 _MAGIC: Final = b"PK\x03\x04"
-#: Bytes of a record in the central directory and of the end record, names and zip64 fields not counted.
+#: Most bytes of a record in the central directory with its zip64 fields, without the name, and of the end records.
 _DIRECTORY_RECORD: Final = 46 + 32
+_END_RECORDS: Final = 22 + 20 + 56
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
@@ -87,7 +88,7 @@ class UnlockedZip:
         """Return the number of bytes of the remaining records and the directory."""
         records = sum(len(_record(info, 0).FileHeader(False)) + info.file_size for info in infos)
         names = sum(len(info.filename.encode()) + _DIRECTORY_RECORD for info in (*self._done, *infos))
-        return records + names + 100
+        return records + names + _END_RECORDS
 
     def add(self, info: zipfile.ZipInfo, data: bytes) -> None:
         """Add a member."""

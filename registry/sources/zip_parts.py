@@ -92,10 +92,9 @@ class ZipParts:
 
     def _are_equal(self, first: Entry, second: Entry) -> bool:
         """Return whether two members have the same bytes; members with AES, which have no CRC, are read."""
-        one, other = (self.parts[entry.locator[0]] for entry in (first, second))
         if first.size != second.size:
             return False
-        if not one.members.aes and not other.members.aes:
+        if not any(self.parts[entry.locator[0]].members.aes for entry in (first, second)):
             return first.crc == second.crc
         data = [next(iter(self.read_photos([entry]))) for entry in (first, second)]
         return data[0] == data[1] and not isinstance(data[0], Fault)
@@ -110,7 +109,7 @@ class ZipParts:
 
     def photo_sizes(self, entries: Sequence[Entry]) -> list[Size]:
         """Return width and height of each photo, from its header."""
-        return list(self._in_order(entries, lambda part, few: iter(part.photo_sizes(few))))
+        return list(self._in_order(entries, lambda part, in_part: iter(part.photo_sizes(in_part))))
 
     def photo_checksums(self, entries: Sequence[Entry]) -> Iterator[PhotoChecksum | Fault]:
         """Yield the checksum of each photo, from the directories."""
@@ -124,7 +123,7 @@ class ZipParts:
         for entry in entries:
             number, locator = entry.locator
             by_part.setdefault(number, []).append(entry._replace(locator=locator))
-        values = {number: read(self.parts[number], few) for number, few in by_part.items()}
+        values = {number: read(self.parts[number], in_part) for number, in_part in by_part.items()}
         for entry in entries:
             yield next(values[entry.locator[0]])
 

@@ -128,8 +128,8 @@ def _notices_of_unlabelled(connection: DuckDBPyConnection, subset: Subset, split
     query = f"SELECT split, count(*) FROM images WHERE {condition} AND num_items IS NULL GROUP BY split ORDER BY split"
     named = " ".join(f"--split {split}" for split in splits)
     return [
-        f"{plural(number, f'photo of {split} has', f'photos of {split} have')} no annotation and so no part: "
-        f"{named} divides such photos too"
+        plural(number, f"photo of {split} has no annotation and is", f"photos of {split} have no annotation and are")
+        + f" in no part: {named} puts such photos into parts too"
         for split, number in connection.execute(query, params).fetchall()
     ]
 

@@ -10,7 +10,6 @@ from registry.dataset.deepfashion2 import SPLITS
 from registry.store.choice import choose
 from registry.store.conditions import check_condition
 from registry.store.connection import Keys
-from registry.store.filters import HAS_AREA
 from registry.store.html import html_table
 from registry.store.query import Params, read_query
 from registry.store.sql import SPLIT_ORDER
@@ -104,14 +103,6 @@ class Selection:
         """Return the number of items of each category_id that occurs in a part."""
         query = "SELECT category_id, count(*) FROM chosen_items WHERE part = $part GROUP BY ALL ORDER BY ALL"
         return dict(self._rows(query, {"part": part.name}))
-
-    def num_boxes_without_area(self) -> int:
-        """Return the number of items whose box has no width or no height."""
-        query = (
-            f"SELECT count(*) FROM items SEMI JOIN chosen_items USING (split, image_id, item_no) WHERE NOT {HAS_AREA}"
-        )
-        ((number,),) = self._rows(query)
-        return int(number)
 
     def num_turned_photos(self) -> int:
         """Return the number of images whose photo has an EXIF tag that turns or mirrors it."""

@@ -143,9 +143,3 @@ class SubsetRows(Protocol):
 
     def category_counts(self, part: Part) -> Mapping[int, int]:
         """Return the number of items of each category_id that occurs in a part."""
-
-    def num_boxes_without_area(self) -> int:
-        """Return the number of items whose box has no width or no height."""
-
-    def num_turned_photos(self) -> int:
-        """Return the number of images whose photo has an EXIF tag that turns or mirrors it."""

@@ -73,7 +73,7 @@ def test_subset_shows_the_balance_of_a_new_division(run: Run) -> None:
     rows = json.loads(run("subset", "--resplit", "fit=0.5,held=0.5").stdout)
     whole = [row for row in rows if row["category_name"] is None]
     assert sum(row["images"] for row in whole) == 7
-    assert "2 photos of test have no annotation and so no part" in shown.stderr
+    assert "2 photos of test have no annotation and are in no part" in shown.stderr
     assert sum(row["images_share"] for row in whole) == pytest.approx(1)
     assert {row["fraction"] for row in whole} == {0.5}
 

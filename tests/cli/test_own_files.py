@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from tests.cli.conftest import Run
-from tests.helpers import annotation, write_split
+from tests.helpers import annotation, jpeg, write_split
 
 MARK = "# df2 ingest: issues of train\n"
 
@@ -255,6 +255,9 @@ def test_a_read_only_working_directory_hides_no_issue(bad_source: Path, tmp_path
 
 
 def test_a_read_only_working_directory_is_no_failure(small_source: Path, tmp_path: Path) -> None:
+    (small_source / "image").mkdir()
+    for file in (small_source / "annos").iterdir():  # without photos there is a notice, which is not on disk either
+        (small_source / f"image/{file.stem}.jpg").write_bytes(jpeg())
     done = _in_a_read_only_folder(tmp_path, "ingest", small_source, tmp_path / "r", "--split", "train", "-j", 1)
     assert (done.returncode, done.stdout) == (0, "train: 5 images, 8 items.\n")
     assert done.stderr == (

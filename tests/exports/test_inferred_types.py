@@ -87,10 +87,10 @@ READERS: dict[str, dict[str, Callable[[Path], list[Row]]]] = {
     "jsonl": {
         "polars": lambda path: polars.read_ndjson(path).to_dicts(),
         "polars, lazily": lambda path: polars.scan_ndjson(path, infer_schema_length=10).collect().to_dicts(),
-        "pandas": lambda path: pandas.read_json(path, lines=True).to_dict("records"),
-        "pandas, in chunks": lambda path: pandas.concat(pandas.read_json(path, lines=True, chunksize=10)).to_dict(
-            "records"
-        ),
+        "pandas": lambda path: pandas.read_json(path, lines=True, precise_float=True).to_dict("records"),
+        "pandas, in chunks": lambda path: pandas.concat(
+            pandas.read_json(path, lines=True, precise_float=True, chunksize=10)
+        ).to_dict("records"),
         "duckdb": with_duckdb,
         "pyarrow": lambda path: pyarrow.json.read_json(
             path, read_options=pyarrow.json.ReadOptions(block_size=4096)

@@ -240,6 +240,7 @@ def test_a_cache_that_cannot_be_is_refused(
     opened = registry.open(str(own_registry))
     refused(UsageError, "is for --images link|keeps photos for --images link", images="copy", photo_cache="x")
     refused(UsageError, "expected a local folder", images="link", photo_cache="s3://df2/cache")
+    refused(UsageError, "lies in .*out, the export", images="link", photo_cache=str(tmp_path / "out" / "cache"))
     (tmp_path / "file").write_text("mine")
     text = "Cannot write to the photo cache .*: .* --photo-cache DIR names another folder"
     refused(StorageError, text, images="link", photo_cache=str(tmp_path / "file"))
@@ -250,6 +251,9 @@ def test_a_cache_that_cannot_be_is_refused(
     opened = registry.open(str(own_registry))
     own_registry.with_name("registry.dvc").write_text("outs: []\n")
     refused(UsageError, text, images="link")
+    own_registry.with_name("registry.dvc").rename(f"{tmp_path}.dvc")  # dvc add of a folder above
+    refused(UsageError, text, images="link")
+    Path(f"{tmp_path}.dvc").unlink()
     assert not (own_registry / ".df2").exists()
 
 

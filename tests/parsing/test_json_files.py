@@ -23,8 +23,8 @@ from tests.dataset.test_names import export_manifest
         ('"files": [', '"files": [], "files": [', "files"),
         ('"sources": {', '"sources": {"train": "x", "train": "y"}, "other": {', "sources > train"),
         ('"rows": 1', '"rows": 1, "r\\u006fws": 2', "files > 0 > rows"),
-        ('"schema_version": 2', '"schema_version": 1, "schema_version": 2', "schema_version"),
-        ('"schema_version": 2', '"later": {"a": [{"b": 1, "b": 2}]}, "schema_version": 2', "later > a > 0 > b"),
+        ('"schema_version": 3', '"schema_version": 1, "schema_version": 3', "schema_version"),
+        ('"schema_version": 3', '"later": {"a": [{"b": 1, "b": 2}]}, "schema_version": 3', "later > a > 0 > b"),
     ],
 )
 def test_a_repeated_key_of_a_manifest_is_named_with_its_path(

@@ -15,7 +15,7 @@ import registry
 from registry.errors import SourceError
 from registry.ingest.build import ingest
 from tests.helpers import SMALL_SPLIT, to_bytes
-from tests.sources.ingesting import ingested
+from tests.sources.ingesting import ingested, open_source
 from tests.sources.packing import files_in, packed, write_zip
 
 KINDS = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -84,8 +84,6 @@ def test_nothing_of_an_archive_is_written_to_disk(kind: str, photographed: Path,
 def test_a_pickled_source_is_small_and_reads_without_listing_again(photographed: Path, tmp_path: Path) -> None:
     """A pickled source carries no directory of hundreds of thousands of names."""
     import pickle
-
-    from registry.sources.open import open_source
 
     for kind in KINDS:
         source = open_source(str(packed(kind, files_in(photographed), tmp_path)), "train")

@@ -20,9 +20,9 @@ from registry.ingest import chunks, split_writer
 from registry.ingest.build import ingest
 from registry.ingest.diagnose import check_annotation
 from registry.sources import faults, listing
-from registry.sources.open import open_source
 from registry.sources.photo_headers import image_size
 from tests.helpers import SMALL_SPLIT, annotation, jpeg, to_bytes, write_split
+from tests.sources.ingesting import open_source
 from tests.sources.packing import files_in, packed, write_zip
 
 KINDS = (".zip", ".tar", ".tar.gz")
@@ -267,7 +267,7 @@ def test_a_photo_whose_header_says_more_than_32_bits_is_an_issue(kind: str, tmp_
 def test_a_photo_that_is_text_is_not_parsed() -> None:
     bomb = b'<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY a "aaaa">]><svg width="&a;" height="1"/>'
     for start in (b"", b"\xef\xbb\xbf", b"\n  "):
-        assert image_size(start + bomb) == "expected a JPEG header, found text"
+        assert image_size(start + bomb) == "expected the header of a JPEG, PNG or WebP, found text"
 
 
 def test_a_header_beyond_the_first_bytes_of_a_photo_is_found(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 import registry
 from registry.errors import MissingDependencyError, SourceError, StorageError
 from registry.ingest.build import ingest
+from registry.sources.locate import locate_source
 from registry.sources.photo_headers import image_size
 from tests.helpers import annotation, item, jpeg, to_bytes, write_split
 from tests.sources.ingesting import ingested, refusal
@@ -137,10 +138,28 @@ def test_a_missing_source_is_an_error_that_names_the_expected_files(tmp_path: Pa
         f"Found no annotations or photos of train at {tmp_path}/nothing: expected a folder with annos/ or image/, a "
         "folder with train/ or train.zip, or an archive (.zip, .tar, .tar.gz, .tgz, .tar.bz2, .tbz2, .tar.xz, .txz)."
     )
+    for names, text in (((), "It is empty."), (("train.rar", "train-1.zip"), "It holds train-1.zip, train.rar.")):
+        (tmp_path / "there").mkdir(exist_ok=True)
+        for name in names:
+            (tmp_path / "there" / name).touch()
+        with pytest.raises(SourceError) as caught:
+            ingest("train", str(tmp_path / "there"), str(tmp_path / "r"))
+        assert str(caught.value).endswith(f".txz). {text}")
     for name in ("x.zip", "x.tar", "x.tar.gz"):
         with pytest.raises(SourceError, match=f"{name} does not exist"):
             ingest("train", str(tmp_path / name), str(tmp_path / "r"))
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("name", ["annos", "image", "Images"])
+def test_the_folder_of_the_files_themselves_is_an_error_that_names_the_one_above(name: str, tmp_path: Path) -> None:
+    (tmp_path / "train" / name).mkdir(parents=True)
+    with pytest.raises(SourceError) as caught:
+        locate_source(f"{tmp_path}/train/{name}", "train")
+    above = f"{tmp_path}/train"
+    assert (
+        str(caught.value) == f"{above}/{name} is the folder of the files themselves: name the folder above it, {above}."
+    )
 
 
 def test_an_unknown_or_uninstalled_protocol_is_an_error_with_the_remedy(
@@ -291,7 +310,7 @@ def test_a_photo_without_a_header_is_an_issue(kind: str, photographed: Path, tmp
     lines = refusal(source, tmp_path)
     assert [line.partition(":")[0] for line in lines] == [f"train/image/{k:06d}.jpg" for k in broken]
     for line in lines:
-        assert ": expected a JPEG header" in line
+        assert ": expected the header of a JPEG, PNG or WebP" in line
 
 
 def test_a_damaged_photo_header_is_reported_or_read(tmp_path: Path) -> None:

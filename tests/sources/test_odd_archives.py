@@ -18,7 +18,7 @@ from registry.ingest.fingerprint import fingerprint_source
 from registry.sources.photos import Photos
 from tests.helpers import annotation, jpeg, to_bytes
 from tests.sources.conftest import PHOTOS
-from tests.sources.ingesting import ingested
+from tests.sources.ingesting import ingested, refusal
 from tests.sources.packing import files_in, packed, write_tar, write_zip, write_zipcrypto
 
 SECRET = "marker-Geheimnis-7391"
@@ -36,6 +36,19 @@ def same_rows(photographed: Path, tmp_path: Path) -> bool:
     return {name: data for name, data in files_in(tmp_path / "odd").items() if name != ".lock"} == ingested(
         photographed, tmp_path / "plain"
     )
+
+
+@pytest.mark.parametrize("folder", ["image", "images", "Image"])
+@pytest.mark.parametrize("kind", [".zip", ".tar"])
+def test_photos_at_another_place_in_an_archive_are_issues_whatever_the_name_of_their_folder(
+    kind: str, folder: str, tmp_path: Path
+) -> None:
+    files = {"train/annos/000001.json": to_bytes(annotation()), f"other/{folder}/000001.jpg": jpeg(3, 2)}
+    archive = packed(kind, files, tmp_path)
+    assert refusal(archive, tmp_path) == [
+        f"{archive.name} > other/{folder}: 1 file is not read: train is read from train/; expected all its files in "
+        "one place"
+    ]
 
 
 # --- suffixes
@@ -223,6 +236,18 @@ def test_parts_that_hold_other_splits_are_not_taken_for_this_one(photographed: P
     assert same_rows(photographed, tmp_path)
 
 
+def test_a_first_part_alone_is_read_with_a_notice_that_others_may_be_missing(
+    photographed: Path, tmp_path: Path
+) -> None:
+    release = tmp_path / "release"
+    release.mkdir()
+    write_zip(release / "train-001.zip", {f"train/{name}": data for name, data in files_in(photographed).items()})
+    assert with_notices(release, tmp_path)[0] == (
+        "train is read from train-001.zip alone; if its download had more parts (002 and so on), they are missing"
+    )
+    assert same_rows(photographed, tmp_path)
+
+
 # --- backslashes
 
 
@@ -299,3 +324,11 @@ def test_a_compressed_tar_at_a_server_without_ranges_is_read(server: str, photog
     packed(".tar.gz", files_in(photographed), tmp_path).rename(tmp_path / "t.tar.gz")
     assert with_notices(f"{server}/t.tar.gz", tmp_path) == []
     assert same_rows(photographed, tmp_path)
+
+
+def test_a_link_to_itself_beside_the_folders_of_a_split_hides_none_of_them(photographed: Path, tmp_path: Path) -> None:
+    (photographed / "annos").rename(photographed / "annotations")
+    (photographed / "loop").symlink_to(photographed / "loop")
+    assert with_notices(photographed, tmp_path) == [
+        "train: the annotations are read from annotations/, as there is no annos/"
+    ]

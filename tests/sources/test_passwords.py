@@ -15,8 +15,8 @@ import pytest
 from registry.errors import MissingDependencyError, PasswordError, SourceError
 from registry.ingest.build import ingest
 from registry.ingest.fingerprint import fingerprint_source
-from registry.sources.open import open_source
 from tests.helpers import SMALL_SPLIT, jpeg, notices_of, write_split
+from tests.sources.ingesting import open_source
 from tests.sources.packing import files_in, write_zip, write_zipcrypto
 
 SECRET = "marker-Geheimnis-7391"

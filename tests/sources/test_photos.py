@@ -145,6 +145,17 @@ def test_a_renamed_folder_of_photos_is_read_and_noticed(image: str, kind: str, t
     assert registry.open(str(tmp_path / "r")).sql(_ROWS).fetchall() == [("000001.jpg", 44, 33, None)]
 
 
+@pytest.mark.parametrize("kind", ["", "memory"])
+def test_a_folder_that_is_passed_over_beside_the_right_one_is_noticed(kind: str, tmp_path: Path) -> None:
+    source = write_split(tmp_path / "train", {1: annotation()}, {1: jpeg(44, 33)})
+    (source / "images").mkdir()
+    (source / "images" / "000001.jpg").write_bytes(jpeg(88, 66))
+    assert noticed(as_kind(kind, source, tmp_path), tmp_path / "r") == [
+        "train: images/ is not read, as there is image/"
+    ]
+    assert registry.open(str(tmp_path / "r")).sql(_ROWS).fetchall() == [("000001.jpg", 44, 33, None)]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_renamed_folders_are_found(kind: str, tmp_path: Path) -> None:
     source = write_split(tmp_path / "train", {1: annotation()})

@@ -165,6 +165,51 @@ def test_no_member_leads_out_and_none_stands_twice(form: str, members: dict[str,
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.parametrize("form", ["open.zip", "open"])
+def test_a_file_that_is_also_a_folder_is_refused_and_nothing_stays(form: str, tmp_path: Path) -> None:
+    source = write_zip(tmp_path / "x.zip", {"a/b": b"1", "a/b/c/d": b"2"})
+    with pytest.raises(SourceError) as caught:
+        unlock(str(source), tmp_path / "d" / form)
+    assert str(caught.value).endswith("x.zip > a/b: is a folder of other files too; expected one or the other")
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_link_becomes_a_plain_file_with_a_notice(tmp_path: Path) -> None:
+    source = tmp_path / "x.zip"
+    link = zipfile.ZipInfo("train/image/000001.jpg")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    with zipfile.ZipFile(source, "w") as archive:
+        archive.writestr(link, "../000002.jpg")
+    assert unlock(str(source), tmp_path / "open.zip").notices == (
+        "x.zip: 1 member is a symbolic link and becomes a plain file with the path of the target as text: "
+        "train/image/000001.jpg",
+    )
+
+
+def test_a_part_of_a_download_is_unlocked_with_a_notice_that_names_the_others(
+    members: dict[str, bytes], tmp_path: Path
+) -> None:
+    files = list(members.items())
+    for number in (1, 2, 3):
+        write_zipcrypto(tmp_path / f"train-00{number}.zip", dict(files[number::3]), SECRET)
+    assert unlock(str(tmp_path / "train-002.zip"), tmp_path / "open-002.zip", password=SECRET).notices == (
+        "train-002.zip is a part of a download: unlock train-001.zip, train-003.zip too, and keep the numbers at the "
+        "end of the names, so that df2 ingest reads the parts together",
+    )
+    assert unlock(str(tmp_path / "train-001.zip"), tmp_path / "open", password=SECRET).notices == (
+        "train-001.zip is a part of a download: unlock train-002.zip, train-003.zip too; df2 ingest reads parts "
+        "together only as zips, NAME-001.zip and so on",
+    )
+
+
+def test_a_destination_that_is_named_like_another_archive_is_refused(protected: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"open\.TAR is named like another archive: expected a name that ends in \.zip"
+    ):
+        unlock(str(protected), tmp_path / "open.TAR", password=SECRET)
+    assert not (tmp_path / "open.TAR").exists()
+
+
 def test_an_existing_destination_and_a_foreign_file_are_not_touched(
     protected: Path, members: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -12,8 +12,8 @@ from registry.subset.options import Subset
 from registry.subset.resplit import Resplit
 
 NOTICE = (
-    "2 photos of test have no annotation and so no part: "
-    "--split train --split validation --split test divides such photos too"
+    "2 photos of test have no annotation and are in no part: "
+    "--split train --split validation --split test puts such photos into parts too"
 )
 EVERY_SPLIT = ["train", "validation", "test"]
 
@@ -28,7 +28,11 @@ def divided(df2: Registry, **options: Any) -> Selection:
         ({}, 7, [NOTICE]),
         ({"whole_images": True}, 7, [NOTICE]),
         ({"whole_images": True, "sample": "100"}, 7, [NOTICE]),
-        ({"image_id": 1}, 2, [NOTICE.replace("2 photos of test have", "1 photo of test has")]),
+        (
+            {"image_id": 1},
+            2,
+            [NOTICE.replace("2 photos of test have no annotation and are", "1 photo of test has no annotation and is")],
+        ),
         ({"split": EVERY_SPLIT}, 9, []),
         ({"split": "test"}, 2, []),
         ({"split": ["train", "validation"]}, 7, []),

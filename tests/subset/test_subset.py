@@ -125,7 +125,7 @@ def test_a_file_lists_images(tmp_path: Path) -> None:
 
 def test_names_of_photos_choose_images_and_their_split(tmp_path: Path) -> None:
     listed = tmp_path / "photos.txt"
-    listed.write_text("train/image/000001.jpg\ndata/train/image/000002.png\ntrain_000004\n5\n", encoding="utf-8")
+    listed.write_text("train/image/000001.jpg\ndata/train/Annotations/000002.png\ntrain_000004\n5\n", encoding="utf-8")
     expected = Subset.of(image_id=["1-2", 4, 5], split="train")
     assert Subset.of(image_id=f"@{listed}") == Subset.of(image_id=f"@{listed}", split="train") == expected
     assert Subset.of(image_id=["train/image/000001.jpg", "000002.jpg", "4-5"]) == expected

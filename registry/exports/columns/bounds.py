@@ -142,13 +142,50 @@ def note_boxes(job: Job, chunk: Chunk, boxes: Boxes, has_box: pa.Array) -> None:
         differs = pc.not_equal(chunk.items.column(name), values)
         moved = differs if moved is None else pc.or_(moved, differs)
     note(job, "boxes", "reach outside the image: cut at its border", pc.sum(pc.and_(moved, has_box)).as_py())
-    why = "were left out, as their box has no width or no height inside the image"
+    why = "were left out, as the box has no width or no height inside the image"
     note(job, "items", why, pc.sum(pc.invert(has_box)).as_py())
+
+
+def has_area(x1: pa.Array, y1: pa.Array, x2: pa.Array, y2: pa.Array) -> pa.Array:
+    """Return whether each box has a width and a height."""
+    return pc.and_(pc.greater(x2, x1), pc.greater(y2, y1))
+
+
+def note_boxes_without_area(job: Job, items: pa.RecordBatch) -> None:
+    """Report the boxes without area of items that a format writes with their boxes as annotated."""
+    if set(BOX_COLUMNS) <= set(items.schema.names):
+        notice_boxes(job, items.num_rows - has_area(*(items.column(name) for name in BOX_COLUMNS)).true_count)
+
+
+def notice_boxes(job: Job, number: int) -> None:
+    """Report a number of items whose box has no area."""
+    why = "without width or height, at which torchvision and other trainers stop"
+    remedy = "--min-box-area 0 leaves such items out"
+    job.notice(number, f"item has a box {why}: {remedy}", f"items have a box {why}: {remedy}")
+
+
+def note_items_without_polygon(job: Job, items: pa.RecordBatch) -> None:
+    """Report the items without a polygon of a format from which masks are learned."""
+    number = pc.equal(pc.list_value_length(items.column("segmentation")), 0).true_count
+    why = "no polygon, at which detectron2 and torchvision's reference training stop for masks"
+    remedy = "--where 'len(segmentation) > 0' leaves such items out"
+    job.notice(number, f"item has {why}: {remedy}", f"items have {why}: {remedy}")
+
+
+def note_without_category(job: Job, chunk: Chunk, where: str) -> None:
+    """Report the images that a format by category writes nowhere.
+
+    Args:
+        job: the export.
+        chunk: its images with the number of their items.
+        where: holds the images of a category: ``file`` or ``dataset``.
+    """
+    note(job, "images", f"are in no {where}: no item, and each {where} is of a category", chunk.num_items.count(0))
 
 
 def note_unlabelled(job: Job, chunk: Chunk) -> None:
     """Report the images without annotation that a format writes as images without items."""
-    why = "no annotation in the release: that no item is listed does not say that they show no clothes"
+    why = "no annotation in the release: that no item is listed does not say that no clothes are shown"
     job.notice(chunk.images.column("num_items").null_count, f"image has {why}", f"images have {why}")
 
 

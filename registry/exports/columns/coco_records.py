@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.builtin import COCO_ATTRIBUTES
-from registry.exports.columns.bounds import note_unlabelled
+from registry.exports.columns.bounds import note_boxes_without_area, note_items_without_polygon, note_unlabelled
 from registry.exports.columns.text import concat, numbers, polygon_lists
 from registry.exports.job import Job
 from registry.subset.classes import Class
@@ -80,6 +80,8 @@ def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Arra
         landmarks: pieces of the JSON of the landmarks, starting with a comma; [] for no landmarks.
     """
     items = chunk.items
+    note_boxes_without_area(job, items)
+    note_items_without_polygon(job, items)
     offset = chunk.part.offset(chunk.split)
     x1, y1, x2, y2 = (items.column(name) for name in BOX_COLUMNS)
     width, height = pc.subtract(x2, x1), pc.subtract(y2, y1)

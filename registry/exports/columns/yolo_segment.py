@@ -159,7 +159,7 @@ def _one_ring_each(job: Job, polygons: _Rings) -> tuple[pa.ListArray, Sequence[i
     of_several = iter(rings.filter(pa.array([not single for single in is_single], pa.bool_())).to_pylist())
     if job.options["multipolygon"] == "largest":
         merged = [largest(list(islice(of_several, number))) for number in several]
-        note(job, "polygons", "were left out, as they are not the largest of their item", sum(several) - len(several))
+        note(job, "polygons", "were left out: not the largest of the item", sum(several) - len(several))
     else:
         merged = [bridge(list(islice(of_several, number))) for number in several]
         note(job, "items", "have several polygons: joined into one ring around what they cover", len(several))

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from registry.dataset.deepfashion2 import LANDMARK_SLOTS, SKELETON, Category, LandmarkSlot
 from registry.exports.builtin import COCO_ATTRIBUTES
+from registry.exports.columns.bounds import note_without_category
 from registry.exports.columns.classes import note_merged
 from registry.exports.columns.coco_records import COLUMNS, annotation_texts, class_record, image_texts
 from registry.exports.columns.text import Records, number_lists, numbers
@@ -50,6 +51,7 @@ def _write_part(job: Job, part: Part) -> None:
         images: dict[int, list[pa.Array]] = {member.id: [] for member in job.classes}
         merged_ids = {member.id for member in job.classes.merged}
         for chunk in job.chunks(part, columns):
+            note_without_category(job, chunk, "file")
             for class_id, class_chunk in chunk.divided_by(job.classes.ids(chunk.items.column("category_id"))).items():
                 is_merged = class_id in merged_ids
                 if is_merged:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from registry.dataset.file_names import suffix
 from registry.dataset.tables import BOX_COLUMNS
-from registry.exports.columns.bounds import note
+from registry.exports.columns.bounds import note, note_boxes_without_area
 from registry.exports.columns.text import concat, join_groups, number_lists, numbers, polygon_lists, slices
 from registry.exports.job import Job
 from registry.subset.rows import Chunk
@@ -32,6 +32,7 @@ def write(job: Job) -> None:
     """
     for part in job.parts:
         for chunk in job.chunks(part, _COLUMNS):
+            note_boxes_without_area(job, chunk.items)
             job.files.write_all(_files(_renumbered(job, chunk) if job.options["renumber"] else chunk))
             num_unlabelled = chunk.images.column("num_items").null_count
             note(job, "images", "have no annotation in the release, and so no file here", num_unlabelled)

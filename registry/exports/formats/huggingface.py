@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from registry.dataset.deepfashion2 import SOURCES
 from registry.dataset.tables import BOX_COLUMNS
-from registry.exports.columns.bounds import note_unlabelled
+from registry.exports.columns.bounds import note_boxes_without_area, note_unlabelled
 from registry.exports.huggingface_card import card
 from registry.exports.huggingface_layout import data_path, split_names
 from registry.exports.job import Job
@@ -138,6 +138,7 @@ def _groups(job: Job, part: Part, shards: Sequence[int]) -> Iterator[pa.Table]:
     pieces: list[pa.Table] = []
     for chunk in job.chunks(part, _COLUMNS):
         note_unlabelled(job, chunk)
+        note_boxes_without_area(job, chunk.items)
         rows = _rows(job.classes, chunk)
         photos = job.photos(chunk) if job.images == "copy" else None
         start = 0

@@ -128,7 +128,7 @@ def _train_rows(job: Job, part: Part, labels: _Labels) -> Iterator[pa.RecordBatc
             job, f"items of style 0 in {part.name}", "were left out: no identity, so no label", pc.invert(has_style)
         )
         has_label = pc.is_in(rows.column("label"), value_set=kept_labels)
-        why = f"were left out: fewer than {fewest} items of their label"
+        why = f"were left out: fewer than {fewest} items of the label"
         _leave_out(job, f"items of {part.name}", why, pc.and_not(has_style, has_label))
         num_rows += has_label.true_count
         yield rows.filter(has_label)
@@ -147,7 +147,7 @@ def _validation_rows(job: Job, part: Part, labels: _Labels) -> Iterator[pa.Recor
         answered = pc.and_(queries, pc.is_in(rows.column("label"), value_set=labels.gallery_labels))
         no_role = pc.invert(pc.or_(queries, gallery))
         _leave_out(job, f"consumer items of style 0 in {part.name}", "were left out: no identity to look for", no_role)
-        why = "were left out: no item of their identity in the gallery, which Open Metric Learning does not take"
+        why = "were left out: no item of the identity in the gallery, which Open Metric Learning does not take"
         _leave_out(job, f"queries of {part.name}", why, pc.and_not(queries, answered))
         num_queries += answered.true_count
         num_gallery += gallery.true_count
@@ -173,7 +173,7 @@ def _sound_rows(job: Job, part: Part, split: str, labels: _Labels) -> Iterator[p
         rows = _rows(job, chunk, split)
         is_sound = _is_sound(rows)
         _leave_out(
-            job, f"items of {part.name}", "were left out: their box holds no pixel of the photo", pc.invert(is_sound)
+            job, f"items of {part.name}", "were left out: the box holds no pixel of the photo", pc.invert(is_sound)
         )
         changes = [pc.not_equal(rows.column(new), chunk.items.column(old)) for new, (old, _, _) in _BOX.items()]
         changed = pc.or_(pc.or_(*changes[:2]), pc.or_(*changes[2:]))

@@ -10,8 +10,9 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registry.dataset.tables import FIELDS, arrow_type
+from registry.dataset.tables import BOX_COLUMNS, FIELDS, arrow_type
 from registry.exports.builtin import PHOTO_PATH
+from registry.exports.columns.bounds import has_area, notice_boxes
 from registry.exports.columns.classes import CLASS_COLUMNS, class_columns
 from registry.exports.columns.sinks import SINKS
 from registry.exports.columns.text import concat
@@ -68,10 +69,12 @@ def _schema(job: Job) -> pa.Schema:
 def _batches(job: Job, part: Part, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     num_negatives = {"hard": job.options["hard-negatives"], "category": job.options["negatives"]}
     num_pairs: Counter[str] = Counter()
+    flat: set[tuple[str, str, int, int]] = set()
     for batch in job.pairs(part, num_negatives["category"], num_negatives["hard"], job.options["negative-seed"]):
         for entry in pc.value_counts(batch.column("kind")).to_pylist():
             num_pairs[entry["values"]] += entry["counts"]
         split = batch.column("split")[0].as_py()
+        flat.update((split, *key) for key in _without_area(batch))
         folder = f"{split}/image/"
         if job.images in ("link", "copy"):
             folder = PHOTO_PATH.format(part=part.name, name=part.file_name(split, ""))
@@ -83,6 +86,7 @@ def _batches(job: Job, part: Part, schema: pa.Schema) -> Iterator[pa.RecordBatch
             for source in ("user", "shop"):
                 columns += class_columns(job.classes, batch.column(f"{source}_category_id")).values()
         yield pa.record_batch(columns, schema=schema)
+    notice_boxes(job, len(flat))
     job.count(part, _COUNTED["positive"], num_pairs["positive"])
     for kind, number in num_negatives.items():
         if number:
@@ -90,3 +94,11 @@ def _batches(job: Job, part: Part, schema: pa.Schema) -> Iterator[pa.RecordBatch
             missing = number * num_pairs["positive"] - num_pairs[kind]
             if missing:
                 job.leave_out(f"{_COUNTED[kind].replace('_', ' ')} of {part.name}", _WHY_FEWER[kind], missing)
+
+
+def _without_area(batch: pa.RecordBatch) -> Iterator[tuple[str, int, int]]:
+    """Yield (source, image_id, item_no) of the items whose box has no area, once for each of their pairs."""
+    for source in ("user", "shop"):
+        is_flat = pc.invert(has_area(*(batch.column(f"{source}_{name}") for name in BOX_COLUMNS)))
+        keys = (batch.column(f"{source}_{name}").filter(is_flat).to_pylist() for name in ("image_id", "item_no"))
+        yield from ((source, image_id, item_no) for image_id, item_no in zip(*keys, strict=True))

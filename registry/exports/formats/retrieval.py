@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.dataset.tables import BOX_COLUMNS
+from registry.exports.columns.bounds import note_boxes_without_area
 from registry.exports.columns.retrieval_roles import is_gallery, is_query
 from registry.exports.columns.text import Records, concat, numbers
 from registry.exports.job import Job
-from registry.subset.rows import Part
+from registry.subset.rows import Chunk, Part
 
 _COLUMNS: Final = ("image_id", "source", "pair_id", "style", "category_id", *BOX_COLUMNS)
 
@@ -36,7 +37,7 @@ def write(job: Job) -> None:
     """
     for part in job.parts:
         name = _published_name(part, job.parts)
-        gallery_identities = _identities_of_gallery(job, part)
+        gallery_identities = _identities_of_gallery(job, part) if job.options["answerable"] else None
         with ExitStack() as stack:
             files = [stack.enter_context(job.files.open(f"{name}_{role}.json")) for role in ("query", "gallery")]
             for file in files:
@@ -65,16 +66,30 @@ def _published_name(part: Part, parts: Sequence[Part]) -> str:
 
 
 def _write_lists(
-    job: Job, part: Part, gallery_identities: Mapping[str, pa.Array], queries: Records, gallery: Records
+    job: Job, part: Part, gallery_identities: Mapping[str, pa.Array] | None, queries: Records, gallery: Records
 ) -> None:
-    """Add the records of a part to both lists, and count them."""
+    """Add the records of a part to both lists, and count them.
+
+    Args:
+        job: the export.
+        part: the part.
+        gallery_identities: split -> identities of the gallery, to leave out other queries; None to keep all.
+        queries: the list of queries, or the ground truth.
+        gallery: the list of the gallery.
+    """
     num_queries = num_unanswered = 0
+    asked: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
+    shown: dict[str, list[pa.Array]] = {split: [] for split in part.splits}
     for chunk in job.chunks(part, _COLUMNS):
         items, offset = chunk.items, part.offset(chunk.split)
         is_asked = is_query(items)
-        has_answer = pc.is_in(_identities(items), value_set=gallery_identities[chunk.split])
-        num_unanswered += pc.and_not(is_asked, has_answer).true_count
-        if job.options["answerable"]:
+        in_gallery = items.filter(is_gallery(items))
+        if gallery_identities is None:
+            asked[chunk.split].append(_identities(items.filter(is_asked)))
+            shown[chunk.split].append(_identities(in_gallery))
+        else:
+            has_answer = pc.is_in(_identities(items), value_set=gallery_identities[chunk.split])
+            num_unanswered += pc.and_not(is_asked, has_answer).true_count
             is_asked = pc.and_(is_asked, has_answer)
         num_queries += is_asked.true_count
         listed = items.filter(is_asked)
@@ -82,14 +97,31 @@ def _write_lists(
             styles = pc.if_else(is_asked, items.column("style"), pa.scalar(0, items.column("style").type))
             with_styles = items.set_column(items.schema.get_field_index("style"), "style", styles)
             listed = with_styles.filter(pc.equal(items.column("source"), "user"))
+            _note_partial_photos(job, chunk)
+        note_boxes_without_area(job, listed)
+        note_boxes_without_area(job, in_gallery)
         queries.add(_records(listed, offset, "query"))
-        gallery.add(_records(items.filter(is_gallery(items)), offset, "gallery"))
+        gallery.add(_records(in_gallery, offset, "gallery"))
+    for split in part.splits:
+        if asked[split]:
+            has_answer = pc.is_in(pa.concat_arrays(asked[split]), value_set=pa.concat_arrays(shown[split]))
+            num_unanswered += len(has_answer) - has_answer.true_count
     job.count(part, "queries", num_queries)
     job.count(part, "gallery", gallery.length)
     if job.options["ground-truth"]:
         job.count(part, "consumer_items", queries.length)
     job.count(part, "queries_without_answer", 0 if job.options["answerable"] else num_unanswered)
     _note_unanswered(job, num_unanswered)
+
+
+def _note_partial_photos(job: Job, chunk: Chunk) -> None:
+    """Report consumer photos of which the subset has some items alone."""
+    images = chunk.images
+    is_partial = pc.less(pa.array(chunk.num_items, pa.int64()), images.column("num_items").cast(pa.int64()))
+    number = pc.and_(is_partial, pc.equal(images.column("source"), "user")).true_count
+    why = "only some of the items in the ground truth, and the scorer gives them the detections of the others"
+    remedy = "--whole-images lists all"
+    job.notice(number, f"consumer photo has {why}: {remedy}", f"consumer photos have {why}: {remedy}")
 
 
 def _note_unanswered(job: Job, number: int) -> None:
@@ -99,9 +131,9 @@ def _note_unanswered(job: Job, number: int) -> None:
         remedy = "the official script stops at them, and --answerable leaves them out"
         job.notice(number, f"query has {why}: {remedy}", f"queries have {why}: {remedy}")
     elif number and job.options["ground-truth"]:
-        job.leave_out("queries", f"are listed with style 0 and so not scored, as they have {why}", number)
+        job.leave_out("queries", f"are listed with style 0 and so not scored: {why}", number)
     elif number:
-        job.leave_out("queries", f"were left out, as they have {why}", number)
+        job.leave_out("queries", f"were left out: {why}", number)
 
 
 def _identities(items: pa.RecordBatch) -> pa.Array:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from registry.dataset.deepfashion2 import unknown_name
 from registry.dataset.tables import ITEM_COLUMNS, ITEMS, arrow_schema, arrow_type
 from registry.errors import UsageError
+from registry.exports.columns.bounds import note_boxes_without_area
 from registry.exports.columns.classes import CLASS_COLUMNS, with_class_columns
 from registry.exports.columns.sinks import SINKS
 from registry.exports.huggingface_layout import data_path, notice_of_parts_without_rows, split_names
@@ -55,6 +56,7 @@ def _write(job: Job, kind: str) -> None:
             continue
         with job.files.open(data_path(name, kind)) as file, SINKS[kind](file, schema) as write_batch:
             for chunk in job.chunks(part, read):
+                note_boxes_without_area(job, chunk.items)
                 rows = with_class_columns(job.classes, chunk.items) if of_class else chunk.items
                 write_batch(pa.record_batch([rows.column(name) for name in columns], schema=schema))
 

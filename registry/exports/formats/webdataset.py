@@ -16,7 +16,7 @@ import pyarrow as pa
 from registry.dataset.file_names import suffix
 from registry.dataset.tables import FIELDS, IMAGE_COLUMNS, ITEM_COLUMNS
 from registry.execution.in_order import in_order
-from registry.exports.columns.bounds import note_unlabelled
+from registry.exports.columns.bounds import note_boxes_without_area, note_unlabelled
 from registry.exports.columns.classes import CLASS_COLUMNS, with_class_columns
 from registry.exports.columns.sinks import row_pieces
 from registry.exports.columns.text import concat, join_groups, slices
@@ -77,6 +77,7 @@ def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
     """
     for chunk, texts in _with_texts(job, part):
         note_unlabelled(job, chunk)
+        note_boxes_without_area(job, chunk.items)
         photos = job.photos(chunk) if job.images == "copy" else None
         if photos is not None:
             job.note_suffixes(chunk)

@@ -39,6 +39,7 @@ from registry.exports.columns.bounds import (
     item_sizes,
     note,
     note_boxes,
+    note_without_category,
     require_sizes,
     share_texts,
     shares,
@@ -96,8 +97,7 @@ def write(job: Job) -> None:
 
 def _by_class(job: Job, chunk: Chunk) -> Iterator[tuple[Class, Chunk]]:
     """Yield each class that occurs, with the images that hold it and their items of that class."""
-    why = "are in no dataset, as they hold no item and the datasets are those of categories"
-    note(job, "images", why, chunk.num_items.count(0))
+    note_without_category(job, chunk, "dataset")
     for class_id, class_chunk in chunk.divided_by(job.classes.ids(chunk.items.column("category_id"))).items():
         yield job.classes.members[class_id - 1], class_chunk
 
@@ -106,7 +106,7 @@ def _write_chunk(job: Job, chunk: Chunk, folder: str) -> None:
     """Write the labels of a chunk, and its photos where they are linked or copied."""
     part = chunk.part
     unannotated = chunk.images.column("num_items").null_count
-    why = "have no annotation in the release: their empty label does not say that they show no clothes"
+    why = "have no annotation in the release: an empty label does not say that no clothes are shown"
     note(job, "images", why, unannotated)
     lines, per_item = _ROWS[job.options["task"]](job, chunk)
     rows = iter(per_item)

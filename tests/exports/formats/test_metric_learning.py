@@ -64,7 +64,7 @@ def test_train_has_identities_and_validation_queries_and_a_gallery(
     }
     assert [tuple(entry.values()) for entry in manifest.left_out] == [
         ("items of style 0 in train", "were left out: no identity, so no label", 1),
-        ("items of train", "were left out: their box holds no pixel of the photo", 1),
+        ("items of train", "were left out: the box holds no pixel of the photo", 1),
     ]
     check_csv(tmp_path / "out" / "metric_learning.csv", release)
 
@@ -119,7 +119,7 @@ def test_shop_items_of_style_0_are_distractors_with_labels_of_their_own(tmp_path
         ("consumer items of style 0 in validation", "were left out: no identity to look for", 1),
         (
             "queries of validation",
-            "were left out: no item of their identity in the gallery, which Open Metric Learning does not take",
+            "were left out: no item of the identity in the gallery, which Open Metric Learning does not take",
             1,
         ),
     ]
@@ -143,7 +143,7 @@ def test_boxes_become_whole_pixels_inside_the_photo(tmp_path: Path) -> None:
     why = "were rounded outwards to whole pixels and cut at the edges of the photo, as Open Metric Learning takes them"
     assert [tuple(entry.values()) for entry in manifest.left_out] == [
         ("boxes of train", why, 3),
-        ("items of train", "were left out: their box holds no pixel of the photo", 4),
+        ("items of train", "were left out: the box holds no pixel of the photo", 4),
     ]
     check_csv(tmp_path / "out" / "metric_learning.csv")
 
@@ -252,7 +252,7 @@ def test_labels_with_a_single_item_are_counted_and_left_out_on_request(drawn_reg
     assert not single_labels(tmp_path / "two" / "metric_learning.csv")
     assert not any("single item" in notice for notice in balanced.notices)
     assert balanced.counts["train"]["labels"] == plain.counts["train"]["labels"] - len(single)
-    assert f"{len(single)} items of train were left out: fewer than 2 items of their label" in balanced.notices
+    assert f"{len(single)} items of train were left out: fewer than 2 items of the label" in balanced.notices
     rows = [row for row in rows_of(tmp_path / "all" / "metric_learning.csv") if row["label"] not in single]
     assert rows_of(tmp_path / "two" / "metric_learning.csv") == rows
     check_csv(tmp_path / "two" / "metric_learning.csv")

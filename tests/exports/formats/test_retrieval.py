@@ -251,9 +251,7 @@ def test_a_submission_scores_the_same_against_the_ground_truth_and_against_all_i
     assert manifest.counts["validation"] == {
         "images": 16, "items": 24, "queries": 6, "gallery": 8, "consumer_items": 16, "queries_without_answer": 0,
     }  # fmt: skip
-    assert "2 queries are listed with style 0 and so not scored, as they have no counterpart in the gallery" in (
-        manifest.notices
-    )
+    assert "2 queries are listed with style 0 and so not scored: no counterpart in the gallery" in (manifest.notices)
 
 
 def test_answerable_queries_have_a_counterpart_in_the_whole_gallery(drawn_registry: Path, tmp_path: Path) -> None:
@@ -270,3 +268,15 @@ def test_answerable_queries_have_a_counterpart_in_the_whole_gallery(drawn_regist
             assert {(row["pair_id"], row["style"]) for row in queries if row["style"]} <= identities
             assert gallery == lists(tmp_path / "all", name)[1]
         assert [entry["number"] for entry in manifest.left_out] == [number]
+
+
+def test_consumer_photos_with_some_of_their_items_alone_are_counted(crowded: Path, tmp_path: Path) -> None:
+    notice = (
+        "8 consumer photos have only some of the items in the ground truth, and the scorer gives them the detections "
+        "of the others: --whole-images lists all"
+    )
+    part = run_export(crowded, "retrieval", tmp_path / "part", subset={"style": "1-"}, ground_truth=True)
+    assert notice in part.notices
+    subset = {"style": "1-", "whole_images": True}
+    whole = run_export(crowded, "retrieval", tmp_path / "whole", subset=subset, ground_truth=True)
+    assert not any("--whole-images" in text for text in whole.notices)

@@ -224,11 +224,11 @@ def objects(size: tuple[int, int], boxes: list[list[float]], **codes: int) -> li
         ([0, 0, 400, 200], [1, 1, 400, 200], {}),
         ([9.2, 9.8, 9.4, 12.1], [10, 10, 10, 13], {"boxes: have fractions of a pixel: widened to whole pixels": 1}),
         ([-5, 10, 401, 20], [1, 11, 400, 20], {"boxes: reach outside the image: cut at its border": 1}),
-        ([7, 10, 7, 20], None, {"items: were left out, as their box has no width or no height inside the image": 1}),
+        ([7, 10, 7, 20], None, {"items: were left out, as the box has no width or no height inside the image": 1}),
         (
             [400, 10, 500, 20],
             None,
-            {"items: were left out, as their box has no width or no height inside the image": 1},
+            {"items: were left out, as the box has no width or no height inside the image": 1},
         ),
     ],
 )

@@ -166,7 +166,7 @@ def load(out: Path, registry: Path, release: Path, **options: str) -> sv.Detecti
         ("bridge", 2, {"items have several polygons: joined into one ring around what they cover": 1}),
         (None, 2, {"items have several polygons: joined into one ring around what they cover": 1}),
         ("split", 4, {"items have several polygons: each is a row, so that readers take it for an item": 1}),
-        ("largest", 2, {"polygons were left out, as they are not the largest of their item": 2}),
+        ("largest", 2, {"polygons were left out: not the largest of the item": 2}),
     ],
 )
 def test_several_polygons_are_counted(tmp_path: Path, mode: str | None, num_rows: int, note: dict[str, int]) -> None:
@@ -226,7 +226,7 @@ def test_a_box_without_width_or_height_has_no_row(tmp_path: Path) -> None:
     rows, left_out = export_one(tmp_path, *(item(1, bounding_box=box) for box in flat))
 
     assert rows == []
-    assert left_out == {"items were left out, as their box has no width or no height inside the image": 6}
+    assert left_out == {"items were left out, as the box has no width or no height inside the image": 6}
 
 
 def test_coordinates_outside_the_image_are_cut_and_counted(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_photo_whose_annotation_was_never_released_is_counted(tmp_path: Path, 
     assert manifest.left_out == [
         {
             "what": "images",
-            "why": "have no annotation in the release: their empty label does not say that they show no clothes",
+            "why": "have no annotation in the release: an empty label does not say that no clothes are shown",
             "number": 2,
         }
     ]
