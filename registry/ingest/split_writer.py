@@ -217,7 +217,7 @@ def _corrections_batch(corrections: Sequence[RawLine]) -> Any:
     """Return rows of the table corrections."""
     rows = []
     for raw_line in sorted(corrections):
-        line = raw_line.parse().line
+        line = raw_line.parse_line()
         old, new = (None if raw in _NO_VALUE else raw.decode() for raw in (bytes(line.old), bytes(line.new)))
         date = line.date.isoformat() if line.date else None
         file = os.path.basename(raw_line.file)

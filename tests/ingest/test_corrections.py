@@ -159,6 +159,25 @@ def test_the_table_says_what_was_applied(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        '"old": 1, "new": 2, "old": 1',
+        '"old": 1, "new": 2, "why": "b"',
+        '"item_no": 1, "old": 1, "new": 2',
+        '"new": 2, "n\\u0065w": 3, "old": 1',
+    ],
+)
+def test_a_repeated_key_is_refused(tmp_path: Path, keys: str) -> None:
+    text = '{"split": "train", "image_id": 1, "item_no": 1, "field": "style", "who": "A", "why": "a", ' + keys + "}"
+    (issue,) = issues_of(tmp_path, [text])
+    assert issue.endswith("the key stands more than once; expected it once")
+
+
+def test_quotes_in_a_text_are_no_repeated_key(tmp_path: Path) -> None:
+    assert run(tmp_path, [line(1, 1, "style", 1, 2, who='A "B" C', why='"')]).corrections == 1
+
+
 def test_several_processes_give_the_same_bytes(tmp_path: Path) -> None:
     documents: dict[int | str, Any] = {k: annotation([item(1 + k % 13)]) for k in range(1, 1200)}
     lines = [line(k, 1, "style", 1, 2) for k in range(1, 1200, 3)]
