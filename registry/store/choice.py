@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from registry.dataset.cells import NOT_INGESTED
 from registry.dataset.deepfashion2 import CATEGORIES, SPLITS
 from registry.dataset.names import shown
+from registry.dataset.tables import IMAGES, ITEMS
 from registry.errors import RegistryFormatError
 from registry.store.filters import image_conditions, item_conditions
 from registry.store.sql import SPLIT_ORDER
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from registry.storage.place import Place
+    from registry.subset.item_list import ItemList
     from registry.subset.options import Subset
 
 #: Columns of ``items`` that are kept for every chosen item: its key, its place in the file, its identity.
@@ -61,7 +63,12 @@ class Choice:
 
 
 def choose(
-    connection: DuckDBPyConnection, place: Place, subset: Subset, resplit: Resplit | None, splits: Sequence[str]
+    connection: DuckDBPyConnection,
+    place: Place,
+    subset: Subset,
+    resplit: Resplit | None,
+    splits: Sequence[str],
+    joins: str = "",
 ) -> Choice:
     """Create ``chosen_images`` and ``chosen_items`` in a connection.
 
@@ -71,6 +78,7 @@ def choose(
         subset: the options.
         resplit: divides the subset into new parts; None keeps the splits.
         splits: of the registry that the subset may have images of, in order.
+        joins: of the tables that the condition names, from :func:`registry.store.own_columns.struct_joins`.
 
     Raises:
         RegistryFormatError: the tables images and items contradict each other.
@@ -79,8 +87,9 @@ def choose(
     """
     # Photos without annotation show clothes that nobody labelled: in a new part they would be pictures without clothes.
     labelled_alone = resplit is not None and not subset.split
-    notices = _notices_of_unlabelled(connection, subset, splits) if labelled_alone else []
-    _find_keys(connection, subset, labelled_alone=labelled_alone)
+    notices = _create_listed(connection, subset.items) if subset.items else []
+    notices += _notices_of_unlabelled(connection, subset, splits) if labelled_alone else []
+    _find_keys(connection, subset, joins, labelled_alone=labelled_alone)
     if resplit:
         if len(splits) > 1:
             _check_numbers(connection)
@@ -115,7 +124,10 @@ def _notices_of_unlabelled(connection: DuckDBPyConnection, subset: Subset, split
     if subset.picks_items:  # an item was asked for, so no image without items was
         return []
     condition, params = image_conditions(subset)
-    query = f"SELECT split, count(*) FROM images WHERE {condition} AND num_items IS NULL GROUP BY split ORDER BY split"
+    query = (
+        f"SELECT split, count(*) FROM {_rows('images', subset)} WHERE {condition} AND num_items IS NULL "
+        "GROUP BY split ORDER BY split"
+    )
     named = " ".join(f"--split {split}" for split in splits)
     return [
         plural(number, f"photo of {split} has no annotation and is", f"photos of {split} have no annotation and are")
@@ -124,17 +136,48 @@ def _notices_of_unlabelled(connection: DuckDBPyConnection, subset: Subset, split
     ]
 
 
-def _find_keys(connection: DuckDBPyConnection, subset: Subset, *, labelled_alone: bool) -> None:
+def _create_listed(connection: DuckDBPyConnection, items: ItemList) -> list[str]:
+    """Create ``listed``, the keys of a list of items; return notices of keys that fit no row or stand twice."""
+    connection.register("rows", items.keys)
+    connection.execute("CREATE TABLE listed AS FROM rows")
+    connection.unregister("rows")
+    of = "items" if items.has_items else "images"
+    query = f"SELECT count(*) FROM listed ANTI JOIN {of} USING ({_list_key(items)})"
+    ((number,),) = connection.execute(query).fetchall()
+    notices = []
+    if number:
+        notices.append(f"{plural(number, 'key')} of the list {'fits' if number == 1 else 'fit'} no row of {of}")
+    if items.num_repeated:
+        words = ("key of the list stands in it again and counts", "keys of the list stand in it again and count")
+        notices.append(f"{plural(items.num_repeated, *words)} once")
+    return notices
+
+
+def _list_key(items: ItemList) -> str:
+    return ", ".join(ITEMS.key if items.has_items else IMAGES.key)
+
+
+def _rows(table: str, subset: Subset) -> str:
+    """Return the rows of ``items`` or ``images`` for FROM: only those that the list of the subset names, if any."""
+    items = subset.items
+    if items is None or (table == "images" and items.has_items):
+        return table
+    return f"{table} SEMI JOIN listed USING ({_list_key(items)})"
+
+
+def _find_keys(connection: DuckDBPyConnection, subset: Subset, joins: str, *, labelled_alone: bool) -> None:
     """Create ``items_found`` and ``images_found``: keys by the options of a subset.
 
     Args:
         connection: gets the tables.
         subset: the options.
+        joins: of the tables that the condition names.
         labelled_alone: whether images without annotation are left out of a subset that does not pick items.
     """
     if subset.picks_items or not subset.whole_images:
         condition, params = item_conditions(subset)
-        connection.execute(f"CREATE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM items WHERE {condition}", params)
+        rows = f"{_rows('items', subset)}{joins}"
+        connection.execute(f"CREATE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM {rows} WHERE {condition}", params)
         if subset.paired:
             pairs = view_over("instance_pairs", items="FROM items_found")
             _retain(connection, "items_found", _IDENTITY.columns, f"SELECT {_IDENTITY.columns} FROM ({pairs})")
@@ -146,7 +189,8 @@ def _find_keys(connection: DuckDBPyConnection, subset: Subset, *, labelled_alone
         condition, params = image_conditions(subset)
         if labelled_alone:
             condition += " AND num_items IS NOT NULL"
-        connection.execute(f"CREATE TABLE images_found AS SELECT split, image_id FROM images WHERE {condition}", params)
+        rows = _rows("images", subset)
+        connection.execute(f"CREATE TABLE images_found AS SELECT split, image_id FROM {rows} WHERE {condition}", params)
         if subset.whole_images:
             _sample_and_limit(connection, subset, "images_found", _IMAGE)
     if subset.whole_images:
