@@ -79,6 +79,8 @@ class Format:
             ``{part}`` (its first part), ``{split}`` (the part if it is a split, else train) and ``{file}`` (its first
             file); or a function of the options that returns it.
         needs_photos: whether ``next_step`` works only with photos in the export.
+        has_classes: whether the files have the classes of the job (:attr:`registry.exports.job.Job.classes`), so that
+            ``--classes`` can change them.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Format:
     check: Callable[[Mapping[str, Any], str], None] | str | None = None
     next_step: Callable[[Mapping[str, Any]], str] | str = ""
     needs_photos: bool = False
+    has_classes: bool = False
 
     def run(self, job: Job) -> None:
         """Write the files of an export."""

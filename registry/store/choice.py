@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.cells import NOT_INGESTED
-from registry.dataset.deepfashion2 import CATEGORIES, SPLITS
+from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID, SPLITS
 from registry.dataset.names import shown
 from registry.dataset.tables import IMAGES, ITEMS
 from registry.errors import RegistryFormatError
 from registry.store.filters import image_conditions, item_conditions
 from registry.store.sql import SPLIT_ORDER
 from registry.store.views import view_over
+from registry.subset.options import Subset
 from registry.subset.resplit import Group, Resplit, assign, balance
 from registry.subset.rows import Part
 from registry.wording import plural
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from registry.storage.place import Place
     from registry.subset.item_list import ItemList
-    from registry.subset.options import Subset
 
 #: Columns of ``items`` that are kept for every chosen item: its key, its place in the file, its identity.
 _ITEM_COLUMNS: Final = "split, image_id, item_no, item_order, source, pair_id, style, category_id"
@@ -68,6 +68,7 @@ def choose(
     subset: Subset,
     resplit: Resplit | None,
     splits: Sequence[str],
+    category_ids: Sequence[int] = (),
     joins: str = "",
 ) -> Choice:
     """Create ``chosen_images`` and ``chosen_items`` in a connection.
@@ -78,6 +79,8 @@ def choose(
         subset: the options.
         resplit: divides the subset into new parts; None keeps the splits.
         splits: of the registry that the subset may have images of, in order.
+        category_ids: items of all other categories are left out, as if the subset had the option ``category``; with
+            ``whole_images`` from the chosen images as well. () for no such limit.
         joins: of the tables that the condition names, from :func:`registry.store.own_columns.struct_joins`.
 
     Raises:
@@ -87,9 +90,14 @@ def choose(
     """
     # Photos without annotation show clothes that nobody labelled: in a new part they would be pictures without clothes.
     labelled_alone = resplit is not None and not subset.split
+    picks_items = subset.picks_items or bool(category_ids)
     notices = _create_listed(connection, subset.items) if subset.items else []
-    notices += _notices_of_unlabelled(connection, subset, splits) if labelled_alone else []
-    _find_keys(connection, subset, joins, labelled_alone=labelled_alone)
+    if labelled_alone and not picks_items:
+        notices += _notices_of_unlabelled(connection, subset, splits)
+    item_rows = f"{_rows('items', subset)}{joins}"
+    if category_ids:
+        notices += _notices_of_categories(connection, subset, category_ids, item_rows)
+    _find_keys(connection, subset, category_ids, item_rows, labelled_alone=labelled_alone)
     if resplit:
         if len(splits) > 1:
             _check_numbers(connection)
@@ -110,7 +118,9 @@ def choose(
         "CREATE TABLE chosen_images AS SELECT part, split, image_id, coalesce(n, 0) AS num_items FROM images_found "
         "FULL JOIN (SELECT split, image_id, count(*) AS n FROM items_found GROUP BY ALL) USING (split, image_id)"
     )
-    _check_num_items(connection, place, subset)
+    # Where an option picks items, an image may have more items than chosen.
+    is_partial = bool(category_ids) or (subset.picks_items and not subset.whole_images)
+    _check_num_items(connection, place, is_partial=is_partial)
     for table in ("items_found", "images_found"):
         connection.execute(f"DROP TABLE {table}")
     rows = connection.execute("SELECT DISTINCT category_id FROM chosen_items ORDER BY category_id").fetchall()
@@ -121,8 +131,6 @@ def choose(
 
 def _notices_of_unlabelled(connection: DuckDBPyConnection, subset: Subset, splits: Sequence[str]) -> list[str]:
     """Return a notice for each split with photos that a division leaves out, as they have no annotation."""
-    if subset.picks_items:  # an item was asked for, so no image without items was
-        return []
     condition, params = image_conditions(subset)
     query = (
         f"SELECT split, count(*) FROM {_rows('images', subset)} WHERE {condition} AND num_items IS NULL "
@@ -165,25 +173,65 @@ def _rows(table: str, subset: Subset) -> str:
     return f"{table} SEMI JOIN listed USING ({_list_key(items)})"
 
 
-def _find_keys(connection: DuckDBPyConnection, subset: Subset, joins: str, *, labelled_alone: bool) -> None:
+def _notices_of_categories(
+    connection: DuckDBPyConnection, subset: Subset, category_ids: Sequence[int], item_rows: str
+) -> list[str]:
+    """Return the notices of items, and of images, that are left out as they have none of these categories.
+
+    They count what the options choose but ``sample``, ``limit`` and ``paired``, which take their share of the rest.
+    """
+    of_items, params = item_conditions(subset)
+    is_kept = f"category_id IN ({', '.join(map(str, category_ids))})"
+    if subset.whole_images:
+        chosen = (
+            f"FROM items SEMI JOIN (SELECT split, image_id FROM {item_rows} WHERE {of_items} AND {is_kept}) AS chosen "
+        )
+        chosen += f"USING (split, image_id) WHERE NOT {is_kept}"
+    else:
+        chosen = f"FROM {item_rows} WHERE {of_items} AND NOT {is_kept}"
+    rows = connection.execute(f"SELECT category_id, count(*) {chosen} GROUP BY ALL ORDER BY ALL", params).fetchall()
+    notices = []
+    if rows:
+        names = ", ".join(CATEGORY_BY_ID[category_id].name for category_id, _ in rows)
+        what = plural(sum(number for _, number in rows), "item is of a category", "items are of categories")
+        notices.append(f"{what} in no class of --classes, and left out: {names}")
+    kept_images = f"SELECT split, image_id FROM {item_rows} WHERE {of_items} AND {is_kept}"
+    if subset.picks_items:
+        images = f"FROM (SELECT DISTINCT split, image_id FROM {item_rows} WHERE {of_items})"
+    else:
+        of_images, params = image_conditions(subset)
+        images = f"FROM (SELECT split, image_id FROM {_rows('images', subset)} WHERE {of_images})"
+    query = f"SELECT count(*) {images} ANTI JOIN ({kept_images}) USING (split, image_id)"
+    ((number,),) = connection.execute(query, params).fetchall()
+    if number:
+        notices.append(f"{plural(number, 'image has', 'images have')} no item in a class of --classes: left out")
+    return notices
+
+
+def _find_keys(
+    connection: DuckDBPyConnection, subset: Subset, category_ids: Sequence[int], item_rows: str, *, labelled_alone: bool
+) -> None:
     """Create ``items_found`` and ``images_found``: keys by the options of a subset.
 
     Args:
         connection: gets the tables.
         subset: the options.
-        joins: of the tables that the condition names.
+        category_ids: see :func:`choose`.
+        item_rows: for FROM, with the columns that the options name.
         labelled_alone: whether images without annotation are left out of a subset that does not pick items.
     """
-    if subset.picks_items or not subset.whole_images:
-        condition, params = item_conditions(subset)
-        rows = f"{_rows('items', subset)}{joins}"
-        connection.execute(f"CREATE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM {rows} WHERE {condition}", params)
+    picks_items = subset.picks_items or bool(category_ids)
+    if picks_items or not subset.whole_images:
+        condition, params = item_conditions(subset, category_ids)
+        connection.execute(
+            f"CREATE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM {item_rows} WHERE {condition}", params
+        )
         if subset.paired:
             pairs = view_over("instance_pairs", items="FROM items_found")
             _retain(connection, "items_found", _IDENTITY.columns, f"SELECT {_IDENTITY.columns} FROM ({pairs})")
         unit = _IDENTITY if subset.paired else _IMAGE if subset.whole_images else _ITEM
         _sample_and_limit(connection, subset, "items_found", unit)
-    if subset.picks_items:
+    if picks_items:
         connection.execute("CREATE TABLE images_found AS SELECT DISTINCT split, image_id FROM items_found")
     else:
         condition, params = image_conditions(subset)
@@ -194,9 +242,10 @@ def _find_keys(connection: DuckDBPyConnection, subset: Subset, joins: str, *, la
         if subset.whole_images:
             _sample_and_limit(connection, subset, "images_found", _IMAGE)
     if subset.whole_images:
+        condition, _ = item_conditions(Subset(), category_ids)
         connection.execute(
             f"CREATE OR REPLACE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM items "
-            "SEMI JOIN images_found USING (split, image_id)"
+            f"SEMI JOIN images_found USING (split, image_id) WHERE {condition}"
         )
 
 
@@ -271,14 +320,17 @@ def _divide(connection: DuckDBPyConnection, resplit: Resplit) -> list[dict[str, 
     return balance(groups, parts, resplit)
 
 
-def _check_num_items(connection: DuckDBPyConnection, place: Place, subset: Subset) -> None:
+def _check_num_items(connection: DuckDBPyConnection, place: Place, *, is_partial: bool) -> None:
     """Check that every chosen item has its image in ``images``, and that no chosen image lacks items.
+
+    Args:
+        connection: has the tables.
+        place: the registry, for messages.
+        is_partial: whether an image may have more items than chosen.
 
     Raises:
         RegistryFormatError: the tables images and items contradict each other.
     """
-    # Where an option picks items, an image may have more items than chosen.
-    is_partial = subset.picks_items and not subset.whole_images
     is_sound = f"chosen.num_items {'<=' if is_partial else '='} coalesce(images.num_items, 0)"
     query = f"""
         SELECT count(*), (SELECT count(*) FROM chosen_images) FROM images JOIN chosen_images AS chosen

@@ -20,7 +20,7 @@ from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
 from registry.store.connection import duckdb_errors, own_error
 from registry.store.html import html_table
-from registry.store.own_tables import OwnTable, load_tables, notices
+from registry.store.own_tables import load_tables, notices
 from registry.store.query import Params, read_query
 from registry.store.settings import Limits
 from registry.store.snapshot import Snapshot, open_blocks
@@ -56,8 +56,8 @@ class Registry:
         cache: folder that caches blocks of a remote registry.
         memory: DuckDB's memory limit, such as ``"4GB"``; half of the machine's memory without it.
         timeout: seconds that a query may run; no limit without it.
-        tables: tables of the user beside those of the registry: name -> path or URL of a file (Parquet, Arrow, CSV, JSON
-            lines), Arrow table, frame of pandas or polars. They are read once, when the registry is opened.
+        tables: tables of the user beside those of the registry: name -> path or URL of a file (Parquet, Arrow, CSV,
+            JSON lines), Arrow table, frame of pandas or polars. They are read once, when the registry is opened.
 
     Raises:
         NotFoundError: there is no registry, or no file of a table.

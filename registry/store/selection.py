@@ -44,6 +44,7 @@ class Selection:
         snapshot: the version of the registry.
         subset: the options; without it, everything.
         resplit: divides the subset into new parts, by pair_id.
+        category_ids: leaves out the items of all other categories, also with ``whole_images``; () for no such limit.
         columns: columns of the user's tables, ``TABLE.COLUMN``, that :meth:`chunks` can give.
 
     Attributes:
@@ -53,8 +54,8 @@ class Selection:
         parts: the splits that the subset has images of, or the parts of the re-split.
         divided: whether ``parts`` are those of a re-split.
         balance: shares of the parts of a re-split; see :func:`registry.subset.resplit.balance`.
-        notices: plain sentences with a count of what the options do not say: photos that a re-split leaves out, keys
-            of the user's tables that fit no row.
+        notices: plain sentences with a count of what the options do not say: photos that a re-split leaves out, items
+            that ``category_ids`` leaves out, keys of the user's tables that fit no row.
         used_tables: SHA-256 of each table of the user that the condition or ``columns`` name, by name.
 
     Raises:
@@ -68,6 +69,7 @@ class Selection:
         snapshot: Snapshot,
         subset: Subset | None = None,
         resplit: Resplit | None = None,
+        category_ids: Sequence[int] = (),
         columns: Sequence[str] = (),
     ) -> None:
         self.subset = subset or Subset()
@@ -92,7 +94,7 @@ class Selection:
         with snapshot.read_errors():
             self._connection = snapshot.connect(spill=True)
             joins = struct_joins(in_condition, tables)
-            self._choice = choose(self._connection, self.place, self.subset, resplit, splits, joins)
+            self._choice = choose(self._connection, self.place, self.subset, resplit, splits, category_ids, joins)
             of_tables = notices(self._connection, tables.values())
         self.parts = self._choice.parts
         self.divided = resplit is not None
@@ -112,6 +114,11 @@ class Selection:
         query = "SELECT count(*), coalesce(sum(num_items), 0)::BIGINT FROM chosen_images WHERE part = $part"
         ((images, items),) = self._rows(query, {"part": part.name})
         return {"images": images, "items": items}
+
+    def category_counts(self, part: Part) -> dict[int, int]:
+        """Return the number of items of each category_id that occurs in a part."""
+        query = "SELECT category_id, count(*) FROM chosen_items WHERE part = $part GROUP BY ALL ORDER BY ALL"
+        return dict(self._rows(query, {"part": part.name}))
 
     def num_turned_photos(self) -> int:
         """Return the number of images whose photo has an EXIF tag that turns or mirrors it."""

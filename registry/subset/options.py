@@ -92,7 +92,7 @@ class Subset:
     image_id: tuple[Range, ...] = _ranges(
         values.read_image_ids, "N|A-B|NAME|@FILE", "Only these images: numbers, names such as 000001.jpg, or those in "
         "the lines of FILE; a name such as train/image/000001.jpg also chooses its split.")
-    items: ItemList | None = _option(
+    items: ItemList | None = _option(  # noqa: RUF009
         read_item_list, "FILE", "Only these items: a CSV, JSON lines, Parquet or Arrow file with split, image_id and "
         "item_no, or split and image_id for whole images; or a text file with train/000001_2 a line.",
         default=None, write=lambda items: items.text)
