@@ -43,8 +43,8 @@ def subset_command(
         by_category = [{name: row[name] for name in _CATEGORY_COLUMNS} for row in rows if row["category_name"]]
         parts = [{name: row[name] for name in _PART_COLUMNS} for row in rows if not row["category_name"]]
         balance = [{name: row[name] for name in BALANCE} for row in selection.balance]
-        tables = [*filter(None, [by_category]), parts, *filter(None, [balance])]
-        write_tables([Rows.of_records(table) for table in tables], output)
+        printed = [*filter(None, [by_category]), parts, *filter(None, [balance])]
+        write_tables([Rows.of_records(table) for table in printed], output)
     else:
         names = (*_CATEGORY_COLUMNS, *_PAIR_COLUMNS, *(BALANCE[1:] if resplit else ()))
         balance_of = {row["part"]: row for row in selection.balance}

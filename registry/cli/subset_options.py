@@ -52,6 +52,15 @@ def _click_option(name: str, option: Option) -> Decorator:
     return click.option(flag, type=_CLICK_TYPES.get(name), metavar=option.metavar, help=f"{option.help}{shown_default}")
 
 
+#: Adds ``--table`` to a command, which gets ``table_values`` for :func:`registry.subset.params.read_tables`.
+table_option: Decorator = click.option(
+    "--table",
+    "table_values",
+    multiple=True,
+    metavar="NAME=FILE|URL",
+    help="A table of your own (Parquet, Arrow, CSV, JSON lines) with split, image_id and item_no, or split and "
+    "image_id: NAME.COLUMN in --where. NAME alone is a table of --params. Repeatable.",
+)
 _SUBSET_OPTIONS = (
     click.option(
         "--subset",
@@ -63,14 +72,7 @@ _SUBSET_OPTIONS = (
     click.option(
         "--params", type=click.Path(), default="params.yaml", show_default=True, help="File of --subset and --table."
     ),
-    click.option(
-        "--table",
-        "table_values",
-        multiple=True,
-        metavar="NAME=FILE|URL",
-        help="A table of your own (Parquet, Arrow, CSV, JSON lines) with split, image_id and item_no, or split and "
-        "image_id: NAME.COLUMN in --where. NAME alone is a table of --params. Repeatable.",
-    ),
+    table_option,
     *(_click_option(name, option) for name, option in OPTIONS.items()),
 )
 _RESPLIT_OPTIONS = (

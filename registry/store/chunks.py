@@ -79,6 +79,7 @@ class ChunkReader:
         split, low, high = bound
         params: dict[str, Any] = {"part": part.name, "split": split, "low": low, "high": high}
         in_range = "split = $split AND image_id BETWEEN $low AND $high"
+        of_items = "items.split = $split AND items.image_id BETWEEN $low AND $high"
         query = (
             f"SELECT {', '.join(f'images.{name}' for name in IMAGE_COLUMNS)}, chosen.num_items AS num_chosen "
             "FROM images JOIN (SELECT split, image_id, num_items "
@@ -96,7 +97,7 @@ class ChunkReader:
         query = (
             f"SELECT {self._own.select(columns)} FROM items SEMI JOIN (SELECT split, image_id, item_no "
             f"FROM chosen_items WHERE part = $part AND {in_range}) AS chosen USING (split, image_id, item_no)"
-            f"{self._own.joins(columns, in_range)} WHERE items.split = $split AND items.image_id BETWEEN $low AND $high "
+            f"{self._own.joins(columns, in_range)} WHERE {of_items} "
             f"AND items.category_id IN ({self._categories}) ORDER BY items.image_id, items.item_order"
         )
         items = self._batch(query, params, pa.schema([self._item_schema.field(name) for name in columns]))

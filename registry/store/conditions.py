@@ -1,5 +1,4 @@
-"""Checks a user's condition (``--where``): a single SQL expression over the columns of ``items``, and of tables of the
-user by ``TABLE.COLUMN``.
+"""Checks a user's condition (``--where``): a single SQL expression over the columns of items and of the user's tables.
 
 DuckDB parses the text, and the tree is compared with lists of allowed functions, types and expressions. So a condition
 cannot contain a query, read anything but its item, or give another answer tomorrow, and it can stand in parentheses
@@ -287,9 +286,9 @@ def _try_out(
     connection.execute(f"INSERT INTO items VALUES ({places})", _ITEM)
     for table, columns in own_columns:
         name = quote_name(table.name)
-        fields = ", ".join(f"{quote_name(column)} := {quote_name(column)}" for column in columns)
+        fields = ", ".join(f"{quote_name(column)} := sample.{quote_name(column)}" for column in columns)
         connection.register("first row", table.rows.slice(0, 1).select(columns))
-        joined = f'SELECT items.*, struct_pack({fields}) AS {name} FROM items LEFT JOIN "first row" ON true'
+        joined = f'SELECT items.*, struct_pack({fields}) AS {name} FROM items LEFT JOIN "first row" AS sample ON true'
         connection.execute(f"CREATE OR REPLACE TABLE items AS {joined}")
         connection.unregister("first row")
     try:

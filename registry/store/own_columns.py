@@ -83,12 +83,14 @@ class OwnColumns:
 
     def select(self, columns: Sequence[str]) -> str:
         """Return the list of a SELECT over ``items`` and :meth:`joins`: columns of items, or of this object."""
-        return ", ".join(
-            f"{_alias(self.found[name][0])}.{quote_name(self.found[name][0].in_by_key(self.found[name][1]))} AS {quote_name(name)}"
-            if name in self.found
-            else f"items.{name}"
-            for name in columns
-        )
+        selected = []
+        for name in columns:
+            if name in self.found:
+                table, column = self.found[name]
+                selected.append(f"{_alias(table)}.{quote_name(table.in_by_key(column))} AS {quote_name(name)}")
+            else:
+                selected.append(f"items.{name}")
+        return ", ".join(selected)
 
     def joins(self, columns: Sequence[str], condition: str = "true") -> str:
         """Return SQL that joins the tables of some columns to ``items``.

@@ -208,7 +208,8 @@ def _notices(connection: DuckDBPyConnection, table: OwnTable) -> Iterator[str]:
     if number:
         query = f"SELECT {key} {unmatched} ORDER BY {SPLIT_ORDER}, {key} LIMIT 1"
         (first,) = connection.execute(query).fetchall()
-        where = ", ".join(f"{column} {value}" for column, value in zip(table.key, first, strict=True))
+        values = ("NULL" if value is None else value for value in first)
+        where = ", ".join(f"{column} {value}" for column, value in zip(table.key, values, strict=True))
         yield (
             f"{plural(number, 'row')} of {name} {'has a key that fits' if number == 1 else 'have keys that fit'} no "
             f"row of {of} (the first: {where})"

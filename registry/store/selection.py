@@ -224,6 +224,10 @@ class Selection:
             f"{own.joins(columns)} ORDER BY {SPLIT_ORDER}, image_id, items.item_order"
         )
 
+    def own_schema(self) -> pa.Schema:
+        """Return the Arrow fields of the columns of the user's tables that :meth:`chunks` can give."""
+        return self._own_columns.schema(self._connection)
+
     def _keys(self) -> Keys:
         """Return the keys of the subset, for a connection of its own."""
         cursor = self._connection.cursor()

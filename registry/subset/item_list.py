@@ -99,7 +99,7 @@ def _read_lines(data: bytes, what: str) -> pa.Table:
         lines = decode_text(data).split("\n")
     except (UnicodeDecodeError, ForeignEncodingError) as error:
         raise UsageError(f"{what} cannot be read: {error}. Expected {_EXPECTED_LINE} a line.") from error
-    keys = []
+    keys: list[tuple[str, int, int | None]] = []
     for line_no, line in enumerate(map(str.strip, lines), 1):
         if not line:
             continue
@@ -113,7 +113,7 @@ def _read_lines(data: bytes, what: str) -> pa.Table:
             raise UsageError(
                 f"{what}, line {line_no}: expected numbers of items in all lines or in none, found {line[:80]!r}."
             )
-        keys.append(key)
+        keys.append((key[0], key[1], key[2]))
     columns = list(zip(*keys, strict=True)) or [()] * len(KEY)
     names = KEY if keys and keys[0][2] is not None else KEY[:2]
     types = (pa.string(), pa.int64(), pa.int64())
