@@ -103,7 +103,8 @@ def test_columns_of_tables_stand_beside_those_of_items(three_splits: Path) -> No
 
 def test_keys_that_fit_nothing_are_counted(three_splits: Path) -> None:
     scores = table({"split": "val"}, {"image_id": 77}, {"item_no": None})
-    notice = "3 rows of the table scores have keys that fit no row of items (the first: split train, image_id 1, item_no NULL)"
+    fit = "3 rows of the table scores have keys that fit no row of items"
+    notice = f"{fit} (the first: split train, image_id 1, item_no NULL)"
     df2 = opened(three_splits, scores=scores)
     assert df2.table_notices() == [notice]
     selection = df2.select(where="scores.loss < 1")
@@ -213,7 +214,10 @@ def test_lists_and_dates_of_a_table_are_values_of_conditions(three_splits: Path)
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("items", "'items' cannot name a table: it is the name of a table or view of the registry. Choose another name."),
+        (
+            "items",
+            "'items' cannot name a table: it is the name of a table or view of the registry. Choose another name.",
+        ),
         ("Split_Counts", "it is the name of a table or view of the registry"),
         ("style", "it is the name of a column of the registry"),
         ("whole", "it is the name of a schema of the registry"),
@@ -294,9 +298,9 @@ def test_limits_hold_for_tables(three_splits: Path, tmp_path: Path) -> None:
     assert path.stat().st_size < 1 << 20
     with pytest.raises(UsageError, match="table large: its rows take more than the 34,603,008 bytes of memory"):
         registry.open(str(three_splits), memory="33MiB", tables={"large": path})
-    texts = pa.table({"text": [f"{number:0100d}" for number in range(300_000)]})
+    numbers = pa.table({"number": pa.array(range(3_000_000))})
     with pytest.raises(QueryError, match="needs more memory than its limit"):
-        registry.open(str(three_splits), memory="33MiB", tables={"texts": texts})
+        registry.open(str(three_splits), memory="33MiB", tables={"first": numbers, "second": numbers})
 
 
 def test_queries_of_a_user_cannot_change_or_leave_a_table(three_splits: Path) -> None:
