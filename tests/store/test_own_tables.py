@@ -47,10 +47,11 @@ def test_a_file_is_a_table_of_queries_and_conditions(three_splits: Path, tmp_pat
         table().to_pandas().set_index(["split", "image_id", "item_no"]),
         table().to_pandas().astype({"split": "category"}),
         pl.from_arrow(table()),
+        pl.from_arrow(table()).with_columns(pl.col("split").cast(pl.Categorical)),  # type: ignore[union-attr]
         table().set_column(0, "split", table().column("split").dictionary_encode()),
         table().set_column(1, "Image_ID", table().column("image_id").cast(pa.uint8())),
     ],
-    ids=["arrow", "pandas", "pandas index", "categories", "polars", "dictionary", "small numbers"],
+    ids=["arrow", "pandas", "pandas index", "categories", "polars", "categories of polars", "dictionary", "small numbers"],
 )
 def test_a_frame_is_a_table(three_splits: Path, frame: Any) -> None:
     df2 = opened(three_splits, scores=frame)
@@ -301,6 +302,11 @@ def test_limits_hold_for_tables(three_splits: Path, tmp_path: Path) -> None:
     numbers = pa.table({"number": pa.array(range(3_000_000))})
     with pytest.raises(QueryError, match="needs more memory than its limit"):
         registry.open(str(three_splits), memory="33MiB", tables={"first": numbers, "second": numbers})
+
+
+def test_a_query_of_a_table_that_there_is_not_lists_those_of_the_user(three_splits: Path) -> None:
+    with pytest.raises(QueryError, match=r"There is: .*, items, .*, scores\."):
+        opened(three_splits, scores=table()).sql("FROM score")
 
 
 def test_queries_of_a_user_cannot_change_or_leave_a_table(three_splits: Path) -> None:

@@ -87,8 +87,8 @@ def note_no_numbers(job: Job, items: pa.RecordBatch) -> None:
             values = values.flatten()
         if pa.types.is_floating(values.type):
             number = pc.invert(pc.is_finite(values)).true_count
-            why = f"of {name} is NaN or infinite, which JSON has not: null stands there"
-            job.notice(number, f"number {why}", f"numbers {why.replace('is', 'are', 1)}")
+            why = "NaN or infinite, which JSON has not: null stands there"
+            job.notice(number, f"number of {name} is {why}", f"numbers of {name} are {why}")
 
 
 def feature_type(name: str, kind: pa.DataType) -> str:
