@@ -1,8 +1,8 @@
 """Benchmark of tables of the user: what a table with a row for every item costs.
 
 Ingests a synthetic release of full size (:mod:`benchmarks.corpus`), and writes a Parquet and a CSV file with a score
-for each of its items. Then times in one process: opening the registry with the table, joining it to all items in a query and
-in a condition; and whole processes in turn: a subset and an export with the table and without.
+for each of its items. Then times in one process: opening the registry with the table, joining it to all items in a
+query and in a condition; and whole processes in turn: a subset and an export with the table and without.
 
 Run as ``python -m benchmarks.tables [--dest DIR] [--scale 1.0] [--runs 3]``.
 """
@@ -67,7 +67,7 @@ def main() -> int:
         "open with the Parquet file": lambda: registry.open(folder, tables={"scores": path}),
         "open with the CSV file": lambda: registry.open(folder, tables={"scores": options.dest / "scores.csv"}),
         "join to all items in a query": lambda: scored.sql(JOIN).fetchall(),
-        "select all items": lambda: plain.select(),
+        "select all items": plain.select,
         "select with a condition on the table": lambda: scored.select(where=WHERE),
     }
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {number:,} rows\n")

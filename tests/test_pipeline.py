@@ -108,6 +108,22 @@ def test_a_named_export_runs_when_its_subset_changes_and_can_be_repeated_from_it
     assert project.run("git", "status", "--porcelain", "dvc.lock") == ""
 
 
+def test_a_changed_table_makes_the_exports_again(project: Project) -> None:
+    table, rows = project.root / "tables/scores.csv", project.root / "data/exports/scored/data/train-00000-of-00001.csv"
+    options = {"table": "scores", "where": "scores.loss > 2", "columns": "image_id,scores.loss", "limit": 1}
+    project.set_params(
+        tables={"scores": "tables/scores.csv"}, exports={"scored": {"format": "csv", "options": options}}
+    )
+    for loss in (3, 4):
+        table.write_text(f"split,image_id,loss\ntrain,1,{loss}\n")
+        assert project.ran(project.run("dvc", "repro", "export@scored")) == {"export@scored"}
+        assert rows.read_text() == f"image_id,scores.loss\n1,{loss}\n"
+    assert project.ran(project.run("dvc", "repro", "export@scored")) == set()
+    table.unlink()
+    project.run("git", "checkout", "-q", "params.yaml", "dvc.lock")
+    project.run("dvc", "repro", "-q")
+
+
 def test_added_and_removed_annotations_run_the_ingest_of_their_split(project: Project) -> None:
     annotations = project.root / "raw/validation/annos"
     added = annotations / "000999.json"

@@ -10,6 +10,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import registry
 from registry.errors import NotFoundError, QueryError, UnknownNameError, UsageError
@@ -51,7 +53,16 @@ def test_a_file_is_a_table_of_queries_and_conditions(three_splits: Path, tmp_pat
         table().set_column(0, "split", table().column("split").dictionary_encode()),
         table().set_column(1, "Image_ID", table().column("image_id").cast(pa.uint8())),
     ],
-    ids=["arrow", "pandas", "pandas index", "categories", "polars", "categories of polars", "dictionary", "small numbers"],
+    ids=[
+        "arrow",
+        "pandas",
+        "pandas index",
+        "categories",
+        "polars",
+        "categories of polars",
+        "dictionary",
+        "small numbers",
+    ],
 )
 def test_a_frame_is_a_table(three_splits: Path, frame: Any) -> None:
     df2 = opened(three_splits, scores=frame)
@@ -127,6 +138,30 @@ def test_a_key_with_different_values_has_none(three_splits: Path) -> None:
         "no value (NULL) there: keep one row a key"
     ]
     assert df2.sql("SELECT count(*) FROM scores").fetchall() == [(8,)]
+
+
+ROWS = st.lists(
+    st.fixed_dictionaries({
+        "split": st.sampled_from(["train", "validation", "val", None]),
+        "image_id": st.integers(1, 4) | st.none(),
+        "item_no": st.integers(1, 2),
+        "loss": st.integers(-1, 1) | st.none(),
+    }),
+    min_size=1,
+    max_size=12,
+)  # fmt: skip
+
+
+@settings(max_examples=25)
+@given(rows=ROWS)
+def test_a_condition_holds_for_the_items_whose_only_row_says_so(three_splits: Path, rows: list[dict[str, Any]]) -> None:
+    losses: dict[tuple[Any, ...], set[Any]] = {}
+    for row in rows:
+        losses.setdefault((row["split"], row["image_id"], row["item_no"]), set()).add(row["loss"])
+    schema = pa.schema({"split": pa.string(), "image_id": pa.int64(), "item_no": pa.int64(), "loss": pa.int64()})
+    selection = opened(three_splits, scores=pa.Table.from_pylist(rows, schema)).select(where="scores.loss > 0")
+    items = keys(opened(three_splits).select())
+    assert keys(selection) == [key for key in items if losses.get(key) == {1}]
 
 
 def test_whole_doubles_are_keys(three_splits: Path) -> None:
