@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pyarrow import csv
 
 import registry
 from registry.cli.main import main
@@ -68,7 +69,7 @@ def test_the_subset_export_and_verify_commands_run(demo: Path, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").symlink_to(demo / "data")
     scores = "SELECT split, image_id, item_no, (image_id + item_no) % 7 AS loss FROM items"
-    registry.open("data/registry").sql(scores).write_csv("scores.csv")
+    csv.write_csv(registry.open("data/registry").sql(scores).to_arrow_table(), "scores.csv")
     commands = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
     commands = [
         line for line in commands if line.startswith(("df2 subset", "df2 export", "df2 verify", "df2 sql --table"))

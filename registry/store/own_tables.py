@@ -167,8 +167,8 @@ def create_tables(connection: DuckDBPyConnection, tables: Iterable[OwnTable], *,
 def _keyed(table: OwnTable) -> str:
     """Return a query for the rows of a table with its key in the types of the registry."""
     key = [f"TRY_CAST({quote_name(column)} AS {_DUCKDB_TYPES[name]}) AS {name}" for name, column in table.key.items()]
-    others = [quote_name(column) for column in table.columns if column not in table.key.values()]
-    return f"SELECT {', '.join([*key, *others])} FROM own.{quote_name(table.name)}"
+    values = [quote_name(column) for column in table.columns if column not in table.key.values()]
+    return f"SELECT {', '.join([*key, *values])} FROM own.{quote_name(table.name)}"
 
 
 def _num_repeated(connection: DuckDBPyConnection, table: OwnTable) -> tuple[int, int]:

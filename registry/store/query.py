@@ -46,8 +46,8 @@ def read_query(cursor: DuckDBPyConnection, query: str, params: Params | None = N
             raise QueryError("Expected one statement that reads (SELECT, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN).")
         relation = cursor.sql(query, params=params)
     except duckdb.CatalogException as error:
-        own = [name for (name,) in cursor.execute(_OWN_TABLES).fetchall()]
-        names = f"\n\nThere is: {', '.join([*TABLES, *load_views(), *own])}."
+        own_tables = [name for (name,) in cursor.execute(_OWN_TABLES).fetchall()]
+        names = f"\n\nThere is: {', '.join([*TABLES, *load_views(), *own_tables])}."
         raise QueryError(f"{error}{names if 'Table with name' in str(error) else ''}") from error
     except duckdb.Error as error:
         raise own_error(error) from error

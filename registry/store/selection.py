@@ -218,10 +218,10 @@ class Selection:
         Args:
             columns: of the table items, or ``TABLE.COLUMN`` of a table of the user: NULL for items without a row in it.
         """
-        own = OwnColumns.of((name for name in columns if "." in name), self._snapshot.own_tables)
+        own_columns = OwnColumns.of((name for name in columns if "." in name), self._snapshot.own_tables)
         return self._connection.cursor().sql(
-            f"SELECT {own.select(columns)} FROM items SEMI JOIN chosen_items USING (split, image_id, item_no)"
-            f"{own.joins(columns)} ORDER BY {SPLIT_ORDER}, image_id, items.item_order"
+            f"SELECT {own_columns.select(columns)} FROM items SEMI JOIN chosen_items USING (split, image_id, item_no)"
+            f"{own_columns.joins(columns)} ORDER BY {SPLIT_ORDER}, image_id, items.item_order"
         )
 
     def own_schema(self) -> pa.Schema:

@@ -6,17 +6,14 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.tables import ITEMS
 from registry.errors import StorageError, UsageError
-from registry.files.private_folder import private_folder
 from registry.files.regular_files import read_regular
 from registry.parsing.text import check_encoding, without_mark
 from registry.redaction import redact
 from registry.storage.options import StorageOptions
-from registry.storage.place import Place
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,6 +70,11 @@ def read_bytes(url: str, what: str, most: int, storage_options: StorageOptions |
         UsageError: the file has more bytes.
         NotFoundError, StorageError: the file does not exist or cannot be read.
     """
+    from tempfile import TemporaryDirectory
+
+    from registry.files.private_folder import private_folder
+    from registry.storage.place import Place
+
     folder, slash, name = url.rpartition("/")
     place = Place(folder or slash or ".", storage_options)
     size = place.size(name)
@@ -151,10 +153,10 @@ def key_problem(rows: pa.Table) -> str:
         columns = ", ".join(rows.column_names) or "none"
         return f"expected the columns {_EXPECTED_KEY}; found {columns}"
     for name, column in key.items():
-        found = _type_problem(rows.column(column), is_text=name == "split")
-        if found:
+        problem = _type_problem(rows.column(column), is_text=name == "split")
+        if problem:
             expected = "text" if name == "split" else "whole numbers"
-            return f"{column}: expected {expected}, found {found}; a key is {_EXPECTED_KEY}"
+            return f"{column}: expected {expected}, found {problem}; a key is {_EXPECTED_KEY}"
     return ""
 
 

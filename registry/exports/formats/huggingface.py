@@ -106,8 +106,8 @@ def write(job: Job) -> None:
 def _features(job: Job) -> dict[str, Feature]:
     """Return the features of the rows of an export."""
     category = _label([member.name for member in job.classes])
-    own = {field.name: feature(feature_type(field.name, field.type)) for field in job.own_schema()}
-    features = _FEATURES | {"objects": [_OBJECT | {"category": category} | own]}
+    own_features = {field.name: feature(feature_type(field.name, field.type)) for field in job.own_schema()}
+    features = _FEATURES | {"objects": [_OBJECT | {"category": category} | own_features]}
     return {name: feature for name, feature in features.items() if name != "image" or job.images == "copy"}
 
 
@@ -138,11 +138,11 @@ def _groups(job: Job, part: Part, shards: Sequence[int]) -> Iterator[pa.Table]:
     group_sizes = (min(_GROUP, rows - start) for rows in shards for start in range(0, rows, _GROUP))
     num_missing = next(group_sizes, 0)
     pieces: list[pa.Table] = []
-    own = own_columns(job.options)
-    for chunk in job.chunks(part, [*_COLUMNS, *own]):
+    more_columns = own_columns(job.options)
+    for chunk in job.chunks(part, [*_COLUMNS, *more_columns]):
         note_unlabelled(job, chunk)
         note_boxes_without_area(job, chunk.items)
-        rows = _rows(job.classes, chunk, own)
+        rows = _rows(job.classes, chunk, more_columns)
         photos = job.photos(chunk) if job.images == "copy" else None
         start = 0
         while start < rows.num_rows:

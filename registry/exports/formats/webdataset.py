@@ -59,8 +59,8 @@ def _features(job: Job) -> dict[str, Any]:
     """Return the type of every value of a sample, in the JSON form of ``datasets``."""
     document = {name: feature(FIELDS[name].type) for name in IMAGE_COLUMNS}
     columns = {name: FIELDS[name].type for name in ITEM_COLUMNS} | (CLASS_COLUMNS if job.classes.are_chosen else {})
-    own = {field.name: feature_type(field.name, field.type) for field in job.own_schema()}
-    document["items"] = [{name: feature(type_name) for name, type_name in (columns | own).items()}]
+    own_types = {field.name: feature_type(field.name, field.type) for field in job.own_schema()}
+    document["items"] = [{name: feature(type_name) for name, type_name in (columns | own_types).items()}]
     photo = {"jpg": {"_type": "Image"}} if job.images == "copy" else {}
     return photo | {"json": document, "__key__": feature("string"), "__url__": feature("string")}
 
