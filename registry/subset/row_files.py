@@ -58,6 +58,7 @@ def read_row_file(
     data = read_bytes(url, what, most, storage_options)
     try:
         rows = _collect(_READERS[kind](data), what, most)
+        rows.validate(full=True)  # an Arrow file may hold offsets that lead out of its buffers
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UsageError(f"{what}: {redact(url)} cannot be read as {kind}: {error}") from error
     return _checked(rows, what), hashlib.sha256(data).hexdigest()
@@ -121,7 +122,7 @@ def frame_rows(frame: Any, what: str, most: int) -> tuple[pa.Table, str]:
         raise UsageError(f"{what}: the frame cannot be read as Arrow: {error}") from error
     out = _Digest()
     with pa.ipc.new_stream(out, rows.schema) as writer:
-        writer.write_table(rows)
+        writer.write_table(rows.combine_chunks())  # however the frame is divided
     return rows, out.digest.hexdigest()
 
 

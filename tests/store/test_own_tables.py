@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -325,6 +326,25 @@ def test_a_table_may_lie_at_a_url(three_splits: Path, tmp_path: Path) -> None:
     assert df2.own_tables["scores"].sha256 == opened(three_splits, scores=tmp_path / "scores.parquet").own_tables[
         "scores"
     ].sha256  # fmt: skip
+
+
+def test_the_digest_of_a_frame_is_that_of_its_rows(three_splits: Path) -> None:
+    pieces = pa.concat_tables([table().slice(0, 2), table().slice(2)])
+    digests = {opened(three_splits, scores=frame).own_tables["scores"].sha256 for frame in (table(), pieces)}
+    assert len(digests) == 1
+    assert opened(three_splits, scores=table({})).own_tables["scores"].sha256 not in digests
+
+
+def test_an_arrow_file_with_wrong_offsets_is_refused(three_splits: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.arrow"
+    rows = pa.table({"split": ["train"], "image_id": [1]})
+    with pa.ipc.new_file(str(path), rows.schema) as writer:
+        writer.write_table(rows)
+    data, offsets = path.read_bytes(), struct.pack("<ii", 0, 5)
+    assert offsets in data
+    path.write_bytes(data.replace(offsets, struct.pack("<ii", 0, 1 << 30)))
+    with pytest.raises(UsageError, match=r"table scores: .*a\.arrow cannot be read as Arrow"):
+        opened(three_splits, scores=path)
 
 
 def test_limits_hold_for_tables(three_splits: Path, tmp_path: Path) -> None:
