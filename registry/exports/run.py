@@ -148,6 +148,7 @@ def export(
         _check_cache_outside(photo_cache, dest)
     files = open_destination(dest, storage_options, check)
     rows = Selection(registry.snapshot(), plan.subset, plan.resplit)
+    _check_known(plan, rows)
     source = None
     if photos:
         cache = _photo_cache(registry.place, photo_cache)
@@ -167,6 +168,18 @@ def export(
         files.finish(manifest.to_json())
         logging.getLogger(__name__).info("%s: %d files written to %s", plan.format.name, len(manifest.files), dest)
     return manifest
+
+
+def _check_known(plan: Plan, rows: Selection) -> None:
+    """Check that items have the values that the format cannot do without.
+
+    Raises:
+        UsageError: some do not, as they come from a COCO file; the message counts them and says how to have the values.
+    """
+    texts = rows.unknown(plan.format.needs_of(plan.options))
+    if texts:
+        without = " Or choose --landmarks none." if plan.format.name == "coco" else ""
+        raise UsageError(f"{plan.format.name} needs values that items do not have. {' '.join(texts)}{without}")
 
 
 def _check_cache_outside(photo_cache: str, dest: str) -> None:

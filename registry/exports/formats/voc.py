@@ -112,10 +112,18 @@ def _objects(job: Job, chunk: Chunk) -> tuple[pa.Array, list[int]]:
     position = pc.subtract(items.column("category_id").cast(pa.int32()), 1)
     fields: list[tuple[str, pa.Array]] = [
         ("name", choose((escape(category.name) for category in CATEGORIES), position)),
-        ("pose", choose(("Unspecified", "Frontal"), pc.equal(items.column("viewpoint"), 2).cast(pa.int8()))),
+        (
+            "pose",
+            choose(
+                ("Unspecified", "Frontal"), pc.fill_null(pc.equal(items.column("viewpoint"), 2), False).cast(pa.int8())
+            ),
+        ),
     ]
     for tag, column, lowest in _FLAGS:
-        fields.append((tag, numbers(pc.greater_equal(items.column(column), lowest).cast(pa.int8()))))
+        values = items.column(column)
+        why = f"is not known, so {tag} is 0"
+        job.notice(pc.and_(values.is_null(), has_box).true_count, f"item's {column} {why}", f"items' {column} {why}")
+        fields.append((tag, numbers(pc.fill_null(pc.greater_equal(values, lowest), False).cast(pa.int8()))))
     pieces: list[pa.Array | str] = ["\t<object>\n"]
     for tag, texts in fields:
         pieces += [f"\t\t<{tag}>", texts, f"</{tag}>\n"]

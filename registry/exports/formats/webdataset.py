@@ -96,7 +96,7 @@ def _with_texts(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, pa.Array]]:
 def sample_texts(chunk: Chunk) -> pa.Array:
     """Return the JSON of each image of a chunk: its row of images, with its rows of items under ``items``."""
     items = join_groups(concat(*row_pieces(chunk.items, "{", ", ", "}", named=True)), chunk.num_items, ", ")
-    return concat(*row_pieces(chunk.images, "{", ", ", ', "items": [', named=True), items, "]}")
+    return concat(*row_pieces(chunk.images.select(IMAGE_COLUMNS), "{", ", ", ', "items": [', named=True), items, "]}")
 
 
 def _write_tar(file: BinaryIO, members: Iterable[tuple[str, bytes | memoryview]]) -> None:
