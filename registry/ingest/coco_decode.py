@@ -25,14 +25,14 @@ _Code = Annotated[int, msgspec.Meta(ge=1, le=3)]
 _Coordinate = Annotated[float, msgspec.Meta(gt=-EXACT_MAX, lt=EXACT_MAX)]
 _Number = Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX)]
 _ItemNo = Annotated[int, msgspec.Meta(ge=1, le=INT16_MAX)]
-_Box = tuple[_Coordinate, _Coordinate, _Coordinate, _Coordinate]
+_Length = Annotated[float, msgspec.Meta(gt=-2 * EXACT_MAX, lt=2 * EXACT_MAX)]
 
 
 class CocoAnnotation(msgspec.Struct, gc=False):
     """An annotation: keys of COCO, of the official converter, and of ``df2 export coco --attributes``."""
 
     category_id: int
-    bbox: _Box
+    bbox: tuple[_Coordinate, _Coordinate, _Length, _Length]
     segmentation: list[list[_Coordinate]] | None = None
     keypoints: list[float] | None = None
     iscrowd: int | bool | None = None
@@ -45,7 +45,7 @@ class CocoAnnotation(msgspec.Struct, gc=False):
     viewpoint: _Code | None = None
     item_no: _ItemNo | None = None
     item_order: _ItemNo | None = None
-    bounding_box: _Box | None = None
+    bounding_box: tuple[_Coordinate, _Coordinate, _Coordinate, _Coordinate] | None = None
 
 
 _decode = msgspec.json.Decoder(CocoAnnotation).decode
@@ -165,6 +165,8 @@ class _ChunkDecoder:
             if len(polygon) < 6 or len(polygon) % 2:
                 text_of = f"expected an even count of at least 6 numbers, found {len(polygon)}"
                 report(text_of, "segmentation", f"polygon {polygon_no}")
+        if max(map(abs, _corners(record)[0])) >= EXACT_MAX:
+            report("expected edges below 2^53 in size, found one beyond", "bbox")
         record.category_id = category_id
         if record.keypoints is not None:
             record.keypoints = _own_landmarks(record.keypoints, category_id, report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import os
 import re
 import shutil
 import tempfile
@@ -76,9 +77,9 @@ def find_coco(source: str, options: StorageOptions | None = None, password: str 
     path = local_path(source)
     if archive_suffix(source) == ".zip":
         return _in_zip(source, options, password)
-    if path is not None and path.is_dir():
+    if path is not None and os.path.isdir(path):  # not is_dir(), which raises an error for too long a path
         return _in_folder(source, options)
-    is_file = path.is_file() if path is not None else not is_remote_folder(source, options)
+    is_file = os.path.isfile(path) if path is not None else not is_remote_folder(source, options)
     if archive_suffix(source) or not is_file:
         return ()
     try:
@@ -94,10 +95,10 @@ def _named_member(source: str) -> CocoFile | None:
         return CocoFile(chain["archive"], chain["member"])
     match = _MEMBER.fullmatch(source)
     path = local_path(source)
-    if match is None or not match["member"].lower().endswith((".json", ".json.gz")) or (path and path.exists()):
+    if match is None or not match["member"].lower().endswith((".json", ".json.gz")) or (path and os.path.exists(path)):
         return None
     archive = local_path(match["archive"])
-    return CocoFile(match["archive"], match["member"]) if archive is None or archive.is_file() else None
+    return CocoFile(match["archive"], match["member"]) if archive is None or os.path.isfile(archive) else None
 
 
 @contextmanager
@@ -185,13 +186,13 @@ class _Joined:
 
 
 def _is_coco(file: CocoFile, options: StorageOptions | None, password: str | None) -> bool:
-    """Return whether the beginning of a file is that of a COCO file."""
+    """Return whether the beginning of a file is that of a COCO file; of a damaged or empty file by its name."""
+    is_json = file.name.lower().endswith((".json", ".json.gz"))
     try:
         with _opened(file, options, password) as opened:
             start = without_mark(opened.read(_START)).lstrip(b" \t\r\n")
     except (EOFError, zlib.error, zipfile.BadZipFile, gzip.BadGzipFile):
-        return False
-    is_json = file.name.lower().endswith((".json", ".json.gz"))
+        return is_json  # reading it says what is wrong
     return (start.startswith(b"{") and bool(_KEYS.search(start))) or (is_json and not start)
 
 

@@ -44,6 +44,7 @@ def unknown_texts(connection: DuckDBPyConnection, columns: Sequence[str], rows: 
                 unknown.setdefault(_REMEDIES.get(name, _OTHERS), []).append((name, number))
         for remedy, counted in unknown.items():
             names = ", ".join(name for name, _ in counted)
-            items = plural(max(number for _, number in counted), "item")
-            texts.append(f"{items} of {split} have no {names}: ingest {split} {remedy}.")
+            number = max(number for _, number in counted)
+            items = plural(number, f"item of {split} has", f"items of {split} have")
+            texts.append(f"{items} no {names}: ingest {split} {remedy}.")
     return texts

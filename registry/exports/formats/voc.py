@@ -122,7 +122,10 @@ def _objects(job: Job, chunk: Chunk) -> tuple[pa.Array, list[int]]:
     for tag, column, lowest in _FLAGS:
         values = items.column(column)
         why = f"is not known, so {tag} is 0"
-        job.notice(pc.and_(values.is_null(), has_box).true_count, f"item's {column} {why}", f"items' {column} {why}")
+        if values.null_count:
+            job.notice(
+                pc.and_(values.is_null(), has_box).true_count, f"item's {column} {why}", f"items' {column} {why}"
+            )
         fields.append((tag, numbers(pc.fill_null(pc.greater_equal(values, lowest), False).cast(pa.int8()))))
     pieces: list[pa.Array | str] = ["\t<object>\n"]
     for tag, texts in fields:
