@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 from registry.version import __version__
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from registry.exports.manifest import ExportManifest
     from registry.store.registry import Registry
     from registry.subset.options import Subset
@@ -74,6 +76,7 @@ def export(
     *,
     subset: Subset | Mapping[str, Any] | None = None,
     resplit: Resplit | None = None,
+    classes: str | Path | Mapping[str, Any] | None = None,
     images: str | None = None,
     photos: str | Mapping[str, str] | None = None,
     password: str | None = None,
@@ -91,6 +94,8 @@ def export(
         dest: new or empty folder, or an fsspec URL; receives the complete export or nothing.
         subset: a :class:`registry.subset.options.Subset` or its options, such as ``{"category": "skirt"}``.
         resplit: new splits for the subset (:meth:`registry.subset.resplit.Resplit.parse`).
+        classes: ``"present"`` for the categories that occur; or classes that merge and rename categories, as a mapping
+            (``{"tops": ["short sleeve top", "vest"]}``), a text (``"tops=vest,sling; skirts=skirt"``) or a file.
         images: ``none``, ``reference``, ``link`` or ``copy`` the photos; not every format has all four.
         photos: release with the photos, or a mapping from split to release.
         password: of protected zips among the photos.
@@ -111,7 +116,7 @@ def export(
     from registry.subset.options import Subset
 
     selected = subset if isinstance(subset, Subset) else Subset.of(**(subset or {}))
-    plan = run.Plan.of(format, selected, resplit=resplit, images=images, options=options)
+    plan = run.Plan.of(format, selected, resplit=resplit, images=images, options=options, classes=classes)
     return run.export(
         registry,
         plan,

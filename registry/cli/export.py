@@ -120,6 +120,7 @@ def _format_command(export_format: Format) -> click.Command:
         subset: Subset,
         resplit: Resplit | None,
         images: str,
+        classes: str | None,
         photos: str | None,
         photo_cache: str | None,
         overwrite: bool,
@@ -129,7 +130,7 @@ def _format_command(export_format: Format) -> click.Command:
         from registry.exports.run import Plan, export
         from registry.history.git import revision_of
 
-        plan = Plan.of(export_format.name, subset, resplit=resplit, images=images, options=options)
+        plan = Plan.of(export_format.name, subset, resplit=resplit, images=images, options=options, classes=classes)
         registry = places.open()
         revision = revision_of(registry.place)
         sources = _photo_sources(images, photos, click.get_current_context().params["params"])
@@ -153,6 +154,14 @@ def _format_command(export_format: Format) -> click.Command:
 
     command: Any = subset_options(run)
     command = _destination_options(command)
+    command = click.option(
+        "--classes",
+        metavar="CLASSES",
+        hidden=not export_format.has_classes,
+        help="'present' for the categories that occur, numbered without gaps; or classes that merge and rename "
+        "categories: 'tops=short sleeve top,long sleeve top; bottoms=shorts,trousers', or a file with such (YAML, "
+        "JSON, lines). Items of other categories are left out.",
+    )(command)
     command = click.option(
         "--images",
         type=click.Choice(export_format.images),
@@ -273,6 +282,8 @@ def _report(manifest: ExportManifest, dest: str) -> None:
     )
     place = printable(redact(dest))
     click.echo(f"{place}: {manifest.format}, {parts}; {plural(len(manifest.files), 'file')}, {size / 1e6:,.1f} MB.")
+    for part, counts in manifest.class_counts.items():
+        click.echo(f"{printable(part)}: {', '.join(f'{name} {number:,}' for name, number in counts.items())}.")
     if export_format.needs_photos and manifest.images not in ("link", "copy"):
         note("next: the same command with --images copy --photos RELEASE --overwrite")
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 import click
 
@@ -44,6 +45,17 @@ class _Group(BoundedCommand, click.Group):
         for title, commands in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(command.name or "", command.get_short_help_str(90)) for command in commands])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            name = error.option_name
+            if error.ctx and error.ctx is not ctx and any(name in option.opts for option in self.params):
+                command = error.ctx.command_path.removeprefix(f"{ctx.command_path} ")
+                text = f"{name} stands before the command: {ctx.command_path} {name} ... {command} ..."
+                raise click.UsageError(text, error.ctx) from error
+            raise
 
 
 @click.group("df2", cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -120,6 +120,10 @@ def _format_options() -> list[str]:
         export_format = find_format(name)
         images = export_format.images
         rows = [("--images", " ".join(images), images[0], "What happens to photos.")]
+        if export_format.has_classes:
+            rows.append(
+                ("--classes", "present TEXT FILE", "", "Keep, merge or rename categories; see docs/formats.md.")
+            )
         for option in export_format.options:
             values = " ".join(option.choices) or ("" if option.kind == "flag" else option.kind.upper())
             default = "" if option.default is None or option.default is False else str(option.default)

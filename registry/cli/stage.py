@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -36,7 +37,8 @@ def stage(ctx: click.Context, params: Path, words: tuple[str, ...]) -> None:
     """Run another df2 command with values of params.yaml.
 
     {a.b} in COMMAND becomes the value of b below a. {@} is the name of the DVC stage after its '@', also inside a
-    path: {splits.@.source}. If a whole word is {a} and a holds options, it becomes options: '--on-error=fail --jobs=2'.
+    path: {splits.@.source}. If a whole word is {a} and a holds options, it becomes options: '--on-error=fail --jobs=2';
+    a mapping in it becomes JSON.
     A value stays one word of the command: spaces, quotes and $(...) in it have no effect, while DVC's own ${a.b} would
     pass them to a shell.
     """
@@ -89,10 +91,19 @@ def _options(values: Mapping[str, Any], place: str) -> Iterator[str]:
     """Yield options of the command line; ``place`` names the values in messages."""
     for name, value in values.items():
         for single in value if isinstance(value, list) else [value]:
-            if isinstance(single, bool):
+            if isinstance(single, Mapping):
+                yield f"--{name}={_json(single, f'{place} > {name}')}"
+            elif isinstance(single, bool):
                 yield f"--{name}" if single else f"--no-{name}"
             else:
                 yield f"--{name}={_text(single, f'{place} > {name}')}"
+
+
+def _json(value: Mapping[str, Any], place: str) -> str:
+    try:
+        return json.dumps(value)
+    except TypeError as error:  # such as a date
+        raise UsageError(f"{place}: expected texts, numbers and lists of them, found {shown_value(value)}.") from error
 
 
 def _text(value: Any, place: str) -> str:

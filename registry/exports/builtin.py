@@ -98,6 +98,7 @@ def _row_format(kind: str, summary: str) -> Format:
         images=("none",),
         photo_path=None,
         check="registry.exports.formats.row_files:check",
+        has_classes=True,
         next_step=_python(_SHOW_ROWS[kind]),
     )
 
@@ -117,6 +118,7 @@ _FORMATS: Final = (
                 ("union", "none"),
             ),
         ),
+        has_classes=True,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
         needs=_coco_needs,
     ),
@@ -125,6 +127,7 @@ _FORMATS: Final = (
         "COCO JSON by category: annotations/SPLIT/CATEGORY.json with its own landmarks, skeleton and swaps.",
         "registry.exports.formats.coco_per_category:write",
         _COCO_OPTIONS,
+        has_classes=True,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
         needs=("landmarks",),
     ),
@@ -160,6 +163,7 @@ _FORMATS: Final = (
         images=("none", "link", "copy"),
         photo_path=None,  # depends on the options: photos are next to their labels
         check="registry.exports.formats.yolo:check",
+        has_classes=True,
         next_step=_train_yolo,
         needs_photos=True,
         needs=_yolo_needs,
@@ -176,6 +180,7 @@ _FORMATS: Final = (
         ),
         images=("none", "link", "copy"),
         photo_path="JPEGImages/{part}/{name}",
+        has_classes=True,
         next_step=_python(
             "from supervision import DetectionDataset as Dataset; "
             "print(len(Dataset.from_pascal_voc('{dest}/JPEGImages/{part}', '{dest}/Annotations/{part}')))"
@@ -236,6 +241,7 @@ _FORMATS: Final = (
         ),
         images=("reference", "link", "copy"),
         photo_path=PHOTO_PATH,
+        has_classes=True,
         next_step=_python("import duckdb; duckdb.read_csv('{dest}/{file}').show()"),
         needs=_PAIRING,
     ),
@@ -258,6 +264,7 @@ _FORMATS: Final = (
         ),
         images=("reference", "link", "copy"),
         photo_path=PHOTO_PATH,
+        has_classes=True,
         next_step=_show_pairs,
         needs=_PAIRING,
     ),
@@ -272,6 +279,7 @@ _FORMATS: Final = (
         (_SHARD_SIZE,),
         images=("copy", "none"),
         photo_path=None,
+        has_classes=True,
         next_step=_python(
             "from webdataset import WebDataset; "
             "print(next(iter(WebDataset('{dest}/{part}-000000.tar', shardshuffle=0))).keys())"
@@ -284,6 +292,7 @@ _FORMATS: Final = (
         (_SHARD_SIZE,),
         images=("copy", "none"),
         photo_path=None,
+        has_classes=True,
         next_step=_python("from datasets import load_dataset; print(load_dataset('{dest}'))"),
     ),
     Format(
@@ -297,6 +306,7 @@ _FORMATS: Final = (
         images=("copy",),
         photo_path=None,
         check="registry.exports.formats.crops:check",
+        has_classes=True,
         next_step=_python("from torchvision.datasets import ImageFolder; print(ImageFolder('{dest}/{part}'))"),
         needs=_PAIRING,
     ),

@@ -80,6 +80,8 @@ class Format:
             file); or a function of the options that returns it.
         needs_photos: whether ``next_step`` works only with photos in the export.
         needs: columns of items of which the format cannot store NULL, or a function of the options that returns them.
+        has_classes: whether the files have the classes of the job (:attr:`registry.exports.job.Job.classes`), so that
+            ``--classes`` can change them.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Format:
     next_step: Callable[[Mapping[str, Any]], str] | str = ""
     needs_photos: bool = False
     needs: Callable[[Mapping[str, Any]], tuple[str, ...]] | tuple[str, ...] = ()
+    has_classes: bool = False
 
     def run(self, job: Job) -> None:
         """Write the files of an export."""

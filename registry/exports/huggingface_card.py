@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES
+from registry.subset.classes import Classes
 
 _TEXT: Final = """
 # DeepFashion2
@@ -35,7 +36,7 @@ One row per image, with its items in `objects`, in the order of the annotation f
 | `width`, `height` | of the photo, px; null where not known |
 | `objects` | the items; empty where none was annotated or chosen |
 | `item_no` | number of the item in its file, from 1, may have gaps |
-| `category` | 0 to 12, the 13 names; it is `category_id` - 1, as class labels count from 0 |
+| `category` | {category} |
 | `category_id` | 1 to 13, as in the annotations |
 | `style` | `split`, `pair_id` and a `style` above 0 are one identity; 0: not seen on both sides |
 | `bbox` | `[x1, y1, x2, y2]`, px from the top-left corner |
@@ -78,12 +79,13 @@ DeepFashion2 is for non-commercial research and may not be redistributed: do not
 _PHOTO: Final = "| `image` | the photo; a decoder that turns photos by their EXIF data moves it away from its boxes |\n"
 
 
-def card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]]) -> str:
+def card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]], classes: Classes) -> str:
     """Return the text of the card.
 
     Args:
         features: features of the rows, in the JSON form of ``datasets``.
         splits: name -> ``num_bytes``, ``num_examples`` and ``items``, in order.
+        classes: of the items.
     """
     listed = _with_rows(splits)
     front_matter = {
@@ -107,11 +109,19 @@ def card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]]) -
     text = _TEXT.format(
         counts="\n".join(["| split | images | items |", "|---|---:|---:|", *rows]),
         photo=_PHOTO if "image" in features else "",
+        category=_category_meaning(classes),
         codes="\n".join(codes),
         fewest=min(numbers),
         most=max(numbers),
     )
     return f"---\n{_yaml(front_matter)}---\n{text}"
+
+
+def _category_meaning(classes: Classes) -> str:
+    """Return the meaning of the field ``category``."""
+    if not classes.are_chosen:
+        return "0 to 12, the 13 names; it is `category_id` - 1, as class labels count from 0"
+    return f"the classes of this export, from 0: {', '.join(map(str, classes))}"
 
 
 def short_card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]], paths: Mapping[str, str]) -> str:

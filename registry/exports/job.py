@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from registry.execution.progress import Progress
     from registry.exports.files import Files
     from registry.sources.photos import Photos
+    from registry.subset.classes import Classes
     from registry.subset.rows import SubsetRows
 
 
@@ -26,6 +27,7 @@ class Job:
         files: writes the files.
         options: value of every option of the format, by name with hyphens.
         images: one of :data:`registry.exports.format.IMAGES`.
+        classes: of the items, for every file that names or numbers classes.
         counts: part name -> ``images``, ``items`` and the counts of :meth:`count`.
         left_out: (what, why) -> number, from :meth:`leave_out`.
         num_links_out: photos that are symbolic links out of the export.
@@ -44,11 +46,13 @@ class Job:
         photos: Photos | None,
         progress: Progress | None,
         *,
+        classes: Classes,
         puts_photos: bool = False,
     ) -> None:
         self.files = files
         self.options = options
         self.images = images
+        self.classes = classes
         self.counts = {part.name: dict(rows.counts(part)) for part in rows.parts}
         self.left_out: Counter[tuple[str, str]] = Counter()
         self.noticed: Counter[tuple[str, str]] = Counter()

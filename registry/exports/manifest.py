@@ -40,6 +40,8 @@ class ExportManifest:
         revision: ``git`` commit of the repository of the registry with ``dvc_lock`` "as committed" or "differs"; or the
             ``dvc_stage`` that ran the export; empty outside of a repository.
         counts: part -> ``images``, ``items`` and the counts of the format.
+        classes: the choice of ``--classes``: ``present``, or class -> names of its categories; None without it.
+        class_counts: part -> class -> number of items, in the order of the classes; empty without ``--classes``.
         left_out: rows missing or changed in the files: ``what``, ``why`` and ``number``.
         notices: plain sentences with a count: what was left out, changed or is odd, and the way out where there is one.
         files: all files except the manifest, sorted by path.
@@ -54,6 +56,8 @@ class ExportManifest:
     registry: Mapping[str, Any]
     revision: Mapping[str, Any]
     counts: Mapping[str, Mapping[str, int]]
+    classes: str | Mapping[str, Sequence[str]] | None = None
+    class_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     left_out: Sequence[Mapping[str, Any]] = ()
     notices: Sequence[str] = ()
     files: Sequence[Written] = field(default=(), repr=False)
@@ -148,8 +152,12 @@ class _Document(msgspec.Struct, kw_only=True):
     registry: _Registry
     revision: _Revision
     counts: dict[ShortText, dict[ShortText, Count]]
+    # Exports of earlier versions have no classes of their own and no notices. read_document checks the choice: with a
+    # union of dict and text here, msgspec 0.22 frees memory twice when the interpreter ends.
+    classes: Any = None
+    class_counts: dict[ShortText, dict[ShortText, Count]] = {}
     left_out: list[_LeftOut]
-    notices: list[_Sentence] = []  # exports of earlier versions have none
+    notices: list[_Sentence] = []
     files: list[_File]
 
     def __post_init__(self) -> None:

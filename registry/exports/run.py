@@ -21,6 +21,7 @@ from registry.sources.photo_cache import CACHE_FOLDER, PhotoCache
 from registry.sources.photos import Photos
 from registry.storage.filesystems import StorageOptions, local_path
 from registry.storage.place import Place
+from registry.subset.classes import ClassChoice, Classes, categories_of, read_choice, read_document
 from registry.subset.options import Subset
 from registry.subset.resplit import BALANCE, Resplit
 
@@ -39,6 +40,7 @@ class Plan:
         images: mode of photos, from :data:`registry.exports.format.IMAGES`.
         subset: the items to export.
         resplit: the new division into parts, or None to keep the splits.
+        classes: the choice of classes, or None for the 13 categories; see :mod:`registry.subset.classes`.
     """
 
     format: Format
@@ -46,6 +48,7 @@ class Plan:
     images: str
     subset: Subset
     resplit: Resplit | None = None
+    classes: ClassChoice = None
 
     @classmethod
     def of(
@@ -56,8 +59,17 @@ class Plan:
         resplit: Resplit | None = None,
         images: str | None = None,
         options: Mapping[str, Any] | None = None,
+        classes: Any = None,
     ) -> Plan:
         """Return a plan with checked options.
+
+        Args:
+            format: name of the format.
+            subset: the items to export; by default all.
+            resplit: the new division into parts.
+            images: mode of photos; by default the first of the format.
+            options: options of the format that do not have their default.
+            classes: ``present``, a text, a file or a mapping, for :func:`registry.subset.classes.read_choice`.
 
         Raises:
             UsageError: the format or an option does not exist, or options cannot be combined.
@@ -68,7 +80,11 @@ class Plan:
             raise UsageError(f"The format {format} takes --images {' or '.join(export_format.images)}, not {mode}.")
         values = export_format.read_options(options or {})
         export_format.check_options(values, mode)
-        return cls(export_format, values, mode, subset or Subset(), resplit)
+        if classes is not None and not export_format.has_classes:
+            raise UsageError(
+                f"The format {format} takes no --classes: it has the 13 categories, as the release numbers them."
+            )
+        return cls(export_format, values, mode, subset or Subset(), resplit, read_choice(classes))
 
     @classmethod
     def of_manifest(cls, manifest: ExportManifest) -> Plan:
@@ -85,6 +101,7 @@ class Plan:
                 resplit=Resplit.parse(resplit["fractions"], resplit["seed"], resplit["stratify"]) if resplit else None,
                 images=manifest.images,
                 options=manifest.options,
+                classes=read_document(manifest.classes),
             )
         except UsageError as error:
             raise RegistryFormatError(f"The manifest of the export cannot be followed: {error}") from error
@@ -147,8 +164,10 @@ def export(
     if photo_cache is not None:
         _check_cache_outside(photo_cache, dest)
     files = open_destination(dest, storage_options, check)
-    rows = Selection(registry.snapshot(), plan.subset, plan.resplit)
+    rows = Selection(registry.snapshot(), plan.subset, plan.resplit, categories_of(plan.classes))
     _check_known(plan, rows)
+    category_counts = {part.name: rows.category_counts(part) for part in rows.parts}
+    classes = Classes.of(plan.classes, sorted(set().union(*category_counts.values())))
     source = None
     if photos:
         cache = _photo_cache(registry.place, photo_cache)
@@ -158,13 +177,23 @@ def export(
         )
     photo_path = plan.format.photo_path if plan.images in ("link", "copy") else None
     with files.hold():
-        job = Job(plan.options, plan.images, rows, files, source, progress, puts_photos=photo_path is not None)
+        job = Job(
+            plan.options,
+            plan.images,
+            rows,
+            files,
+            source,
+            progress,
+            classes=classes,
+            puts_photos=photo_path is not None,
+        )
         plan.format.run(job)
         if photo_path is not None:
             job.put_all_photos(photo_path)
         files.wait()
         job.end_progress()
-        manifest = _manifest(plan, job, rows, check, revision or {})
+        class_counts = {part: classes.counts(counts) for part, counts in category_counts.items()}
+        manifest = _manifest(plan, job, rows, check, revision or {}, class_counts if plan.classes else {})
         files.finish(manifest.to_json())
         logging.getLogger(__name__).info("%s: %d files written to %s", plan.format.name, len(manifest.files), dest)
     return manifest
@@ -241,7 +270,12 @@ def export_again(
 
 
 def _manifest(
-    plan: Plan, job: Job, rows: Selection, check: OverwriteCheck, revision: Mapping[str, Any]
+    plan: Plan,
+    job: Job,
+    rows: Selection,
+    check: OverwriteCheck,
+    revision: Mapping[str, Any],
+    class_counts: Mapping[str, Mapping[str, int]],
 ) -> ExportManifest:
     resplit, registry = plan.resplit, rows.manifest
     return ExportManifest(
@@ -264,7 +298,9 @@ def _manifest(
             "sources": registry.sources,
         },
         revision=dict(revision),
+        classes=plan.classes,
         counts=job.counts,
+        class_counts=class_counts,
         left_out=[{"what": what, "why": why, "number": number} for (what, why), number in sorted(job.left_out.items())],
         notices=[*notices(plan.format, job, rows), *check.notices()],
         files=sorted(job.files.written),

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.cells import NOT_INGESTED
-from registry.dataset.deepfashion2 import CATEGORIES, SPLITS
+from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID, SPLITS
 from registry.dataset.names import shown
 from registry.errors import RegistryFormatError
 from registry.store.filters import image_conditions, item_conditions
 from registry.store.sql import SPLIT_ORDER
 from registry.store.views import view_over
+from registry.subset.options import Subset
 from registry.subset.resplit import Group, Resplit, assign, balance
 from registry.subset.rows import Part
 from registry.wording import plural
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from registry.storage.place import Place
-    from registry.subset.options import Subset
 
 #: Columns of ``items`` that are kept for every chosen item: its key, its place in the file, its identity.
 _ITEM_COLUMNS: Final = "split, image_id, item_no, item_order, source, pair_id, style, category_id"
@@ -61,7 +61,12 @@ class Choice:
 
 
 def choose(
-    connection: DuckDBPyConnection, place: Place, subset: Subset, resplit: Resplit | None, splits: Sequence[str]
+    connection: DuckDBPyConnection,
+    place: Place,
+    subset: Subset,
+    resplit: Resplit | None,
+    splits: Sequence[str],
+    category_ids: Sequence[int] = (),
 ) -> Choice:
     """Create ``chosen_images`` and ``chosen_items`` in a connection.
 
@@ -71,6 +76,8 @@ def choose(
         subset: the options.
         resplit: divides the subset into new parts; None keeps the splits.
         splits: of the registry that the subset may have images of, in order.
+        category_ids: items of all other categories are left out, as if the subset had the option ``category``; with
+            ``whole_images`` from the chosen images as well. () for no such limit.
 
     Raises:
         RegistryFormatError: the tables images and items contradict each other.
@@ -79,8 +86,11 @@ def choose(
     """
     # Photos without annotation show clothes that nobody labelled: in a new part they would be pictures without clothes.
     labelled_alone = resplit is not None and not subset.split
-    notices = _notices_of_unlabelled(connection, subset, splits) if labelled_alone else []
-    _find_keys(connection, subset, labelled_alone=labelled_alone)
+    picks_items = subset.picks_items or bool(category_ids)
+    notices = _notices_of_unlabelled(connection, subset, splits) if labelled_alone and not picks_items else []
+    if category_ids:
+        notices += _notices_of_categories(connection, subset, category_ids)
+    _find_keys(connection, subset, category_ids, labelled_alone=labelled_alone)
     if resplit:
         if len(splits) > 1:
             _check_numbers(connection)
@@ -101,7 +111,9 @@ def choose(
         "CREATE TABLE chosen_images AS SELECT part, split, image_id, coalesce(n, 0) AS num_items FROM images_found "
         "FULL JOIN (SELECT split, image_id, count(*) AS n FROM items_found GROUP BY ALL) USING (split, image_id)"
     )
-    _check_num_items(connection, place, subset)
+    # Where an option picks items, an image may have more items than chosen.
+    is_partial = bool(category_ids) or (subset.picks_items and not subset.whole_images)
+    _check_num_items(connection, place, is_partial=is_partial)
     for table in ("items_found", "images_found"):
         connection.execute(f"DROP TABLE {table}")
     rows = connection.execute("SELECT DISTINCT category_id FROM chosen_items ORDER BY category_id").fetchall()
@@ -112,8 +124,6 @@ def choose(
 
 def _notices_of_unlabelled(connection: DuckDBPyConnection, subset: Subset, splits: Sequence[str]) -> list[str]:
     """Return a notice for each split with photos that a division leaves out, as they have no annotation."""
-    if subset.picks_items:  # an item was asked for, so no image without items was
-        return []
     condition, params = image_conditions(subset)
     query = f"SELECT split, count(*) FROM images WHERE {condition} AND num_items IS NULL GROUP BY split ORDER BY split"
     named = " ".join(f"--split {split}" for split in splits)
@@ -124,23 +134,58 @@ def _notices_of_unlabelled(connection: DuckDBPyConnection, subset: Subset, split
     ]
 
 
-def _find_keys(connection: DuckDBPyConnection, subset: Subset, *, labelled_alone: bool) -> None:
+def _notices_of_categories(connection: DuckDBPyConnection, subset: Subset, category_ids: Sequence[int]) -> list[str]:
+    """Return the notices of items, and of images, that are left out as they have none of these categories.
+
+    They count what the options choose but ``sample``, ``limit`` and ``paired``, which take their share of the rest.
+    """
+    of_items, params = item_conditions(subset)
+    is_kept = f"category_id IN ({', '.join(map(str, category_ids))})"
+    if subset.whole_images:
+        chosen = f"FROM items SEMI JOIN (SELECT split, image_id FROM items WHERE {of_items} AND {is_kept}) AS chosen "
+        chosen += f"USING (split, image_id) WHERE NOT {is_kept}"
+    else:
+        chosen = f"FROM items WHERE {of_items} AND NOT {is_kept}"
+    rows = connection.execute(f"SELECT category_id, count(*) {chosen} GROUP BY ALL ORDER BY ALL", params).fetchall()
+    notices = []
+    if rows:
+        names = ", ".join(CATEGORY_BY_ID[category_id].name for category_id, _ in rows)
+        what = plural(sum(number for _, number in rows), "item is of a category", "items are of categories")
+        notices.append(f"{what} in no class of --classes, and left out: {names}")
+    kept_images = f"SELECT split, image_id FROM items WHERE {of_items} AND {is_kept}"
+    if subset.picks_items:
+        images = f"FROM (SELECT DISTINCT split, image_id FROM items WHERE {of_items})"
+    else:
+        of_images, params = image_conditions(subset)
+        images = f"FROM (FROM images WHERE {of_images})"
+    query = f"SELECT count(*) {images} ANTI JOIN ({kept_images}) USING (split, image_id)"
+    ((number,),) = connection.execute(query, params).fetchall()
+    if number:
+        notices.append(f"{plural(number, 'image has', 'images have')} no item in a class of --classes: left out")
+    return notices
+
+
+def _find_keys(
+    connection: DuckDBPyConnection, subset: Subset, category_ids: Sequence[int], *, labelled_alone: bool
+) -> None:
     """Create ``items_found`` and ``images_found``: keys by the options of a subset.
 
     Args:
         connection: gets the tables.
         subset: the options.
+        category_ids: see :func:`choose`.
         labelled_alone: whether images without annotation are left out of a subset that does not pick items.
     """
-    if subset.picks_items or not subset.whole_images:
-        condition, params = item_conditions(subset)
+    picks_items = subset.picks_items or bool(category_ids)
+    if picks_items or not subset.whole_images:
+        condition, params = item_conditions(subset, category_ids)
         connection.execute(f"CREATE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM items WHERE {condition}", params)
         if subset.paired:
             pairs = view_over("instance_pairs", items="FROM items_found")
             _retain(connection, "items_found", _IDENTITY.columns, f"SELECT {_IDENTITY.columns} FROM ({pairs})")
         unit = _IDENTITY if subset.paired else _IMAGE if subset.whole_images else _ITEM
         _sample_and_limit(connection, subset, "items_found", unit)
-    if subset.picks_items:
+    if picks_items:
         connection.execute("CREATE TABLE images_found AS SELECT DISTINCT split, image_id FROM items_found")
     else:
         condition, params = image_conditions(subset)
@@ -150,9 +195,10 @@ def _find_keys(connection: DuckDBPyConnection, subset: Subset, *, labelled_alone
         if subset.whole_images:
             _sample_and_limit(connection, subset, "images_found", _IMAGE)
     if subset.whole_images:
+        condition, _ = item_conditions(Subset(), category_ids)
         connection.execute(
             f"CREATE OR REPLACE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM items "
-            "SEMI JOIN images_found USING (split, image_id)"
+            f"SEMI JOIN images_found USING (split, image_id) WHERE {condition}"
         )
 
 
@@ -227,14 +273,17 @@ def _divide(connection: DuckDBPyConnection, resplit: Resplit) -> list[dict[str, 
     return balance(groups, parts, resplit)
 
 
-def _check_num_items(connection: DuckDBPyConnection, place: Place, subset: Subset) -> None:
+def _check_num_items(connection: DuckDBPyConnection, place: Place, *, is_partial: bool) -> None:
     """Check that every chosen item has its image in ``images``, and that no chosen image lacks items.
+
+    Args:
+        connection: has the tables.
+        place: the registry, for messages.
+        is_partial: whether an image may have more items than chosen.
 
     Raises:
         RegistryFormatError: the tables images and items contradict each other.
     """
-    # Where an option picks items, an image may have more items than chosen.
-    is_partial = subset.picks_items and not subset.whole_images
     is_sound = f"chosen.num_items {'<=' if is_partial else '='} coalesce(images.num_items, 0)"
     query = f"""
         SELECT count(*), (SELECT count(*) FROM chosen_images) FROM images JOIN chosen_images AS chosen

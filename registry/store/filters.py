@@ -28,11 +28,18 @@ def image_conditions(subset: Subset) -> tuple[str, dict[str, Any]]:
     return " AND ".join(parts) or "true", params
 
 
-def item_conditions(subset: Subset) -> tuple[str, dict[str, Any]]:
-    """Return the condition on a row of the table items, and the values of its parameters."""
+def item_conditions(subset: Subset, category_ids: Sequence[int] = ()) -> tuple[str, dict[str, Any]]:
+    """Return the condition on a row of the table items, and the values of its parameters.
+
+    Args:
+        subset: the options.
+        category_ids: the only categories beside those of the options; () for all.
+    """
     of_image, params = image_conditions(subset)
     parts = [] if of_image == "true" else [of_image]
     _add_values(parts, params, "category_id", subset.category)
+    if category_ids:
+        parts.append(f"category_id IN ({', '.join(map(str, category_ids))})")
     for name in ATTRIBUTE_CODES:
         _add_values(parts, params, name, getattr(subset, name))
     _add_ranges(parts, params, "style", subset.style)

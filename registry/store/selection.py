@@ -42,6 +42,7 @@ class Selection:
         snapshot: the version of the registry.
         subset: the options; without it, everything.
         resplit: divides the subset into new parts, by pair_id.
+        category_ids: leaves out the items of all other categories, also with ``whole_images``; () for no such limit.
 
     Attributes:
         subset, resplit: as given.
@@ -50,7 +51,8 @@ class Selection:
         parts: the splits that the subset has images of, or the parts of the re-split.
         divided: whether ``parts`` are those of a re-split.
         balance: shares of the parts of a re-split; see :func:`registry.subset.resplit.balance`.
-        notices: plain sentences with a count of what the options do not say: photos that a re-split leaves out.
+        notices: plain sentences with a count of what the options do not say: photos that a re-split leaves out, items
+            that ``category_ids`` leaves out.
 
     Raises:
         UnknownNameError: the subset names a split that is not in the registry.
@@ -58,7 +60,13 @@ class Selection:
         RegistryFormatError: a file cannot be read, or the tables contradict each other.
     """
 
-    def __init__(self, snapshot: Snapshot, subset: Subset | None = None, resplit: Resplit | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        subset: Subset | None = None,
+        resplit: Resplit | None = None,
+        category_ids: Sequence[int] = (),
+    ) -> None:
         self.subset = subset or Subset()
         self.resplit = resplit
         if self.subset.where:
@@ -72,7 +80,7 @@ class Selection:
         splits = [split for split in SPLITS if split in (self.subset.split or self.manifest.splits)]
         with snapshot.read_errors():
             self._connection = snapshot.connect(spill=True)
-            self._choice = choose(self._connection, self.place, self.subset, resplit, splits)
+            self._choice = choose(self._connection, self.place, self.subset, resplit, splits, category_ids)
         self.parts = self._choice.parts
         self.divided = resplit is not None
         self.balance = self._choice.balance
@@ -94,6 +102,11 @@ class Selection:
         query = "SELECT count(*), coalesce(sum(num_items), 0)::BIGINT FROM chosen_images WHERE part = $part"
         ((images, items),) = self._rows(query, {"part": part.name})
         return {"images": images, "items": items}
+
+    def category_counts(self, part: Part) -> dict[int, int]:
+        """Return the number of items of each category_id that occurs in a part."""
+        query = "SELECT category_id, count(*) FROM chosen_items WHERE part = $part GROUP BY ALL ORDER BY ALL"
+        return dict(self._rows(query, {"part": part.name}))
 
     def num_turned_photos(self) -> int:
         """Return the number of images whose photo has an EXIF tag that turns or mirrors it."""

@@ -93,18 +93,21 @@ class Chunk:
 
         return pa.array(chain.from_iterable([k] * n for k, n in enumerate(self.num_items)), pa.int32())
 
-    def by_category(self) -> dict[int, Chunk]:
-        """Return a chunk for each category that occurs, ascending: its items and the images with such an item."""
+    def divided_by(self, numbers: pa.Array) -> dict[int, Chunk]:
+        """Return a chunk for each number that occurs, ascending: its items and the images with such an item.
+
+        Args:
+            numbers: a number for each item, such as its class.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        category_ids = self.items.column("category_id")
         chunks = {}
-        for category_id in sorted(set(category_ids.to_pylist())):
-            is_chosen = pc.equal(category_ids, category_id)
+        for number in sorted(set(numbers.to_pylist())):
+            is_chosen = pc.equal(numbers, number)
             num_items = Counter(self.owners().filter(is_chosen).to_pylist())
             images = self.images.take(pa.array(sorted(num_items), pa.int32()))
-            chunks[category_id] = replace(
+            chunks[number] = replace(
                 self,
                 images=images,
                 items=self.items.filter(is_chosen),
@@ -137,3 +140,6 @@ class SubsetRows(Protocol):
 
     def counts(self, part: Part) -> Mapping[str, Any]:
         """Return ``images`` and ``items`` of a part."""
+
+    def category_counts(self, part: Part) -> Mapping[int, int]:
+        """Return the number of items of each category_id that occurs in a part."""

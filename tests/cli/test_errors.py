@@ -108,6 +108,19 @@ def test_wrong_usage_ends_with_2_and_the_way_to_the_help(run: Run, arguments: st
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ("sql --registry there FROM", "--registry stands before the command: df2 --registry ... sql ..."),
+        ("export coco -r there out", "-r stands before the command: df2 -r ... export coco ..."),
+    ],
+)
+def test_a_global_option_after_the_command_is_told_its_place(run: Run, arguments: str, shown: str) -> None:
+    result = run(*arguments.split())
+    assert result.exit_code == 2
+    assert shown in result.stderr
+
+
 def test_bad_sql_shows_where(run: Run) -> None:
     result = run("sql", "SELECT * FRM items")
     assert result.exit_code == 1

@@ -289,3 +289,24 @@ def test_photos_come_from_the_sources_in_params_yaml(run: Run, tmp_path: Path) -
     failed = run("export", "coco", "other", "--split", "validation", "--images", "copy")
     assert failed.exit_code == 2
     assert "No place of the photos of validation is known: name it with --photos RELEASE." in failed.stderr
+
+
+def test_classes_are_counted_and_named(run: Run, tmp_path: Path) -> None:
+    exported = run("export", "csv", "out", "--classes", "tops=1,2; legs=trousers,shorts")
+    assert exported.exit_code == 0
+    assert exported.stdout.splitlines()[1:] == ["train: tops 3, legs 2.", "validation: tops 0, legs 2."]
+    assert "note: 3 items are of categories in no class of --classes, and left out: skirt, " in exported.stderr
+    again = run("export", "--from-manifest", "out/export.json", "again")
+    assert again.stdout.splitlines()[-1].endswith("with the same bytes as before.")
+    refused = run("export", "csv", "third", "--classes", "tops=sock; tops=vest")
+    assert (refused.exit_code, refused.stderr.splitlines()[0]) == (2, "Error: classes: 2 problems.")
+    refused = run("export", "deepfashion2", "third", "--classes", "present")
+    assert refused.stderr.startswith("Error: The format deepfashion2 takes no --classes: ")
+    assert not (tmp_path / "third").exists()
+
+
+def test_classes_of_params_are_a_mapping(run: Run, three_splits: Path, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("exports: {few: {classes: {all tops: [vest, 1], skirts: skirt}}}")
+    exported = run("stage", "-r", three_splits, "export", "csv", "out", "{exports.few}", registry=None)
+    assert exported.exit_code == 0
+    assert exported.stdout.splitlines()[-1] == "train: all tops 2, skirts 1."

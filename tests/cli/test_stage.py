@@ -16,7 +16,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     (tmp_path / "params.yaml").write_text(
         "splits: {train: {source: 'my data'}}\n"
         "a: {x-y: [1, 'b c'], yes: true, no: false, half: 0.5}\n"
-        "nested: {a: {b: 1}}\nnothing:\nlist: [1]\n"
+        "nested: {a: {b: [c d]}}\nday: {a: {b: 2020-01-01}}\nnothing:\nlist: [1]\n"
     )
 
     def invoke(*words: str, stage: str | None = "ingest@train") -> tuple[int, str]:
@@ -41,6 +41,11 @@ def test_options_of_params_become_options(run) -> None:  # type: ignore[no-untyp
     assert code == 2
 
 
+def test_a_mapping_among_options_becomes_json(run) -> None:  # type: ignore[no-untyped-def]
+    _, output = run("stats", "{nested}")
+    assert output.splitlines()[0] == """+ df2 stats '--a={"b": ["c d"]}'"""
+
+
 @pytest.mark.parametrize(
     ("words", "stage", "text"),
     [
@@ -50,7 +55,7 @@ def test_options_of_params_become_options(run) -> None:  # type: ignore[no-untyp
         (["stats", "{@}"], None, "Error: {@} is the name of a stage of DVC after its '@'"),
         (["stats", "x{a}"], None, "Error: params.yaml, a: expected a text or number, found {"),
         (["stats", "{list}"], None, "Error: params.yaml, list: expected a text or number, found [1]."),
-        (["stats", "{nested}"], None, "Error: params.yaml, nested > a: expected a text or number, found {'b': 1}."),
+        (["stats", "{day}"], None, "Error: params.yaml, day > a: expected texts, numbers and lists of them, found {"),
         (["--params", "none.yaml", "stats"], None, "Error: There is no none.yaml: the values of stages stand in it."),
     ],
 )

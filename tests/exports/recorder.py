@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from registry.dataset.tables import IMAGES, ITEMS, arrow_schema
 from registry.exports.find import find_format
+from registry.subset.classes import Classes
 from registry.subset.rows import Chunk, Part
 
 
@@ -17,6 +18,7 @@ class Recorder:
     """A job with a single chunk that keeps its files in memory; implements only a part of Job."""
 
     images = "none"
+    classes = Classes.of()
 
     def __init__(self, chunk: Chunk, options: Mapping[str, Any]) -> None:
         self.options = options

@@ -44,10 +44,13 @@ def run_export(
     images: str | None = None,
     photos: Path | str | None = None,
     overwrite: bool = False,
+    classes: Any = None,
     **options: Any,
 ) -> ExportManifest:
     """Export from the registry in a folder; ``options`` are options of the format, with underscores."""
-    plan = Plan.of(format, Subset.of(**(subset or {})), resplit=resplit, images=images, options=options)
+    plan = Plan.of(
+        format, Subset.of(**(subset or {})), resplit=resplit, images=images, options=options, classes=classes
+    )
     opened = registry.open(str(folder))
     return export(
         opened,

@@ -145,7 +145,7 @@ def test_a_missing_source_is_an_error_that_names_the_expected_files(tmp_path: Pa
             (tmp_path / "there" / name).touch()
         with pytest.raises(SourceError) as caught:
             ingest("train", str(tmp_path / "there"), str(tmp_path / "r"))
-        assert str(caught.value).endswith(f".txz). {text}")
+        assert str(caught.value).endswith(f"or a COCO file. {text}")
     for name in ("x.zip", "x.tar", "x.tar.gz"):
         with pytest.raises(SourceError, match=f"{name} does not exist"):
             ingest("train", str(tmp_path / name), str(tmp_path / "r"))

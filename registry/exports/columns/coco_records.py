@@ -9,12 +9,12 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registry.dataset.deepfashion2 import Category
 from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.bounds import note_boxes_without_area, note_items_without_polygon, note_unlabelled
 from registry.exports.columns.text import concat, numbers, polygon_lists
 from registry.exports.job import Job
+from registry.subset.classes import Class
 from registry.subset.rows import Chunk
 
 COLUMNS: Final = ("image_id", "pair_id", "style", "category_id", *BOX_COLUMNS, "segmentation")
@@ -67,10 +67,10 @@ def _image_attributes(chunk: Chunk) -> list[pa.Array | str]:
     ]  # fmt: skip
 
 
-def category_record(job: Job, category: Category) -> dict[str, Any]:
-    """Return the COCO record of a category, without keypoints. The option ``names`` decides on its name."""
-    name = category.coco_name if job.options["names"] == "converter" else category.name
-    return {"id": category.id, "name": name, "supercategory": "clothes"}
+def class_record(job: Job, member: Class) -> dict[str, Any]:
+    """Return the COCO record of a class, which COCO calls a category, without keypoints."""
+    name = member.coco_name if job.options["names"] == "converter" else member.name
+    return {"id": member.id, "name": name, "supercategory": "clothes"}
 
 
 def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Array | str]) -> pa.Array:
@@ -92,7 +92,7 @@ def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Arra
     pieces: list[pa.Array | str] = ['{"area": ', numbers(area), ', "bbox": [']
     for position, side in enumerate((x1, y1, width, height)):
         pieces += [", " if position else "", numbers(side)]
-    pieces += ['], "category_id": ', numbers(items.column("category_id"))]
+    pieces += ['], "category_id": ', numbers(job.classes.ids(items.column("category_id")))]
     pieces += [', "id": ', numbers(pa.array(range(first, first + items.num_rows), pa.int64()))]
     for name in ("pair_id", "image_id"):
         pieces += [f', "{name}": ', numbers(pc.add(items.column(name).cast(pa.int64()), offset)).fill_null("null")]

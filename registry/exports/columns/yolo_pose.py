@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, NUM_LANDMARK_SLOTS, Category
+from registry.errors import UsageError
 from registry.exports.columns.bounds import Sizes, note, share_texts, shares
 from registry.exports.columns.text import choose, concat, join_groups, numbers
 from registry.exports.job import Job
@@ -61,6 +62,20 @@ def landmark_texts(job: Job, items: pa.RecordBatch, sizes: Sizes) -> pa.Array:
         keypoints,
         choose((f" {_NOTHING}" * number for number in after), position),
     )
+
+
+def refuse_merged(job: Job) -> None:
+    """Check that no class merges several categories.
+
+    Raises:
+        UsageError: classes do; the message names them.
+    """
+    if job.classes.merged:
+        raise UsageError(
+            "A pose has the landmarks of one category, and these classes merge several, whose landmarks have nothing "
+            f"in common: {', '.join(map(str, job.classes.merged))}. Choose --task detect or segment, or give each "
+            "category a class of its own."
+        )
 
 
 def keypoint_lines(job: Job, category: Category | None) -> list[str]:

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES, NUM_LANDMARK_SLOTS
 from registry.exports.builtin import COCO_ATTRIBUTES
-from registry.exports.columns.coco_records import COLUMNS, annotation_texts, category_record, image_texts
-from registry.exports.columns.text import Records, choose, number_lists, numbers
+from registry.exports.columns.classes import note_merged
+from registry.exports.columns.coco_records import COLUMNS, annotation_texts, class_record, image_texts
+from registry.exports.columns.text import Records, choose, concat, number_lists, numbers
 from registry.exports.job import Job
 from registry.subset.rows import Part
 
@@ -36,32 +37,48 @@ def write(job: Job) -> None:
 
 
 def categories(job: Job) -> Iterator[dict[str, Any]]:
-    """Yield the 13 categories as the official converter writes them."""
-    for category in CATEGORIES:
-        record = category_record(job, category)
-        if job.options["landmarks"] == "union":
+    """Yield the classes; without ``--classes`` the 13 categories as the official converter writes them."""
+    for member in job.classes:
+        record = class_record(job, member)
+        if _has_landmarks(job):
             record |= {"keypoints": [str(no) for no in range(1, NUM_LANDMARK_SLOTS + 1)], "skeleton": []}
         yield record
 
 
+def _has_landmarks(job: Job) -> bool:
+    """Return whether annotations have landmarks: those of a class that merges categories are zeros."""
+    return job.options["landmarks"] == "union" and any(member.category for member in job.classes)
+
+
 def _add_annotations(job: Job, part: Part, records: Records) -> None:
     columns = [*COLUMNS]
-    with_landmarks = job.options["landmarks"] == "union"
+    with_landmarks = _has_landmarks(job)
+    merged = pa.array([member.id for member in job.classes.merged], pa.int32())
     if with_landmarks:
         columns += ["landmarks", "num_landmarks_labelled"]
     if job.options["attributes"]:
         columns += [name for name in COCO_ATTRIBUTES if name not in columns]
     for chunk in job.chunks(part, columns):
-        landmarks = _union_landmarks(chunk.items) if with_landmarks else []
+        is_merged = pc.is_in(job.classes.ids(chunk.items.column("category_id")), value_set=merged)
+        if job.options["landmarks"] == "union":
+            note_merged(job, is_merged.true_count)
+        landmarks = _union_landmarks(chunk.items, is_merged) if with_landmarks else []
         records.add(annotation_texts(job, chunk, records.length + 1, landmarks))
 
 
-def _union_landmarks(items: pa.RecordBatch) -> list[pa.Array | str]:
-    """Return the 882 numbers of each item: the landmarks of its category in their slots, zeros in all others."""
+def _union_landmarks(items: pa.RecordBatch, is_merged: pa.Array) -> list[pa.Array | str]:
+    """Return the 882 numbers of each item: the landmarks of its category in their slots, zeros in all others.
+
+    An item of a class that merges categories has zeros alone, as readers expect as many numbers in every annotation.
+    """
     position = pc.subtract(items.column("category_id").cast(pa.int32()), 1)
     before = choose(("0," * (3 * c.landmark_offset) for c in CATEGORIES), position)
     rest = (NUM_LANDMARK_SLOTS - c.landmark_offset - c.num_landmarks for c in CATEGORIES)
     after = choose((",0" * (3 * number) for number in rest), position)
     landmarks = pc.utf8_slice_codeunits(number_lists(items.column("landmarks")), 1, -1)
     labelled = numbers(items.column("num_landmarks_labelled").cast(pa.int32()))
-    return [', "num_keypoints": ', labelled, ', "keypoints": [', before, landmarks, after, "]"]
+    slots = concat(before, landmarks, after)
+    if is_merged.true_count:
+        labelled = pc.if_else(is_merged, "0", labelled)
+        slots = pc.if_else(is_merged, ",".join(["0"] * (3 * NUM_LANDMARK_SLOTS)), slots)
+    return [', "num_keypoints": ', labelled, ', "keypoints": [', slots, "]"]

@@ -1,4 +1,4 @@
-"""Crops: a JPEG of each item's box, in folders by category, identity and source, listed in a CSV."""
+"""Crops: a JPEG of each item's box, in folders by class (category), identity and source, listed in a CSV."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
 
 _COLUMNS: Final = (
-    "image_id", "item_no", "pair_id", "style", "category_name", "source", *BOX_COLUMNS,
+    "image_id", "item_no", "pair_id", "style", "category_id", "source", *BOX_COLUMNS,
 )  # fmt: skip
 _HEADER: Final = "path,part,split,image_id,item_no,pair_id,style,identity,category,source,x1,y1,x2,y2\n"
 #: Photos read ahead per thread.
@@ -77,7 +77,8 @@ def _chunk_files(
     job: Job, chunk: Chunk, pool: ThreadPoolExecutor, ahead: int, lines: list[str]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield path and bytes of each crop of a chunk; append its line of ``crops.csv`` to ``lines``."""
-    items = iter(chunk.items.to_pylist())
+    class_names = job.classes.names(chunk.items.column("category_id"))
+    items = iter(chunk.items.append_column("class_name", class_names).to_pylist())
     groups = ([*islice(items, number)] for number in chunk.num_items)
     names = chunk.images.column("file_name").to_pylist()
     margin, quality = job.options["margin"], job.options["quality"]
@@ -170,7 +171,7 @@ def identity(part: Part, split: str, item: Mapping[str, Any]) -> str:
 
 def crop_path(part: Part, split: str, item: Mapping[str, Any]) -> str:
     """Return the path of an item's crop in the export."""
-    category = item["category_name"].replace(" ", "_")
+    category = item["class_name"].replace(" ", "_")
     name = part.file_name(split, f"{item['image_id']:06d}_{item['item_no']}.jpg")
     return f"{part.name}/{category}/{identity(part, split, item)}/{item['source']}/{name}"
 
@@ -178,7 +179,7 @@ def crop_path(part: Part, split: str, item: Mapping[str, Any]) -> str:
 def _line(path: str, chunk: Chunk, item: Mapping[str, Any], crop: Crop) -> str:
     cells = [
         path, chunk.part.name, chunk.split, item["image_id"], item["item_no"], item["pair_id"], item["style"],
-        identity(chunk.part, chunk.split, item), item["category_name"], item["source"], *crop.box,
+        identity(chunk.part, chunk.split, item), item["class_name"], item["source"], *crop.box,
     ]  # fmt: skip
     return ",".join(map(str, cells)) + "\n"
 

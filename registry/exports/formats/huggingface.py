@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from registry.dataset.deepfashion2 import CATEGORIES, SOURCES
+from registry.dataset.deepfashion2 import SOURCES
 from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.columns.bounds import note_boxes_without_area, note_unlabelled
 from registry.exports.huggingface_card import card
 from registry.exports.huggingface_layout import data_path, split_names
 from registry.exports.job import Job
+from registry.subset.classes import Classes
 from registry.subset.rows import Chunk, Part
 
 Feature = Any
@@ -33,10 +34,11 @@ def _label(names: Sequence[str]) -> Feature:
     return {"names": list(names), "_type": "ClassLabel"}
 
 
-#: Features in the JSON form of ``datasets``; every version of it reads ``[feature]`` as a list.
+#: Features in the JSON form of ``datasets``; every version of it reads ``[feature]`` as a list. :func:`_features` adds
+#: the names of the classes to ``category``.
 _OBJECT: Final[dict[str, Feature]] = {
     "item_no": _value("int16"),
-    "category": _label([category.name for category in CATEGORIES]),
+    "category": _label(()),
     "category_id": _value("int8"),
     "style": _value("int32"),
     "bbox": [_value("float64")],
@@ -77,7 +79,7 @@ def write(job: Job) -> None:
         UsageError: two parts get the same split name.
     """
     names = split_names(job.parts)
-    features = {name: feature for name, feature in _FEATURES.items() if name != "image" or job.images == "copy"}
+    features = _features(job)
     schema = _schema(features)
     size = job.options["shard-size"]
     sizes = {}
@@ -97,7 +99,14 @@ def write(job: Job) -> None:
                 num_bytes += file.tell()
         sizes[name] = {"num_bytes": num_bytes, "num_examples": num_images, "items": job.counts[part.name]["items"]}
         job.count(part, "shards", len(shards))
-    job.files.write("README.md", card(features, sizes).encode())
+    job.files.write("README.md", card(features, sizes, job.classes).encode())
+
+
+def _features(job: Job) -> dict[str, Feature]:
+    """Return the features of the rows of an export."""
+    category = _label([member.name for member in job.classes])
+    features = _FEATURES | {"objects": [_OBJECT | {"category": category}]}
+    return {name: feature for name, feature in features.items() if name != "image" or job.images == "copy"}
 
 
 def _schema(features: dict[str, Feature]) -> pa.Schema:
@@ -130,7 +139,7 @@ def _groups(job: Job, part: Part, shards: Sequence[int]) -> Iterator[pa.Table]:
     for chunk in job.chunks(part, _COLUMNS):
         note_unlabelled(job, chunk)
         note_boxes_without_area(job, chunk.items)
-        rows = _rows(chunk)
+        rows = _rows(job.classes, chunk)
         photos = job.photos(chunk) if job.images == "copy" else None
         start = 0
         while start < rows.num_rows:
@@ -151,19 +160,19 @@ def _images(chunk: Chunk, rows: pa.Table, photos: Iterator[bytes]) -> pa.Array:
     return pa.StructArray.from_arrays([data, pa.array(names, pa.string())], ["bytes", "path"])
 
 
-def _rows(chunk: Chunk) -> pa.Table:
+def _rows(classes: Classes, chunk: Chunk) -> pa.Table:
     """Return a row per image of a chunk, with all columns but the photo."""
     images = chunk.images
     columns = {name: images.column(name) for name in _FEATURES if name in images.schema.names}
     columns["source"] = pc.index_in(images.column("source"), pa.array(SOURCES)).cast(pa.int64())
     offsets = pa.array(accumulate(chunk.num_items, initial=0), pa.int32())
-    columns["objects"] = pa.ListArray.from_arrays(offsets, _objects(chunk.items))
+    columns["objects"] = pa.ListArray.from_arrays(offsets, _objects(classes, chunk.items))
     return pa.table(columns)
 
 
-def _objects(items: pa.RecordBatch) -> pa.Array:
+def _objects(classes: Classes, items: pa.RecordBatch) -> pa.Array:
     columns = {name: items.column(name) for name in _OBJECT if name in items.schema.names}
-    columns["category"] = pc.subtract(items.column("category_id").cast(pa.int64()), 1)
+    columns["category"] = pc.subtract(classes.ids(items.column("category_id")).cast(pa.int64()), 1)
     rows = items.num_rows
     sides = pa.concat_arrays([items.column(name) for name in BOX_COLUMNS])
     in_rows = pa.array((side * rows + row for row in range(rows) for side in range(4)), pa.int32())

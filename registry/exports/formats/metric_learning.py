@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registry.dataset.deepfashion2 import CATEGORIES, SPLITS
+from registry.dataset.deepfashion2 import SPLITS
 from registry.dataset.tables import FIELDS, arrow_type
 from registry.errors import UsageError
 from registry.exports.builtin import PHOTO_PATH
@@ -81,7 +81,7 @@ class _Labels:
 
     Attributes:
         labels: distinct labels.
-        categories: category name of each label: the most frequent among its items, in a tie the lowest category_id.
+        categories: name of the class of each label: the most frequent among its items, in a tie the first class.
         num_items: number of items of each label.
         gallery_labels: distinct labels of gallery items.
     """
@@ -94,20 +94,19 @@ class _Labels:
     @classmethod
     def of(cls, job: Job, part: Part) -> _Labels:
         """Return the labels of the items of a part that have a sound box."""
-        schema = pa.schema([("label", pa.int64()), ("category_id", pa.int8()), ("is_gallery", pa.bool_())])
+        schema = pa.schema([("label", pa.int64()), ("class_id", pa.int32()), ("is_gallery", pa.bool_())])
         batches = [pa.RecordBatch.from_pylist([], schema)]
         for chunk in job.chunks(part, _COLUMNS):
             rows = _rows(job, chunk, "")
-            columns = [rows.column("label"), chunk.items.column("category_id"), is_gallery(rows)]
+            class_ids = job.classes.ids(chunk.items.column("category_id"))
+            columns = [rows.column("label"), class_ids, is_gallery(rows)]
             batches.append(pa.record_batch(columns, schema=schema).filter(_is_sound(rows)))
         table = pa.Table.from_batches(batches)
-        category_counts = table.group_by(["label", "category_id"]).aggregate([([], "count_all")])
-        order = [("label", "ascending"), ("count_all", "descending"), ("category_id", "ascending")]
-        first = (
-            category_counts.sort_by(order).group_by("label", use_threads=False).aggregate([("category_id", "first")])
-        )
-        names = pa.array([category.name for category in CATEGORIES])
-        positions = pc.subtract(first.column("category_id_first"), 1).combine_chunks()
+        class_counts = table.group_by(["label", "class_id"]).aggregate([([], "count_all")])
+        order = [("label", "ascending"), ("count_all", "descending"), ("class_id", "ascending")]
+        first = class_counts.sort_by(order).group_by("label", use_threads=False).aggregate([("class_id", "first")])
+        names = pa.array([member.name for member in job.classes])
+        positions = pc.subtract(first.column("class_id_first"), 1).combine_chunks()
         gallery_labels = pc.unique(table.filter(table.column("is_gallery")).column("label"))
         label_counts = table.group_by("label").aggregate([([], "count_all")])
         labels = first.column("label").combine_chunks()

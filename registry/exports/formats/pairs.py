@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from registry.dataset.tables import BOX_COLUMNS, FIELDS, arrow_type
 from registry.exports.builtin import PHOTO_PATH
 from registry.exports.columns.bounds import has_area, notice_boxes
+from registry.exports.columns.classes import CLASS_COLUMNS, class_columns
 from registry.exports.columns.sinks import SINKS
 from registry.exports.columns.text import concat
 from registry.exports.huggingface_layout import data_path, notice_of_parts_without_rows, split_names
@@ -31,7 +32,7 @@ def write(job: Job) -> None:
     names = dict(zip(job.parts, split_names(job.parts), strict=True))
     without_rows = []
     for part, name in names.items():
-        batches = _batches(job, part, _schema())
+        batches = _batches(job, part, _schema(job))
         first = next(batches, None)
         if first is None:
             without_rows.append(part)
@@ -47,18 +48,21 @@ def write(job: Job) -> None:
 def _write_file(job: Job, name: str, batches: Iterable[pa.RecordBatch]) -> None:
     """Write the file of a part."""
     kind = job.options["as"]
-    with job.files.open(data_path(name, kind)) as file, SINKS[kind](file, _schema()) as write_batch:
+    with job.files.open(data_path(name, kind)) as file, SINKS[kind](file, _schema(job)) as write_batch:
         for batch in batches:
             write_batch(batch)
 
 
-def _schema() -> pa.Schema:
+def _schema(job: Job) -> pa.Schema:
     fields = [("split", pa.string()), ("pair_no", pa.int32()), ("label", pa.int8()), ("kind", pa.string())]
     for source in ("user", "shop"):
         for name in PAIRED_COLUMNS:
             # file_name becomes a path, because a name alone identifies neither split nor part.
             column = "path" if name == "file_name" else name
             fields.append((f"{source}_{column}", arrow_type(FIELDS[name].type)))
+    if job.classes.are_chosen:
+        for source in ("user", "shop"):
+            fields += [(f"{source}_{name}", arrow_type(type_name)) for name, type_name in CLASS_COLUMNS.items()]
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
 
 
@@ -78,6 +82,9 @@ def _batches(job: Job, part: Part, schema: pa.Schema) -> Iterator[pa.RecordBatch
             concat(folder, column) if name.endswith("_file_name") else column
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         ]
+        if job.classes.are_chosen:
+            for source in ("user", "shop"):
+                columns += class_columns(job.classes, batch.column(f"{source}_category_id")).values()
         yield pa.record_batch(columns, schema=schema)
     notice_boxes(job, len(flat))
     job.count(part, _COUNTED["positive"], num_pairs["positive"])

@@ -9,26 +9,27 @@ from typing import Any
 import pyarrow as pa
 
 from registry.dataset.deepfashion2 import unknown_name
-from registry.dataset.tables import ITEM_COLUMNS, ITEMS, arrow_schema
+from registry.dataset.tables import ITEM_COLUMNS, ITEMS, arrow_schema, arrow_type
 from registry.errors import UsageError
 from registry.exports.columns.bounds import note_boxes_without_area
+from registry.exports.columns.classes import CLASS_COLUMNS, with_class_columns
 from registry.exports.columns.sinks import SINKS
 from registry.exports.huggingface_layout import data_path, notice_of_parts_without_rows, split_names
 from registry.exports.job import Job
 
 
-def chosen_columns(options: Mapping[str, Any]) -> list[str]:
-    """Return the columns of the option ``columns``; all columns of items by default.
+def chosen_columns(options: Mapping[str, Any], *, has_classes: bool = False) -> list[str]:
+    """Return the columns of the option ``columns``; by default all of items, with ``--classes`` those of the class too.
 
     Raises:
         UsageError: a column does not exist or is repeated.
     """
     if options["columns"] is None:
-        return list(ITEM_COLUMNS)
+        return [*ITEM_COLUMNS, *(CLASS_COLUMNS if has_classes else ())]
     names = [name.strip() for name in options["columns"].split(",")]
     for name in names:
-        if name not in ITEM_COLUMNS:
-            raise unknown_name("column of items", name, list(ITEM_COLUMNS))
+        if name not in ITEM_COLUMNS and name not in CLASS_COLUMNS:
+            raise unknown_name("column of items", name, [*ITEM_COLUMNS, *CLASS_COLUMNS])
     if len(set(names)) < len(names):
         raise UsageError(f"columns: expected each column once, found {options['columns']}.")
     return names
@@ -36,9 +37,15 @@ def chosen_columns(options: Mapping[str, Any]) -> list[str]:
 
 def _write(job: Job, kind: str) -> None:
     """Write ``data/PART-00000-of-00001.EXT`` for every part with items, or for all if none has any."""
-    columns = chosen_columns(job.options)
+    columns = chosen_columns(job.options, has_classes=job.classes.are_chosen)
     full = arrow_schema(ITEMS, stored=False)
+    for name, type_name in CLASS_COLUMNS.items():
+        full = full.append(pa.field(name, arrow_type(type_name), nullable=False))
     schema = pa.schema([full.field(name) for name in columns])
+    of_class = [name for name in columns if name in CLASS_COLUMNS]
+    read = [name for name in columns if name not in of_class]
+    if of_class and "category_id" not in read:
+        read.append("category_id")
     names = dict(zip(job.parts, split_names(job.parts), strict=True))
     without_rows = [part for part in job.parts if not job.counts[part.name]["items"]]
     if len(without_rows) == len(job.parts):
@@ -48,9 +55,10 @@ def _write(job: Job, kind: str) -> None:
         if part in without_rows:
             continue
         with job.files.open(data_path(name, kind)) as file, SINKS[kind](file, schema) as write_batch:
-            for chunk in job.chunks(part, columns):
+            for chunk in job.chunks(part, read):
                 note_boxes_without_area(job, chunk.items)
-                write_batch(chunk.items)
+                rows = with_class_columns(job.classes, chunk.items) if of_class else chunk.items
+                write_batch(pa.record_batch([rows.column(name) for name in columns], schema=schema))
 
 
 def check(options: Mapping[str, Any], images: str) -> None:

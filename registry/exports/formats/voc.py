@@ -2,7 +2,7 @@
 
 Layout: ``Annotations/PART/NAME.xml``, ``ImageSets/Main/PART.txt`` and, where photos are linked or copied,
 ``JPEGImages/PART/PHOTO``. File names repeat over splits, so each part has a folder and the lists hold
-``PART/NAME``, which readers expand to ``Annotations/PART/NAME.xml``. ``labelmap.txt`` names the categories in order, as
+``PART/NAME``, which readers expand to ``Annotations/PART/NAME.xml``. ``labelmap.txt`` names the classes in order, as
 CVAT and datumaro require.
 
 Boxes are in pixels counted from 1, both ends included, as in VOC: the pixels that the box touches inside the image,
@@ -36,7 +36,6 @@ from xml.sax.saxutils import escape
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registry.dataset.deepfashion2 import CATEGORIES
 from registry.dataset.file_names import stem
 from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.builtin import VOC_ATTRIBUTES
@@ -65,7 +64,7 @@ def write(job: Job) -> None:
         job.files.write(f"ImageSets/Main/{part.name}.txt", "".join(listed).encode())
         place = "on the list" if listed is stems[False] else "not on the list"
         note(job, "images", f"have no annotation in the release: {place}, without an XML", len(stems[False]))
-    labels = ["# label:color_rgb:parts:actions", *(f"{category.name}:::" for category in CATEGORIES)]
+    labels = ["# label:color_rgb:parts:actions", *(f"{member.name}:::" for member in job.classes)]
     job.files.write("labelmap.txt", ("\n".join(labels) + "\n").encode("ascii"))
 
 
@@ -109,15 +108,10 @@ def _objects(job: Job, chunk: Chunk) -> tuple[pa.Array, list[int]]:
     note(job, "boxes", why, pc.sum(pc.and_(pc.invert(whole), has_box)).as_py())
 
     items = chunk.items
-    position = pc.subtract(items.column("category_id").cast(pa.int32()), 1)
+    is_frontal = pc.fill_null(pc.equal(items.column("viewpoint"), 2), False)
     fields: list[tuple[str, pa.Array]] = [
-        ("name", choose((escape(category.name) for category in CATEGORIES), position)),
-        (
-            "pose",
-            choose(
-                ("Unspecified", "Frontal"), pc.fill_null(pc.equal(items.column("viewpoint"), 2), False).cast(pa.int8())
-            ),
-        ),
+        ("name", job.classes.names(items.column("category_id"))),  # nothing in them to escape
+        ("pose", choose(("Unspecified", "Frontal"), is_frontal.cast(pa.int8()))),
     ]
     for tag, column, lowest in _FLAGS:
         values = items.column(column)

@@ -17,11 +17,13 @@ from registry.dataset.file_names import suffix
 from registry.dataset.tables import FIELDS, IMAGE_COLUMNS, ITEM_COLUMNS
 from registry.execution.in_order import in_order
 from registry.exports.columns.bounds import note_boxes_without_area, note_unlabelled
+from registry.exports.columns.classes import CLASS_COLUMNS, with_class_columns
 from registry.exports.columns.sinks import row_pieces
 from registry.exports.columns.text import concat, join_groups, slices
 from registry.exports.huggingface_card import short_card
 from registry.exports.huggingface_layout import split_names
 from registry.exports.job import Job
+from registry.subset.classes import Classes
 from registry.subset.rows import Chunk, Part
 
 _BLOCK: Final = 512
@@ -55,7 +57,8 @@ def write(job: Job) -> None:
 def _features(job: Job) -> dict[str, Any]:
     """Return the type of every value of a sample, in the JSON form of ``datasets``."""
     document = {name: _feature(FIELDS[name].type) for name in IMAGE_COLUMNS}
-    document["items"] = [{name: _feature(FIELDS[name].type) for name in ITEM_COLUMNS}]
+    columns = {name: FIELDS[name].type for name in ITEM_COLUMNS} | (CLASS_COLUMNS if job.classes.are_chosen else {})
+    document["items"] = [{name: _feature(type_name) for name, type_name in columns.items()}]
     photo = {"jpg": {"_type": "Image"}} if job.images == "copy" else {}
     return photo | {"json": document, "__key__": _feature("string"), "__url__": _feature("string")}
 
@@ -72,7 +75,7 @@ def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
 
     The suffix of a photo is its own in lower case: readers take it as the key of a field.
     """
-    for chunk, texts in _with_texts(job.chunks(part, ITEM_COLUMNS)):
+    for chunk, texts in _with_texts(job, part):
         note_unlabelled(job, chunk)
         note_boxes_without_area(job, chunk.items)
         photos = job.photos(chunk) if job.images == "copy" else None
@@ -87,15 +90,17 @@ def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
             yield f"{key}.json", text
 
 
-def _with_texts(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, pa.Array]]:
+def _with_texts(job: Job, part: Part) -> Iterator[tuple[Chunk, pa.Array]]:
     """Yield each chunk with the JSON of its images; a thread prepares the next chunk."""
     with ThreadPoolExecutor(1) as ahead:
-        yield from in_order(((chunk, ahead.submit(sample_texts, chunk)) for chunk in chunks), 2)
+        chunks = job.chunks(part, ITEM_COLUMNS)
+        yield from in_order(((chunk, ahead.submit(sample_texts, job.classes, chunk)) for chunk in chunks), 2)
 
 
-def sample_texts(chunk: Chunk) -> pa.Array:
+def sample_texts(classes: Classes, chunk: Chunk) -> pa.Array:
     """Return the JSON of each image of a chunk: its row of images, with its rows of items under ``items``."""
-    items = join_groups(concat(*row_pieces(chunk.items, "{", ", ", "}", named=True)), chunk.num_items, ", ")
+    rows = with_class_columns(classes, chunk.items) if classes.are_chosen else chunk.items
+    items = join_groups(concat(*row_pieces(rows, "{", ", ", "}", named=True)), chunk.num_items, ", ")
     return concat(*row_pieces(chunk.images.select(IMAGE_COLUMNS), "{", ", ", ', "items": [', named=True), items, "]}")
 
 

@@ -20,6 +20,7 @@ Source: docs.ultralytics.com/datasets; ultralytics 8.4.190, ``data/utils.py`` (`
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
@@ -27,7 +28,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID, Category
+from registry.dataset.deepfashion2 import CATEGORIES
 from registry.dataset.file_names import stem
 from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import UsageError
@@ -44,9 +45,10 @@ from registry.exports.columns.bounds import (
     shares,
 )
 from registry.exports.columns.text import concat, join_groups, numbers, slices
-from registry.exports.columns.yolo_pose import keypoint_lines, landmark_texts
+from registry.exports.columns.yolo_pose import keypoint_lines, landmark_texts, refuse_merged
 from registry.exports.columns.yolo_segment import polygon_rows, refuse_several
 from registry.exports.job import Job
+from registry.subset.classes import Class
 from registry.subset.rows import Chunk, Part
 
 #: Lines with their line ends, and the number of lines of each item.
@@ -69,29 +71,35 @@ def check(options: Mapping[str, Any], images: str) -> None:
 
 
 def write(job: Job) -> None:
-    """Write labels, photos and ``data.yaml``; for ``--landmarks per-category`` a dataset for each category."""
+    """Write labels, photos and ``data.yaml``; for ``--landmarks per-category`` a dataset for each class.
+
+    Raises:
+        UsageError: sizes of images are not known, or the options do not fit the items or the classes.
+    """
+    if job.options["task"] == "pose":
+        refuse_merged(job)
     require_sizes(job, "YOLO labels are shares of the image", lambda chosen, _: chosen > 0)
     if job.options["multipolygon"] == "fail":
         refuse_several(job)
     per_category = job.options["landmarks"] == "per-category"
-    parts_by_category: dict[Category | None, list[Part]] = {} if per_category else {None: []}
+    parts_by_class: dict[Class | None, list[Part]] = {} if per_category else {None: []}
     for part in job.parts:
         for chunk in job.chunks(part, _COLUMNS[job.options["task"]]):
-            for category, dataset_chunk in _by_category(job, chunk) if per_category else [(None, chunk)]:
-                _write_chunk(job, dataset_chunk, f"{category.coco_name}/" if category else "")
-                parts = parts_by_category.setdefault(category, [])
+            for member, dataset_chunk in _by_class(job, chunk) if per_category else [(None, chunk)]:
+                _write_chunk(job, dataset_chunk, f"{member.file_name}/" if member else "")
+                parts = parts_by_class.setdefault(member, [])
                 if part not in parts:
                     parts.append(part)
-    for category, parts in parts_by_category.items():
-        folder = f"{category.coco_name}/" if category else ""
-        job.files.write(f"{folder}data.yaml", _data_yaml(job, category, parts).encode("ascii"))
+    for member, parts in parts_by_class.items():
+        folder = f"{member.file_name}/" if member else ""
+        job.files.write(f"{folder}data.yaml", _data_yaml(job, member, parts).encode("ascii"))
 
 
-def _by_category(job: Job, chunk: Chunk) -> Iterator[tuple[Category, Chunk]]:
-    """Yield each category that occurs, with the images that hold it and their items of that category."""
+def _by_class(job: Job, chunk: Chunk) -> Iterator[tuple[Class, Chunk]]:
+    """Yield each class that occurs, with the images that hold it and their items of that class."""
     note_without_category(job, chunk, "dataset")
-    for category_id, category_chunk in chunk.by_category().items():
-        yield CATEGORY_BY_ID[category_id], category_chunk
+    for class_id, class_chunk in chunk.divided_by(job.classes.ids(chunk.items.column("category_id"))).items():
+        yield job.classes.members[class_id - 1], class_chunk
 
 
 def _write_chunk(job: Job, chunk: Chunk, folder: str) -> None:
@@ -153,13 +161,13 @@ def _boxes(job: Job, chunk: Chunk) -> tuple[pa.Array, pa.Array, Sizes]:
 
 
 def _classes(job: Job, chunk: Chunk) -> pa.Array:
-    """Return the class of each item: category_id - 1, or 0 in a dataset of a single category."""
-    category_ids = chunk.items.column("category_id").cast(pa.int32())
-    first = category_ids if job.options["landmarks"] == "per-category" else pa.scalar(1, pa.int32())
-    return numbers(pc.subtract(category_ids, first))
+    """Return the number of the class of each item, from 0; 0 in a dataset of a single class."""
+    class_ids = job.classes.ids(chunk.items.column("category_id"))
+    first = class_ids if job.options["landmarks"] == "per-category" else pa.scalar(1, pa.int32())
+    return numbers(pc.subtract(class_ids, first))
 
 
-def _data_yaml(job: Job, category: Category | None, parts: Sequence[Part]) -> str:
+def _data_yaml(job: Job, member: Class | None, parts: Sequence[Part]) -> str:
     """Return ``data.yaml``: folders of photos, class names and, for ``pose``, the keypoints.
 
     ultralytics requires ``train`` and ``val``, but they may be empty. They stay empty where no part with images has
@@ -181,8 +189,13 @@ def _data_yaml(job: Job, category: Category | None, parts: Sequence[Part]) -> st
         lines.append(f"{key}: {value}")
     if unread_folders:
         lines.append(f"# in none of these: {', '.join(unread_folders)}")
-    categories = [category] if category else CATEGORIES
-    lines += ["names:", *(f"  {number}: {class_category.name}" for number, class_category in enumerate(categories))]
+    names = [named.name for named in ([member] if member else job.classes)]
+    lines += ["names:", *(f"  {number}: {_yaml_text(name)}" for number, name in enumerate(names))]
     if job.options["task"] == "pose":
-        lines += keypoint_lines(job, category)
+        lines += keypoint_lines(job, member.category if member else None)
     return "\n".join(lines) + "\n"
+
+
+def _yaml_text(name: str) -> str:
+    """Return the name of a class as YAML: in quotes if the user named it, as it may be ``yes`` or ``2``."""
+    return name if any(name == category.name for category in CATEGORIES) else json.dumps(name)
