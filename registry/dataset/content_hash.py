@@ -51,8 +51,8 @@ def byte_forms(columns: Mapping[str, pa.Array]) -> pa.Array:
     import pyarrow.compute as pc
 
     with_nulls = [name for name in HASHED if columns[name].null_count]
-    known = {name: _without_nulls(columns[name]) if name in with_nulls else columns[name] for name in HASHED}
-    pieces = [piece for name in HASHED for piece in _pieces(known[name])]
+    filled = {name: _without_nulls(columns[name]) if name in with_nulls else columns[name] for name in HASHED}
+    pieces = [piece for name in HASHED for piece in _pieces(filled[name])]
     pieces += [pc.if_else(columns[name].is_null(), f"{name} ".encode(), b"") for name in with_nulls]
     return pc.binary_join_element_wise(*pieces, b"")
 

@@ -108,12 +108,12 @@ def _number_lists(lists: Sequence[list[Any] | None], code: str) -> pa.Array:
     if None in lists:
         is_valid = pa.array([numbers is not None for numbers in lists]).buffers()[1]
         lists = [numbers or [] for numbers in lists]
-    known = cast(Sequence[list[Any]], lists)
-    for numbers in known:
+    rows_of_numbers = cast(Sequence[list[Any]], lists)
+    for numbers in rows_of_numbers:
         extend(numbers)
     number_type = pa.int32() if code == "i" else pa.float64()
     numbers_array = pa.Array.from_buffers(number_type, len(flat), [None, pa.py_buffer(flat)])
-    return _list_array(numbers_array, map(len, known), len(known), is_valid)
+    return _list_array(numbers_array, map(len, rows_of_numbers), len(rows_of_numbers), is_valid)
 
 
 def _list_array(

@@ -301,12 +301,12 @@ def _own_landmarks(keypoints: list[float], category_id: int, report: Any) -> Any
     """
     category = CATEGORY_BY_ID[category_id]
     length = 3 * category.num_landmarks
-    own = keypoints
+    landmark_values = keypoints
     if not keypoints:
         return None
     if len(keypoints) == 3 * NUM_LANDMARK_SLOTS:
         start = 3 * category.landmark_offset
-        own = keypoints[start : start + length]
+        landmark_values = keypoints[start : start + length]
         if any(keypoints[:start]) or any(keypoints[start + length :]):
             report(f"expected zeros in the slots of other categories than {category.name}", "keypoints")
     elif len(keypoints) != length:
@@ -315,10 +315,10 @@ def _own_landmarks(keypoints: list[float], category_id: int, report: Any) -> Any
             "keypoints",
         )
         return None
-    landmarks = [int(number) for number in own]
-    if landmarks != own:
-        position = next(k for k, number in enumerate(own) if number != int(number))
-        report(f"expected whole numbers, found {own[position]}", "keypoints")
+    landmarks = [int(number) for number in landmark_values]
+    if landmarks != landmark_values:
+        position = next(k for k, number in enumerate(landmark_values) if number != int(number))
+        report(f"expected whole numbers, found {landmark_values[position]}", "keypoints")
     elif not set(landmarks[2::3]) <= _VISIBILITIES:
         report("expected v 0, 1 or 2 of every landmark", "keypoints")
     elif any(abs(number) > INT32_MAX for number in landmarks):

@@ -1,7 +1,7 @@
 """The first reading of COCO files: images, categories, and the place of every annotation.
 
-A file may have gigabytes, and its annotations stand in any order. So only their places and image ids are kept; they are
-read again, image by image, when all images and categories are known.
+A file may have gigabytes, and its annotations stand in any order. So only their places and image ids are kept; they are read
+again, image by image, when all images and categories are known.
 """
 
 from __future__ import annotations
@@ -185,11 +185,11 @@ class _FileReader:
 
     def _read_members(self, stream: JsonStream) -> None:
         readers = {"images": self._add_image, "annotations": self._add_annotation, "categories": self._add_category}
-        found: set[str] = set()
+        keys: set[str] = set()
         for key in stream.members():
-            if key in found:
+            if key in keys:
                 self.collector.report((key,), "the key stands more than once; expected it once")
-            found.add(key)
+            keys.add(key)
             if key not in ("images", "annotations", "categories"):
                 stream.value()
             elif stream.peek() != b"[":
@@ -200,7 +200,7 @@ class _FileReader:
                 for number, (offset, text) in enumerate(stream.elements()):
                     self.collector.run(lambda: read(number, offset, text))  # noqa: B023  # called at once
         for key in ("images", "annotations"):
-            if key not in found:
+            if key not in keys:
                 self.collector.report((key,), "missing; expected a list, as COCO files have it")
 
     def _add_category(self, number: int, _: int, text: bytes) -> None:
@@ -243,12 +243,12 @@ class _FileReader:
             offset,
         )  # fmt: skip
         self._ids[record.id] = image_id
-        known = self._index.images.setdefault(image_id, image)
+        earlier = self._index.images.setdefault(image_id, image)
         if image_id in self._image_ids:
             self.collector.report(
                 (*place, "file_name"), f"{shown(record.file_name)} has the number of an earlier image"
             )
-        elif known != image:
+        elif earlier != image:
             self.collector.report(place, f"{shown(record.file_name)} has other values in an earlier file")
         self._image_ids.add(image_id)
 
@@ -274,11 +274,11 @@ class _FileReader:
         """Replace ids in the file by those of the dataset; leave out annotations of images of other splits."""
         index, first = self._index, self._first
         index.categories.append(self._known_categories())
-        kept = [k for k, owner in enumerate(self._owners) if owner not in self._others]
-        if len(kept) < len(self._owners):
+        positions = [k for k, owner in enumerate(self._owners) if owner not in self._others]
+        if len(positions) < len(self._owners):
             for values in (index.files, index.offsets, index.lengths, index.numbers):
-                values[first:] = array(values.typecode, [values[first + k] for k in kept])
-        for position, k in enumerate(kept):
+                values[first:] = array(values.typecode, [values[first + k] for k in positions])
+        for position, k in enumerate(positions):
             owner = self._owners[k]
             image_id = self._ids.get(owner)
             if image_id is None:
@@ -294,11 +294,11 @@ class _FileReader:
             self._index.notices.append(
                 f"{self.path}: there are no categories, so category_id is taken for the dataset's own number, 1 to 13"
             )
-        known = {category_id: category_id for category_id in CATEGORY_BY_ID} if not self._categories else {}
+        categories = {category_id: category_id for category_id in CATEGORY_BY_ID} if not self._categories else {}
         names = ", ".join(category.name for category in CATEGORIES)
         for id_, (number, name, category_id) in self._categories.items():
             if category_id is not None:
-                known[id_] = category_id
+                categories[id_] = category_id
             elif id_ in self._used:
                 self.collector.report(
                     ("categories", str(number), "name"),
@@ -306,11 +306,11 @@ class _FileReader:
                     "or the names of the official converter",
                 )
         for id_, (count, first) in self._used.items():
-            if id_ not in known and id_ not in self._categories:
+            if id_ not in categories and id_ not in self._categories:
                 more = f", and {count - 1:,} more have it" if count > 1 else ""
                 place = ("annotations", str(first), "category_id")
                 self.collector.report(place, f"there is no category with the id {id_}{more}")
-        return known
+        return categories
 
     def _decode(self, kind: type[Any], text: bytes, place: tuple[str, ...]) -> Any:
         """Return a record, or None after reporting why it is none."""
@@ -352,11 +352,11 @@ def decode_problem(error: Exception) -> tuple[tuple[str, ...], str]:
 def read_photo_name(file_name: str) -> tuple[str | None, int | None, str]:
     """Return the split in the name of a photo, its number (None if it is no such name), and its name in the release."""
     try:
-        named = read_image_name(file_name)
+        split_and_number = read_image_name(file_name)
     except UnknownNameError:
-        named = None
+        split_and_number = None
     name = re.split(r"[/\\]", file_name)[-1]
-    split = named[0] if named else None
+    split = split_and_number[0] if split_and_number else None
     if split:
         name = name.removeprefix(f"{split}_")
     return split, number_in(name, PHOTO_SUFFIXES), name

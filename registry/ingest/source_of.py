@@ -49,15 +49,17 @@ def read_sources(path: str, split: str, options: StorageOptions | None = None) -
     for number, cells in _lines(text):
         place = f"{path}, line {number}"
         try:
-            named = read_image_name(cells[0])
+            split_and_number = read_image_name(cells[0])
         except UnknownNameError:
-            named = None
+            split_and_number = None
         source = _SOURCES.get(cells[-1].lower()) if len(cells) == 2 else None
-        if named is None or source is None:
+        if split_and_number is None or source is None:
             if number > 1 or cells[0].lower() not in _HEADERS:
                 problems.append(f"{place}: expected an image and user or shop, found {' '.join(cells)[:60]!r}")
-        elif named[0] in (None, split) and sources.setdefault(named[1], source) != source:
-            problems.append(f"{place}: image {named[1]} is {source} here and {sources[named[1]]} in an earlier line")
+        elif split_and_number[0] in (None, split):
+            image_id = split_and_number[1]
+            if sources.setdefault(image_id, source) != source:
+                problems.append(f"{place}: image {image_id} is {source}, and {sources[image_id]} in an earlier line")
     if problems:
         raise UsageError(f"{path} does not name the source of images: {summarise(problems)}")
     return sources

@@ -192,8 +192,8 @@ class JsonStream:
             return StreamError(
                 f"the file is cut short: it ends after {self.num_bytes:,} bytes in the middle of a value"
             )
-        found = self._data[self._position : self._position + 1]
-        return StreamError(f"expected {expected}, found {found.decode('latin-1')!a}{self._where}")
+        character = self._data[self._position : self._position + 1]
+        return StreamError(f"expected {expected}, found {character.decode('latin-1')!a}{self._where}")
 
     def _more(self) -> bool:
         """Read more bytes and forget those that are passed; return False at the end of the file."""

@@ -71,9 +71,9 @@ def find_coco(source: str, options: StorageOptions | None = None, password: str 
         SourceError: the place cannot be read, or a zip holds several COCO files.
         PasswordError: the zip is protected and the password missing or wrong.
     """
-    named = _named_member(source)
-    if named:
-        return (named,)
+    member = _named_member(source)
+    if member:
+        return (member,)
     path = local_path(source)
     if archive_suffix(source) == ".zip":
         return _in_zip(source, options, password)
