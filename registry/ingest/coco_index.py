@@ -1,7 +1,7 @@
 """The first reading of COCO files: images, categories, and the place of every annotation.
 
-A file may have gigabytes, and its annotations stand in any order. So only their places and image ids are kept; they are read
-again, image by image, when all images and categories are known.
+A file may have gigabytes, and its annotations stand in any order. So only their places and image ids are kept; they
+are read again, image by image, when all images and categories are known.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def test_sources_come_from_a_file(run: Run, tmp_path: Path) -> None:
     result = run("ingest", "--split", "train", "--source-of", "@sources.txt", path, "new", registry=None)
     assert result.exit_code == 0
     result = run("sql", "SELECT count(*) FROM instance_pairs", "--format", "csv", registry="new")
-    assert result.stdout.splitlines()[1:] == ["3"]
+    assert result.stdout.splitlines()[1:] == ["5"]
     assert "have no source" not in result.stderr
 
 
