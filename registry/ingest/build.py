@@ -138,7 +138,8 @@ def _add_coco(
     writer.add_bad_files([*lists.bad_files, *source.bad_files])
     if source.bad_files:
         writer.finish("fail")  # no image of a file can be trusted whose images or categories are not known
-    writer.add_annotated(source.rows(pool, jobs, progress), 0, None)
+    is_parallel = jobs > 1 and source.num_images > _FEW_FILES
+    writer.add_annotated(source.rows(pool if is_parallel else None, jobs, progress), 0, None)
     source.note(report)
     writer.finish(on_error)
 

@@ -85,9 +85,11 @@ class Selection:
         self.divided = resplit is not None
         self.balance = self._choice.balance
         self.notices = self._choice.notices
-        if self.subset.paired or self.subset.source:
+        if self.subset.paired or self.subset.source or resplit:
+            # Without pair_id, images of one group may come into several parts.
+            columns = PAIRING if self.subset.paired or self.subset.source else ("pair_id",)
             with snapshot.read_errors():
-                self.notices += unknown_texts(self._connection.cursor(), PAIRING)
+                self.notices += unknown_texts(self._connection.cursor(), columns)
 
     def __repr__(self) -> str:
         counts = {part.name: self.counts(part) for part in self.parts}

@@ -17,6 +17,7 @@ from registry.errors import SourceError, UsageError
 from registry.ingest.build import ingest
 from registry.ingest.fingerprint import fingerprint_source
 from registry.ingest.report import IngestError
+from registry.subset.resplit import Resplit
 from tests.exports.releases import run_export
 from tests.helpers import SMALL_SPLIT, landmarks, write_split
 from tests.ingest.coco_files import ingest_coco, official, one_item, rows, write_coco
@@ -324,6 +325,32 @@ def test_other_formats_write_null(name: str, options: dict[str, Any], tmp_path: 
     if name == "coco":
         assert ingest_coco(tmp_path / "export/annotations/train.json", tmp_path / "again").items == 1
         assert rows(tmp_path / "again") == rows(tmp_path / "new")
+
+
+def test_a_difference_tells_the_columns_that_became_null(tmp_path: Path) -> None:
+    ingest_coco(write_coco(tmp_path / "new.json", official(tmp_path)), tmp_path / "new")
+    ingest("train", str(tmp_path / "official"), str(tmp_path / "old"), jobs=1)
+    old, new = (registry.open(str(tmp_path / name)) for name in ("old", "new"))
+    summary = old.diff(new).summary
+    assert summary.counts()["items"] == {"added": 1, "removed": 1, "changed": 7}  # item5 has another number
+    lost = summary.fields["items"]
+    assert {name: lost[name] for name in ("source", "scale", "occlusion", "zoom_in", "viewpoint")} == {
+        **dict.fromkeys(("source", "scale", "occlusion", "zoom_in", "viewpoint"), 7)
+    }
+
+
+def test_images_without_pair_id_are_divided_one_by_one(tmp_path: Path) -> None:
+    document = one_item()
+    document["images"] = [{"id": number, "file_name": f"{number}.jpg"} for number in range(1, 41)]
+    document["annotations"] = [one_item(image_id=number)["annotations"][0] for number in range(1, 41)]
+    ingest_coco(write_coco(tmp_path / "new.json", document), tmp_path / "new")
+    parts = registry.open(str(tmp_path / "new")).select(resplit=Resplit.parse("a=0.5,b=0.5", 1))
+    counts = [parts.counts(part) for part in parts.parts]
+    assert sum(count["items"] for count in counts) == 40
+    assert all(15 <= count["items"] <= 25 for count in counts)
+    assert sum(row["items_share"] for row in parts.balance) == pytest.approx(1)
+    (notice,) = parts.notices
+    assert notice.startswith("40 items of train have no pair_id: ingest train from the release")
 
 
 def test_the_fingerprint_changes_with_the_file_alone(tmp_path: Path) -> None:
