@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -28,11 +29,20 @@ from registry.parsing.text import ForeignEncodingError, decode_text
 from registry.subset.options import Subset
 from registry.subset.resplit import Resplit
 
+if TYPE_CHECKING:
+    from registry.store.registry import Registry
+
 #: Columns of an item in a table for people, the most telling first; a narrow terminal leaves out the last ones.
 _ITEM_COLUMNS = [
     *("item_no", "category_name", *BOX_COLUMNS, "scale", "occlusion", "zoom_in", "viewpoint"),
     *("num_landmarks_labelled", "landmarks", "segmentation"),
 ]
+#: Views whose rows come from source, pair_id and style.
+_READS_PAIRS: Final = re.compile(
+    r"\b(?:(?:instance|image)_pairs|(?:orphan_)?identities|query_items|gallery_items|retrieval_ground_truth"
+    r"|split_counts|category_counts)\b",
+    re.IGNORECASE,
+)
 #: Both items of a pair in 80 columns.
 _PAIR_COLUMNS = "split, pair_id, style" + "".join(
     f", {source}_image_id || '/' || {source}_item_no AS {source}_item, "
@@ -107,6 +117,14 @@ def sql(
         write_rows(Rows.of_relation((selection or registry).sql(text, values or None)), output)
         for notice in selection.notices if selection else registry.table_notices():
             note(f"note: {notice}")
+        if _READS_PAIRS.search(text):
+            _note_unknown(registry)
+
+
+def _note_unknown(registry: Registry) -> None:
+    """Tell on stderr which items can be in no pair, as their source, pair_id or style is not known."""
+    for text in registry.unknown_pairing():
+        note(f"note: {text}")
 
 
 def _read_text(file: Path | None) -> str:
@@ -180,10 +198,12 @@ def pairs(places: Places, /, output: Output, **options: Any) -> None:
     Both have the same split, pair_id and style > 0; their categories may differ. A terminal shows each item as
     IMAGE_ID/ITEM_NO; the other formats have a column for each number.
     """
-    pairs = places.open().pairs(**options)
+    registry = places.open()
+    pairs = registry.pairs(**options)
     if output.is_table and options["level"] == "instance":
         pairs = pairs.project(_PAIR_COLUMNS)
     write_rows(Rows.of_relation(pairs), output)
+    _note_unknown(registry)
 
 
 @examples("df2 style train 1 1", "df2 style train 1 1 --format csv -o style.csv")
@@ -261,6 +281,7 @@ def stats(places: Places, metrics: Path | None, plots: Path | None, output: Outp
             write_rows(rows, Output("csv", plots / f"{view}.csv"))
     counts = Rows.of_relation(registry.sql("FROM split_counts"))
     write_rows(_column_per_split(counts) if output.is_table else counts, output)
+    _note_unknown(registry)
 
 
 def _column_per_split(counts: Rows) -> Rows:

@@ -169,6 +169,7 @@ def export(
     rows = Selection(
         registry.snapshot(), plan.subset, plan.resplit, categories_of(plan.classes), own_columns(plan.options)
     )
+    _check_known(plan, rows)
     category_counts = {part.name: rows.category_counts(part) for part in rows.parts}
     classes = Classes.of(plan.classes, sorted(set().union(*category_counts.values())))
     source = None
@@ -200,6 +201,18 @@ def export(
         files.finish(manifest.to_json())
         logging.getLogger(__name__).info("%s: %d files written to %s", plan.format.name, len(manifest.files), dest)
     return manifest
+
+
+def _check_known(plan: Plan, rows: Selection) -> None:
+    """Check that items have the values that the format cannot do without.
+
+    Raises:
+        UsageError: some do not, as they come from a COCO file; the message counts them and says how to have the values.
+    """
+    texts = rows.unknown(plan.format.needs_of(plan.options))
+    if texts:
+        without = " Or choose --landmarks none." if plan.format.name == "coco" else ""
+        raise UsageError(f"{plan.format.name} needs values that items do not have. {' '.join(texts)}{without}")
 
 
 def _check_cache_outside(photo_cache: str, dest: str) -> None:

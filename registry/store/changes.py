@@ -143,7 +143,8 @@ class Diff:
         self._connection.execute(
             f"""
             CREATE TABLE candidates AS
-            SELECT {_KEY}, {_change_sql("source")} AS change, coalesce(new.category_id, old.category_id) AS category_id
+            SELECT {_KEY}, {_change_sql("category_id")} AS change,
+                coalesce(new.category_id, old.category_id) AS category_id
             FROM old_items AS old FULL JOIN new_items AS new USING ({_KEY})
             WHERE coalesce(old.content_hash <> new.content_hash, true)
             """

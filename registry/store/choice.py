@@ -291,13 +291,13 @@ def _check_numbers(connection: DuckDBPyConnection) -> None:
 def _divide(connection: DuckDBPyConnection, resplit: Resplit) -> list[dict[str, Any]]:
     """Give every image in ``images_found`` its part; all images of a pair_id get the same. Return the balance."""
     counts = ", ".join(f"count(*) FILTER (category_id = {category.id})" for category in CATEGORIES)
-    group = "coalesce(pair_id, -image_id)"  # a photo without annotation is a group of its own
+    group = "coalesce(pair_id, -image_id)"  # an image without pair_id is a group of its own
     query = f"""
         WITH image_counts AS (
             SELECT split, {group} AS number, count(*) AS images FROM images SEMI JOIN images_found
             USING (split, image_id) GROUP BY ALL
         ), item_counts AS (
-            SELECT split, pair_id AS number, [{counts}] AS counts FROM items_found GROUP BY ALL
+            SELECT split, {group} AS number, [{counts}] AS counts FROM items_found GROUP BY ALL
         )
         SELECT split, number, images, counts FROM image_counts LEFT JOIN item_counts USING (split, number)
     """

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: Images that one query reads. More are faster (train as COCO: 5.9 s with 6,144, 6.5 s with 4,096, 7.5 s with 3,072)
 #: and need more memory (361, 348 and 332 MB).
 READ_IMAGES: Final = 4_096
+#: Columns of images in a chunk.
+_IMAGES_READ: Final = (*IMAGE_COLUMNS, "orientation")
 #: Images in a chunk, with some 850 items: a format may hold several forms of them at once.
 CHUNK_IMAGES: Final = 512
 
@@ -81,13 +83,13 @@ class ChunkReader:
         in_range = "split = $split AND image_id BETWEEN $low AND $high"
         of_items = "items.split = $split AND items.image_id BETWEEN $low AND $high"
         query = (
-            f"SELECT {', '.join(f'images.{name}' for name in IMAGE_COLUMNS)}, chosen.num_items AS num_chosen "
+            f"SELECT {', '.join(f'images.{name}' for name in _IMAGES_READ)}, chosen.num_items AS num_chosen "
             "FROM images JOIN (SELECT split, image_id, num_items "
             f"FROM chosen_images WHERE part = $part AND {in_range}) AS chosen USING (split, image_id) "
             f"WHERE {in_range} ORDER BY image_id"
         )
         declared = arrow_schema(IMAGES, stored=False)
-        schema = pa.schema([declared.field(name) for name in IMAGE_COLUMNS])
+        schema = pa.schema([declared.field(name) for name in _IMAGES_READ])
         images = self._batch(query, params, schema.append(pa.field("num_chosen", pa.int64())))
         num_items = images.column("num_chosen").to_pylist()
         images = images.select(schema.names)

@@ -24,6 +24,7 @@ from registry.store.own_tables import load_tables, notices
 from registry.store.query import Params, read_query
 from registry.store.settings import Limits
 from registry.store.snapshot import Snapshot, open_blocks
+from registry.store.unknown import PAIRING, unknown_texts
 from registry.store.views import view_over
 from registry.subset.options import Subset
 from registry.wording import plural
@@ -171,6 +172,15 @@ class Registry:
         else:
             query = pairs + " ORDER BY split, pair_id, style, user_image_id, user_item_no, shop_image_id, shop_item_no"
         return self.sql(query + (" LIMIT $limit" if limit is not None else ""), params)
+
+    def unknown_pairing(self) -> list[str]:
+        """Return a sentence for each split with items that no pair can have: source, pair_id or style is not known."""
+
+        def read() -> list[str]:
+            with duckdb_errors():
+                return unknown_texts(self._cursor(), PAIRING)
+
+        return self._again(read)
 
     def style(self, split: str, pair_id: int, style: int) -> DuckDBPyRelation:
         """Return all items of an identity, consumer items first.

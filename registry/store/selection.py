@@ -16,6 +16,7 @@ from registry.store.own_columns import OwnColumns, struct_joins
 from registry.store.own_tables import notices
 from registry.store.query import Params, read_query
 from registry.store.sql import SPLIT_ORDER
+from registry.store.unknown import PAIRING, unknown_texts
 from registry.store.views import view_over
 from registry.subset.options import Subset
 
@@ -100,6 +101,11 @@ class Selection:
         self.divided = resplit is not None
         self.balance = self._choice.balance
         self.notices = [*self._choice.notices, *of_tables]
+        if self.subset.paired or self.subset.source or resplit:
+            # Without pair_id, images of one group may come into several parts.
+            columns = PAIRING if self.subset.paired or self.subset.source else ("pair_id",)
+            with snapshot.read_errors():
+                self.notices += unknown_texts(self._connection.cursor(), columns)
 
     def __repr__(self) -> str:
         counts = {part.name: self.counts(part) for part in self.parts}
@@ -125,6 +131,16 @@ class Selection:
         query = "SELECT count(*) FROM images SEMI JOIN chosen_images USING (split, image_id) WHERE orientation > 1"
         ((number,),) = self._rows(query)
         return int(number)
+
+    def unknown(self, columns: Sequence[str]) -> list[str]:
+        """Return a sentence for each split and column of items in which chosen items have NULL, with its remedy."""
+        rows = (
+            "chosen_items"
+            if set(columns) <= set(PAIRING)
+            else "items SEMI JOIN chosen_items USING (split, image_id, item_no)"
+        )
+        with self._snapshot.read_errors():
+            return unknown_texts(self._connection.cursor(), columns, rows)
 
     def summary(self) -> list[dict[str, Any]]:
         """Return counts by part and category, by the views of the registry.

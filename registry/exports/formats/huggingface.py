@@ -191,7 +191,8 @@ def _grouped(values: pa.Array, length: int) -> pa.Array:
 
 
 def _triples(landmarks: pa.Array) -> pa.Array:
-    """Return flat lists of x, y, v as lists of ``[x, y, v]``."""
-    lengths = pc.divide(pc.list_value_length(landmarks), 3)
+    """Return flat lists of x, y, v as lists of ``[x, y, v]``; NULL stays NULL."""
+    lengths = pc.divide(pc.list_value_length(landmarks), 3).fill_null(0)
     offsets = pa.array(accumulate(lengths.to_pylist(), initial=0), pa.int32())
-    return pa.ListArray.from_arrays(offsets, _grouped(landmarks.flatten(), 3))
+    mask = landmarks.is_null() if landmarks.null_count else None
+    return pa.ListArray.from_arrays(offsets, _grouped(landmarks.flatten(), 3), mask=mask)

@@ -97,7 +97,7 @@ def sample_texts(classes: Classes, chunk: Chunk) -> pa.Array:
     """Return the JSON of each image of a chunk: its row of images, with its rows of items under ``items``."""
     rows = with_class_columns(classes, chunk.items) if classes.are_chosen else chunk.items
     items = join_groups(concat(*row_pieces(rows, "{", ", ", "}", named=True)), chunk.num_items, ", ")
-    return concat(*row_pieces(chunk.images, "{", ", ", ', "items": [', named=True), items, "]}")
+    return concat(*row_pieces(chunk.images.select(IMAGE_COLUMNS), "{", ", ", ', "items": [', named=True), items, "]}")
 
 
 def _write_tar(file: BinaryIO, members: Iterable[tuple[str, bytes | memoryview]]) -> None:
