@@ -51,6 +51,7 @@ _corrections = click.option(
     "df2 ingest --split train data/sample data/registry",
     "df2 ingest --split test --on-error quarantine data/sample data/registry",
     "df2 ingest --split train s3://bucket/release s3://bucket/registry",
+    "df2 ingest --split train --source-of @sources.csv instances.json data/registry",
 )
 @click.command()
 @click.argument("source", type=PLACE)
@@ -76,6 +77,13 @@ _corrections = click.option(
     "--follow-links",
     is_flag=True,
     help="Read files that are links out of SOURCE. Without it they count as bad files; folders may be links.",
+)
+@click.option(
+    "--source-of",
+    type=PLACE,
+    metavar="@FILE",
+    help="File that names the source of images, in lines such as 000001.jpg,user: for COCO files and photos without "
+    "annotation, which do not tell it.",
 )
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Worker processes. Default: the number of cores."
@@ -105,6 +113,9 @@ def ingest(
     .tar.gz, .tar.bz2, .tar.xz) of such a folder, the parts of a download (train-001.zip for all of them), a folder with
     SPLIT/ or SPLIT.zip in it, or an fsspec URL of any of these. Archives are read in place. The password of a protected
     zip comes from DF2_ZIP_PASSWORD or is asked for.
+
+    SOURCE may be a COCO file too (.json, .json.gz, ZIP/FILE.json, or a folder of such files): of the official
+    converter, or of 'df2 export coco', with --attributes without loss. Values that it does not hold become NULL.
     """
     from registry.ingest.build import IngestError
     from registry.ingest.build import ingest as run

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -28,11 +29,20 @@ from registry.parsing.text import ForeignEncodingError, decode_text
 from registry.subset.options import Subset
 from registry.subset.resplit import Resplit
 
+if TYPE_CHECKING:
+    from registry.store.registry import Registry
+
 #: Columns of an item in a table for people, the most telling first; a narrow terminal leaves out the last ones.
 _ITEM_COLUMNS = [
     *("item_no", "category_name", *BOX_COLUMNS, "scale", "occlusion", "zoom_in", "viewpoint"),
     *("num_landmarks_labelled", "landmarks", "segmentation"),
 ]
+#: Views whose rows come from source, pair_id and style.
+_READS_PAIRS: Final = re.compile(
+    r"\b(?:(?:instance|image)_pairs|(?:orphan_)?identities|query_items|gallery_items|retrieval_ground_truth"
+    r"|split_counts|category_counts)\b",
+    re.IGNORECASE,
+)
 #: Both items of a pair in 80 columns.
 _PAIR_COLUMNS = "split, pair_id, style" + "".join(
     f", {source}_image_id || '/' || {source}_item_no AS {source}_item, "
@@ -46,6 +56,7 @@ _PAIR_COLUMNS = "split, pair_id, style" + "".join(
     "df2 sql 'FROM items WHERE category_name = $name LIMIT 3' -p name=skirt",
     "df2 sql 'PIVOT items ON split USING count(*) GROUP BY category_name' --format md",
     "df2 sql --category skirt --split train 'SELECT count(*) FROM instance_pairs'",
+    "df2 sql --table scores=scores.csv 'SELECT * FROM items JOIN scores USING (split, image_id, item_no)'",
     "df2 sql 'FROM split_counts' -o counts.parquet",
 )
 @click.command()
@@ -81,6 +92,7 @@ def sql(
     timeout: float,
     memory: int,
     subset: Subset,
+    tables: dict[str, str],
     resplit: Resplit | None,
     output: Output,
 ) -> None:
@@ -92,18 +104,27 @@ def sql(
 
     With options of a subset, images, items and all views have the rows of the subset: instance_pairs are pairs with
     both items in it. whole.images and whole.items have all rows. Each part of --resplit has a schema: part_val.items.
+    A table of --table has its name.
     """
     if (query is None) == (file is None) and not (query is None and not sys.stdin.isatty()):
         raise UsageError("Expected the SQL as an argument, from --file FILE, or on standard input.")
     text = _read_text(file) if query is None or query == "-" else query
     values = parse_params(bound)
     with query_limits(timeout, memory):
-        registry = places.open(memory=f"{memory}B" if memory else None, timeout=timeout or None)
+        registry = places.open(memory=f"{memory}B" if memory else None, timeout=timeout or None, tables=tables)
         is_whole = subset == Subset() and resplit is None
         selection = None if is_whole else registry.select(subset, resplit=resplit)
         write_rows(Rows.of_relation((selection or registry).sql(text, values or None)), output)
-        for notice in selection.notices if selection else ():
+        for notice in selection.notices if selection else registry.table_notices():
             note(f"note: {notice}")
+        if _READS_PAIRS.search(text):
+            _note_unknown(registry)
+
+
+def _note_unknown(registry: Registry) -> None:
+    """Tell on stderr which items can be in no pair, as their source, pair_id or style is not known."""
+    for text in registry.unknown_pairing():
+        note(f"note: {text}")
 
 
 def _read_text(file: Path | None) -> str:
@@ -177,10 +198,12 @@ def pairs(places: Places, /, output: Output, **options: Any) -> None:
     Both have the same split, pair_id and style > 0; their categories may differ. A terminal shows each item as
     IMAGE_ID/ITEM_NO; the other formats have a column for each number.
     """
-    pairs = places.open().pairs(**options)
+    registry = places.open()
+    pairs = registry.pairs(**options)
     if output.is_table and options["level"] == "instance":
         pairs = pairs.project(_PAIR_COLUMNS)
     write_rows(Rows.of_relation(pairs), output)
+    _note_unknown(registry)
 
 
 @examples("df2 style train 1 1", "df2 style train 1 1 --format csv -o style.csv")
@@ -258,6 +281,7 @@ def stats(places: Places, metrics: Path | None, plots: Path | None, output: Outp
             write_rows(rows, Output("csv", plots / f"{view}.csv"))
     counts = Rows.of_relation(registry.sql("FROM split_counts"))
     write_rows(_column_per_split(counts) if output.is_table else counts, output)
+    _note_unknown(registry)
 
 
 def _column_per_split(counts: Rows) -> Rows:

@@ -199,7 +199,7 @@ class _ImageEdits:
             box = _box(annotation)
             category = self._categories[annotation.category_id]
             for item_no, item in self._state.items.items():
-                boxes = [item["bounding_box"], extent(item["segmentation"])]
+                boxes = [item["bounding_box"], extent(item["segmentation"] or [])]
                 best = max(2.0 if is_near(box, other) else overlap(box, other) for other in boxes if other is not None)
                 if item_no not in matches and best >= _LEAST_OVERLAP:
                     is_other = not isinstance(category, Category) or category.id != item["category_id"]
@@ -257,7 +257,7 @@ class _ImageEdits:
         CVAT and Label Studio drop the box of an item with polygons and write the box around the polygons instead.
         """
         polygons = annotation.segmentation or []
-        segmentation = item["segmentation"]
+        segmentation = item["segmentation"] or []
         if polygons:
             merge = merged_polygons(segmentation, polygons)
             if merge != segmentation:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from registry.corrections.states import State, differences
 from registry.dataset.content_hash import HASHED
+from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORY_BY_ID
 from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import AnnotationError, UsageError
 from registry.files.lock import locked
@@ -83,8 +84,9 @@ def _columns(state: State, item_no: int) -> dict[str, Any] | None:
         return None
     item = {**state.values, **state.items[item_no]}
     item |= {name: float(edge) for name, edge in zip(BOX_COLUMNS, item["bounding_box"], strict=True)}
-    item["num_landmarks_labelled"] = sum(v > 0 for v in item["landmarks"][2::3])
-    item["segmentation"] = [[float(number) for number in polygon] for polygon in item["segmentation"]]
+    landmarks = item["landmarks"]  # None in an item of a COCO file without them
+    item["num_landmarks_labelled"] = None if landmarks is None else sum(v > 0 for v in landmarks[2::3])
+    item["segmentation"] = [[float(number) for number in polygon] for polygon in item["segmentation"] or []]
     return {name: item[name] for name in HASHED}
 
 
@@ -192,11 +194,23 @@ def _problems(image_id: int, before: State, after: State) -> list[str]:
             check_field(name, value, (name,), collector.report)
     for item_no, item in after.items.items():
         if item != before.items.get(item_no):
-            document = decode(json.dumps(item))
+            document = decode(json.dumps(_filled(item) if item_no in before.items else item))
             collector.run(lambda: check_field("add", document, (f"item{item_no}",), collector.report))  # noqa: B023
     if not after.items:
         collector.report((), "its last item would be removed; expected one to stay")
     return [str(issue) for issue in collector.issues]
+
+
+def _filled(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an item with valid values where a COCO file had none, so that its other values can be checked."""
+    num_landmarks = CATEGORY_BY_ID[item["category_id"]].num_landmarks
+    values = {
+        "style": 0,
+        "landmarks": [0] * (3 * num_landmarks),
+        "segmentation": [],
+        **dict.fromkeys(ATTRIBUTE_CODES, 1),
+    }
+    return {name: values.get(name) if value is None else value for name, value in item.items()}
 
 
 def _add_lines(

@@ -96,7 +96,8 @@ def read_states(registry: Registry, split: str, image_ids: Iterable[int]) -> dic
 def _item(values: Sequence[Any]) -> dict[str, Any]:
     columns = dict(zip(_ITEM_COLUMNS, values, strict=False))
     columns["bounding_box"] = [plain(number) for number in values[len(_ITEM_COLUMNS) :]]
-    columns["segmentation"] = [[plain(number) for number in polygon] for polygon in columns["segmentation"]]
+    if columns["segmentation"] is not None:
+        columns["segmentation"] = [[plain(number) for number in polygon] for polygon in columns["segmentation"]]
     return {name: columns[name] for name in ITEM_FIELDS}
 
 

@@ -156,6 +156,7 @@ _EXPECTED: Final = {
     **dict.fromkeys(BOX_COLUMNS, "a number below 2^53 in size"),
     **dict.fromkeys(ATTRIBUTE_CODES, "1, 2 or 3"),
     "category_id": f"a number from 1 to {len(CATEGORIES)}",
+    "orientation": "a number from 1 to 8",
     **dict.fromkeys(("image_id", "pair_id", "style", "num_items", "num_landmarks_labelled"), "a number from 0 on"),
     **dict.fromkeys(("item_no", "item_order", "width", "height"), "a number from 1 on"),
 }
@@ -167,6 +168,7 @@ _RANGES: Final = {
     **dict.fromkeys(("item_no", "item_order", "width", "height"), (1, 2**31 - 1)),
     **dict.fromkeys(ATTRIBUTE_CODES, (1, 3)),
     "category_id": (1, len(CATEGORIES)),
+    "orientation": (1, 8),
 }
 
 

@@ -8,6 +8,9 @@ each column of :data:`HASHED` in this order:
 * a list of numbers: its length (int32), then the bytes of the numbers,
 * a list of lists: its length (int32), the length of each list (int32), then the bytes of all numbers.
 
+NULL, which items from a COCO file may have, is as 0 or as an empty text or list; behind the columns of such a row stand
+the names of its columns with NULL. So no row with NULL has the byte form of a row without.
+
 The key and ``item_order`` are not part of it, as they locate the item and do not describe it. Columns of later schema
 versions must stay out, or the hashes of earlier and later registries would differ.
 """
@@ -32,7 +35,7 @@ def content_hashes(columns: Mapping[str, pa.Array]) -> pa.Array:
     """Return the content hash (int64) of every row.
 
     Args:
-        columns: at least the columns in :data:`HASHED`, with the types of the table items and without NULL.
+        columns: at least the columns in :data:`HASHED`, with the types of the table items.
     """
     import pyarrow as pa
 
@@ -47,8 +50,20 @@ def byte_forms(columns: Mapping[str, pa.Array]) -> pa.Array:
     """
     import pyarrow.compute as pc
 
-    pieces = [piece for name in HASHED for piece in _pieces(columns[name])]
+    with_nulls = [name for name in HASHED if columns[name].null_count]
+    filled = {name: _without_nulls(columns[name]) if name in with_nulls else columns[name] for name in HASHED}
+    pieces = [piece for name in HASHED for piece in _pieces(filled[name])]
+    pieces += [pc.if_else(columns[name].is_null(), f"{name} ".encode(), b"") for name in with_nulls]
     return pc.binary_join_element_wise(*pieces, b"")
+
+
+def _without_nulls(values: pa.Array) -> pa.Array:
+    """Return values with 0, an empty text or an empty list for NULL."""
+    import pyarrow as pa
+
+    if not pa.types.is_list(values.type):
+        return values.fill_null("" if pa.types.is_string(values.type) else 0)
+    return pa.array([value or [] for value in values.to_pylist()], values.type)
 
 
 def _pieces(values: pa.Array) -> Iterator[pa.Array | bytes]:

@@ -56,7 +56,7 @@ _FIELD_LIST: Final = (
     Field("split", "string", "Split: train, validation or test. Begins every key.", source="ingest"),
     Field("image_id", "int32", "Number in the file name; restarts in every split.", source="file name"),
     Field("file_name", "string", "Name of the photo in the source, such as 000001.jpg.", source="file name"),
-    Field("source", "string", "Who took the photo: user (consumer) or shop."),
+    Field("source", "string", "Who took the photo: user (consumer) or shop. NULL where it is not known."),
     Field("pair_id", "int32", "Group of consumer and shop photos; restarts in every split; not itself a pair."),
     Field("width", "int32", "Width of the photo as stored; NULL where it was not in the source.", "px", "photo header"),
     Field(
@@ -138,7 +138,12 @@ _FIELD_LIST: Final = (
         "What was corrected: a column of the item or image as the annotation file has it, category, add or remove.",
         source="corrections",
     ),
-    Field("old", "string", "The value in the annotation file, as JSON; NULL for an added item.", source="corrections"),
+    Field(
+        "old",
+        "string",
+        "The value in the annotation file, as JSON; NULL for an added item, and where a COCO file has none.",
+        source="corrections",
+    ),
     Field("new", "string", "The corrected value, as JSON; NULL for a removed item.", source="corrections"),
     Field("who", "string", "Who made the correction.", source="corrections"),
     Field("why", "string", "Its reason.", source="corrections"),
@@ -248,11 +253,11 @@ IMAGES: Final = Table(
 )
 ITEMS: Final = Table(
     "items",
-    "One row per item: one garment in one image.",
+    "One row per item: one garment in one image. Items from a COCO file have NULL where the file does not tell.",
     (
         *_columns(
-            "split image_id item_no item_order source pair_id style category_id category_name x1 y1 x2 y2 "
-            "scale occlusion zoom_in viewpoint landmarks num_landmarks_labelled segmentation"
+            "split image_id item_no item_order source? pair_id? style? category_id category_name x1 y1 x2 y2 "
+            "scale? occlusion? zoom_in? viewpoint? landmarks? num_landmarks_labelled? segmentation"
         ),
         Column(FIELDS["content_hash"], nullable=True, since=2),
         Column(FIELDS["num_corrections"], nullable=True, since=3),

@@ -11,18 +11,32 @@ from typing import Any, Final
 from registry.exports.format import Format, Option
 
 #: Columns of ``items`` that ``--attributes`` adds to the annotations of COCO.
-COCO_ATTRIBUTES: Final = ("source", "scale", "occlusion", "zoom_in", "viewpoint", "item_no")
+COCO_ATTRIBUTES: Final = ("source", "scale", "occlusion", "zoom_in", "viewpoint", "item_no", "item_order")
 #: Keys that ``--attributes`` adds to the images of COCO. ``match_desc`` maps the styles of the image to its pair_id.
-COCO_IMAGE_ATTRIBUTES: Final = ("source", "pair_id", "match_desc")
+COCO_IMAGE_ATTRIBUTES: Final = ("source", "pair_id", "match_desc", "orientation")
 #: Columns of ``items`` that ``--attributes`` adds to the objects of Pascal VOC.
 VOC_ATTRIBUTES: Final = ("item_no", "pair_id", "style", "source", "scale", "occlusion", "zoom_in", "viewpoint")
 #: Path of photos in ``metric-learning`` and ``pairs``.
 PHOTO_PATH: Final = "images/{part}/{name}"
 
+_COLUMNS: Final = Option(
+    "columns",
+    "Columns in this order: a,b,c, of the table items but content_hash and num_corrections, or TABLE.COLUMN of "
+    "--table.  [default: all of items]",
+    "text",
+    None,
+)
+#: Of formats that hold fixed columns of items.
+_OWN_COLUMNS: Final = Option(
+    "columns", "Add these columns of --table to every item: TABLE.COLUMN,TABLE.COLUMN.", "text", None
+)
+_CHECK_OWN: Final = "registry.exports.columns.own_values:check_own"
+
 _COCO_OPTIONS: Final = (
     Option(
         "attributes",
-        f"Add {', '.join(COCO_ATTRIBUTES)} to every annotation, and {', '.join(COCO_IMAGE_ATTRIBUTES)} to every image.",
+        f"Add {', '.join(COCO_ATTRIBUTES)} and bounding_box to every annotation, and "
+        f"{', '.join(COCO_IMAGE_ATTRIBUTES)} to every image.",
     ),
     Option(
         "names",
@@ -38,12 +52,7 @@ _COCO_OPTIONS: Final = (
         "box",
         ("box", "mask"),
     ),
-)
-_COLUMNS: Final = Option(
-    "columns",
-    "Columns of the table items but content_hash and num_corrections, in this order: a,b,c.  [default: all]",
-    "text",
-    None,
+    _OWN_COLUMNS,
 )
 #: Released photos have 56 KB on average, so a default shard has about 250 MB.
 _SHARD_SIZE: Final = Option(
@@ -58,6 +67,22 @@ _SHOW_ROWS: Final = {
 }
 #: Smallest pretrained model of ultralytics for each task.
 _YOLO_MODELS: Final = {"detect": "yolo11n.pt", "segment": "yolo11n-seg.pt", "pose": "yolo11n-pose.pt"}
+
+
+#: Columns of items that identities and pairs come from.
+_PAIRING: Final = ("source", "pair_id", "style")
+
+
+def _coco_needs(options: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("landmarks",) if options["landmarks"] == "union" else ()
+
+
+def _yolo_needs(options: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("landmarks",) if options["task"] == "pose" else ()
+
+
+def _voc_needs(options: Mapping[str, Any]) -> tuple[str, ...]:
+    return VOC_ATTRIBUTES if options["attributes"] else ()
 
 
 def _python(line: str) -> str:
@@ -105,7 +130,9 @@ _FORMATS: Final = (
             ),
         ),
         has_classes=True,
+        check=_CHECK_OWN,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
+        needs=_coco_needs,
     ),
     Format(
         "coco-per-category",
@@ -113,7 +140,9 @@ _FORMATS: Final = (
         "registry.exports.formats.coco_per_category:write",
         _COCO_OPTIONS,
         has_classes=True,
+        check=_CHECK_OWN,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
+        needs=("landmarks",),
     ),
     Format(
         "yolo",
@@ -150,6 +179,7 @@ _FORMATS: Final = (
         has_classes=True,
         next_step=_train_yolo,
         needs_photos=True,
+        needs=_yolo_needs,
     ),
     Format(
         "voc",
@@ -169,6 +199,7 @@ _FORMATS: Final = (
             "print(len(Dataset.from_pascal_voc('{dest}/JPEGImages/{part}', '{dest}/Annotations/{part}')))"
         ),
         needs_photos=True,
+        needs=_voc_needs,
     ),
     Format(
         "deepfashion2",
@@ -184,6 +215,7 @@ _FORMATS: Final = (
         images=("none", "link", "copy"),
         photo_path=None,
         next_step="df2 ingest --split {split} {dest}/{part} REGISTRY",
+        needs=(*_PAIRING, "scale", "occlusion", "zoom_in", "viewpoint", "landmarks"),
     ),
     Format(
         "retrieval",
@@ -204,6 +236,7 @@ _FORMATS: Final = (
         images=("none",),
         photo_path=None,
         next_step=_python("import json; print(len(json.load(open('{dest}/{file}'))))"),
+        needs=_PAIRING,
     ),
     Format(
         "metric-learning",
@@ -218,11 +251,14 @@ _FORMATS: Final = (
                 (),
                 1,
             ),
+            _OWN_COLUMNS,
         ),
         images=("reference", "link", "copy"),
         photo_path=PHOTO_PATH,
         has_classes=True,
+        check=_CHECK_OWN,
         next_step=_python("import duckdb; duckdb.read_csv('{dest}/{file}').show()"),
+        needs=_PAIRING,
     ),
     Format(
         "pairs",
@@ -245,6 +281,7 @@ _FORMATS: Final = (
         photo_path=PHOTO_PATH,
         has_classes=True,
         next_step=_show_pairs,
+        needs=_PAIRING,
     ),
     _row_format("parquet", "Items as rows of data/PART-00000-of-00001.parquet, with the columns of the table."),
     _row_format("arrow", "Items as rows of data/PART-00000-of-00001.arrow (Arrow IPC file, Feather 2)."),
@@ -254,10 +291,11 @@ _FORMATS: Final = (
         "webdataset",
         "WebDataset: PART-NNNNNN.tar with SPLIT_NNNNNN.jpg and SPLIT_NNNNNN.json of every image, and a card.",
         "registry.exports.formats.webdataset:write",
-        (_SHARD_SIZE,),
+        (_SHARD_SIZE, _OWN_COLUMNS),
         images=("copy", "none"),
         photo_path=None,
         has_classes=True,
+        check=_CHECK_OWN,
         next_step=_python(
             "from webdataset import WebDataset; "
             "print(next(iter(WebDataset('{dest}/{part}-000000.tar', shardshuffle=0))).keys())"
@@ -267,10 +305,11 @@ _FORMATS: Final = (
         "huggingface",
         "Hugging Face: data/SPLIT-NNNNN-of-NNNNN.parquet with the photos in them, and a dataset card.",
         "registry.exports.formats.huggingface:write",
-        (_SHARD_SIZE,),
+        (_SHARD_SIZE, _OWN_COLUMNS),
         images=("copy", "none"),
         photo_path=None,
         has_classes=True,
+        check=_CHECK_OWN,
         next_step=_python("from datasets import load_dataset; print(load_dataset('{dest}'))"),
     ),
     Format(
@@ -286,6 +325,7 @@ _FORMATS: Final = (
         check="registry.exports.formats.crops:check",
         has_classes=True,
         next_step=_python("from torchvision.datasets import ImageFolder; print(ImageFolder('{dest}/{part}'))"),
+        needs=_PAIRING,
     ),
 )
 #: The built-in formats by name, in the order in which they are listed.

@@ -79,6 +79,7 @@ class Format:
             ``{part}`` (its first part), ``{split}`` (the part if it is a split, else train) and ``{file}`` (its first
             file); or a function of the options that returns it.
         needs_photos: whether ``next_step`` works only with photos in the export.
+        needs: columns of items of which the format cannot store NULL, or a function of the options that returns them.
         has_classes: whether the files have the classes of the job (:attr:`registry.exports.job.Job.classes`), so that
             ``--classes`` can change them.
     """
@@ -92,6 +93,7 @@ class Format:
     check: Callable[[Mapping[str, Any], str], None] | str | None = None
     next_step: Callable[[Mapping[str, Any]], str] | str = ""
     needs_photos: bool = False
+    needs: Callable[[Mapping[str, Any]], tuple[str, ...]] | tuple[str, ...] = ()
     has_classes: bool = False
 
     def run(self, job: Job) -> None:
@@ -106,6 +108,10 @@ class Format:
         """
         if self.check is not None:
             _function(self.check)(options, images)
+
+    def needs_of(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the columns of items of which an export cannot store NULL."""
+        return self.needs(options) if callable(self.needs) else self.needs
 
     def next_step_of(self, options: Mapping[str, Any], **names: str) -> str:
         """Return the command line that trains on an export or loads it; empty without any.

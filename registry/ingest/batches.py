@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from registry.dataset.content_hash import HASHED, content_hashes
 from registry.dataset.tables import BOX_COLUMNS, IMAGES, ITEMS, arrow_schema, record_batch
@@ -71,7 +71,7 @@ def _item_columns(columns: Annotations) -> dict[str, Any]:
         "pair_id": [columns.pair_ids[image] for image in images],
         "category_id": [item.category_id for item in items],
         "landmarks": _number_lists([item.landmarks for item in items], "i"),
-        "num_landmarks_labelled": [len(codes) - codes.count(0) for codes in visibilities],
+        "num_landmarks_labelled": [None if v is None else len(v) - v.count(0) for v in visibilities],
         "segmentation": _segmentations(items),
     }
     fields = list(zip(*map(attrgetter(*_ITEM_FIELDS), items), strict=True)) or [()] * len(_ITEM_FIELDS)
@@ -98,8 +98,8 @@ def _segmentations(items: Sequence[Item]) -> pa.Array:
     return _list_array(polygons, map(len, segmentations), len(items))
 
 
-def _number_lists(lists: Sequence[list[Any]], code: str) -> pa.Array:
-    """Return a list array of int32 (code ``i``) or float64 (``d``).
+def _number_lists(lists: Sequence[list[Any] | None], code: str) -> pa.Array:
+    """Return a list array of int32 (code ``i``) or float64 (``d``); NULL for None.
 
     Arrow takes several times as long to build it from lists of Python numbers as ``array`` to fill a flat buffer.
     """
@@ -107,17 +107,25 @@ def _number_lists(lists: Sequence[list[Any]], code: str) -> pa.Array:
 
     flat = array(code)
     extend = flat.fromlist
-    for numbers in lists:
+    is_valid = None
+    if None in lists:
+        is_valid = pa.array([numbers is not None for numbers in lists]).buffers()[1]
+        lists = [numbers or [] for numbers in lists]
+    rows_of_numbers = cast(Sequence[list[Any]], lists)
+    for numbers in rows_of_numbers:
         extend(numbers)
     number_type = pa.int32() if code == "i" else pa.float64()
     numbers_array = pa.Array.from_buffers(number_type, len(flat), [None, pa.py_buffer(flat)])
-    return _list_array(numbers_array, map(len, lists), len(lists))
+    return _list_array(numbers_array, map(len, rows_of_numbers), len(rows_of_numbers), is_valid)
 
 
-def _list_array(values: pa.Array, lengths: Iterable[int], num_lists: int) -> pa.Array:
-    """Return a list array that divides ``values`` into lists of these lengths."""
+def _list_array(
+    values: pa.Array, lengths: Iterable[int], num_lists: int, is_valid: pa.Buffer | None = None
+) -> pa.Array:
+    """Return a list array that divides ``values`` into lists of these lengths; ``is_valid`` is a bitmap."""
     import pyarrow as pa
 
     list_type = pa.list_(pa.field("element", values.type, nullable=False))
     offsets = pa.py_buffer(array("i", accumulate(lengths, initial=0)))
-    return pa.Array.from_buffers(list_type, num_lists, [None, offsets], null_count=0, children=[values])
+    num_nulls = -1 if is_valid else 0  # -1: Arrow counts them
+    return pa.Array.from_buffers(list_type, num_lists, [is_valid, offsets], null_count=num_nulls, children=[values])

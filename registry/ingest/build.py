@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 
 from registry.dataset.deepfashion2 import find_split
-from registry.errors import SourceError
+from registry.errors import SourceError, UsageError
 from registry.execution.in_order import in_order
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
 from registry.ingest.chunks import CHUNK_FILES, FileChunk, make_chunks
+from registry.ingest.coco import CocoSource
 from registry.ingest.corrections import Corrections, read_corrections
 from registry.ingest.report import IngestError, IngestReport, OnError
-from registry.ingest.retrieval_lists import read_retrieval
+from registry.ingest.retrieval_lists import RetrievalLists, read_retrieval
 from registry.ingest.shard import BadFile, ChunkRows, read_chunk
+from registry.ingest.source_of import read_sources
 from registry.ingest.split_writer import SplitWriter
 from registry.snapshot.publish import publication
+from registry.sources.coco_files import find_coco, local_files
 from registry.sources.listing import Listing, Source
 from registry.sources.locate import locate_source, release_lists
 from registry.sources.open import open_location
@@ -49,12 +52,14 @@ def ingest(
     follow_links: bool = False,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    source_of: str | Mapping[int, str] | None = None,
 ) -> IngestReport:
     """Replace a split of a registry with the files of a source; the other splits stay as they are.
 
     Args:
         split: train, validation or test.
-        source: folder, archive or fsspec URL; see :func:`registry.sources.locate.locate_source`.
+        source: folder, archive or fsspec URL; see :func:`registry.sources.locate.locate_source`. Or a COCO file; see
+            :func:`registry.sources.coco_files.find_coco`.
         registry: folder or fsspec URL of the registry; created if it does not exist.
         retrieval: query and gallery lists and ``*_information.json`` files, or folders or zips of them. The
             lists of a release (``json_for_SPLIT`` beside the split) are read as well, unless one of that name is given.
@@ -69,7 +74,9 @@ def ingest(
         follow_links: whether files of a local source may be links that lead out of it.
         executor: runs the chunks instead of local processes, such as Dask's ``Client.getprocess_pool()``; the source
             must be readable where it runs.
-        progress: called with the number of files done and the number of all files.
+        progress: called with the number of files (images of a COCO file) done, and of all.
+        source_of: user or shop by image_id, or a file of them (:func:`registry.ingest.source_of.read_sources`), for
+            images whose source the files do not tell: those of COCO files and photos without annotation.
 
     Returns:
         The number of rows written, bad files, and notices.
@@ -82,8 +89,18 @@ def ingest(
     split = find_split(split)
     place = Place(registry, storage_options)
     corrected = read_corrections(corrections, split) if corrections is not None else Corrections()
+    sources = read_sources(source_of, split, storage_options) if isinstance(source_of, str) else dict(source_of or {})
     jobs = 1 if source.startswith("memory://") else jobs or os.cpu_count() or 1  # other processes cannot read memory://
     with process_pool(executor, jobs) as pool:
+        coco = find_coco(source, storage_options, password)
+        if coco:
+            lists = read_retrieval(split, retrieval, storage_options, password)
+            lists.named_sources = sources
+            with local_files(coco, storage_options, password) as files, publication(place, split) as tables:
+                report = IngestReport(split, notices=[*lists.notices, *corrected.notices])
+                writer = SplitWriter(tables, report, lists, corrected, keeps_raw=on_error == "quarantine")
+                _add_coco(writer, report, lists, corrected, files, pool, jobs, on_error, progress)
+            return report
         location = locate_source(source, split, storage_options)
         opened = open_location(location, split, storage_options, password, follow_links=follow_links)
         listing = opened.list_files(split, photos=image_sizes or split == "test")
@@ -94,6 +111,9 @@ def ingest(
         _check_not_empty(source, split, listing)
         report = _begin_report(split, listing, image_sizes)
         report.notices += [*location.notices, *lists.notices, *corrected.notices]
+        if sources and listing.annotations:
+            raise UsageError("--source-of is for COCO files and photos without annotation: annotation files name it.")
+        lists.named_sources = sources
         with publication(place, split) as tables:
             writer = SplitWriter(tables, report, lists, corrected, keeps_raw=on_error == "quarantine")
             writer.add_bad_files(lists.bad_files)
@@ -106,6 +126,28 @@ def ingest(
                 writer.add_photos(opened, listing, image_sizes)
             writer.finish(on_error)
     return report
+
+
+def _add_coco(
+    writer: SplitWriter,
+    report: IngestReport,
+    lists: RetrievalLists,
+    corrections: Corrections,
+    files: Sequence[tuple[str, Path]],
+    pool: Executor | None,
+    jobs: int,
+    on_error: OnError,
+    progress: Progress | None,
+) -> None:
+    """Write the rows of COCO files."""
+    source = CocoSource(files, report.split, lists.source_of, corrections.by_image)
+    writer.add_bad_files([*lists.bad_files, *source.bad_files])
+    if source.bad_files:
+        writer.finish("fail")  # no image of a file can be trusted whose images or categories are not known
+    is_parallel = jobs > 1 and source.num_images > _FEW_FILES
+    writer.add_annotated(source.rows(pool if is_parallel else None, jobs, progress), 0, None)
+    source.note(report)
+    writer.finish(on_error)
 
 
 def _check_not_empty(source: str, split: str, listing: Listing) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -41,11 +41,15 @@ def make_chunks(
         photos: list[Entry | None] | None = None
         if image_sizes and listing.photos:
             photos = [listing.photos.get(entry.image_id) for entry in entries]
-        of_entries = {}
-        if corrections:
-            image_ids = {entry.image_id for entry in entries}
-            of_entries = {image_id: corrections[image_id] for image_id in image_ids & corrections.keys()}
+        of_entries = corrections_of((entry.image_id for entry in entries), corrections)
         yield FileChunk(split, entries, photos, of_entries)
+
+
+def corrections_of(
+    image_ids: Iterable[int], corrections: Mapping[int, Sequence[RawLine]]
+) -> dict[int, Sequence[RawLine]]:
+    """Return the corrections of some images."""
+    return {image_id: corrections[image_id] for image_id in image_ids if image_id in corrections} if corrections else {}
 
 
 def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

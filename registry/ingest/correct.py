@@ -31,6 +31,8 @@ def correct(columns: Annotations, corrections: Mapping[int, Sequence[RawLine]]) 
         corrections: image_id -> its checked lines.
     """
     issues: list[Issue] = []
+    if not corrections:
+        return columns, issues
     corrected = Annotations(image_ids=columns.image_ids)
     position = 0
     # Runs of images without corrections are copied as a whole.
@@ -46,8 +48,14 @@ def correct(columns: Annotations, corrections: Mapping[int, Sequence[RawLine]]) 
             start_image, start_item = image + 1, end
         position = end
     _copy(columns, corrected, slice(start_image, len(columns.image_ids)), slice(start_item, position))
-    corrected.visibilities = [item.landmarks[2::3] for item in corrected.items]
+    # Landmarks that a COCO file does not tell are None.
+    corrected.visibilities = [item.landmarks and item.landmarks[2::3] for item in corrected.items]
     return corrected, issues
+
+
+def corrected_images(image_ids: Sequence[int], corrections: Mapping[int, Sequence[RawLine]]) -> tuple[int, ...]:
+    """Return the images that have corrections."""
+    return tuple(image_id for image_id in image_ids if image_id in corrections) if corrections else ()
 
 
 def _copy(columns: Annotations, corrected: Annotations, images: slice, items: slice) -> None:
@@ -89,8 +97,8 @@ class _Image:
                 of_items.setdefault(correction.line.item_no or 0, []).append(correction)
         for number in sorted(of_items):  # added items stand in order of their numbers
             self._correct_item(number, of_items[number])
-        if not self._items:
-            removing = next(c for c in corrections if c.line.field == REMOVE)
+        removing = next((c for c in corrections if c.line.field == REMOVE), None)
+        if removing is not None and not self._items:
             text = f"removes the last item of {self._name}; expected one to stay, since a file has at least one item"
             self.issues.append(removing.issue("", text))
         for number in self._counts:
@@ -160,7 +168,7 @@ def _length_issues(item: Item, corrections: Sequence[Correction]) -> Iterator[Is
     """Yield an issue if the landmarks of a corrected item are not those of its category."""
     category = CATEGORY_BY_ID[item.category_id]
     expected = 3 * category.num_landmarks
-    if len(item.landmarks) != expected:
+    if item.landmarks is not None and len(item.landmarks) != expected:
         by_field = {correction.line.field: correction for correction in corrections}
         correction = by_field.get("landmarks") or by_field["category"]
         text = f"expected {expected} numbers for category {category.id} ({category.name}), found {len(item.landmarks)}"

@@ -139,6 +139,10 @@ class _Split(msgspec.Struct):
 _decode_line: Final = msgspec.json.Decoder(Line).decode
 _decode_split: Final = msgspec.json.Decoder(_Split).decode
 _ITEM_TYPES: Final = {member.name: member.type for member in msgspec.structs.fields(Item)}
+#: An item of a COCO file, which may lack values. It is compared, and never ingested.
+_PartialItem: Final = msgspec.defstruct(
+    "PartialItem", [(name, kind | None) for name, kind in _ITEM_TYPES.items()], forbid_unknown_fields=True
+)
 #: Field -> type of its value.
 VALUE_TYPES: Final[dict[str, Any]] = {
     **{name: _ITEM_TYPES[name] for name in ITEM_VALUES if name != "category"},
@@ -146,7 +150,7 @@ VALUE_TYPES: Final[dict[str, Any]] = {
     "source": Literal["user", "shop"],
     "pair_id": Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX)],
     ADD: Item,
-    REMOVE: Item,
+    REMOVE: _PartialItem,
 }
 _DECODERS: Final = {name: msgspec.json.Decoder(kind) for name, kind in VALUE_TYPES.items()}
 #: Rules that the decoders cannot express.
@@ -154,7 +158,6 @@ _CHECKS: Final[dict[str, Callable[[Any], None]]] = {
     "landmarks": check_landmarks,
     "segmentation": check_segmentation,
     ADD: check_item,
-    REMOVE: check_item,
 }
 
 
@@ -281,7 +284,7 @@ def _value(name: str, data: bytes) -> Any:
     if name in _CHECKS:
         _CHECKS[name](value)
     check_digits(data)
-    return value
+    return Item(**msgspec.structs.asdict(value)) if name == REMOVE else value
 
 
 def _missing(line: Line, has_old: bool, has_new: bool) -> list[tuple[str, str]]:
@@ -292,7 +295,8 @@ def _missing(line: Line, has_old: bool, has_new: bool) -> list[tuple[str, str]]:
         expected = "none, since the field is one of the image" if is_image else "the number of the item, such as 2"
         problems.append(("item_no", f"expected {expected}, found {shown(line.item_no)}"))
     for key, has_value, is_needed in (("old", has_old, line.field != ADD), ("new", has_new, line.field != REMOVE)):
-        if has_value != is_needed:
+        may_lack = key == "old" and line.field not in (ADD, REMOVE)  # a COCO file may have no value
+        if has_value != is_needed and not may_lack:
             what = "the whole item" if line.field in (ADD, REMOVE) else "the value"
             problem = f"missing; expected {what}" if is_needed else f"expected none for {line.field}"
             problems.append((key, problem))

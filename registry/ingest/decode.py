@@ -204,20 +204,27 @@ def check_segmentation(polygons: list[list[float]]) -> None:
 
 
 def check_digits(text: bytes) -> None:
-    """Raise InvalidError if the text of decoded files has a number that a double does not represent exactly.
+    """Raise InvalidError if the text of decoded files has a number that a double does not represent exactly."""
+    if has_lost_digits(text):
+        raise InvalidError
+
+
+def has_lost_digits(text: bytes) -> bool:
+    """Return whether the text of decoded JSON has a number that a double does not represent exactly.
 
     Only suspicious numbers are parsed. A number with too many digits is a long run of digits with a point; without a
     point it would be beyond the decoder's range. A number that is too small has a negative exponent or is a long run.
     """
     has_small = b"-" in text and (b"e-" in text or b"E-" in text)
     if has_small and any(lost_digits(number.decode()) for number in _SMALL_NUMBER.findall(text)):
-        raise InvalidError
+        return True
     if b"." not in text:
-        return
+        return False
     runs = text.translate(_AS_RUNS)
     start = runs.find(_LONG_RUN)
     while start >= 0:
         number = _NUMBER.match(text, start)
         if number is None or lost_digits(number[0].decode()):
-            raise InvalidError
+            return True
         start = runs.find(_LONG_RUN, number.end())
+    return False

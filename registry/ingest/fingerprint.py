@@ -28,6 +28,7 @@ from registry.files.temporary import is_special, write_text
 from registry.ingest.content_digest import ContentDigest, annotation_record
 from registry.ingest.corrections import corrections_digest
 from registry.ingest.retrieval_lists import folder_of_lists, retrieval_files
+from registry.sources.coco_files import CocoFile, find_coco, local_files
 from registry.sources.faults import Fault
 from registry.sources.folders import LocalFolder
 from registry.sources.listing import Entry, Source
@@ -95,6 +96,10 @@ def fingerprint_source(
         StorageError: ``output`` cannot be written.
     """
     find_split(split)
+    cache_path = output.with_name(f".{output.name}.seen") if output and not is_special(output) else None
+    coco = find_coco(source, options, password)
+    if coco:
+        return _fingerprint_coco(coco, split, retrieval, corrections, output, cache_path, password, options)
     location = locate_source(source, split, options)
     found = release_lists(location, split, options)
     located = location.url
@@ -104,7 +109,6 @@ def fingerprint_source(
     for number, path in enumerate(folder_of_lists(place, options) for place in (*retrieval, *found)):
         stats |= {f"list {number} {name}": stat for name, stat in stat_digests(path, True, options).items()}
     request = repr((_CACHE_VERSION, split, photos, location.urls, tuple(retrieval), found))
-    cache_path = output.with_name(f".{output.name}.seen") if output and not is_special(output) else None
     cache = _read_cache(cache_path, request)
     unchanged = {part for part, stat in stats.items() if cache and _is_unchanged(part, stat, cache, located)}
     if cache and unchanged == stats.keys() == cache.stat_digests.keys():
@@ -116,10 +120,7 @@ def fingerprint_source(
         document, digests = _content(opened, split, photos, usable)
         document["retrieval"] = _digest_lists(retrieval, found, options, password)
         text = json.dumps({"split": split, **document}, indent=1) + "\n"
-    whole = text
-    if corrections is not None:
-        of_split = {"corrections": corrections_digest(corrections, split)}
-        whole = json.dumps(json.loads(text) | of_split, indent=1) + "\n"
+    whole = _with_corrections(text, corrections, split)
     if output and not cache_path:  # a device
         write_text(output, whole)
     elif output and cache_path:
@@ -127,6 +128,60 @@ def fingerprint_source(
         new = _Cache(request, {part: stat.digest for part, stat in stats.items()}, recent, digests, text)
         _write(output, whole, cache_path, new, is_changed=new != cache)
     return whole
+
+
+def _fingerprint_coco(
+    coco: Sequence[CocoFile],
+    split: str,
+    retrieval: Sequence[str],
+    corrections: str | Path | None,
+    output: Path | None,
+    cache_path: Path | None,
+    password: str | None,
+    options: StorageOptions | None,
+) -> str:
+    """Return the fingerprint of COCO files, and write it; see :func:`fingerprint_source`."""
+    stats: dict[str, StatDigest] = {}
+    places = (*(file.url for file in coco), *(folder_of_lists(place, options) for place in retrieval))
+    for number, place in enumerate(places):
+        stats |= {f"{number} {name}": stat for name, stat in stat_digests(place, True, options).items()}
+    request = repr((_CACHE_VERSION, split, tuple(coco), tuple(retrieval)))
+    cache = _read_cache(cache_path, request)
+    digests = {part: stat.digest for part, stat in stats.items()}
+    recent: dict[str, dict[str, Any] | None] = {part: None if stat.recent != () else {} for part, stat in stats.items()}
+    if cache and cache.stat_digests == digests and None not in cache.recent.values():
+        text = cache.text
+    else:
+        with local_files(coco, options, password) as files:
+            records = ((name, *_size_and_crc(path)) for name, path in files)
+            document: dict[str, Any] = {"files": len(files), "digest": ContentDigest(records).hexdigest()}
+        lists = _digest_lists(retrieval, (), options, password)
+        text = json.dumps({"split": split, "coco": document, "retrieval": lists}, indent=1) + "\n"
+    whole = _with_corrections(text, corrections, split)
+    if output and not cache_path:  # a device
+        write_text(output, whole)
+    elif output and cache_path:
+        new = _Cache(request, digests, recent, {}, text)
+        _write(output, whole, cache_path, new, is_changed=new != cache)
+    return whole
+
+
+def _size_and_crc(path: Path) -> tuple[int, int]:
+    """Return the number of bytes and the CRC-32 of a file."""
+    size = crc = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            size += len(block)
+            crc = zlib.crc32(block, crc)
+    return size, crc
+
+
+def _with_corrections(text: str, corrections: str | Path | None, split: str) -> str:
+    """Return a fingerprint with the digest of the corrections of the split, if there is a folder of them."""
+    if corrections is None:
+        return text
+    of_split = {"corrections": corrections_digest(corrections, split)}
+    return json.dumps(json.loads(text) | of_split, indent=1) + "\n"
 
 
 def _write(output: Path, text: str, cache_path: Path, cache: _Cache, *, is_changed: bool) -> None:

@@ -49,12 +49,14 @@ class RetrievalLists:
         entries: entries of all lists, list by list.
         bad_files: lists that cannot be read.
         notices: oddities of the lists that were accepted.
+        named_sources: sources of images that the user names; they win over those of the lists.
     """
 
     split: str
     entries: list[ListEntry] = field(default_factory=list)
     bad_files: list[BadFile] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    named_sources: dict[int, str] = field(default_factory=dict)
     _roles: dict[int, str] = field(default_factory=dict)
     _annotated: AnnotatedRows = field(default_factory=AnnotatedRows)
 
@@ -65,9 +67,9 @@ class RetrievalLists:
             self._roles.setdefault(entry.image_id, entry.role)
 
     def source_of(self, image_id: int) -> str | None:
-        """Return user or shop by the role of an image in the lists, None for an image in no list."""
+        """Return user or shop as named, else by the role of an image in the lists; None for an image in no list."""
         role = self._roles.get(image_id)
-        return SOURCE_OF_ROLE[role] if role else None
+        return self.named_sources.get(image_id) or (SOURCE_OF_ROLE[role] if role else None)
 
     def note_rows(self, images: pa.RecordBatch, items: pa.RecordBatch | None) -> None:
         """Keep rows of the tables images and items for :meth:`disagreements`; nothing if there are no lists."""

@@ -10,7 +10,7 @@ from registry.dataset.file_names import stem
 from registry.ingest.batches import images_batch, items_batch
 from registry.ingest.chunks import FileChunk
 from registry.ingest.content_digest import annotation_record
-from registry.ingest.correct import correct
+from registry.ingest.correct import correct, corrected_images
 from registry.ingest.decode import Annotations, RawFile, decode_annotations
 from registry.parsing.text import MARK, without_mark
 from registry.sources.faults import Fault
@@ -49,6 +49,7 @@ class ChunkRows:
         records: (name, number of bytes, CRC-32) of every annotation file; (name, -1, 0) of an unreadable file.
         num_marked: annotation files that begin with a byte order mark.
         corrected: image_id of the images whose corrections were looked at.
+        uncorrected: image_id of the images with corrections whose annotations are bad.
         correction_issues: problems of corrections that do not fit.
     """
 
@@ -59,6 +60,7 @@ class ChunkRows:
     records: tuple[tuple[str, int, int], ...]
     num_marked: int
     corrected: tuple[int, ...] = ()
+    uncorrected: tuple[int, ...] = ()
     correction_issues: tuple[Issue, ...] = ()
 
 
@@ -82,11 +84,8 @@ def read_chunk(source: Source, chunk: FileChunk) -> ChunkRows:
             num_marked += data.startswith(MARK)
             records.append(annotation_record(entry.name, data))
     columns, issues = decode_annotations(files)
-    corrected: list[int] = []
-    correction_issues: list[Issue] = []
-    if chunk.corrections:
-        corrected = [image_id for image_id in columns.image_ids if image_id in chunk.corrections]
-        columns, correction_issues = correct(columns, chunk.corrections)
+    corrected = corrected_images(columns.image_ids, chunk.corrections)
+    columns, correction_issues = correct(columns, chunk.corrections)
     bad_files += [BadFile(files[k].path, tuple(issues[k]), contents[k]) for k in issues]
     sound = [entry for k, entry in enumerate(entries) if k not in issues]
     sizes, bad_photos = _photo_sizes(source, chunk, {entry.image_id for entry in sound})
@@ -100,7 +99,8 @@ def read_chunk(source: Source, chunk: FileChunk) -> ChunkRows:
         tuple(bad_files + bad_photos),
         tuple(records),
         num_marked,
-        tuple(corrected),
+        corrected,
+        tuple(chunk.corrections.keys() - set(corrected)),
         tuple(correction_issues),
     )
 

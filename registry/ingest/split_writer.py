@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.dataset.file_names import number_in
 from registry.dataset.tables import CORRECTIONS, IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, record_batch
 from registry.execution.progress import Progress
 from registry.ingest.batches import images_batch
@@ -56,6 +55,7 @@ class SplitWriter:
         self._lists = lists
         self._corrections = dict(corrections.by_image)
         self._applied: list[RawLine] = []
+        self._num_unapplied = 0
         self._correction_issues = list(corrections.issues)
         self._digest = ContentDigest()
         self._num_issues = 0
@@ -106,6 +106,7 @@ class SplitWriter:
             self._correction_issues += rows.correction_issues
             for image_id in rows.corrected:
                 self._applied += self._corrections.pop(image_id)
+            self._num_unapplied += sum(len(self._corrections.pop(image_id)) for image_id in rows.uncorrected)
             num_done += len(rows.records)
             if progress:
                 progress(num_done, num_files)
@@ -188,18 +189,13 @@ class SplitWriter:
     def _check_corrected_images(self) -> None:
         """Report corrections of images that have no rows: in a notice if their file is bad, else as issues."""
         split = self._report.split
-        bad_ids = {number_in(bad_file.file.rpartition("/")[2], ("json",)) for bad_file in self._report.bad_files}
-        num_bad = 0
         for image_id, corrections in self._corrections.items():
-            if image_id in bad_ids:
-                num_bad += len(corrections)
-            else:
-                text = f"{split} has no image {image_id} with an annotation in this source"
-                self._correction_issues += [correction.issue("image_id", text) for correction in corrections]
-        if num_bad:
+            text = f"{split} has no image {image_id} with an annotation in this source"
+            self._correction_issues += [correction.issue("image_id", text) for correction in corrections]
+        if self._num_unapplied:
+            number = plural(self._num_unapplied, "correction was", "corrections were")
             self._report.notices.append(
-                f"{split}: {plural(num_bad, 'correction was', 'corrections were')} not applied, because the annotation "
-                "files of their images are bad"
+                f"{split}: {number} not applied, because the annotations of their images are bad"
             )
 
 

@@ -101,7 +101,7 @@ def locate_source(url: str, split: str, options: StorageOptions | None = None) -
         )
     raise SourceError(
         f"Found no annotations or photos of {split} at {url}: expected a folder with annos/ or image/, "
-        f"a folder with {split}/ or {split}.zip, or an archive ({accepted}).{_content_text(url, options)}"
+        f"a folder with {split}/ or {split}.zip, an archive ({accepted}), or a COCO file.{_content_text(url, options)}"
     )
 
 

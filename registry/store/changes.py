@@ -49,6 +49,7 @@ class Diff:
     Attributes:
         subset: as given.
         summary: counts of the changes.
+        notices: of both sides, as those of a selection.
 
     Raises:
         UnknownNameError: the subset names a split that neither side has.
@@ -60,6 +61,7 @@ class Diff:
         self.subset = subset or Subset()
         _check_splits(self.subset, old, new)
         self._sides = {"old": _Side.of(old, self.subset), "new": _Side.of(new, self.subset)}
+        self.notices = list(dict.fromkeys(notice for side in self._sides.values() for notice in side.notices))
         # A column that one side is too old for is not known there, which is no difference.
         version = min(old.manifest.schema_version, new.manifest.schema_version)
         newer = {column.name for column in IMAGES.columns if column.since > version}
@@ -141,7 +143,8 @@ class Diff:
         self._connection.execute(
             f"""
             CREATE TABLE candidates AS
-            SELECT {_KEY}, {_change_sql("source")} AS change, coalesce(new.category_id, old.category_id) AS category_id
+            SELECT {_KEY}, {_change_sql("category_id")} AS change,
+                coalesce(new.category_id, old.category_id) AS category_id
             FROM old_items AS old FULL JOIN new_items AS new USING ({_KEY})
             WHERE coalesce(old.content_hash <> new.content_hash, true)
             """

@@ -124,6 +124,8 @@ def test_another_category_takes_other_landmarks(run: Run, tmp_path: Path) -> Non
         (("1", "style=2"), 2, "style: expected ITEM before it"),
         (("1", "1", "source=shop"), 2, "source: expected no ITEM, since it is a field of the image"),
         (("1", "9", "style=2"), 1, "Image 1 of train has no item 9; its items are 1, 2."),
+        (("1", "3", "add={}"), 2, "image 1 > item3 > category_id: missing"),
+        (("1", "3", "add=5"), 2, "image 1 > item3: expected an object, found a number"),
         (("1", "1", "add={}"), 1, "Image 1 of train has an item 1; its items are 1, 2."),
         (("1", "1", "style=2", "style=3"), 2, "style: expected each field once"),
         (("3", "1", "remove"), 2, "image 3: its last item would be removed"),
@@ -171,3 +173,23 @@ def test_an_image_without_annotation_has_nothing_to_correct(tmp_path: Path) -> N
     arguments = ["-r", str(tmp_path / "r"), "correct", "test", "1", "1", "style=2", "--why", "x", "--who", "A"]
     done = CliRunner().invoke(main, arguments)
     assert (done.exit_code, "Image 1 of test has no annotation to correct." in done.stderr) == (1, True)
+
+
+def test_values_that_a_coco_file_does_not_tell_are_corrected_too(tmp_path: Path) -> None:
+    document = {
+        "images": [{"id": 1, "file_name": "000001.jpg", "width": 300, "height": 300}],
+        "annotations": [
+            {"id": k, "image_id": 1, "category_id": 1, "bbox": [k, 20, 30, 40], "segmentation": []} for k in (1, 2)
+        ],
+        "categories": [{"id": 1, "name": "skirt"}],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(document))
+    place, folder = str(tmp_path / "r"), str(tmp_path / "corrections")
+    ingest("train", str(tmp_path / "coco.json"), place, jobs=1)
+    for words in (("1", "1", "style=3", "landmarks=none"), ("1", "2", "remove"), ("1", "source=shop")):
+        arguments = ["-r", place, "correct", "train", *words, "--why", "seen", "--who", "Ann", "--corrections", folder]
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 0, done.output
+    ingest("train", str(tmp_path / "coco.json"), place, corrections=folder, jobs=1)
+    query = "SELECT item_no, style, scale, source, landmarks FROM items"
+    assert registry.open(place).sql(query).fetchall() == [(1, 3, None, "shop", landmarks(9, 0))]

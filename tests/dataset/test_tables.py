@@ -61,7 +61,8 @@ def test_the_schema_of_a_table_has_its_columns_with_or_without_partitions() -> N
     items = TABLES["items"]
     assert arrow_schema(items, stored=False).names == [column.name for column in items.columns]
     assert set(arrow_schema(items, stored=False).names) - set(arrow_schema(items).names) == {"split", "category_id"}
-    assert not arrow_schema(items).field("style").nullable
+    assert not arrow_schema(items).field("item_no").nullable
+    assert arrow_schema(items).field("style").nullable
     assert arrow_schema(TABLES["images"]).field("width").nullable
 
 

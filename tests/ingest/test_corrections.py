@@ -271,7 +271,7 @@ def test_corrections_of_a_file_in_quarantine_are_not_applied_and_told(tmp_path: 
     report = run(tmp_path, lines, documents, on_error="quarantine")
     assert report.corrections == 1
     assert notices_of(report) == [
-        "train: 1 correction was not applied, because the annotation files of their images are bad"
+        "train: 1 correction was not applied, because the annotations of their images are bad"
     ]
 
 
@@ -342,3 +342,48 @@ def test_the_command_counts_corrections(tmp_path: Path, small_source: Path) -> N
     arguments += ["--issues", str(tmp_path / "issues.txt"), "--corrections", str(folder)]
     done = CliRunner().invoke(main, arguments)
     assert (done.exit_code, done.stdout) == (0, "train: 5 images, 8 items, 1 correction.\n")
+
+
+def test_a_coco_file_is_corrected_too_where_it_has_no_value_as_well(tmp_path: Path) -> None:
+    document = {
+        "images": [{"id": k, "file_name": f"{k:06d}.jpg", "width": 300, "height": 300} for k in (1, 2)],
+        "annotations": [
+            {"id": k, "image_id": k, "category_id": 1, "bbox": [10, 20, 30, 40], "iscrowd": 0, "segmentation": []}
+            for k in (1, 2)
+        ],
+        "categories": [{"id": 1, "name": "skirt"}],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(document))
+    whole = {**item(9), "style": None, "landmarks": None, "segmentation": [], "bounding_box": [10, 20, 40, 60]}
+    whole |= dict.fromkeys(("scale", "occlusion", "zoom_in", "viewpoint"))
+    lines = [
+        line(1, 1, "style", None, 4),
+        line(1, 1, "landmarks", None, landmarks(9)),
+        line(1, 1, "bounding_box", [10, 20, 40, 60], [11, 20, 40, 60]),
+        line(1, None, "source", None, "shop"),
+        line(2, 1, "remove", whole),
+        line(2, 2, "add", None, item(4, 3)),
+    ]
+    folder = write_corrections(tmp_path / "corrections", lines)
+    place = str(tmp_path / "r")
+    report = ingest("train", str(tmp_path / "coco.json"), place, corrections=str(folder), jobs=1)
+    assert (report.items, report.corrections) == (2, 6)
+    query = "SELECT image_id, item_no, source, style, x1, num_landmarks_labelled, scale, num_corrections FROM items"
+    assert registry.open(place).sql(f"{query} ORDER BY image_id").fetchall() == [
+        (1, 1, "shop", 4, 11.0, 8, None, 4),
+        (2, 2, None, 3, 10.0, 39, 2, 1),
+    ]
+    with pytest.raises(IngestError, match="line 1 > old: expected the value in the annotation file, null, found 3"):
+        write_corrections(folder, [line(1, 1, "style", 3, 4)])
+        ingest("train", str(tmp_path / "coco.json"), place, corrections=str(folder), jobs=1)
+
+
+def test_the_fingerprint_of_a_coco_file_changes_with_its_corrections(tmp_path: Path) -> None:
+    (tmp_path / "coco.json").write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
+    folder = write_corrections(tmp_path / "corrections", [])
+    source, output = str(tmp_path / "coco.json"), tmp_path / "fingerprint.json"
+    first = fingerprint_source(source, "train", corrections=str(folder), output=output)
+    write_corrections(folder, [line(1, 1, "style", None, 4)])
+    second = fingerprint_source(source, "train", corrections=str(folder), output=output)
+    assert first != second == output.read_text()
+    assert json.loads(second)["corrections"]["lines"] == 1

@@ -136,7 +136,8 @@ def test_a_missing_source_is_an_error_that_names_the_expected_files(tmp_path: Pa
         ingest("train", str(tmp_path / "nothing"), str(tmp_path / "r"))
     assert str(caught.value) == (
         f"Found no annotations or photos of train at {tmp_path}/nothing: expected a folder with annos/ or image/, a "
-        "folder with train/ or train.zip, or an archive (.zip, .tar, .tar.gz, .tgz, .tar.bz2, .tbz2, .tar.xz, .txz)."
+        "folder with train/ or train.zip, an archive (.zip, .tar, .tar.gz, .tgz, .tar.bz2, .tbz2, .tar.xz, .txz), or a "
+        "COCO file."
     )
     for names, text in (((), "It is empty."), (("train.rar", "train-1.zip"), "It holds train-1.zip, train.rar.")):
         (tmp_path / "there").mkdir(exist_ok=True)
@@ -144,7 +145,7 @@ def test_a_missing_source_is_an_error_that_names_the_expected_files(tmp_path: Pa
             (tmp_path / "there" / name).touch()
         with pytest.raises(SourceError) as caught:
             ingest("train", str(tmp_path / "there"), str(tmp_path / "r"))
-        assert str(caught.value).endswith(f".txz). {text}")
+        assert str(caught.value).endswith(f"or a COCO file. {text}")
     for name in ("x.zip", "x.tar", "x.tar.gz"):
         with pytest.raises(SourceError, match=f"{name} does not exist"):
             ingest("train", str(tmp_path / name), str(tmp_path / "r"))

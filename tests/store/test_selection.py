@@ -212,7 +212,9 @@ def test_chunks_are_whole_images_with_the_columns_of_the_tables(
         for chunk in selection.chunks(part, [column.name for column in ITEMS.columns]):
             assert chunk.images.num_rows <= 7
             declared = arrow_schema(IMAGES, stored=False)
-            assert chunk.images.schema.equals(pa.schema([declared.field(name) for name in IMAGE_COLUMNS]))
+            assert chunk.images.schema.equals(
+                pa.schema([declared.field(name) for name in (*IMAGE_COLUMNS, "orientation")])
+            )
             assert chunk.items.schema.equals(arrow_schema(ITEMS, stored=False))
             owners = [
                 i for i, n in zip(chunk.images["image_id"].to_pylist(), chunk.num_items, strict=True) for _ in range(n)

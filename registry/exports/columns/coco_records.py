@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.bounds import note_boxes_without_area, note_items_without_polygon, note_unlabelled
+from registry.exports.columns.own_values import json_texts, note_no_numbers, own_columns
 from registry.exports.columns.text import concat, numbers, polygon_lists
 from registry.exports.job import Job
 from registry.subset.classes import Class
@@ -46,7 +47,9 @@ def image_texts(job: Job, chunk: Chunk) -> pa.Array:
 
 
 def _image_attributes(chunk: Chunk) -> list[pa.Array | str]:
-    """Return the pieces of source, pair_id and match_desc of each image; null, null and {} without annotation.
+    """Return the pieces of source, pair_id, match_desc and orientation of each image.
+
+    Without annotation, source and pair_id are null and match_desc is {}.
 
     Source: ``match_desc`` as ``DeepFtoCoco.py`` of SEAM-Match-RCNN writes it: style -> pair_id.
     """
@@ -54,13 +57,14 @@ def _image_attributes(chunk: Chunk) -> list[pa.Array | str]:
     pair_ids = pc.add(images.column("pair_id").cast(pa.int64()), chunk.part.offset(chunk.split))
     styles = iter(chunk.items.column("style").to_pylist())
     descriptions = [
-        json.dumps(dict.fromkeys(islice(styles, number), pair_id))
+        json.dumps({style: pair_id for style in islice(styles, number) if style is not None})
         for number, pair_id in zip(chunk.num_items, pair_ids.to_pylist(), strict=True)
     ]
     sources = concat('"', images.column("source"), '"').fill_null("null")
     return [
         ', "source": ', sources, ', "pair_id": ', numbers(pair_ids).fill_null("null"),
         ', "match_desc": ', pa.array(descriptions, pa.string()),
+        ', "orientation": ', numbers(images.column("orientation")).fill_null("null"),
     ]  # fmt: skip
 
 
@@ -92,14 +96,20 @@ def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Arra
     pieces += ['], "category_id": ', numbers(job.classes.ids(items.column("category_id")))]
     pieces += [', "id": ', numbers(pa.array(range(first, first + items.num_rows), pa.int64()))]
     for name in ("pair_id", "image_id"):
-        pieces += [f', "{name}": ', numbers(pc.add(items.column(name).cast(pa.int64()), offset))]
-    pieces += [', "iscrowd": 0, "style": ', numbers(items.column("style")), *landmarks]
+        pieces += [f', "{name}": ', numbers(pc.add(items.column(name).cast(pa.int64()), offset)).fill_null("null")]
+    pieces += [', "iscrowd": 0, "style": ', numbers(items.column("style")).fill_null("null"), *landmarks]
     pieces += [', "segmentation": ', polygon_lists(items.column("segmentation"))]
     if job.options["attributes"]:
         for name in COCO_ATTRIBUTES:
             column = items.column(name)
             quoted = concat('"', column, '"') if name == "source" else numbers(column)
-            pieces += [f', "{name}": ', quoted]
+            pieces += [f', "{name}": ', quoted.fill_null("null")]
+        # x1 + width is not always x2: the difference of two doubles may be rounded.
+        corners = [piece for side in (x1, y1, x2, y2) for piece in (", ", numbers(side))]
+        pieces += [', "bounding_box": [', *corners[1:], "]"]
+    note_no_numbers(job, items)
+    for name in own_columns(job.options):
+        pieces += [f", {json.dumps(name)}: ", json_texts(items.column(name))]
     return concat(*pieces, "}")
 
 

@@ -108,12 +108,19 @@ def _objects(job: Job, chunk: Chunk) -> tuple[pa.Array, list[int]]:
     note(job, "boxes", why, pc.sum(pc.and_(pc.invert(whole), has_box)).as_py())
 
     items = chunk.items
+    is_frontal = pc.fill_null(pc.equal(items.column("viewpoint"), 2), False)
     fields: list[tuple[str, pa.Array]] = [
         ("name", job.classes.names(items.column("category_id"))),  # nothing in them to escape
-        ("pose", choose(("Unspecified", "Frontal"), pc.equal(items.column("viewpoint"), 2).cast(pa.int8()))),
+        ("pose", choose(("Unspecified", "Frontal"), is_frontal.cast(pa.int8()))),
     ]
     for tag, column, lowest in _FLAGS:
-        fields.append((tag, numbers(pc.greater_equal(items.column(column), lowest).cast(pa.int8()))))
+        values = items.column(column)
+        why = f"is not known, so {tag} is 0"
+        if values.null_count:
+            job.notice(
+                pc.and_(values.is_null(), has_box).true_count, f"item's {column} {why}", f"items' {column} {why}"
+            )
+        fields.append((tag, numbers(pc.fill_null(pc.greater_equal(values, lowest), False).cast(pa.int8()))))
     pieces: list[pa.Array | str] = ["\t<object>\n"]
     for tag, texts in fields:
         pieces += [f"\t\t<{tag}>", texts, f"</{tag}>\n"]

@@ -1,0 +1,50 @@
+"""Values that items from a COCO file do not have: their number, and how to have them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from registry.store.sql import SPLIT_ORDER
+from registry.wording import plural
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+#: Columns that pairs and identities need.
+PAIRING: Final = ("source", "pair_id", "style")
+_RELEASE: Final = "from the release, or from a COCO file"
+_REMEDIES: Final = {
+    "source": "with --source-of @FILE (lines 000001.jpg,user) or the information files of the release (--retrieval)",
+    **dict.fromkeys(("pair_id", "style"), f"{_RELEASE} of the official converter"),
+    "landmarks": f"{_RELEASE} with keypoints",
+}
+_OTHERS: Final = f"{_RELEASE} that 'df2 export coco --attributes' wrote"
+#: List column -> column that is NULL where it is, and is read faster.
+_COUNTED: Final = {"landmarks": "num_landmarks_labelled"}
+
+
+def unknown_texts(connection: DuckDBPyConnection, columns: Sequence[str], rows: str = "items") -> list[str]:
+    """Return a sentence for each split and column with NULL: the number of items, and how to have the values.
+
+    Args:
+        connection: has the table ``items``.
+        columns: of the table items.
+        rows: what to read them from, in SQL.
+    """
+    if not columns:
+        return []
+    counts = ", ".join(f"count(*) - count({_COUNTED.get(name, name)})" for name in columns)
+    query = f"SELECT split, {counts} FROM {rows} GROUP BY split ORDER BY {SPLIT_ORDER}"
+    texts = []
+    for split, *numbers in connection.execute(query).fetchall():
+        unknown: dict[str, list[tuple[str, Any]]] = {}
+        for name, number in zip(columns, numbers, strict=True):
+            if number:
+                unknown.setdefault(_REMEDIES.get(name, _OTHERS), []).append((name, number))
+        for remedy, counted in unknown.items():
+            names = ", ".join(name for name, _ in counted)
+            number = max(number for _, number in counted)
+            items = plural(number, f"item of {split} has", f"items of {split} have")
+            texts.append(f"{items} no {names}: ingest {split} {remedy}.")
+    return texts
