@@ -88,6 +88,22 @@ def test_an_edited_annotation_runs_only_its_split_and_metrics_diff_shows_the_cou
     assert project.run("git", "status", "--porcelain", "dvc.lock", "metrics") == ""
 
 
+def test_a_changed_correction_runs_only_its_split_and_the_raw_files_stay(project: Project) -> None:
+    path = sorted((project.root / "raw/train/annos").iterdir())[0]
+    raw = path.read_bytes()
+    item_no = next(key.removeprefix("item") for key in json.loads(raw) if key.startswith("item"))
+    arguments = (str(int(path.stem)), item_no, "style=99", "--why", "seen", "--who", "Ann")
+    project.run("df2", "correct", "train", *arguments)
+    ran = project.ran(project.run("dvc", "repro"))
+    assert ran >= {"ingest@train", "manifest", "stats"} and not ran & {"ingest@validation", "ingest@test"}
+    query = "SELECT count(*) AS n, any_value(new) AS new FROM corrections"
+    assert project.run("df2", "sql", "--format", "json", query) == '[{"n": 1, "new": "99"}]\n'
+    assert path.read_bytes() == raw
+    (project.root / "corrections/train.jsonl").unlink()
+    project.run("dvc", "repro", "-q")
+    assert project.run("git", "status", "--porcelain", "dvc.lock", "metrics") == ""
+
+
 def test_a_named_export_runs_when_its_subset_changes_and_can_be_repeated_from_its_manifest(project: Project) -> None:
     dest = project.root / "data/exports/easy-skirts"
     before = {path.name: path.read_bytes() for path in dest.rglob("*.json")}

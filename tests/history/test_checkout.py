@@ -311,7 +311,7 @@ def test_a_path_that_is_not_tracked_is_an_error_that_says_what_is(project: Proje
     with pytest.raises(NotFoundError) as caught:
         checkout("v1.0", path="data/other")
     assert "There is no data/other at v1.0" in str(caught.value)
-    assert "DVC tracks there: data/registry/categories, data/registry/images/split=train, " in str(caught.value)
+    assert "DVC tracks there: data/registry/categories, data/registry/corrections/split=train, " in str(caught.value)
     with pytest.raises(RegistryFormatError, match=r"data/registry/items at v1.0 has no manifest.json"):
         checkout("v1.0", path="data/registry/items")
     with pytest.raises(NotFoundError, match=r"There is no data/registry/manifest\.json at v1\.0"):
