@@ -72,6 +72,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.export
 	$(BIN)/python -m benchmarks.diff
+	$(BIN)/python -m benchmarks.tables
 	$(BIN)/python -m benchmarks.remote
 
 # Random manifests, conditions, annotations and archives; takes tens of minutes.

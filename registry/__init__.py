@@ -41,6 +41,7 @@ def open(
     cache: str | None = None,
     memory: str | None = None,
     timeout: float | None = None,
+    tables: Mapping[str, Any] | None = None,
 ) -> Registry:
     """Open a registry for reading.
 
@@ -52,9 +53,12 @@ def open(
         cache: folder that keeps the blocks read from a remote registry, for other sessions and processes.
         memory: memory limit of DuckDB, such as ``"4GB"``; by default half of the machine's memory.
         timeout: time limit of a query in seconds; none by default.
+        tables: tables of your own by name: path or URL of a file (Parquet, Arrow, CSV, JSON lines), Arrow table, or
+            frame of pandas or polars. Queries use them by name, conditions by key: ``where="scores.loss > 2"``.
 
     Raises:
-        registry.errors.NotFoundError: the registry or the revision does not exist.
+        registry.errors.NotFoundError: the registry, the revision or the file of a table does not exist.
+        registry.errors.UsageError: a table cannot be read, or its name is taken.
         registry.errors.StorageError: the registry cannot be read, or the revision cannot be fetched.
     """
     from registry.errors import UsageError
@@ -66,7 +70,7 @@ def open(
         url = str(checkout(rev, repo, url))
     elif repo is not None:
         raise UsageError("A repository is given and no revision of it: add rev (--rev).")
-    return Registry(url, storage_options, cache=cache, memory=memory, timeout=timeout)
+    return Registry(url, storage_options, cache=cache, memory=memory, timeout=timeout, tables=tables)
 
 
 def export(

@@ -23,7 +23,7 @@ class Project:
 
     def copy_pipeline(self) -> None:
         """Create the repository with the committed pipeline and the code that its stages depend on."""
-        for name in ("registry", "schemas"):
+        for name in ("registry", "schemas", "tables"):
             shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
         (self.root / ".dvc").mkdir()
         for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml"):
@@ -106,6 +106,22 @@ def test_a_named_export_runs_when_its_subset_changes_and_can_be_repeated_from_it
     project.run("dvc", "repro", "-q")
     assert {path.name: path.read_bytes() for path in dest.rglob("*.json")} == before
     assert project.run("git", "status", "--porcelain", "dvc.lock") == ""
+
+
+def test_a_changed_table_makes_the_exports_again(project: Project) -> None:
+    table, rows = project.root / "tables/scores.csv", project.root / "data/exports/scored/data/train-00000-of-00001.csv"
+    options = {"table": "scores", "where": "scores.loss > 2", "columns": "image_id,scores.loss", "limit": 1}
+    project.set_params(
+        tables={"scores": "tables/scores.csv"}, exports={"scored": {"format": "csv", "options": options}}
+    )
+    for loss in (3, 4):
+        table.write_text(f"split,image_id,loss\ntrain,1,{loss}\n")
+        assert project.ran(project.run("dvc", "repro", "export@scored")) == {"export@scored"}
+        assert rows.read_text() == f"image_id,scores.loss\n1,{loss}\n"
+    assert project.ran(project.run("dvc", "repro", "export@scored")) == set()
+    table.unlink()
+    project.run("git", "checkout", "-q", "params.yaml", "dvc.lock")
+    project.run("dvc", "repro", "-q")
 
 
 def test_added_and_removed_annotations_run_the_ingest_of_their_split(project: Project) -> None:

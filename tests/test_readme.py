@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pyarrow import csv
 
+import registry
 from registry.cli.main import main
 from registry.ingest.build import ingest
 from registry.sample import write_sample
@@ -66,9 +68,13 @@ def test_the_python_code_runs(demo: Path, monkeypatch: pytest.MonkeyPatch, capsy
 def test_the_subset_export_and_verify_commands_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").symlink_to(demo / "data")
+    scores = "SELECT split, image_id, item_no, (image_id + item_no) % 7 AS loss FROM items"
+    csv.write_csv(registry.open("data/registry").sql(scores).to_arrow_table(), "scores.csv")
     commands = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
-    commands = [line for line in commands if line.startswith(("df2 subset", "df2 export", "df2 verify"))]
-    assert len(commands) == 8
+    commands = [
+        line for line in commands if line.startswith(("df2 subset", "df2 export", "df2 verify", "df2 sql --table"))
+    ]
+    assert len(commands) == 10
     for line in commands:
         result = CliRunner().invoke(main, shlex.split(line, comments=True)[1:])
         assert result.exit_code == 0, f"{line}\n{result.output}"

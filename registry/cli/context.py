@@ -43,20 +43,22 @@ class Places:
     storage_options: dict[str, Any] = field(default_factory=dict)
     is_quiet: bool = False
 
-    def open(self, **limits: Any) -> Registry:
+    def open(self, **options: Any) -> Registry:
         """Return the open registry.
 
         Args:
-            limits: ``memory`` and ``timeout`` of queries, as for :func:`registry.open`.
+            options: ``memory`` and ``timeout`` of queries and ``tables`` of the user, as for :func:`registry.open`.
         """
         import registry
 
         if self.rev is None:
             _check_encoding(self.registry)
-            return registry.open(self.registry, self.storage_options, repo=self.repo, cache=self.cache, **limits)
+            return registry.open(self.registry, self.storage_options, repo=self.repo, cache=self.cache, **options)
         from registry.history.checkout import checkout
 
-        return registry.open(str(checkout(self.rev, self.repo, self.registry, progress=note)), **limits)
+        return registry.open(
+            str(checkout(self.rev, self.repo, self.registry, progress=note)), self.storage_options, **options
+        )
 
     def place(self, url: str) -> Place:
         """Return the place at a URL."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from registry.cli.boundary import BoundedCommand
-from registry.cli.context import Places
+from registry.cli.context import Places, note
 from registry.cli.examples import examples
 from registry.cli.output import Output, Rows, output_options, write_rows, write_tables
 from registry.cli.paths import PLACE
@@ -62,7 +62,9 @@ class _Comparison(BoundedCommand):
 @undivided_subset_options
 @output_options
 @click.pass_obj
-def diff(places: Places, a: str, b: str | None, rows: bool, of: str, subset: Subset, output: Output) -> bool:
+def diff(
+    places: Places, a: str, b: str | None, rows: bool, of: str, subset: Subset, tables: dict[str, str], output: Output
+) -> bool:
     """Show the differences between registry A and registry B.
 
     Each is a folder, a URL, or a git revision (a tag, a commit) of the registry; B is the registry of -r by default.
@@ -70,8 +72,10 @@ def diff(places: Places, a: str, b: str | None, rows: bool, of: str, subset: Sub
     With options of a subset, the subset of A is compared with the subset of B. Exit codes: 0 same, 1 different,
     2 error.
     """
-    old = _open(places, a)
+    old = _open(places, a, tables)
     difference = old.diff(places.open() if b is None else _open(places, b), subset)
+    for notice in difference.notices:
+        note(f"note: {notice}")
     if rows:
         write_rows(_rows(difference, of), output if output.path or output.format else Output("jsonl", None))
     else:
@@ -79,12 +83,12 @@ def diff(places: Places, a: str, b: str | None, rows: bool, of: str, subset: Sub
     return not difference.summary.is_same
 
 
-def _open(places: Places, name: str) -> Registry:
-    """Return the registry at a URL or an existing folder, or else of a git revision."""
+def _open(places: Places, name: str, tables: dict[str, str] | None = None) -> Registry:
+    """Return the registry at a URL or an existing folder, or else of a git revision, with tables of the user."""
     if "://" in name or os.path.isdir(name):
-        return replace(places, registry=name, rev=None, repo=None).open()
+        return replace(places, registry=name, rev=None, repo=None).open(tables=tables)
     try:
-        return replace(places, rev=name).open()
+        return replace(places, rev=name).open(tables=tables)
     except (NotFoundError, UnknownNameError) as error:
         raise NotFoundError(f"There is no folder {name}, and no registry of this git revision: {error}") from error
 

@@ -13,10 +13,10 @@ from registry.cli.examples import examples
 from registry.cli.password import with_password
 from registry.cli.paths import PLACE
 from registry.cli.progress import progress_bar
-from registry.cli.subset_options import subset_options
+from registry.cli.subset_options import subset_options, table_option
 from registry.dataset.deepfashion2 import SPLITS
 from registry.redaction import printable, redact
-from registry.subset.params import load_sources
+from registry.subset.params import load_sources, read_tables
 from registry.wording import counted, plural
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class _FormatGroup(click.Group):
     "--from-manifest",
     type=PLACE,
     metavar="FILE",
-    help="Make the export of this export.json again: df2 export --from-manifest FILE DEST.",
+    help="Make the export of this export.json again: df2 export --from-manifest FILE DEST, with --table and --items of "
+    "the export, if it has any.",
 )
 def export_command(from_manifest: str | None) -> None:
     """Write a subset in the format of a trainer.
@@ -118,6 +119,7 @@ def _format_command(export_format: Format) -> click.Command:
         /,
         dest: str,
         subset: Subset,
+        tables: dict[str, str],
         resplit: Resplit | None,
         images: str,
         classes: str | None,
@@ -131,7 +133,7 @@ def _format_command(export_format: Format) -> click.Command:
         from registry.history.git import revision_of
 
         plan = Plan.of(export_format.name, subset, resplit=resplit, images=images, options=options, classes=classes)
-        registry = places.open()
+        registry = places.open(tables=tables)
         revision = revision_of(registry.place)
         sources = _photo_sources(images, photos, click.get_current_context().params["params"])
 
@@ -206,12 +208,16 @@ def _click_option(option: Option) -> Callable[[Any], Any]:
 
 @click.command("again")
 @click.argument("dest", type=PLACE)
+@table_option
+@click.option("--items", metavar="FILE", help="The list of items of the export.")
 @_destination_options
 @click.pass_context
 def _export_again(
     ctx: click.Context,
     /,
     dest: str,
+    table_values: tuple[str, ...],
+    items: str | None,
     photos: str | None,
     photo_cache: str | None,
     overwrite: bool,
@@ -225,7 +231,7 @@ def _export_again(
     assert ctx.parent is not None
     places: Places = ctx.obj
     old = read_manifest_file(ctx.parent.params["from_manifest"], places.storage_options)
-    registry = places.open()
+    registry = places.open(tables=read_tables(table_values))
     revision = revision_of(registry.place)
     sources = _photo_sources(old.images, photos)
 
@@ -234,6 +240,7 @@ def _export_again(
             registry,
             old,
             dest,
+            items=items,
             photos=sources,
             password=password,
             storage_options=places.storage_options,

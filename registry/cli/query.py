@@ -56,6 +56,7 @@ _PAIR_COLUMNS = "split, pair_id, style" + "".join(
     "df2 sql 'FROM items WHERE category_name = $name LIMIT 3' -p name=skirt",
     "df2 sql 'PIVOT items ON split USING count(*) GROUP BY category_name' --format md",
     "df2 sql --category skirt --split train 'SELECT count(*) FROM instance_pairs'",
+    "df2 sql --table scores=scores.csv 'SELECT * FROM items JOIN scores USING (split, image_id, item_no)'",
     "df2 sql 'FROM split_counts' -o counts.parquet",
 )
 @click.command()
@@ -91,6 +92,7 @@ def sql(
     timeout: float,
     memory: int,
     subset: Subset,
+    tables: dict[str, str],
     resplit: Resplit | None,
     output: Output,
 ) -> None:
@@ -102,17 +104,18 @@ def sql(
 
     With options of a subset, images, items and all views have the rows of the subset: instance_pairs are pairs with
     both items in it. whole.images and whole.items have all rows. Each part of --resplit has a schema: part_val.items.
+    A table of --table has its name.
     """
     if (query is None) == (file is None) and not (query is None and not sys.stdin.isatty()):
         raise UsageError("Expected the SQL as an argument, from --file FILE, or on standard input.")
     text = _read_text(file) if query is None or query == "-" else query
     values = parse_params(bound)
     with query_limits(timeout, memory):
-        registry = places.open(memory=f"{memory}B" if memory else None, timeout=timeout or None)
+        registry = places.open(memory=f"{memory}B" if memory else None, timeout=timeout or None, tables=tables)
         is_whole = subset == Subset() and resplit is None
         selection = None if is_whole else registry.select(subset, resplit=resplit)
         write_rows(Rows.of_relation((selection or registry).sql(text, values or None)), output)
-        for notice in selection.notices if selection else ():
+        for notice in selection.notices if selection else registry.table_notices():
             note(f"note: {notice}")
         if _READS_PAIRS.search(text):
             _note_unknown(registry)

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 @examples(
     "df2 subset --category skirt --occlusion 1",
     "df2 subset --split train --paired --sample 10%",
+    "df2 subset --table scores=scores.parquet --where 'scores.loss > 2'",
     "df2 subset --resplit train=0.8,val=0.1,test=0.1 --stratify category",
 )
 @click.command("subset")
 @subset_options
 @output_options
 @click.pass_obj
-def subset_command(places: Places, subset: Subset, resplit: Resplit | None, output: Output) -> None:
+def subset_command(
+    places: Places, subset: Subset, tables: dict[str, str], resplit: Resplit | None, output: Output
+) -> None:
     """Count the images, items and pairs of a subset.
 
     Counts by split (or part of --resplit), category and source; a row for each whole part has its identities and
@@ -34,14 +37,14 @@ def subset_command(places: Places, subset: Subset, resplit: Resplit | None, outp
     from registry.store.selection import Selection
     from registry.subset.resplit import BALANCE
 
-    selection = Selection(places.open().snapshot(), subset, resplit)
+    selection = Selection(places.open(tables=tables).snapshot(), subset, resplit)
     rows = selection.summary()
     if output.is_table:
         by_category = [{name: row[name] for name in _CATEGORY_COLUMNS} for row in rows if row["category_name"]]
         parts = [{name: row[name] for name in _PART_COLUMNS} for row in rows if not row["category_name"]]
         balance = [{name: row[name] for name in BALANCE} for row in selection.balance]
-        tables = [*filter(None, [by_category]), parts, *filter(None, [balance])]
-        write_tables([Rows.of_records(table) for table in tables], output)
+        printed = [*filter(None, [by_category]), parts, *filter(None, [balance])]
+        write_tables([Rows.of_records(table) for table in printed], output)
     else:
         names = (*_CATEGORY_COLUMNS, *_PAIR_COLUMNS, *(BALANCE[1:] if resplit else ()))
         balance_of = {row["part"]: row for row in selection.balance}

@@ -19,8 +19,9 @@ from registry.cli.interruption import checked
 from registry.cli.limits import half_of_memory, memory_checks
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES
 from registry.subset.options import OPTIONS, Option, Subset
-from registry.subset.params import load_subset
+from registry.subset.params import load_subset, read_tables
 from registry.subset.resplit import Resplit
+from registry.subset.values import as_list
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
@@ -51,6 +52,15 @@ def _click_option(name: str, option: Option) -> Decorator:
     return click.option(flag, type=_CLICK_TYPES.get(name), metavar=option.metavar, help=f"{option.help}{shown_default}")
 
 
+#: Adds ``--table`` to a command, which gets ``table_values`` for :func:`registry.subset.params.read_tables`.
+table_option: Decorator = click.option(
+    "--table",
+    "table_values",
+    multiple=True,
+    metavar="NAME=FILE|URL",
+    help="A table of your own (Parquet, Arrow, CSV, JSON lines) with split, image_id and item_no, or split and "
+    "image_id: NAME.COLUMN in --where. NAME alone is a table of --params. Repeatable.",
+)
 _SUBSET_OPTIONS = (
     click.option(
         "--subset",
@@ -59,7 +69,10 @@ _SUBSET_OPTIONS = (
         shell_complete=complete_subset,
         help="A named subset of --params; other options replace those of the same name in it.",
     ),
-    click.option("--params", type=click.Path(), default="params.yaml", show_default=True, help="File of --subset."),
+    click.option(
+        "--params", type=click.Path(), default="params.yaml", show_default=True, help="File of --subset and --table."
+    ),
+    table_option,
     *(_click_option(name, option) for name, option in OPTIONS.items()),
 )
 _RESPLIT_OPTIONS = (
@@ -74,34 +87,38 @@ _RESPLIT_OPTIONS = (
 
 
 def subset_options(command: Command) -> Command:
-    """Add the options of a subset and of a division to a command; it gets ``subset`` and ``resplit``."""
+    """Add the options of a subset and of a division to a command; it gets ``subset``, ``tables`` and ``resplit``."""
     return _with_options(command, (*_SUBSET_OPTIONS, *_RESPLIT_OPTIONS))
 
 
 def undivided_subset_options(command: Command) -> Command:
-    """Add the options of a subset to a command; it gets ``subset``."""
+    """Add the options of a subset to a command; it gets ``subset`` and ``tables`` (name -> path or URL)."""
     return _with_options(command, _SUBSET_OPTIONS)
 
 
 def _with_options(command: Command, decorators: Sequence[Decorator]) -> Command:
     @functools.wraps(command)
-    def with_subset(*args: Any, subset_name: str | None, params: str, **kwargs: Any) -> Any:
+    def with_subset(
+        *args: Any, subset_name: str | None, params: str, table_values: tuple[str, ...], **kwargs: Any
+    ) -> Any:
         options = {name: kwargs.pop(name) for name in OPTIONS}
         if "resplit" in kwargs:
             kwargs["resplit"] = _read_resplit(kwargs["resplit"], kwargs.pop("stratify"), options["seed"])
-        subset = _read_subset(subset_name, params, options)
+        base = load_subset(subset_name, params) if subset_name else {}
+        of_subset = as_list(base.pop("table", None) or [])
+        tables = read_tables(map(str, table_values or of_subset), params)
+        subset = _read_subset(base, options)
         if subset.where:
             click.get_current_context().with_resource(checked(*memory_checks(half_of_memory(), _TOO_MUCH)))
-        return command(*args, subset=subset, **kwargs)
+        return command(*args, subset=subset, tables=tables, **kwargs)
 
     for decorator in reversed(decorators):
         with_subset = decorator(with_subset)
     return with_subset  # type: ignore[return-value]  # the options change the signature
 
 
-def _read_subset(name: str | None, params: str, options: dict[str, Any]) -> Subset:
+def _read_subset(base: dict[str, Any], options: dict[str, Any]) -> Subset:
     """Return the subset of the options of a command line, which replace those of a named subset."""
-    base = load_subset(name, params) if name else {}
     used = {
         option: value for option, value in options.items() if value is not None and value != () and value is not False
     }

@@ -19,6 +19,19 @@ VOC_ATTRIBUTES: Final = ("item_no", "pair_id", "style", "source", "scale", "occl
 #: Path of photos in ``metric-learning`` and ``pairs``.
 PHOTO_PATH: Final = "images/{part}/{name}"
 
+_COLUMNS: Final = Option(
+    "columns",
+    "Columns in this order: a,b,c, of the table items but content_hash, or TABLE.COLUMN of --table.  [default: all of "
+    "items]",
+    "text",
+    None,
+)
+#: Of formats that hold fixed columns of items.
+_OWN_COLUMNS: Final = Option(
+    "columns", "Add these columns of --table to every item: TABLE.COLUMN,TABLE.COLUMN.", "text", None
+)
+_CHECK_OWN: Final = "registry.exports.columns.own_values:check_own"
+
 _COCO_OPTIONS: Final = (
     Option(
         "attributes",
@@ -39,9 +52,7 @@ _COCO_OPTIONS: Final = (
         "box",
         ("box", "mask"),
     ),
-)
-_COLUMNS: Final = Option(
-    "columns", "Columns of the table items but content_hash, in this order: a,b,c.  [default: all]", "text", None
+    _OWN_COLUMNS,
 )
 #: Released photos have 56 KB on average, so a default shard has about 250 MB.
 _SHARD_SIZE: Final = Option(
@@ -119,6 +130,7 @@ _FORMATS: Final = (
             ),
         ),
         has_classes=True,
+        check=_CHECK_OWN,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
         needs=_coco_needs,
     ),
@@ -128,6 +140,7 @@ _FORMATS: Final = (
         "registry.exports.formats.coco_per_category:write",
         _COCO_OPTIONS,
         has_classes=True,
+        check=_CHECK_OWN,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
         needs=("landmarks",),
     ),
@@ -238,10 +251,12 @@ _FORMATS: Final = (
                 (),
                 1,
             ),
+            _OWN_COLUMNS,
         ),
         images=("reference", "link", "copy"),
         photo_path=PHOTO_PATH,
         has_classes=True,
+        check=_CHECK_OWN,
         next_step=_python("import duckdb; duckdb.read_csv('{dest}/{file}').show()"),
         needs=_PAIRING,
     ),
@@ -276,10 +291,11 @@ _FORMATS: Final = (
         "webdataset",
         "WebDataset: PART-NNNNNN.tar with SPLIT_NNNNNN.jpg and SPLIT_NNNNNN.json of every image, and a card.",
         "registry.exports.formats.webdataset:write",
-        (_SHARD_SIZE,),
+        (_SHARD_SIZE, _OWN_COLUMNS),
         images=("copy", "none"),
         photo_path=None,
         has_classes=True,
+        check=_CHECK_OWN,
         next_step=_python(
             "from webdataset import WebDataset; "
             "print(next(iter(WebDataset('{dest}/{part}-000000.tar', shardshuffle=0))).keys())"
@@ -289,10 +305,11 @@ _FORMATS: Final = (
         "huggingface",
         "Hugging Face: data/SPLIT-NNNNN-of-NNNNN.parquet with the photos in them, and a dataset card.",
         "registry.exports.formats.huggingface:write",
-        (_SHARD_SIZE,),
+        (_SHARD_SIZE, _OWN_COLUMNS),
         images=("copy", "none"),
         photo_path=None,
         has_classes=True,
+        check=_CHECK_OWN,
         next_step=_python("from datasets import load_dataset; print(load_dataset('{dest}'))"),
     ),
     Format(

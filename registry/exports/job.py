@@ -83,6 +83,10 @@ class Job:
             if columns:
                 self._advance(chunk)
 
+    def own_schema(self) -> pa.Schema:
+        """Return the Arrow fields of the columns of the user's tables that the options name (``TABLE.COLUMN``)."""
+        return self._rows.own_schema()
+
     def pairs(self, part: Part, negatives: int = 0, hard_negatives: int = 0, seed: int = 0) -> Iterator[pa.RecordBatch]:
         """Yield the pairs of items within a part (see :mod:`registry.store.pairs`)."""
         return self._rows.pairs(part, negatives, hard_negatives, seed)

@@ -41,6 +41,7 @@ class ExportManifest:
             ``dvc_stage`` that ran the export; empty outside of a repository.
         counts: part -> ``images``, ``items`` and the counts of the format.
         classes: the choice of ``--classes``: ``present``, or class -> names of its categories; None without it.
+        tables: SHA-256 of each table of the user that the condition or the columns name, by name.
         class_counts: part -> class -> number of items, in the order of the classes; empty without ``--classes``.
         left_out: rows missing or changed in the files: ``what``, ``why`` and ``number``.
         notices: plain sentences with a count: what was left out, changed or is odd, and the way out where there is one.
@@ -57,6 +58,7 @@ class ExportManifest:
     revision: Mapping[str, Any]
     counts: Mapping[str, Mapping[str, int]]
     classes: str | Mapping[str, Sequence[str]] | None = None
+    tables: Mapping[str, str] = field(default_factory=dict)
     class_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     left_out: Sequence[Mapping[str, Any]] = ()
     notices: Sequence[str] = ()
@@ -155,6 +157,7 @@ class _Document(msgspec.Struct, kw_only=True):
     # Exports of earlier versions have no classes of their own and no notices. read_document checks the choice: with a
     # union of dict and text here, msgspec 0.22 frees memory twice when the interpreter ends.
     classes: Any = None
+    tables: dict[ShortText, Sha256] = {}
     class_counts: dict[ShortText, dict[ShortText, Count]] = {}
     left_out: list[_LeftOut]
     notices: list[_Sentence] = []

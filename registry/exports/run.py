@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryFormatError, UsageError
 from registry.execution.progress import Progress
+from registry.exports.columns.own_values import own_columns
 from registry.exports.destination import open_destination
 from registry.exports.find import find_format
 from registry.exports.format import Format
@@ -22,6 +23,7 @@ from registry.sources.photos import Photos
 from registry.storage.filesystems import StorageOptions, local_path
 from registry.storage.place import Place
 from registry.subset.classes import ClassChoice, Classes, categories_of, read_choice, read_document
+from registry.subset.item_list import ItemList, read_item_list
 from registry.subset.options import Subset
 from registry.subset.resplit import BALANCE, Resplit
 
@@ -164,7 +166,9 @@ def export(
     if photo_cache is not None:
         _check_cache_outside(photo_cache, dest)
     files = open_destination(dest, storage_options, check)
-    rows = Selection(registry.snapshot(), plan.subset, plan.resplit, categories_of(plan.classes))
+    rows = Selection(
+        registry.snapshot(), plan.subset, plan.resplit, categories_of(plan.classes), own_columns(plan.options)
+    )
     _check_known(plan, rows)
     category_counts = {part.name: rows.category_counts(part) for part in rows.parts}
     classes = Classes.of(plan.classes, sorted(set().union(*category_counts.values())))
@@ -244,19 +248,22 @@ def _photo_cache(place: Place, folder: str | None) -> PhotoCache | None:
 
 
 def export_again(
-    registry: Registry, old: ExportManifest, dest: str, **options: Any
+    registry: Registry, old: ExportManifest, dest: str, *, items: Any = None, **options: Any
 ) -> tuple[ExportManifest, list[str]]:
     """Repeat an export from its manifest; return the new manifest and the sorted paths of files that differ.
 
     Args:
-        registry: must hold the same data as the registry of the export.
+        registry: must hold the same data as the registry of the export, with the same tables of the user.
         old: manifest of the earlier export.
         dest: destination, as for :func:`export`.
+        items: the list of items of the export, as for :meth:`registry.subset.options.Subset.of`; None without any.
         options: further arguments of :func:`export`.
 
     Raises:
-        UsageError: the registry holds other data.
+        UsageError: the registry holds other data, or tables or the list of items are missing or are others.
     """
+    from registry.store.own_tables import check_digests
+
     digest = registry.manifest.sha256
     if digest != old.registry["manifest_sha256"]:
         commit = old.revision.get("git")
@@ -265,8 +272,31 @@ def export_again(
             f"The export was made from other data: the manifest of its registry has the sha256 "
             f"{old.registry['manifest_sha256'][:16]}…, that of {registry.place} {digest[:16]}….{remedy}"
         )
-    new = export(registry, Plan.of_manifest(old), dest, **options)
+    check_digests(old.tables, registry.own_tables)
+    plan = Plan.of_manifest(old)
+    plan = replace(plan, subset=replace(plan.subset, items=_same_items(plan.subset.items, items)))
+    new = export(registry, plan, dest, **options)
     return new, differing(old.files, new.files)
+
+
+def _same_items(old: ItemList | None, value: Any) -> ItemList | None:
+    """Return the list of items of an export that is made again.
+
+    Raises:
+        UsageError: it is missing, or not the list of the earlier export.
+    """
+    new = None if value is None else read_item_list(value, "items")
+    if old is None and new is None:
+        return None
+    if old is None:
+        raise UsageError("The export was made without a list of items: leave out --items.")
+    if new is None:
+        raise UsageError(f"The export was made with a list of items, {old.text}: add --items FILE with the same keys.")
+    if new != old:
+        raise UsageError(
+            f"The export was made with the list of items {old.text}; the list that is given is {new.text}."
+        )
+    return new
 
 
 def _manifest(
@@ -299,6 +329,7 @@ def _manifest(
         },
         revision=dict(revision),
         classes=plan.classes,
+        tables=rows.used_tables,
         counts=job.counts,
         class_counts=class_counts,
         left_out=[{"what": what, "why": why, "number": number} for (what, why), number in sorted(job.left_out.items())],

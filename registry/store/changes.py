@@ -49,6 +49,7 @@ class Diff:
     Attributes:
         subset: as given.
         summary: counts of the changes.
+        notices: of both sides, as those of a selection.
 
     Raises:
         UnknownNameError: the subset names a split that neither side has.
@@ -60,6 +61,7 @@ class Diff:
         self.subset = subset or Subset()
         _check_splits(self.subset, old, new)
         self._sides = {"old": _Side.of(old, self.subset), "new": _Side.of(new, self.subset)}
+        self.notices = list(dict.fromkeys(notice for side in self._sides.values() for notice in side.notices))
         # A column that one side is too old for is not known there, which is no difference.
         version = min(old.manifest.schema_version, new.manifest.schema_version)
         newer = {column.name for column in IMAGES.columns if column.since > version}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from registry.dataset.cells import NOT_INGESTED
 from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID, SPLITS
 from registry.dataset.names import shown
+from registry.dataset.tables import IMAGES, ITEMS
 from registry.errors import RegistryFormatError
 from registry.store.filters import image_conditions, item_conditions
 from registry.store.sql import SPLIT_ORDER
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from registry.storage.place import Place
+    from registry.subset.item_list import ItemList
 
 #: Columns of ``items`` that are kept for every chosen item: its key, its place in the file, its identity.
 _ITEM_COLUMNS: Final = "split, image_id, item_no, item_order, source, pair_id, style, category_id"
@@ -67,6 +69,7 @@ def choose(
     resplit: Resplit | None,
     splits: Sequence[str],
     category_ids: Sequence[int] = (),
+    joins: str = "",
 ) -> Choice:
     """Create ``chosen_images`` and ``chosen_items`` in a connection.
 
@@ -78,6 +81,7 @@ def choose(
         splits: of the registry that the subset may have images of, in order.
         category_ids: items of all other categories are left out, as if the subset had the option ``category``; with
             ``whole_images`` from the chosen images as well. () for no such limit.
+        joins: of the tables that the condition names, from :func:`registry.store.own_columns.struct_joins`.
 
     Raises:
         RegistryFormatError: the tables images and items contradict each other.
@@ -87,10 +91,13 @@ def choose(
     # Photos without annotation show clothes that nobody labelled: in a new part they would be pictures without clothes.
     labelled_alone = resplit is not None and not subset.split
     picks_items = subset.picks_items or bool(category_ids)
-    notices = _notices_of_unlabelled(connection, subset, splits) if labelled_alone and not picks_items else []
+    notices = _create_listed(connection, subset.items) if subset.items else []
+    if labelled_alone and not picks_items:
+        notices += _notices_of_unlabelled(connection, subset, splits)
+    item_rows = f"{_rows('items', subset)}{joins}"
     if category_ids:
-        notices += _notices_of_categories(connection, subset, category_ids)
-    _find_keys(connection, subset, category_ids, labelled_alone=labelled_alone)
+        notices += _notices_of_categories(connection, subset, category_ids, item_rows)
+    _find_keys(connection, subset, category_ids, item_rows, labelled_alone=labelled_alone)
     if resplit:
         if len(splits) > 1:
             _check_numbers(connection)
@@ -125,7 +132,10 @@ def choose(
 def _notices_of_unlabelled(connection: DuckDBPyConnection, subset: Subset, splits: Sequence[str]) -> list[str]:
     """Return a notice for each split with photos that a division leaves out, as they have no annotation."""
     condition, params = image_conditions(subset)
-    query = f"SELECT split, count(*) FROM images WHERE {condition} AND num_items IS NULL GROUP BY split ORDER BY split"
+    query = (
+        f"SELECT split, count(*) FROM {_rows('images', subset)} WHERE {condition} AND num_items IS NULL "
+        "GROUP BY split ORDER BY split"
+    )
     named = " ".join(f"--split {split}" for split in splits)
     return [
         plural(number, f"photo of {split} has no annotation and is", f"photos of {split} have no annotation and are")
@@ -134,7 +144,38 @@ def _notices_of_unlabelled(connection: DuckDBPyConnection, subset: Subset, split
     ]
 
 
-def _notices_of_categories(connection: DuckDBPyConnection, subset: Subset, category_ids: Sequence[int]) -> list[str]:
+def _create_listed(connection: DuckDBPyConnection, items: ItemList) -> list[str]:
+    """Create ``listed``, the keys of a list of items; return notices of keys that fit no row or stand twice."""
+    connection.register("rows", items.keys)
+    connection.execute("CREATE TABLE listed AS FROM rows")
+    connection.unregister("rows")
+    of = "items" if items.has_items else "images"
+    query = f"SELECT count(*) FROM listed ANTI JOIN {of} USING ({_list_key(items)})"
+    ((number,),) = connection.execute(query).fetchall()
+    notices = []
+    if number:
+        notices.append(f"{plural(number, 'key')} of the list {'fits' if number == 1 else 'fit'} no row of {of}")
+    if items.num_repeated:
+        words = ("key of the list stands in it again and counts", "keys of the list stand in it again and count")
+        notices.append(f"{plural(items.num_repeated, *words)} once")
+    return notices
+
+
+def _list_key(items: ItemList) -> str:
+    return ", ".join(ITEMS.key if items.has_items else IMAGES.key)
+
+
+def _rows(table: str, subset: Subset) -> str:
+    """Return the rows of ``items`` or ``images`` for FROM: only those that the list of the subset names, if any."""
+    items = subset.items
+    if items is None or (table == "images" and items.has_items):
+        return table
+    return f"{table} SEMI JOIN listed USING ({_list_key(items)})"
+
+
+def _notices_of_categories(
+    connection: DuckDBPyConnection, subset: Subset, category_ids: Sequence[int], item_rows: str
+) -> list[str]:
     """Return the notices of items, and of images, that are left out as they have none of these categories.
 
     They count what the options choose but ``sample``, ``limit`` and ``paired``, which take their share of the rest.
@@ -142,22 +183,24 @@ def _notices_of_categories(connection: DuckDBPyConnection, subset: Subset, categ
     of_items, params = item_conditions(subset)
     is_kept = f"category_id IN ({', '.join(map(str, category_ids))})"
     if subset.whole_images:
-        chosen = f"FROM items SEMI JOIN (SELECT split, image_id FROM items WHERE {of_items} AND {is_kept}) AS chosen "
+        chosen = (
+            f"FROM items SEMI JOIN (SELECT split, image_id FROM {item_rows} WHERE {of_items} AND {is_kept}) AS chosen "
+        )
         chosen += f"USING (split, image_id) WHERE NOT {is_kept}"
     else:
-        chosen = f"FROM items WHERE {of_items} AND NOT {is_kept}"
+        chosen = f"FROM {item_rows} WHERE {of_items} AND NOT {is_kept}"
     rows = connection.execute(f"SELECT category_id, count(*) {chosen} GROUP BY ALL ORDER BY ALL", params).fetchall()
     notices = []
     if rows:
         names = ", ".join(CATEGORY_BY_ID[category_id].name for category_id, _ in rows)
         what = plural(sum(number for _, number in rows), "item is of a category", "items are of categories")
         notices.append(f"{what} in no class of --classes, and left out: {names}")
-    kept_images = f"SELECT split, image_id FROM items WHERE {of_items} AND {is_kept}"
+    kept_images = f"SELECT split, image_id FROM {item_rows} WHERE {of_items} AND {is_kept}"
     if subset.picks_items:
-        images = f"FROM (SELECT DISTINCT split, image_id FROM items WHERE {of_items})"
+        images = f"FROM (SELECT DISTINCT split, image_id FROM {item_rows} WHERE {of_items})"
     else:
         of_images, params = image_conditions(subset)
-        images = f"FROM (FROM images WHERE {of_images})"
+        images = f"FROM (SELECT split, image_id FROM {_rows('images', subset)} WHERE {of_images})"
     query = f"SELECT count(*) {images} ANTI JOIN ({kept_images}) USING (split, image_id)"
     ((number,),) = connection.execute(query, params).fetchall()
     if number:
@@ -166,7 +209,7 @@ def _notices_of_categories(connection: DuckDBPyConnection, subset: Subset, categ
 
 
 def _find_keys(
-    connection: DuckDBPyConnection, subset: Subset, category_ids: Sequence[int], *, labelled_alone: bool
+    connection: DuckDBPyConnection, subset: Subset, category_ids: Sequence[int], item_rows: str, *, labelled_alone: bool
 ) -> None:
     """Create ``items_found`` and ``images_found``: keys by the options of a subset.
 
@@ -174,12 +217,15 @@ def _find_keys(
         connection: gets the tables.
         subset: the options.
         category_ids: see :func:`choose`.
+        item_rows: for FROM, with the columns that the options name.
         labelled_alone: whether images without annotation are left out of a subset that does not pick items.
     """
     picks_items = subset.picks_items or bool(category_ids)
     if picks_items or not subset.whole_images:
         condition, params = item_conditions(subset, category_ids)
-        connection.execute(f"CREATE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM items WHERE {condition}", params)
+        connection.execute(
+            f"CREATE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM {item_rows} WHERE {condition}", params
+        )
         if subset.paired:
             pairs = view_over("instance_pairs", items="FROM items_found")
             _retain(connection, "items_found", _IDENTITY.columns, f"SELECT {_IDENTITY.columns} FROM ({pairs})")
@@ -191,7 +237,8 @@ def _find_keys(
         condition, params = image_conditions(subset)
         if labelled_alone:
             condition += " AND num_items IS NOT NULL"
-        connection.execute(f"CREATE TABLE images_found AS SELECT split, image_id FROM images WHERE {condition}", params)
+        rows = _rows("images", subset)
+        connection.execute(f"CREATE TABLE images_found AS SELECT split, image_id FROM {rows} WHERE {condition}", params)
         if subset.whole_images:
             _sample_and_limit(connection, subset, "images_found", _IMAGE)
     if subset.whole_images:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from registry.storage.place import Place
+    from registry.store.own_columns import OwnColumns
 
 #: Images that one query reads. More are faster (train as COCO: 5.9 s with 6,144, 6.5 s with 4,096, 7.5 s with 3,072)
 #: and need more memory (361, 348 and 332 MB).
@@ -35,20 +36,25 @@ class ChunkReader:
         connection: has these tables (:func:`registry.store.choice.choose`), ``images`` and ``items``.
         place: the registry, for messages.
         category_ids: of the chosen items.
+        own: columns of the user's tables that chunks may have.
     """
 
-    def __init__(self, connection: DuckDBPyConnection, place: Place, category_ids: Sequence[int]) -> None:
+    def __init__(
+        self, connection: DuckDBPyConnection, place: Place, category_ids: Sequence[int], own: OwnColumns
+    ) -> None:
         self._connection = connection
         self._place = place
         # Listed in the query, they let DuckDB skip the files of all other categories.
         self._categories = ", ".join(map(str, category_ids)) or "NULL"
+        self._own = own
+        self._item_schema = pa.unify_schemas([arrow_schema(ITEMS, stored=False), own.schema(connection)])
 
     def chunks(self, part: Part, columns: Sequence[str] = ()) -> Iterator[Chunk]:
         """Yield the images of a part, split by split, ascending by image_id, while the next query runs.
 
         Args:
             part: the part.
-            columns: of the table items; without any, the chunks have images and no items.
+            columns: of the table items, or of the user's tables; without any, the chunks have images and no items.
 
         Raises:
             RegistryFormatError: the rows are not as an ingestion writes them.
@@ -75,6 +81,7 @@ class ChunkReader:
         split, low, high = bound
         params: dict[str, Any] = {"part": part.name, "split": split, "low": low, "high": high}
         in_range = "split = $split AND image_id BETWEEN $low AND $high"
+        of_items = "items.split = $split AND items.image_id BETWEEN $low AND $high"
         query = (
             f"SELECT {', '.join(f'images.{name}' for name in _IMAGES_READ)}, chosen.num_items AS num_chosen "
             "FROM images JOIN (SELECT split, image_id, num_items "
@@ -90,12 +97,12 @@ class ChunkReader:
         if not columns:
             return Chunk(part, split, images, pa.record_batch([]), num_items)
         query = (
-            f"SELECT {', '.join(columns)} FROM items SEMI JOIN (SELECT split, image_id, item_no FROM chosen_items "
-            f"WHERE part = $part AND {in_range}) AS chosen USING (split, image_id, item_no) "
-            f"WHERE {in_range} AND category_id IN ({self._categories}) ORDER BY image_id, item_order"
+            f"SELECT {self._own.select(columns)} FROM items SEMI JOIN (SELECT split, image_id, item_no "
+            f"FROM chosen_items WHERE part = $part AND {in_range}) AS chosen USING (split, image_id, item_no)"
+            f"{self._own.joins(columns, in_range)} WHERE {of_items} "
+            f"AND items.category_id IN ({self._categories}) ORDER BY items.image_id, items.item_order"
         )
-        schema = arrow_schema(ITEMS, stored=False)
-        items = self._batch(query, params, pa.schema([schema.field(name) for name in columns]))
+        items = self._batch(query, params, pa.schema([self._item_schema.field(name) for name in columns]))
         if sum(num_items) != items.num_rows:
             image_ids = images.column("image_id")
             raise RegistryFormatError(
@@ -103,7 +110,8 @@ class ChunkReader:
                 f"image once in the table items, found {items.num_rows:,} rows for {sum(num_items):,} items. "
                 f"{NOT_INGESTED}"
             )
-        check_items(items, split, self._place, images.column("image_id"), num_items)
+        of_registry = items.select([name for name in columns if name not in self._own.found])
+        check_items(of_registry, split, self._place, images.column("image_id"), num_items)
         return Chunk(part, split, images, items, num_items)
 
     def _batch(self, query: str, params: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:

@@ -1,4 +1,4 @@
-"""Checks a user's condition (``--where``): a single SQL expression over the columns of ``items``.
+"""Checks a user's condition (``--where``): a single SQL expression over the columns of items and of the user's tables.
 
 DuckDB parses the text, and the tree is compared with lists of allowed functions, types and expressions. So a condition
 cannot contain a query, read anything but its item, or give another answer tomorrow, and it can stand in parentheses
@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
 import duckdb
 
 from registry.dataset.deepfashion2 import unknown_name
-from registry.dataset.tables import ITEMS
+from registry.dataset.tables import ITEMS, TABLES
 from registry.errors import UnknownNameError, UsageError
 from registry.store.growth import check_growth
+from registry.store.own_columns import column_shape, find_column
+from registry.store.own_tables import OwnTable
 from registry.store.settings import Limits, limit_error, open_database
-from registry.store.sql import table_sql
+from registry.store.sql import quote_name, table_sql
 
 
 def _words(text: str) -> frozenset[str]:
@@ -105,13 +108,18 @@ _ITEM: Final[dict[str, Any]] = {
 }
 
 
-def check_condition(text: str) -> None:
-    r"""Check that a text is a condition on an item.
+def check_condition(text: str, tables: Mapping[str, OwnTable] = {}) -> dict[str, list[str]]:
+    r"""Check that a text is a condition on an item; return the columns that it names of each table of the user.
 
-    A text that passes can stand as ``WHERE (\n<text>\n)`` in a query that reads ``items`` only.
+    A text that passes can stand as ``WHERE (\n<text>\n)`` in a query that reads ``items``, with the joins of
+    :func:`registry.store.own_tables.struct_joins` for the columns.
+
+    Args:
+        text: the condition.
+        tables: of the user, by name.
 
     Raises:
-        UnknownNameError: it names a column that items does not have.
+        UnknownNameError: it names a column that items does not have, or a table or column that there is not.
         UsageError: it is not a single expression, calls a function that is not in :data:`FUNCTIONS`, has a subquery or
             anything else that reads more than its item, is not BOOLEAN, or may create very large values.
     """
@@ -119,9 +127,17 @@ def check_condition(text: str) -> None:
         connection.execute("SET enable_external_access = false")
         connection.execute(f"SET max_expression_depth = {_MAX_DEPTH}")
         condition = _parsed(connection, text)
-        _check(condition, frozenset())
-        check_growth(condition)
-        _try_out(connection, text)
+        check = _Check(tables)
+        check.node(condition, frozenset())
+        own_columns = check.own_columns
+        shapes = {
+            (name.lower(), column.lower()): column_shape(tables[name], column)
+            for name, columns in own_columns.items()
+            for column in columns
+        }
+        check_growth(condition, shapes)
+        _try_out(connection, text, [(tables[name], columns) for name, columns in own_columns.items()])
+    return own_columns
 
 
 def _parsed(connection: duckdb.DuckDBPyConnection, text: str) -> Any:
@@ -166,38 +182,72 @@ def _statements(connection: duckdb.DuckDBPyConnection, before: str, text: str, a
     raise UsageError(f"The condition cannot be read: {message}{where}. Expected {_EXPECTED}.")
 
 
-def _check(node: Any, variables: frozenset[str]) -> None:
-    """Check that a subexpression is allowed in a condition.
+class _Check:
+    """Checks the parts of a condition.
 
-    Args:
-        node: a part of DuckDB's tree.
-        variables: parameters of the lambdas around it, in lower case.
-
-    Raises:
-        UsageError: it is not allowed.
+    Attributes:
+        own_columns: name of a table of the user -> its columns that the condition names.
     """
-    if isinstance(node, list):
-        for part in node:
-            _check(part, variables)
-    if not isinstance(node, dict):
-        return
-    kind = node.get("class")
-    if kind == "COLUMN_REF":
-        _check_name(node["column_names"], variables)
-    elif kind == "FUNCTION":
-        _check_function(node["qualified_name"]["path"])
-    elif kind == "TYPE":
-        _check_type(node["qualified_name"]["path"])
-    elif kind == "LAMBDA":
-        if node["syntax_type"] != "LAMBDA_KEYWORD":  # the arrow is JSON's operator, or a lambda in old syntax
-            raise UsageError("The condition holds ->: expected a lambda as in list_filter(landmarks, lambda n: n > 0).")
-        variables |= _variables(node["lhs"])
-    elif kind == "OPERATOR":
-        kind = None if node["type"] in _OPERATORS else node["type"]
-    if kind and kind not in _CLASSES:
-        raise UsageError(f"The condition holds {_CALLED.get(kind, kind)}: expected {_EXPECTED}.")
-    for part in node.values():
-        _check(part, variables)
+
+    def __init__(self, tables: Mapping[str, OwnTable]) -> None:
+        self.own_columns: dict[str, list[str]] = {}
+        self._tables = tables
+
+    def node(self, node: Any, variables: frozenset[str]) -> None:
+        """Check that a subexpression is allowed in a condition.
+
+        Args:
+            node: a part of DuckDB's tree.
+            variables: parameters of the lambdas around it, in lower case.
+
+        Raises:
+            UsageError: it is not allowed.
+        """
+        if isinstance(node, list):
+            for part in node:
+                self.node(part, variables)
+        if not isinstance(node, dict):
+            return
+        kind = node.get("class")
+        if kind == "COLUMN_REF":
+            self._name(node["column_names"], variables)
+        elif kind == "FUNCTION":
+            _check_function(node["qualified_name"]["path"])
+        elif kind == "TYPE":
+            _check_type(node["qualified_name"]["path"])
+        elif kind == "LAMBDA":
+            if node["syntax_type"] != "LAMBDA_KEYWORD":  # the arrow is JSON's operator, or a lambda in old syntax
+                raise UsageError(
+                    "The condition holds ->: expected a lambda as in list_filter(landmarks, lambda n: n > 0)."
+                )
+            variables |= _variables(node["lhs"])
+        elif kind == "OPERATOR":
+            kind = None if node["type"] in _OPERATORS else node["type"]
+        if kind and kind not in _CLASSES:
+            raise UsageError(f"The condition holds {_CALLED.get(kind, kind)}: expected {_EXPECTED}.")
+        for part in node.values():
+            self.node(part, variables)
+
+    def _name(self, path: list[str], variables: frozenset[str]) -> None:
+        first, *rest = [name.lower() for name in path]
+        if first in variables or (not rest and first in _COLUMNS):
+            return
+        if first == "items" and len(rest) == 1 and rest[0] in _COLUMNS:
+            return
+        if len(rest) == 1 and first not in TABLES:
+            table, column = find_column(self._tables, ".".join(path))
+            columns = self.own_columns.setdefault(table.name, [])
+            if column not in columns:
+                columns.append(column)
+            return
+        hints = [
+            f" The table {table.name} has a column {path[0]}: write {table.name}.{path[0]}."
+            for table in self._tables.values()
+            if not rest and first in map(str.lower, table.columns)
+        ]
+        raise UnknownNameError(
+            f"{unknown_name('column', '.'.join(path), _COLUMNS)} Text stands in single quotes.{''.join(hints)}"
+        )
 
 
 def _variables(node: dict[str, Any]) -> frozenset[str]:
@@ -205,15 +255,6 @@ def _variables(node: dict[str, Any]) -> frozenset[str]:
     is_single = node["class"] == "COLUMN_REF"
     nodes = [node] if is_single else [argument["expression"] for argument in node.get("arguments", ())]
     return frozenset(part["column_names"][0].lower() for part in nodes if len(part.get("column_names", ())) == 1)
-
-
-def _check_name(path: list[str], variables: frozenset[str]) -> None:
-    first, *rest = [name.lower() for name in path]
-    if first in variables or (not rest and first in _COLUMNS):
-        return
-    if first == "items" and len(rest) == 1 and rest[0] in _COLUMNS:
-        return
-    raise UnknownNameError(f"{unknown_name('column', '.'.join(path), _COLUMNS)} Text stands in single quotes.")
 
 
 def _check_function(path: list[str]) -> None:
@@ -236,11 +277,20 @@ def _check_type(path: list[str]) -> None:
         )
 
 
-def _try_out(connection: duckdb.DuckDBPyConnection, text: str) -> None:
-    """Check that a condition fits the column types of items, and is BOOLEAN."""
+def _try_out(
+    connection: duckdb.DuckDBPyConnection, text: str, own_columns: Sequence[tuple[OwnTable, list[str]]]
+) -> None:
+    """Check that a condition fits the column types of items and of tables of the user, and is BOOLEAN."""
     connection.execute(f"CREATE TABLE items AS {table_sql(ITEMS, ())}")
     places = ", ".join(f"${column}" for column in _COLUMNS)
     connection.execute(f"INSERT INTO items VALUES ({places})", _ITEM)
+    for table, columns in own_columns:
+        name = quote_name(table.name)
+        fields = ", ".join(f"{quote_name(column)} := sample.{quote_name(column)}" for column in columns)
+        connection.register("first row", table.rows.slice(0, 1).select(columns))
+        joined = f'SELECT items.*, struct_pack({fields}) AS {name} FROM items LEFT JOIN "first row" AS sample ON true'
+        connection.execute(f"CREATE OR REPLACE TABLE items AS {joined}")
+        connection.unregister("first row")
     try:
         ((_, kind, *_),) = connection.execute(f"DESCRIBE SELECT (\n{text}\n) FROM items").fetchall()
         if kind != "BOOLEAN":
@@ -254,4 +304,5 @@ def _try_out(connection: duckdb.DuckDBPyConnection, text: str) -> None:
             ) from error
         # DuckDB counts a line before the user's text.
         message = re.sub(r"\bLINE (\d+):", lambda match: f"LINE {int(match[1]) - 1}:", str(error))
-        raise UsageError(f"The condition does not fit the columns of items. {message}") from error
+        names = ", ".join(["items", *(table.name for table, _ in own_columns)])
+        raise UsageError(f"The condition does not fit the columns of {names}. {message}") from error

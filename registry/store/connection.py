@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -14,6 +14,7 @@ from registry.dataset.tables import TABLES
 from registry.errors import QueryError, RegistryError
 from registry.snapshot.manifest import Manifest
 from registry.storage.place import Place
+from registry.store.own_tables import OwnTable, create_tables
 from registry.store.paths import PROTOCOL, table_paths
 from registry.store.settings import Limits, limit_error, open_database
 from registry.store.sql import quote, quote_name, table_sql
@@ -54,8 +55,9 @@ def connect(
     *,
     spill: bool = False,
     keys: Keys | None = None,
+    own_tables: Iterable[OwnTable] = (),
 ) -> DuckDBPyConnection:
-    """Return a connection to a new in-memory database that reads a registry, and nothing else.
+    """Return a connection to a new in-memory database that reads a registry and tables of the user, and nothing else.
 
     Args:
         place: folder or URL of the registry.
@@ -65,8 +67,10 @@ def connect(
         spill: see :func:`registry.store.settings.open_database`; False for a user's SQL.
         keys: the tables ``images`` and ``items``, and so all views, have these rows only; the schema ``whole`` has
             all images and items.
+        own_tables: tables of the user; a user's SQL finds them by their names.
 
     Raises:
+        QueryError: tables of the user need more memory than the limit.
         RegistryFormatError: the manifest names a file by a path that no registry writes.
         duckdb.Error: a file is missing or cannot be read.
     """
@@ -83,6 +87,8 @@ def connect(
         if keys is not None:
             for schema in keys.schemas:
                 create_views(connection, schema)
+        with duckdb_errors():
+            create_tables(connection, own_tables, in_main=not spill)
         connection.execute(f"SET allowed_directories = ['{PROTOCOL}://']")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")

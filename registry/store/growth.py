@@ -82,22 +82,24 @@ _NUMBERS: Final = {
 _ELEMENTS: Final = {"list_extract", "list_element", "array_extract", "list_first", "list_last", "list_max", "list_min"}
 
 
-def check_growth(condition: Any) -> None:
+def check_growth(condition: Any, own: Mapping[tuple[str, str], Shape] = {}) -> None:
     """Check that the values of a condition stay small.
 
     Args:
         condition: DuckDB's tree of an expression with allowed functions and types (:mod:`registry.store.conditions`).
+        own: (table, column) of the user's tables, in lower case -> upper bounds of their values.
 
     Raises:
         UsageError: a value may become too large, or the work too much.
     """
-    _Estimate().shape(condition, {}, 1)
+    _Estimate(own).shape(condition, {}, 1)
 
 
 class _Estimate:
     """Adds up the work of a condition while its tree is visited."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: Mapping[tuple[str, str], Shape]) -> None:
+        self._own = own
         self._work = 0
         self._steps = 0
 
@@ -135,6 +137,8 @@ class _Estimate:
                 for name in rest:
                     shape = shape.fields.get(name, shape)
                 return shape
+            if rest and (first, rest[0]) in self._own:
+                return self._own[first, rest[0]]
             return _COLUMNS.get(rest[0] if rest else first, _NUMBER)
         if kind == "CONSTANT":
             return Shape(len(str(node.get("literal", {}).get("text", ""))) + 8)

@@ -24,6 +24,8 @@ _DEEPEST: Final = 1_000
 _BRACKET: Final = re.compile(r"[(\[{)\]}]")
 #: A text in quotes; brackets in it do not nest.
 _TEXT: Final = re.compile(r"'[^']*'")
+#: Tables of the user.
+_OWN_TABLES: Final = "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'own' ORDER BY ALL"
 _EXPLAIN: Final = re.compile(r"\s*EXPLAIN\b\s*(ANALYZE\b|\([^()]*\))?", re.IGNORECASE)
 
 
@@ -44,7 +46,8 @@ def read_query(cursor: DuckDBPyConnection, query: str, params: Params | None = N
             raise QueryError("Expected one statement that reads (SELECT, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN).")
         relation = cursor.sql(query, params=params)
     except duckdb.CatalogException as error:
-        names = f"\n\nThere is: {', '.join([*TABLES, *load_views()])}."
+        own_tables = [name for (name,) in cursor.execute(_OWN_TABLES).fetchall()]
+        names = f"\n\nThere is: {', '.join([*TABLES, *load_views(), *own_tables])}."
         raise QueryError(f"{error}{names if 'Table with name' in str(error) else ''}") from error
     except duckdb.Error as error:
         raise own_error(error) from error

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import duckdb
@@ -19,6 +20,7 @@ from registry.storage.filesystems import StorageOptions
 from registry.storage.place import Place
 from registry.store.connection import duckdb_errors, own_error
 from registry.store.html import html_table
+from registry.store.own_tables import load_tables, notices
 from registry.store.query import Params, read_query
 from registry.store.settings import Limits
 from registry.store.snapshot import Snapshot, open_blocks
@@ -55,11 +57,13 @@ class Registry:
         cache: folder that caches blocks of a remote registry.
         memory: DuckDB's memory limit, such as ``"4GB"``; half of the machine's memory without it.
         timeout: seconds that a query may run; no limit without it.
+        tables: tables of the user beside those of the registry: name -> path or URL of a file (Parquet, Arrow, CSV,
+            JSON lines), Arrow table, frame of pandas or polars. They are read once, when the registry is opened.
 
     Raises:
-        NotFoundError: there is no registry.
+        NotFoundError: there is no registry, or no file of a table.
         RegistryFormatError: a file is missing, or the registry is of a later version.
-        UsageError: a limit cannot be read.
+        UsageError: a limit or a table cannot be read.
     """
 
     def __init__(
@@ -70,8 +74,11 @@ class Registry:
         cache: str | None = None,
         memory: str | None = None,
         timeout: float | None = None,
+        tables: Mapping[str, Any] | None = None,
     ) -> None:
         self.limits = Limits.of(memory, timeout)
+        self._storage_options = storage_options
+        self.own_tables = load_tables(tables or {}, self.limits.memory, storage_options)
         self.place = Place(url, storage_options)
         self._blocks = open_blocks(self.place, cache)
         self._lock = threading.Lock()
@@ -218,35 +225,65 @@ class Registry:
             params,
         )
 
-    def select(self, subset: Subset | None = None, *, resplit: Resplit | None = None, **options: Any) -> Selection:
+    def table_notices(self) -> list[str]:
+        """Return plain sentences on keys of the user's tables that fit no row or stand twice."""
+        if not self.own_tables:
+            return []
+        with duckdb_errors():
+            return notices(self._cursor(), self.own_tables.values())
+
+    def select(
+        self,
+        subset: Subset | None = None,
+        *,
+        resplit: Resplit | None = None,
+        tables: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Selection:
         """Return a subset: ``.summary()`` has its counts, ``.items(columns)`` its rows, ``.sql(query)`` any answer.
 
         Args:
             subset: a subset; or its options by name (``category="skirt", occlusion=1``), as for ``df2 subset``.
             resplit: divides it anew.
+            tables: tables of the user for its condition and SQL, beside those with which the registry was opened.
             options: see :meth:`registry.subset.options.Subset.of`.
 
         Raises:
-            UsageError: an option or value that does not exist.
+            UsageError: an option or value that does not exist, or a table that cannot be read.
         """
         from registry.store.selection import Selection
 
-        return Selection(self.snapshot(), subset or Subset.of(**options), resplit)
+        return Selection(self._with_tables(tables), subset or Subset.of(**options), resplit)
 
-    def diff(self, other: Registry, subset: Subset | None = None, **options: Any) -> Diff:
+    def diff(
+        self,
+        other: Registry,
+        subset: Subset | None = None,
+        *,
+        tables: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Diff:
         """Return the differences from another registry: ``.summary`` has the counts, ``.items()`` the items.
 
         Args:
             other: the newer one.
             subset: of both; or its options by name, as for :meth:`select`.
+            tables: tables of the user for its condition on both sides.
             options: see :meth:`registry.subset.options.Subset.of`.
 
         Raises:
-            UsageError: an option or value that does not exist.
+            UsageError: an option or value that does not exist, or a table that cannot be read.
         """
         from registry.store.changes import Diff
 
-        return Diff(self.snapshot(), other.snapshot(), subset or Subset.of(**options))
+        old = self._with_tables(tables)
+        new = replace(other.snapshot(), own_tables={**other.own_tables, **old.own_tables})
+        return Diff(old, new, subset or Subset.of(**options))
+
+    def _with_tables(self, tables: Mapping[str, Any] | None) -> Snapshot:
+        """Return the version that is published now with more tables of the user, which replace those of their names."""
+        more = load_tables(tables or {}, self.limits.memory, self._storage_options)
+        return replace(self.snapshot(), own_tables={**self.own_tables, **more})
 
     def stats(self) -> dict[str, Any]:
         """Return the counts of the views split_counts, category_counts and attribute_counts, nested by split."""
@@ -344,7 +381,7 @@ class Registry:
             try:
                 if self.place.is_local:
                     self._blocks.check_sizes(manifest.files)
-                snapshot = Snapshot(self.place, manifest, self._blocks, self.limits)
+                snapshot = Snapshot(self.place, manifest, self._blocks, self.limits, self.own_tables)
                 self._connection = snapshot.connect()
             except (duckdb.Error, NotFoundError, StorageError) as error:
                 if self._is_replaced(manifest, stamp):

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import SPLITS
+from registry.errors import UsageError
 from registry.store.choice import choose
 from registry.store.conditions import check_condition
 from registry.store.connection import Keys
 from registry.store.html import html_table
+from registry.store.own_columns import OwnColumns, struct_joins
+from registry.store.own_tables import notices
 from registry.store.query import Params, read_query
 from registry.store.sql import SPLIT_ORDER
 from registry.store.unknown import PAIRING, unknown_texts
@@ -43,6 +46,7 @@ class Selection:
         subset: the options; without it, everything.
         resplit: divides the subset into new parts, by pair_id.
         category_ids: leaves out the items of all other categories, also with ``whole_images``; () for no such limit.
+        columns: columns of the user's tables, ``TABLE.COLUMN``, that :meth:`chunks` can give.
 
     Attributes:
         subset, resplit: as given.
@@ -52,11 +56,12 @@ class Selection:
         divided: whether ``parts`` are those of a re-split.
         balance: shares of the parts of a re-split; see :func:`registry.subset.resplit.balance`.
         notices: plain sentences with a count of what the options do not say: photos that a re-split leaves out, items
-            that ``category_ids`` leaves out.
+            that ``category_ids`` leaves out, keys of the user's tables that fit no row.
+        used_tables: SHA-256 of each table of the user that the condition or ``columns`` name, by name.
 
     Raises:
         UnknownNameError: the subset names a split that is not in the registry.
-        UsageError: its condition is not allowed.
+        UsageError: its condition is not allowed, or its list of items is known by its digest alone.
         RegistryFormatError: a file cannot be read, or the tables contradict each other.
     """
 
@@ -66,11 +71,20 @@ class Selection:
         subset: Subset | None = None,
         resplit: Resplit | None = None,
         category_ids: Sequence[int] = (),
+        columns: Sequence[str] = (),
     ) -> None:
         self.subset = subset or Subset()
         self.resplit = resplit
-        if self.subset.where:
-            check_condition(self.subset.where)
+        tables = snapshot.own_tables
+        in_condition = check_condition(self.subset.where, tables) if self.subset.where else {}
+        self._own_columns = OwnColumns.of(columns, tables)
+        used = {*in_condition, *(table.name for table, _ in self._own_columns.found.values())}
+        self.used_tables = {name: tables[name].sha256 for name in sorted(used)}
+        if self.subset.items and self.subset.items.keys is None:
+            raise UsageError(
+                f"items: only the digest of the list is known, {self.subset.items.text}: give the list itself "
+                "(--items FILE)."
+            )
         for split in self.subset.split:
             snapshot.check_split(split)
         self.place, self.manifest = snapshot.place, snapshot.manifest
@@ -80,11 +94,13 @@ class Selection:
         splits = [split for split in SPLITS if split in (self.subset.split or self.manifest.splits)]
         with snapshot.read_errors():
             self._connection = snapshot.connect(spill=True)
-            self._choice = choose(self._connection, self.place, self.subset, resplit, splits, category_ids)
+            joins = struct_joins(in_condition, tables)
+            self._choice = choose(self._connection, self.place, self.subset, resplit, splits, category_ids, joins)
+            of_tables = notices(self._connection, tables.values())
         self.parts = self._choice.parts
         self.divided = resplit is not None
         self.balance = self._choice.balance
-        self.notices = self._choice.notices
+        self.notices = [*self._choice.notices, *of_tables]
         if self.subset.paired or self.subset.source or resplit:
             # Without pair_id, images of one group may come into several parts.
             columns = PAIRING if self.subset.paired or self.subset.source else ("pair_id",)
@@ -195,11 +211,15 @@ class Selection:
         return read_query(self._sql_connection.cursor(), query, params)
 
     def chunks(self, part: Part, columns: Sequence[str] = ()) -> Iterator[Chunk]:
-        """Yield the images of a part with these columns of their items, in chunks of bounded size and file order."""
+        """Yield the images of a part with these columns of their items, in chunks of bounded size and file order.
+
+        A column may be one of a table of the user, ``TABLE.COLUMN``, that the selection was made with.
+        """
         from registry.store.chunks import ChunkReader
 
         with self._snapshot.read_errors():
-            yield from ChunkReader(self._connection, self.place, self._choice.category_ids).chunks(part, columns)
+            reader = ChunkReader(self._connection, self.place, self._choice.category_ids, self._own_columns)
+            yield from reader.chunks(part, columns)
 
     def pairs(self, part: Part, negatives: int, hard_negatives: int, seed: int) -> Iterator[pa.RecordBatch]:
         """Yield the pairs of items within a part; see :func:`registry.store.pairs.read_pairs`."""
@@ -209,11 +229,20 @@ class Selection:
             yield from read_pairs(self._connection.cursor(), part, negatives, hard_negatives, seed, self.place)
 
     def items(self, columns: Sequence[str]) -> DuckDBPyRelation:
-        """Return columns of the chosen items as a lazy relation, in order of split, image and file order."""
+        """Return columns of the chosen items as a lazy relation, in order of split, image and file order.
+
+        Args:
+            columns: of the table items, or ``TABLE.COLUMN`` of a table of the user: NULL for items without a row in it.
+        """
+        own_columns = OwnColumns.of((name for name in columns if "." in name), self._snapshot.own_tables)
         return self._connection.cursor().sql(
-            f"SELECT {', '.join(columns)} FROM items SEMI JOIN chosen_items USING (split, image_id, item_no) "
-            f"ORDER BY {SPLIT_ORDER}, image_id, item_order"
+            f"SELECT {own_columns.select(columns)} FROM items SEMI JOIN chosen_items USING (split, image_id, item_no)"
+            f"{own_columns.joins(columns)} ORDER BY {SPLIT_ORDER}, image_id, items.item_order"
         )
+
+    def own_schema(self) -> pa.Schema:
+        """Return the Arrow fields of the columns of the user's tables that :meth:`chunks` can give."""
+        return self._own_columns.schema(self._connection)
 
     def _keys(self) -> Keys:
         """Return the keys of the subset, for a connection of its own."""

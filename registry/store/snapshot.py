@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -15,6 +15,7 @@ from registry.snapshot.blocks import Blocks
 from registry.snapshot.manifest import Manifest
 from registry.storage.place import Place
 from registry.store.connection import Keys, connect, duckdb_errors
+from registry.store.own_tables import OwnTable
 from registry.store.settings import Limits
 
 if TYPE_CHECKING:
@@ -35,21 +36,26 @@ class Snapshot:
         manifest: names the files of this version.
         blocks: reads these files and compares them with the manifest.
         limits: memory and time for queries.
+        own_tables: tables of the user, by name.
     """
 
     place: Place
     manifest: Manifest
     blocks: Blocks
     limits: Limits
+    own_tables: Mapping[str, OwnTable] = field(default_factory=dict)
 
     def connect(self, *, spill: bool = False, keys: Keys | None = None) -> DuckDBPyConnection:
-        """Return a new connection with the tables and views of this version.
+        """Return a new connection with the tables and views of this version, and those of the user.
 
         Args:
             spill: whether DuckDB may write temporary files; False for a user's SQL.
             keys: the rows that the tables ``images`` and ``items`` have; all without it.
         """
-        return connect(self.place, self.manifest, self.blocks, self.limits, spill=spill, keys=keys)
+        own_tables = self.own_tables.values()
+        return connect(
+            self.place, self.manifest, self.blocks, self.limits, spill=spill, keys=keys, own_tables=own_tables
+        )
 
     def check_split(self, split: str) -> str:
         """Return ``split`` if this version has it.

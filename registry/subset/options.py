@@ -14,6 +14,7 @@ from typing import Any, Final
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORY_BY_ID, SOURCES, SPLITS, unknown_name
 from registry.errors import UsageError
 from registry.subset import values
+from registry.subset.item_list import ItemList, is_digest, read_item_list
 from registry.subset.values import Range
 
 
@@ -91,6 +92,10 @@ class Subset:
     image_id: tuple[Range, ...] = _ranges(
         values.read_image_ids, "N|A-B|NAME|@FILE", "Only these images: numbers, names such as 000001.jpg, or those in "
         "the lines of FILE; a name such as train/image/000001.jpg also chooses its split.")
+    items: ItemList | None = _option(  # noqa: RUF009
+        read_item_list, "FILE", "Only these items: a CSV, JSON lines, Parquet or Arrow file with split, image_id and "
+        "item_no, or split and image_id for whole images; or a text file with train/000001_2 a line.",
+        default=None, write=lambda items: items.text)
     has_landmarks: bool = _option(
         values.read_flag, "", "Only items with at least one labelled landmark (v > 0).", default=False, needs_item=True)
     min_box_area: float | None = _option(
@@ -119,12 +124,13 @@ class Subset:
         An option with several values takes a single value or a list: names or numbers of categories (``"skirt"``,
         ``9``), codes or names of attributes (``1``, ``"slight or none"``, ``"1-2"``), numbers and ranges (``7``,
         ``"7-9"``, ``"100-"``), for ``image_id`` also names of files (``"000001.jpg"``) and ``"@FILE"`` with one of
-        these a line; a name with its split (``"train/image/000001.jpg"``) chooses the split too. Hyphens in option
-        names count as underscores. None and empty values count as unset.
+        these a line; a name with its split (``"train/image/000001.jpg"``) chooses the split too. ``items`` takes a file
+        or a frame of keys (:func:`registry.subset.item_list.read_item_list`). Hyphens in option names count as
+        underscores. None and empty values count as unset.
 
         Raises:
             UsageError: an option or value that does not exist; the message lists those that do.
-            NotFoundError: the file after ``@`` does not exist.
+            NotFoundError: the file after ``@`` or of ``items`` does not exist.
         """
         return cls._of(options, reads_files=True)
 
@@ -133,7 +139,7 @@ class Subset:
         """Return the subset in a document from elsewhere: as :meth:`of`, but no value makes it read a file.
 
         Raises:
-            UsageError: as for :meth:`of`, and for ``"@FILE"``.
+            UsageError: as for :meth:`of`, and for ``"@FILE"`` or ``items`` that are not the digest of a list.
         """
         return cls._of(options, reads_files=False)
 
@@ -150,6 +156,8 @@ class Subset:
                 raise UsageError(f"{name}: expected a value or a list of values, found {value!r}.")
             if not reads_files and name == "image_id" and any(map(values.is_list_file, values.as_list(value))):
                 raise UsageError(f"{name} {value!r}: expected numbers and ranges; no file is read for it here.")
+            if not reads_files and name == "items" and not is_digest(value):
+                raise UsageError(f"{name} {value!r}: expected sha256:... of a list; no file is read for it here.")
             try:
                 canonical[name] = OPTIONS[name].read(value, name)
             except (TypeError, ValueError, OverflowError) as error:  # a number of thousands of digits
@@ -181,7 +189,8 @@ class Subset:
         """Whether an image belongs to the subset only with a chosen item, so that images without items do not."""
         options = self.to_dict()
         takes_some_items = not self.whole_images and ("sample" in options or "limit" in options)
-        return takes_some_items or any(OPTIONS[name].needs_item for name in options)
+        lists_items = self.items is not None and self.items.has_items
+        return takes_some_items or lists_items or any(OPTIONS[name].needs_item for name in options)
 
 
 def _choose_split(canonical: dict[str, Any], options: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
-"""Named subsets and the sources of the splits in a parameter file (params.yaml)."""
+"""Named subsets, tables of the user, and the sources of the splits in a parameter file (params.yaml)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,41 @@ def load_subset(name: str, params: str | Path = "params.yaml") -> dict[str, Any]
     if not isinstance(options, dict | None):
         raise UsageError(f"{path}, subset {name}: expected options such as 'category: [skirt]', found {options!r}.")
     return dict(options or {})
+
+
+def read_tables(values: Iterable[str], params: str | Path = "params.yaml") -> dict[str, str]:
+    """Return the path or URL of each table: of ``NAME=FILE`` itself, of ``NAME`` from ``tables`` of a parameter file.
+
+    A path in the file is relative to its folder.
+
+    Raises:
+        NotFoundError: there is no such file.
+        UsageError: a value has no name, a name stands twice, or the file is no YAML or names no such table.
+    """
+    tables: dict[str, str] = {}
+    for value in values:
+        name, equals, place = value.partition("=")
+        if not name or (equals and not place):
+            raise UsageError(f"Expected --table NAME=FILE, or NAME of a table in {params}; found {value!r}.")
+        if name in tables:
+            raise UsageError(f"The table {name} is given twice.")
+        tables[name] = place if equals else _table_of_params(name, Path(params))
+    return tables
+
+
+def _table_of_params(name: str, path: Path) -> str:
+    try:
+        document = load_params(path)
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            f"--table {name}: there is no {path}, whose 'tables:' would name its file. Or write {name}=FILE."
+        ) from error
+    tables = document.get("tables") if isinstance(document, dict) else None
+    if not isinstance(tables, dict) or not tables:
+        raise UsageError(f"{path} names no table: expected 'tables:' with a line {name}: FILE. Or write {name}=FILE.")
+    if name not in tables:
+        raise unknown_name(f"table in {path}", name, [str(key) for key in tables])
+    place = tables[name]
+    if not isinstance(place, str) or not place:
+        raise UsageError(f"{path}, table {name}: expected a path or URL, found {place!r}.")
+    return place if "://" in place else str(path.parent / place)

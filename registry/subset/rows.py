@@ -132,8 +132,12 @@ class SubsetRows(Protocol):
 
         Args:
             part: one of :attr:`parts`.
-            columns: columns of the table items; without any, chunks have no items, and ``num_items`` counts them.
+            columns: columns of the table items, or of the user's tables; without any, chunks have no items, and
+                ``num_items`` counts them.
         """
+
+    def own_schema(self) -> pa.Schema:
+        """Return the Arrow fields of the columns of the user's tables (``TABLE.COLUMN``) that chunks can have."""
 
     def pairs(self, part: Part, negatives: int, hard_negatives: int, seed: int) -> Iterator[pa.RecordBatch]:
         """Yield the pairs of items within a part; see :mod:`registry.store.pairs` for columns and rules."""

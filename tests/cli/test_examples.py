@@ -14,6 +14,7 @@ from registry.cli.examples import examples_of
 from registry.cli.export import export_command
 from registry.cli.main import main
 from registry.exports.builtin import FORMATS
+from tests.own_rows import write
 
 #: In an order in which each example has the files that it reads.
 COMMANDS = ("ingest", "sample", "manifest", "fingerprint", "catalog", "stage", "subset", "export", "verify", "sync")
@@ -29,7 +30,7 @@ def run(line: str) -> Result:
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with data/sample, data/registry and params.yaml."""
+    """Return a folder with data/sample, data/registry, params.yaml and a table of scores."""
     folder = tmp_path_factory.mktemp("sample")
     (folder / "params.yaml").write_text(PARAMS)
     with pytest.MonkeyPatch.context() as patch:
@@ -38,6 +39,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for split in ("train", "validation", "test"):
             result = run(f"df2 ingest --split {split} -j 1 data/sample data/registry")
             assert result.exit_code == 0, result.output
+        write(Path("scores.parquet"))
     return folder
 
 

@@ -18,6 +18,7 @@ from registry.ingest.build import ingest
 from registry.sample import write_sample
 from registry.store.registry import Registry
 from tests.cli.conftest import Run
+from tests.own_rows import SCORES, table, write
 
 COMMANDS = list(main.commands.values())
 
@@ -97,7 +98,8 @@ def sample_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.xdist_group("examples")
 @pytest.mark.parametrize("line", [line for command, line in EXAMPLES if command in SECTIONS["Ask"]])
-def test_the_examples_that_query_run_on_the_sample(run: Run, sample_registry: Path, line: str) -> None:
+def test_the_examples_that_query_run_on_the_sample(run: Run, sample_registry: Path, tmp_path: Path, line: str) -> None:
+    write(tmp_path / "scores.csv", table(rows=SCORES[:1]))
     assert not re.search(r'"[^"]*\$', line)  # a shell would put its own variable there
     result = run(*shlex.split(line)[1:], registry=sample_registry)
     assert (result.exit_code, result.stderr) == (0, "")

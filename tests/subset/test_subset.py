@@ -73,7 +73,7 @@ def test_the_command_line_has_every_option_of_the_table() -> None:
         assert parameter.is_flag == (option.default is False)
         assert parameter.multiple == (option.default == ())
         assert (parameter.help or "").startswith(option.help)
-    assert set(offered) - set(declared) == {"subset", "params", "resplit", "stratify", "format", "-o"}
+    assert set(offered) - set(declared) == {"subset", "params", "table", "resplit", "stratify", "format", "-o"}
 
 
 def test_equal_subsets_have_equal_digests_however_they_are_written() -> None:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.bounds import note_boxes_without_area, note_items_without_polygon, note_unlabelled
+from registry.exports.columns.own_values import json_texts, note_no_numbers, own_columns
 from registry.exports.columns.text import concat, numbers, polygon_lists
 from registry.exports.job import Job
 from registry.subset.classes import Class
@@ -106,6 +107,9 @@ def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Arra
         # x1 + width is not always x2: the difference of two doubles may be rounded.
         corners = [piece for side in (x1, y1, x2, y2) for piece in (", ", numbers(side))]
         pieces += [', "bounding_box": [', *corners[1:], "]"]
+    note_no_numbers(job, items)
+    for name in own_columns(job.options):
+        pieces += [f", {json.dumps(name)}: ", json_texts(items.column(name))]
     return concat(*pieces, "}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Final
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from registry.dataset.tables import arrow_type
+from registry.exports.columns.own_values import csv_name, csv_texts, json_texts
 from registry.exports.columns.text import concat, join_all, number_lists, polygon_lists, typed_numbers
 
 #: Minimum number of rows in a row group of Parquet.
@@ -23,7 +25,9 @@ Sink = Callable[[pa.RecordBatch], None]
 @contextmanager
 def parquet_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
     """Yield a function that writes batches as Parquet, encoded as :mod:`registry.snapshot.publish` does."""
-    polygons = [field.name for field in schema if field.type == arrow_type("list<list<float64>>")]
+    polygons = [
+        field.name for field in schema if field.type == arrow_type("list<list<float64>>") and "." not in field.name
+    ]
     pending: list[pa.RecordBatch] = []
     with pq.ParquetWriter(
         file,
@@ -61,7 +65,7 @@ def arrow_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
 @contextmanager
 def csv_rows(file: BinaryIO, schema: pa.Schema) -> Iterator[Sink]:
     """Yield a function that writes batches as CSV: a header, lists as quoted JSON, null as the empty cell."""
-    file.write((",".join(schema.names) + "\n").encode("ascii"))
+    file.write((",".join(map(csv_name, schema.names)) + "\n").encode())
     yield lambda batch: _write_lines(file, concat(*row_pieces(batch, "", ",", "", quote_lists=True)))
 
 
@@ -97,8 +101,12 @@ def row_pieces(
     for position, name in enumerate(batch.schema.names):
         yield between if position else ""
         if named:
-            yield f'"{name}": '
-        yield cell_texts(batch.column(position), in_json=named, quote_lists=quote_lists)
+            yield f"{json.dumps(name)}: "
+        values = batch.column(position)
+        if "." in name:  # of a table of the user
+            yield json_texts(values) if named else csv_texts(values)
+        else:
+            yield cell_texts(values, in_json=named, quote_lists=quote_lists)
     yield after
 
 

@@ -16,6 +16,7 @@ from registry.dataset.deepfashion2 import CATEGORIES, NUM_LANDMARK_SLOTS
 from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.classes import note_merged
 from registry.exports.columns.coco_records import COLUMNS, annotation_texts, class_record, image_texts
+from registry.exports.columns.own_values import own_columns
 from registry.exports.columns.text import Records, choose, concat, number_lists, numbers
 from registry.exports.job import Job
 from registry.subset.rows import Part
@@ -58,6 +59,7 @@ def _add_annotations(job: Job, part: Part, records: Records) -> None:
         columns += ["landmarks", "num_landmarks_labelled"]
     if job.options["attributes"]:
         columns += [name for name in COCO_ATTRIBUTES if name not in columns]
+    columns += own_columns(job.options)
     for chunk in job.chunks(part, columns):
         is_merged = pc.is_in(job.classes.ids(chunk.items.column("category_id")), value_set=merged)
         if job.options["landmarks"] == "union":

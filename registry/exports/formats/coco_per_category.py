@@ -19,6 +19,7 @@ from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.bounds import note_without_category
 from registry.exports.columns.classes import note_merged
 from registry.exports.columns.coco_records import COLUMNS, annotation_texts, class_record, image_texts
+from registry.exports.columns.own_values import own_columns
 from registry.exports.columns.text import Records, number_lists, numbers
 from registry.exports.job import Job
 from registry.subset.classes import Class
@@ -39,6 +40,7 @@ def _write_part(job: Job, part: Part) -> None:
     columns = [*COLUMNS, "landmarks", "num_landmarks_labelled"]
     if job.options["attributes"]:
         columns += [name for name in COCO_ATTRIBUTES if name not in columns]
+    columns += own_columns(job.options)
     with ExitStack() as stack:
         files = {}
         annotations = {}

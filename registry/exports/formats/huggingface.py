@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from registry.dataset.deepfashion2 import SOURCES
 from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.columns.bounds import note_boxes_without_area, note_unlabelled
+from registry.exports.columns.own_values import feature, feature_type, own_columns
 from registry.exports.huggingface_card import card
 from registry.exports.huggingface_layout import data_path, split_names
 from registry.exports.job import Job
@@ -105,7 +106,8 @@ def write(job: Job) -> None:
 def _features(job: Job) -> dict[str, Feature]:
     """Return the features of the rows of an export."""
     category = _label([member.name for member in job.classes])
-    features = _FEATURES | {"objects": [_OBJECT | {"category": category}]}
+    own_features = {field.name: feature(feature_type(field.name, field.type)) for field in job.own_schema()}
+    features = _FEATURES | {"objects": [_OBJECT | {"category": category} | own_features]}
     return {name: feature for name, feature in features.items() if name != "image" or job.images == "copy"}
 
 
@@ -136,10 +138,11 @@ def _groups(job: Job, part: Part, shards: Sequence[int]) -> Iterator[pa.Table]:
     group_sizes = (min(_GROUP, rows - start) for rows in shards for start in range(0, rows, _GROUP))
     num_missing = next(group_sizes, 0)
     pieces: list[pa.Table] = []
-    for chunk in job.chunks(part, _COLUMNS):
+    more_columns = own_columns(job.options)
+    for chunk in job.chunks(part, [*_COLUMNS, *more_columns]):
         note_unlabelled(job, chunk)
         note_boxes_without_area(job, chunk.items)
-        rows = _rows(job.classes, chunk)
+        rows = _rows(job.classes, chunk, more_columns)
         photos = job.photos(chunk) if job.images == "copy" else None
         start = 0
         while start < rows.num_rows:
@@ -160,25 +163,26 @@ def _images(chunk: Chunk, rows: pa.Table, photos: Iterator[bytes]) -> pa.Array:
     return pa.StructArray.from_arrays([data, pa.array(names, pa.string())], ["bytes", "path"])
 
 
-def _rows(classes: Classes, chunk: Chunk) -> pa.Table:
+def _rows(classes: Classes, chunk: Chunk, own: Sequence[str]) -> pa.Table:
     """Return a row per image of a chunk, with all columns but the photo."""
     images = chunk.images
     columns = {name: images.column(name) for name in _FEATURES if name in images.schema.names}
     columns["source"] = pc.index_in(images.column("source"), pa.array(SOURCES)).cast(pa.int64())
     offsets = pa.array(accumulate(chunk.num_items, initial=0), pa.int32())
-    columns["objects"] = pa.ListArray.from_arrays(offsets, _objects(classes, chunk.items))
+    columns["objects"] = pa.ListArray.from_arrays(offsets, _objects(classes, chunk.items, own))
     return pa.table(columns)
 
 
-def _objects(classes: Classes, items: pa.RecordBatch) -> pa.Array:
-    columns = {name: items.column(name) for name in _OBJECT if name in items.schema.names}
+def _objects(classes: Classes, items: pa.RecordBatch, own: Sequence[str]) -> pa.Array:
+    columns = {name: items.column(name) for name in (*_OBJECT, *own) if name in items.schema.names}
     columns["category"] = pc.subtract(classes.ids(items.column("category_id")).cast(pa.int64()), 1)
     rows = items.num_rows
     sides = pa.concat_arrays([items.column(name) for name in BOX_COLUMNS])
     in_rows = pa.array((side * rows + row for row in range(rows) for side in range(4)), pa.int32())
     columns["bbox"] = _grouped(sides.take(in_rows), 4)
     columns["landmarks"] = _triples(items.column("landmarks"))
-    return pa.StructArray.from_arrays([columns[name] for name in _OBJECT], list(_OBJECT))
+    names = [*_OBJECT, *own]
+    return pa.StructArray.from_arrays([columns[name] for name in names], names)
 
 
 def _grouped(values: pa.Array, length: int) -> pa.Array:

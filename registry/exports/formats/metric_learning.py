@@ -16,6 +16,7 @@ from registry.dataset.deepfashion2 import SPLITS
 from registry.dataset.tables import FIELDS, arrow_type
 from registry.errors import UsageError
 from registry.exports.builtin import PHOTO_PATH
+from registry.exports.columns.own_values import own_columns
 from registry.exports.columns.retrieval_roles import is_gallery, is_query
 from registry.exports.columns.sinks import SINKS
 from registry.exports.job import Job
@@ -50,14 +51,14 @@ def write(job: Job) -> None:
         labels_of = {part: _Labels.of(job, part) for part in parts}
         if suffix and not any(len(labels.labels) for labels in labels_of.values()):
             continue  # Open Metric Learning cannot read a file without rows
-        with job.files.open(f"metric_learning{suffix}.csv") as file, SINKS["csv"](file, _schema()) as write_batch:
+        with job.files.open(f"metric_learning{suffix}.csv") as file, SINKS["csv"](file, _schema(job)) as write_batch:
             for part, labels in labels_of.items():
                 part_rows = _train_rows if part in train else _validation_rows
                 for batch in part_rows(job, part, labels):
                     write_batch(batch)
 
 
-def _schema() -> pa.Schema:
+def _schema(job: Job) -> pa.Schema:
     integers, texts = pa.int64(), pa.string()
     return pa.schema(
         [
@@ -68,6 +69,7 @@ def _schema() -> pa.Schema:
             ("released_split", texts),
             *((name, arrow_type(FIELDS[name].type)) for name in _ID_COLUMNS),
             ("category_name", texts),
+            *job.own_schema(),
         ]
     )
 
@@ -96,7 +98,7 @@ class _Labels:
         """Return the labels of the items of a part that have a sound box."""
         schema = pa.schema([("label", pa.int64()), ("class_id", pa.int32()), ("is_gallery", pa.bool_())])
         batches = [pa.RecordBatch.from_pylist([], schema)]
-        for chunk in job.chunks(part, _COLUMNS):
+        for chunk in job.chunks(part, [*_COLUMNS, *own_columns(job.options)]):
             rows = _rows(job, chunk, "")
             class_ids = job.classes.ids(chunk.items.column("category_id"))
             columns = [rows.column("label"), class_ids, is_gallery(rows)]
@@ -169,7 +171,7 @@ def _sound_rows(job: Job, part: Part, split: str, labels: _Labels) -> Iterator[p
         split: value of the column ``split``, ``train`` or ``validation``.
         labels: of the part.
     """
-    for chunk in job.chunks(part, _COLUMNS):
+    for chunk in job.chunks(part, [*_COLUMNS, *own_columns(job.options)]):
         rows = _rows(job, chunk, split)
         is_sound = _is_sound(rows)
         _leave_out(
@@ -206,8 +208,8 @@ def _rows(job: Job, chunk: Chunk, split: str) -> pa.RecordBatch:
     unset = pa.nulls(num_rows, pa.string())
     columns = [_labels(chunk), paths.take(image_positions), pa.repeat(split, num_rows), unset, unset, *corners]
     columns += [unset, pa.repeat(chunk.split, num_rows)]
-    columns += [items.column(name) for name in (*_ID_COLUMNS, "category_name")]
-    return pa.record_batch(columns, schema=_schema())
+    columns += [items.column(name) for name in (*_ID_COLUMNS, "category_name", *own_columns(job.options))]
+    return pa.record_batch(columns, schema=_schema(job))
 
 
 def _labels(chunk: Chunk) -> pa.Array:

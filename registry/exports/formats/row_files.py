@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from registry.dataset.deepfashion2 import unknown_name
 from registry.dataset.tables import ITEM_COLUMNS, ITEMS, arrow_schema, arrow_type
-from registry.errors import UsageError
 from registry.exports.columns.bounds import note_boxes_without_area
 from registry.exports.columns.classes import CLASS_COLUMNS, with_class_columns
+from registry.exports.columns.own_values import column_names, note_no_numbers
 from registry.exports.columns.sinks import SINKS
 from registry.exports.huggingface_layout import data_path, notice_of_parts_without_rows, split_names
 from registry.exports.job import Job
@@ -26,12 +26,11 @@ def chosen_columns(options: Mapping[str, Any], *, has_classes: bool = False) -> 
     """
     if options["columns"] is None:
         return [*ITEM_COLUMNS, *(CLASS_COLUMNS if has_classes else ())]
-    names = [name.strip() for name in options["columns"].split(",")]
+    names = column_names(options)
     for name in names:
-        if name not in ITEM_COLUMNS and name not in CLASS_COLUMNS:
+        # An export checks the columns of the user's tables, TABLE.COLUMN, when it has these.
+        if name not in ITEM_COLUMNS and name not in CLASS_COLUMNS and "." not in name:
             raise unknown_name("column of items", name, [*ITEM_COLUMNS, *CLASS_COLUMNS])
-    if len(set(names)) < len(names):
-        raise UsageError(f"columns: expected each column once, found {options['columns']}.")
     return names
 
 
@@ -41,6 +40,7 @@ def _write(job: Job, kind: str) -> None:
     full = arrow_schema(ITEMS, stored=False)
     for name, type_name in CLASS_COLUMNS.items():
         full = full.append(pa.field(name, arrow_type(type_name), nullable=False))
+    full = pa.unify_schemas([full, job.own_schema()])
     schema = pa.schema([full.field(name) for name in columns])
     of_class = [name for name in columns if name in CLASS_COLUMNS]
     read = [name for name in columns if name not in of_class]
@@ -57,6 +57,8 @@ def _write(job: Job, kind: str) -> None:
         with job.files.open(data_path(name, kind)) as file, SINKS[kind](file, schema) as write_batch:
             for chunk in job.chunks(part, read):
                 note_boxes_without_area(job, chunk.items)
+                if kind == "jsonl":
+                    note_no_numbers(job, chunk.items)
                 rows = with_class_columns(job.classes, chunk.items) if of_class else chunk.items
                 write_batch(pa.record_batch([rows.column(name) for name in columns], schema=schema))
 

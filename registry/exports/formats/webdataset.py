@@ -18,6 +18,7 @@ from registry.dataset.tables import FIELDS, IMAGE_COLUMNS, ITEM_COLUMNS
 from registry.execution.in_order import in_order
 from registry.exports.columns.bounds import note_boxes_without_area, note_unlabelled
 from registry.exports.columns.classes import CLASS_COLUMNS, with_class_columns
+from registry.exports.columns.own_values import feature, feature_type, note_no_numbers, own_columns
 from registry.exports.columns.sinks import row_pieces
 from registry.exports.columns.text import concat, join_groups, slices
 from registry.exports.huggingface_card import short_card
@@ -56,18 +57,12 @@ def write(job: Job) -> None:
 
 def _features(job: Job) -> dict[str, Any]:
     """Return the type of every value of a sample, in the JSON form of ``datasets``."""
-    document = {name: _feature(FIELDS[name].type) for name in IMAGE_COLUMNS}
+    document = {name: feature(FIELDS[name].type) for name in IMAGE_COLUMNS}
     columns = {name: FIELDS[name].type for name in ITEM_COLUMNS} | (CLASS_COLUMNS if job.classes.are_chosen else {})
-    document["items"] = [{name: _feature(type_name) for name, type_name in columns.items()}]
+    own_types = {field.name: feature_type(field.name, field.type) for field in job.own_schema()}
+    document["items"] = [{name: feature(type_name) for name, type_name in (columns | own_types).items()}]
     photo = {"jpg": {"_type": "Image"}} if job.images == "copy" else {}
-    return photo | {"json": document, "__key__": _feature("string"), "__url__": _feature("string")}
-
-
-def _feature(type_name: str) -> Any:
-    """Return the feature of a type of a column."""
-    if type_name.startswith("list<"):
-        return [_feature(type_name[5:-1])]
-    return {"dtype": type_name, "_type": "Value"}
+    return photo | {"json": document, "__key__": feature("string"), "__url__": feature("string")}
 
 
 def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
@@ -78,6 +73,7 @@ def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
     for chunk, texts in _with_texts(job, part):
         note_unlabelled(job, chunk)
         note_boxes_without_area(job, chunk.items)
+        note_no_numbers(job, chunk.items)
         photos = job.photos(chunk) if job.images == "copy" else None
         if photos is not None:
             job.note_suffixes(chunk)
@@ -93,7 +89,7 @@ def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
 def _with_texts(job: Job, part: Part) -> Iterator[tuple[Chunk, pa.Array]]:
     """Yield each chunk with the JSON of its images; a thread prepares the next chunk."""
     with ThreadPoolExecutor(1) as ahead:
-        chunks = job.chunks(part, ITEM_COLUMNS)
+        chunks = job.chunks(part, [*ITEM_COLUMNS, *own_columns(job.options)])
         yield from in_order(((chunk, ahead.submit(sample_texts, job.classes, chunk)) for chunk in chunks), 2)
 
 
