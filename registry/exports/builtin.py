@@ -35,7 +35,7 @@ _CHECK_OWN: Final = "registry.exports.columns.own_values:check_own"
 _COCO_OPTIONS: Final = (
     Option(
         "attributes",
-        f"Add {', '.join(COCO_ATTRIBUTES)} and bounding_box to every annotation, and "
+        f"Add {', '.join(COCO_ATTRIBUTES)} and bbox_xyxy to every annotation, and "
         f"{', '.join(COCO_IMAGE_ATTRIBUTES)} to every image.",
     ),
     Option(

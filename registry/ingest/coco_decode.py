@@ -47,7 +47,7 @@ class CocoAnnotation(msgspec.Struct, gc=False):
     viewpoint: _Code | None = None
     item_no: _ItemNo | None = None
     item_order: _ItemNo | None = None
-    bounding_box: tuple[_Coordinate, _Coordinate, _Coordinate, _Coordinate] | None = None
+    bbox_xyxy: tuple[_Coordinate, _Coordinate, _Coordinate, _Coordinate] | None = None
 
 
 _decode = msgspec.json.Decoder(CocoAnnotation).decode
@@ -296,18 +296,18 @@ class _ChunkDecoder:
 
 
 def _corners(record: CocoAnnotation) -> tuple[tuple[float, float, float, float], bool]:
-    """Return the box x1, y1, x2, y2 of an annotation, and whether its ``bounding_box`` does not fit its ``bbox``.
+    """Return the box x1, y1, x2, y2 of an annotation, and whether its ``bbox_xyxy`` does not fit its ``bbox``.
 
     The sum of left edge and width is the right edge if both are whole; fractions may differ in the last digit, so
-    ``bounding_box`` is taken where its width and height are those of ``bbox``. A tool that moves a box knows only the
+    ``bbox_xyxy`` is taken where its width and height are those of ``bbox``. A tool that moves a box knows only the
     latter.
     """
     x, y, width, height = record.bbox
-    if record.bounding_box is not None:
-        x1, y1, x2, y2 = record.bounding_box
+    if record.bbox_xyxy is not None:
+        x1, y1, x2, y2 = record.bbox_xyxy
         if (x1, y1, x2 - x1, y2 - y1) == (x, y, width, height):
-            return record.bounding_box, False
-    return (x, y, x + width, y + height), record.bounding_box is not None
+            return record.bbox_xyxy, False
+    return (x, y, x + width, y + height), record.bbox_xyxy is not None
 
 
 def _own_landmarks(keypoints: list[float], category_id: int, report: Any) -> Any:
@@ -345,7 +345,7 @@ def _own_landmarks(keypoints: list[float], category_id: int, report: Any) -> Any
 def _check_digits(text: bytes, report: Any) -> None:
     """Report the numbers of an annotation's own columns that a double does not represent."""
     document = decode(text.decode("utf-8"))
-    for key in ("bbox", "bounding_box", "keypoints", "segmentation"):
+    for key in ("bbox", "bbox_xyxy", "keypoints", "segmentation"):
         value = document.get(key) or []
         for number in chain.from_iterable(part if isinstance(part, list) else [part] for part in value):
             if isinstance(number, CutNumber):

@@ -38,7 +38,7 @@ _MEANINGS: Final = {
     ),
     "boxes of other size": (
         "items",
-        "have a bounding_box of another size than bbox",
+        "have a bbox_xyxy of another size than bbox",
         "bbox is taken, as tools that change a box change it alone",
     ),
 }

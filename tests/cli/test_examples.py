@@ -40,6 +40,10 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
             result = run(f"df2 ingest --split {split} -j 1 data/sample data/registry")
             assert result.exit_code == 0, result.output
         write(Path("scores.parquet"))
+        # With its attributes, so that the example of a COCO file leaves the registry as it is.
+        assert run("df2 -r data/registry export coco coco --split train --attributes").exit_code == 0
+        Path("coco/annotations/train.json").rename("instances.json")
+        Path("sources.csv").write_text("000001.jpg,user\n")
     return folder
 
 

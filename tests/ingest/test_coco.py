@@ -120,10 +120,10 @@ def test_rows_with_null_have_hashes_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_box_that_a_tool_moved_wins_over_our_own_corners(tmp_path: Path) -> None:
-    document = one_item(bbox=[5, 2, 3, 4], bounding_box=[1, 2, 4, 6])
+    document = one_item(bbox=[5, 2, 3, 4], bbox_xyxy=[1, 2, 4, 6])
     report = ingest_coco(write_coco(tmp_path / "new.json", document), tmp_path / "new")
     assert rows(tmp_path / "new", "items", "x1, y1, x2, y2") == [(5.0, 2.0, 8.0, 6.0)]
-    assert any("1 item has a bounding_box of another size than bbox" in notice for notice in report.notices)
+    assert any("1 item has a bbox_xyxy of another size than bbox" in notice for notice in report.notices)
 
 
 def _bad(**changes: Any) -> dict[str, Any]:

@@ -86,4 +86,4 @@ def test_corners_from_width_and_height(box: list[float]) -> None:
     assert corners[:2] == (x1, y1)
     for found, expected in zip(corners[2:], (x2, y2), strict=True):
         assert found == expected if isinstance(box[0], int) else abs(found - expected) < 1e-12 * 4096
-    assert _corners(CocoAnnotation(1, bbox, bounding_box=(x1, y1, x2, y2))) == ((x1, y1, x2, y2), False)
+    assert _corners(CocoAnnotation(1, bbox, bbox_xyxy=(x1, y1, x2, y2))) == ((x1, y1, x2, y2), False)

@@ -106,7 +106,7 @@ def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Arra
             pieces += [f', "{name}": ', quoted.fill_null("null")]
         # x1 + width is not always x2: the difference of two doubles may be rounded.
         corners = [piece for side in (x1, y1, x2, y2) for piece in (", ", numbers(side))]
-        pieces += [', "bounding_box": [', *corners[1:], "]"]
+        pieces += [', "bbox_xyxy": [', *corners[1:], "]"]
     note_no_numbers(job, items)
     for name in own_columns(job.options):
         pieces += [f", {json.dumps(name)}: ", json_texts(items.column(name))]

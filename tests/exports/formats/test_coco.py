@@ -34,14 +34,14 @@ GOLDEN = """\
 {"area": 20000, "bbox": [10, 20, 100, 200], "category_id": 9, "id": 1, "pair_id": 7, "image_id": 3, "iscrowd": 0, \
 "style": 2, "segmentation": [[10.5,20.25,110,20,110,220.125]], "source": "user", "scale": 2, "occlusion": 1, \
 "zoom_in": 1, "viewpoint": 2, "item_no": 2, "item_order": 1, \
-"bounding_box": [10, 20, 110, 220]},
+"bbox_xyxy": [10, 20, 110, 220]},
 {"area": 3.25, "bbox": [0.5, 1, 1.625, 2], "category_id": 1, "id": 2, "pair_id": 7, "image_id": 3, "iscrowd": 0, \
 "style": 1, "segmentation": [[1,2,3,4,5,6],[0.1,2,3,4,5,6]], "source": "user", "scale": 2, "occlusion": 1, \
 "zoom_in": 1, "viewpoint": 2, "item_no": 1, "item_order": 2, \
-"bounding_box": [0.5, 1, 2.125, 3]},
+"bbox_xyxy": [0.5, 1, 2.125, 3]},
 {"area": 20000, "bbox": [10, 20, 100, 200], "category_id": 1, "id": 3, "pair_id": 1, "image_id": 12, "iscrowd": 0, \
 "style": 1, "segmentation": [], "source": "shop", "scale": 2, "occlusion": 1, "zoom_in": 1, "viewpoint": 2, \
-"item_no": 1, "item_order": 1, "bounding_box": [10, 20, 110, 220]}],
+"item_no": 1, "item_order": 1, "bbox_xyxy": [10, 20, 110, 220]}],
 "categories": [
 """
 
