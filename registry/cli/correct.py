@@ -23,7 +23,7 @@ from registry.redaction import printable
 from registry.wording import plural
 
 if TYPE_CHECKING:
-    from registry.corrections.edits import Edit
+    from registry.corrections.edits import Changes, Edit
     from registry.corrections.states import State
 
 _folder = click.option(
@@ -134,9 +134,23 @@ def import_command(
         click.echo(json_text(row))
     if coco.notices:
         click.echo(summarise(map(printable, coco.notices), "notice"), err=True)
-    num_lines = len(changes.added) + len(changes.replaced)
-    images = plural(len(changes.edited), "image")
-    note(f"{images} of {split} would change." if dry_run else f"{plural(num_lines, 'line')} for {images} of {split}.")
+    _note_replaced(changes, file.name, dry_run=dry_run)
+    if not changes.edited:
+        note(f"{file.name} has no edit of {split}.")
+        return
+    images = f"{plural(len(changes.edited), 'image')} of {split}"
+    note(f"{images} would change." if dry_run else f"{images} changed, {plural(len(changes.added), 'new line')}.")
+
+
+def _note_replaced(changes: Changes, name: str, *, dry_run: bool) -> None:
+    """Tell which earlier corrections an edited file overrides: it may be older than they are."""
+    for file in sorted({file for file, _ in changes.replaced}):
+        numbers = sorted(line_no for of_file, line_no in changes.replaced if of_file == file)
+        verb = "would be" if dry_run else "was" if len(numbers) == 1 else "were"
+        note(
+            f"{file}, line {', '.join(map(str, numbers))}: {verb} replaced or removed, since {name} has other values. "
+            "If it was exported before these corrections, edit a new export instead."
+        )
 
 
 def _split_words(words: Sequence[str]) -> tuple[int | None, list[str]]:

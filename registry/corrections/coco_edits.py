@@ -20,7 +20,7 @@ from registry.errors import UnknownNameError
 from registry.ingest.corrections import ADD, REMOVE
 from registry.ingest.diagnose import IMAGE_FIELDS
 from registry.subset.rows import SPLIT_STRIDE
-from registry.wording import plural
+from registry.wording import sentence
 
 #: Least overlap of the box of an item and that of an annotation of it.
 _LEAST_OVERLAP: Final = 0.5
@@ -38,20 +38,18 @@ class CocoEdits:
         states: image_id -> state in the registry, and before corrections.
         edits: image_id -> new values.
         issues: what cannot be matched or read, an entry each.
-        counts: sentence of a notice -> its number.
+        counts: phrase and predicate of a notice, for :func:`registry.wording.sentence` -> its number.
     """
 
     states: dict[int, tuple[State, State]] = field(default_factory=dict)
     edits: dict[int, list[Edit]] = field(default_factory=dict)
     issues: list[str] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
     def notices(self) -> list[str]:
         """The notices, each with its count."""
-        return sorted(
-            f"{plural(number, *text.split('|')[:2])} {text.split('|')[2]}" for text, number in self.counts.items()
-        )
+        return sorted(sentence(number, *phrases) for phrases, number in self.counts.items())
 
 
 def compare(coco: CocoFile, split: str, read_states: ReadStates, *, removes: bool) -> CocoEdits:
@@ -95,7 +93,7 @@ def _images(coco_images: Sequence[CocoImage], split: str, result: CocoEdits) -> 
                 f"image {image.file_name!r}: expected a file name with the number of the image, such as 000001.jpg"
             )
         elif key[0] not in (split, None):
-            result.counts["image|images|of other splits not compared: import the file with their --split too"] += 1
+            result.counts["images of other splits", "were not compared: import the file with their --split too"] += 1
         elif key[1] in seen:
             result.issues.append(
                 f"image {image.file_name!r}: the file has image {key[1]} twice, as {seen[key[1]]!r} too"
@@ -154,10 +152,8 @@ class _ImageEdits:
         if removes and len(sound) == len(annotations):
             edits += [Edit(item_no, REMOVE, None) for item_no in missing]
         elif missing:
-            text = (
-                "item|items|of the images of the file not in it; --remove-missing removes them, if they were exported"
-            )
-            self._result.counts[text] += len(missing)
+            text = "are not in it; --remove-missing removes such items"
+            self._result.counts["items of images in the file", text] += len(missing)
         return edits
 
     def _issue(self, annotation: CocoAnnotation, text: str) -> None:
@@ -247,8 +243,8 @@ class _ImageEdits:
         if landmarks is not None and landmarks != item["landmarks"]:
             values["landmarks"] = landmarks
             if "category" in values and not any(landmarks):
-                text = "item|items|of another category now have landmarks that are not labelled, as the file has none"
-                self._result.counts[text] += 1
+                text = "have landmarks that are not labelled now, as the file has none"
+                self._result.counts["items of another category", text] += 1
         return [Edit(item_no, name, value) for name, value in values.items()]
 
     def _compare_geometry(self, annotation: CocoAnnotation, item: dict[str, Any], values: dict[str, Any]) -> None:
@@ -269,8 +265,8 @@ class _ImageEdits:
         around_new, around_old = extent(polygons), extent(segmentation)
         is_derived = around_new is not None and is_near(new, around_new)
         if is_derived and not (around_old is not None and is_near(old, around_old)):
-            text = "box|boxes|that only surround the polygons left as they are, since tools write such boxes themselves"
-            self._result.counts[text] += 1
+            text = "were not compared, since tools write such boxes themselves"
+            self._result.counts["boxes around the polygons alone", text] += 1
             return
         values["bounding_box"] = merged(old, new)
 
@@ -289,7 +285,7 @@ class _ImageEdits:
             return None
         rounded = [round(number) for number in keypoints]
         if any(abs(a - b) > 1e-6 for a, b in zip(rounded, keypoints, strict=True)):
-            self._result.counts["annotation|annotations|with landmarks between pixels, which were rounded"] += 1
+            self._result.counts["annotations", "have landmarks between pixels, which were rounded"] += 1
         return rounded
 
     def _added(self, annotation: CocoAnnotation, item_nos: set[int]) -> list[Edit]:
