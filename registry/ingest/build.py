@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from registry.dataset.deepfashion2 import find_split
+from registry.dataset.tables import CORRECTIONS
 from registry.errors import SourceError, UsageError
 from registry.execution.in_order import in_order
 from registry.execution.processes import process_pool
@@ -22,7 +23,7 @@ from registry.ingest.retrieval_lists import RetrievalLists, read_retrieval
 from registry.ingest.shard import BadFile, ChunkRows, read_chunk
 from registry.ingest.source_of import read_sources
 from registry.ingest.split_writer import SplitWriter
-from registry.snapshot.publish import publication
+from registry.snapshot.publish import Publication, publication
 from registry.sources.coco_files import find_coco, local_files
 from registry.sources.listing import Listing, Source
 from registry.sources.locate import locate_source, release_lists
@@ -98,6 +99,7 @@ def ingest(
             lists.named_sources = sources
             with local_files(coco, storage_options, password) as files, publication(place, split) as tables:
                 report = IngestReport(split, notices=[*lists.notices, *corrected.notices])
+                report.notices += _lost_corrections(tables) if corrections is None else []
                 writer = SplitWriter(tables, report, lists, corrected, keeps_raw=on_error == "quarantine")
                 _add_coco(writer, report, lists, corrected, files, pool, jobs, on_error, progress)
             return report
@@ -115,6 +117,7 @@ def ingest(
             raise UsageError("--source-of is for COCO files and photos without annotation: annotation files name it.")
         lists.named_sources = sources
         with publication(place, split) as tables:
+            report.notices += _lost_corrections(tables) if corrections is None else []
             writer = SplitWriter(tables, report, lists, corrected, keeps_raw=on_error == "quarantine")
             writer.add_bad_files(lists.bad_files)
             if listing.annotations:
@@ -148,6 +151,15 @@ def _add_coco(
     writer.add_annotated(source.rows(pool if is_parallel else None, jobs, progress), 0, None)
     source.note(report)
     writer.finish(on_error)
+
+
+def _lost_corrections(tables: Publication) -> list[str]:
+    """Return a notice that an ingestion without corrections replaces a split with some."""
+    number = sum(file.rows for file in tables.old.of_table(CORRECTIONS.name) if file.split == tables.split)
+    if not number:
+        return []
+    had = plural(number, "correction")
+    return [f"{tables.split}: the registry had {had}, and has none now; --corrections DIR applies them again"]
 
 
 def _check_not_empty(source: str, split: str, listing: Listing) -> None:

@@ -54,11 +54,16 @@ _PARTIAL: Final = re.compile(r"\.(?P<name>.+?)(\.[0-9a-f]{8})?\.partial")
 
 
 class Publication:
-    """The new files of a split, from their first row to the replacement of the manifest."""
+    """The new files of a split, from their first row to the replacement of the manifest.
 
-    def __init__(self, place: Place, split: str, folder: Path) -> None:
+    Attributes:
+        old: the version of the registry that it replaces.
+    """
+
+    def __init__(self, place: Place, split: str, folder: Path, old: Manifest) -> None:
         self.place = place
         self.split = split
+        self.old = old
         self._folder = folder
         self._writers: dict[str, TableWriter] = {}
 
@@ -133,7 +138,7 @@ def publication(place: Place, split: str) -> Iterator[Publication]:
     """
     check_destination(place)  # first, so that no lock file is left in a user's folder
     with place.lock(), ExitStack() as stack:
-        _read_or_begin(place, split)  # fails before the work, not after it
+        old = _read_or_begin(place, split)  # fails before the work, not after it
         if place.path is not None:
             folder = place.path / _STAGING
             stack.callback(discard, folder)  # before claim(), which a signal may interrupt
@@ -144,7 +149,7 @@ def publication(place: Place, split: str) -> Iterator[Publication]:
                 raise _unchanged(place, error) from error
         else:
             folder = stack.enter_context(temporary_folder())
-        publication = Publication(place, split, folder)
+        publication = Publication(place, split, folder, old)
         try:
             with temporary(folder):
                 yield publication

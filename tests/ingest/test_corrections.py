@@ -336,6 +336,14 @@ def test_the_difference_shows_corrected_values(tmp_path: Path, small_registry: P
     ]
 
 
+def test_an_ingestion_without_corrections_tells_that_they_are_gone(tmp_path: Path) -> None:
+    run(tmp_path, [line(1, 1, "style", 1, 9), line(3, None, "pair_id", 1, 2)])
+    source = str(tmp_path / "source" / "train")
+    notice = "train: the registry had 2 corrections, and has none now; --corrections DIR applies them again"
+    assert notice in ingest("train", source, str(tmp_path / "corrected"), jobs=1).notices
+    assert notice not in ingest("train", source, str(tmp_path / "corrected"), jobs=1).notices
+
+
 def test_the_command_counts_corrections(tmp_path: Path, small_source: Path) -> None:
     folder = write_corrections(tmp_path / "corrections", [line(1, 1, "style", 1, 9)])
     arguments = ["ingest", str(small_source), str(tmp_path / "r"), "--split", "train", "-j", "1", "--no-image-sizes"]
