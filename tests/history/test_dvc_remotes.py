@@ -105,7 +105,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         del params["splits"]["validation"], params["splits"]["test"]  # DVC has a new connection for every folder
         (project.root / "params.yaml").write_text(yaml.safe_dump(params))
         rooms = ("dataset", "exports", "ingest", "sample", "snapshot", "sources", "store", "subset")
-        for name in (*(f"registry/{room}" for room in rooms), "schemas/views"):
+        for name in (*(f"registry/{room}" for room in rooms), "schemas/views", "tables"):
             (project.root / name).mkdir(parents=True)
             (project.root / name / "code").touch()
         for version, train in (("v1.0", SMALL_SPLIT), ("v2.0", LARGER_SPLIT)):

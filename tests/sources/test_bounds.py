@@ -230,7 +230,7 @@ def test_a_chunk_has_a_maximum_of_files_and_bytes(kind: str, tmp_path: Path, mon
     source = packed(kind, {f"annos/{k:06d}.json": b" " * size for k, size in enumerate(sizes, 1)}, tmp_path)
     files = open_source(str(source), "train").list_files("train", photos=False)
     sizes_by_chunk = [
-        [entry.size for entry in chunk.annotations] for chunk in chunks.make_chunks("train", files, False)
+        [entry.size for entry in chunk.annotations] for chunk in chunks.make_chunks("train", files, False, {})
     ]
     assert sizes_by_chunk == [[2000, 2000], [2000], [9000], [1, 1, 1], [1, 10_001, 4000]]
 
