@@ -176,7 +176,7 @@ BAD = {
     },
     "annotations: missing; expected a list, as COCO files have it": {"images": [], "categories": []},
     "the file is cut short: it ends after": json.dumps(_bad()).encode()[:-200],
-    "the file is empty; expected a COCO file": b"",
+    "the file is empty; expected one JSON object": b"",
 }  # fmt: skip
 
 
