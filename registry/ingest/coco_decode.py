@@ -308,7 +308,7 @@ def _corners(record: CocoAnnotation) -> tuple[tuple[float, float, float, float],
 
 
 def _own_landmarks(keypoints: list[float], category_id: int, report: Any) -> Any:
-    """Return the landmarks of a category from all 294 slots or from its own, after reporting problems; None for an empty list."""
+    """Return the landmarks of a category, from all 294 slots or its own; None for an empty list. Report problems."""
     category = CATEGORY_BY_ID[category_id]
     length = 3 * category.num_landmarks
     landmark_values = keypoints
