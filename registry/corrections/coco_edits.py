@@ -325,7 +325,7 @@ def _are_polygons(value: Any) -> bool:
 
 
 def _box(annotation: CocoAnnotation) -> Box:
-    """Return the box of an annotation (x1, y1, x2, y2); that around its polygons without one."""
+    """Return the box of an annotation (x1, y1, x2, y2); without ``bbox``, that around its polygons."""
     if annotation.bbox is None:
         around = extent(annotation.segmentation)
         assert around is not None

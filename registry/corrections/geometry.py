@@ -20,7 +20,7 @@ def is_near(left: Sequence[float], right: Sequence[float]) -> bool:
 
 
 def merged(old: Sequence[float], new: Sequence[float]) -> list[float]:
-    """Return new coordinates, with the old one wherever they are equal up to rounding."""
+    """Return the new coordinates; those equal to the old ones up to rounding keep their old values."""
     return [a if abs(a - b) <= TOLERANCE else clean(b) for a, b in zip(old, new, strict=True)]
 
 
@@ -47,13 +47,13 @@ def is_same_ring(old: Sequence[float], new: Sequence[float]) -> bool:
 
 
 def _points(ring: Sequence[float]) -> list[tuple[float, float]]:
-    """Return the points of a polygon, without a last one that closes it."""
+    """Return the points of a polygon, without a last point that repeats the first."""
     points = list(zip(ring[::2], ring[1::2], strict=True))
     return points[:-1] if len(points) > 1 and is_near(points[0], points[-1]) else points
 
 
 def merged_polygons(old: Sequence[Sequence[float]], new: Sequence[Sequence[float]]) -> list[Sequence[float]]:
-    """Return new polygons, each as the old one if it is unchanged; the old list if all are."""
+    """Return the new polygons with the old coordinates of unchanged polygons; the old list if all are unchanged."""
     remaining = list(old)
     result: list[Sequence[float]] = []
     for ring in new:

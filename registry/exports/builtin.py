@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from registry.exports.format import Format, Option
+from registry.store.unknown import PAIRING
 
 #: Columns of ``items`` that ``--attributes`` adds to the annotations of COCO.
 COCO_ATTRIBUTES: Final = ("source", "scale", "occlusion", "zoom_in", "viewpoint", "item_no", "item_order")
@@ -67,10 +68,6 @@ _SHOW_ROWS: Final = {
 }
 #: Smallest pretrained model of ultralytics for each task.
 _YOLO_MODELS: Final = {"detect": "yolo11n.pt", "segment": "yolo11n-seg.pt", "pose": "yolo11n-pose.pt"}
-
-
-#: Columns of items that identities and pairs come from.
-_PAIRING: Final = ("source", "pair_id", "style")
 
 
 def _coco_needs(options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -215,7 +212,7 @@ _FORMATS: Final = (
         images=("none", "link", "copy"),
         photo_path=None,
         next_step="df2 ingest --split {split} {dest}/{part} REGISTRY",
-        needs=(*_PAIRING, "scale", "occlusion", "zoom_in", "viewpoint", "landmarks"),
+        needs=(*PAIRING, "scale", "occlusion", "zoom_in", "viewpoint", "landmarks"),
     ),
     Format(
         "retrieval",
@@ -236,7 +233,7 @@ _FORMATS: Final = (
         images=("none",),
         photo_path=None,
         next_step=_python("import json; print(len(json.load(open('{dest}/{file}'))))"),
-        needs=_PAIRING,
+        needs=PAIRING,
     ),
     Format(
         "metric-learning",
@@ -258,7 +255,7 @@ _FORMATS: Final = (
         has_classes=True,
         check=_CHECK_OWN,
         next_step=_python("import duckdb; duckdb.read_csv('{dest}/{file}').show()"),
-        needs=_PAIRING,
+        needs=PAIRING,
     ),
     Format(
         "pairs",
@@ -281,7 +278,7 @@ _FORMATS: Final = (
         photo_path=PHOTO_PATH,
         has_classes=True,
         next_step=_show_pairs,
-        needs=_PAIRING,
+        needs=PAIRING,
     ),
     _row_format("parquet", "Items as rows of data/PART-00000-of-00001.parquet, with the columns of the table."),
     _row_format("arrow", "Items as rows of data/PART-00000-of-00001.arrow (Arrow IPC file, Feather 2)."),
@@ -325,7 +322,7 @@ _FORMATS: Final = (
         check="registry.exports.formats.crops:check",
         has_classes=True,
         next_step=_python("from torchvision.datasets import ImageFolder; print(ImageFolder('{dest}/{part}'))"),
-        needs=_PAIRING,
+        needs=PAIRING,
     ),
 )
 #: The built-in formats by name, in the order in which they are listed.

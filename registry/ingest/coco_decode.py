@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import attrgetter
 from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 
-from registry.dataset.deepfashion2 import CATEGORY_BY_ID, NUM_LANDMARK_SLOTS
+from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORY_BY_ID, NUM_LANDMARK_SLOTS
 from registry.dataset.tables import INT32_MAX
 from registry.ingest.batches import images_batch, items_batch
 from registry.ingest.coco_index import CocoImage, decode_problem
@@ -54,9 +55,7 @@ _decode = msgspec.json.Decoder(CocoAnnotation).decode
 #: Keys without an own column whose values follow from the others or say nothing about an item.
 _IMPLIED_KEYS: Final = {"id", "image_id", "area", "num_keypoints"}
 _KNOWN_KEYS: Final = _IMPLIED_KEYS | set(CocoAnnotation.__struct_fields__)
-#: Texts that are values.
-_TEXTS: Final = {"user", "shop"}
-_ATTRIBUTES: Final = ("scale", "occlusion", "zoom_in", "viewpoint")
+_attributes_of: Final = attrgetter(*ATTRIBUTE_CODES)
 _VISIBILITIES: Final = {0, 1, 2}
 
 
@@ -276,15 +275,13 @@ class _ChunkDecoder:
         counts["items without style"] += sum(record.style is None for record in records)
         counts["items without landmarks"] += sum(record.keypoints is None for record in records)
         counts["items without segmentation"] += sum(record.segmentation is None for record in records)
-        counts["items without attributes"] += sum(
-            None in (record.scale, record.occlusion, record.zoom_in, record.viewpoint) for record in records
-        )
+        counts["items without attributes"] += sum(None in _attributes_of(record) for record in records)
 
     def _item(self, record: CocoAnnotation) -> Item:
         """Return the item of an annotation; fields that it does not have are None."""
         box, counted = _corners(record)
         self.counts["boxes of other size"] += counted
-        fields: dict[str, Any] = {name: getattr(record, name) for name in (*_ATTRIBUTES, "style")}
+        fields: dict[str, Any] = {name: getattr(record, name) for name in (*ATTRIBUTE_CODES, "style")}
         return Item(
             segmentation=record.segmentation or [],
             landmarks=record.keypoints,  # type: ignore[arg-type]  # whole numbers, or None
@@ -311,10 +308,7 @@ def _corners(record: CocoAnnotation) -> tuple[tuple[float, float, float, float],
 
 
 def _own_landmarks(keypoints: list[float], category_id: int, report: Any) -> Any:
-    """Return the landmarks of a category from all 294 slots or from its own; report why they are none.
-
-    An empty list is None: it says nothing.
-    """
+    """Return the landmarks of a category, from all 294 slots or its own; None for an empty list. Report problems."""
     category = CATEGORY_BY_ID[category_id]
     length = 3 * category.num_landmarks
     landmark_values = keypoints

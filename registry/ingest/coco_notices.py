@@ -1,4 +1,4 @@
-"""The notices of an ingestion from COCO files: what they do not tell, and what that means."""
+"""The notices of an ingestion from COCO files: values that are missing or odd, and the consequence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from registry.errors import first_names
 from registry.wording import sentence
 
-#: Count of :class:`registry.ingest.coco_decode.CocoRows` -> the rows, what is so, and what it means.
+#: Count of :class:`registry.ingest.coco_decode.CocoRows` -> noun, verb phrase, and the consequence.
 _MEANINGS: Final = {
     "images without source": (
         "images",
@@ -46,9 +46,9 @@ _MEANINGS: Final = {
 
 def coco_notices(split: str, counts: Mapping[str, int], other_keys: Collection[str]) -> Iterator[str]:
     """Yield a notice for each count above 0, and for keys of annotations that no table holds."""
-    for name, (what, lack, meaning) in _MEANINGS.items():
+    for name, (nouns, phrase, meaning) in _MEANINGS.items():
         if counts.get(name):
-            yield f"{split}: {sentence(counts[name], what, lack)}; {meaning}"
+            yield f"{split}: {sentence(counts[name], nouns, phrase)}; {meaning}"
     if other_keys:
         names = [key if key.isprintable() else ascii(key) for key in sorted(other_keys)]
         yield f"{split}: annotations have keys that no table holds, which are not kept: {first_names(names, 10)}"

@@ -61,10 +61,10 @@ _SMALL_NUMBER: Final = re.compile(rb"-?[0-9.]+[eE]-[0-9]+")
 
 
 class InvalidError(Exception):
-    """At least one file of a chunk is not valid."""
+    """An annotation file of a chunk, or a value of a correction, is not valid."""
 
 
-#: Errors that :func:`_decode_valid` raises for invalid files.
+#: Errors that decoding and the checks below raise for what an annotation file may not hold.
 DECODE_ERRORS: Final = (InvalidError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError)
 
 
@@ -73,9 +73,10 @@ class Annotations:
     """A chunk of annotation files as columns.
 
     Attributes:
-        image_ids, sources, pair_ids, num_items: a value for each image.
+        image_ids, sources, pair_ids, num_items: a value for each image; source and pair_id are None where a COCO file
+            does not hold them.
         item_keys, items: a value for each item, image by image in file key order.
-        visibilities: for each item the v of its landmarks.
+        visibilities: for each item the v of its landmarks; None for an item of a COCO file without landmarks.
         num_corrections: for each item the corrections of its row; empty if nothing was corrected.
     """
 

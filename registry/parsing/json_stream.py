@@ -62,18 +62,18 @@ class JsonStream:
             StreamError: the document is not one object.
         """
         self._expect(b"{", "one JSON object")
-        if self._peek() == b"}":
+        if self.peek() == b"}":
             self._position += 1
         else:
             while True:
-                if self._peek() != b'"':
+                if self.peek() != b'"':
                     raise self._error("a key in quotes")
                 key = json.loads(self.value())
                 self._expect(b":", "a colon after the key")
                 yield str(key)
                 if not self._next(b"}"):
                     break
-        if self._peek():
+        if self.peek():
             raise self._error("nothing after the JSON object")
 
     def elements(self) -> Iterator[tuple[int, bytes]]:
@@ -83,19 +83,24 @@ class JsonStream:
             StreamError: the value is no list, or the document ends early.
         """
         self._expect(b"[", "a list")
-        if self._peek() == b"]":
+        if self.peek() == b"]":
             self._position += 1
             return
         while True:
-            self._peek()
+            self.peek()
             start = self._offset
             yield start, self.value()
             if not self._next(b"]"):
                 return
 
     def peek(self) -> bytes:
-        """Return the first character of the next value."""
-        return self._peek()
+        """Return the next character that is no space, b"" at the end, and move to it."""
+        while True:
+            space = _SPACE.match(self._data, self._position)
+            assert space is not None  # it matches nothing too
+            self._position = space.end()
+            if self._position < len(self._data) or not self._more():
+                return self._data[self._position : self._position + 1]
 
     def value(self) -> bytes:
         """Return the text of the next value.
@@ -103,7 +108,7 @@ class JsonStream:
         Raises:
             StreamError: it is malformed at its beginning, too long, or the document ends early.
         """
-        first = self._peek()
+        first = self.peek()
         end = -1
         while end < 0:
             end = self._simple_object_end() if first == b"{" else -1
@@ -165,30 +170,21 @@ class JsonStream:
 
     def _next(self, closing: bytes) -> bool:
         """Pass over a comma and return True, or over the closing bracket and return False."""
-        character = self._peek()
+        character = self.peek()
         if character not in (b",", closing):
             raise self._error(f"a comma or {closing.decode()}")
         self._position += 1
         return character == b","
 
     def _expect(self, character: bytes, expected: str) -> None:
-        if self._peek() != character:
+        if self.peek() != character:
             raise self._error(expected)
         self._position += 1
-
-    def _peek(self) -> bytes:
-        """Return the next character that is no space, b"" at the end, and move to it."""
-        while True:
-            space = _SPACE.match(self._data, self._position)
-            assert space is not None  # it matches nothing too
-            self._position = space.end()
-            if self._position < len(self._data) or not self._more():
-                return self._data[self._position : self._position + 1]
 
     def _error(self, expected: str) -> StreamError:
         if self._position >= len(self._data) or expected == "more":
             if not self.num_bytes:
-                return StreamError("the file is empty; expected a COCO file")
+                return StreamError("the file is empty; expected one JSON object")
             return StreamError(
                 f"the file is cut short: it ends after {self.num_bytes:,} bytes in the middle of a value"
             )

@@ -15,6 +15,7 @@ from registry.store.html import html_table
 from registry.store.selection import Selection
 from registry.store.settings import open_database
 from registry.store.sql import SPLIT_ORDER
+from registry.store.unknown import PAIRING
 from registry.store.views import view_over
 from registry.subset.options import Subset
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 #: Items whose rows are read and held at a time.
 _BATCH: Final = 4_096
 _KEY: Final = ", ".join(ITEMS.key)
-#: Columns of an item that decide its pairs.
-_PAIR_RULE_COLUMNS: Final = ("source", "pair_id", "style")
 #: Tables of the rows that differ: key, ``change``, and ``fields`` (the columns that differ) of images and items.
 _CHANGE_TABLES: Final = {"images": "image_changes", "items": "item_changes", "instance_pairs": "instance_pair_changes"}
 _NO_ITEM: Final = Subset(where="false")
@@ -169,7 +168,7 @@ class Diff:
         """Create ``instance_pair_changes``: pairs that only one side has, of the identities of changed items."""
         moved = (
             f"(SELECT {_KEY} FROM item_changes WHERE change <> 'changed' "
-            f"OR list_has_any(fields, {list(_PAIR_RULE_COLUMNS)})) AS moved"
+            f"OR list_has_any(fields, {list(PAIRING)})) AS moved"
         )
         identities = " UNION ".join(
             f"SELECT split, pair_id, style FROM {side}_items SEMI JOIN {moved} USING ({_KEY}) WHERE style > 0"
@@ -232,7 +231,7 @@ class _Side(Selection):
 
     def item_keys(self) -> pa.Table:
         """Return key, content hash and category of the items, and the columns that decide their pairs."""
-        columns = ", ".join((_KEY, "content_hash", "category_id", *_PAIR_RULE_COLUMNS))
+        columns = ", ".join((_KEY, "content_hash", "category_id", *PAIRING))
         return self._table(f"SELECT {columns} FROM items SEMI JOIN chosen_items USING ({_KEY})")
 
     def compared_columns(self, keys: pa.Table) -> pa.Table:

@@ -113,7 +113,7 @@ def check_condition(text: str, tables: Mapping[str, OwnTable] = {}) -> dict[str,
     r"""Check that a text is a condition on an item; return the columns that it names of each table of the user.
 
     A text that passes can stand as ``WHERE (\n<text>\n)`` in a query that reads ``items``, with the joins of
-    :func:`registry.store.own_tables.struct_joins` for the columns.
+    :func:`registry.store.own_columns.struct_joins` for the columns.
 
     Args:
         text: the condition.

@@ -103,9 +103,9 @@ class Selection:
         self.notices = [*self._choice.notices, *of_tables]
         if self.subset.paired or self.subset.source or resplit:
             # Without pair_id, images of one group may come into several parts.
-            columns = PAIRING if self.subset.paired or self.subset.source else ("pair_id",)
+            needed = PAIRING if self.subset.paired or self.subset.source else ("pair_id",)
             with snapshot.read_errors():
-                self.notices += unknown_texts(self._connection.cursor(), columns)
+                self.notices += unknown_texts(self._connection.cursor(), needed)
 
     def __repr__(self) -> str:
         counts = {part.name: self.counts(part) for part in self.parts}

@@ -11,7 +11,7 @@ from registry.wording import plural
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-#: Columns that pairs and identities need.
+#: Columns of an item that decide its identity and its pairs.
 PAIRING: Final = ("source", "pair_id", "style")
 _RELEASE: Final = "from the release, or from a COCO file"
 _REMEDIES: Final = {

@@ -104,6 +104,20 @@ def test_datasets_loads_the_columns(scored: Registry, tmp_path: Path, kind: str)
     assert "scores.loss" in str(loaded.features)
 
 
+@pytest.mark.parametrize(("kind", "without_row"), [("jsonl", '"scores.point": null'), ("csv", "3,1,\n")])
+def test_a_list_of_an_item_without_a_row_is_not_empty_but_missing(
+    exportable: Path, tmp_path: Path, kind: str, without_row: str
+) -> None:
+    rows = pa.table({
+        "split": ["train"] * 2, "image_id": [1, 1], "item_no": [1, 2], "point": [[], [1.0, 2.0]],
+    })  # fmt: skip
+    df2 = registry.open(str(exportable), tables={"scores": rows})
+    export(df2, kind, tmp_path / "out", columns="image_id,item_no,scores.point")
+    text = (tmp_path / f"out/data/train-00000-of-00001.{kind}").read_text(encoding="utf-8")
+    assert without_row in text
+    assert text.count("[]") == 1
+
+
 def test_numbers_that_json_has_not_are_null_and_counted(exportable: Path, tmp_path: Path) -> None:
     rows = pa.table({
         "split": ["train"] * 2, "image_id": [1, 3], "item_no": [1, 1], "loss": [math.nan, 1.0],

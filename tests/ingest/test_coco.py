@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import zipfile
@@ -176,7 +177,7 @@ BAD = {
     },
     "annotations: missing; expected a list, as COCO files have it": {"images": [], "categories": []},
     "the file is cut short: it ends after": json.dumps(_bad()).encode()[:-200],
-    "the file is empty; expected a COCO file": b"",
+    "the file is empty; expected one JSON object": b"",
 }  # fmt: skip
 
 
@@ -291,23 +292,32 @@ def test_bad_lines_of_sources_are_told_together(tmp_path: Path) -> None:
         ingest("train", str(split), str(tmp_path / "new"), source_of={1: "user"}, jobs=1)
 
 
-def test_formats_that_need_a_missing_value_say_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "options", "text"),
+    [
+        ("pairs", {}, "1 item of train has no source"),
+        ("retrieval", {}, "--source-of @FILE"),
+        ("metric-learning", {}, "has no pair_id, style: ingest train from the release"),
+        ("crops", {"images": "copy"}, "1 item of train has no source"),
+        (
+            "deepfashion2",
+            {},
+            "has no scale, occlusion, zoom_in, viewpoint: ingest train from the release, or from a COCO",
+        ),
+        ("coco-per-category", {}, "has no landmarks"),
+        ("coco", {}, "Or choose --landmarks none"),
+        ("yolo", {"task": "pose"}, "has no landmarks"),
+        ("voc", {"attributes": True}, "has no pair_id, style"),
+    ],
+)
+def test_formats_that_need_a_missing_value_say_so(
+    name: str, options: dict[str, Any], text: str, tmp_path: Path
+) -> None:
     ingest_coco(write_coco(tmp_path / "new.json", one_item()), tmp_path / "new")
-    texts = {
-        "pairs": "1 item of train has no source",
-        "retrieval": "--source-of @FILE",
-        "metric-learning": "has no pair_id, style: ingest train from the release",
-        "crops": "source",
-        "deepfashion2": "has no scale, occlusion, zoom_in, viewpoint: ingest train from the release, or from a COCO",
-        "coco-per-category": "has no landmarks",
-        "coco": "Or choose --landmarks none",
-    }
-    for name, text in texts.items():
-        images = {"images": "copy", "photos": tmp_path} if name == "crops" else {}
-        with pytest.raises(UsageError) as error:
-            run_export(tmp_path / "new", name, tmp_path / "export", **images)  # type: ignore[arg-type]
-        assert text in str(error.value)
-        assert not (tmp_path / "export").exists()
+    with pytest.raises(UsageError) as error:
+        run_export(tmp_path / "new", name, tmp_path / "export", photos=tmp_path, **options)
+    assert text in str(error.value)
+    assert not (tmp_path / "export").exists()
 
 
 @pytest.mark.parametrize(
@@ -322,6 +332,14 @@ def test_other_formats_write_null(name: str, options: dict[str, Any], tmp_path: 
     ingest_coco(write_coco(tmp_path / "new.json", one_item()), tmp_path / "new")
     manifest = run_export(tmp_path / "new", name, tmp_path / "export", **options)
     assert manifest.counts["train"]["items"] == 1
+    if name == "jsonl":
+        (row,) = map(json.loads, (tmp_path / "export" / manifest.files[0].path).read_text().splitlines())
+        missing = ("source", "pair_id", "style", "scale", "occlusion", "zoom_in", "viewpoint", "landmarks")
+        assert [row[column] for column in missing] == [None] * len(missing)
+        assert row["segmentation"] == []
+    if name == "csv":
+        (row,) = csv.DictReader((tmp_path / "export" / manifest.files[0].path).read_text().splitlines())
+        assert (row["style"], row["landmarks"], row["segmentation"]) == ("", "", "[]")
     if name == "coco":
         assert ingest_coco(tmp_path / "export/annotations/train.json", tmp_path / "again").items == 1
         assert rows(tmp_path / "again") == rows(tmp_path / "new")

@@ -46,8 +46,9 @@ Numbers = Callable[[pa.Array], pa.Array]
 
 
 def number_lists(values: pa.Array, separator: str = ",", texts_of: Numbers = numbers) -> pa.Array:
-    """Return each list of numbers as ``[1,2,3]``."""
-    return concat("[", _joined(values, texts_of(values.flatten()), separator), "]")
+    """Return each list of numbers as ``[1,2,3]``; NULL stays NULL."""
+    texts = concat("[", _joined(values, texts_of(values.flatten()), separator), "]")
+    return pc.if_else(values.is_null(), None, texts) if values.null_count else texts
 
 
 def polygon_lists(values: pa.Array, separator: str = ",", texts_of: Numbers = numbers) -> pa.Array:
