@@ -102,9 +102,30 @@ def load_tables(
             rows, sha256 = read_row_file(str(value), what, most, storage_options)
         else:
             rows, sha256 = frame_rows(value, what, most)
+        _check_types(rows, what)
         problem = key_problem(rows)
         loaded[name] = OwnTable(name, rows, sha256, key_of(rows), problem)
     return loaded
+
+
+def _check_types(rows: pa.Table, what: str) -> None:
+    """Raise UsageError if columns have types that DuckDB has not; the message names all of them."""
+    with duckdb.connect() as connection:
+
+        def has(names: list[str]) -> bool:
+            try:
+                connection.register("no rows", rows.slice(0, 0).select(names))
+            except duckdb.NotImplementedException:
+                return False
+            return True
+
+        if has(rows.column_names):
+            return
+        unknown = [f"{field.name} ({field.type})" for field in rows.schema if not has([field.name])]
+    raise UsageError(
+        f"{what}: no query can read columns of these types: {', '.join(unknown)}. Leave them out, or write them in "
+        "another type."
+    )
 
 
 def _check_name(name: str, others: Iterable[str]) -> None:
@@ -218,7 +239,8 @@ def _notices(connection: DuckDBPyConnection, table: OwnTable) -> Iterator[str]:
     if repeated > differing:
         yield (
             f"{plural(repeated - differing, 'key')} of {name} "
-            f"{'stands' if repeated - differing == 1 else 'stand'} in several equal rows, which count once"
+            f"{'stands' if repeated - differing == 1 else 'stand'} in several equal rows, which count once in "
+            "conditions and exports"
         )
     if differing:
         yield (

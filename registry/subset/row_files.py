@@ -201,18 +201,22 @@ def _checked(rows: pa.Table, what: str) -> pa.Table:
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """Return a type without views, which Arrow's functions do not all take."""
+    """Return a type without views and half floats, which Arrow's functions and DuckDB do not all take."""
     import pyarrow as pa
 
-    if kind == pa.string_view():
-        return pa.large_string()
-    if kind == pa.binary_view():
-        return pa.large_binary()
+    # 32-bit floats have all numbers of half floats.
+    plain = {
+        pa.float16(): pa.float32(), pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary(),
+    }  # fmt: skip
+    if kind in plain:
+        return plain[kind]
     if pa.types.is_dictionary(kind):
         return pa.dictionary(kind.index_type, _plain_type(kind.value_type), kind.ordered)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         make = pa.list_ if pa.types.is_list(kind) else pa.large_list
         return make(_plain_type(kind.value_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain_type(kind.value_type), kind.list_size)
     return kind
 
 

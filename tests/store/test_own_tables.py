@@ -71,6 +71,24 @@ def test_a_frame_is_a_table(three_splits: Path, frame: Any) -> None:
     assert df2.table_notices() == []
 
 
+def test_half_floats_are_floats(three_splits: Path) -> None:
+    half = pa.array([1.5, 2.5], pa.float32()).cast(pa.float16())
+    rows = pa.table({
+        "split": ["train"], "image_id": [1], "item_no": [1], "loss": half[:1],
+        "vector": pa.FixedSizeListArray.from_arrays(half, 2),
+    })  # fmt: skip
+    selection = opened(three_splits, scores=rows).select(where="scores.loss = 1.5 AND scores.vector[2] = 2.5")
+    assert keys(selection) == [("train", 1, 1)]
+
+
+def test_types_that_no_query_reads_are_all_named(three_splits: Path) -> None:
+    rows = table().append_column("big", pa.nulls(len(table()), pa.decimal256(50, 2)))
+    rows = rows.append_column("bigger", pa.nulls(len(table()), pa.decimal256(60, 2)))
+    message = r"table scores: no query can read .* big \(decimal256\(50, 2\)\), bigger \(decimal256\(60, 2\)\)\. Leave"
+    with pytest.raises(UsageError, match=message):
+        opened(three_splits, scores=rows)
+
+
 def test_a_table_of_images_holds_for_all_items_of_an_image(three_splits: Path) -> None:
     folds = pd.DataFrame({"split": ["train", "train"], "image_id": [1, 4], "fold": [1, 2]})
     assert chosen(three_splits, "folds.fold = 1", folds=folds) == [("train", 1, 1), ("train", 1, 2)]
@@ -127,7 +145,9 @@ def test_keys_that_fit_nothing_are_counted(three_splits: Path) -> None:
 def test_equal_rows_of_a_key_count_once(three_splits: Path) -> None:
     selection = opened(three_splits, scores=table({})).select(where="scores.loss < 1")
     assert keys(selection) == [("train", 1, 1)]
-    assert selection.notices == ["1 key of the table scores stands in several equal rows, which count once"]
+    assert selection.notices == [
+        "1 key of the table scores stands in several equal rows, which count once in conditions and exports"
+    ]
 
 
 def test_a_key_with_different_values_has_none(three_splits: Path) -> None:
