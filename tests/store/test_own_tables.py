@@ -71,6 +71,41 @@ def test_a_frame_is_a_table(three_splits: Path, frame: Any) -> None:
     assert df2.table_notices() == []
 
 
+def test_the_index_that_pandas_writes_into_csv_hinders_nothing(three_splits: Path, tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    pd.DataFrame([*table().to_pylist(), table().to_pylist()[0]]).to_csv(path)  # its first column has no name
+    df2 = opened(three_splits, scores=path)
+    selection = df2.select(where="scores.loss < 1")
+    assert keys(selection) == [("train", 1, 1)]
+    assert selection.notices == [
+        "1 key of the table scores stands in several equal rows, which count once in conditions and exports"
+    ]
+    assert df2.sql("SELECT count(split) FROM scores").fetchall() == [(7,)]
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pd.DataFrame([["train", 1, 1, 1]], columns=["split", "image_id", "x", "x"]), "Duplicate column names found"),
+        (pd.Series([1]), "the frame cannot be read as Arrow"),
+        ([1], "expected a path, a URL, an Arrow table or a frame of pandas or polars, found list"),
+        (pa.table({}), "expected columns, found none"),
+    ],
+)
+def test_a_value_that_is_no_frame_is_refused(three_splits: Path, frame: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=f"table scores: .*{message}"):
+        opened(three_splits, scores=frame)
+
+
+def test_lists_of_fixed_size_are_lists(three_splits: Path) -> None:
+    # DuckDB could not sort its arrays behind a join.
+    scores = table()
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(range(2 * len(scores)), pa.float32()), 2)
+    df2 = opened(three_splits, scores=scores.append_column("vector", vectors))
+    rows = df2.select(split="train").items(["image_id", "item_no", "scores.vector"]).fetchall()
+    assert sorted(rows)[:4] == [(1, 1, [0, 1]), (1, 2, [2, 3]), (2, 2, [4, 5]), (2, 5, None)]
+
+
 def test_half_floats_are_floats(three_splits: Path) -> None:
     half = pa.array([1.5, 2.5], pa.float32()).cast(pa.float16())
     rows = pa.table({
