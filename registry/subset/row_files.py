@@ -221,6 +221,8 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
         return pa.large_list(_plain_type(kind.value_type))
     if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         return pa.list_(_plain_type(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain_type(field.type)) for field in kind])
     return kind
 
 

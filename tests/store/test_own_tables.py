@@ -101,7 +101,10 @@ def test_lists_of_fixed_size_are_lists(three_splits: Path) -> None:
     # DuckDB could not sort its arrays behind a join.
     scores = table()
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(range(2 * len(scores)), pa.float32()), 2)
-    df2 = opened(three_splits, scores=scores.append_column("vector", vectors))
+    pose = pa.StructArray.from_arrays([vectors], ["at"])
+    df2 = opened(three_splits, scores=scores.append_column("vector", vectors).append_column("pose", pose))
+    poses = df2.select(split="train").items(["scores.pose"]).fetchall()
+    assert ({"at": [0, 1]},) in poses
     rows = df2.select(split="train").items(["image_id", "item_no", "scores.vector"]).fetchall()
     assert sorted(rows)[:4] == [(1, 1, [0, 1]), (1, 2, [2, 3]), (2, 2, [4, 5]), (2, 5, None)]
 
