@@ -67,7 +67,7 @@ class OwnTable:
             UnknownNameError: there is no such column.
             UsageError: the table has no key by which its columns could be joined.
         """
-        spelled = {column.lower(): column for column in self.columns}.get(name.lower())
+        spelled = {column.lower(): column for column in self.columns if column}.get(name.lower())
         if spelled is None:
             raise unknown_name(f"column of the table {self.name}", name, self.columns)
         if self.problem:
@@ -102,15 +102,36 @@ def load_tables(
             rows, sha256 = read_row_file(str(value), what, most, storage_options)
         else:
             rows, sha256 = frame_rows(value, what, most)
+        _check_types(rows, what)
         problem = key_problem(rows)
         loaded[name] = OwnTable(name, rows, sha256, key_of(rows), problem)
     return loaded
 
 
+def _check_types(rows: pa.Table, what: str) -> None:
+    """Raise UsageError if columns have types that DuckDB has not; the message names all of them."""
+    with duckdb.connect() as connection:
+
+        def has(names: list[str]) -> bool:
+            try:
+                connection.register("no rows", rows.slice(0, 0).select(names))
+            except duckdb.NotImplementedException:
+                return False
+            return True
+
+        if has(rows.column_names):
+            return
+        unknown = [f"{field.name} ({field.type})" for field in rows.schema if not has([field.name])]
+    raise UsageError(
+        f"{what}: no query can read columns of these types: {', '.join(unknown)}. Leave them out, or write them in "
+        "another type."
+    )
+
+
 def _check_name(name: str, others: Iterable[str]) -> None:
     """Raise UsageError unless a name can be that of another table."""
     expected = "letters, digits and _, not beginning with a digit"
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot name a table: expected {expected}.")
     lower = name.lower()
     if lower in {other.lower() for other in others}:
@@ -167,7 +188,8 @@ def create_tables(connection: DuckDBPyConnection, tables: Iterable[OwnTable], *,
 def _keyed(table: OwnTable) -> str:
     """Return a query for the rows of a table with its key in the types of the registry."""
     key = [f"TRY_CAST({quote_name(column)} AS {_DUCKDB_TYPES[name]}) AS {name}" for name, column in table.key.items()]
-    values = [quote_name(column) for column in table.columns if column not in table.key.values()]
+    # No query can name a column without a name, such as the index that pandas writes into a CSV file.
+    values = [quote_name(column) for column in table.columns if column and column not in table.key.values()]
     return f"SELECT {', '.join([*key, *values])} FROM own.{quote_name(table.name)}"
 
 
@@ -218,7 +240,8 @@ def _notices(connection: DuckDBPyConnection, table: OwnTable) -> Iterator[str]:
     if repeated > differing:
         yield (
             f"{plural(repeated - differing, 'key')} of {name} "
-            f"{'stands' if repeated - differing == 1 else 'stand'} in several equal rows, which count once"
+            f"{'stands' if repeated - differing == 1 else 'stand'} in several equal rows, which count once in "
+            "conditions and exports"
         )
     if differing:
         yield (

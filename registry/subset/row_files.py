@@ -107,7 +107,7 @@ def frame_rows(frame: Any, what: str, most: int) -> tuple[pa.Table, str]:
     import pyarrow as pa
 
     try:
-        if type(frame).__module__.partition(".")[0] == "pandas":
+        if type(frame).__module__.partition(".")[0] == "pandas" and hasattr(frame, "columns"):
             rows = pa.Table.from_pandas(frame if frame.index.names == [None] else frame.reset_index())
             rows = rows.select([name for name in rows.column_names if not name.startswith("__index_level_")])
         elif isinstance(frame, pa.Table) or hasattr(frame, "__arrow_c_stream__"):
@@ -118,7 +118,7 @@ def frame_rows(frame: Any, what: str, most: int) -> tuple[pa.Table, str]:
                 f"{type(frame).__name__}."
             )
         rows = _checked(_collect(rows.replace_schema_metadata(None).to_batches(), what, most, rows.schema), what)
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, ValueError) as error:  # ValueError: pandas has a column twice
         raise UsageError(f"{what}: the frame cannot be read as Arrow: {error}") from error
     out = _Digest()
     with pa.ipc.new_stream(out, rows.schema) as writer:
@@ -190,8 +190,10 @@ def _type_problem(values: pa.ChunkedArray, *, is_text: bool) -> str:
 
 
 def _checked(rows: pa.Table, what: str) -> pa.Table:
-    """Return rows in plain types; raise UsageError if two columns have the same name but for upper and lower case."""
+    """Return rows in plain types; raise UsageError for no column, or for two of a name but for upper and lower case."""
     names = [name.lower() for name in rows.column_names]
+    if not names:
+        raise UsageError(f"{what}: expected columns, found none.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(f"{what}: expected each column once, found {', '.join(twice)} twice or more.")
@@ -201,18 +203,26 @@ def _checked(rows: pa.Table, what: str) -> pa.Table:
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """Return a type without views, which Arrow's functions do not all take."""
+    """Return a type without views, half floats and lists of fixed size.
+
+    Arrow's functions and DuckDB do not all take them: DuckDB 2.0 cannot sort lists of fixed size behind a join.
+    """
     import pyarrow as pa
 
-    if kind == pa.string_view():
-        return pa.large_string()
-    if kind == pa.binary_view():
-        return pa.large_binary()
+    # 32-bit floats have all numbers of half floats.
+    plain = {
+        pa.float16(): pa.float32(), pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary(),
+    }  # fmt: skip
+    if kind in plain:
+        return plain[kind]
     if pa.types.is_dictionary(kind):
         return pa.dictionary(kind.index_type, _plain_type(kind.value_type), kind.ordered)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
-        return make(_plain_type(kind.value_type))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_plain_type(kind.value_type))
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain_type(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain_type(field.type)) for field in kind])
     return kind
 
 
@@ -230,7 +240,7 @@ def _collect(
         if size > most:
             raise UsageError(f"{what}: its rows take more than the {most:,} bytes of memory that they may. {_REMEDY}")
         collected.append(batch)
-    return pa.Table.from_batches(collected, schema or collected[0].schema)
+    return pa.Table.from_batches(collected, collected[0].schema if schema is None else schema)
 
 
 def _read_parquet(data: bytes) -> Any:

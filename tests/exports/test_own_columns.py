@@ -135,6 +135,38 @@ def test_numbers_that_json_has_not_are_null_and_counted(exportable: Path, tmp_pa
     ]
 
 
+def test_numbers_that_json_has_not_are_counted_in_structs(exportable: Path, tmp_path: Path) -> None:
+    rows = pa.table(
+        {"split": ["train"], "image_id": [1], "item_no": [1], "pose": [{"yaw": math.nan, "at": [math.inf]}]}
+    )
+    df2 = registry.open(str(exportable), tables={"scores": rows})
+    manifest = export(df2, "coco", tmp_path / "out", columns="scores.pose")
+    assert "2 numbers of scores.pose are NaN or infinite, which JSON has not: null stands there" in manifest.notices
+
+
+@pytest.mark.parametrize(
+    ("values", "format", "message"),
+    [
+        (pa.array([[b"a"]]), "jsonl", "cannot be written as text: export it as parquet or arrow"),
+        (pa.array([{"a": b"a"}]), "csv", "cannot be written as text: export it as parquet or arrow"),
+        (pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())), "jsonl", "cannot be written as text"),
+        (pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())), "coco", "cannot be written as text"),
+        (pa.array([1], pa.duration("us")), "csv", "time spans cannot be written as text: export it as arrow"),
+        (pa.array([1], pa.duration("us")), "coco", "time spans cannot be written as text: export it as arrow"),
+        (pa.array([1], pa.duration("us")), "parquet", "scores.x holds time spans, which Parquet has not"),
+    ],
+)
+def test_a_column_that_a_format_cannot_hold_leaves_no_export(
+    exportable: Path, tmp_path: Path, values: pa.Array, format: str, message: str
+) -> None:
+    rows = pa.table({"split": ["train"], "image_id": [1], "item_no": [1], "x": values})
+    df2 = registry.open(str(exportable), tables={"scores": rows})
+    columns = "scores.x" if format == "coco" else "image_id,scores.x"
+    with pytest.raises(UsageError, match=message):
+        export(df2, format, tmp_path / "out", columns=columns)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("format", "columns", "message"),
     [

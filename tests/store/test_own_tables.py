@@ -71,6 +71,62 @@ def test_a_frame_is_a_table(three_splits: Path, frame: Any) -> None:
     assert df2.table_notices() == []
 
 
+def test_the_index_that_pandas_writes_into_csv_hinders_nothing(three_splits: Path, tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    pd.DataFrame([*table().to_pylist(), table().to_pylist()[0]]).to_csv(path)  # its first column has no name
+    df2 = opened(three_splits, scores=path)
+    selection = df2.select(where="scores.loss < 1")
+    assert keys(selection) == [("train", 1, 1)]
+    assert selection.notices == [
+        "1 key of the table scores stands in several equal rows, which count once in conditions and exports"
+    ]
+    assert df2.sql("SELECT count(split) FROM scores").fetchall() == [(7,)]
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pd.DataFrame([["train", 1, 1, 1]], columns=["split", "image_id", "x", "x"]), "Duplicate column names found"),
+        (pd.Series([1]), "the frame cannot be read as Arrow"),
+        ([1], "expected a path, a URL, an Arrow table or a frame of pandas or polars, found list"),
+        (pa.table({}), "expected columns, found none"),
+    ],
+)
+def test_a_value_that_is_no_frame_is_refused(three_splits: Path, frame: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=f"table scores: .*{message}"):
+        opened(three_splits, scores=frame)
+
+
+def test_lists_of_fixed_size_are_lists(three_splits: Path) -> None:
+    # DuckDB could not sort its arrays behind a join.
+    scores = table()
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(range(2 * len(scores)), pa.float32()), 2)
+    pose = pa.StructArray.from_arrays([vectors], ["at"])
+    df2 = opened(three_splits, scores=scores.append_column("vector", vectors).append_column("pose", pose))
+    poses = df2.select(split="train").items(["scores.pose"]).fetchall()
+    assert ({"at": [0, 1]},) in poses
+    rows = df2.select(split="train").items(["image_id", "item_no", "scores.vector"]).fetchall()
+    assert sorted(rows)[:4] == [(1, 1, [0, 1]), (1, 2, [2, 3]), (2, 2, [4, 5]), (2, 5, None)]
+
+
+def test_half_floats_are_floats(three_splits: Path) -> None:
+    half = pa.array([1.5, 2.5], pa.float32()).cast(pa.float16())
+    rows = pa.table({
+        "split": ["train"], "image_id": [1], "item_no": [1], "loss": half[:1],
+        "vector": pa.FixedSizeListArray.from_arrays(half, 2),
+    })  # fmt: skip
+    selection = opened(three_splits, scores=rows).select(where="scores.loss = 1.5 AND scores.vector[2] = 2.5")
+    assert keys(selection) == [("train", 1, 1)]
+
+
+def test_types_that_no_query_reads_are_all_named(three_splits: Path) -> None:
+    rows = table().append_column("big", pa.nulls(len(table()), pa.decimal256(50, 2)))
+    rows = rows.append_column("bigger", pa.nulls(len(table()), pa.decimal256(60, 2)))
+    message = r"table scores: no query can read .* big \(decimal256\(50, 2\)\), bigger \(decimal256\(60, 2\)\)\. Leave"
+    with pytest.raises(UsageError, match=message):
+        opened(three_splits, scores=rows)
+
+
 def test_a_table_of_images_holds_for_all_items_of_an_image(three_splits: Path) -> None:
     folds = pd.DataFrame({"split": ["train", "train"], "image_id": [1, 4], "fold": [1, 2]})
     assert chosen(three_splits, "folds.fold = 1", folds=folds) == [("train", 1, 1), ("train", 1, 2)]
@@ -127,7 +183,9 @@ def test_keys_that_fit_nothing_are_counted(three_splits: Path) -> None:
 def test_equal_rows_of_a_key_count_once(three_splits: Path) -> None:
     selection = opened(three_splits, scores=table({})).select(where="scores.loss < 1")
     assert keys(selection) == [("train", 1, 1)]
-    assert selection.notices == ["1 key of the table scores stands in several equal rows, which count once"]
+    assert selection.notices == [
+        "1 key of the table scores stands in several equal rows, which count once in conditions and exports"
+    ]
 
 
 def test_a_key_with_different_values_has_none(three_splits: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -82,13 +82,20 @@ def csv_name(name: str) -> str:
 def note_no_numbers(job: Job, items: pa.RecordBatch) -> None:
     """Report numbers of the user's tables that JSON has not."""
     for name in own_columns(job.options):
-        values = items.column(name)
-        while pa.types.is_nested(values.type) and not pa.types.is_struct(values.type):
-            values = values.flatten()
-        if pa.types.is_floating(values.type):
-            number = pc.invert(pc.is_finite(values)).true_count
-            why = "NaN or infinite, which JSON has not: null stands there"
-            job.notice(number, f"number of {name} is {why}", f"numbers of {name} are {why}")
+        number = _num_not_finite(items.column(name))
+        why = "NaN or infinite, which JSON has not: null stands there"
+        job.notice(number, f"number of {name} is {why}", f"numbers of {name} are {why}")
+
+
+def _num_not_finite(values: pa.Array) -> int:
+    """Return how many numbers of a column, also in its lists and structs, are NaN or infinite."""
+    kind, types = values.type, pa.types
+    if types.is_floating(kind):
+        return int(pc.invert(pc.is_finite(values)).true_count)
+    if types.is_struct(kind):
+        return sum(map(_num_not_finite, values.flatten()))
+    is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return _num_not_finite(values.flatten()) if is_list else 0
 
 
 def feature_type(name: str, kind: pa.DataType) -> str:
@@ -118,9 +125,29 @@ def feature(type_name: str) -> Any:
     return {"dtype": type_name, "_type": "Value"}
 
 
+def check_parquet(schema: pa.Schema) -> None:
+    """Raise a UsageError if a column is a time span, which Parquet has not.
+
+    Args:
+        schema: of the columns of the user's tables.
+    """
+    for field in schema:
+        if _holds(field.type, types=(pa.types.is_interval,)):
+            raise UsageError(f"{field.name} holds time spans, which Parquet has not: export it as arrow.")
+
+
 def _check_text(kind: pa.DataType) -> None:
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+    types = pa.types
+    if _holds(kind, types=(types.is_interval,)):
+        raise UsageError("A column of time spans cannot be written as text: export it as arrow.")
+    if _holds(kind, types=(types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_map)):
         raise UsageError(f"A column of the type {kind} cannot be written as text: export it as parquet or arrow.")
+
+
+def _holds(kind: pa.DataType, types: Sequence[Callable[[pa.DataType], bool]]) -> bool:
+    """Return whether a type, or one of those in its lists and structs, is one of some types."""
+    inner = (kind.field(k).type for k in range(kind.num_fields))
+    return any(is_type(kind) for is_type in types) or any(_holds(part, types) for part in inner)
 
 
 def _plain(value: Any) -> Any:

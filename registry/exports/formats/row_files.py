@@ -12,7 +12,7 @@ from registry.dataset.deepfashion2 import unknown_name
 from registry.dataset.tables import ITEM_COLUMNS, ITEMS, arrow_schema, arrow_type
 from registry.exports.columns.bounds import note_boxes_without_area
 from registry.exports.columns.classes import CLASS_COLUMNS, with_class_columns
-from registry.exports.columns.own_values import column_names, note_no_numbers
+from registry.exports.columns.own_values import check_parquet, column_names, note_no_numbers
 from registry.exports.columns.sinks import SINKS
 from registry.exports.huggingface_layout import data_path, notice_of_parts_without_rows, split_names
 from registry.exports.job import Job
@@ -40,6 +40,8 @@ def _write(job: Job, kind: str) -> None:
     full = arrow_schema(ITEMS, stored=False)
     for name, type_name in CLASS_COLUMNS.items():
         full = full.append(pa.field(name, arrow_type(type_name), nullable=False))
+    if kind == "parquet":
+        check_parquet(job.own_schema())
     full = pa.unify_schemas([full, job.own_schema()])
     schema = pa.schema([full.field(name) for name in columns])
     of_class = [name for name in columns if name in CLASS_COLUMNS]
