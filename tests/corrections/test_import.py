@@ -238,6 +238,14 @@ def test_two_images_of_one_id_are_an_issue(place: Path, export: Export, tmp_path
     assert "  image '000002.jpg': image '000001.jpg' has its id 1 too" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--why", "--who"])
+def test_a_blank_reason_or_author_is_refused_before_a_line_is_written(
+    place: Path, export: Export, tmp_path: Path, option: str
+) -> None:
+    done = run_import(place, tmp_path, export(), option, " ", code=2)
+    assert f"Invalid value for '{option}': expected a text, found none." in done.stderr
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"images": []}', '{"images": [], "annotations": [], "categories": 3}'])
 def test_another_file_is_refused(place: Path, tmp_path: Path, text: str) -> None:
     assert "edited.json is not a COCO file: " in run_import(place, tmp_path, text, code=3).stderr
