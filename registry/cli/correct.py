@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from registry.corrections.edits import Changes, Edit
     from registry.corrections.states import State
 
+
+def _not_blank(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Return a text; the next ingestion would refuse a line with a blank one."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("expected a text, found none.")
+    return value
+
+
 _folder = click.option(
     "--corrections",
     "folder",
@@ -35,7 +43,9 @@ _folder = click.option(
     metavar="DIR",
     help="Folder of the corrections; lines are added to SPLIT.jsonl in it.",
 )
-_who = click.option("--who", metavar="NAME", help="Author of the corrections. Default: user.name of git.")
+_who = click.option(
+    "--who", callback=_not_blank, metavar="NAME", help="Author of the corrections. Default: user.name of git."
+)
 
 
 @examples(
@@ -48,7 +58,7 @@ _who = click.option("--who", metavar="NAME", help="Author of the corrections. De
 @click.argument("split", shell_complete=complete_split)
 @click.argument("image")
 @click.argument("words", metavar="[ITEM] FIELD=VALUE...", nargs=-1, required=True)
-@click.option("--why", required=True, metavar="TEXT", help="Reason of the correction.")
+@click.option("--why", required=True, metavar="TEXT", callback=_not_blank, help="Reason of the correction.")
 @_who
 @_folder
 @click.pass_obj
@@ -93,7 +103,9 @@ def correct_command(
 @click.option(
     "--split", required=True, metavar="|".join(SPLITS), shell_complete=complete_split, help="Split of the images."
 )
-@click.option("--why", metavar="TEXT", help="Reason of the corrections. Default: the name of FILE.")
+@click.option(
+    "--why", metavar="TEXT", callback=_not_blank, help="Reason of the corrections. Default: the name of FILE."
+)
 @_who
 @_folder
 @click.option("--remove-missing", is_flag=True, help="Remove items of the file's images that the file lacks.")

@@ -94,6 +94,10 @@ def _images(coco_images: Sequence[CocoImage], split: str, result: CocoEdits) -> 
             )
         elif key[0] not in (split, None):
             result.counts["images of other splits", "were not compared: import the file with their --split too"] += 1
+        elif image.id in images:
+            result.issues.append(
+                f"image {image.file_name!r}: image {images[image.id][1].file_name!r} has its id {image.id!r} too"
+            )
         elif key[1] in seen:
             result.issues.append(
                 f"image {image.file_name!r}: the file has image {key[1]} twice, as {seen[key[1]]!r} too"
@@ -146,8 +150,16 @@ class _ImageEdits:
         edits = self._image_values(sound)
         for item_no, annotation in matches.items():
             edits += self._item_values(item_no, annotation)
+        numbered = Counter(annotation.value("item_no") for annotation in new_annotations)
+        numbers = {*self._state.items, *(number for number in numbered if number is not None)}
         for annotation in new_annotations:
-            edits += self._added(annotation, {*self._state.items, *(edit.item_no or 0 for edit in edits)})
+            number = annotation.value("item_no")
+            if number is not None and numbered[number] > 1:
+                self._issue(annotation, f"{numbered[number]} new annotations of the image have item_no {number}")
+                continue
+            added = self._added(annotation, numbers)
+            numbers.update(edit.item_no or 0 for edit in added)
+            edits += added
         missing = [item_no for item_no in self._state.items if item_no not in matches]
         if removes and len(sound) == len(annotations):
             edits += [Edit(item_no, REMOVE, None) for item_no in missing]
@@ -174,6 +186,8 @@ class _ImageEdits:
             text = f"expected a bbox of 4 numbers (x, y, width, height), found {len(annotation.bbox)}"
         elif annotation.bbox is None and not segmentation:
             text = "expected a bbox or polygons, found neither"
+        elif not _is_item_no(annotation.value("item_no")):
+            text = f"expected a whole number from 1 as item_no, found {annotation.value('item_no')!r}"
         if text is not None:
             self._issue(annotation, text)
         return text is None
@@ -311,7 +325,12 @@ class _ImageEdits:
             "occlusion": annotation.value("occlusion"),
             "category_name": category.name,
         }
-        return [Edit(item_no if isinstance(item_no, int) and item_no > 0 else max(item_nos) + 1, ADD, item)]
+        return [Edit(max(item_nos) + 1 if item_no is None else item_no, ADD, item)]
+
+
+def _is_item_no(value: Any) -> bool:
+    """Return whether a value may be an item_no; None is one that the tool dropped."""
+    return value is None or (type(value) is int and value > 0)
 
 
 def _are_polygons(value: Any) -> bool:

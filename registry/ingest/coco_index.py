@@ -24,7 +24,7 @@ from registry.ingest.json_checks import IssueCollector, shown
 from registry.parsing.json_stream import JsonStream, StreamError
 from registry.sources.issues import Issue
 from registry.subset.rows import SPLIT_STRIDE
-from registry.wording import plural
+from registry.wording import plural, sentence
 
 _Size = Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX)]
 
@@ -126,10 +126,8 @@ def read_index(files: Sequence[tuple[str, Path]], split: str) -> CocoIndex:
             index.issues[reader.path] = reader.collector.issues
         num_other += reader.num_other
     if num_other:
-        index.notices.append(
-            f"{split}: {num_other:,} images of other splits in the file, by their names, are not read; ingest the file "
-            "for each split to have them"
-        )
+        text = sentence(num_other, "images of other splits", "are not read; ingest the file for each split to have them")
+        index.notices.append(f"{split}: {text}")
     if not index.images and not index.issues:
         first = f"{split}/{files[0][0]}"
         index.issues[first] = [Issue(first, ("images",), f"expected images of {split}, found none")]

@@ -29,7 +29,7 @@ _MEANINGS: Final = {
         "they are NULL; 'df2 export coco --attributes' writes them",
     ),
     "items without landmarks": ("items", "have no keypoints", "landmarks are NULL"),
-    "items without segmentation": ("items", "have no segmentation", "they are items without a polygon"),
+    "items without segmentation": ("items", "have no segmentation", "segmentation is empty"),
     "images without size": ("images", "have no width or height", "they are NULL; yolo and voc need them"),
     "images without annotation": (
         "images",

@@ -60,8 +60,8 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     split: Literal["train", "validation", "test"]
     image_id: Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX)]
     field: Literal[CORRECTED_FIELDS]  # type: ignore[valid-type]  # the tuple is a constant
-    who: Annotated[str, msgspec.Meta(min_length=1)]
-    why: Annotated[str, msgspec.Meta(min_length=1)]
+    who: Annotated[str, msgspec.Meta(min_length=1, pattern=r"\S")]
+    why: Annotated[str, msgspec.Meta(min_length=1, pattern=r"\S")]
     item_no: Annotated[int, msgspec.Meta(ge=1, le=INT16_MAX)] | None = None
     old: msgspec.Raw = msgspec.Raw()
     new: msgspec.Raw = msgspec.Raw()
@@ -256,13 +256,21 @@ def _read_line(raw: RawLine, split: str, collector: IssueCollector) -> Line | No
             raise InvalidError
     except (*DECODE_ERRORS, ValueError):
         if _split_of(raw.text) in (split, None):
-
-            def report(place: tuple[str, ...], problem: str) -> None:
-                collector.report((f"line {raw.line_no}", *place), problem)
-
-            collector.run(lambda: _explain(raw.text, report))
+            collector.run(lambda: _report(raw, collector))
         return None
     return line
+
+
+def _report(raw: RawLine, collector: IssueCollector) -> None:
+    """Report all problems of a line that was refused; at least one, since no line is left out in silence."""
+    problems: list[tuple[tuple[str, ...], str]] = []
+    _explain(raw.text, lambda place, problem: problems.append((tuple(place), problem)))
+    if not problems:
+        problems.append(
+            ((), r"expected texts that can be written in UTF-8, found half a surrogate pair such as \ud800")
+        )
+    for place, problem in problems:
+        collector.report((f"line {raw.line_no}", *place), problem)
 
 
 def _least_quotes(line: Line) -> int:
@@ -317,7 +325,7 @@ def _explain(text: bytes, report: Report) -> None:
     if document.get("item_no") is not None:
         check_int(document, "item_no", 1, INT16_MAX, (), report)
     for key in ("who", "why"):
-        if not isinstance(document.get(key), str) or not document[key]:
+        if not isinstance(document.get(key), str) or not document[key].strip():
             report((key,), f"expected a text, found {_found(document, key)}")
     if document.get("date") is not None and not _is_date(document["date"]):
         report(("date",), f"expected a date such as 2026-11-28, found {_found(document, 'date')}")

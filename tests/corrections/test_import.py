@@ -214,6 +214,52 @@ def test_what_cannot_be_matched_is_an_issue_each_and_nothing_is_written(
     assert not (tmp_path / "corrections").exists()
 
 
+def test_numbers_of_items_that_are_none_or_that_new_items_share_are_issues(
+    place: Path, export: Export, tmp_path: Path
+) -> None:
+    document = export("--attributes")
+    records = document["annotations"]
+    new = records[0] | {"bbox": [900, 900, 5, 5], "segmentation": [], "item_no": 7}
+    records[0]["item_no"] = [1]
+    records[1]["item_no"] = -2
+    document["annotations"] += [new | {"id": 101}, new | {"id": 102}]
+    done = run_import(place, tmp_path, document, code=3)
+    assert done.stderr.splitlines() == [
+        "Error: Nothing was written: 4 issues:",
+        "  annotation 1 of 000001.jpg: expected a whole number from 1 as item_no, found [1]",
+        "  annotation 101 of 000001.jpg: 2 new annotations of the image have item_no 7",
+        "  annotation 102 of 000001.jpg: 2 new annotations of the image have item_no 7",
+        "  annotation 2 of 000001.jpg: expected a whole number from 1 as item_no, found -2",
+    ]
+
+
+def test_a_new_item_without_number_stands_behind_those_with_one(place: Path, export: Export, tmp_path: Path) -> None:
+    document = export("--attributes")
+    new = document["annotations"][0] | {"segmentation": []}
+    document["annotations"] += [
+        new | {"id": 101, "bbox": [900, 900, 5, 5], "item_no": None},
+        new | {"id": 102, "bbox": [700, 700, 5, 5], "item_no": 3},
+    ]
+    run_import(place, tmp_path, document)
+    changes = edits_after_ingestion(place, tmp_path)
+    assert {change["item_no"]: change["new"]["x1"] for change in changes} == {3: 700, 4: 900}
+
+
+def test_two_images_of_one_id_are_an_issue(place: Path, export: Export, tmp_path: Path) -> None:
+    document = export()
+    document["images"][1]["id"] = 1
+    done = run_import(place, tmp_path, document, code=3)
+    assert "  image '000002.jpg': image '000001.jpg' has its id 1 too" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--why", "--who"])
+def test_a_blank_reason_or_author_is_refused_before_a_line_is_written(
+    place: Path, export: Export, tmp_path: Path, option: str
+) -> None:
+    done = run_import(place, tmp_path, export(), option, " ", code=2)
+    assert f"Invalid value for '{option}': expected a text, found none." in done.stderr
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"images": []}', '{"images": [], "annotations": [], "categories": 3}'])
 def test_another_file_is_refused(place: Path, tmp_path: Path, text: str) -> None:
     assert "edited.json is not a COCO file: " in run_import(place, tmp_path, text, code=3).stderr

@@ -105,7 +105,7 @@ def test_what_a_file_does_not_tell_is_null_and_noticed(tmp_path: Path) -> None:
         "1 item has no keypoints; landmarks are NULL",
         "1 item has no scale, occlusion, zoom_in or viewpoint; they are NULL; 'df2 export coco --attributes' writes "
         "them",
-        "1 item has no segmentation; they are items without a polygon",
+        "1 item has no segmentation; segmentation is empty",
         "1 item has no style; style is NULL, and identities and pairs need it",
         "2 images have no width or height; they are NULL; yolo and voc need them",
         "annotations have keys that no table holds, which are not kept: score",

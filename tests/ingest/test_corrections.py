@@ -174,6 +174,15 @@ def test_a_repeated_key_is_refused(tmp_path: Path, keys: str) -> None:
     assert issue.endswith("the key stands more than once; expected it once")
 
 
+def test_half_a_surrogate_pair_and_a_blank_reason_are_refused(tmp_path: Path) -> None:
+    line = {"split": "train", "image_id": 1, "item_no": 1, "field": "style", "old": 1, "new": 9, "who": "Ann"}
+    assert issues_of(tmp_path, [line | {"why": "\ud800"}, line | {"why": " "}]) == [
+        r"train.jsonl > line 1: expected texts that can be written in UTF-8, found half a surrogate pair "
+        r"such as \ud800",
+        'train.jsonl > line 2 > why: expected a text, found " "',
+    ]
+
+
 def test_quotes_in_a_text_are_no_repeated_key(tmp_path: Path) -> None:
     assert run(tmp_path, [line(1, 1, "style", 1, 2, who='A "B" C', why='"')]).corrections == 1
 
