@@ -126,7 +126,9 @@ def read_index(files: Sequence[tuple[str, Path]], split: str) -> CocoIndex:
             index.issues[reader.path] = reader.collector.issues
         num_other += reader.num_other
     if num_other:
-        text = sentence(num_other, "images of other splits", "are not read; ingest the file for each split to have them")
+        text = sentence(
+            num_other, "images of other splits", "are not read; ingest the file for each split to have them"
+        )
         index.notices.append(f"{split}: {text}")
     if not index.images and not index.issues:
         first = f"{split}/{files[0][0]}"
