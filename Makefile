@@ -28,11 +28,11 @@ endif
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(MAKE_VENV)
-	$(PIP) install -c constraints.txt -e '.[sample,zip,coco,yolo]'
+	$(PIP) install -c constraints.txt -e '.[zip,coco,report]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install -c constraints.txt -e '.[sample,zip,s3,gs,ssh,webdav,dask,coco,yolo,dev]'
+	$(PIP) install -c constraints.txt -e '.[zip,s3,gs,ssh,webdav,dask,coco,report,dev]'
 	touch $@
 
 $(DUCKDB1): $(VENV)/.installed

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES
+from registry.dataset.terms import TERMS_ID, TERMS_URL
 from registry.subset.classes import Classes
 
 _TEXT: Final = """
@@ -64,8 +65,8 @@ form. Do not publish this folder.
 _LICENCE: Final = {
     "pretty_name": "DeepFashion2",
     "license": "other",
-    "license_name": "deepfashion2-non-commercial-research",
-    "license_link": "https://github.com/switchablenorms/DeepFashion2",
+    "license_name": TERMS_ID,
+    "license_link": TERMS_URL,
 }
 _SHORT_TEXT: Final = """
 # DeepFashion2

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from registry.errors import MissingDependencyError
 from registry.sample.summary import SampleSummary
 
 __all__ = ["SampleSummary", "write_sample"]
@@ -35,15 +34,7 @@ def write_sample(
     Raises:
         UsageError: ``num_images`` is too small, or ``dest`` exists and is not an empty folder.
         StorageError: the folder cannot be written.
-        MissingDependencyError: Pillow is not installed.
     """
-    try:
-        # Pillow is an optional dependency: only drawing needs it.
-        from registry.sample.release import write_release
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] != "PIL":
-            raise
-        raise MissingDependencyError(
-            "Drawing a sample needs Pillow: pip install 'deepfashion2-registry[sample]'"
-        ) from error
+    from registry.sample.release import write_release
+
     return write_release(dest, num_images, seed, progress)

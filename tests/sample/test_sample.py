@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import hashlib
 import json
 import os
@@ -11,14 +10,13 @@ import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 import registry
 from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID, LANDMARK_SLOTS
-from registry.errors import MissingDependencyError, UsageError
+from registry.errors import UsageError
 from registry.sample import write_sample
 
 Image = pytest.importorskip("PIL.Image")
@@ -131,21 +129,6 @@ def test_too_few_images_are_refused_and_the_message_names_the_minimum(tmp_path: 
     with pytest.raises(UsageError, match="at least 6 images"):
         write_sample(tmp_path / "release", num_images=5)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_without_pillow_the_error_names_the_pip_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = builtins.__import__
-
-    def refuse(name: str, *args: Any, **kwargs: Any) -> ModuleType:
-        if name.split(".", maxsplit=1)[0] == "PIL":
-            raise ModuleNotFoundError("No module named 'PIL'", name="PIL")
-        return original(name, *args, **kwargs)
-
-    for name in [name for name in sys.modules if name.startswith("registry.sample.")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'deepfashion2-registry\[sample\]'"):
-        write_sample(tmp_path / "release", num_images=6)
 
 
 def test_folders_and_file_numbers_are_those_of_the_release(sample: Path) -> None:

@@ -148,18 +148,10 @@ def _is_on_one_line(polygon: Polygon) -> bool:
 
 
 def _rings_of_union(polygons: Sequence[Polygon]) -> list[_Ring]:
-    """Return the outer rings of the pieces of the union, largest first, then its holes, which run the other way.
+    """Return the outer rings of the pieces of the union, largest first, then its holes, which run the other way."""
+    import numpy as np
+    import shapely
 
-    Raises:
-        MissingDependencyError: shapely is not installed.
-    """
-    try:
-        import numpy as np  # comes with shapely
-        import shapely
-    except ImportError as error:
-        raise MissingDependencyError(
-            "Several polygons in one ring need: pip install 'deepfashion2-registry[yolo]'"
-        ) from error
     rings = [shapely.linearrings(np.reshape(polygon, (-1, 2))) for polygon in polygons]
     parts = shapely.polygons(rings)
     union = shapely.union_all(parts) if shapely.is_valid(parts).all() else _union_by_faces(rings)

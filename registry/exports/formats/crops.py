@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from registry.dataset.tables import BOX_COLUMNS
-from registry.errors import MissingDependencyError, SourceError, UsageError
+from registry.errors import SourceError, UsageError
 from registry.execution.in_order import in_order
 from registry.exports.job import Job
 from registry.subset.rows import Chunk, Part
@@ -45,13 +45,8 @@ def write(job: Job) -> None:
     """Write ``PART/CATEGORY/IDENTITY/SOURCE/NAME.jpg`` for every item, and ``crops.csv``.
 
     Raises:
-        MissingDependencyError: Pillow is not installed.
         SourceError: a photo cannot be decoded.
     """
-    try:
-        import PIL.Image  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("Crops need Pillow: pip install 'deepfashion2-registry[crops]'") from error
     threads = os.cpu_count() or 1
     with job.files.open("crops.csv") as index, ThreadPoolExecutor(threads) as pool:
         index.write(_HEADER.encode())

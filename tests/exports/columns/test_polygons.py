@@ -251,12 +251,6 @@ def test_spikes_have_no_area() -> None:
     assert bridge([[0, 0, 10, 0, 10, 10, 10, 0], [5, 5, 20, 5, 20, 20, 20, 5]]) == []
 
 
-def test_several_polygons_without_shapely_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "shapely", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'deepfashion2-registry\[yolo\]'"):
-        bridge([square(0, 0, 5), square(10, 10, 5)])
-
-
 def real_segmentations(folder: Path) -> list[list[list[float]]]:
     """Return the segmentations of the real annotations, in order."""
     annotations: list[dict[str, Any]] = [json.loads(path.read_bytes()) for path in sorted(folder.rglob("*.json"))]

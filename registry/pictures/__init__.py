@@ -1,0 +1,1 @@
+"""Photos with what is annotated in them, as pictures and contact sheets."""
