@@ -41,6 +41,23 @@ class Check:
     source: str
     needs: tuple[str, ...] = ()
 
+    @property
+    def unit(self) -> tuple[str, ...]:
+        """The columns by which ``--exclude-check`` leaves out rows: those of an item, an image, an identity or a group.
+
+        A check of two items or photos leaves out the first of them.
+        """
+        return next((unit for unit in _UNITS if set(unit) <= set(self.key)), ())
+
+
+#: From the smallest unit on.
+_UNITS: Final = (
+    ("split", "image_id", "item_no"),
+    ("split", "image_id"),
+    ("split", "pair_id", "style"),
+    ("split", "pair_id"),
+)
+
 
 def parse_check(name: str, sql: str) -> Check:
     """Return the check in an SQL text with a header of ``-- One row per``, ``-- key:``, ``-- severity:`` lines.

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from registry.dataset.checks import load_checks
 from registry.dataset.deepfashion2 import (
     ATTRIBUTE_CODES,
     OTHER_SOURCES,
@@ -61,6 +62,19 @@ def read_splits(value: Any, name: str) -> tuple[str, ...]:
 def read_categories(value: Any, name: str) -> tuple[int, ...]:
     """Return sorted category ids, from ids and names."""
     return tuple(sorted({find_category(category).id for category in as_list(value)}))
+
+
+def read_checks(value: Any, name: str) -> tuple[str, ...]:
+    """Return sorted names of checks of this package."""
+    checks = load_checks()
+    for check in as_list(value):
+        if check not in checks:
+            raise UsageError(
+                f"{unknown_name('check', check, list(checks))} The rows of a check of your own are left out by a table: "
+                f"--table odd=rows.parquet --where 'odd.split IS NULL', with the rows that 'df2 check --rows {check}' "
+                "writes."
+            )
+    return tuple(sorted(set(as_list(value))))
 
 
 def read_sources(value: Any, name: str) -> tuple[str, ...]:
