@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -31,6 +31,7 @@ class Check:
         severity: one of :data:`SEVERITIES`.
         source: tables and rules that the rows come from.
         needs: tables without which the check cannot run.
+        column_meanings: column -> meaning, where its name does not say it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Check:
     severity: str
     source: str
     needs: tuple[str, ...] = ()
+    column_meanings: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def unit(self) -> tuple[str, ...]:
@@ -78,8 +80,9 @@ def parse_check(name: str, sql: str) -> Check:
         problems.append(f"severity: expected {', '.join(SEVERITIES)}; found {notes['severity']}")
     if problems:
         raise UsageError(f"The check {name}: {'; '.join(problems)}.")
-    key, needs = (tuple(filter(None, notes.get(note, "").split(", "))) for note in ("key", "needs"))
-    return Check(name, sql, meaning, key, notes["severity"], notes["source"], needs)
+    key, needs = (tuple(filter(None, notes.pop(note, "").split(", "))) for note in ("key", "needs"))
+    severity, source = notes.pop("severity"), notes.pop("source")
+    return Check(name, sql, meaning, key, severity, source, needs, notes)
 
 
 def read_check(path: Path) -> Check:

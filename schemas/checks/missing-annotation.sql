@@ -13,12 +13,11 @@ SELECT
     image_id,
     NULL::VARCHAR AS file
 FROM images
-JOIN annotated USING (split)
-WHERE num_items IS NULL
+WHERE num_items IS NULL AND split IN (SELECT split FROM annotated)
 UNION ALL
 SELECT
     split,
     try_cast(regexp_extract(file, '(\d+)\.json$', 1) AS INTEGER) AS image_id,
     file
 FROM quarantine
-JOIN annotated USING (split)
+WHERE split IN (SELECT split FROM annotated)
