@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from registry.checks.accepted import Accepted, read_accepted
 from registry.checks.find import Checks, find_checks
 from registry.checks.settings import CheckSettings
+from registry.checks.unknown import unknown_notices
 from registry.dataset.checks import Check
 from registry.dataset.deepfashion2 import unknown_name
 from registry.errors import QueryError, UsageError, first_names
@@ -145,7 +146,8 @@ def run_checks(
     """
     checks, accepted = load(settings)
     chosen = checks.chosen(only, severities)
-    results, notices = [], []
+    results: list[Result] = []
+    notices = unknown_notices(tables, chosen.by_name.values())
     for number, check in enumerate(chosen.by_name.values()):
         if progress:
             progress(number, len(chosen.by_name))
@@ -226,9 +228,7 @@ def _check_key(tables: Tables, check: Check) -> None:
     columns = tables.sql(check.sql).columns
     missing = [name for name in check.key if name not in columns]
     if missing:
-        raise UsageError(
-            f"expected the columns of its key {', '.join(check.key)}; its rows have {', '.join(columns)}."
-        )
+        raise UsageError(f"expected the columns of its key {', '.join(check.key)}; its rows have {', '.join(columns)}.")
 
 
 def _query(check: Check, lines: Sequence[Accepted], columns: str) -> tuple[str, dict[str, Any]]:

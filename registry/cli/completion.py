@@ -79,8 +79,8 @@ def _items(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the script that completes df2 commands in a shell.
 
-    It completes commands, options, splits, categories, subsets, checks, formats, tables and views. Each shell loads it by one
-    line in its startup file:
+    It completes commands, options, splits, categories, subsets, checks, formats, tables and views. Each shell loads
+    it by one line in its startup file:
 
     \b
     ~/.bashrc                   eval "$(df2 completion bash)"

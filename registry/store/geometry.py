@@ -1,7 +1,7 @@
 """Functions of SQL on polygons, computed by shapely on the chunks of a query.
 
-DuckDB keeps a bare pointer to a function: it must outlive all connections, so all stand at the top of this module. DuckDB
-also evaluates their annotations, which hold no names that are imported for types alone.
+DuckDB keeps a bare pointer to a function, which must outlive all connections: so all stand at the top of this module.
+It also evaluates their annotations, which therefore hold no name that is imported for types alone.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def polygon_is_flat(points: Any) -> Any:
 
 
 def polygon_crossing(points: Any) -> Any:
-    """Return where each polygon crosses or touches itself, such as ``Self-intersection[12 30.5]``; empty if it does not.
+    """Return where each polygon crosses or touches itself, such as ``Self-intersection[12 30.5]``; else empty texts.
 
     Args:
         points: as for :func:`polygon_is_flat`.
@@ -138,4 +138,4 @@ def register_functions(connection: DuckDBPyConnection, sql: str) -> None:
         existing = {name for (name,) in connection.execute(names, {"names": sorted(wanted)}).fetchall()}
         for name in sorted(wanted - existing):
             function, argument, result = FUNCTIONS[name]
-            connection.create_function(name, function, [argument], result, type="arrow")  # type: ignore[arg-type]
+            connection.create_function(name, function, [argument], result, type="arrow")  # type: ignore[call-overload]

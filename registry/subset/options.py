@@ -194,7 +194,9 @@ class Subset:
         options = self.to_dict()
         takes_some_items = not self.whole_images and ("sample" in options or "limit" in options)
         lists_items = self.items is not None and self.items.has_items
-        return takes_some_items or lists_items or self.excludes_items or any(OPTIONS[name].needs_item for name in options)
+        return (
+            takes_some_items or lists_items or self.excludes_items or any(OPTIONS[name].needs_item for name in options)
+        )
 
     @property
     def excludes_items(self) -> bool:

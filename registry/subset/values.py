@@ -21,7 +21,7 @@ from registry.dataset.deepfashion2 import (
     unknown_name,
 )
 from registry.dataset.image_names import read_image_name
-from registry.errors import NotFoundError, UsageError
+from registry.errors import NotFoundError, UnknownNameError, UsageError
 from registry.files.regular_files import read_regular, regular_size
 from registry.parsing.text import ForeignEncodingError, decode_text
 
@@ -69,10 +69,9 @@ def read_checks(value: Any, name: str) -> tuple[str, ...]:
     checks = load_checks()
     for check in as_list(value):
         if check not in checks:
-            raise UsageError(
-                f"{unknown_name('check', check, list(checks))} The rows of a check of your own are left out by a table: "
-                f"--table odd=rows.parquet --where 'odd.split IS NULL', with the rows that 'df2 check --rows {check}' "
-                "writes."
+            raise UnknownNameError(
+                f"{unknown_name('check', check, list(checks))} The rows of a check of your own are left out by a table "
+                "with the rows that 'df2 check --rows' writes: --table odd=rows.parquet --where 'odd.split IS NULL'."
             )
     return tuple(sorted(set(as_list(value))))
 

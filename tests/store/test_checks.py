@@ -25,31 +25,46 @@ SKIRT = {"categories": "(id, num_landmarks, landmark_offset) VALUES (9, 1, 182)"
 #: Check -> rows of the tables that pass, rows that do not, and the rows that it returns for both together.
 CASES: dict[str, tuple[dict[str, str], dict[str, str], list[tuple[Any, ...]]]] = {
     "orphan-identity": (
-        {"items": IDENTITY + """('train', 1, 1, 'user', 7, 1, 9, 'skirt'), ('train', 2, 1, 'shop', 7, 1, 9, 'skirt'),
+        {
+            "items": IDENTITY
+            + """('train', 1, 1, 'user', 7, 1, 9, 'skirt'), ('train', 2, 1, 'shop', 7, 1, 9, 'skirt'),
             ('train', 3, 1, 'user', 7, 0, 9, 'skirt'),
             ('train', 4, 1, 'user', 7, 5, 9, 'skirt'), ('train', 5, 1, NULL, 7, 5, 9, 'skirt'),
-            ('train', 6, 1, NULL, 8, 1, 9, 'skirt'), ('train', 7, 1, 'user', NULL, 1, 9, 'skirt')"""},
-        {"items": IDENTITY + """('validation', 1, 1, 'user', 7, 1, 9, 'skirt'),
-            ('validation', 1, 2, 'user', 7, 1, 9, 'skirt'), ('train', 8, 1, 'shop', 7, 2, 9, 'skirt')"""},
+            ('train', 6, 1, NULL, 8, 1, 9, 'skirt'), ('train', 7, 1, 'user', NULL, 1, 9, 'skirt')"""
+        },
+        {
+            "items": IDENTITY
+            + """('validation', 1, 1, 'user', 7, 1, 9, 'skirt'),
+            ('validation', 1, 2, 'user', 7, 1, 9, 'skirt'), ('train', 8, 1, 'shop', 7, 2, 9, 'skirt')"""
+        },
         [("train", 7, 2, "shop", 1, 1), ("validation", 7, 1, "user", 2, 1)],
     ),
     "mixed-category-identity": (
-        {"items": IDENTITY + """('train', 1, 1, 'user', 7, 1, 9, 'skirt'), ('train', 2, 1, 'shop', 7, 1, 9, 'skirt'),
+        {
+            "items": IDENTITY
+            + """('train', 1, 1, 'user', 7, 1, 9, 'skirt'), ('train', 2, 1, 'shop', 7, 1, 9, 'skirt'),
             ('train', 1, 2, 'user', 7, 0, 9, 'skirt'), ('train', 2, 2, 'shop', 7, 0, 5, 'vest'),
-            ('validation', 1, 1, 'user', 7, 1, 5, 'vest')"""},
+            ('validation', 1, 1, 'user', 7, 1, 5, 'vest')"""
+        },
         {"items": IDENTITY + """('train', 3, 1, 'user', 8, 1, 9, 'skirt'), ('train', 4, 1, 'user', 8, 1, 5, 'vest')"""},
         [("train", 8, 1, ["skirt", "vest"], 2)],
     ),
     "one-sided-pair-id": (
-        {"images": IMAGE + """('train', 1, 'user', 7, 9, 9, 1), ('train', 2, 'shop', 7, 9, 9, 1),
-            ('train', 3, 'user', 8, 9, 9, 1), ('train', 4, NULL, 8, 9, 9, 1), ('test', 1, 'user', NULL, 9, 9, NULL)"""},
+        {
+            "images": IMAGE
+            + """('train', 1, 'user', 7, 9, 9, 1), ('train', 2, 'shop', 7, 9, 9, 1),
+            ('train', 3, 'user', 8, 9, 9, 1), ('train', 4, NULL, 8, 9, 9, 1), ('test', 1, 'user', NULL, 9, 9, NULL)"""
+        },
         {"images": IMAGE + "('validation', 1, 'user', 7, 9, 9, 1), ('validation', 2, 'user', 7, 9, 9, 1)"},
         [("validation", 7, "user", 2)],
     ),
     "degenerate-box": (
         {"items": BOX + "('train', 1, 1, 9, 'skirt', 1, 0, 0, 0.5, 1), ('train', 1, 2, 9, 'skirt', 1, -3, -3, -1, -1)"},
-        {"items": BOX + """('train', 2, 1, 9, 'skirt', 1, 0, 0, 0, 0), ('train', 2, 2, 9, 'skirt', 1, 5, 5, 9, 5),
-            ('train', 2, 3, 9, 'skirt', 1, 5, 5, 9, 4), ('train', 2, 4, 9, 'skirt', 1, 9, 9, 5, 5)"""},
+        {
+            "items": BOX
+            + """('train', 2, 1, 9, 'skirt', 1, 0, 0, 0, 0), ('train', 2, 2, 9, 'skirt', 1, 5, 5, 9, 5),
+            ('train', 2, 3, 9, 'skirt', 1, 5, 5, 9, 4), ('train', 2, 4, 9, 'skirt', 1, 9, 9, 5, 5)"""
+        },
         [
             ("train", 2, 1, "no area", 0, 0, 0, 0),
             ("train", 2, 2, "no area", 5, 5, 9, 5),
@@ -60,11 +75,15 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], list[tuple[Any, ...]]]] =
     "box-outside-image": (
         {
             "images": IMAGE + "('train', 1, 'user', 1, 100, 200, 1), ('train', 2, 'user', 1, NULL, NULL, 1)",
-            "items": BOX + """('train', 1, 1, 9, 'skirt', 1, -1, -1, 101, 201),
+            "items": BOX
+            + """('train', 1, 1, 9, 'skirt', 1, -1, -1, 101, 201),
                 ('train', 2, 1, 9, 'skirt', 1, -50, 0, 900, 900)""",
         },
-        {"items": BOX + """('train', 1, 2, 9, 'skirt', 1, -1.5, 0, 9, 9), ('train', 1, 3, 9, 'skirt', 1, 0, 0, 9, 203),
-            ('train', 1, 4, 9, 'skirt', 1, 104, 0, 9, 9)"""},
+        {
+            "items": BOX
+            + """('train', 1, 2, 9, 'skirt', 1, -1.5, 0, 9, 9), ('train', 1, 3, 9, 'skirt', 1, 0, 0, 9, 203),
+            ('train', 1, 4, 9, 'skirt', 1, 104, 0, 9, 9)"""
+        },
         [
             ("train", 1, 2, 1.5, -1.5, 0, 9, 9, 100, 200),
             ("train", 1, 3, 3, 0, 0, 9, 203, 100, 200),
@@ -73,11 +92,17 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], list[tuple[Any, ...]]]] =
     ),
     "box-polygon-mismatch": (
         # The IoU is 0.8 exactly; two polygons fill the box together; no polygon; a box without area.
-        {"items": SHAPE + """('train', 1, 1, 0, 0, 10, 10, [[0.0, 0, 10, 0, 10, 8, 0, 8]]),
+        {
+            "items": SHAPE
+            + """('train', 1, 1, 0, 0, 10, 10, [[0.0, 0, 10, 0, 10, 8, 0, 8]]),
             ('train', 1, 2, 0, 0, 10, 10, [[0.0, 0, 5, 0, 5, 10, 0, 10], [5.0, 0, 10, 0, 10, 10, 5, 10]]),
-            ('train', 1, 3, 0, 0, 10, 10, []), ('train', 1, 4, 5, 5, 5, 5, [[0.0, 0, 5, 0, 5, 10]])"""},
-        {"items": SHAPE + """('train', 2, 1, 0, 0, 10, 10, [[0.0, 0, 10, 0, 10, 5, 0, 5]]),
-            ('train', 2, 2, 0, 0, 10, 10, [[20.0, 20, 30, 20, 30, 30, 20, 30, 20, 20]])"""},
+            ('train', 1, 3, 0, 0, 10, 10, []), ('train', 1, 4, 5, 5, 5, 5, [[0.0, 0, 5, 0, 5, 10]])"""
+        },
+        {
+            "items": SHAPE
+            + """('train', 2, 1, 0, 0, 10, 10, [[0.0, 0, 10, 0, 10, 5, 0, 5]]),
+            ('train', 2, 2, 0, 0, 10, 10, [[20.0, 20, 30, 20, 30, 30, 20, 30, 20, 20]])"""
+        },
         [
             ("train", 2, 1, 0.5, 0, 0, 10, 10, 0, 0, 10, 5),
             ("train", 2, 2, 0, 0, 0, 10, 10, 20, 20, 30, 30),
@@ -85,11 +110,17 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], list[tuple[Any, ...]]]] =
     ),
     "degenerate-polygon": (
         # An open and a closed ring, and a bow tie, whose signed area is zero.
-        {"items": POLYGONS + """('train', 1, 1, [[0.0, 0, 4, 0, 4, 4], [0.0, 0, 4, 0, 4, 4, 0, 0]]),
-            ('train', 1, 2, [[0.0, 0, 4, 4, 4, 0, 0, 4]]), ('train', 1, 3, [])"""},
-        {"items": POLYGONS + """('train', 2, 1, [[0.0, 0, 4, 0, 4, 4], [1.0, 1, 3, 3]]),
+        {
+            "items": POLYGONS
+            + """('train', 1, 1, [[0.0, 0, 4, 0, 4, 4], [0.0, 0, 4, 0, 4, 4, 0, 0]]),
+            ('train', 1, 2, [[0.0, 0, 4, 4, 4, 0, 0, 4]]), ('train', 1, 3, [])"""
+        },
+        {
+            "items": POLYGONS
+            + """('train', 2, 1, [[0.0, 0, 4, 0, 4, 4], [1.0, 1, 3, 3]]),
             ('train', 2, 2, [[1.0, 1, 3, 3, 1, 1]]), ('train', 2, 3, [[0.0, 0, 2, 2, 8, 8, 4, 4]]),
-            ('train', 2, 4, [[0.1, 0.1, 0.2, 0.2, 0.3, 0.3]]), ('train', 2, 5, [[]])"""},
+            ('train', 2, 4, [[0.1, 0.1, 0.2, 0.2, 0.3, 0.3]]), ('train', 2, 5, [[]])"""
+        },
         [
             ("train", 2, 1, 2, 2, [1, 1, 3, 3]),
             ("train", 2, 2, 1, 3, [1, 1, 3, 3, 1, 1]),
@@ -99,12 +130,18 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], list[tuple[Any, ...]]]] =
         ],
     ),
     "polygon-self-intersection": (
-        {"items": POLYGONS + """('train', 1, 1, [[0.0, 0, 4, 0, 4, 4, 0, 4], [0.0, 0, 4, 0, 4, 4, 0, 4, 0, 0]]),
-            ('train', 1, 2, [[0.0, 0, 4, 4], [0.0, 0, 2, 2, 8, 8]])"""},
+        {
+            "items": POLYGONS
+            + """('train', 1, 1, [[0.0, 0, 4, 0, 4, 4, 0, 4], [0.0, 0, 4, 0, 4, 4, 0, 4, 0, 0]]),
+            ('train', 1, 2, [[0.0, 0, 4, 4], [0.0, 0, 2, 2, 8, 8]])"""
+        },
         # A bow tie, a spike and a ring that touches itself.
-        {"items": POLYGONS + """('train', 2, 1, [[0.0, 0, 4, 4, 4, 0, 0, 4]]),
+        {
+            "items": POLYGONS
+            + """('train', 2, 1, [[0.0, 0, 4, 4, 4, 0, 0, 4]]),
             ('train', 2, 2, [[0.0, 0, 4, 0, 8, 0, 4, 0, 4, 4]]),
-            ('train', 2, 3, [[0.0, 0, 4, 0, 2, 2, 4, 4, 0, 4, 2, 2]])"""},
+            ('train', 2, 3, [[0.0, 0, 4, 0, 2, 2, 4, 4, 0, 4, 2, 2]])"""
+        },
         [
             ("train", 2, 1, 1, "Self-intersection[2 2]"),
             ("train", 2, 2, 1, "Self-intersection[8 0]"),
@@ -114,28 +151,42 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], list[tuple[Any, ...]]]] =
     "polygon-outside-image": (
         {
             "images": IMAGE + "('train', 1, 'user', 1, 100, 200, 1), ('train', 2, 'user', 1, NULL, NULL, 1)",
-            "items": POLYGONS + """('train', 1, 1, [[-2.0, -2, 102, 0, 50, 202]]), ('train', 1, 2, [[]]),
+            "items": POLYGONS
+            + """('train', 1, 1, [[-2.0, -2, 102, 0, 50, 202]]), ('train', 1, 2, [[]]),
                 ('train', 2, 1, [[-50.0, 0, 900, 0, 0, 900]])""",
         },
-        {"items": POLYGONS + """('train', 1, 3, [[0.0, 0, 9, 0, 9, 9], [0.0, -2.5, 9, 0, 9, 9]]),
-            ('train', 1, 4, [[0.0, 0, 105, 0, 9, 9]])"""},
+        {
+            "items": POLYGONS
+            + """('train', 1, 3, [[0.0, 0, 9, 0, 9, 9], [0.0, -2.5, 9, 0, 9, 9]]),
+            ('train', 1, 4, [[0.0, 0, 105, 0, 9, 9]])"""
+        },
         [("train", 1, 3, 2, 2.5, 100, 200), ("train", 1, 4, 1, 5, 100, 200)],
     ),
     "separate-polygons": (
         # One; two that overlap; three in a chain; two of which one has no area; two that share a corner.
-        {"items": POLYGONS + """('train', 1, 1, [[0.0, 0, 4, 0, 4, 4]]),
+        {
+            "items": POLYGONS
+            + """('train', 1, 1, [[0.0, 0, 4, 0, 4, 4]]),
             ('train', 1, 2, [[0.0, 0, 4, 0, 4, 4, 0, 4], [1.0, 1, 2, 1, 2, 2]]),
             ('train', 1, 3, [[0.0, 0, 4, 0, 4, 4, 0, 4], [7.0, 0, 9, 0, 9, 4, 7, 4], [3.0, 0, 8, 0, 8, 4, 3, 4]]),
             ('train', 1, 4, [[0.0, 0, 4, 0, 4, 4], [9.0, 9, 9, 9]]),
-            ('train', 1, 5, [[0.0, 0, 4, 0, 4, 4, 0, 4], [4.0, 4, 8, 4, 8, 8, 4, 8]])"""},
-        {"items": POLYGONS + """('train', 2, 1, [[0.0, 0, 4, 0, 4, 4], [10.0, 10, 14, 10, 14, 14]]),
-            ('train', 2, 2, [[0.0, 0, 4, 0, 4, 4], [20.0, 0, 24, 0, 24, 4], [1.0, 1, 3, 1, 3, 3], [40.0, 0, 44, 0, 44, 4]])"""},
+            ('train', 1, 5, [[0.0, 0, 4, 0, 4, 4, 0, 4], [4.0, 4, 8, 4, 8, 8, 4, 8]])"""
+        },
+        {
+            "items": POLYGONS
+            + """('train', 2, 1, [[0.0, 0, 4, 0, 4, 4], [10.0, 10, 14, 10, 14, 14]]),
+            ('train', 2, 2, [[0.0, 0, 4, 0, 4, 4], [20.0, 0, 24, 0, 24, 4], [1.0, 1, 3, 1, 3, 3],
+                [40.0, 0, 44, 0, 44, 4]])"""
+        },
         [("train", 2, 1, 2, 2), ("train", 2, 2, 3, 4)],
     ),
     "landmark-outside-box": (
         # On the edges; not labelled; a box without area; landmarks that are not known.
-        {"items": LANDMARKS + """('train', 1, 1, 9, 10, 10, 20, 20, [10, 20, 2, 20, 10, 1, 0, 0, 0]),
-            ('train', 1, 2, 9, 20, 20, 10, 10, [50, 50, 2]), ('train', 1, 3, 9, 10, 10, 20, 20, NULL)"""},
+        {
+            "items": LANDMARKS
+            + """('train', 1, 1, 9, 10, 10, 20, 20, [10, 20, 2, 20, 10, 1, 0, 0, 0]),
+            ('train', 1, 2, 9, 20, 20, 10, 10, [50, 50, 2]), ('train', 1, 3, 9, 10, 10, 20, 20, NULL)"""
+        },
         {"items": LANDMARKS + "('train', 2, 1, 9, 10, 10, 20, 20, [15, 15, 2, 9, 10, 1, 10, 23, 2])"},
         [("train", 2, 1, 2, 9, 10, 1, 1), ("train", 2, 1, 3, 10, 23, 2, 3)],
     ),
@@ -143,15 +194,23 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], list[tuple[Any, ...]]]] =
         {
             **SKIRT,
             "images": IMAGE + "('train', 1, 'user', 1, 100, 200, 1), ('train', 2, 'user', 1, NULL, NULL, 1)",
-            "items": LANDMARKS + """('train', 1, 1, 9, 0, 0, 9, 9, [101, 201, 1]), ('train', 1, 2, 9, 0, 0, 9, 9, [-1, 0, 2]),
+            "items": LANDMARKS
+            + """('train', 1, 1, 9, 0, 0, 9, 9, [101, 201, 1]), ('train', 1, 2, 9, 0, 0, 9, 9, [-1, 0, 2]),
                 ('train', 2, 1, 9, 0, 0, 9, 9, [999, 999, 1])""",
         },
-        {"items": LANDMARKS + "('train', 1, 3, 9, 0, 0, 9, 9, [102, 5, 1]), ('train', 1, 4, 9, 0, 0, 9, 9, [5, -7, 2])"},
+        {
+            "items": LANDMARKS
+            + "('train', 1, 3, 9, 0, 0, 9, 9, [102, 5, 1]), ('train', 1, 4, 9, 0, 0, 9, 9, [5, -7, 2])"
+        },
         [("train", 1, 3, 1, 2, 102, 5, 1, 100, 200), ("train", 1, 4, 1, 7, 5, -7, 2, 100, 200)],
     ),
     "landmark-inconsistent": (
-        {**SKIRT, "items": LANDMARKS + """('train', 1, 1, 9, 0, 0, 9, 9, [0, 0, 0]),
-            ('train', 1, 2, 9, 0, 0, 9, 9, [0, 1, 2]), ('train', 1, 3, 9, 0, 0, 9, 9, NULL)"""},
+        {
+            **SKIRT,
+            "items": LANDMARKS
+            + """('train', 1, 1, 9, 0, 0, 9, 9, [0, 0, 0]),
+            ('train', 1, 2, 9, 0, 0, 9, 9, [0, 1, 2]), ('train', 1, 3, 9, 0, 0, 9, 9, NULL)""",
+        },
         {"items": LANDMARKS + "('train', 2, 1, 9, 0, 0, 9, 9, [0, 0, 1]), ('train', 2, 2, 9, 0, 0, 9, 9, [0, 4, 0])"},
         [
             ("train", 2, 1, 1, "labelled at 0, 0", 0, 0, 1),
@@ -159,38 +218,52 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], list[tuple[Any, ...]]]] =
         ],
     ),
     "item-without-landmarks": (
-        {"items": """(split, image_id, item_no, category_name, num_landmarks_labelled) VALUES
-            ('train', 1, 1, 'skirt', 1), ('train', 1, 2, 'skirt', NULL)"""},
-        {"items": """(split, image_id, item_no, category_name, num_landmarks_labelled) VALUES
-            ('train', 2, 1, 'skirt', 0)"""},
+        {
+            "items": """(split, image_id, item_no, category_name, num_landmarks_labelled) VALUES
+            ('train', 1, 1, 'skirt', 1), ('train', 1, 2, 'skirt', NULL)"""
+        },
+        {
+            "items": """(split, image_id, item_no, category_name, num_landmarks_labelled) VALUES
+            ('train', 2, 1, 'skirt', 0)"""
+        },
         [("train", 2, 1, "skirt")],
     ),
     "scale-mismatch": (
         # Exactly 10 % and 40 % are moderate.
         {
             "images": IMAGE + "('train', 1, 'user', 1, 100, 100, 1), ('train', 2, 'user', 1, NULL, NULL, 1)",
-            "items": BOX + """('train', 1, 1, 9, 'skirt', 1, 0, 0, 99, 10), ('train', 1, 2, 9, 'skirt', 2, 0, 0, 100, 10),
+            "items": BOX
+            + """('train', 1, 1, 9, 'skirt', 1, 0, 0, 99, 10), ('train', 1, 2, 9, 'skirt', 2, 0, 0, 100, 10),
                 ('train', 1, 3, 9, 'skirt', 2, 0, 0, 100, 40), ('train', 1, 4, 9, 'skirt', 3, 0, 0, 100, 40.5),
                 ('train', 1, 5, 9, 'skirt', NULL, 0, 0, 9, 9), ('train', 1, 6, 9, 'skirt', 3, 9, 9, 0, 0),
                 ('train', 2, 1, 9, 'skirt', 3, 0, 0, 1, 1)""",
         },
-        {"items": BOX + """('train', 1, 7, 9, 'skirt', 3, 0, 0, 10, 10), ('train', 1, 8, 9, 'skirt', 1, 0, 0, 100, 10),
-            ('train', 1, 9, 9, 'skirt', 2, 0, 0, 100, 50)"""},
+        {
+            "items": BOX
+            + """('train', 1, 7, 9, 'skirt', 3, 0, 0, 10, 10), ('train', 1, 8, 9, 'skirt', 1, 0, 0, 100, 10),
+            ('train', 1, 9, 9, 'skirt', 2, 0, 0, 100, 50)"""
+        },
         [("train", 1, 7, 3, 1, 0.01), ("train", 1, 8, 1, 2, 0.1), ("train", 1, 9, 2, 3, 0.5)],
     ),
     "style-repeated-in-image": (
-        {"items": IDENTITY + """('train', 1, 1, 'user', 7, 1, 9, 'skirt'), ('train', 1, 2, 'user', 7, 2, 9, 'skirt'),
+        {
+            "items": IDENTITY
+            + """('train', 1, 1, 'user', 7, 1, 9, 'skirt'), ('train', 1, 2, 'user', 7, 2, 9, 'skirt'),
             ('train', 1, 3, 'user', 7, 0, 9, 'skirt'), ('train', 1, 4, 'user', 7, 0, 9, 'skirt'),
-            ('train', 2, 1, 'user', 7, 1, 9, 'skirt'), ('validation', 1, 1, 'user', 7, 2, 9, 'skirt')"""},
+            ('train', 2, 1, 'user', 7, 1, 9, 'skirt'), ('validation', 1, 1, 'user', 7, 2, 9, 'skirt')"""
+        },
         {"items": IDENTITY + "('train', 3, 1, 'user', 7, 4, 9, 'skirt'), ('train', 3, 3, 'user', 7, 4, 5, 'vest')"},
         [("train", 3, 4, 2, [1, 3], ["skirt", "vest"])],
     ),
     "duplicate-items": (
         # An IoU of 0.9 exactly; other categories, images and splits; boxes without area.
-        {"items": BOX + """('train', 1, 1, 9, 'skirt', 1, 0, 0, 10, 10), ('train', 1, 2, 9, 'skirt', 1, 0, 0, 10, 9),
+        {
+            "items": BOX
+            + """('train', 1, 1, 9, 'skirt', 1, 0, 0, 10, 10), ('train', 1, 2, 9, 'skirt', 1, 0, 0, 10, 9),
             ('train', 1, 3, 5, 'vest', 1, 0, 0, 10, 10), ('train', 2, 1, 9, 'skirt', 1, 0, 0, 10, 10),
             ('validation', 1, 1, 9, 'skirt', 1, 0, 0, 10, 10),
-            ('train', 3, 1, 9, 'skirt', 1, 0, 0, 0, 0), ('train', 3, 2, 9, 'skirt', 1, 0, 0, 0, 0)"""},
+            ('train', 3, 1, 9, 'skirt', 1, 0, 0, 0, 0), ('train', 3, 2, 9, 'skirt', 1, 0, 0, 0, 0)"""
+        },
         {"items": BOX + "('train', 4, 2, 9, 'skirt', 1, 0, 0, 10, 10), ('train', 4, 5, 9, 'skirt', 1, 0, 0, 10, 9.5)"},
         [("train", 4, 2, 5, "skirt", 0.95)],
     ),
@@ -262,7 +335,9 @@ def test_the_key_of_a_check_identifies_its_rows(database: duckdb.DuckDBPyConnect
 def test_orphan_identities_are_those_of_the_view_where_every_source_is_known(
     database: duckdb.DuckDBPyConnection,
 ) -> None:
-    rows = "SELECT 'train', i, 1, ['user', 'shop'][1 + i % 3 % 2], i % 5, i % 4, 9, 'skirt' FROM range(60) AS numbers(i)"
+    rows = (
+        "SELECT 'train', i, 1, ['user', 'shop'][1 + i % 3 % 2], i % 5, i % 4, 9, 'skirt' FROM range(60) AS numbers(i)"
+    )
     database.execute(f"INSERT INTO items {IDENTITY.removesuffix('VALUES ')} {rows}")
     of_view = database.execute("SELECT split, pair_id, style FROM orphan_identities ORDER BY ALL").fetchall()
     assert [row[:3] for row in found(database, "orphan-identity")] == of_view
