@@ -30,7 +30,7 @@ _WORDS: Final = {"width": ("width", "width and height"), "num_landmarks_labelled
 
 
 def unknown_notices(tables: Tables, checks: Iterable[Check]) -> list[str]:
-    """Return a sentence for each split and column with NULL that checks of this package read: these see nothing there."""
+    """Return a sentence for each split and column with NULL that checks of this package read."""
     of_package = [check for check in checks if load_checks().get(check.name) == check]
     notices = []
     for column, (table, row, rows) in _COLUMNS.items():

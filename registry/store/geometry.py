@@ -32,7 +32,8 @@ def polygon_is_flat(points: Any) -> Any:
 
     polygons, has_ring = _polygons(points)
     is_flat = np.ones(len(has_ring), dtype=bool)
-    area = shapely.area(polygons)
+    with np.errstate(invalid="ignore"):  # infinite coordinates
+        area = shapely.area(polygons)
     # The signed area of a polygon that crosses itself may be zero.
     doubtful = np.flatnonzero(area < _FLAT)
     area[doubtful] = shapely.area(shapely.convex_hull(polygons[doubtful]))
