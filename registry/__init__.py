@@ -3,6 +3,7 @@
 Public are:
     :func:`open`: open a registry for queries, selections and diffs.
     :func:`export`: write a subset in a training format, such as COCO or YOLO.
+    :func:`compare_with_release`: a registry beside the published numbers of the official release.
     :data:`__version__`: the version of this distribution.
 
 The errors that they raise are in :mod:`registry.errors`.
@@ -24,12 +25,14 @@ from registry.version import __version__
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from registry.checks.official import ReleaseComparison
     from registry.exports.manifest import ExportManifest
     from registry.store.registry import Registry
+    from registry.store.selection import Selection
     from registry.subset.options import Subset
     from registry.subset.resplit import Resplit
 
-__all__ = ["__version__", "export", "open"]
+__all__ = ["__version__", "compare_with_release", "export", "open"]
 
 
 def open(
@@ -133,3 +136,17 @@ def export(
         overwrite=overwrite,
         revision=revision_of(registry.place),
     )
+
+
+def compare_with_release(registry: Registry | Selection) -> ReleaseComparison:
+    """Return a registry, or a subset of it, beside the published numbers of the official release.
+
+    ``.rows`` has an entry for each number, ``.sentences`` says which edition each split is, ``.contradictions`` where
+    published numbers contradict each other, and ``.agrees`` whether all agree.
+
+    Raises:
+        registry.errors.RegistryFormatError: a file cannot be read.
+    """
+    from registry.checks.official import compare_with_release
+
+    return compare_with_release(registry)

@@ -19,8 +19,9 @@ from registry.cli.log import log_to_stderr
 from registry.cli.maintain import catalog, manifest, sample
 from registry.cli.paths import PLACE
 from registry.cli.photos import photos
-from registry.cli.query import image, pairs, sql, stats, style, tables
+from registry.cli.query import image, pairs, sql, style, tables
 from registry.cli.stage import stage
+from registry.cli.stats import stats
 from registry.cli.subset import subset_command
 from registry.cli.sync import sync
 from registry.cli.verify import verify
