@@ -59,7 +59,7 @@ def stats(
     tables: dict[str, str],
     output: Output,
 ) -> None:
-    """Count images, items, identities and pairs by split, or by any attributes.
+    """Count images, items and pairs, by split or by any attributes.
 
     Without --by and --of, the counts are those of the view split_counts. --by counts images and items for each
     combination of values: share_of_all is the share of all counted items, share_of_group the share of the items that

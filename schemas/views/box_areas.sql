@@ -10,7 +10,9 @@ WITH areas AS (
         greatest(items.x2 - items.x1, 0) * greatest(items.y2 - items.y1, 0) AS area,
         images.width::DOUBLE * images.height AS image_area
     FROM items
-    JOIN images USING (split, image_id)
+    JOIN images
+        ON images.split = items.split
+        AND images.image_id = items.image_id
 )
 SELECT
     split,

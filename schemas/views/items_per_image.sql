@@ -10,7 +10,9 @@ WITH counted AS (
         images.source,
         count(items.item_no) AS num_items
     FROM images
-    LEFT JOIN items USING (split, image_id)
+    LEFT JOIN items
+        ON items.split = images.split
+        AND items.image_id = images.image_id
     WHERE images.num_items IS NOT NULL
     GROUP BY images.split, images.image_id, images.source
 )

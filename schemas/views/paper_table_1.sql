@@ -14,7 +14,7 @@ WITH annotated AS (
     GROUP BY split
 )
 SELECT
-    split,
+    split_counts.split,
     num_images,
     coalesce(num_boxes, 0) AS num_boxes,
     coalesce(num_landmarks, 0) AS num_landmarks,
@@ -24,5 +24,5 @@ SELECT
     num_query_items,
     num_gallery_items
 FROM split_counts
-LEFT JOIN annotated USING (split)
-ORDER BY split
+LEFT JOIN annotated ON annotated.split = split_counts.split
+ORDER BY split_counts.split

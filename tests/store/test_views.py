@@ -366,8 +366,7 @@ def test_items_per_image_counts_annotated_images(database: duckdb.DuckDBPyConnec
     assert rows_of(database, "items_per_image", items=GROUPS, images=images) == [
         ("train", "shop", 2, 1, 1.0),
         ("train", "user", 0, 1, 1 / 3),
-        ("train", "user", 1, 1, 1 / 3),
-        ("train", "user", 2, 1, 1 / 3),
+        ("train", "user", 2, 2, 2 / 3),
     ]
 
 
