@@ -12,6 +12,7 @@ from registry.cli.boundary import DEBUG_VARIABLE, BoundedCommand
 from registry.cli.completion import completion
 from registry.cli.context import Places, storage_option
 from registry.cli.correct import correct_command, import_command
+from registry.cli.croissant import croissant
 from registry.cli.diff import diff
 from registry.cli.export import export_command
 from registry.cli.ingest import fingerprint, ingest
@@ -32,7 +33,7 @@ from registry.version import __version__
 
 SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),
-    "Export": (subset_command, export_command, verify),
+    "Export": (subset_command, export_command, verify, croissant),
     "Compare": (versions, diff),
     "Correct": (correct_command, import_command),
     "Move": (sync,),
