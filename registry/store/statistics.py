@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
-
-import duckdb
+from typing import TYPE_CHECKING, Any
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, unknown_name
 from registry.dataset.statistics import CROSSED_ATTRIBUTES, IMAGE_ATTRIBUTES, MASK_AREAS, STATISTICS
 from registry.errors import UsageError
+from registry.store.mask_areas import mask_area_statistics
 from registry.store.sql import SPLIT_ORDER, quote
 
 if TYPE_CHECKING:
@@ -17,32 +16,6 @@ if TYPE_CHECKING:
 
 #: Returns the rows of a SELECT over the tables and views of a registry or a subset.
 Sql = Callable[[str], "DuckDBPyRelation"]
-
-#: Statistics of areas, over rows of split, category_id, category_name, area, box_area and image_area.
-_OF_AREAS: Final = """
-    SELECT
-        split, category_id, category_name,
-        count(*) AS num_items,
-        quantile_cont(area, 0.5) AS median_area,
-        quantile_cont(area / nullif(box_area, 0), 0.5) AS median_share_of_box,
-        quantile_cont(area / image_area, 0.5) AS median_share_of_image,
-        min(area) AS min_area,
-        quantile_cont(area, 0.25) AS lower_quartile_area,
-        quantile_cont(area, 0.75) AS upper_quartile_area,
-        max(area) AS max_area,
-        round(avg(area), 1) AS mean_area
-    FROM areas
-    GROUP BY split, category_id, category_name
-    ORDER BY split, category_id
-"""
-_MASKS: Final = """
-    SELECT
-        items.split, items.category_id, items.category_name, items.segmentation,
-        greatest(items.x2 - items.x1, 0) * greatest(items.y2 - items.y1, 0) AS box_area,
-        images.width::DOUBLE * images.height AS image_area
-    FROM items JOIN images USING (split, image_id)
-    WHERE len(items.segmentation) > 0
-"""
 
 
 def statistic(sql: Sql, by: str | Sequence[str] = (), of: str | None = None) -> DuckDBPyRelation:
@@ -66,7 +39,7 @@ def statistic(sql: Sql, by: str | Sequence[str] = (), of: str | None = None) -> 
         return sql(crossing(names))
     if of not in STATISTICS:
         raise unknown_name("statistic", of, list(STATISTICS))
-    return _mask_areas(sql) if of == MASK_AREAS else sql(f"FROM {of}")
+    return mask_area_statistics(sql) if of == MASK_AREAS else sql(f"FROM {of}")
 
 
 def crossing(by: Sequence[str]) -> str:
@@ -117,24 +90,6 @@ def _label(name: str) -> str:
 
 def _order(name: str) -> str:
     return SPLIT_ORDER.replace("split", "split_key") if name == "split" else f"{name}_key NULLS LAST"
-
-
-def _mask_areas(sql: Sql) -> DuckDBPyRelation:
-    """Return statistics of the areas of masks by split and category; a mask is the union of its polygons."""
-    import pyarrow as pa
-
-    from registry.store.geometry import mask_area
-
-    reader = sql(_MASKS).to_arrow_reader(10_000)
-    position = reader.schema.get_field_index("segmentation")
-    schema = reader.schema.remove(position).append(pa.field("area", pa.float64()))
-    batches = []
-    for rows in reader:
-        columns = [*rows.columns[:position], *rows.columns[position + 1 :], mask_area(rows.column(position))]
-        batches.append(pa.record_batch(columns, schema=schema))
-    connection = duckdb.connect()
-    connection.register("areas", pa.Table.from_batches(batches, schema))
-    return connection.sql(_OF_AREAS)
 
 
 def nested_counts(sql: Sql) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import registry
 from registry.dataset.statistics import CROSSED_ATTRIBUTES, MASK_AREAS, STATISTIC_VIEWS, STATISTICS
 from registry.dataset.views import load_views
 from registry.errors import UnknownNameError, UsageError
-from registry.store.geometry import mask_area
+from registry.store.mask_areas import mask_area
 from registry.store.registry import Registry
 from tests.registries import make_three_splits
 
