@@ -10,7 +10,7 @@ from registry.errors import UsageError
 from registry.redaction import printable
 
 
-@examples("df2 croissant", "df2 -r s3://bucket/registry croissant", "df2 croissant - | jq .recordSet[].name")
+@examples("df2 croissant", "df2 croissant -")
 @click.command()
 @click.argument("dest", required=False, metavar="[-]")
 @click.pass_obj

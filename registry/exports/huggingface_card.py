@@ -47,8 +47,8 @@ One row per image, with its items in `objects`, in the order of the annotation f
 
 ## Licence
 
-{terms}: it is obtained from its authors with their form.
-Do not publish this folder.
+{terms}: it is obtained from its authors with their
+form. Do not publish this folder.
 
 ## Citation
 
