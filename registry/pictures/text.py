@@ -1,0 +1,53 @@
+"""Text of pictures, in the font that comes with Pillow."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from PIL import ImageFont
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont, ImageFont as BitmapFont
+
+#: Characters beyond ASCII that the font has.
+_MORE: Final = frozenset("©«°±´·»‘’“”…™")
+
+
+@cache
+def font(size: int) -> FreeTypeFont | BitmapFont:
+    """Return the font in a size in px."""
+    return ImageFont.load_default(size)
+
+
+def drawable(text: str) -> str:
+    """Return a text in one line, with a code such as ``\\u6f22`` for each character that the font lacks."""
+    parts = (
+        character
+        if " " <= character <= "~" or character in _MORE
+        else character.encode("ascii", "backslashreplace").decode()
+        if not character.isspace()
+        else " "
+        for character in text
+    )
+    return "".join(parts)
+
+
+def text_width(text: str, size: int) -> float:
+    """Return the width of a text in px."""
+    return font(size).getlength(text)
+
+
+def shortened(text: str, size: int, width: float) -> str:
+    """Return the longest beginning of a text that fits into a width in px, with ``…`` where it was cut."""
+    text = text[:1000]  # no page is that wide
+    if text_width(text, size) <= width:
+        return text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if text_width(text[:middle].rstrip() + "…", size) <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low].rstrip() + "…" if low else ""
