@@ -20,6 +20,7 @@ from registry.cli.maintain import catalog, manifest, sample
 from registry.cli.paths import PLACE
 from registry.cli.photos import photos
 from registry.cli.query import image, pairs, sql, stats, style, tables
+from registry.cli.show import show
 from registry.cli.stage import stage
 from registry.cli.subset import subset_command
 from registry.cli.sync import sync
@@ -31,6 +32,7 @@ from registry.version import __version__
 
 SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),
+    "See": (show,),
     "Export": (subset_command, export_command, verify),
     "Compare": (versions, diff),
     "Correct": (correct_command, import_command),

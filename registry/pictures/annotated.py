@@ -61,15 +61,13 @@ def annotate(
         crop: only the boxes of the items and a margin; by default the photo, with as much of its surroundings as
             annotations reach into.
         has_labels: whether each item is labelled with its item_no and category.
-        positions: item_no -> number of the item's colour; by default the order of the items.
+        positions: item_no -> number of the item's colour; by default the order of the numbers.
     """
     rect = photo_rect((photo.width, photo.height) if photo else image_size, items)
     view = View.of(crop_region(rect, items) if crop and items else whole_region(rect, items), rect, size)
     picture = _background(photo, view)
-    colours = {
-        item["item_no"]: item_colour((positions or {}).get(item["item_no"], number))
-        for number, item in enumerate(items)
-    }
+    positions = positions or {number: position for position, number in enumerate(sorted(i["item_no"] for i in items))}
+    colours = {item["item_no"]: item_colour(positions[item["item_no"]]) for item in items}
     weight = _weight(view)
     _draw_masks(picture, items, colours, view, weight)
     for item in _small_last(items):
@@ -141,12 +139,13 @@ def _draw_lines(picture: Image.Image, item: Mapping[str, Any], colour: Colour, v
     """Draw box and skeleton in the item's colour with a dark edge, so that they stand out on any photo."""
     dark, bright = Stencil(), Stencil()
     if box_of(item) != (0, 0, 0, 0):
+        inset = weight * 0.7  # keeps an edge of the box that is an edge of the picture visible
+        ends = (view.width - 1 - inset, view.height - 1 - inset)
         x1, y1, x2, y2 = view.rect(box_of(item))
-        half = weight * 0.7  # a box along the edge of the picture stays visible
-        if 0 <= view.x(box_of(item)[0]):
-            x1, y1 = max(x1, half), max(y1, half)
-        if view.x(box_of(item)[2]) <= view.width + 1:
-            x2, y2 = min(x2, view.width - 1 - half), min(y2, view.height - 1 - half)
+        x1, y1 = (inset if 0 <= value < inset else value for value in (x1, y1))
+        x2, y2 = (
+            min(value, end) if value <= end + inset + 2 else value for value, end in zip((x2, y2), ends, strict=True)
+        )
         ring = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
         dark.ring(ring, weight * 2.1)
         bright.ring(ring, weight * 1.1)
@@ -202,28 +201,21 @@ def _draw_labels(
         labels.Label(math.ceil(text_width(text, text_size)) + bar + 8, height, box)
         for text, box in zip(texts, boxes, strict=False)
     ]
-    points = [
-        (view.x(x), view.y(y)) for item in items for x, y, _ in labelled_landmarks(item).values()
-    ]
+    points = [(view.x(x), view.y(y)) for item in items for x, y, _ in labelled_landmarks(item).values()]
     places = labels.place(wanted, view.width, view.height, points)
     draw = ImageDraw.Draw(picture)
     rects: list[Rect | None] = []
-    for place, label, text, item in zip(places, wanted, texts, items, strict=False):
-        if place is None:
-            rects.append(None)
-            continue
-        left, top = place
-        rect = (left, top, left + label.width, top + label.height)
+    for place, label, item in zip(places, wanted, items, strict=False):
+        rect = None if place is None else (place[0], place[1], place[0] + label.width, place[1] + label.height)
         rects.append(rect)
-        if not labels.overlap(rect, label.box, 3):
+        if rect is not None and not labels.overlap(rect, label.box, 3):
             _lead(picture, rect, label.box, colours[item["item_no"]])
-    for rect, text, item in zip(rects, texts, items, strict=False):
-        if rect is None:
-            continue
-        left, top, right, bottom = rect
-        draw.rectangle((left, top, right - 1, bottom - 1), fill=LABEL)
-        draw.rectangle((left, top, left + bar - 1, bottom - 1), fill=colours[item["item_no"]])
-        draw.text((left + bar + 4, (top + bottom) / 2), text, WHITE, font(text_size), anchor="lm")
+    for shown, text, item in zip(rects, texts, items, strict=False):
+        if shown is not None:
+            left, top, right, bottom = shown
+            draw.rectangle((left, top, right - 1, bottom - 1), fill=LABEL)
+            draw.rectangle((left, top, left + bar - 1, bottom - 1), fill=colours[item["item_no"]])
+            draw.text((left + bar + 4, (top + bottom) / 2), text, WHITE, font(text_size), anchor="lm")
     return rects + [None] * (len(items) - len(rects))
 
 

@@ -6,7 +6,7 @@ import io
 import warnings
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 
 class PhotoError(Exception):
@@ -48,6 +48,7 @@ def decode(data: bytes, size: int | None = None) -> Photo:
                     opened.draft("RGB", (max(1, int(width * ratio)), max(1, int(height * ratio))))
                 pixels = opened.convert("RGB")
     except (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError) as error:
-        raise PhotoError(" ".join(str(error).replace("<_io.BytesIO object at", "").split())[:200]) from error
+        reason = "no JPEG, PNG or WebP" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
+        raise PhotoError(reason[:200]) from error
     pixels.info.clear()  # keep colour profile, comment and resolution of the photo out of the picture
     return Photo(pixels, width, height)

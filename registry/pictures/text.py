@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 from PIL import ImageFont
 
 if TYPE_CHECKING:
-    from PIL.ImageFont import FreeTypeFont, ImageFont as BitmapFont
+    from PIL.ImageFont import FreeTypeFont
+    from PIL.ImageFont import ImageFont as BitmapFont
 
-#: Characters beyond ASCII that the font has.
-_MORE: Final = frozenset("©«°±´·»‘’“”…™")
+#: Characters beyond ASCII that the font has: signs, quotation marks and an ellipsis.
+_MORE: Final = frozenset("\u00a9\u00ab\u00b0\u00b1\u00b4\u00b7\u00bb\u2018\u2019\u201c\u201d\u2026\u2122")
 
 
 @cache
@@ -21,7 +22,7 @@ def font(size: int) -> FreeTypeFont | BitmapFont:
 
 
 def drawable(text: str) -> str:
-    """Return a text in one line, with a code such as ``\\u6f22`` for each character that the font lacks."""
+    """Return a text in one line, with an escape code for each character that the font lacks."""
     parts = (
         character
         if " " <= character <= "~" or character in _MORE

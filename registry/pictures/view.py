@@ -50,9 +50,7 @@ class View:
         width, height = max(width, height / _MAX_RATIO), max(height, width / _MAX_RATIO)
         left, top = (x1 + x2 - width) / 2, (y1 + y2 - height) / 2
         scale = size / max(width, height)
-        return cls(
-            (left, top, left + width, top + height), photo, scale, round(width * scale), round(height * scale)
-        )
+        return cls((left, top, left + width, top + height), photo, scale, round(width * scale), round(height * scale))
 
     def x(self, value: float) -> float:
         """Return the x on the canvas of an x of the photo."""
