@@ -23,8 +23,11 @@ from registry.files.temporary import write_text
 from registry.redaction import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
+    from registry.sources.photos import Photos
     from registry.store.changes import Diff
     from registry.store.difference import Summary
     from registry.store.registry import Registry
@@ -105,7 +108,11 @@ def diff(
         _write_summary(difference.summary, output)
     if show is not None:
         sources = photo_sources(photos, click.get_current_context().params["params"])
-        _show(places, (old, new), difference, "images" if of == "images" else "items", sources, follow_links, show)
+
+        def read_photos(password: str | None) -> Photos | None:
+            return open_photos(places, sources, password, follow_links)
+
+        _show(places, (old, new), difference, "images" if of == "images" else "items", read_photos, show)
     return not difference.summary.is_same
 
 
@@ -124,8 +131,7 @@ def _show(
     sides: tuple[Registry, Registry],
     difference: Diff,
     of: str,
-    sources: str | dict[str, str] | None,
-    follow_links: bool,
+    read_photos: Callable[[str | None], Photos | None],
     path: str,
 ) -> None:
     """Write pictures of the differences; say so if there are none."""
@@ -139,8 +145,7 @@ def _show(
     total = num_change_pages(number)
 
     def draw(password: str | None) -> Pages:
-        opened = open_photos(places, sources, password, follow_links)
-        old, new = (Album(side, opened) for side in sides)
+        old, new = Album(sides[0], read_photos(password)), Album(sides[1])
         new.problems = old.problems  # the photos are the same
         changes = difference.images() if of == "images" else difference.items()
         title = f"{of} that differ"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import NotFoundError, PasswordError, SourceError, UnreadableSourceError, UsageError, first_names
 from registry.pictures.annotated import SIZE, Annotated, annotate
+from registry.pictures.palette import Colour, item_colours
 from registry.pictures.photo import Photo, PhotoError, decode
 from registry.sources.faults import Fault
 from registry.store.connection import duckdb_errors
@@ -55,14 +56,14 @@ class Shown:
         subject: as asked for.
         image: row of the table images; None if the registry has no such image.
         items: rows of the items to show, by item_no.
-        positions: item_no of every item of the image -> its colour's number.
+        colours: of every item of the image, by item_no.
         photo: bytes; None without a photo.
     """
 
     subject: Subject
     image: Mapping[str, Any] | None
     items: Sequence[Mapping[str, Any]]
-    positions: Mapping[int, int]
+    colours: Mapping[int, Colour]
     photo: bytes | None
 
     @property
@@ -82,7 +83,7 @@ class Shown:
         parts += [image["source"]] if image["source"] else []
         parts += [f"pair_id {image['pair_id']}"] if image["pair_id"] is not None else []
         parts += [f"{image['width']} x {image['height']} px"] if image["width"] else []
-        if not self.positions:
+        if not self.colours:
             parts.append("no item is annotated")
         return " · ".join(parts)
 
@@ -143,7 +144,7 @@ class Album:
         self.registry.image(subject.split, subject.image_id)  # its error lists the images
         (shown,) = self.load([subject])
         if not shown.has_subject:
-            numbers = ", ".join(map(str, shown.positions))
+            numbers = ", ".join(map(str, shown.colours))
             hint = f"its items are {numbers}" if numbers else "no item is annotated in it"
             image = f"{subject.split} image {subject.image_id}"
             raise NotFoundError(f"{image} has no item {subject.item_no}; {hint}.")
@@ -169,10 +170,10 @@ class Album:
         shown = []
         for subject in subjects:
             rows = sorted(items[subject.image], key=lambda row: row["item_no"])
-            positions = {row["item_no"]: number for number, row in enumerate(rows)}
+            colours = item_colours(row["item_no"] for row in rows)
             chosen = [row for row in rows if subject.item_no in (None, row["item_no"])]
             key = subject.image
-            shown.append(Shown(subject, images.get(key), chosen, positions, photos.get(key)))
+            shown.append(Shown(subject, images.get(key), chosen, colours, photos.get(key)))
         return shown
 
     def draw(self, shown: Shown, *, size: int = SIZE, crop: bool = False, has_labels: bool = True) -> Annotated:
@@ -184,7 +185,7 @@ class Album:
             self.problems.add("have another size than in the registry, so that annotations may not fit", _name(shown))
         return annotate(
             shown.items, photo, image_size=listed, size=size, crop=crop, has_labels=has_labels,
-            positions=shown.positions,
+            colours=shown.colours,
         )  # fmt: skip
 
     def _decode(self, shown: Shown, size: int | None) -> Photo | None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from PIL import Image, ImageDraw
 
 from registry.pictures import labels, outlines
-from registry.pictures.palette import BLACK, CANVAS, EDGE, LABEL, PALE_INK, SURROUNDINGS, WHITE, Colour, item_colour
+from registry.pictures.palette import BLACK, CANVAS, EDGE, LABEL, SURROUNDINGS, WHITE, Colour, item_colours
 from registry.pictures.photo import Photo
 from registry.pictures.stencils import Stencil
 from registry.pictures.text import drawable, font, shortened, text_width
@@ -28,15 +28,17 @@ _SHOWS_PIXELS: Final = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Annotated:
-    """A picture and what could not be shown in it.
+    """A picture of a photo with its annotation.
 
     Attributes:
         picture: RGB.
+        has_photo: False for a plain canvas.
         view: the region of the photo that it shows.
         labels: place of each label, px of the picture; None for one that found no place.
     """
 
     picture: Image.Image
+    has_photo: bool
     view: View
     labels: Sequence[Rect | None]
 
@@ -49,7 +51,7 @@ def annotate(
     size: int = SIZE,
     crop: bool = False,
     has_labels: bool = True,
-    positions: Mapping[int, int] | None = None,
+    colours: Mapping[int, Colour] | None = None,
 ) -> Annotated:
     """Return a photo with the annotation of items.
 
@@ -61,13 +63,12 @@ def annotate(
         crop: only the boxes of the items and a margin; by default the photo, with as much of its surroundings as
             annotations reach into.
         has_labels: whether each item is labelled with its item_no and category.
-        positions: item_no -> number of the item's colour; by default the order of the numbers.
+        colours: by item_no, where other items of the image have colours too.
     """
     rect = photo_rect((photo.width, photo.height) if photo else image_size, items)
     view = View.of(crop_region(rect, items) if crop and items else whole_region(rect, items), rect, size)
     picture = _background(photo, view)
-    positions = positions or {number: position for position, number in enumerate(sorted(i["item_no"] for i in items))}
-    colours = {item["item_no"]: item_colour(positions[item["item_no"]]) for item in items}
+    colours = colours or item_colours(item["item_no"] for item in items)
     weight = _weight(view)
     _draw_masks(picture, items, colours, view, weight)
     for item in _small_last(items):
@@ -75,7 +76,7 @@ def annotate(
     for item in _small_last(items):
         _draw_landmarks(picture, item, colours[item["item_no"]], view, weight)
     rects = _draw_labels(picture, items, colours, view) if has_labels else []
-    return Annotated(picture, view, rects)
+    return Annotated(picture, photo is not None, view, rects)
 
 
 def _background(photo: Photo | None, view: View) -> Image.Image:
@@ -91,10 +92,6 @@ def _background(photo: Photo | None, view: View) -> Image.Image:
     width, height = max(1, target[2] - target[0]), max(1, target[3] - target[1])
     if photo is None:
         picture.paste(CANVAS, (target[0], target[1], target[0] + width, target[1] + height))
-        text_size = 11 if max(view.width, view.height) < 600 else 18
-        ImageDraw.Draw(picture).text(
-            (target[0] + 6, target[1] + height - 4), "no photo", PALE_INK, font(text_size), anchor="ld"
-        )
     else:
         across, down = photo.pixels.width / photo.width, photo.pixels.height / photo.height
         part = (left * across, top * down, right * across, bottom * down)
@@ -190,7 +187,7 @@ def _draw_labels(
     """Draw the labels; return their rectangles."""
     text_size = 10 + round(max(view.width, view.height) / 100)
     if max(view.width, view.height) < 600:
-        text_size = 11
+        text_size = 12
     height, bar = text_size + 6, max(4, text_size // 3)
     texts = [
         shortened(drawable(f"{item['item_no']} {item['category_name']}"), text_size, view.width - bar - 8)

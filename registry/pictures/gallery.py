@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
@@ -92,7 +92,8 @@ def single(album: Album, subject: Subject, *, crop: bool = False) -> Image.Image
         NotFoundError: the registry has no such image or item.
     """
     shown = album.find(subject)
-    return figure(album.draw(shown, crop=crop).picture, shown.title())
+    annotated = album.draw(shown, crop=crop)
+    return figure(annotated.picture, shown.title() + ("" if annotated.has_photo else " · no photo"))
 
 
 def num_row_pages(rows: pa.Table) -> int:
@@ -109,19 +110,22 @@ def row_pages(album: Album, rows: pa.Table, title: str = "", *, crop: bool = Fal
     """
     keys = RowKeys.of(rows.column_names)
     on_page, total = cells_on_page(len(keys.images)), num_row_pages(rows)
-    names = [name for name in rows.column_names if name not in keys.columns]
     for page in range(total):
-        records = rows.slice(page * on_page, on_page).to_pylist()
-        subjects = [keys.subjects(record) for record in records]
-        loaded = iter(album.load([subject for group in subjects for subject in group if subject is not None]))
-        cells = []
-        for record, group in zip(records, subjects, strict=True):
-            shown = [next(loaded) if subject is not None else None for subject in group]
-            caption = [" | ".join(_short_title(image) for image in shown)]
-            caption += [f"{name} {_text(record[name])}" for name in names if record[name] is not None]
-            cells.append(Cell([_thumbnail(album, image, crop) for image in shown], _bounded(caption)))
+        cells = row_cells(album, keys, rows.slice(page * on_page, on_page).to_pylist(), crop=crop)
         footer = " · ".join([title] * bool(title) + [f"page {page + 1:,} of {total:,}"] * (total > 1))
         yield sheet([Block("", cells, max(1, ACROSS // len(keys.images)))], footer)
+
+
+def row_cells(album: Album, keys: RowKeys, records: Sequence[Mapping[str, Any]], *, crop: bool = False) -> list[Cell]:
+    """Return a cell for each row."""
+    subjects = [keys.subjects(record) for record in records]
+    loaded = iter(album.load([subject for group in subjects for subject in group if subject is not None]))
+    cells = []
+    for record, group in zip(records, subjects, strict=True):
+        shown = [next(loaded) if subject is not None else None for subject in group]
+        others = {name: value for name, value in record.items() if name not in keys.columns and _is_short(value)}
+        cells.append(_cell(album, shown, [f"{name} {_text(value)}" for name, value in others.items()], crop=crop))
+    return cells
 
 
 def num_identity_pages(items: Sequence[Mapping[str, Any]]) -> int:
@@ -149,7 +153,7 @@ def identity_pages(
         for name, rows in sides.items():
             part = rows[page * on_page : (page + 1) * on_page]
             loaded = album.load([Subject(row["split"], row["image_id"], row["item_no"]) for row in part])
-            cells = [Cell([_thumbnail(album, shown, crop)], [_short_title(shown)]) for shown in loaded]
+            cells = [_cell(album, [shown], [], crop=crop) for shown in loaded]
             count = f"{name}: {len(rows):,} {'item' if len(rows) == 1 else 'items'}"
             blocks.append(Block(count if page == 0 else f"{name}, continued" if cells else "", cells, columns))
         footer = title if total == 1 else f"{title} · page {page + 1:,} of {total:,}"
@@ -165,8 +169,8 @@ def change_pages(old: Album, new: Album, changes: Iterable[Change], total: int, 
     """Yield pages of differences: old and new beside each other, and the columns that differ as caption.
 
     Args:
-        old: of the older registry.
-        new: of the newer registry.
+        old: of the older registry; reads the photos for both.
+        new: of the newer registry, without photos.
         changes: images or items that differ.
         total: number of the pages.
         title: for the foot of the page.
@@ -177,12 +181,12 @@ def change_pages(old: Album, new: Album, changes: Iterable[Change], total: int, 
         waiting = list(islice(remaining, on_page))
         subjects = [Subject(c.key["split"], c.key["image_id"], c.key.get("item_no")) for c in waiting]
         cells = []
-        for change, *pair in zip(waiting, old.load(subjects), new.load(subjects), strict=True):
-            sides = [
-                _thumbnail(album, shown if shown.has_subject else None, crop=False)
-                for album, shown in zip((old, new), pair, strict=True)
-            ]
-            cells.append(Cell(sides, _bounded(_change_lines(change))))
+        for change, before, after in zip(waiting, old.load(subjects), new.load(subjects), strict=True):
+            pair = ((old, before), (new, replace(after, photo=before.photo)))
+            pictures = [_thumbnail(album, shown)[0] for album, shown in pair if shown.image is not None]
+            if len(pictures) == 1:  # the other registry has no such image
+                pictures.insert(0 if before.image is None else 1, Image.new("RGB", pictures[0].size, CANVAS))
+            cells.append(Cell(pictures, _bounded(_change_lines(change))))
         footer = f"old left, new right · {title} · page {page + 1:,} of {total:,}"
         yield sheet([Block("", cells, ACROSS // 2)], footer)
 
@@ -200,12 +204,23 @@ def _columns_of_side(sides: Mapping[str, Sequence[object]]) -> int:
     return max(1, min(_COLUMNS_OF_SIDE, max(ceil(len(side) / 2) for side in sides.values())))
 
 
-def _thumbnail(album: Album, shown: Shown | None, crop: bool) -> Image.Image:
-    """Return a subject in the size of a thumbnail; an empty canvas for None."""
+def _cell(album: Album, shown: Sequence[Shown | None], lines: Sequence[str], *, crop: bool) -> Cell:
+    """Return the pictures of subjects beside each other, with their names and more lines as caption."""
+    pictures, titles = [], []
+    for subject in shown:
+        picture, has_photo = _thumbnail(album, subject, crop=crop)
+        pictures.append(picture)
+        titles.append(_short_title(subject) + ("" if has_photo else " · no photo"))
+    return Cell(pictures, _bounded([" | ".join(titles), *lines]))
+
+
+def _thumbnail(album: Album, shown: Shown | None, *, crop: bool = False) -> tuple[Image.Image, bool]:
+    """Return a subject in the size of a thumbnail, and whether it has a photo; an empty canvas for None."""
     if shown is None or shown.image is None:
-        return Image.new("RGB", (THUMBNAIL, THUMBNAIL // 2), CANVAS)
+        return Image.new("RGB", (THUMBNAIL, THUMBNAIL // 2), CANVAS), True
     has_labels = shown.subject.item_no is None  # the caption names the item
-    return album.draw(shown, size=THUMBNAIL, crop=crop, has_labels=has_labels).picture
+    annotated = album.draw(shown, size=THUMBNAIL, crop=crop, has_labels=has_labels)
+    return annotated.picture, annotated.has_photo
 
 
 def _short_title(shown: Shown | None) -> str:
@@ -231,6 +246,11 @@ def _change_lines(change: Change) -> list[str]:
             before, after = _text(change.old[column]), _text(change.new[column])
             lines.append(f"{column} {before} -> {after}" if len(before + after) < 60 else f"{column} differs")
     return lines
+
+
+def _is_short(value: Any) -> bool:
+    """Return whether a caption can hold a value: lists, such as landmarks, are in the picture."""
+    return value is not None and not isinstance(value, list | dict | bytes)
 
 
 def _text(value: Any) -> str:

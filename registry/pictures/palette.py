@@ -5,6 +5,7 @@ Source: Okabe and Ito, "Color Universal Design" (2008), in an order in which nei
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 Colour = tuple[int, int, int]
@@ -36,9 +37,15 @@ ITEM_COLOURS: Final[tuple[Colour, ...]] = (
 )
 
 
-def item_colour(position: int) -> Colour:
-    """Return the colour of the item at a position, from 0, among those of its image."""
-    return ITEM_COLOURS[position % len(ITEM_COLOURS)]
+def item_colours(item_numbers: Iterable[int]) -> dict[int, Colour]:
+    """Return the colour of each item of an image by its item_no: that of its number, so that versions agree.
+
+    Where a number is larger than the colours are many, the items get colours in the order of their numbers.
+    """
+    numbers = sorted(item_numbers)
+    if numbers and numbers[-1] > len(ITEM_COLOURS):
+        return {number: ITEM_COLOURS[position % len(ITEM_COLOURS)] for position, number in enumerate(numbers)}
+    return {number: ITEM_COLOURS[number - 1] for number in numbers}
 
 
 def contrast(first: Colour, second: Colour) -> float:

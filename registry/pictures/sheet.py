@@ -9,7 +9,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from registry.pictures.palette import BLACK, INK, PAGE, PALE_INK, WHITE, item_colour
+from registry.pictures.palette import BLACK, INK, ITEM_COLOURS, PAGE, PALE_INK, WHITE
 from registry.pictures.stencils import Stencil
 from registry.pictures.text import drawable, font, shortened, text_width
 
@@ -142,7 +142,7 @@ def _legend(size: int) -> Image.Image:
     width = math.ceil(sum(text_width(text, size) + 2.4 * size for text in entries))
     legend = Image.new("RGB", (width, height), PAGE)
     draw, x = ImageDraw.Draw(legend), 0.0
-    colour, y, radius = item_colour(0), height / 2, size * 0.36
+    colour, y, radius = ITEM_COLOURS[0], height / 2, size * 0.36
     for text in entries:
         centre = x + size * 0.6
         outer, inner = Stencil(), Stencil()
