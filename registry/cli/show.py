@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from registry.cli.completion import complete_split
-from registry.cli.context import Places, storage_option
+from registry.cli.context import Places, note, storage_option
 from registry.cli.examples import examples
 from registry.cli.image_names import parse_image
 from registry.cli.limits import DEFAULT_SECONDS, half_of_memory, query_limits
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
     from registry.pictures.album import Album
     from registry.store.registry import Registry
+
+
+#: Pages from which on a user may have meant fewer.
+_MANY_PAGES = 50
 
 
 @examples(
@@ -173,6 +177,8 @@ def _rows(rows: pa.Table, crop: bool, title: str = "") -> Callable[[Album], Page
     from registry.pictures.gallery import num_row_pages, row_pages
 
     total = num_row_pages(rows)
+    if total > _MANY_PAGES:
+        note(f"note: {rows.num_rows:,} rows make {total:,} pages; --limit N shows fewer")
 
     def make(album: Album) -> Pages:
         return Pages(row_pages(album, rows, title, crop=crop), total, title or "Rows of a query", album.problems)

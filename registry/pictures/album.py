@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.dataset.tables import BOX_COLUMNS
+from registry.dataset.cells import check_images, check_items
+from registry.dataset.tables import BOX_COLUMNS, IMAGES, ITEMS, Table, arrow_schema
 from registry.errors import NotFoundError, PasswordError, SourceError, UnreadableSourceError, UsageError, first_names
 from registry.pictures.annotated import SIZE, Annotated, annotate
 from registry.pictures.palette import Colour, item_colours
@@ -19,8 +20,18 @@ if TYPE_CHECKING:
     from registry.sources.photos import Photos
     from registry.store.registry import Registry
 
-#: Columns of an item that pictures show.
-_ITEM_COLUMNS: Final = ("item_no", "style", "category_id", "category_name", *BOX_COLUMNS, "landmarks", "segmentation")
+#: Columns of images and items that pictures show.
+_IMAGE_COLUMNS: Final = ("split", "image_id", "file_name", "source", "pair_id", "width", "height")
+_ITEM_COLUMNS: Final = (
+    "image_id",
+    "item_no",
+    "style",
+    "category_id",
+    "category_name",
+    *BOX_COLUMNS,
+    "landmarks",
+    "segmentation",
+)
 #: Photos that a message names.
 _NAMES: Final = 5
 
@@ -163,8 +174,8 @@ class Album:
         photos: dict[tuple[str, int], bytes] = {}
         for split in dict.fromkeys(split for split, _ in keys):
             image_ids = sorted(image_id for of_split, image_id in keys if of_split == split)
-            images |= {(split, row["image_id"]): row for row in self._rows("images", "*", split, image_ids)}
-            for row in self._rows("items", f"image_id, {', '.join(_ITEM_COLUMNS)}", split, image_ids):
+            images |= {(split, row["image_id"]): row for row in self._rows(IMAGES, _IMAGE_COLUMNS, split, image_ids)}
+            for row in self._rows(ITEMS, _ITEM_COLUMNS, split, image_ids):
                 items[split, row["image_id"]].append(row)
             photos |= self._read_photos(split, image_ids)
         shown = []
@@ -194,22 +205,35 @@ class Album:
         try:
             return decode(shown.photo, size)
         except PhotoError as error:
-            text = f"have a plain canvas, as they cannot be decoded ({error})"
+            text = f"are damaged ({error}) and drawn as a plain canvas"
             self.problems.add(text, _name(shown), is_bad_input=True)
             return None
 
-    def _rows(self, table: str, columns: str, split: str, image_ids: Sequence[int]) -> Iterable[dict[str, Any]]:
-        """Return the rows of images of a split; none if the registry has no such split."""
+    def _rows(
+        self, table: Table, columns: Sequence[str], split: str, image_ids: Sequence[int]
+    ) -> Iterable[dict[str, Any]]:
+        """Return the rows of images of a split; none if the registry has no such split.
+
+        Raises:
+            RegistryFormatError: the rows are not as an ingestion writes them.
+        """
+        import pyarrow as pa
+
         if split not in self.registry.manifest.splits:
             return []
         query = (
-            f"SELECT {columns} FROM {table} WHERE split = $split AND image_id BETWEEN $low AND $high "
-            "AND list_contains($image_ids, image_id)"
+            f"SELECT {', '.join(columns)} FROM {table.name} WHERE split = $split AND image_id BETWEEN $low AND $high "
+            "AND list_contains($image_ids, image_id) ORDER BY image_id"
         )
         params = {"split": split, "low": image_ids[0], "high": image_ids[-1], "image_ids": image_ids}
+        declared = arrow_schema(table, stored=False)
+        schema = pa.schema([declared.field(name) for name in columns])
         with duckdb_errors():
-            relation = self.registry.sql(query, params)
-            return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+            rows = self.registry.sql(query, params).to_arrow_table().cast(schema).combine_chunks()
+        for batch in rows.to_batches():
+            (check_images if table is IMAGES else check_items)(batch, split, self.registry.place)
+        records: list[dict[str, Any]] = rows.to_pylist()
+        return records
 
     def _read_photos(self, split: str, image_ids: Sequence[int]) -> dict[tuple[str, int], bytes]:
         """Return the photos that can be read; the others are problems."""
@@ -220,18 +244,20 @@ class Album:
             for image_id, data in zip(image_ids, self._photos.find(split, image_ids), strict=True):
                 name = f"{split}/image/{image_id:06d}.jpg"
                 if isinstance(data, Fault):
-                    text = f"have a plain canvas, as they cannot be read ({data})"
+                    text = f"are unreadable ({data}) and drawn as a plain canvas"
                     self.problems.add(text, name, is_bad_input=True)
                 elif data is None:
-                    text = f"have a plain canvas, as {self._photos.place(split)} lacks them"
+                    text = f"are not in {self._photos.place(split)} and drawn as a plain canvas"
                     self.problems.add(text, name, is_bad_input=self._must_have_photos)
                 else:
                     read[split, image_id] = data
+            for notice in self._photos.notices:
+                self.problems.add(notice)
         except (PasswordError, UnreadableSourceError):
             raise
         except (SourceError, UsageError) as error:  # the place has no photos of this split
             self._without_photos.add(split)
-            text = f"The photos of {split} have plain canvases: {error}"
+            text = f"The photos of {split} are drawn as plain canvases: {error}"
             self.problems.add(text, is_bad_input=self._must_have_photos)
         return read
 
