@@ -205,7 +205,7 @@ def _draw_labels(
     for place, label, item in zip(places, wanted, items, strict=False):
         rect = None if place is None else (place[0], place[1], place[0] + label.width, place[1] + label.height)
         rects.append(rect)
-        if rect is not None and not labels.overlap(rect, label.box, 3):
+        if rect is not None and not labels.overlap(rect, label.box, labels.NEAR + 1):
             _lead(picture, rect, label.box, colours[item["item_no"]])
     for shown, text, item in zip(rects, texts, items, strict=False):
         if shown is not None:

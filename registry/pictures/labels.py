@@ -10,6 +10,8 @@ from registry.pictures.view import Rect
 
 #: Px between two labels.
 _GAP: Final = 2
+#: Px between a label and its box from which on a line has to lead from the one to the other.
+NEAR: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ def _candidates(label: Label, width: int, height: int) -> Iterator[tuple[int, in
     down, across = label.height, label.width
     for left, top in (
         *((x1, y1 - down), (x2 - across, y1 - down)),  # above
-        *((x1, y2), (x2 - across, y2)),  # below
+        *((x1, y1 - down - NEAR), (x2 - across, y1 - down - NEAR)),  # above landmarks along the edge
+        *((x1, y2), (x2 - across, y2), (x1, y2 + NEAR), (x2 - across, y2 + NEAR)),  # below
         *((x2, y1), (x1 - across, y1), (x2, y2 - down), (x1 - across, y2 - down)),  # beside
         *((x1, y1), (x2 - across, y1), (x1, y2 - down), (x2 - across, y2 - down)),  # within
         *((x1, (y1 + y2) / 2), (x2 - across, (y1 + y2) / 2), ((x1 + x2 - across) / 2, (y1 + y2) / 2)),
