@@ -17,7 +17,6 @@ from registry.cli.paths import FileType
 from registry.cli.photo_options import photo_sources, photos_option
 from registry.cli.pictures import BAD_INPUT, Pages, open_photos, write_pictures
 from registry.dataset.image_names import read_item_name
-from registry.store.connection import duckdb_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,6 +128,8 @@ def read_rows(registry: Registry, query: str, bound: tuple[str, ...] = (), limit
     Raises:
         QueryError: DuckDB refuses the query, or it reaches a limit.
     """
+    from registry.store.connection import duckdb_errors
+
     with query_limits(DEFAULT_SECONDS, half_of_memory()), duckdb_errors():
         relation = registry.sql(query, parse_params(bound) or None)
         return Rows.of_relation(relation if limit is None else relation.limit(limit)).arrow()

@@ -82,24 +82,24 @@ def annotate(
 def _background(photo: Photo | None, view: View) -> Image.Image:
     """Return the photo, or a plain canvas in its place, amid its surroundings."""
     picture = Image.new("RGB", (view.width, view.height), SURROUNDINGS)
-    left, top, right, bottom = (
+    x1, y1, x2, y2 = (
         max(view.region[0], view.photo[0]), max(view.region[1], view.photo[1]),
         min(view.region[2], view.photo[2]), min(view.region[3], view.photo[3]),
     )  # fmt: skip
-    if left >= right or top >= bottom:
+    if x1 >= x2 or y1 >= y2:
         return picture
-    target = round(view.x(left)), round(view.y(top)), round(view.x(right)), round(view.y(bottom))
+    target = round(view.x(x1)), round(view.y(y1)), round(view.x(x2)), round(view.y(y2))
     width, height = max(1, target[2] - target[0]), max(1, target[3] - target[1])
     if photo is None:
         picture.paste(CANVAS, (target[0], target[1], target[0] + width, target[1] + height))
     else:
         across, down = photo.pixels.width / photo.width, photo.pixels.height / photo.height
-        part = (left * across, top * down, right * across, bottom * down)
+        part = (x1 * across, y1 * down, x2 * across, y2 * down)
         method = Image.Resampling.NEAREST if view.scale >= _SHOWS_PIXELS else Image.Resampling.LANCZOS
         picture.paste(photo.pixels.resize((width, height), method, box=part), target[:2])
     if (width, height) != picture.size:
-        x1, y1, x2, y2 = view.rect(view.photo)
-        ImageDraw.Draw(picture).rectangle((x1 - 1, y1 - 1, x2, y2), outline=EDGE)
+        edges = view.rect(view.photo)
+        ImageDraw.Draw(picture).rectangle((edges[0] - 1, edges[1] - 1, edges[2], edges[3]), outline=EDGE)
     return picture
 
 
@@ -209,10 +209,10 @@ def _draw_labels(
             _lead(picture, rect, label.box, colours[item["item_no"]])
     for shown, text, item in zip(rects, texts, items, strict=False):
         if shown is not None:
-            left, top, right, bottom = shown
-            draw.rectangle((left, top, right - 1, bottom - 1), fill=LABEL)
-            draw.rectangle((left, top, left + bar - 1, bottom - 1), fill=colours[item["item_no"]])
-            draw.text((left + bar + 4, (top + bottom) / 2), text, WHITE, font(text_size), anchor="lm")
+            x1, y1, x2, y2 = shown
+            draw.rectangle((x1, y1, x2 - 1, y2 - 1), fill=LABEL)
+            draw.rectangle((x1, y1, x1 + bar - 1, y2 - 1), fill=colours[item["item_no"]])
+            draw.text((x1 + bar + 4, (y1 + y2) / 2), text, WHITE, font(text_size), anchor="lm")
     return rects + [None] * (len(items) - len(rects))
 
 

@@ -123,8 +123,8 @@ def row_cells(album: Album, keys: RowKeys, records: Sequence[Mapping[str, Any]],
     cells = []
     for record, group in zip(records, subjects, strict=True):
         shown = [next(loaded) if subject is not None else None for subject in group]
-        others = {name: value for name, value in record.items() if name not in keys.columns and _is_short(value)}
-        cells.append(_cell(album, shown, [f"{name} {_text(value)}" for name, value in others.items()], crop=crop))
+        rest = {name: value for name, value in record.items() if name not in keys.columns and _is_short(value)}
+        cells.append(_cell(album, shown, [f"{name} {_text(value)}" for name, value in rest.items()], crop=crop))
     return cells
 
 

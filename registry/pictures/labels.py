@@ -45,21 +45,21 @@ def place(
     for number in sorted(range(len(labels)), key=lambda number: (labels[number].box[1], labels[number].box[0])):
         label = labels[number]
         best: tuple[int, int, int] | None = None
-        for left, top in _candidates(label, width, height):
-            rect = (left, top, left + label.width, top + label.height)
+        for x, y in _candidates(label, width, height):
+            rect = (x, y, x + label.width, y + label.height)
             if any(overlap(rect, other, _GAP) for other in taken):
                 continue
-            covered = sum(rect[0] - 3 <= x <= rect[2] + 3 and rect[1] - 3 <= y <= rect[3] + 3 for x, y in points)
+            covered = sum(rect[0] - 3 <= a <= rect[2] + 3 and rect[1] - 3 <= b <= rect[3] + 3 for a, b in points)
             if best is None or covered < best[0]:
-                best = covered, left, top
+                best = covered, x, y
             if covered == 0:
                 break
         if best is None:
             best = next(
                 (
-                    (0, left, top)
-                    for left, top in _everywhere(label, width, height)
-                    if not any(overlap((left, top, left + label.width, top + label.height), o, _GAP) for o in taken)
+                    (0, x, y)
+                    for x, y in _everywhere(label, width, height)
+                    if not any(overlap((x, y, x + label.width, y + label.height), o, _GAP) for o in taken)
                 ),
                 None,
             )
@@ -85,7 +85,7 @@ def _candidates(label: Label, width: int, height: int) -> Iterator[tuple[int, in
         return
     x1, y1, x2, y2 = label.box
     down, across = label.height, label.width
-    for left, top in (
+    for x, y in (
         *((x1, y1 - down), (x2 - across, y1 - down)),  # above
         *((x1, y1 - down - NEAR), (x2 - across, y1 - down - NEAR)),  # above landmarks along the edge
         *((x1, y2), (x2 - across, y2), (x1, y2 + NEAR), (x2 - across, y2 + NEAR)),  # below
@@ -93,7 +93,7 @@ def _candidates(label: Label, width: int, height: int) -> Iterator[tuple[int, in
         *((x1, y1), (x2 - across, y1), (x1, y2 - down), (x2 - across, y2 - down)),  # within
         *((x1, (y1 + y2) / 2), (x2 - across, (y1 + y2) / 2), ((x1 + x2 - across) / 2, (y1 + y2) / 2)),
     ):
-        yield round(min(max(left, 0), width - across)), round(min(max(top, 0), height - down))
+        yield round(min(max(x, 0), width - across)), round(min(max(y, 0), height - down))
 
 
 def _everywhere(label: Label, width: int, height: int) -> list[tuple[int, int]]:
@@ -101,4 +101,4 @@ def _everywhere(label: Label, width: int, height: int) -> list[tuple[int, int]]:
     lefts = range(0, width - label.width + 1, max(4, label.height // 2))
     tops = range(0, height - label.height + 1, max(2, label.height // 2))
     x, y = label.box[0], label.box[1]
-    return sorted(((left, top) for left in lefts for top in tops), key=lambda p: (p[0] - x) ** 2 + (p[1] - y) ** 2)
+    return sorted(((a, b) for a in lefts for b in tops), key=lambda p: (p[0] - x) ** 2 + (p[1] - y) ** 2)

@@ -124,10 +124,10 @@ def _drawn_block(block: Block) -> Image.Image:
     for row, picture_height, text_height in zip(rows, pictures, texts, strict=True):
         for column, cell in enumerate(row):
             x = column * (cell_width + _GAP)
-            left = x
+            at = x
             for picture in cell.pictures:
-                drawn.paste(picture, (left, y + picture_height - picture.height))
-                left += picture.width + _BESIDE
+                drawn.paste(picture, (at, y + picture_height - picture.height))
+                at += picture.width + _BESIDE
             for number, line in enumerate(cell.caption):
                 text = shortened(drawable(line), _TEXT, cell_width)
                 draw.text((x, y + picture_height + 4 + number * _LINE), text, PALE_INK if number else INK, font(_TEXT))

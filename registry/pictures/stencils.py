@@ -56,12 +56,12 @@ class Stencil:
         bounds = self._bounds(picture.width, picture.height)
         if bounds is None:
             return
-        left, top, right, bottom = bounds
-        times = _TIMES if max(right - left, bottom - top) <= _LARGE else 1
-        stencil = Image.new("L", ((right - left) * times, (bottom - top) * times))
+        x1, y1, x2, y2 = bounds
+        times = _TIMES if max(x2 - x1, y2 - y1) <= _LARGE else 1
+        stencil = Image.new("L", ((x2 - x1) * times, (y2 - y1) * times))
         draw = ImageDraw.Draw(stencil)
         for kind, points, width in self.shapes:
-            line = [((x - left) * times, (y - top) * times) for x, y in points]
+            line = [((x - x1) * times, (y - y1) * times) for x, y in points]
             if kind == "line":
                 _draw_line(draw, line, max(1, round(width * times)))
             elif kind == "disc":
@@ -72,7 +72,7 @@ class Stencil:
             stencil = stencil.reduce(times)
         if opacity < 1:
             stencil = stencil.point([round(value * opacity) for value in range(256)])
-        picture.paste(colour, (left, top, right, bottom), stencil)
+        picture.paste(colour, (x1, y1, x2, y2), stencil)
 
     def _bounds(self, width: int, height: int) -> tuple[int, int, int, int] | None:
         """Return the part of a picture of this size that the shapes touch; None if they touch nothing."""
@@ -84,9 +84,9 @@ class Stencil:
         if not edges:
             return None
         lefts, tops, rights, bottoms = zip(*edges, strict=True)
-        left, top = max(0, floor(min(lefts))), max(0, floor(min(tops)))
-        right, bottom = min(width, ceil(max(rights))), min(height, ceil(max(bottoms)))
-        return (left, top, right, bottom) if left < right and top < bottom else None
+        x1, y1 = max(0, floor(min(lefts))), max(0, floor(min(tops)))
+        x2, y2 = min(width, ceil(max(rights))), min(height, ceil(max(bottoms)))
+        return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
 
 def _draw_line(draw: ImageDraw.ImageDraw, line: Sequence[tuple[float, float]], width: int) -> None:

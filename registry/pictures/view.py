@@ -48,9 +48,11 @@ class View:
         x1, y1, x2, y2 = region
         width, height = max(x2 - x1, _SMALLEST), max(y2 - y1, _SMALLEST)
         width, height = max(width, height / _MAX_RATIO), max(height, width / _MAX_RATIO)
-        left, top = (x1 + x2 - width) / 2, (y1 + y2 - height) / 2
+        x_min, y_min = (x1 + x2 - width) / 2, (y1 + y2 - height) / 2
         scale = size / max(width, height)
-        return cls((left, top, left + width, top + height), photo, scale, round(width * scale), round(height * scale))
+        return cls(
+            (x_min, y_min, x_min + width, y_min + height), photo, scale, round(width * scale), round(height * scale)
+        )
 
     def x(self, value: float) -> float:
         """Return the x on the canvas of an x of the photo."""
@@ -64,9 +66,9 @@ class View:
         """Return a rectangle of the photo on the canvas, in whole numbers no further than a canvas beyond its edges."""
         x1, y1, x2, y2 = rect
         across, down = self.width, self.height
-        left, right = (min(max(self.x(x), -across), 2 * across) for x in (x1, x2))
-        top, bottom = (min(max(self.y(y), -down), 2 * down) for y in (y1, y2))
-        return left, top, right, bottom
+        x_min, x_max = (min(max(self.x(x), -across), 2 * across) for x in (x1, x2))
+        y_min, y_max = (min(max(self.y(y), -down), 2 * down) for y in (y1, y2))
+        return x_min, y_min, x_max, y_max
 
 
 def photo_rect(size: tuple[int, int] | None, items: Iterable[Mapping[str, Any]]) -> Rect:
@@ -107,9 +109,9 @@ def crop_region(photo: Rect, items: Sequence[Mapping[str, Any]]) -> Rect:
         return whole
     x1, y1, x2, y2 = union(boxes)
     margin = _MARGIN * max(x2 - x1, y2 - y1, _SMALLEST)
-    left, top = max(x1 - margin, whole[0]), max(y1 - margin, whole[1])
-    right, bottom = min(x2 + margin, whole[2]), min(y2 + margin, whole[3])
-    return (left, top, right, bottom) if left < right and top < bottom else whole
+    x_min, y_min = max(x1 - margin, whole[0]), max(y1 - margin, whole[1])
+    x_max, y_max = min(x2 + margin, whole[2]), min(y2 + margin, whole[3])
+    return (x_min, y_min, x_max, y_max) if x_min < x_max and y_min < y_max else whole
 
 
 def box_of(item: Mapping[str, Any]) -> Rect:
