@@ -124,9 +124,10 @@ def show_rows(registry: Registry, query: str, params: Any = None, *, crop: bool 
         registry.errors.UsageError: no columns name an image.
         registry.errors.QueryError: DuckDB refuses the query.
     """
-    from registry.pictures.gallery import row_pages
+    from registry.pictures.gallery import row_pages, with_items
 
-    return row_pages(_album(registry), registry.sql(query, params).to_arrow_table(), crop=crop)
+    rows = with_items(registry, registry.sql(query, params).to_arrow_table())
+    return row_pages(_album(registry), rows, crop=crop)
 
 
 def _album(registry: Registry) -> Album:

@@ -53,7 +53,7 @@ _MANY_PAGES = 50
     "--query",
     metavar="SQL",
     help="Contact sheets of the rows of a SELECT: its columns split, image_id and item_no (or user_image_id, "
-    "shop_image_id, ... of a pair) name the picture, its other columns the caption.",
+    "shop_image_id, ... of a pair; or pair_id and style of a group) name the picture, its other columns the caption.",
 )
 @click.option("-p", "--param", "bound", multiple=True, metavar="NAME=VALUE", help="Bind $NAME in the query.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N rows of the query.")
@@ -128,11 +128,13 @@ def read_rows(registry: Registry, query: str, bound: tuple[str, ...] = (), limit
     Raises:
         QueryError: DuckDB refuses the query, or it reaches a limit.
     """
+    from registry.pictures.gallery import with_items
     from registry.store.connection import duckdb_errors
 
     with query_limits(DEFAULT_SECONDS, half_of_memory()), duckdb_errors():
         relation = registry.sql(query, parse_params(bound) or None)
-        return Rows.of_relation(relation if limit is None else relation.limit(limit)).arrow()
+        rows = Rows.of_relation(relation if limit is None else relation.limit(limit)).arrow()
+    return with_items(registry, rows)
 
 
 def _image(split: str, name: str | None, item: str | None, crop: bool) -> Callable[[Album], Pages]:

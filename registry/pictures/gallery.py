@@ -14,11 +14,13 @@ from registry.errors import UsageError
 from registry.pictures.album import Album, Shown, Subject
 from registry.pictures.palette import CANVAS
 from registry.pictures.sheet import ACROSS, ROWS, THUMBNAIL, Block, Cell, cells_on_page, figure, sheet
+from registry.store.connection import duckdb_errors
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from registry.store.difference import Change
+    from registry.store.registry import Registry
 
 #: What column names of an image begin with: ``image_id``, ``user_image_id``, ...
 _PREFIXES: Final = ("", "other_", "user_", "shop_", "query_", "gallery_")
@@ -53,8 +55,9 @@ class RowKeys:
                 images.append((split, f"{prefix}image_id", item_no if item_no in columns else None))
         if not images:
             raise UsageError(
-                "A picture of a row needs the columns split and image_id, with item_no for an item, or those of a pair "
-                f"(split, user_image_id, user_item_no, shop_image_id, shop_item_no); found {', '.join(columns)}."
+                "A picture of a row needs the columns split and image_id, with item_no for an item; or those of a pair "
+                "(split, user_image_id, user_item_no, shop_image_id, shop_item_no); or split, pair_id, perhaps style, "
+                f"of a group. Found {', '.join(columns)}."
             )
         return cls(images)
 
@@ -94,6 +97,28 @@ def single(album: Album, subject: Subject, *, crop: bool = False) -> Image.Image
     shown = album.find(subject)
     annotated = album.draw(shown, crop=crop)
     return figure(annotated.picture, shown.title() + ("" if annotated.has_photo else " · no photo"))
+
+
+def with_items(registry: Registry, rows: pa.Table) -> pa.Table:
+    """Return rows whose columns name images or items; a row for each item of the groups that other rows name.
+
+    A group is a pair_id of a split, or an identity in it. Lists are left out then, as no caption holds them.
+
+    Args:
+        registry: an open registry.
+        rows: of any query.
+    """
+    import pyarrow as pa
+
+    keys = [name for name in ("split", "pair_id", "style") if name in rows.column_names]
+    if any(name.endswith("image_id") for name in rows.column_names) or keys[:2] != ["split", "pair_id"]:
+        return rows
+    with duckdb_errors():
+        items = registry.sql(f"SELECT {', '.join(keys)}, image_id, item_no FROM items").to_arrow_table()
+    flat = rows.select([field.name for field in rows.schema if not pa.types.is_nested(field.type)])
+    types = [items.schema.field(field.name) if field.name in keys else field for field in flat.schema]
+    joined = flat.cast(pa.schema(types)).join(items, keys, join_type="inner")
+    return joined.sort_by([(name, "ascending") for name in (*keys, "image_id", "item_no")])
 
 
 def num_row_pages(rows: pa.Table) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from registry.errors import RegistryError, UsageError
 from registry.pictures.album import Album
 from registry.pictures.files import jpeg
-from registry.pictures.gallery import RowKeys, row_cells
+from registry.pictures.gallery import RowKeys, row_cells, with_items
 from registry.pictures.sheet import Cell
 from registry.store.connection import duckdb_errors
 from registry.store.html import html_table
@@ -41,7 +41,8 @@ class NotebookRows:
         title = f"{len(records)} {'row' if len(records) == 1 else 'rows'}{more}"
         table = html_table(title, [{name: _shown(value) for name, value in record.items()} for record in records])
         try:
-            cells = row_cells(self.album, RowKeys.of(rows.column_names), records)
+            shown = with_items(self.album.registry, rows.slice(0, ROWS)).slice(0, ROWS)
+            cells = row_cells(self.album, RowKeys.of(shown.column_names), shown.to_pylist())
         except UsageError:  # no column names an image
             return table
         except RegistryError as error:

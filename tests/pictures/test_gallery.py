@@ -53,10 +53,19 @@ def test_columns_name_the_pictures_of_a_row(columns: str, images: list[tuple[str
 
 
 def test_rows_without_keys_are_refused(df2: Registry) -> None:
-    with pytest.raises(UsageError, match=r"needs the columns split and image_id.*found a, image_id"):
+    with pytest.raises(UsageError, match=r"needs the columns split and image_id.*Found a, image_id"):
         gallery.RowKeys.of(["a", "image_id"])
     with pytest.raises(UsageError, match="Expected numbers in image_id, found 'x'"):
         cells(Album(df2), pa.table({"split": ["train"], "image_id": ["x"]}))
+
+
+def test_rows_of_groups_have_a_cell_for_each_item(df2: Registry) -> None:
+    rows = gallery.with_items(df2, df2.sql("FROM identities WHERE split = 'validation'").to_arrow_table())
+    captions = [cell.caption for cell in cells(Album(df2), rows)]
+    assert [lines[0] for lines in captions] == [f"validation/00000{n} item 1 shorts · no photo" for n in (1, 2)]
+    assert captions[0][1:3] == ["pair_id 1", "style 1"]
+    of_pair_id = gallery.with_items(df2, df2.sql("SELECT 'train' AS split, 1::BIGINT AS pair_id").to_arrow_table())
+    assert of_pair_id.num_rows == 7
 
 
 def test_a_caption_has_the_name_and_the_other_columns_of_the_row(df2: Registry, release: Path) -> None:
