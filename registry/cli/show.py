@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from registry.cli.completion import complete_split
+from registry.cli.completion import complete_check, complete_split
 from registry.cli.context import Places, note, storage_option
 from registry.cli.examples import examples
 from registry.cli.image_names import parse_image
@@ -36,6 +36,7 @@ _MANY_PAGES = 50
     "df2 show train 1 2 --crop -o item.png --photos data/sample",
     "df2 show --identity train 1 1 -o identity.png",
     "df2 show --query 'FROM instance_pairs LIMIT 40' -o pairs.pdf",
+    "df2 show --check box-polygon-mismatch --crop -o mismatch.png",
     "df2 show --query \"SELECT * FROM items WHERE occlusion = 3 AND category_name = 'skirt'\" -o hidden.png",
 )
 @click.command("show")
@@ -55,8 +56,14 @@ _MANY_PAGES = 50
     help="Contact sheets of the rows of a SELECT: its columns split, image_id and item_no (or user_image_id, "
     "shop_image_id, ... of a pair; or pair_id and style of a group) name the picture, its other columns the caption.",
 )
+@click.option(
+    "--check",
+    metavar="NAME",
+    shell_complete=complete_check,
+    help="Contact sheets of the rows of a check (df2 check), without the accepted ones.",
+)
 @click.option("-p", "--param", "bound", multiple=True, metavar="NAME=VALUE", help="Bind $NAME in the query.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N rows of the query.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N rows of the query or check.")
 @click.option("--crop", is_flag=True, help="Only the boxes of the items and a margin, instead of the whole photo.")
 @click.option(
     "-o",
@@ -75,6 +82,7 @@ def show(
     item_no: str | None,
     identity: tuple[str, int, int] | None,
     query: str | None,
+    check: str | None,
     bound: tuple[str, ...],
     limit: int | None,
     crop: bool,
@@ -82,7 +90,7 @@ def show(
     photos: str | None,
     follow_links: bool,
 ) -> None:
-    """Show an image, an item, an identity or the rows of a query as pictures.
+    """Show an image, an item, an identity, or the rows of a query or check, as pictures.
 
     An image has its boxes, its masks (the union of an item's polygons), its landmarks with the skeleton of their
     category, and a label for each item. A visible landmark is a disc, an occluded one a white diamond; a link with an
@@ -93,13 +101,17 @@ def show(
     """
     from registry.pictures.album import Album
 
-    chosen = [name for name, value in (("SPLIT", split), ("--identity", identity), ("--query", query)) if value]
-    if len(chosen) != 1:
+    chosen = {"SPLIT": split, "--identity": identity, "--query": query, "--check": check}
+    given = [name for name, value in chosen.items() if value]
+    if len(given) != 1:
         raise click.UsageError(
-            f"Expected one of SPLIT IMAGE_ID [ITEM_NO], --identity and --query; found {' and '.join(chosen) or 'none'}."
+            "Expected one of SPLIT IMAGE_ID [ITEM_NO], --identity, --query and --check; "
+            f"found {' and '.join(given) or 'none'}."
         )
-    if query is None and (bound or limit is not None):
-        raise click.UsageError("--param and --limit are for --query.")
+    if bound and query is None:
+        raise click.UsageError("--param is for --query.")
+    if limit is not None and query is None and check is None:
+        raise click.UsageError("--limit is for --query and --check.")
     registry = places.open(timeout=DEFAULT_SECONDS)
     sources = photo_sources(photos)
     if split is not None:
@@ -107,12 +119,12 @@ def show(
     elif identity is not None:
         make = _identity(registry, identity, crop)
     else:
-        assert query is not None
-        rows = read_rows(registry, query, bound, limit)
+        rows = _read_rows(registry, query, parse_params(bound), check, limit)
         if not rows.num_rows:
-            click.echo("The query has no rows: there is nothing to show.", err=True)
+            what = f"The check {check}" if query is None else "The query"
+            click.echo(f"{what} has no rows: there is nothing to show.", err=True)
             return
-        make = _rows(rows, crop)
+        make = _rows(rows, crop, check or "")
 
     def draw(password: str | None) -> Pages:
         opened = open_photos(places, sources, password, follow_links)
@@ -122,17 +134,27 @@ def show(
         click.get_current_context().exit(BAD_INPUT)
 
 
-def read_rows(registry: Registry, query: str, bound: tuple[str, ...] = (), limit: int | None = None) -> pa.Table:
-    """Return the rows of a query of the user, within the limits of ``df2 sql``.
+def _read_rows(
+    registry: Registry, query: str | None, params: dict[str, Any], check: str | None, limit: int | None
+) -> pa.Table:
+    """Return the rows of a query of the user or of a check, within the limits of ``df2 sql``.
 
     Raises:
         QueryError: DuckDB refuses the query, or it reaches a limit.
+        UnknownNameError: there is no such check.
     """
+    from registry.checks.run import check_rows, load
+    from registry.checks.settings import load_check_settings
     from registry.pictures.gallery import with_items
     from registry.store.connection import duckdb_errors
 
     with query_limits(DEFAULT_SECONDS, half_of_memory()), duckdb_errors():
-        relation = registry.sql(query, parse_params(bound) or None)
+        if query is not None:
+            relation = registry.sql(query, params or None)
+        else:
+            assert check is not None
+            checks, accepted = load(load_check_settings("params.yaml"))
+            relation = check_rows(registry, checks, check, accepted)
         rows = Rows.of_relation(relation if limit is None else relation.limit(limit)).arrow()
     return with_items(registry, rows)
 

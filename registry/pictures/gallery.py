@@ -51,8 +51,10 @@ class RowKeys:
         for prefix in _PREFIXES:
             split = f"{prefix}split" if f"{prefix}split" in columns else "split"
             item_no = f"{prefix}item_no"
-            if f"{prefix}image_id" in columns and split in columns:
-                images.append((split, f"{prefix}image_id", item_no if item_no in columns else None))
+            # Another item without an image of its own is in the same image.
+            image_id = f"{prefix}image_id" if f"{prefix}image_id" in columns or item_no not in columns else "image_id"
+            if image_id in columns and split in columns:
+                images.append((split, image_id, item_no if item_no in columns else None))
         if not images:
             raise UsageError(
                 "A picture of a row needs the columns split and image_id, with item_no for an item; or those of a pair "

@@ -109,12 +109,14 @@ def test_photos_in_a_protected_zip_need_its_password(run: Run, release: Path, mo
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "Expected one of SPLIT IMAGE_ID [ITEM_NO], --identity and --query; found none."),
+        ((), "Expected one of SPLIT IMAGE_ID [ITEM_NO], --identity, --query and --check; found none."),
         (("train", 1, "--query", "FROM items"), "found SPLIT and --query."),
-        (("train", 1, "--limit", 3), "--param and --limit are for --query."),
+        (("train", 1, "--limit", 3), "--limit is for --query and --check."),
         (("train", 1, "x"), "expected the number of an item, found 'x'."),
         (("train", 1, 9), "train image 1 has no item 9; its items are 1, 2."),
         (("train", 99), "train has no image 99"),
+        (("--check", "orphan-identity", "-p", "a=1"), "--param is for --query."),
+        (("--check", "orphan"), "Unknown check 'orphan'. Did you mean 'orphan-identity'?"),
         (("--query", "SELECT 1 AS a"), "needs the columns split and image_id"),
         (("--query", "SELEC"), "SELEC"),
         (("train", 1, "-o", "out.gif"), "out.gif: expected a name that ends in .png .jpg .jpeg .pdf, found .gif."),
@@ -126,6 +128,22 @@ def test_what_cannot_be_shown_is_one_message_and_no_file(run: Run, words: tuple[
     assert message in " ".join(result.stderr.split())
     assert result.exit_code in (1, 2, 4)
     assert not os.listdir()
+
+
+def test_checks_have_sheets_of_items_and_of_groups(run: Run) -> None:
+    assert run("show", "--check", "degenerate-box", "-o", "box.png").output == "box.png\n"
+    assert run("show", "--check", "orphan-identity", "--limit", 1, "-o", "orphans.png").output == "orphans.png\n"
+    assert size("box.png")[0] > 300
+    result = run("show", "--check", "polygon-self-intersection", "-o", "none.png")
+    assert result.output == "The check polygon-self-intersection has no rows: there is nothing to show.\n"
+
+
+def test_every_check_names_pictures(run: Run) -> None:
+    from registry.dataset.checks import load_checks
+
+    for name in load_checks():
+        result = run("show", "--check", name, "-o", "out.png")
+        assert result.exit_code == 0 or "needs the table" in result.output, f"{name}: {result.output}"
 
 
 def test_a_query_without_rows_shows_nothing(run: Run) -> None:

@@ -35,6 +35,10 @@ def cells(album: Album, rows: pa.Table) -> list[sheet.Cell]:
         ("split image_id", [("split", "image_id", None)]),
         ("split image_id item_no", [("split", "image_id", "item_no")]),
         (
+            "split image_id item_no other_item_no iou",
+            [("split", "image_id", "item_no"), ("split", "image_id", "other_item_no")],
+        ),
+        (
             "split image_id other_split other_image_id kind",
             [("split", "image_id", None), ("other_split", "other_image_id", None)],
         ),
