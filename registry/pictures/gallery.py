@@ -13,7 +13,19 @@ from PIL import Image
 from registry.errors import UsageError
 from registry.pictures.album import Album, Shown, Subject
 from registry.pictures.palette import CANVAS
-from registry.pictures.sheet import ACROSS, ROWS, THUMBNAIL, Block, Cell, cells_on_page, figure, sheet
+from registry.pictures.sheet import (
+    ACROSS,
+    ROWS,
+    TEXT,
+    THUMBNAIL,
+    Block,
+    Cell,
+    cell_width,
+    cells_on_page,
+    figure,
+    sheet,
+)
+from registry.pictures.text import drawable, packed
 from registry.store.connection import duckdb_errors
 
 if TYPE_CHECKING:
@@ -213,7 +225,7 @@ def change_pages(old: Album, new: Album, changes: Iterable[Change], total: int, 
             pictures = [_thumbnail(album, shown)[0] for album, shown in pair if shown.image is not None]
             if len(pictures) == 1:  # the other registry has no such image
                 pictures.insert(0 if before.image is None else 1, Image.new("RGB", pictures[0].size, CANVAS))
-            cells.append(Cell(pictures, _bounded(_change_lines(change))))
+            cells.append(Cell(pictures, _caption(*_change_lines(change), pictures)))
         footer = f"old left, new right · {title} · page {page + 1:,} of {total:,}"
         yield sheet([Block("", cells, ACROSS // 2)], footer)
 
@@ -238,7 +250,7 @@ def _cell(album: Album, shown: Sequence[Shown | None], lines: Sequence[str], *, 
         picture, has_photo = _thumbnail(album, subject, crop=crop)
         pictures.append(picture)
         titles.append(_short_title(subject) + ("" if has_photo else " · no photo"))
-    return Cell(pictures, _bounded([" | ".join(titles), *lines]))
+    return Cell(pictures, _caption(" | ".join(titles), lines, pictures))
 
 
 def _thumbnail(album: Album, shown: Shown | None, *, crop: bool = False) -> tuple[Image.Image, bool]:
@@ -259,20 +271,27 @@ def _short_title(shown: Shown | None) -> str:
     return f"{shown.subject} {shown.items[0]['category_name']}" if shown.subject.item_no else str(shown.subject)
 
 
-def _bounded(lines: Sequence[str]) -> list[str]:
-    return [*lines] if len(lines) <= _LINES else [*lines[: _LINES - 1], f"… {len(lines) - _LINES + 1} more columns"]
+def _caption(title: str, values: Sequence[str], pictures: Sequence[Image.Image]) -> list[str]:
+    """Return a title, and values in as few lines as they need; those beyond the bound are counted."""
+    width = cell_width(len(pictures))
+    for number in range(len(values), -1, -1):
+        more = [f"… {len(values) - number} more"] * (number < len(values))
+        lines = [title, *packed([drawable(value) for value in [*values[:number], *more]], TEXT, width)]
+        if len(lines) <= _LINES:
+            return lines
+    return [title]
 
 
-def _change_lines(change: Change) -> list[str]:
-    """Return the caption of a change."""
+def _change_lines(change: Change) -> tuple[str, list[str]]:
+    """Return the title of a change, and its columns with old and new values."""
     key = change.key
     name = str(Subject(key["split"], key["image_id"], key.get("item_no")))
-    lines = [f"{change.change}: {name} {key.get('category_name', '')}".rstrip()]
+    lines = []
     if change.old is not None and change.new is not None:
         for column in change.fields:
             before, after = _text(change.old[column]), _text(change.new[column])
             lines.append(f"{column} {before} -> {after}" if len(before + after) < 60 else f"{column} differs")
-    return lines
+    return f"{change.change}: {name} {key.get('category_name', '')}".rstrip(), lines
 
 
 def _is_short(value: Any) -> bool:

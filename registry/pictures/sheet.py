@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from registry.pictures.palette import BLACK, INK, ITEM_COLOURS, PAGE, PALE_INK, WHITE
 from registry.pictures.stencils import Stencil
-from registry.pictures.text import drawable, font, shortened, text_width
+from registry.pictures.text import drawable, font, packed, shortened, text_width
 
 #: Longer side of a picture on a sheet, px.
 THUMBNAIL: Final = 300
@@ -23,7 +23,8 @@ ACROSS: Final = 5
 _GAP: Final = 14
 #: Px between the pictures of a cell.
 _BESIDE: Final = 4
-_TEXT: Final = 13
+#: Size of captions, px.
+TEXT: Final = 13
 _LINE: Final = 17
 _HEADING: Final = 20
 
@@ -43,7 +44,7 @@ class Cell:
     @property
     def width(self) -> int:
         """Width on the sheet, px."""
-        return len(self.pictures) * (THUMBNAIL + _BESIDE) - _BESIDE
+        return cell_width(len(self.pictures))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,11 @@ class Block:
     columns: int
 
 
+def cell_width(pictures: int) -> int:
+    """Return the width of a cell with this number of pictures, px."""
+    return pictures * (THUMBNAIL + _BESIDE) - _BESIDE
+
+
 def cells_on_page(pictures: int) -> int:
     """Return how many cells a page holds, if each has this number of pictures."""
     return max(1, ACROSS // pictures) * ROWS
@@ -69,7 +75,7 @@ def cells_on_page(pictures: int) -> int:
 def figure(picture: Image.Image, title: str) -> Image.Image:
     """Return a picture with its title and the legend below it."""
     size = max(12, 10 + round(max(picture.size) / 150))
-    lines = _wrapped(title, size, max(picture.width, 320) - 16)
+    lines = packed(drawable(title).split(" · "), size, max(picture.width, 320) - 16)
     legend = _legend(size)
     rows = [legend] if legend.width + 16 <= max(picture.width, 320) else []
     height = 6 + len(lines) * round(size * 1.35) + sum(row.height for row in rows) + 6
@@ -87,8 +93,9 @@ def figure(picture: Image.Image, title: str) -> Image.Image:
 def sheet(blocks: Sequence[Block], footer: str = "") -> Image.Image:
     """Return a page with blocks beside each other, and the legend below them."""
     drawn = [_drawn_block(block) for block in blocks]
-    legend = _legend(_TEXT)
-    width = max(sum(block.width for block in drawn) + _GAP * (len(drawn) + 1), legend.width + 2 * _GAP)
+    legend = _legend(TEXT)
+    foot = min(math.ceil(text_width(drawable(footer), TEXT)), THUMBNAIL) + _GAP if footer else 0
+    width = max(sum(block.width for block in drawn) + _GAP * (len(drawn) + 1), legend.width + foot + 2 * _GAP)
     height = max(block.height for block in drawn) + 2 * _GAP + legend.height + _GAP // 2
     page = Image.new("RGB", (width, height), PAGE)
     draw, x = ImageDraw.Draw(page), _GAP
@@ -100,21 +107,21 @@ def sheet(blocks: Sequence[Block], footer: str = "") -> Image.Image:
     page.paste(legend, (_GAP, height - legend.height - _GAP // 2))
     room = width - legend.width - 3 * _GAP
     draw.text(
-        (width - _GAP, height - legend.height / 2 - _GAP // 2), shortened(drawable(footer), _TEXT, room), PALE_INK,
-        font(_TEXT), anchor="rm",
+        (width - _GAP, height - legend.height / 2 - _GAP // 2), shortened(drawable(footer), TEXT, room), PALE_INK,
+        font(TEXT), anchor="rm",
     )  # fmt: skip
     return page
 
 
 def _drawn_block(block: Block) -> Image.Image:
     """Return a block: each row is as high as its highest picture and its longest caption."""
-    cell_width = max([cell.width for cell in block.cells], default=THUMBNAIL)
+    wide = max([cell.width for cell in block.cells], default=THUMBNAIL)
     columns = max(1, min(block.columns, len(block.cells)))
     rows = [block.cells[start : start + columns] for start in range(0, len(block.cells), columns)]
     pictures = [max([p.height for cell in row for p in cell.pictures], default=0) for row in rows]
     texts = [max(len(cell.caption) for cell in row) * _LINE + 6 for row in rows]
     top = _HEADING + 10 if block.heading else 0
-    width = columns * cell_width + (columns - 1) * _GAP
+    width = columns * wide + (columns - 1) * _GAP
     height = top + sum(pictures) + sum(texts) + _GAP * max(0, len(rows) - 1)
     drawn = Image.new("RGB", (width, max(height, 1)), PAGE)
     draw = ImageDraw.Draw(drawn)
@@ -123,14 +130,14 @@ def _drawn_block(block: Block) -> Image.Image:
     y = top
     for row, picture_height, text_height in zip(rows, pictures, texts, strict=True):
         for column, cell in enumerate(row):
-            x = column * (cell_width + _GAP)
+            x = column * (wide + _GAP)
             at = x
             for picture in cell.pictures:
                 drawn.paste(picture, (at, y + picture_height - picture.height))
                 at += picture.width + _BESIDE
             for number, line in enumerate(cell.caption):
-                text = shortened(drawable(line), _TEXT, cell_width)
-                draw.text((x, y + picture_height + 4 + number * _LINE), text, PALE_INK if number else INK, font(_TEXT))
+                text = shortened(drawable(line), TEXT, wide)
+                draw.text((x, y + picture_height + 4 + number * _LINE), text, PALE_INK if number else INK, font(TEXT))
         y += picture_height + text_height + _GAP
     return drawn
 
@@ -167,14 +174,3 @@ def _legend(size: int) -> Image.Image:
         draw.text((x + size * 1.4, y), text, PALE_INK, font(size), anchor="lm")
         x += text_width(text, size) + 2.4 * size
     return legend
-
-
-def _wrapped(text: str, size: int, width: float) -> list[str]:
-    """Return a text in lines of at most a width in px, divided at its `` · ``."""
-    lines: list[str] = []
-    for part in drawable(text).split(" · "):
-        if lines and text_width(f"{lines[-1]} · {part}", size) <= width:
-            lines[-1] += f" · {part}"
-        else:
-            lines.append(shortened(part, size, width))
-    return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -52,3 +53,14 @@ def shortened(text: str, size: int, width: float) -> str:
         else:
             high = middle - 1
     return text[:low].rstrip() + "…" if low else ""
+
+
+def packed(parts: Iterable[str], size: int, width: float) -> list[str]:
+    """Return parts of a text in lines of at most a width in px, with `` · `` between those of a line."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and text_width(f"{lines[-1]} · {part}", size) <= width:
+            lines[-1] += f" · {part}"
+        else:
+            lines.append(shortened(part, size, width))
+    return lines

@@ -67,7 +67,7 @@ def test_rows_of_groups_have_a_cell_for_each_item(df2: Registry) -> None:
     rows = gallery.with_items(df2, df2.sql("FROM identities WHERE split = 'validation'").to_arrow_table())
     captions = [cell.caption for cell in cells(Album(df2), rows)]
     assert [lines[0] for lines in captions] == [f"validation/00000{n} item 1 shorts · no photo" for n in (1, 2)]
-    assert captions[0][1:3] == ["pair_id 1", "style 1"]
+    assert captions[0][1].startswith("pair_id 1 · style 1")
     of_pair_id = gallery.with_items(df2, df2.sql("SELECT 'train' AS split, 1::BIGINT AS pair_id").to_arrow_table())
     assert of_pair_id.num_rows == 7
 
@@ -78,10 +78,14 @@ def test_a_caption_has_the_name_and_the_other_columns_of_the_row(df2: Registry, 
         "WHERE split = 'train' LIMIT 1"
     )
     (cell,) = cells(album_of(df2, release), rows.to_arrow_table())
-    assert cell.caption == ["train/000001 item 1 short sleeve top", "iou 0.25", "kind a"]
+    assert cell.caption == ["train/000001 item 1 short sleeve top", "iou 0.25 · kind a"]
     (cell,) = cells(Album(df2), df2.sql("FROM images WHERE split = 'train' LIMIT 1").to_arrow_table())
     assert cell.caption[0] == "train/000001 · no photo"
-    assert cell.caption[-1] == "… 2 more columns"
+    assert cell.caption[1] == "file_name 000001.jpg · source user · pair_id 1"
+    wide = pa.table({"split": ["train"], "image_id": [1], **{f"column_{k}": ["x" * 30] for k in range(20)}})
+    (cell,) = cells(Album(df2), wide)
+    assert len(cell.caption) == 6
+    assert cell.caption[-1] == "… 16 more"
 
 
 def test_rows_of_pairs_have_two_pictures(df2: Registry, release: Path) -> None:
@@ -218,7 +222,10 @@ def test_changes_name_their_columns_with_old_and_new_values() -> None:
     change = Change(
         "changed", key, ("style", "landmarks"), {"style": 1, "landmarks": [1] * 90}, {"style": 3, "landmarks": [2] * 90}
     )
-    assert gallery._change_lines(change) == ["changed: train/000001 item 2 skirt", "style 1 -> 3", "landmarks differs"]
+    assert gallery._change_lines(change) == (
+        "changed: train/000001 item 2 skirt",
+        ["style 1 -> 3", "landmarks differs"],
+    )
 
 
 @pytest.mark.parametrize(("table", "column", "value"), POISON)

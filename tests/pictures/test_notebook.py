@@ -37,8 +37,8 @@ def test_images_items_pairs_and_selections_have_thumbnails(with_photos: Registry
 
 def test_the_rows_of_a_check_have_thumbnails(with_photos: Registry) -> None:
     run = registry.check(with_photos)
-    assert len(pictures(run.rows("degenerate-box")._repr_html_())) == 1  # type: ignore[operator]
-    assert len(pictures(run.rows("orphan-identity")._repr_html_())) == 1  # type: ignore[operator]
+    assert len(pictures(run.rows("degenerate-box")._repr_html_())) == 1
+    assert len(pictures(run.rows("orphan-identity")._repr_html_())) == 1
 
 
 def test_a_relation_with_thumbnails_is_used_as_any_other(with_photos: Registry) -> None:
