@@ -143,7 +143,7 @@ def _open(
     location = locate_source(url, split, options)
     if archive_suffix(location.url) not in ("", ".zip", ".tar"):
         report.notices.append(
-            f"{split}: photos cannot be taken one by one out of a compressed tar, {without}, such as its unpacked folder"
+            f"{split}: photos cannot be taken one by one out of a compressed tar, {without}, such as the tar unpacked"
         )
         return None, []
     opened = open_location(location, split, options, password, follow_links=follow_links)
@@ -203,7 +203,9 @@ def _read_chunk(source: Source, entries: Sequence[Entry], known: Sequence[PhotoC
     return photos
 
 
-def _add(report: DescribeReport, journal: Journal, entries: Sequence[Entry], photos: Sequence[_Photo]) -> pa.RecordBatch:
+def _add(
+    report: DescribeReport, journal: Journal, entries: Sequence[Entry], photos: Sequence[_Photo]
+) -> pa.RecordBatch:
     """Return the rows of a run of photos; count them, and keep what was read in the journal."""
     rows: list[tuple[Any, ...]] = []
     new = []

@@ -1,7 +1,8 @@
-"""What was read of photos, kept on this machine: an interrupted reading goes on, and unchanged photos are not read again.
+"""What was read of photos, kept on this machine, so that an interrupted reading goes on where it stopped.
 
-A journal is a text file with a line of JSON for each photo. Lines are appended as photos are read, so a killed process
-loses the photos of its last moments alone; a line that it cut is ignored.
+Unchanged photos are not read again either. A journal is a text file with a line of JSON for each photo. Lines are
+appended as photos are read, so a killed process loses the photos of its last moments alone; a line that it cut is
+ignored.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Journal:
         self._is_new = False
 
     def find(self, name: str) -> tuple[PhotoChecksum, Measures, Fault | None] | None:
-        """Return the checksum, the measures and the fault of a photo; None if it was not read, or the line is damaged."""
+        """Return checksum, measures and fault of a photo; None if it was not read, or its line is damaged."""
         line = self._lines.get(name)
         if line is None:
             return None
