@@ -101,8 +101,8 @@ def describe(
                 )
 
         report = with_password(attempt, f"Password of {redact(source)}")
-        kept = report.photos - report.read
-        counts = f", {kept:,} of them unchanged and not read again" if kept else ""
+        num_old = report.photos - report.read
+        counts = f", {num_old:,} of them unchanged and not read again" if num_old else ""
         click.echo(f"{split}: {plural(report.photos, 'photo')} described{counts}.")
         if report.issues:
             click.echo(summarise([printable(str(issue)) for issue in report.issues]), err=True)

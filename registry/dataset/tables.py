@@ -155,8 +155,8 @@ _FIELD_LIST: Final = (
         "dhash",
         "int64",
         "Difference hash: the stored pixels averaged to 9 x 8 grey ones; a bit, row by row from the highest, is 1 "
-        "where a pixel is brighter than its left neighbour. Photos that look alike differ in few bits. NULL, as all that "
-        "follows from pixels, where the photo cannot be decoded.",
+        "where a pixel is brighter than its left neighbour. Photos that look alike differ in few bits. NULL, as all "
+        "that follows from pixels, where the photo cannot be decoded.",
         source="photo",
     ),
     Field("brightness", "float64", "Mean of the photo's grey pixels.", "0 (black) to 255 (white)", "photo"),

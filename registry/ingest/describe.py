@@ -167,31 +167,30 @@ def _read_photos(
     pool: Executor | None, source: Source | None, photos: Sequence[Entry], journal: Journal, jobs: int
 ) -> Iterator[tuple[Sequence[Entry], list[_Photo]]]:
     """Yield runs of photos and what they say, in order."""
-    assert source is not None or not photos
     runs = (photos[start : start + _CHUNK] for start in range(0, len(photos), _CHUNK))
-    work = ((entries, [found and found[0] for found in map(journal.find, _names(entries))]) for entries in runs)
-    if pool is None:
-        yield from ((entries, _read_chunk(source, entries, known)) for entries, known in work)  # type: ignore[arg-type]
+    work = ((entries, [journal.checksum(entry.name) for entry in entries]) for entries in runs)
+    if source is None:
         return
-    calls = ((entries, pool.submit(_read_chunk, source, entries, known)) for entries, known in work)  # type: ignore[arg-type]
+    if pool is None:
+        yield from ((entries, _read_chunk(source, entries, checksums)) for entries, checksums in work)
+        return
+    calls = ((entries, pool.submit(_read_chunk, source, entries, checksums)) for entries, checksums in work)
     yield from in_order(calls, 2 * jobs + 1)
 
 
-def _names(entries: Sequence[Entry]) -> list[str]:
-    return [entry.name for entry in entries]
-
-
-def _read_chunk(source: Source, entries: Sequence[Entry], known: Sequence[PhotoChecksum | None]) -> list[_Photo]:
-    """Return what each photo says; photos whose checksums are known are not read. The work of a worker process."""
+def _read_chunk(
+    source: Source, entries: Sequence[Entry], old_checksums: Sequence[PhotoChecksum | None]
+) -> list[_Photo]:
+    """Return what each photo says; photos that have their old checksums are not read. The work of a worker process."""
     checksums = list(source.photo_checksums(entries))
     changed = [
         entry
-        for entry, checksum, old in zip(entries, checksums, known, strict=True)
+        for entry, checksum, old in zip(entries, checksums, old_checksums, strict=True)
         if checksum != old and not isinstance(checksum, Fault)
     ]
     contents = iter(source.read_photos(changed) if changed else ())
     photos = []
-    for checksum, old in zip(checksums, known, strict=True):
+    for checksum, old in zip(checksums, old_checksums, strict=True):
         if isinstance(checksum, Fault):
             photos.append(_Photo(checksum, Measures(None), checksum))
         elif checksum == old:
@@ -212,9 +211,9 @@ def _add(
     for entry, photo in zip(entries, photos, strict=True):
         measures, fault = photo.measures, photo.fault
         if measures is None:
-            found = journal.find(entry.name)
-            assert found is not None  # its checksum came from there
-            _, measures, fault = found
+            old_photo = journal.find(entry.name)
+            assert old_photo is not None  # its checksum came from there
+            _, measures, fault = old_photo
         else:
             report.read += 1
             if measures.sha256 is not None and not isinstance(photo.checksum, Fault):  # a place may mend what it lost

@@ -70,6 +70,11 @@ class Journal:
         except (ValueError, TypeError):
             return None
 
+    def checksum(self, name: str) -> PhotoChecksum | None:
+        """Return the checksum of a photo; None as in :meth:`find`."""
+        photo = self.find(name)
+        return photo[0] if photo else None
+
     def add(self, photos: Iterable[tuple[str, PhotoChecksum, Measures, Fault | None]]) -> None:
         """Add photos, given as name, checksum, measures and fault.
 
@@ -92,11 +97,11 @@ class Journal:
 
     def forget_others(self, names: Iterable[str]) -> None:
         """Shrink the journal to the last line of each of these photos if it has far more lines."""
-        kept = set(names)
-        if self._path is None or self._num_lines <= 2 * len(kept) + 1_000:
+        photos = set(names)
+        if self._path is None or self._num_lines <= 2 * len(photos) + 1_000:
             return
         newest = Journal(self._path.parent, self._path.name.rpartition("-")[0])
-        newest._lines = {name: line for name, line in newest._lines.items() if name in kept}
+        newest._lines = {name: line for name, line in newest._lines.items() if name in photos}
         newest._rewrite()
 
     def _rewrite(self) -> None:

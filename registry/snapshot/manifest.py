@@ -131,8 +131,8 @@ class Manifest:
 
     def with_table(self, split: str, table: str, files: Iterable[DataFile]) -> Manifest:
         """Return a manifest with new files for one table of a split."""
-        others = [file for file in self.files if (file.split, file.table) != (split, table)]
-        return replace(self, files=tuple(sorted([*others, *files])), read_sha256=None)
+        other_files = [file for file in self.files if (file.split, file.table) != (split, table)]
+        return replace(self, files=tuple(sorted([*other_files, *files])), read_sha256=None)
 
     def to_json(self) -> bytes:
         """Return the manifest as deterministic JSON text."""

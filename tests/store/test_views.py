@@ -26,6 +26,8 @@ VIEW_COLUMNS = {
     "polygons": "split image_id item_no category_id polygon_no points",
     "query_items": " ".join(column.name for column in TABLES["items"].columns),
     "retrieval_ground_truth": "split pair_id style query_image_id query_item_no gallery_image_id gallery_item_no",
+    "similar_photos": "split image_id other_split other_image_id kind distance has_same_bytes source other_source "
+    "pair_id other_pair_id",
     "split_counts": "split num_images num_user_images num_shop_images num_items num_pair_ids num_identities "
     "num_instance_pairs num_image_pairs num_query_items num_gallery_items num_quarantined",
 }
