@@ -16,7 +16,6 @@ WITH described AS (
         row_number() OVER (PARTITION BY photos.dhash, photos.split ORDER BY photos.image_id) AS alike_no
     FROM photos
     LEFT JOIN images ON photos.split = images.split AND photos.image_id = images.image_id
-    WHERE photos.sha256 IS NOT NULL
 ),
 
 bands AS (
@@ -75,7 +74,7 @@ pairs AS (
     WHERE
         (a.split, a.image_id) < (b.split, b.image_id)
         AND (a.num_alike <= 100 OR a.split = b.split OR b.alike_no = 1)
-        AND a.sha256 <> b.sha256
+        AND a.sha256 IS DISTINCT FROM b.sha256
     UNION ALL
     SELECT
         CASE WHEN (a.split, a.image_id) < (b.split, b.image_id) THEN a ELSE b END,
@@ -84,6 +83,7 @@ pairs AS (
     FROM nearest_hashes
     INNER JOIN (FROM described WHERE num_alike <= 100 OR alike_no = 1) AS a USING (dhash)
     INNER JOIN (FROM described WHERE num_alike <= 100 OR alike_no = 1) AS b ON other_dhash = b.dhash
+    WHERE a.sha256 IS DISTINCT FROM b.sha256
 )
 
 SELECT

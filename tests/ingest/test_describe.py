@@ -111,10 +111,9 @@ def test_broken_photos_are_named_and_have_nulls_while_the_others_are_described(r
     for num_read in (5, 0):  # a broken photo that did not change is not read again either
         report = describe(release, target)
         assert report.read == num_read
-        assert [str(issue).partition(" (")[0] for issue in report.issues] == [
-            "train/image/000003.jpg: cannot be decoded: image file is truncated",
-            "train/image/000007.jpg: expected the header of a JPEG, PNG or WebP, found other bytes",
-        ]
+        truncated, foreign = map(str, report.issues)
+        assert truncated.startswith("train/image/000003.jpg: cannot be decoded: ")
+        assert foreign.startswith("train/image/000007.jpg: expected the header of a JPEG, PNG or WebP")
         nulls = (None,) * 7
         assert rows(target)[2] == ("train", 3, hashlib.sha256(BROKEN[3]).hexdigest(), *nulls)
         assert rows(target)[4] == ("train", 7, hashlib.sha256(BROKEN[7]).hexdigest(), *nulls)
@@ -290,9 +289,10 @@ def test_a_photo_of_too_many_pixels_is_not_decoded() -> None:
 
 def test_a_photo_saved_again_keeps_nearly_all_bits_of_its_hash() -> None:
     for seed in range(20):
-        data = drawn(seed, (400, 500), 95)
-        again = io.BytesIO()
-        Image.open(io.BytesIO(data)).resize((320, 400)).save(again, "JPEG", quality=70)
-        first, second = (measure_photo(each)[0].dhash for each in (data, again.getvalue()))
+        picture = Image.effect_noise((5, 6), 60 + seed).resize((400, 500), Image.Resampling.BICUBIC)
+        files = io.BytesIO(), io.BytesIO()
+        picture.save(files[0], "JPEG", quality=95)
+        picture.resize((320, 400)).save(files[1], "JPEG", quality=70)
+        first, second = (measure_photo(file.getvalue())[0].dhash for file in files)
         assert first is not None and second is not None
         assert (first ^ second).bit_count() <= 4

@@ -364,6 +364,7 @@ def test_the_key_of_a_view_is_unique(database: duckdb.DuckDBPyConnection, name: 
         items=GROUPS,
         categories=f"VALUES {', '.join(f'({c.id}, $${c.name}$$, NULL, 2, {c.landmark_offset})' for c in CATEGORIES)}",
         images="(split, image_id, source, pair_id) SELECT DISTINCT split, image_id, source, pair_id FROM items",
+        photos="(split, image_id, sha256, dhash) SELECT split, image_id, image_id // 2, image_id % 3 FROM images",
     )
     database.execute("UPDATE items SET landmarks = [1, 2, 2, 0, 0, 0], segmentation = [[1.0], [2.0]]")
     database.execute("UPDATE items SET scale = 1, occlusion = 2, zoom_in = 3, viewpoint = item_no")
