@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @examples("df2 photos unlock s3://bucket/train.zip train-open.zip", "df2 photos describe --photos data/sample")
 @click.group("photos")
 def photos() -> None:
-    """Work with the photos of a release: unlock a protected zip, describe photos in a table."""
+    """Unlock protected photos, or describe photos in a table."""
 
 
 @examples(

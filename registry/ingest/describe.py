@@ -16,7 +16,7 @@ from registry.execution.in_order import in_order
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
 from registry.ingest.content_digest import photos_digest
-from registry.ingest.described import DIGEST_NOTE
+from registry.ingest.described import note_described
 from registry.ingest.photo_journal import FOLDER, Journal
 from registry.ingest.photo_measures import Measures, measure_photo
 from registry.snapshot.manifest import read_manifest
@@ -29,7 +29,6 @@ from registry.sources.locate import archive_suffix, locate_source
 from registry.sources.open import open_location
 from registry.sources.photo_headers import PhotoChecksum
 from registry.storage.filesystems import StorageOptions
-from registry.storage.local_folder import CACHES
 from registry.storage.place import Place
 
 if TYPE_CHECKING:
@@ -121,7 +120,8 @@ def describe_photos(
     with publication(place, split) as tables:
         for batch in batches:
             tables.writer(PHOTOS, split=split).write(batch)
-        tables.publish_table(PHOTOS, {DIGEST_NOTE: photos_digest(checksums)})
+        manifest = tables.publish_table(PHOTOS)
+        note_described(place, split, manifest, photos_digest(checksums))
     journal.forget_others(entry.name for entry in photos)
     report.notices.sort()
     return report
@@ -159,8 +159,8 @@ def _open(
 def _journal_folder(place: Place, cache: str | None) -> Path | None:
     """Return the folder of the journals of a registry; None for a remote registry without a cache folder."""
     if place.path is not None:
-        return place.path / CACHES / FOLDER
-    return Path(cache) / FOLDER / sha256(place.absolute_url.encode()).hexdigest()[:16] if cache else None
+        return place.path / FOLDER
+    return Path(cache) / "described" / sha256(place.absolute_url.encode()).hexdigest()[:16] if cache else None
 
 
 def _read_photos(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Final
 
 from registry.dataset.tables import PHOTOS
 from registry.execution.in_order import in_order
+from registry.files.temporary import write_text
 from registry.ingest.content_digest import photos_digest
+from registry.ingest.photo_journal import FOLDER, make_journal_folder
 from registry.snapshot.manifest import DataFile, Manifest
-from registry.snapshot.parquet import read_footer
 from registry.snapshot.publish import Publication
 from registry.sources.faults import Fault
 from registry.sources.listing import Entry, Source
@@ -18,8 +20,6 @@ from registry.sources.photo_headers import PhotoChecksum
 from registry.storage.place import Place
 from registry.wording import plural
 
-#: Metadata of a file of the table photos: the digest of the photos that it describes.
-DIGEST_NOTE: Final = "df2.photos"
 #: Photos whose checksums a worker process takes in a call.
 _CHUNK: Final = 2_048
 
@@ -29,12 +29,34 @@ def described_files(manifest: Manifest, split: str) -> list[DataFile]:
     return [file for file in manifest.of_table(PHOTOS.name) if file.split == split and file.rows]
 
 
+def note_described(place: Place, split: str, manifest: Manifest, digest: str) -> None:
+    """Write down on this machine which photos the rows of a split describe.
+
+    It stands beside the registry and not in its files, because the digest depends on the kind of source (a zip lists
+    other checksums than a folder), while equal photos give equal files.
+
+    Args:
+        place: the registry; nothing is written of a remote one.
+        split: the split.
+        manifest: names the file of the rows.
+        digest: of the photos (:func:`registry.ingest.content_digest.photos_digest`).
+
+    Raises:
+        StorageError: the note cannot be written.
+    """
+    if place.path is not None:
+        note = {"files": [file.path for file in described_files(manifest, split)], "digest": digest}
+        make_journal_folder(place.path / FOLDER)
+        write_text(place.path / FOLDER / f"{split}.json", json.dumps(note))
+
+
 def keep_described(
     tables: Publication, source: Source, photos: Sequence[Entry], pool: Executor | None, jobs: int
 ) -> list[str]:
     """Keep the rows of the table photos if they describe the photos of a source; return a notice if they do not.
 
-    Rows stay as they are beside a source without photos, which does not tell whether they changed.
+    Rows stay as they are beside a source without photos, which does not tell whether they changed. They go if it is not
+    known which photos they describe, as on another machine.
 
     Args:
         tables: the new version of the split.
@@ -46,26 +68,28 @@ def keep_described(
     files = described_files(tables.old, tables.split)
     if not files:
         return []
-    if photos and photos_digest(zip(photos, _checksums(source, photos, pool, jobs), strict=True)) != _digest(
-        tables.place, files
+    digest = _noted_digest(tables.place, tables.split, files)
+    if photos and (
+        digest is None or digest != photos_digest(zip(photos, _checksums(source, photos, pool, jobs), strict=True))
     ):
         number = plural(sum(file.rows for file in files), "row")
         return [
-            f"{tables.split}: the photos, or the kind of place that they are read from, are not those that "
-            f"'df2 photos describe' read: their {number} left the table photos; run it again"
+            f"{tables.split}: the photos are not known to be those that 'df2 photos describe' read, or come from "
+            f"another kind of place: their {number} left the table photos; run it again"
         ]
     tables.keep(files)
     return []
 
 
-def _digest(place: Place, files: Sequence[DataFile]) -> str | None:
-    """Return the digest of the photos that the only file of the table photos describes."""
-    try:
-        notes = read_footer(place, files[0].path, files[0].bytes).metadata or {}
-    except ValueError:
+def _noted_digest(place: Place, split: str, files: Sequence[DataFile]) -> str | None:
+    """Return the digest of the photos that files of the table photos describe; None if it is not known here."""
+    if place.path is None:
         return None
-    digest: str = notes.get(DIGEST_NOTE.encode(), b"").decode()
-    return digest
+    try:
+        note = json.loads((place.path / FOLDER / f"{split}.json").read_bytes())
+        return str(note["digest"]) if note["files"] == [file.path for file in files] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _checksums(

@@ -19,10 +19,25 @@ from registry.files.temporary import replacing, write_text
 from registry.ingest.photo_measures import MEASURES, Measures
 from registry.sources.faults import Fault
 from registry.sources.photo_headers import PhotoChecksum
+from registry.storage.local_folder import CACHES
 
-#: Folder of the journals in a folder of caches.
-FOLDER: Final = "described"
+#: Folder of the journals in the folder of a registry.
+FOLDER: Final = f"{CACHES}/described"
 _IGNORED: Final = "# What 'df2 photos describe' has read; it reads the photos again without it.\n*\n"
+
+
+def make_journal_folder(folder: Path) -> None:
+    """Create a folder for journals that git does not list.
+
+    Raises:
+        StorageError: it cannot be created.
+    """
+    try:
+        make_folders(folder)
+    except OSError as error:
+        raise StorageError(f"Cannot create {folder}: {error.strerror}") from error
+    if not (folder / ".gitignore").exists():
+        write_text(folder / ".gitignore", _IGNORED)
 
 
 class Journal:
@@ -86,8 +101,7 @@ class Journal:
             return
         try:
             if self._is_new:
-                make_folders(self._path.parent)
-                write_text(self._path.parent / ".gitignore", _IGNORED)
+                make_journal_folder(self._path.parent)
                 self._is_new = False
             with open(self._path, "ab", buffering=0) as file:
                 file.write(b"".join(line + b"\n" for line in lines))

@@ -6,18 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from registry.dataset.tables import ITEMS, SCHEMA_VERSION, Table, arrow_schema
-from registry.storage.place import Place
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Bytes at the end of a Parquet file that hold all but large footers.
-_TAIL: Final = 16_384
-#: First bytes of a Parquet file.
-_MAGIC: Final = b"PAR1"
 #: Batches that are held before they are copied into one.
 _MOST_PENDING: Final = 8
 
@@ -34,31 +29,6 @@ def writing() -> Iterator[None]:
     except OSError as error:
         # Arrow's errors have the system's number, but another text.
         raise WriteError(error.errno, os.strerror(error.errno) if error.errno else str(error)) from error
-
-
-def read_footer(place: Place, path: str, size: int) -> Any:
-    """Return the footer of a Parquet file of a registry (pyarrow's ``FileMetaData``), reading its end alone.
-
-    Args:
-        place: the registry.
-        path: of the file.
-        size: its bytes.
-
-    Raises:
-        ValueError: it is no Parquet file.
-        StorageError: it cannot be read.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    tail = place.read_range(path, max(0, size - _TAIL), size)
-    length = int.from_bytes(tail[-8:-4], "little") + 8
-    if len(tail) < length <= size:
-        tail = place.read_range(path, size - length, size)
-    try:
-        return pq.read_metadata(pa.BufferReader(_MAGIC + tail[-length:]))
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(str(error)) from error
 
 
 class TableWriter:

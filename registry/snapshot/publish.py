@@ -123,18 +123,14 @@ class Publication:
                 self.place.make_folder(f"{table.name}/split={self.split}")
         return new
 
-    def publish_table(self, table: Table, notes: dict[str, str]) -> Manifest:
+    def publish_table(self, table: Table) -> Manifest:
         """Replace one table of the split, whose rows were written; return the new manifest.
-
-        Args:
-            table: the table.
-            notes: metadata of its file.
 
         Raises:
             StorageError: a file cannot be written; readers still see the old version.
         """
         self.writer(table, split=self.split)
-        return self._publish(lambda old, files: old.with_table(self.split, table.name, files), {table: notes})
+        return self._publish(lambda old, files: old.with_table(self.split, table.name, files), {})
 
     def _publish(
         self, change: Callable[[Manifest, Iterable[DataFile]], Manifest], notes: Mapping[Table, dict[str, str]]

@@ -37,21 +37,21 @@ def test_an_unlocked_zip_is_told_and_ingested(run: Run, tmp_path: Path, monkeypa
 
 def test_photos_are_described_and_broken_ones_are_named(run: Run, tmp_path: Path) -> None:
     write_split(tmp_path / "release" / "train", SMALL_SPLIT, {k: jpeg(30 + int(k)) for k in SMALL_SPLIT})
-    ingest("train", "release", "data/registry", jobs=1)
+    ingest("train", "release", "described", jobs=1)
     write_split(tmp_path / "release" / "train", {}, {3: b"no photo"})
-    result = run("photos", "describe", "-j", 1)
+    result = run("-r", "described", "photos", "describe", "-j", 1)
     assert (result.exit_code, result.stderr) == (
         2,
         "Error: No place of the photos of train is known: name it with --photos RELEASE.\n",
     )
     Path("params.yaml").write_text("splits:\n  train: {source: release}\n")
-    result = run("photos", "describe", "-j", 1)
+    result = run("-r", "described", "photos", "describe", "-j", 1)
     assert (result.exit_code, result.stdout) == (0, "train: 5 photos described.\n")
     assert result.stderr.startswith("1 issue:\n  train/image/000003.jpg: expected the header of a JPEG, PNG or WebP")
-    result = run("photos", "describe", "--split", "train", "--photos", "release", "-j", 1)
+    result = run("-r", "described", "photos", "describe", "--split", "train", "--photos", "release", "-j", 1)
     assert result.stdout == "train: 5 photos described, 5 of them unchanged and not read again.\n"
-    result = run("sql", "SELECT count(*), count(dhash) FROM photos", "--format", "csv")
+    result = run("-r", "described", "sql", "SELECT count(*), count(dhash) FROM photos", "--format", "csv")
     assert result.stdout.splitlines()[1] == "5,4"
-    result = run("photos", "describe", "--split", "test", "--photos", "release")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("Error: data/registry has no test; there is: train.")
+    result = run("-r", "described", "photos", "describe", "--split", "test", "--photos", "release")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: described has no test; there is: train.")

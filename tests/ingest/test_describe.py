@@ -199,8 +199,8 @@ def test_an_ingestion_keeps_the_rows_of_unchanged_photos_and_removes_those_of_ch
     write_split(release / "train", {}, {4: drawn(60)})
     report = ingest("train", str(release), target, jobs=1)
     assert [notice for notice in report.notices if "describe" in notice] == [
-        "train: the photos, or the kind of place that they are read from, are not those that 'df2 photos describe' "
-        "read: their 5 rows left the table photos; run it again"
+        "train: the photos are not known to be those that 'df2 photos describe' read, or come from another kind of "
+        "place: their 5 rows left the table photos; run it again"
     ]
     assert rows(target) == []
     assert describe(release, target).read == 1
