@@ -171,6 +171,7 @@ def _end(code: int, line: str) -> NoReturn:
         ending.acquire()  # never released: no file is completed from here on
         remove_temporary()
         _end_children()
+        remove_temporary()  # the main thread may have created a registered file meanwhile
         is_terminal = os.isatty(2)
         # On a terminal: show the cursor, which a progress bar hides, and begin a line after its ^C.
         os.write(2, (f"\x1b[?25h\r\n{line}\n" if is_terminal else f"{line}\n").encode(errors="replace"))

@@ -19,9 +19,8 @@ from registry.cli.interruption import checked
 from registry.cli.limits import half_of_memory, memory_checks
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES
 from registry.subset.options import OPTIONS, Option, Subset
-from registry.subset.params import load_subset, read_tables
+from registry.subset.params import load_subset, read_tables, tables_of_subset
 from registry.subset.resplit import Resplit
-from registry.subset.values import as_list
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
@@ -105,8 +104,8 @@ def _with_options(command: Command, decorators: Sequence[Decorator]) -> Command:
         if "resplit" in kwargs:
             kwargs["resplit"] = _read_resplit(kwargs["resplit"], kwargs.pop("stratify"), options["seed"])
         base = load_subset(subset_name, params) if subset_name else {}
-        of_subset = as_list(base.pop("table", None) or [])
-        tables = read_tables(map(str, table_values or of_subset), params)
+        of_subset = base.pop("table", None)
+        tables = read_tables(table_values, params) if table_values else tables_of_subset(of_subset, params)
         subset = _read_subset(base, options)
         if subset.where:
             click.get_current_context().with_resource(checked(*memory_checks(half_of_memory(), _TOO_MUCH)))

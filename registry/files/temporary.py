@@ -28,7 +28,8 @@ def temporary(path: Path) -> Iterator[Path]:
 
     Publish a folder after the block: some of its files may already have been removed.
     """
-    _paths.append(path)
+    with ending:  # a process that ends begins no new file
+        _paths.append(path)
     try:
         yield path
     finally:

@@ -6,6 +6,7 @@ are read again, image by image, when all images and categories are known.
 
 from __future__ import annotations
 
+import json
 import re
 from array import array
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID, SPLITS, find_category
+from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID, SOURCES, SPLITS, find_category
 from registry.dataset.file_names import PHOTO_SUFFIXES, PHOTO_SUFFIXES_TEXT, number_in
 from registry.dataset.image_names import read_image_name
 from registry.dataset.tables import INT32_MAX
@@ -327,6 +328,7 @@ _WORDS: Final = {
     "int": "an integer", "float": "a number", "str": "a text", "array": "a list", "object": "an object",
     "bool": "a truth value", "null": "null",
 }  # fmt: skip
+_UNKNOWN_NAME: Final = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
 _LAST_PLACE: Final = re.compile(r"(?P<text>.*?)(?: - at `\$(?P<place>.*)`)?", re.DOTALL)
 
 
@@ -340,6 +342,9 @@ def decode_problem(error: Exception) -> tuple[tuple[str, ...], str]:
     def words(kinds: re.Match[str]) -> str:
         return " or ".join(_WORDS.get(kind, kind) for kind in kinds[1].split(" | "))
 
+    unknown = _UNKNOWN_NAME.fullmatch(match["text"])
+    if unknown:  # the source is the only key with names for values
+        return place, f"expected {' or '.join(SOURCES)}, found {json.dumps(unknown[1])}"
     text = re.sub(r"`([a-z| ]+)`", words, match["text"]).replace("Expected", "expected").replace(", got ", ", found ")
     if text.startswith("Object missing required field"):
         key = text.rpartition(" ")[2].strip("`")

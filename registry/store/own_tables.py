@@ -221,6 +221,8 @@ def notices(connection: DuckDBPyConnection, tables: Iterable[OwnTable]) -> list[
 
 def _notices(connection: DuckDBPyConnection, table: OwnTable) -> Iterator[str]:
     name = f"the table {table.name}"
+    if not table.rows.num_rows:
+        yield f"{name} has no rows, so its columns have no value (NULL) in conditions and exports"
     for column in double_keys(table.rows):
         yield f"{column} of {name} holds doubles, all of them whole numbers, and was read as such"
     key = ", ".join(table.key)

@@ -9,6 +9,7 @@ from typing import Any
 from registry.dataset.deepfashion2 import unknown_name
 from registry.errors import NotFoundError, UsageError
 from registry.parsing.yaml_files import load_yaml
+from registry.subset.values import as_list
 
 
 def load_params(path: Path) -> Any:
@@ -82,6 +83,23 @@ def read_tables(values: Iterable[str], params: str | Path = "params.yaml") -> di
             raise UsageError(f"The table {name} is given twice.")
         tables[name] = place if equals else _table_of_params(name, Path(params))
     return tables
+
+
+def tables_of_subset(values: Any, params: str | Path = "params.yaml") -> dict[str, str]:
+    """Return the path or URL of each table that a named subset lists: ``NAME`` or ``NAME=FILE``.
+
+    A path is relative to the folder of the parameter file.
+
+    Raises:
+        NotFoundError, UsageError: as :func:`read_tables`.
+    """
+    texts = [str(value) for value in as_list(values or [])]
+    in_file = {name for name, equals, _ in (text.partition("=") for text in texts) if equals}
+    folder = Path(params).parent
+    return {
+        name: str(folder / place) if name in in_file and "://" not in place else place
+        for name, place in read_tables(texts, params).items()
+    }
 
 
 def _table_of_params(name: str, path: Path) -> str:

@@ -63,13 +63,15 @@ def test_params_name_tables_and_a_subset_may_use_them(
     (tmp_path / "lists/params.yaml").write_text(
         "tables: {scores: ../scores.parquet}\n"
         "subsets:\n  hard: {where: scores.loss > 3, table: scores}\n"
+        "  with-file: {where: q.loss > 3, table: q=../scores.parquet}\n"
         "exports:\n  hard: {format: csv, options: {subset: hard, columns: 'image_id,scores.loss'}}\n"
     )
     params = ["--params", "lists/params.yaml"]
     assert run("sql", *params, "--table", "scores", "SELECT count(*) AS n FROM scores", "--format", "csv").stdout == (
         "n\n7\n"
     )
-    assert json.loads(run("subset", *params, "--subset", "hard", "--format", "json").stdout)[-1]["items"] == 2
+    for name in ("hard", "with-file"):
+        assert json.loads(run("subset", *params, "--subset", name, "--format", "json").stdout)[-1]["items"] == 2
     (tmp_path / "params.yaml").write_text((tmp_path / "lists/params.yaml").read_text().replace("../", ""))
     staged = run("stage", "-r", three_splits, "export", "{exports.hard.format}", "out", "{exports.hard.options}")
     assert staged.exit_code == 0, staged.output

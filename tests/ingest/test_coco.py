@@ -158,6 +158,11 @@ BAD = {
         json.dumps(_bad()).replace('"iscrowd"', '"bbox": [0, 0, 1, 1], "iscrowd"').encode()
     ),
     "annotations > 0 > scale: expected an integer <= 3": _bad(scale=4),
+    "annotations > 0 > source: expected user or shop, found \"seller\"": _bad(source="seller"),
+    "images > 0 > source: expected user or shop, found \"x\"": {
+        **_bad(),
+        "images": [{"id": 7, "file_name": "000007.jpg", "source": "x"}],
+    },
     "annotations > 0 > source: expected the same source of all annotations and the image, found user and shop": {
         **_bad(source="user"),
         "images": [{"id": 7, "file_name": "000007.jpg", "source": "shop"}],

@@ -180,6 +180,13 @@ def test_keys_that_fit_nothing_are_counted(three_splits: Path) -> None:
     assert (keys(selection), selection.notices) == ([("train", 1, 1)], [notice])
 
 
+def test_a_table_without_rows_is_told(three_splits: Path) -> None:
+    df2 = opened(three_splits, scores=table().slice(0, 0))
+    assert df2.table_notices() == [
+        "the table scores has no rows, so its columns have no value (NULL) in conditions and exports"
+    ]
+
+
 def test_equal_rows_of_a_key_count_once(three_splits: Path) -> None:
     selection = opened(three_splits, scores=table({})).select(where="scores.loss < 1")
     assert keys(selection) == [("train", 1, 1)]
