@@ -3,16 +3,6 @@
 -- severity: note
 -- needs: photos
 -- source: similar_photos, which says the kinds; plain photos resemble thousands of others, so each hash is compared with its nearest alone
-SELECT
-    split,
-    image_id,
-    other_split,
-    other_image_id,
-    kind,
-    distance,
-    source,
-    other_source,
-    pair_id,
-    other_pair_id
+SELECT * EXCLUDE (has_same_bytes)
 FROM similar_photos
 WHERE NOT has_same_bytes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -12,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.dataset.tables import TABLES, duckdb_type
-from registry.dataset.views import schemas_folder
-from registry.store.views import create_views
+from registry.dataset.checks import load_checks
+from tests.databases import declared_database, rows_of
 
 #: Columns of the pairs that duplicate-picture and near-duplicate-picture return.
 PAIR = "split image_id other_split other_image_id kind distance source other_source pair_id other_pair_id"
@@ -22,27 +20,13 @@ PAIR = "split image_id other_split other_image_id kind distance source other_sou
 
 @pytest.fixture
 def database() -> Iterator[duckdb.DuckDBPyConnection]:
-    connection = open_database()
-    yield connection
-    connection.close()
-
-
-def open_database() -> duckdb.DuckDBPyConnection:
-    """Return a database with every table as declared and empty, and every view."""
-    connection = duckdb.connect()
-    for table in TABLES.values():
-        columns = ", ".join(f"{column.name} {duckdb_type(column.field)}" for column in table.columns)
-        connection.execute(f"CREATE TABLE {table.name} ({columns})")
-    create_views(connection)
-    return connection
+    with declared_database() as connection:
+        yield connection
 
 
 def check(connection: duckdb.DuckDBPyConnection, name: str, **tables: str) -> list[tuple[Any, ...]]:
     """Fill tables with VALUES and return the rows of a check, sorted by all columns."""
-    for table, values in tables.items():
-        connection.execute(f"INSERT INTO {table} {values}")
-    sql = Path(schemas_folder(), "checks", f"{name}.sql").read_text(encoding="utf-8")
-    return connection.execute(f"FROM ({sql}) ORDER BY ALL").fetchall()
+    return rows_of(connection, f"({load_checks()[name].sql})", **tables)
 
 
 IMAGES = """(split, image_id, source, pair_id, width, height, orientation) VALUES
@@ -124,7 +108,7 @@ def test_bands_find_exactly_the_pairs_that_comparing_all_finds(
             bits ^= 1 << flip
         hashes.append(bits - (bits >> 63 << 64))
     values = ", ".join(f"('train', {k}, 'sha {k}', {number})" for k, number in enumerate(hashes))
-    with open_database() as connection:
+    with declared_database() as connection:
         rows = check(connection, "near-duplicate-picture", photos=f"{PHOTOS} {values}")
     assert {(row[1], row[3], row[5]) for row in rows} == {
         (k, other, (hashes[k] % 2**64 ^ hashes[other] % 2**64).bit_count())
