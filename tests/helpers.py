@@ -95,12 +95,13 @@ def columns_since(version: int) -> set[str]:
 
 
 def make_version_1(folder: Path) -> Path:
-    """Convert a registry in place to schema version 1, which has no later columns, corrections and block digests."""
-    shutil.rmtree(folder / "corrections")
+    """Convert a registry in place to schema version 1, which has no later columns, tables and block digests."""
+    for table in ("corrections", "photos"):
+        shutil.rmtree(folder / table)
     manifest = json.loads((folder / "manifest.json").read_text())
     files = []
     for entry in manifest["files"]:
-        if entry["table"] == "corrections":
+        if entry["table"] in ("corrections", "photos"):
             continue
         path = folder / entry["path"]
         with pq.ParquetFile(path) as file:

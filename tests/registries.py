@@ -36,8 +36,9 @@ def make_newer(old: Path, folder: Path) -> Path:
 
 
 def make_version_2(folder: Path) -> Path:
-    """Convert a registry in place to schema version 2, which has no orientation of photos and no corrections."""
-    shutil.rmtree(folder / "corrections")
+    """Convert a registry in place to schema version 2, which has no orientation, corrections and table photos."""
+    for table in ("corrections", "photos"):
+        shutil.rmtree(folder / table)
     for path in sorted(folder.rglob("*.parquet")):
         with pq.ParquetFile(path) as file:
             table, metadata = file.read(), dict(file.metadata.metadata)

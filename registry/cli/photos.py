@@ -2,27 +2,112 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from registry.cli.completion import complete_split
 from registry.cli.context import Places, note, storage_option
 from registry.cli.examples import examples
 from registry.cli.password import with_password
 from registry.cli.paths import PLACE, FileType
 from registry.cli.progress import progress_bar
-from registry.redaction import redact
+from registry.dataset.deepfashion2 import SPLITS, find_split
+from registry.errors import UsageError
+from registry.redaction import printable, redact
+from registry.subset.params import load_sources
 from registry.wording import plural
 
 if TYPE_CHECKING:
+    from registry.ingest.describe import DescribeReport
     from registry.sources.unlock import UnlockReport
 
 
-@examples("df2 photos unlock s3://bucket/train.zip train-open.zip")
+@examples("df2 photos unlock s3://bucket/train.zip train-open.zip", "df2 photos describe --photos data/sample")
 @click.group("photos")
 def photos() -> None:
-    """Work with the photos of a release: unlock a protected zip."""
+    """Unlock protected photos, or describe photos in a table."""
+
+
+@examples(
+    "df2 photos describe",
+    "df2 photos describe --split train --photos data/sample",
+    "df2 -r s3://bucket/registry --cache ~/.cache/df2 photos describe --photos s3://bucket/release",
+)
+@photos.command("describe")
+@click.option(
+    "--photos",
+    "release",
+    type=PLACE,
+    metavar="RELEASE",
+    help="Release with the photos, or the folder or archive of a split. Default: the sources in params.yaml.",
+)
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    metavar="|".join(SPLITS),
+    shell_complete=complete_split,
+    help="Split to describe; repeatable. Default: all splits of the registry.",
+)
+@click.option("--follow-links", is_flag=True, help="Read photos that are links out of RELEASE.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Worker processes. Default: the number of cores."
+)
+@storage_option
+@click.pass_obj
+def describe(
+    places: Places, release: str | None, splits: tuple[str, ...], follow_links: bool, jobs: int | None
+) -> None:
+    """Read every photo once into the table photos.
+
+    Its columns are SHA-256, difference hash, size, EXIF orientation, brightness and sharpness; the checks of photos
+    read them. Each split is replaced at once, when all of its photos are read. A run that was ended goes on where it
+    stopped, and unchanged photos are not read again: what was read is kept in the registry's folder (.df2), for a
+    remote registry in that of --cache. A photo that cannot be decoded is named and has NULLs; the check
+    unreadable-picture lists it.
+    """
+    from registry.ingest.describe import describe_photos
+    from registry.snapshot.manifest import read_manifest
+    from registry.sources.issues import summarise
+
+    if places.rev is not None:
+        raise UsageError("A git revision cannot be changed: describe the photos of a registry without --rev.")
+    sources = {} if release else load_sources()
+    place = places.place(places.registry)
+    chosen = list(dict.fromkeys(splits)) or [split for split in SPLITS if split in read_manifest(place).splits]
+    unknown = [] if release else [split for split in map(find_split, chosen) if split not in sources]
+    if unknown:
+        raise UsageError(f"No place of the photos of {', '.join(unknown)} is known: name it with --photos RELEASE.")
+    if not place.is_local and places.cache is None:
+        note("note: what is read is not kept if this run is ended; --cache DIR before 'photos' keeps it")
+    for split in chosen:
+        source = release or sources[split]
+
+        def attempt(password: str | None, split: str = split, source: str = source) -> DescribeReport:
+            with progress_bar(f"Describing {split}") as progress:
+                return describe_photos(
+                    split,
+                    source,
+                    places.registry,
+                    jobs=jobs or os.cpu_count() or 1,
+                    password=password,
+                    storage_options=places.storage_options,
+                    follow_links=follow_links,
+                    cache=places.cache,
+                    progress=progress,
+                )
+
+        report = with_password(attempt, f"Password of {redact(source)}")
+        num_old = report.photos - report.read
+        counts = f", {num_old:,} of them unchanged and not read again" if num_old else ""
+        click.echo(f"{split}: {plural(report.photos, 'photo')} described{counts}.")
+        if report.issues:
+            click.echo(summarise([printable(str(issue)) for issue in report.issues]), err=True)
+        if report.notices:
+            click.echo(summarise(map(printable, report.notices), "notice"), err=True)
 
 
 @examples(

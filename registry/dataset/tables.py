@@ -148,7 +148,46 @@ _FIELD_LIST: Final = (
     Field("who", "string", "Who made the correction.", source="corrections"),
     Field("why", "string", "Its reason.", source="corrections"),
     Field("date", "string", "Its date, such as 2026-11-28; NULL where it was not given.", source="corrections"),
+    Field(
+        "sha256", "string", "SHA-256 of the photo's bytes, hex digits; NULL where they cannot be read.", source="photo"
+    ),
+    Field(
+        "dhash",
+        "int64",
+        "Difference hash: the stored pixels averaged to 9 x 8 grey ones; a bit, row by row from the highest, is 1 "
+        "where a pixel is brighter than its left neighbour. Photos that look alike differ in few bits. NULL, as all "
+        "that follows from pixels, where the photo cannot be decoded.",
+        source="photo",
+    ),
+    Field("brightness", "float64", "Mean of the photo's grey pixels.", "0 (black) to 255 (white)", "photo"),
+    Field(
+        "brightness_spread",
+        "float64",
+        "Standard deviation of the photo's grey pixels; 0 for a plain one.",
+        "grey levels",
+        "photo",
+    ),
+    Field(
+        "sharpness",
+        "float64",
+        "Variance of the Laplacian (4 times a grey pixel less its 4 neighbours) of the photo, which is first halved "
+        "while its shorter side keeps 640 px; small for a blurred or plain photo.",
+        "grey levels squared",
+        "photo",
+    ),
     # Columns of views.
+    Field("other_split", "string", "Split of the other photo.", source="ingest"),
+    Field("other_image_id", "int32", "The other photo, as image_id.", source="file name"),
+    Field(
+        "kind",
+        "string",
+        "How the two photos belong together: the first that holds, as the view says.",
+        source="compared",
+    ),
+    Field("distance", "int32", "Bits in which the difference hashes of the two photos differ.", "bits", "compared"),
+    Field("has_same_bytes", "bool", "Whether the two photos are the same file.", source="compared"),
+    Field("other_source", "string", "Who took the other photo, as source."),
+    Field("other_pair_id", "int32", "Group of the other photo, as pair_id."),
     Field("x", "int32", "Landmark position.", "px from the left edge"),
     Field("y", "int32", "Landmark position.", "px from the top edge"),
     Field("v", "int32", "Landmark visibility: 2 visible, 1 occluded, 0 not labelled."),
@@ -330,6 +369,15 @@ CORRECTIONS: Final = Table(
     order=("file", "line_no"),
 )
 
+PHOTOS: Final = Table(
+    "photos",
+    "One row per photo that 'df2 photos describe' has read; without rows before.",
+    _columns("split image_id sha256? dhash? width? height? orientation? brightness? brightness_spread? sharpness?"),
+    key=("split", "image_id"),
+    partition=("split",),
+    order=("image_id",),
+)
+
 TABLES: Final[dict[str, Table]] = {
     table.name: table
     for table in (
@@ -340,6 +388,7 @@ TABLES: Final[dict[str, Table]] = {
         LANDMARK_SLOTS_TABLE,
         QUARANTINE,
         CORRECTIONS,
+        PHOTOS,
     )
 }
 

@@ -18,6 +18,7 @@ from registry.execution.progress import Progress
 from registry.ingest.chunks import CHUNK_FILES, FileChunk, make_chunks
 from registry.ingest.coco import CocoSource
 from registry.ingest.corrections import Corrections, read_corrections
+from registry.ingest.described import described_files, keep_described
 from registry.ingest.report import IngestError, IngestReport, OnError
 from registry.ingest.retrieval_lists import RetrievalLists, read_retrieval
 from registry.ingest.shard import BadFile, ChunkRows, read_chunk
@@ -98,6 +99,7 @@ def ingest(
             lists = read_retrieval(split, retrieval, storage_options, password)
             lists.named_sources = sources
             with local_files(coco, storage_options, password) as files, publication(place, split) as tables:
+                tables.keep(described_files(tables.old, split))
                 report = IngestReport(split, notices=[*lists.notices, *corrected.notices])
                 report.notices += _lost_corrections(tables) if corrections is None else []
                 writer = SplitWriter(tables, report, lists, corrected, keeps_raw=on_error == "quarantine")
@@ -118,6 +120,7 @@ def ingest(
         lists.named_sources = sources
         with publication(place, split) as tables:
             report.notices += _lost_corrections(tables) if corrections is None else []
+            report.notices += keep_described(tables, opened, list(listing.photos.values()), pool, jobs)
             writer = SplitWriter(tables, report, lists, corrected, keeps_raw=on_error == "quarantine")
             writer.add_bad_files(lists.bad_files)
             if listing.annotations:

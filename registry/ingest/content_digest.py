@@ -10,6 +10,10 @@ import hashlib
 import zlib
 from collections.abc import Iterable
 
+from registry.sources.faults import Fault
+from registry.sources.listing import Entry
+from registry.sources.photo_headers import PhotoChecksum
+
 
 def annotation_record(name: str, data: bytes) -> tuple[str, int, int]:
     """Return the record of an annotation file: (name, number of bytes, CRC-32)."""
@@ -35,3 +39,10 @@ class ContentDigest:
     def hexdigest(self) -> str:
         """Return the digest of all records so far, as hex digits."""
         return self._sha256.hexdigest()
+
+
+def photos_digest(checksums: Iterable[tuple[Entry, PhotoChecksum | Fault]]) -> str:
+    """Return the digest of photos, each with its checksum or its fault."""
+    return ContentDigest(
+        (entry.name, str(checksum) if isinstance(checksum, Fault) else checksum) for entry, checksum in checksums
+    ).hexdigest()

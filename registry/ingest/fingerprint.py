@@ -25,7 +25,7 @@ from registry.dataset.file_names import DATA_NAME
 from registry.errors import StorageError
 from registry.files.durability import make_folders
 from registry.files.temporary import is_special, write_text
-from registry.ingest.content_digest import ContentDigest, annotation_record
+from registry.ingest.content_digest import ContentDigest, annotation_record, photos_digest
 from registry.ingest.corrections import corrections_digest
 from registry.ingest.retrieval_lists import folder_of_lists, retrieval_files
 from registry.sources.coco_files import CocoFile, find_coco, local_files
@@ -283,7 +283,4 @@ def _digest_annotations(source: Source, entries: Sequence[Entry]) -> str:
 
 def _digest_photos(source: Source, entries: Sequence[Entry]) -> str:
     """Return the digest of photos."""
-    checksums = zip(entries, source.photo_checksums(entries), strict=True)
-    return ContentDigest(
-        (entry.name, str(checksum) if isinstance(checksum, Fault) else checksum) for entry, checksum in checksums
-    ).hexdigest()
+    return photos_digest(zip(entries, source.photo_checksums(entries), strict=True))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.dataset.tables import CORRECTIONS, IMAGES, ITEMS, QUARANTINE, RETRIEVAL_LISTS, record_batch
+from registry.dataset.tables import CORRECTIONS, IMAGES, ITEMS, PHOTOS, QUARANTINE, RETRIEVAL_LISTS, record_batch
 from registry.execution.progress import Progress
 from registry.ingest.batches import images_batch
 from registry.ingest.chunks import CHUNK_FILES, FileChunk
@@ -184,6 +184,8 @@ class SplitWriter:
         if self._applied:
             corrections.write(_corrections_batch(self._applied))
             report.corrections = len(self._applied)
+        if not self._tables.kept(PHOTOS):
+            self._tables.writer(PHOTOS, split=split)
         self._tables.publish(self._digest.hexdigest())
 
     def _check_corrected_images(self) -> None:

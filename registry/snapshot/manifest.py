@@ -129,6 +129,11 @@ class Manifest:
         sources = dict(sorted({**self.sources, split: source}.items()))
         return replace(self, files=tuple(sorted([*other_splits, *files])), sources=sources, read_sha256=None)
 
+    def with_table(self, split: str, table: str, files: Iterable[DataFile]) -> Manifest:
+        """Return a manifest with new files for one table of a split."""
+        other_files = [file for file in self.files if (file.split, file.table) != (split, table)]
+        return replace(self, files=tuple(sorted([*other_files, *files])), read_sha256=None)
+
     def to_json(self) -> bytes:
         """Return the manifest as deterministic JSON text."""
         document = {

@@ -66,6 +66,7 @@ class Publication:
         self.old = old
         self._folder = folder
         self._writers: dict[str, TableWriter] = {}
+        self._kept: list[DataFile] = []
 
     def writer(self, table: Table, **partition: Any) -> TableWriter:
         """Return the writer of a table's partition; the first call creates it."""
@@ -74,6 +75,14 @@ class Publication:
             split = self.split if "split" in table.partition else None
             self._writers[folder] = TableWriter(self._folder / folder / "new.parquet", table, split)
         return self._writers[folder]
+
+    def keep(self, files: Iterable[DataFile]) -> None:
+        """Keep files of the old version in the new one; their tables get no new rows."""
+        self._kept += files
+
+    def kept(self, table: Table) -> list[DataFile]:
+        """Return the files of a table that are kept."""
+        return [file for file in self._kept if file.table == table.name]
 
     def abandon(self) -> None:
         """Discard unfinished files."""
@@ -102,10 +111,35 @@ class Publication:
             StorageError: a file cannot be written; readers still see the old version.
         """
         _write_facts(self)
+
+        def change(old: Manifest, files: Iterable[DataFile]) -> Manifest:
+            # Another writer at a remote place may have removed a file that was to be kept.
+            return old.with_split(self.split, [*files, *(file for file in self._kept if file in old.files)], source)
+
+        new = self._publish(change, {IMAGES: {"df2.source": source}})
+        # DVC tracks the folder of a split, so it exists even if it is empty.
+        for table in TABLES.values():
+            if "split" in table.partition:
+                self.place.make_folder(f"{table.name}/split={self.split}")
+        return new
+
+    def publish_table(self, table: Table) -> Manifest:
+        """Replace one table of the split, whose rows were written; return the new manifest.
+
+        Raises:
+            StorageError: a file cannot be written; readers still see the old version.
+        """
+        self.writer(table, split=self.split)
+        return self._publish(lambda old, files: old.with_table(self.split, table.name, files), {})
+
+    def _publish(
+        self, change: Callable[[Manifest, Iterable[DataFile]], Manifest], notes: Mapping[Table, dict[str, str]]
+    ) -> Manifest:
+        """Finish the files, move them to their places and replace the manifest by ``change(old, files)``."""
         files: dict[DataFile, Path] = {}
         try:
             for folder, writer in self._writers.items():
-                writer.close({"df2.source": source} if writer.table is IMAGES else None)
+                writer.close(notes.get(writer.table))
                 with (
                     writing(),
                     open(writer.path, "rb") as opened,
@@ -114,7 +148,7 @@ class Publication:
                     file = DataFile.of(data, folder, writer.table.name, writer.split, writer.rows)
                 files[file] = writer.path
                 self._put(file, writer.path)
-            old, new = exchange_manifest(self.place, self.split, lambda old: old.with_split(self.split, files, source))
+            old, new = exchange_manifest(self.place, self.split, lambda old: change(old, files))
             self._put_again(files)
         except (OSError, StorageError):
             with suppress(RegistryError):  # the first error is reported
@@ -122,10 +156,6 @@ class Publication:
             raise
         # Other writers at a remote place may have files that no manifest names yet: remove only the old version's.
         clear_unnamed(self.place, new, None if self.place.is_local else data_files(file.path for file in old.files))
-        # DVC tracks the folder of a split, so it exists even if it is empty.
-        for table in TABLES.values():
-            if "split" in table.partition:
-                self.place.make_folder(f"{table.name}/split={self.split}")
         return new
 
 

@@ -33,3 +33,25 @@ def test_an_unlocked_zip_is_told_and_ingested(run: Run, tmp_path: Path, monkeypa
         "Error: open.zip exists and is not replaced: name another place, or remove it first.\n",
     )
     assert ingest("train", "open.zip", str(tmp_path / "r"), jobs=1).images == len(SMALL_SPLIT)
+
+
+def test_photos_are_described_and_broken_ones_are_named(run: Run, tmp_path: Path) -> None:
+    write_split(tmp_path / "release" / "train", SMALL_SPLIT, {k: jpeg(30 + int(k)) for k in SMALL_SPLIT})
+    ingest("train", "release", "described", jobs=1)
+    write_split(tmp_path / "release" / "train", {}, {3: b"no photo"})
+    result = run("-r", "described", "photos", "describe", "-j", 1)
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "Error: No place of the photos of train is known: name it with --photos RELEASE.\n",
+    )
+    Path("params.yaml").write_text("splits:\n  train: {source: release}\n")
+    result = run("-r", "described", "photos", "describe", "-j", 1)
+    assert (result.exit_code, result.stdout) == (0, "train: 5 photos described.\n")
+    assert result.stderr.startswith("1 issue:\n  train/image/000003.jpg: expected the header of a JPEG, PNG or WebP")
+    result = run("-r", "described", "photos", "describe", "--split", "train", "--photos", "release", "-j", 1)
+    assert result.stdout == "train: 5 photos described, 5 of them unchanged and not read again.\n"
+    result = run("-r", "described", "sql", "SELECT count(*), count(dhash) FROM photos", "--format", "csv")
+    assert result.stdout.splitlines()[1] == "5,4"
+    result = run("-r", "described", "photos", "describe", "--split", "test", "--photos", "release")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: described has no test; there is: train.")

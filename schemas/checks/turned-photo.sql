@@ -1,0 +1,8 @@
+-- One row per photo with an EXIF tag that turns or mirrors it where it is shown; annotations count the stored pixels.
+-- key: split, image_id
+-- severity: warning
+-- source: images, or photos where images was ingested without the photos; see 'Turned photos' in docs/formats.md
+SELECT split, image_id, coalesce(images.orientation, photos.orientation) AS orientation
+FROM images
+FULL JOIN photos USING (split, image_id)
+WHERE coalesce(images.orientation, photos.orientation) > 1
