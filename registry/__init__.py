@@ -4,6 +4,7 @@ Public are:
     :func:`open`: open a registry for queries, selections and diffs.
     :func:`export`: write a subset in a training format, such as COCO or YOLO.
     :func:`check`: count what is odd in the data.
+    :func:`compare_with_release`: a registry beside the published numbers of the official release.
     :func:`show`, :func:`show_rows`: draw images, items and rows.
     :data:`__version__`: the version of this distribution.
 
@@ -29,14 +30,16 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image as PictureImage
 
+    from registry.checks.official import ReleaseComparison
     from registry.checks.run import CheckRun
     from registry.exports.manifest import ExportManifest
     from registry.pictures.album import Album
     from registry.store.registry import Registry
+    from registry.store.selection import Selection
     from registry.subset.options import Subset
     from registry.subset.resplit import Resplit
 
-__all__ = ["__version__", "check", "export", "open", "show", "show_rows"]
+__all__ = ["__version__", "check", "compare_with_release", "export", "open", "show", "show_rows"]
 
 
 def open(
@@ -242,3 +245,17 @@ def check(
     settings = CheckSettings() if params is None else load_check_settings(params)
     rows = registry if is_whole else registry.select(chosen, tables=tables)
     return run_checks(rows, settings, names, severities, is_whole=is_whole)
+
+
+def compare_with_release(registry: Registry | Selection) -> ReleaseComparison:
+    """Return a registry, or a subset of it, beside the published numbers of the official release.
+
+    ``.rows`` has an entry for each number, ``.sentences`` says which edition each split is, ``.contradictions`` where
+    published numbers contradict each other, and ``.agrees`` whether all agree.
+
+    Raises:
+        registry.errors.RegistryFormatError: a file cannot be read.
+    """
+    from registry.checks.official import compare_with_release
+
+    return compare_with_release(registry)

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import duckdb
 
@@ -25,6 +25,7 @@ from registry.store.query import Params, read_query
 from registry.store.settings import Limits
 from registry.store.shown import Thumbnails, shown_relation
 from registry.store.snapshot import Snapshot, open_blocks
+from registry.store.statistics import nested_counts, statistic
 from registry.store.unknown import PAIRING, unknown_texts
 from registry.store.views import view_over
 from registry.subset.options import Subset
@@ -293,18 +294,19 @@ class Registry:
         more = load_tables(tables or {}, self.limits.memory, self._storage_options)
         return replace(self.snapshot(), own_tables={**self.own_tables, **more})
 
-    def stats(self) -> dict[str, Any]:
-        """Return the counts of the views split_counts, category_counts and attribute_counts, nested by split."""
-        stats: dict[str, Any] = {}
-        for row in self._records("SELECT * FROM split_counts"):
-            split = row.pop("split")
-            stats[split] = {**row, "categories": {}, "attributes": {}}
-        for row in self._records("SELECT split, category_name, num_items FROM category_counts"):
-            stats[row["split"]]["categories"][row["category_name"]] = row["num_items"]
-        for row in self._records("SELECT split, attribute, meaning, num_items FROM attribute_counts"):
-            values = stats[row["split"]]["attributes"].setdefault(row["attribute"], {})
-            values[row["meaning"]] = row["num_items"]
-        return stats
+    @overload
+    def stats(self) -> dict[str, Any]: ...
+    @overload
+    def stats(self, by: str | Sequence[str] = ..., of: str | None = ...) -> DuckDBPyRelation: ...
+    def stats(self, by: str | Sequence[str] = (), of: str | None = None) -> dict[str, Any] | DuckDBPyRelation:
+        """Return the counts of the views split_counts, category_counts and attribute_counts, nested by split.
+
+        With ``by`` or ``of``, the rows of a statistic; see :func:`registry.store.statistics.statistic`:
+        ``stats(by=("split", "scale"))``, ``stats(of="items_per_image")``.
+        """
+        if by or of is not None:
+            return self._again(lambda: statistic(self.sql, by, of))
+        return self._again(lambda: nested_counts(self.sql))
 
     def tables(self, name: str | None = None) -> list[dict[str, str]]:
         """Return the columns of all tables and views, or of the one with this name.

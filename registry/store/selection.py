@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from registry.dataset.deepfashion2 import SPLITS
 from registry.dataset.tables import ITEMS
@@ -18,6 +18,7 @@ from registry.store.own_tables import notices
 from registry.store.query import Params, read_query
 from registry.store.shown import Thumbnails
 from registry.store.sql import SPLIT_ORDER
+from registry.store.statistics import nested_counts, statistic
 from registry.store.unknown import PAIRING, unknown_texts
 from registry.store.views import view_over
 from registry.subset.options import Subset
@@ -214,6 +215,14 @@ class Selection:
                 with self._snapshot.read_errors():
                     self._sql_connection = self._snapshot.connect(keys=self._keys())
         return read_query(self._sql_connection.cursor(), query, params)
+
+    @overload
+    def stats(self) -> dict[str, Any]: ...
+    @overload
+    def stats(self, by: str | Sequence[str] = ..., of: str | None = ...) -> DuckDBPyRelation: ...
+    def stats(self, by: str | Sequence[str] = (), of: str | None = None) -> dict[str, Any] | DuckDBPyRelation:
+        """Return statistics of the subset, as :meth:`registry.store.registry.Registry.stats` does of the registry."""
+        return statistic(self.sql, by, of) if by or of is not None else nested_counts(self.sql)
 
     def chunks(self, part: Part, columns: Sequence[str] = ()) -> Iterator[Chunk]:
         """Yield the images of a part with these columns of their items, in chunks of bounded size and file order.
