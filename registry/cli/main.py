@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from registry.cli.boundary import DEBUG_VARIABLE, BoundedCommand
+from registry.cli.check import check
 from registry.cli.completion import completion
 from registry.cli.context import Places, storage_option
 from registry.cli.correct import correct_command, import_command
@@ -33,6 +34,7 @@ from registry.version import __version__
 
 SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),
+    "Check": (check,),
     "Export": (subset_command, export_command, verify, croissant),
     "Compare": (versions, diff),
     "Correct": (correct_command, import_command),
