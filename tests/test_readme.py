@@ -62,8 +62,9 @@ def test_the_python_code_runs(demo: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.chdir(demo)
     exec(compile(code, "README.md", "exec"), {})
     out = capsys.readouterr().out
-    expected = r"[1-9]\d* [1-9]\d* [1-9]\d* [1-9]\d*\n4 \{'train': .*\}\n\{'degenerate-box': 1, .*\n[1-9]\d* False\n"
-    assert re.fullmatch(expected, out)
+    assert re.fullmatch(
+        r"[1-9]\d* [1-9]\d* [1-9]\d* [1-9]\d*\n4 \{'train': .*\}\n\{'degenerate-box': 1, .*\n[1-9]\d* False\n", out
+    )
 
 
 def test_the_subset_export_and_verify_commands_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,8 +63,9 @@ _MEMORY: Final = "128MB"
 )
 @click.option(
     "--release",
+    "beside_release",
     is_flag=True,
-    help="Compare the counts with the published numbers of the official release instead; docs/statistics.md.",
+    help="Print every published number of the official release beside that of the registry instead.",
 )
 @click.option("--metrics", type=FILE, help="Also write the counts to a JSON file.")
 @click.option(
@@ -84,7 +85,7 @@ def check(
     only: tuple[str, ...],
     severities: tuple[str, ...],
     rows_of: str | None,
-    release: bool,
+    beside_release: bool,
     metrics: Path | None,
     memory: int,
     subset: Subset,
@@ -97,21 +98,21 @@ def check(
     exceptions, the lines of checks/accepted.jsonl beside that file, do not count. With options of a subset, the rows
     are those within it.
 
-    Exit code 3 where a check of severity error does not pass, or a number differs from the release; else 1 where a
-    check cannot be run.
+    Exit code 3 where a check of severity error does not pass, or a number differs from that of --release; else 1 where
+    a check cannot be run.
     """
     from registry.checks.junit import count_text
     from registry.checks.run import check_rows, load, run_checks
     from registry.checks.settings import load_check_settings
 
     places: Places = ctx.obj
-    if release:
-        if only or severities or rows_of or metrics or output.chosen in _JUNIT:
-            raise click.UsageError("--release has rows of its own: no --only, --severity, --rows, --metrics or junit.")
+    if beside_release:
+        if rows_of is not None or only or severities or metrics or output.chosen in _JUNIT:
+            raise click.UsageError("--release stands alone: expected options of a subset and of the output beside it.")
         data, notices = _open(places, subset, tables)
-        exit_code = print_comparison(data, output)
+        code = print_comparison(data, output)
         _note_all(notices)
-        ctx.exit(exit_code)
+        ctx.exit(code)
     settings = load_check_settings(ctx.params["params"])
     is_whole = subset == Subset()
     if rows_of is not None:
