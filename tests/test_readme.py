@@ -76,7 +76,7 @@ def test_the_subset_export_and_verify_commands_run(demo: Path, tmp_path: Path, m
     commands = [
         line
         for line in commands
-        if line.startswith(("df2 check", "df2 subset", "df2 export", "df2 verify", "df2 sql --table"))
+        if line.startswith(("df2 check", "df2 subset", "df2 export", "df2 verify", "df2 sql --table", "df2 show"))
     ]
     assert len(commands) == 14
     for line in commands:

@@ -23,6 +23,7 @@ from registry.store.html import html_table
 from registry.store.own_tables import load_tables, notices
 from registry.store.query import Params, read_query
 from registry.store.settings import Limits
+from registry.store.shown import Thumbnails, shown_relation
 from registry.store.snapshot import Snapshot, open_blocks
 from registry.store.statistics import nested_counts, statistic
 from registry.store.unknown import PAIRING, unknown_texts
@@ -65,6 +66,9 @@ class Registry:
         NotFoundError: there is no registry, or no file of a table.
         RegistryFormatError: a file is missing, or the registry is of a later version.
         UsageError: a limit or a table cannot be read.
+
+    Attributes:
+        thumbnails: shows rows with pictures in notebooks; set by :func:`registry.open` with ``photos``.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Registry:
         timeout: float | None = None,
         tables: Mapping[str, Any] | None = None,
     ) -> None:
+        self.thumbnails: Thumbnails | None = None
         self.limits = Limits.of(memory, timeout)
         self._storage_options = storage_options
         self.own_tables = load_tables(tables or {}, self.limits.memory, storage_options)
@@ -117,7 +122,8 @@ class Registry:
         Raises:
             QueryError: DuckDB refuses the query, or it does more than read.
         """
-        return self._again(lambda: read_query(self._cursor(), query, params))
+        relation = self._again(lambda: read_query(self._cursor(), query, params))
+        return relation if self.thumbnails is None else shown_relation(relation, self.thumbnails)
 
     def pairs(
         self,
@@ -254,7 +260,9 @@ class Registry:
         """
         from registry.store.selection import Selection
 
-        return Selection(self._with_tables(tables), subset or Subset.of(**options), resplit)
+        selection = Selection(self._with_tables(tables), subset or Subset.of(**options), resplit)
+        selection.thumbnails = self.thumbnails
+        return selection
 
     def diff(
         self,

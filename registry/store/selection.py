@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from registry.dataset.deepfashion2 import SPLITS
+from registry.dataset.tables import ITEMS
 from registry.errors import UsageError
 from registry.store.choice import choose
 from registry.store.conditions import check_condition
@@ -15,6 +16,7 @@ from registry.store.html import html_table
 from registry.store.own_columns import OwnColumns, struct_joins
 from registry.store.own_tables import notices
 from registry.store.query import Params, read_query
+from registry.store.shown import Thumbnails
 from registry.store.sql import SPLIT_ORDER
 from registry.store.statistics import nested_counts, statistic
 from registry.store.unknown import PAIRING, unknown_texts
@@ -58,6 +60,7 @@ class Selection:
         balance: shares of the parts of a re-split; see :func:`registry.subset.resplit.balance`.
         notices: plain sentences with a count of what the options do not say: photos that a re-split leaves out, items
             that ``category_ids`` leaves out, keys of the user's tables that fit no row.
+        thumbnails: shows the first items with pictures in notebooks; None without.
         used_tables: SHA-256 of each table of the user that the condition or ``columns`` name, by name.
 
     Raises:
@@ -90,6 +93,7 @@ class Selection:
             snapshot.check_split(split)
         self.place, self.manifest = snapshot.place, snapshot.manifest
         self._snapshot = snapshot
+        self.thumbnails: Thumbnails | None = None
         self._lock = threading.Lock()
         self._sql_connection: DuckDBPyConnection | None = None
         splits = [split for split in SPLITS if split in (self.subset.split or self.manifest.splits)]
@@ -114,7 +118,8 @@ class Selection:
         return f"Selection({self.subset.text}: {shown})"
 
     def _repr_html_(self) -> str:
-        return html_table(f"Subset {self.subset.text}", self._totals())
+        table = html_table(f"Subset {self.subset.text}", self._totals())
+        return table + (self.thumbnails(self.items(ITEMS.key)) if self.thumbnails else "")
 
     def counts(self, part: Part) -> dict[str, int]:
         """Return ``images`` and ``items`` of a part."""
