@@ -72,8 +72,8 @@ def diff(
     With options of a subset, the subset of A is compared with the subset of B. Exit codes: 0 same, 1 different,
     2 error.
     """
-    old = _open(places, a, tables)
-    difference = old.diff(places.open() if b is None else _open(places, b), subset)
+    old = open_version(places, a, tables)
+    difference = old.diff(places.open() if b is None else open_version(places, b), subset)
     for notice in difference.notices:
         note(f"note: {notice}")
     if rows:
@@ -83,7 +83,7 @@ def diff(
     return not difference.summary.is_same
 
 
-def _open(places: Places, name: str, tables: dict[str, str] | None = None) -> Registry:
+def open_version(places: Places, name: str, tables: dict[str, str] | None = None) -> Registry:
     """Return the registry at a URL or an existing folder, or else of a git revision, with tables of the user."""
     if "://" in name or os.path.isdir(name):
         return replace(places, registry=name, rev=None, repo=None).open(tables=tables)

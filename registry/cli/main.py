@@ -20,6 +20,7 @@ from registry.cli.maintain import catalog, manifest, sample
 from registry.cli.paths import PLACE
 from registry.cli.photos import photos
 from registry.cli.query import image, pairs, sql, stats, style, tables
+from registry.cli.report import report_command
 from registry.cli.stage import stage
 from registry.cli.subset import subset_command
 from registry.cli.sync import sync
@@ -33,6 +34,7 @@ SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),
     "Export": (subset_command, export_command, verify),
     "Compare": (versions, diff),
+    "Report": (report_command,),
     "Correct": (correct_command, import_command),
     "Move": (sync,),
     "Make": (ingest, sample, catalog, manifest, fingerprint, photos, stage),
