@@ -129,7 +129,7 @@ def import_command(
     lines.
     """
     from registry.corrections.coco_edits import compare
-    from registry.corrections.coco_files import read_coco
+    from registry.corrections.edited_coco import read_coco
     from registry.corrections.edits import Author, correct, plan
     from registry.corrections.states import read_states
     from registry.sources.issues import summarise

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from registry.corrections.coco_files import CocoAnnotation, CocoFile, CocoImage
+from registry.corrections.edited_coco import EditedAnnotation, EditedFile, EditedImage
 from registry.corrections.edits import Edit
 from registry.corrections.geometry import Box, clean, extent, is_near, merged, merged_polygons, overlap
 from registry.corrections.states import State
@@ -52,7 +52,7 @@ class CocoEdits:
         return sorted(sentence(number, *phrases) for phrases, number in self.counts.items())
 
 
-def compare(coco: CocoFile, split: str, read_states: ReadStates, *, removes: bool) -> CocoEdits:
+def compare(coco: EditedFile, split: str, read_states: ReadStates, *, removes: bool) -> CocoEdits:
     """Return the edits that lead from the registry to a COCO file.
 
     Args:
@@ -65,7 +65,7 @@ def compare(coco: CocoFile, split: str, read_states: ReadStates, *, removes: boo
     images = _images(coco.images, split, result)
     result.states = read_states(image_id for image_id, _ in images.values())
     categories = _categories(coco)
-    by_image: dict[int | str, list[CocoAnnotation]] = defaultdict(list)
+    by_image: dict[int | str, list[EditedAnnotation]] = defaultdict(list)
     ids = {image.id for image in coco.images}
     for annotation in coco.annotations:
         if annotation.image_id not in ids:
@@ -82,9 +82,11 @@ def compare(coco: CocoFile, split: str, read_states: ReadStates, *, removes: boo
     return result
 
 
-def _images(coco_images: Sequence[CocoImage], split: str, result: CocoEdits) -> dict[int | str, tuple[int, CocoImage]]:
+def _images(
+    coco_images: Sequence[EditedImage], split: str, result: CocoEdits
+) -> dict[int | str, tuple[int, EditedImage]]:
     """Return id in the file -> image_id and image; images of other splits are left out."""
-    images: dict[int | str, tuple[int, CocoImage]] = {}
+    images: dict[int | str, tuple[int, EditedImage]] = {}
     seen: dict[int, str] = {}
     for image in coco_images:
         key = image.key()
@@ -108,7 +110,7 @@ def _images(coco_images: Sequence[CocoImage], split: str, result: CocoEdits) -> 
     return images
 
 
-def _categories(coco: CocoFile) -> dict[int | str, Category | str]:
+def _categories(coco: EditedFile) -> dict[int | str, Category | str]:
     """Return id in the file -> category, or its name if it is none of the dataset."""
     categories: dict[int | str, Category | str] = {}
     for category in coco.categories:
@@ -119,7 +121,7 @@ def _categories(coco: CocoFile) -> dict[int | str, Category | str]:
     return categories
 
 
-def _name(annotation: CocoAnnotation) -> str:
+def _name(annotation: EditedAnnotation) -> str:
     return f"annotation {annotation.id}"
 
 
@@ -130,7 +132,7 @@ class _ImageEdits:
         self,
         split: str,
         image_id: int,
-        image: CocoImage,
+        image: EditedImage,
         state: State,
         categories: dict[int | str, Category | str],
         result: CocoEdits,
@@ -143,7 +145,7 @@ class _ImageEdits:
         shift = image.id - image_id if isinstance(image.id, int) else 0
         self._offset = shift if shift and shift % SPLIT_STRIDE == 0 else 0
 
-    def edits(self, annotations: Sequence[CocoAnnotation], removes: bool) -> list[Edit]:
+    def edits(self, annotations: Sequence[EditedAnnotation], removes: bool) -> list[Edit]:
         """Return the edits of the image and its items."""
         sound = [annotation for annotation in annotations if self._is_sound(annotation)]
         matches, new_annotations = self._match(sound)
@@ -168,10 +170,10 @@ class _ImageEdits:
             self._result.counts["items of images in the file", text] += len(missing)
         return edits
 
-    def _issue(self, annotation: CocoAnnotation, text: str) -> None:
+    def _issue(self, annotation: EditedAnnotation, text: str) -> None:
         self._result.issues.append(f"{_name(annotation)} of {self._image.file_name}: {text}")
 
-    def _is_sound(self, annotation: CocoAnnotation) -> bool:
+    def _is_sound(self, annotation: EditedAnnotation) -> bool:
         """Return whether an annotation can be compared; report it if not."""
         category = self._categories.get(annotation.category_id)
         segmentation = annotation.segmentation
@@ -192,9 +194,11 @@ class _ImageEdits:
             self._issue(annotation, text)
         return text is None
 
-    def _match(self, annotations: Sequence[CocoAnnotation]) -> tuple[dict[int, CocoAnnotation], list[CocoAnnotation]]:
+    def _match(
+        self, annotations: Sequence[EditedAnnotation]
+    ) -> tuple[dict[int, EditedAnnotation], list[EditedAnnotation]]:
         """Return item_no -> its annotation, and the annotations of no item."""
-        matches: dict[int, CocoAnnotation] = {}
+        matches: dict[int, EditedAnnotation] = {}
         rest = []
         for annotation in annotations:
             item_no = annotation.value("item_no")
@@ -221,7 +225,7 @@ class _ImageEdits:
                 matches[item_no] = rest[position]
         return matches, [annotation for position, annotation in enumerate(rest) if position not in taken]
 
-    def _image_values(self, annotations: Sequence[CocoAnnotation]) -> list[Edit]:
+    def _image_values(self, annotations: Sequence[EditedAnnotation]) -> list[Edit]:
         """Return the edits of source and pair_id, on which the image and its annotations must agree."""
         edits = []
         for name in IMAGE_FIELDS:
@@ -241,7 +245,7 @@ class _ImageEdits:
                 edits.append(Edit(None, name, present[0]))
         return edits
 
-    def _item_values(self, item_no: int, annotation: CocoAnnotation) -> list[Edit]:
+    def _item_values(self, item_no: int, annotation: EditedAnnotation) -> list[Edit]:
         """Return the edits of an item."""
         item = self._state.items[item_no]
         values: dict[str, Any] = {}
@@ -261,7 +265,7 @@ class _ImageEdits:
                 self._result.counts["items of another category", text] += 1
         return [Edit(item_no, name, value) for name, value in values.items()]
 
-    def _compare_geometry(self, annotation: CocoAnnotation, item: dict[str, Any], values: dict[str, Any]) -> None:
+    def _compare_geometry(self, annotation: EditedAnnotation, item: dict[str, Any], values: dict[str, Any]) -> None:
         """Add the box and the polygons if they changed.
 
         CVAT and Label Studio drop the box of an item with polygons and write the box around the polygons instead.
@@ -284,7 +288,7 @@ class _ImageEdits:
             return
         values["bounding_box"] = merged(old, new)
 
-    def _landmarks(self, annotation: CocoAnnotation, category: Category) -> list[int] | None:
+    def _landmarks(self, annotation: EditedAnnotation, category: Category) -> list[int] | None:
         """Return the landmarks of an annotation, rounded to whole pixels; None without any."""
         keypoints = annotation.keypoints
         if not keypoints:
@@ -302,7 +306,7 @@ class _ImageEdits:
             self._result.counts["annotations", "have landmarks between pixels, which were rounded"] += 1
         return rounded
 
-    def _added(self, annotation: CocoAnnotation, item_nos: set[int]) -> list[Edit]:
+    def _added(self, annotation: EditedAnnotation, item_nos: set[int]) -> list[Edit]:
         """Return the edit that adds an item; report an annotation that lacks values of an item."""
         category = self._categories[annotation.category_id]
         assert isinstance(category, Category)
@@ -343,7 +347,7 @@ def _are_polygons(value: Any) -> bool:
     )
 
 
-def _box(annotation: CocoAnnotation) -> Box:
+def _box(annotation: EditedAnnotation) -> Box:
     """Return the box of an annotation (x1, y1, x2, y2); without ``bbox``, that around its polygons."""
     if annotation.bbox is None:
         around = extent(annotation.segmentation)

@@ -15,7 +15,7 @@ from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORY_BY_ID, NUM_L
 from registry.dataset.tables import INT32_MAX
 from registry.ingest.batches import images_batch, items_batch
 from registry.ingest.coco_index import CocoImage, decode_problem
-from registry.ingest.correct import correct, corrected_images
+from registry.ingest.correct import correct
 from registry.ingest.corrections import RawLine
 from registry.ingest.decode import Annotations, Item, has_lost_digits
 from registry.ingest.diagnose import INT16_MAX
@@ -126,8 +126,7 @@ class _ChunkDecoder:
                 raw = b"[" + b",\n".join(text for _, _, text in texts) + b"]"
                 self.bad_files.append(BadFile(path, tuple(issues[:MAX_ISSUES_PER_FILE]), raw))
         columns, images = self.columns, self.images
-        corrected = corrected_images(columns.image_ids, chunk.corrections)
-        columns, correction_issues = correct(columns, chunk.corrections)
+        columns, corrected = correct(columns, chunk.corrections)
         items, items_by_category = items_batch(columns)
         rows = images_batch(
             columns.image_ids,
@@ -146,8 +145,6 @@ class _ChunkDecoder:
                 (),
                 0,
                 corrected,
-                tuple(chunk.corrections.keys() - set(corrected)),
-                tuple(correction_issues),
             ),
             self.counts,
             frozenset(self.other_keys),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -23,16 +24,31 @@ _ID_BY_NAME: Final = {category.name: category.id for category in CATEGORIES}
 _MAX_SHOWN: Final = 60
 
 
-def correct(columns: Annotations, corrections: Mapping[int, Sequence[RawLine]]) -> tuple[Annotations, list[Issue]]:
-    """Return the corrected columns, and the issues of corrections that do not fit.
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What became of corrections.
+
+    Attributes:
+        image_ids: the images whose corrections were looked at.
+        bad_image_ids: the images with corrections whose annotations are bad.
+        issues: problems of corrections that do not fit.
+    """
+
+    image_ids: tuple[int, ...] = ()
+    bad_image_ids: tuple[int, ...] = ()
+    issues: tuple[Issue, ...] = ()
+
+
+def correct(columns: Annotations, corrections: Mapping[int, Sequence[RawLine]]) -> tuple[Annotations, Corrected]:
+    """Return the corrected columns, and what became of the corrections.
 
     Args:
         columns: decoded annotations; they stay as they are.
         corrections: image_id -> its checked lines.
     """
-    issues: list[Issue] = []
     if not corrections:
-        return columns, issues
+        return columns, Corrected()
+    issues: list[Issue] = []
     corrected = Annotations(image_ids=columns.image_ids)
     position = 0
     # Runs of images without corrections are copied as a whole.
@@ -50,12 +66,8 @@ def correct(columns: Annotations, corrections: Mapping[int, Sequence[RawLine]]) 
     _copy(columns, corrected, slice(start_image, len(columns.image_ids)), slice(start_item, position))
     # Landmarks that a COCO file does not tell are None.
     corrected.visibilities = [item.landmarks and item.landmarks[2::3] for item in corrected.items]
-    return corrected, issues
-
-
-def corrected_images(image_ids: Sequence[int], corrections: Mapping[int, Sequence[RawLine]]) -> tuple[int, ...]:
-    """Return the images that have corrections."""
-    return tuple(image_id for image_id in image_ids if image_id in corrections) if corrections else ()
+    found = tuple(image_id for image_id in columns.image_ids if image_id in corrections)
+    return corrected, Corrected(found, tuple(corrections.keys() - set(found)), tuple(issues))
 
 
 def _copy(columns: Annotations, corrected: Annotations, images: slice, items: slice) -> None:

@@ -121,10 +121,8 @@ def fingerprint_source(
         document["retrieval"] = _digest_lists(retrieval, found, options, password)
         text = json.dumps({"split": split, **document}, indent=1) + "\n"
     whole = _with_corrections(text, corrections, split)
-    if output and not cache_path:  # a device
-        write_text(output, whole)
-    elif output and cache_path:
-        recent = {part: _recent_checksums(part, stat, located) for part, stat in stats.items()}
+    if output:
+        recent = {part: _recent_checksums(part, stat, located) for part, stat in stats.items()} if cache_path else {}
         new = _Cache(request, {part: stat.digest for part, stat in stats.items()}, recent, digests, text)
         _write(output, whole, cache_path, new, is_changed=new != cache)
     return whole
@@ -158,9 +156,7 @@ def _fingerprint_coco(
         lists = _digest_lists(retrieval, (), options, password)
         text = json.dumps({"split": split, "coco": document, "retrieval": lists}, indent=1) + "\n"
     whole = _with_corrections(text, corrections, split)
-    if output and not cache_path:  # a device
-        write_text(output, whole)
-    elif output and cache_path:
+    if output:
         new = _Cache(request, digests, recent, {}, text)
         _write(output, whole, cache_path, new, is_changed=new != cache)
     return whole
@@ -184,14 +180,14 @@ def _with_corrections(text: str, corrections: str | Path | None, split: str) -> 
     return json.dumps(json.loads(text) | of_split, indent=1) + "\n"
 
 
-def _write(output: Path, text: str, cache_path: Path, cache: _Cache, *, is_changed: bool) -> None:
-    """Write the fingerprint, and the cache if it changed."""
+def _write(output: Path, text: str, cache_path: Path | None, cache: _Cache, *, is_changed: bool) -> None:
+    """Write the fingerprint, and the cache if it changed; a device has none."""
     try:
         make_folders(output.parent)
     except OSError as error:
         raise StorageError(f"Cannot write {output}: {error.strerror}") from error
     write_text(output, text)
-    if is_changed:
+    if is_changed and cache_path:
         write_text(cache_path, json.dumps({name: getattr(cache, name) for name in _Cache.__slots__}))
 
 

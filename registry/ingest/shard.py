@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from registry.dataset.file_names import stem
 from registry.ingest.batches import images_batch, items_batch
 from registry.ingest.chunks import FileChunk
 from registry.ingest.content_digest import annotation_record
-from registry.ingest.correct import correct, corrected_images
+from registry.ingest.correct import Corrected, correct
 from registry.ingest.decode import Annotations, RawFile, decode_annotations
 from registry.parsing.text import MARK, without_mark
 from registry.sources.faults import Fault
@@ -48,9 +48,7 @@ class ChunkRows:
         bad_files: annotation files without rows, and photos without a readable size.
         records: (name, number of bytes, CRC-32) of every annotation file; (name, -1, 0) of an unreadable file.
         num_marked: annotation files that begin with a byte order mark.
-        corrected: image_id of the images whose corrections were looked at.
-        uncorrected: image_id of the images with corrections whose annotations are bad.
-        correction_issues: problems of corrections that do not fit.
+        corrected: what became of the corrections of its images.
     """
 
     images: pa.RecordBatch
@@ -59,9 +57,7 @@ class ChunkRows:
     bad_files: tuple[BadFile, ...]
     records: tuple[tuple[str, int, int], ...]
     num_marked: int
-    corrected: tuple[int, ...] = ()
-    uncorrected: tuple[int, ...] = ()
-    correction_issues: tuple[Issue, ...] = ()
+    corrected: Corrected = field(default_factory=Corrected)
 
 
 def read_chunk(source: Source, chunk: FileChunk) -> ChunkRows:
@@ -84,8 +80,7 @@ def read_chunk(source: Source, chunk: FileChunk) -> ChunkRows:
             num_marked += data.startswith(MARK)
             records.append(annotation_record(entry.name, data))
     columns, issues = decode_annotations(files)
-    corrected = corrected_images(columns.image_ids, chunk.corrections)
-    columns, correction_issues = correct(columns, chunk.corrections)
+    columns, corrected = correct(columns, chunk.corrections)
     bad_files += [BadFile(files[k].path, tuple(issues[k]), contents[k]) for k in issues]
     sound = [entry for k, entry in enumerate(entries) if k not in issues]
     sizes, bad_photos = _photo_sizes(source, chunk, {entry.image_id for entry in sound})
@@ -100,8 +95,6 @@ def read_chunk(source: Source, chunk: FileChunk) -> ChunkRows:
         tuple(records),
         num_marked,
         corrected,
-        tuple(chunk.corrections.keys() - set(corrected)),
-        tuple(correction_issues),
     )
 
 

@@ -103,10 +103,10 @@ class SplitWriter:
             self.add_bad_files(rows.bad_files)
             self._digest.update(rows.records)
             num_marked += rows.num_marked
-            self._correction_issues += rows.correction_issues
-            for image_id in rows.corrected:
+            self._correction_issues += rows.corrected.issues
+            for image_id in rows.corrected.image_ids:
                 self._applied += self._corrections.pop(image_id)
-            self._num_unapplied += sum(len(self._corrections.pop(image_id)) for image_id in rows.uncorrected)
+            self._num_unapplied += sum(len(self._corrections.pop(k)) for k in rows.corrected.bad_image_ids)
             num_done += len(rows.records)
             if progress:
                 progress(num_done, num_files)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import registry
 from registry.cli.main import main
 from registry.corrections.coco_edits import compare
-from registry.corrections.coco_files import CocoFile, read_coco
+from registry.corrections.edited_coco import EditedFile, read_coco
 from registry.corrections.states import read_states
 from registry.ingest.build import ingest
 from tests.corrections.tools import by_cvat, by_label_studio
@@ -279,7 +279,7 @@ def test_any_export_comes_back_without_edits(documents: Any, tmp_path_factory: p
     ingest("train", str(write_split(folder / "train", documents)), str(folder / "registry"), jobs=1)
     opened = registry.open(str(folder / "registry"))
     registry.export(opened, "coco", str(folder / "out"), attributes=True)
-    coco: CocoFile = read_coco(folder / "out" / "annotations" / "train.json")
+    coco: EditedFile = read_coco(folder / "out" / "annotations" / "train.json")
     found = compare(coco, "train", lambda ids: read_states(opened, "train", ids), removes=True)
     edits = [edit for of_image in found.edits.values() for edit in of_image]
     # Numbers near 2^53 have no two decimals: x + width is another number there.

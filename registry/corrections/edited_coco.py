@@ -23,7 +23,7 @@ _UPLOADED: Final = re.compile(r"(?:.*[/\\])?[0-9a-f]{8}-(?=[^/\\]*\Z)")
 _Number = int | float
 
 
-class CocoImage(msgspec.Struct, gc=False):
+class EditedImage(msgspec.Struct, gc=False):
     """An image."""
 
     id: int | str
@@ -40,7 +40,7 @@ class CocoImage(msgspec.Struct, gc=False):
             return None
 
 
-class CocoAnnotation(msgspec.Struct, gc=False):
+class EditedAnnotation(msgspec.Struct, gc=False):
     """An annotation; keys that a tool dropped are None."""
 
     image_id: int | str
@@ -73,22 +73,22 @@ class CocoAnnotation(msgspec.Struct, gc=False):
         return value
 
 
-class CocoCategory(msgspec.Struct, gc=False):
+class EditedCategory(msgspec.Struct, gc=False):
     """A category."""
 
     id: int | str
     name: str
 
 
-class CocoFile(msgspec.Struct, gc=False):
+class EditedFile(msgspec.Struct, gc=False):
     """A COCO file."""
 
-    images: Sequence[CocoImage]
-    annotations: Sequence[CocoAnnotation]
-    categories: Sequence[CocoCategory]
+    images: Sequence[EditedImage]
+    annotations: Sequence[EditedAnnotation]
+    categories: Sequence[EditedCategory]
 
 
-def read_coco(path: Path) -> CocoFile:
+def read_coco(path: Path) -> EditedFile:
     """Return the content of a COCO file.
 
     Raises:
@@ -103,7 +103,7 @@ def read_coco(path: Path) -> CocoFile:
     except OSError as error:
         raise StorageError(f"Cannot read {path}: {error.strerror}") from error
     try:
-        return msgspec.json.decode(data, type=CocoFile)
+        return msgspec.json.decode(data, type=EditedFile)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise SourceError(
             f"{path} is not a COCO file: {error}. Expected one JSON object with images, annotations and categories."
