@@ -13,7 +13,7 @@ from registry.cli.diff import open_version
 from registry.cli.examples import examples
 from registry.cli.paths import PLACE, FileType
 from registry.cli.subset_options import undivided_subset_options
-from registry.errors import StorageError, UsageError
+from registry.errors import StorageError
 from registry.files.durability import make_folders
 from registry.files.temporary import write_text
 from registry.redaction import printable, redact

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registry.report.elements import Html, bullets, element, join, section, table
 from registry.report.statistics import records
+from registry.store.sql import SPLIT_ORDER
 from registry.wording import plural
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def overview(selection: Selection, pictures: Html | None) -> Html:
         selection: the subset.
         pictures: examples of the data.
     """
-    counts = records(selection, "FROM split_counts")
+    counts = records(selection, f"FROM split_counts ORDER BY {SPLIT_ORDER}")
     definitions = element("ul", *(element("li", element("strong", name), f": {text}") for name, text in _TERMS))
     return section(
         "data",

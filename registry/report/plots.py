@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import MissingDependencyError
 
 Rows = Sequence[Mapping[str, Any]]
@@ -18,10 +19,10 @@ _FONT_SIZE: Final = 12
 _CONFIG: Final[dict[str, Any]] = {
     "aria": False,  # the whole has a label, and the numbers stand in a table
     "background": None,
-    "padding": 4,
+    "padding": {"left": 10, "top": 4, "right": 10, "bottom": 4},  # fonts of readers may be wider
     "view": {"stroke": None},
     "axis": {"labelFontSize": _FONT_SIZE, "titleFontSize": _FONT_SIZE, "titleFontWeight": "normal", "labelLimit": 170},
-    "axisY": {"grid": False, "domain": False, "ticks": False},
+    "axisY": {"grid": False, "domain": False, "ticks": False, "labelPadding": 5},
     "legend": {"labelFontSize": _FONT_SIZE, "orient": "top", "title": None, "labelLimit": 300},
 }
 _START: Final = re.compile(r"<svg[^>]*?width=\"([\d.]+)\" height=\"([\d.]+)\" viewBox=\"([^\"]*)\">")
@@ -33,7 +34,9 @@ def grouped_bars(rows: Rows, label: str, *, y: str, x: str, colour: str, x_title
     Args:
         rows: in the order in which they are to stand.
         label: text in place of the picture, for screen readers.
-        y, x, colour: columns of the groups, of the lengths, and of the colours.
+        y: column of the groups.
+        x: column of the lengths.
+        colour: column of the colours.
         x_title: title of the axis.
         x_format: of its numbers, in d3's notation.
     """
@@ -41,7 +44,7 @@ def grouped_bars(rows: Rows, label: str, *, y: str, x: str, colour: str, x_title
 
     colours = list(dict.fromkeys(row[colour] for row in rows))
     groups = list(dict.fromkeys(row[y] for row in rows))
-    chart = alt.Chart(alt.Data(values=list(rows))).mark_bar()
+    chart = alt.Chart({"values": list(rows)}).mark_bar()
     chart = chart.encode(
         x=alt.X(f"{x}:Q", title=x_title, axis=alt.Axis(format=x_format, tickCount=4)),
         y=alt.Y(f"{y}:N", sort=groups, title=None, scale=alt.Scale(paddingInner=0.3)),
@@ -57,7 +60,7 @@ def stacked_bars(rows: Rows, label: str, *, y: str, x: str, colour: str, x_title
 
     colours = list(dict.fromkeys(row[colour] for row in rows))
     numbered = [{**row, "order": colours.index(row[colour])} for row in rows]
-    chart = alt.Chart(alt.Data(values=numbered)).mark_bar()
+    chart = alt.Chart({"values": numbered}).mark_bar()
     chart = chart.encode(
         x=alt.X(f"{x}:Q", title=x_title, axis=alt.Axis(format="%", tickCount=4), scale=alt.Scale(domain=[0, 1])),
         y=alt.Y(f"{y}:N", sort=list(dict.fromkeys(row[y] for row in rows)), title=None),
@@ -73,28 +76,33 @@ def steps(rows: Rows, label: str, *, x: str, y: str, colour: str, x_title: str, 
     Args:
         rows: ``x`` is the left edge of a bin, a share; ``y`` the share of the rows in it.
         label: text in place of the picture, for screen readers.
-        x, y, colour: columns.
-        x_title, y_title: titles of the axes.
+        x: column of the bins.
+        y: column of the heights.
+        colour: column of the colours.
+        x_title: title of the axis.
+        y_title: title of the axis.
     """
     import altair as alt
 
     colours = list(dict.fromkeys(row[colour] for row in rows))
-    chart = alt.Chart(alt.Data(values=list(rows))).mark_line(interpolate="step-after", strokeWidth=2, clip=False)
+    chart = alt.Chart({"values": list(rows)}).mark_line(interpolate="step-after", strokeWidth=2, clip=False)
     chart = chart.encode(
         x=alt.X(f"{x}:Q", title=x_title, axis=alt.Axis(format="%", tickCount=5)),
         y=alt.Y(f"{y}:Q", title=y_title, axis=alt.Axis(format="%", tickCount=4, grid=True)),
-        color=_colour(colour, colours),
+        color=_colour(colour, colours, "stroke"),
         strokeDash=alt.StrokeDash(f"{colour}:N", sort=colours, legend=None),
     )
     return _svg(chart.properties(height=180), label)
 
 
-def _colour(name: str, values: Sequence[str]) -> Any:
+def _colour(name: str, values: Sequence[str], symbol: str = "square") -> Any:
     """Return the encoding of a column as colour; its legend is left out where there is one value."""
     import altair as alt
 
-    scale = alt.Scale(domain=list(values), range=list(COLOURS))
-    return alt.Color(f"{name}:N", scale=scale, legend=alt.Legend(symbolType="square") if len(values) > 1 else None)
+    # A split has its colour in every plot; other columns of up to three values take the colours in their order.
+    colours = [COLOURS[SPLITS.index(value) if value in SPLITS else number] for number, value in enumerate(values)]
+    legend = alt.Legend(symbolType=symbol) if len(values) > 1 else None
+    return alt.Color(f"{name}:N", scale=alt.Scale(domain=list(values), range=colours), legend=legend)
 
 
 def _svg(chart: Any, label: str) -> str:

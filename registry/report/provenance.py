@@ -34,7 +34,10 @@ def provenance(
         options: of the command, besides those of the subset.
     """
     manifest = selection.manifest
-    rows: dict[str, str] = {"Registry": element("code", manifest.sha256), "Schema version": str(manifest.schema_version)}
+    rows: dict[str, str] = {
+        "Registry": element("code", manifest.sha256),
+        "Schema version": str(manifest.schema_version),
+    }
     rows |= {f"Source of {split}": element("code", source) for split, source in manifest.sources.items()}
     rows |= {_REVISION[name]: element("code", value) for name, value in revision.items()}
     if selection.subset != Subset():
@@ -52,8 +55,8 @@ def provenance(
         "How it was made",
         element(
             "p",
-            "Equal data, options and versions give an equal page. The registry is named by the SHA-256 of its manifest, "
-            "a split by the fingerprint of its raw files.",
+            "Equal data, options and versions give an equal page. The registry is named by the SHA-256 of its "
+            "manifest, a split by the fingerprint of its raw files.",
         ),
         definitions(rows),
         terms(),

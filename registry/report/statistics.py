@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registry.report import plots
 from registry.report.elements import Html, element, table
+from registry.store.sql import SPLIT_ORDER
 
 if TYPE_CHECKING:
     from registry.store.selection import Selection
@@ -44,14 +45,16 @@ def _shares(y: str, of: str) -> Any:
 
 
 def _attribute(name: str, title: str, text: str) -> Statistic:
-    query = f"SELECT meaning AS {name}, split, num_items, share FROM attribute_counts WHERE attribute = '{name}' "
-    return Statistic(title, text, query + "ORDER BY code, split", _shares(name, "items"))
+    query = f"SELECT meaning AS {name}, split, num_items, share FROM attribute_counts WHERE attribute = '{name}'"
+    return Statistic(title, text, f"{query} ORDER BY code, {SPLIT_ORDER}", _shares(name, "items"))
 
 
 def _steps(title: str) -> Any:
     def draw(rows: Sequence[Record], label: str) -> str:
         ends = [{"from": 1.0, "share": 0.0, "split": split} for split in dict.fromkeys(row["split"] for row in rows)]
-        return plots.steps([*rows, *ends], label, x="from", y="share", colour="split", x_title=title, y_title="share of the items")
+        return plots.steps(
+            [*rows, *ends], label, x="from", y="share", colour="split", x_title=title, y_title="share of the items"
+        )
 
     return draw
 
@@ -65,7 +68,8 @@ def _distribution(of: str, number: str, source: str) -> str:
     shown = f"if(bar = {_MANY}, '{_MANY} or more', bar::VARCHAR)"
     return f"""
         SELECT {shown} AS {number}, split, count(*) AS {of}, count(*) / sum(count(*)) OVER (PARTITION BY split) AS share
-        FROM (SELECT split, least(number, {_MANY}) AS bar FROM ({source})) GROUP BY bar, split ORDER BY bar, split
+        FROM (SELECT split, least(number, {_MANY}) AS bar FROM ({source}))
+        GROUP BY bar, split ORDER BY bar, {SPLIT_ORDER}
     """
 
 
@@ -85,7 +89,7 @@ STATISTICS: Final = (
     Statistic(
         "Items by category",
         "How many items of each category the splits have.",
-        "SELECT category_name AS category, split, num_items FROM category_counts ORDER BY category_id, split",
+        f"SELECT category_name AS category, split, num_items FROM category_counts ORDER BY category_id, {SPLIT_ORDER}",
         _bars("category"),
     ),
     Statistic(
@@ -107,9 +111,7 @@ STATISTICS: Final = (
     Statistic(
         "Items in an image",
         "Share of the annotated images with so many items.",
-        _distribution(
-            "images", "items", "SELECT split, num_items AS number FROM images WHERE num_items IS NOT NULL"
-        ),
+        _distribution("images", "items", "SELECT split, num_items AS number FROM images WHERE num_items IS NOT NULL"),
         _shares("items", "annotated images"),
     ),
     Statistic(
@@ -141,7 +143,7 @@ STATISTICS: Final = (
     Statistic(
         "Size of the boxes",
         "Share of the items whose box takes this much of the photo, in steps of 5 %.",
-        """
+        f"""
         WITH boxes AS (
             SELECT split, least(19, floor(20 * (x2 - x1) * (y2 - y1) / (width * height)))::INT AS bin
             FROM items JOIN images USING (split, image_id)
@@ -151,20 +153,20 @@ STATISTICS: Final = (
             count(boxes.bin) / sum(count(boxes.bin)) OVER (PARTITION BY split) AS share
         FROM (SELECT unnest(range(20))::INT AS bin) CROSS JOIN (SELECT DISTINCT split FROM boxes)
         LEFT JOIN boxes USING (split, bin)
-        GROUP BY split, bin ORDER BY bin, split
+        GROUP BY split, bin ORDER BY bin, {SPLIT_ORDER}
         """,
         _steps("share of the photo"),
     ),
     Statistic(
         "Sizes of the photos",
         "The most frequent sizes, width and height in px.",
-        """
+        f"""
         WITH sizes AS (SELECT split, width, height, count(*) AS images FROM images WHERE width > 0 GROUP BY ALL),
         most AS (SELECT sum(images) AS total, width, height FROM sizes GROUP BY ALL ORDER BY ALL DESC LIMIT 8),
         totals AS (SELECT split, sum(images) AS total FROM sizes GROUP BY split)
         SELECT width || ' \u00d7 ' || height AS size, split, images, images / totals.total AS share
         FROM sizes JOIN most USING (width, height) JOIN totals USING (split)
-        ORDER BY most.total DESC, width DESC, height DESC, split
+        ORDER BY most.total DESC, width DESC, height DESC, {SPLIT_ORDER}
         """,
         _shares("size", "photos"),
     ),
