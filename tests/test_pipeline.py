@@ -79,7 +79,13 @@ def test_an_edited_annotation_runs_only_its_split_and_metrics_diff_shows_the_cou
     first = next(key for key in document if key.startswith("item"))
     document["item9"] = document[first]
     path.write_text(json.dumps(document))
-    assert project.ran(project.run("dvc", "repro")) == {"ingest@train", "manifest", "stats", "export@easy-skirts"}
+    assert project.ran(project.run("dvc", "repro")) == {
+        "ingest@train",
+        "manifest",
+        "stats",
+        "report",
+        "export@easy-skirts",
+    }
     changes = json.loads(project.run("dvc", "metrics", "diff", "--json"))
     assert changes["metrics/counts.json"]["train.num_items"]["diff"] == 1
     assert not any(name.startswith("validation") for name in changes["metrics/counts.json"])

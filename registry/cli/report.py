@@ -54,9 +54,10 @@ class _PageType(FileType):
 @undivided_subset_options
 @click.pass_obj
 def report_command(places: Places, dest: str, against: str | None, subset: Subset, tables: dict[str, str]) -> None:
-    """Write one page about the registry: counts, plots, what changed, how it was made.
+    """Write one page about the registry.
 
-    DEST.html is a single file that loads nothing: it opens offline, on a phone, in dark mode and on paper.
+    It has counts, plots, what changed since another version, and how it was made. DEST.html is a single file that
+    loads nothing: it opens offline, on a phone, in dark mode and on paper.
     """
     from registry.history.git import revision_of
     from registry.report.page import report
