@@ -75,6 +75,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.diff
 	$(BIN)/python -m benchmarks.tables
 	$(BIN)/python -m benchmarks.corrections
+	$(BIN)/python -m benchmarks.checks
 	$(BIN)/python -m benchmarks.remote
 
 # Random manifests, conditions, annotations and archives; takes tens of minutes.

@@ -3,6 +3,7 @@
 Public are:
     :func:`open`: open a registry for queries, selections and diffs.
     :func:`export`: write a subset in a training format, such as COCO or YOLO.
+    :func:`check`: count what is odd in the data.
     :data:`__version__`: the version of this distribution.
 
 The errors that they raise are in :mod:`registry.errors`.
@@ -16,7 +17,7 @@ The errors that they raise are in :mod:`registry.errors`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from registry.version import __version__
@@ -24,12 +25,13 @@ from registry.version import __version__
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from registry.checks.run import CheckRun
     from registry.exports.manifest import ExportManifest
     from registry.store.registry import Registry
     from registry.subset.options import Subset
     from registry.subset.resplit import Resplit
 
-__all__ = ["__version__", "export", "open"]
+__all__ = ["__version__", "check", "export", "open"]
 
 
 def open(
@@ -133,3 +135,45 @@ def export(
         overwrite=overwrite,
         revision=revision_of(registry.place),
     )
+
+
+def check(
+    registry: Registry,
+    only: str | Sequence[str] = (),
+    severity: str | Sequence[str] = (),
+    *,
+    subset: Subset | Mapping[str, Any] | None = None,
+    params: str | Path | None = None,
+    tables: Mapping[str, Any] | None = None,
+) -> CheckRun:
+    """Count what is odd in a registry; return the results, whose ``.rows(name)`` are the rows of a check.
+
+    Args:
+        registry: an open registry.
+        only: names of checks (docs/checks.md); all without any.
+        severity: ``error``, ``warning`` or ``note``, or several of them; all without any.
+        subset: a :class:`registry.subset.options.Subset` or its options: the rows are those within it.
+        params: a parameter file (params.yaml) with limits and folders of your checks below ``checks``; the accepted
+            exceptions are ``checks/accepted.jsonl`` beside it. Neither without it.
+        tables: tables of your own for the condition of the subset.
+
+    Raises:
+        registry.errors.UnknownNameError: there is no such check or severity.
+        registry.errors.UsageError: the parameter file or an accepted exception is wrong.
+    """
+    from registry.checks.run import run_checks
+    from registry.checks.settings import CheckSettings, load_check_settings
+    from registry.dataset.checks import SEVERITIES
+    from registry.dataset.deepfashion2 import unknown_name
+    from registry.subset.options import Subset
+
+    names = [only] if isinstance(only, str) else list(only)
+    severities = [severity] if isinstance(severity, str) else list(severity)
+    for name in severities:
+        if name not in SEVERITIES:
+            raise unknown_name("severity", name, list(SEVERITIES))
+    chosen = subset if isinstance(subset, Subset) else Subset.of(**(subset or {}))
+    is_whole = chosen == Subset()
+    settings = CheckSettings() if params is None else load_check_settings(params)
+    rows = registry if is_whole else registry.select(chosen, tables=tables)
+    return run_checks(rows, settings, names, severities, is_whole=is_whole)

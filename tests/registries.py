@@ -57,3 +57,18 @@ def make_three_splits(folder: Path) -> Path:
     ingest("validation", str(write_split(folder / "validation", VALIDATION)), str(target), jobs=1)
     ingest("test", str(write_split(folder / "test", {}, {1: jpeg(), 2: jpeg(20, 50)})), str(target), jobs=1)
     return target
+
+
+#: Items 1 and 2 of image 1 are labelled twice, its item 3 has no box; the shop photo of pair_id 2 is missing.
+ODD_SPLIT: dict[int | str, Any] = {
+    1: annotation([item(9, 1), item(9, 2), item(7, 0, bounding_box=[5, 5, 5, 5])], "user", 1),
+    2: annotation([item(9, 1)], "shop", 1),
+    3: annotation([item(9, 4)], "user", 2),
+}
+
+
+def make_odd(folder: Path) -> Path:
+    """Return a registry whose train split (``ODD_SPLIT``) has an odd row of some checks; the photo of image 3 lacks."""
+    train = write_split(folder / "train", ODD_SPLIT, {1: jpeg(300, 400), 2: jpeg(300, 400)})
+    ingest("train", str(train), str(folder / "registry"), jobs=1)
+    return folder / "registry"

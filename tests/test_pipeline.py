@@ -23,7 +23,7 @@ class Project:
 
     def copy_pipeline(self) -> None:
         """Create the repository with the committed pipeline and the code that its stages depend on."""
-        for name in ("registry", "schemas", "corrections", "tables"):
+        for name in ("registry", "schemas", "checks", "corrections", "tables"):
             shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
         (self.root / ".dvc").mkdir()
         for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml"):
@@ -83,6 +83,7 @@ def test_an_edited_annotation_runs_only_its_split_and_metrics_diff_shows_the_cou
         "ingest@train",
         "manifest",
         "stats",
+        "check",
         "report",
         "export@easy-skirts",
     }

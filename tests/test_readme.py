@@ -62,7 +62,7 @@ def test_the_python_code_runs(demo: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.chdir(demo)
     exec(compile(code, "README.md", "exec"), {})
     out = capsys.readouterr().out
-    assert re.fullmatch(r"[1-9]\d* [1-9]\d* [1-9]\d* [1-9]\d*\n4 \{'train': .*\}\n", out)
+    assert re.fullmatch(r"[1-9]\d* [1-9]\d* [1-9]\d* [1-9]\d*\n4 \{'train': .*\}\n\{'degenerate-box': 1, .*\n", out)
 
 
 def test_the_subset_export_and_verify_commands_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,9 +72,11 @@ def test_the_subset_export_and_verify_commands_run(demo: Path, tmp_path: Path, m
     csv.write_csv(registry.open("data/registry").sql(scores).to_arrow_table(), "scores.csv")
     commands = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
     commands = [
-        line for line in commands if line.startswith(("df2 subset", "df2 export", "df2 verify", "df2 sql --table"))
+        line
+        for line in commands
+        if line.startswith(("df2 check", "df2 subset", "df2 export", "df2 verify", "df2 sql --table"))
     ]
-    assert len(commands) == 10
+    assert len(commands) == 14
     for line in commands:
         result = CliRunner().invoke(main, shlex.split(line, comments=True)[1:])
         assert result.exit_code == 0, f"{line}\n{result.output}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.dataset.checks import load_checks
 from registry.dataset.views import load_views, schemas_folder
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +29,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_contains_views_and_table_schemas_but_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {f"registry/schemas/views/{name}.sql" for name in load_views()} <= set(names)
+    assert {f"registry/schemas/checks/{name}.sql" for name in load_checks()} <= set(names)
     tables = {f"registry/schemas/tables/{file.name}" for file in (schemas_folder() / "tables").iterdir()}
     assert tables <= set(names)
     assert "registry/report/page.css" in names

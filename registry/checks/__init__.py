@@ -1,1 +1,1 @@
-"""What is odd in a registry: checks, each one SELECT over the tables and views, and what they found."""
+"""Checks of a registry: what is odd in it, counted against limits and accepted exceptions."""

@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from registry.cli.examples import examples
+from registry.dataset.checks import load_checks
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES, SOURCES, SPLITS
 from registry.dataset.tables import TABLES
 from registry.dataset.views import load_views
@@ -58,6 +59,15 @@ def complete_table(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return _items((*TABLES, *load_views()), incomplete)
 
 
+def complete_check(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the checks of this package that begin with a text."""
+    return [
+        CompletionItem(check.name, help=check.severity)
+        for check in load_checks().values()
+        if check.name.startswith(incomplete)
+    ]
+
+
 def _items(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
@@ -69,8 +79,8 @@ def _items(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the script that completes df2 commands in a shell.
 
-    It completes commands, options, splits, categories, subsets, formats, tables and views. Each shell loads it by one
-    line in its startup file:
+    It completes commands, options, splits, categories, subsets, checks, formats, tables and views. Each shell loads
+    it by one line in its startup file:
 
     \b
     ~/.bashrc                   eval "$(df2 completion bash)"

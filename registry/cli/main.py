@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from registry.cli.boundary import DEBUG_VARIABLE, BoundedCommand
+from registry.cli.check import check
 from registry.cli.completion import completion
 from registry.cli.context import Places, storage_option
 from registry.cli.correct import correct_command, import_command
@@ -32,9 +33,10 @@ from registry.version import __version__
 
 SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),
+    "Check": (check,),
+    "See": (report_command,),
     "Export": (subset_command, export_command, verify),
     "Compare": (versions, diff),
-    "Report": (report_command,),
     "Correct": (correct_command, import_command),
     "Move": (sync,),
     "Make": (ingest, sample, catalog, manifest, fingerprint, photos, stage),

@@ -59,8 +59,13 @@ class Output:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def output_options(command: Command) -> Command:
-    """Add ``--format`` and ``-o`` to a command; it gets them as ``output``, an :class:`Output`."""
+def output_options(command: Command, more_formats: Sequence[str] = ()) -> Command:
+    """Add ``--format`` and ``-o`` to a command; it gets them as ``output``, an :class:`Output`.
+
+    Args:
+        command: the command.
+        more_formats: formats that the command writes itself.
+    """
 
     @functools.wraps(command)
     def with_output(*args: Any, text_format: str | None, output: str | None, **kwargs: Any) -> Any:
@@ -79,7 +84,7 @@ def output_options(command: Command) -> Command:
     return click.option(  # type: ignore[return-value]  # the options change the signature
         "--format",
         "text_format",
-        type=click.Choice(TEXT_FORMATS),
+        type=click.Choice([*TEXT_FORMATS, *more_formats]),
         help="Format of the rows. Default: table on a terminal, json otherwise.",
     )(wrapped)
 

@@ -11,6 +11,7 @@ from registry.dataset.deepfashion2 import CATEGORIES, CATEGORY_BY_ID, SPLITS
 from registry.dataset.names import shown
 from registry.dataset.tables import IMAGES, ITEMS
 from registry.errors import RegistryFormatError
+from registry.store.exclusion import create_excluded, without_excluded
 from registry.store.filters import image_conditions, item_conditions
 from registry.store.sql import SPLIT_ORDER
 from registry.store.views import view_over
@@ -91,7 +92,8 @@ def choose(
     # Photos without annotation show clothes that nobody labelled: in a new part they would be pictures without clothes.
     labelled_alone = resplit is not None and not subset.split
     picks_items = subset.picks_items or bool(category_ids)
-    notices = _create_listed(connection, subset.items) if subset.items else []
+    notices = create_excluded(connection, subset, splits)
+    notices += _create_listed(connection, subset.items) if subset.items else []
     if labelled_alone and not picks_items:
         notices += _notices_of_unlabelled(connection, subset, splits)
     item_rows = f"{_rows('items', subset)}{joins}"
@@ -119,7 +121,7 @@ def choose(
         "FULL JOIN (SELECT split, image_id, count(*) AS n FROM items_found GROUP BY ALL) USING (split, image_id)"
     )
     # Where an option picks items, an image may have more items than chosen.
-    is_partial = bool(category_ids) or (subset.picks_items and not subset.whole_images)
+    is_partial = bool(category_ids) or subset.excludes_items or (subset.picks_items and not subset.whole_images)
     _check_num_items(connection, place, is_partial=is_partial)
     for table in ("items_found", "images_found"):
         connection.execute(f"DROP TABLE {table}")
@@ -166,11 +168,12 @@ def _list_key(items: ItemList) -> str:
 
 
 def _rows(table: str, subset: Subset) -> str:
-    """Return the rows of ``items`` or ``images`` for FROM: only those that the list of the subset names, if any."""
+    """Return the rows of ``items`` or ``images`` for FROM: those of the subset's list, without those of its checks."""
     items = subset.items
+    rows = without_excluded(table, subset)
     if items is None or (table == "images" and items.has_items):
-        return table
-    return f"{table} SEMI JOIN listed USING ({_list_key(items)})"
+        return rows
+    return f"{rows} SEMI JOIN listed USING ({_list_key(items)})"
 
 
 def _notices_of_categories(
@@ -184,7 +187,8 @@ def _notices_of_categories(
     is_kept = f"category_id IN ({', '.join(map(str, category_ids))})"
     if subset.whole_images:
         chosen = (
-            f"FROM items SEMI JOIN (SELECT split, image_id FROM {item_rows} WHERE {of_items} AND {is_kept}) AS chosen "
+            f"FROM {without_excluded('items', subset)} "
+            f"SEMI JOIN (SELECT split, image_id FROM {item_rows} WHERE {of_items} AND {is_kept}) AS chosen "
         )
         chosen += f"USING (split, image_id) WHERE NOT {is_kept}"
     else:
@@ -244,7 +248,7 @@ def _find_keys(
     if subset.whole_images:
         condition, _ = item_conditions(Subset(), category_ids)
         connection.execute(
-            f"CREATE OR REPLACE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM items "
+            f"CREATE OR REPLACE TABLE items_found AS SELECT {_ITEM_COLUMNS} FROM {without_excluded('items', subset)} "
             f"SEMI JOIN images_found USING (split, image_id) WHERE {condition}"
         )
 

@@ -12,6 +12,7 @@ from registry.dataset.tables import TABLES
 from registry.dataset.views import load_views
 from registry.errors import QueryError
 from registry.store.connection import own_error
+from registry.store.geometry import register_functions
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -44,6 +45,7 @@ def read_query(cursor: DuckDBPyConnection, query: str, params: Params | None = N
     try:
         if not _only_reads(cursor, query):
             raise QueryError("Expected one statement that reads (SELECT, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN).")
+        register_functions(cursor, query)
         relation = cursor.sql(query, params=params)
     except duckdb.CatalogException as error:
         own_tables = [name for (name,) in cursor.execute(_OWN_TABLES).fetchall()]

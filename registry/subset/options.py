@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from registry.dataset.checks import load_checks
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORY_BY_ID, SOURCES, SPLITS, unknown_name
 from registry.errors import UsageError
 from registry.subset import values
@@ -104,6 +105,9 @@ class Subset:
     where: str | None = _option(
         values.read_where, "SQL", "Only items for which this condition over the columns of the table items holds: "
         "'x2 - x1 > 2 * (y2 - y1)'.", default=None, needs_item=True)
+    exclude_check: tuple[str, ...] = _option(
+        values.read_checks, "NAME", "Without the items, photos or identities that this check of docs/checks.md finds "
+        "in the registry, accepted ones too.")
     paired: bool = _option(
         values.read_flag, "", "Only items with a counterpart in the subset: same identity, other source.",
         default=False, needs_item=True)
@@ -190,7 +194,14 @@ class Subset:
         options = self.to_dict()
         takes_some_items = not self.whole_images and ("sample" in options or "limit" in options)
         lists_items = self.items is not None and self.items.has_items
-        return takes_some_items or lists_items or any(OPTIONS[name].needs_item for name in options)
+        return (
+            takes_some_items or lists_items or self.excludes_items or any(OPTIONS[name].needs_item for name in options)
+        )
+
+    @property
+    def excludes_items(self) -> bool:
+        """Whether a check leaves out items of images that stay."""
+        return any({"item_no", "style"} & set(load_checks()[name].unit) for name in self.exclude_check)
 
 
 def _choose_split(canonical: dict[str, Any], options: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from registry.dataset.checks import load_checks
 from registry.dataset.deepfashion2 import (
     ATTRIBUTE_CODES,
     OTHER_SOURCES,
@@ -20,7 +21,7 @@ from registry.dataset.deepfashion2 import (
     unknown_name,
 )
 from registry.dataset.image_names import read_image_name
-from registry.errors import NotFoundError, UsageError
+from registry.errors import NotFoundError, UnknownNameError, UsageError
 from registry.files.regular_files import read_regular, regular_size
 from registry.parsing.text import ForeignEncodingError, decode_text
 
@@ -61,6 +62,18 @@ def read_splits(value: Any, name: str) -> tuple[str, ...]:
 def read_categories(value: Any, name: str) -> tuple[int, ...]:
     """Return sorted category ids, from ids and names."""
     return tuple(sorted({find_category(category).id for category in as_list(value)}))
+
+
+def read_checks(value: Any, name: str) -> tuple[str, ...]:
+    """Return sorted names of checks of this package."""
+    checks = load_checks()
+    for check in as_list(value):
+        if check not in checks:
+            raise UnknownNameError(
+                f"{unknown_name('check', check, list(checks))} The rows of a check of your own are left out by a table "
+                "with the rows that 'df2 check --rows' writes: --table odd=rows.parquet --where 'odd.split IS NULL'."
+            )
+    return tuple(sorted(set(as_list(value))))
 
 
 def read_sources(value: Any, name: str) -> tuple[str, ...]:

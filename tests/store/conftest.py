@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 import registry
 from registry.store.registry import Registry
+from tests.databases import declared_database
 from tests.registries import make_three_splits
 
 
@@ -21,3 +24,10 @@ def three_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def df2(three_splits: Path) -> Registry:
     """Return the open registry of three splits."""
     return registry.open(str(three_splits))
+
+
+@pytest.fixture
+def database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a database with every table as declared and empty, and every view."""
+    with declared_database() as connection:
+        yield connection

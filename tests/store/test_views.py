@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import duckdb
@@ -12,6 +11,7 @@ from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES
 from registry.dataset.tables import FIELDS, TABLES, duckdb_type
 from registry.dataset.views import load_views, schemas_folder
 from registry.store.views import views_in_order
+from tests.databases import rows_of
 
 VIEW_COLUMNS = {
     "attribute_counts": "split attribute code meaning num_items share",
@@ -31,26 +31,6 @@ VIEW_COLUMNS = {
 }
 
 ITEM = "(split, image_id, item_no, source, pair_id, style, category_id, category_name)"
-
-
-@pytest.fixture
-def database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a database with every table as declared and empty, and every view."""
-    connection = duckdb.connect()
-    for table in TABLES.values():
-        columns = ", ".join(f"{column.name} {duckdb_type(column.field)}" for column in table.columns)
-        connection.execute(f"CREATE TABLE {table.name} ({columns})")
-    for view in views_in_order():
-        connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
-    yield connection
-    connection.close()
-
-
-def rows_of(connection: duckdb.DuckDBPyConnection, view: str, **tables: str) -> list[tuple[Any, ...]]:
-    """Fill tables with VALUES and return the rows of a view, sorted by all columns."""
-    for table, values in tables.items():
-        connection.execute(f"INSERT INTO {table} {values}")
-    return connection.execute(f"SELECT * FROM {view} ORDER BY ALL").fetchall()
 
 
 @pytest.mark.parametrize("name", sorted(VIEW_COLUMNS))

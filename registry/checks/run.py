@@ -1,0 +1,259 @@
+"""Runs checks over a registry or a subset, and counts their rows against limits and accepted exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from registry.checks.accepted import Accepted, read_accepted
+from registry.checks.find import Checks, find_checks
+from registry.checks.settings import CheckSettings
+from registry.checks.unknown import unknown_notices
+from registry.dataset.checks import Check
+from registry.dataset.deepfashion2 import unknown_name
+from registry.errors import QueryError, UsageError, first_names
+from registry.store.connection import duckdb_errors
+from registry.store.html import html_table
+from registry.store.sql import SPLIT_ORDER, quote_name
+from registry.wording import plural
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
+
+    from registry.execution.progress import Progress
+    from registry.store.query import Params
+
+#: How to fill tables that some checks need.
+_REMEDIES: Final = {"photos": "run 'df2 photos describe'"}
+
+
+class Tables(Protocol):
+    """Answers SQL: a registry, or a selection of one."""
+
+    def sql(self, query: str, params: Params | None = None) -> DuckDBPyRelation:
+        """Return the rows of a SELECT."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result of a check.
+
+    Attributes:
+        name, severity: of the check; a check whose file cannot be read counts as an error.
+        count: rows that are not accepted; None for a check that was not run.
+        accepted: rows that are.
+        limit: the most rows that it may have; None without a limit.
+        problem: why the check is broken; empty for all others.
+    """
+
+    name: str
+    severity: str
+    count: int | None
+    accepted: int = 0
+    limit: int | None = None
+    problem: str = ""
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the count is within the limit, as it always is without one; None for a check that was not run."""
+        if self.count is None:
+            return False if self.problem else None
+        return self.limit is None or self.count <= self.limit
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain values."""
+        return {
+            "check": self.name,
+            "severity": self.severity,
+            "count": self.count,
+            "limit": self.limit,
+            "passed": self.passed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRun(Sequence[Result]):
+    """The results of a run, a sequence; ``.rows(name)`` are the rows of a check.
+
+    Attributes:
+        results: in the order of the checks.
+        notices: plain sentences on checks that were not run and exceptions that fit nothing.
+    """
+
+    results: list[Result]
+    notices: list[str]
+    _tables: Tables
+    _checks: Checks
+    _accepted: Mapping[str, Sequence[Accepted]] = field(default_factory=dict)
+
+    def __getitem__(self, position: Any) -> Any:
+        return self.results[position]
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    @property
+    def failures(self) -> list[Result]:
+        """The checks of severity error with more rows than their limit."""
+        return [result for result in self.results if result.severity == "error" and _is_over(result)]
+
+    @property
+    def broken(self) -> list[Result]:
+        """The checks that could not be run."""
+        return [result for result in self.results if result.problem]
+
+    def rows(self, name: str) -> DuckDBPyRelation:
+        """Return the rows of a check that are not accepted, sorted by its key, as a lazy relation.
+
+        Raises:
+            UnknownNameError: there is no such check among those that were run.
+            QueryError, UsageError: the check is broken.
+        """
+        return check_rows(self._tables, self._checks, name, self._accepted)
+
+    def _repr_html_(self) -> str:
+        return html_table("Checks", [result.to_dict() for result in self.results])
+
+
+def _is_over(result: Result) -> bool:
+    return result.count is not None and not result.passed
+
+
+def run_checks(
+    tables: Tables,
+    settings: CheckSettings,
+    only: Sequence[str] = (),
+    severities: Sequence[str] = (),
+    *,
+    is_whole: bool = True,
+    progress: Progress | None = None,
+) -> CheckRun:
+    """Run checks and return their results.
+
+    Args:
+        tables: a registry, or a selection: then the rows are those within it.
+        settings: limits, folders and accepted exceptions.
+        only: names of checks; all without any.
+        severities: of the checks; all without any.
+        is_whole: whether an accepted exception without its row fits nothing any more, as it may in a subset.
+        progress: called with the number of checks that are done and that there are.
+
+    Raises:
+        UnknownNameError: ``only`` or a limit names a check that does not exist.
+        UsageError: a folder has no check, or a line of the accepted exceptions is wrong.
+    """
+    checks, accepted = load(settings)
+    chosen = checks.chosen(only, severities)
+    results: list[Result] = []
+    notices = unknown_notices(tables, chosen.by_name.values())
+    for number, check in enumerate(chosen.by_name.values()):
+        if progress:
+            progress(number, len(chosen.by_name))
+        limit = settings.limits.get(check.name)
+        lacking = [table for table in check.needs if not _has_rows(tables, table)]
+        if lacking:
+            results.append(Result(check.name, check.severity, None, limit=limit))
+            remedies = "; ".join(_REMEDIES.get(table, f"there is no row in {table}") for table in lacking)
+            notices.append(f"{check.name} was not run, as the table {', '.join(lacking)} is empty: {remedies}")
+            continue
+        lines = accepted.get(check.name, ())
+        try:
+            count, used = _count(tables, check, lines)
+        except (QueryError, UsageError) as error:
+            problem = f"The check {check.name} cannot be run: {error}"
+            results.append(Result(check.name, check.severity, None, limit=limit, problem=problem))
+            continue
+        results.append(Result(check.name, check.severity, count, sum(used.values()), limit))
+        stale = [line.place for position, line in enumerate(lines) if position not in used]
+        if stale and is_whole:
+            number_of = plural(len(stale), "accepted exception", "accepted exceptions")
+            notices.append(
+                f"{number_of} of {check.name} {'fits' if len(stale) == 1 else 'fit'} no row any more and can be "
+                f"removed: {first_names(stale, 5)}"
+            )
+    results += [Result(name, "error", None, problem=problem) for name, problem in chosen.broken.items()]
+    return CheckRun(results, notices, tables, chosen, accepted)
+
+
+def load(settings: CheckSettings) -> tuple[Checks, dict[str, list[Accepted]]]:
+    """Return all checks, and the accepted exceptions of each.
+
+    Raises:
+        UnknownNameError: a limit names a check that does not exist.
+        UsageError: as for :func:`run_checks`.
+    """
+    checks = find_checks(settings.folders)
+    for name in settings.limits:
+        if name not in checks.names:
+            raise UsageError(f"{settings.place}: {unknown_name('check', name, checks.names)}")
+    return checks, read_accepted(settings.accepted, checks) if settings.accepted else {}
+
+
+def check_rows(
+    tables: Tables, checks: Checks, name: str, accepted: Mapping[str, Sequence[Accepted]]
+) -> DuckDBPyRelation:
+    """Return the rows of a check that are not accepted, sorted by its key, as a lazy relation.
+
+    Raises:
+        UnknownNameError: there is no such check.
+        QueryError, UsageError: the check is broken, or lacks a table.
+    """
+    if name in checks.broken and name not in checks.by_name:
+        raise UsageError(checks.broken[name])
+    if name not in checks.by_name:
+        raise unknown_name("check", name, checks.names)
+    check = checks.by_name[name]
+    for table in check.needs:
+        if not _has_rows(tables, table):
+            raise UsageError(f"{name} needs the table {table}, which is empty: {_REMEDIES.get(table, 'fill it')}.")
+    _check_key(tables, check)
+    order = [SPLIT_ORDER if column == "split" else quote_name(column) for column in check.key]
+    query, params = _query(check, accepted.get(name, ()), "found.*")
+    return tables.sql(f"{query} WHERE position IS NULL ORDER BY {', '.join(order)}", params)
+
+
+def _count(tables: Tables, check: Check, lines: Sequence[Accepted]) -> tuple[int, dict[int, int]]:
+    """Return the number of rows that are not accepted, and the position of each accepted line -> its rows."""
+    _check_key(tables, check)
+    query, params = _query(check, lines, "position, count(*)")
+    with duckdb_errors():
+        counts: dict[int | None, int] = dict(tables.sql(f"{query} GROUP BY position", params).fetchall())
+    return counts.pop(None, 0), {position: count for position, count in counts.items() if position is not None}
+
+
+def _check_key(tables: Tables, check: Check) -> None:
+    """Raise UsageError unless the rows of a check have the columns of its key."""
+    columns = tables.sql(check.sql).columns
+    missing = [name for name in check.key if name not in columns]
+    if missing:
+        raise UsageError(f"expected the columns of its key {', '.join(check.key)}; its rows have {', '.join(columns)}.")
+
+
+def _query(check: Check, lines: Sequence[Accepted], columns: str) -> tuple[str, dict[str, Any]]:
+    """Return a SELECT of these columns and the values that it binds.
+
+    It reads ``found``, the rows of a check, with ``position``: that of the accepted line that fits the row, or NULL.
+    """
+    values = {f"value_{number}": [line.values[number] for line in lines] for number in range(len(check.key))}
+    of_lines = "".join(f"unnest(${name}::VARCHAR[]) AS {name}, " for name in values)
+    conditions = [
+        f"found.{quote_name(column)}::VARCHAR IS NOT DISTINCT FROM {name}"
+        for column, name in zip(check.key, values, strict=True)
+    ]
+    query = (
+        f"WITH found AS (\n{check.sql.rstrip().rstrip(';')}\n), "
+        f"accepted AS (SELECT {of_lines}unnest($positions::INTEGER[]) AS position) "
+        f"SELECT {columns} FROM found LEFT JOIN accepted ON {' AND '.join(conditions) if lines else 'false'}"
+    )
+    return query, values | {"positions": list(range(len(lines)))}
+
+
+def _has_rows(tables: Tables, name: str) -> bool:
+    """Return whether there is a table of this name with a row in it."""
+    try:
+        with duckdb_errors():
+            return bool(tables.sql(f"SELECT 1 FROM {quote_name(name)} LIMIT 1").fetchall())
+    except QueryError:
+        return False

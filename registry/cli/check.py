@@ -1,0 +1,165 @@
+"""``df2 check``: count what is odd in the data."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from registry.cli.completion import complete_check
+from registry.cli.context import Places, note
+from registry.cli.examples import examples
+from registry.cli.limits import SizeType
+from registry.cli.output import Output, Rows, output_options, write_rows
+from registry.cli.paths import FILE
+from registry.cli.progress import progress_bar
+from registry.cli.subset_options import undivided_subset_options
+from registry.cli.values import json_text
+from registry.dataset.checks import SEVERITIES
+from registry.errors import StorageError
+from registry.files.durability import make_folders
+from registry.files.temporary import write_text
+from registry.subset.options import Subset
+
+if TYPE_CHECKING:
+    from registry.checks.run import CheckRun
+    from registry.store.registry import Registry
+    from registry.store.selection import Selection
+
+#: Values of ``--format`` and suffixes of ``-o`` for JUnit's XML.
+_JUNIT: Final = ("junit", "xml")
+#: DuckDB keeps the blocks that it reads up to its limit, and the checks need less than this at full size.
+_MEMORY: Final = "128MB"
+
+
+@examples(
+    "df2 check",
+    "df2 check --severity error --split train",
+    "df2 check --only degenerate-box --only duplicate-items --format json",
+    "df2 check --rows box-polygon-mismatch -o rows.csv",
+    "df2 check --format junit -o checks.xml",
+)
+@click.command()
+@click.option(
+    "--only", multiple=True, metavar="NAME", shell_complete=complete_check, help="Only this check. Repeatable."
+)
+@click.option(
+    "--severity",
+    "severities",
+    type=click.Choice(SEVERITIES),
+    multiple=True,
+    help="Only checks of this severity. Repeatable.",
+)
+@click.option(
+    "--rows",
+    "rows_of",
+    metavar="NAME",
+    shell_complete=complete_check,
+    help="Write the rows of this check instead, without the accepted ones.",
+)
+@click.option("--metrics", type=FILE, help="Also write the counts to a JSON file.")
+@click.option(
+    "--memory",
+    type=SizeType(),
+    default=_MEMORY,
+    show_default=True,
+    metavar="LIMIT",
+    help="Most memory that DuckDB may use, such as 1GB; 0 for half of the machine's. --rows uses that.",
+)
+@undivided_subset_options
+@functools.partial(output_options, more_formats=("junit",))
+@click.pass_context
+def check(
+    ctx: click.Context,
+    /,
+    only: tuple[str, ...],
+    severities: tuple[str, ...],
+    rows_of: str | None,
+    metrics: Path | None,
+    memory: int,
+    subset: Subset,
+    tables: dict[str, str],
+    output: Output,
+) -> None:
+    """Count what is odd in the data: docs/checks.md lists the checks.
+
+    A check counts odd rows; it passes unless they are more than its limit in --params (checks: limits). Accepted
+    exceptions, the lines of checks/accepted.jsonl beside that file, do not count. With options of a subset, the rows
+    are those within it.
+
+    Exit code 3 where a check of severity error does not pass, else 1 where a check cannot be run.
+    """
+    from registry.checks.junit import count_text
+    from registry.checks.run import check_rows, load, run_checks
+    from registry.checks.settings import load_check_settings
+
+    places: Places = ctx.obj
+    settings = load_check_settings(ctx.params["params"])
+    is_whole = subset == Subset()
+    if rows_of is not None:
+        if only or severities or metrics:
+            raise click.UsageError("--rows writes the rows of one check: expected no --only, --severity or --metrics.")
+        checks, accepted = load(settings)
+        data, notices = _open(places, subset, tables)
+        write_rows(Rows.of_relation(check_rows(data, checks, rows_of, accepted)), output)
+        _note_all(notices)
+        return
+    if metrics:
+        try:
+            make_folders(metrics.parent)
+        except OSError as error:
+            raise StorageError(f"Cannot write {error.filename}: {error.strerror}") from error
+    data, notices = _open(places, subset, tables, memory=f"{memory}B" if memory else None)
+    with progress_bar("Checking") as progress:
+        run = run_checks(data, settings, only, severities, is_whole=is_whole, progress=progress)
+    if metrics:
+        write_text(metrics, json_text({result.name: result.count for result in run}, indent=1) + "\n")
+    _write(run, output)
+    _note_all([*notices, *run.notices])
+    for result in run.broken:
+        click.echo(f"df2 check: {result.problem}", err=True)
+    for result in run.failures:
+        click.echo(f"df2 check: {result.name}: {count_text(result)} in {settings.place}, limits.", err=True)
+    if run.failures or run.broken:
+        ctx.exit(3 if run.failures else 1)
+
+
+def _open(
+    places: Places, subset: Subset, tables: dict[str, str], memory: str | None = None
+) -> tuple[Registry | Selection, list[str]]:
+    """Return the registry, or the selection of a subset, with its notices."""
+    registry = places.open(tables=tables, memory=memory)
+    if subset == Subset():
+        return registry, registry.table_notices()
+    selection = registry.select(subset)
+    return selection, selection.notices
+
+
+def _write(run: CheckRun, output: Output) -> None:
+    """Write the results in the chosen format."""
+    if output.chosen in _JUNIT:
+        from registry.checks.junit import junit_text
+
+        if output.path is None:
+            click.echo(junit_text(run), nl=False)
+        else:
+            write_text(output.path, junit_text(run))
+        return
+    records = [result.to_dict() for result in run]
+    if output.is_table:
+        names = ("check", "severity", "count", "accepted", "limit", "passed")
+        records = [record | {"accepted": result.accepted} for record, result in zip(records, run, strict=True)]
+        records = [{name: _for_people(record[name]) for name in names} for record in records]
+    write_rows(Rows.of_records(records), output)
+
+
+def _for_people(value: object) -> object:
+    """Return a value of a result as people read it."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else "" if value is None else value
+
+
+def _note_all(notices: list[str]) -> None:
+    for notice in notices:
+        note(f"note: {notice}")

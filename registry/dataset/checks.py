@@ -1,0 +1,105 @@
+"""The checks of ``schemas/checks``: SQL that returns the odd rows of a registry."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from registry.dataset.views import schemas_folder
+from registry.errors import UsageError
+from registry.parsing.text import ForeignEncodingError, decode_text
+
+#: How bad a row of a check is, the worst first.
+SEVERITIES: Final = ("error", "warning", "note")
+#: Lines of the header that every check has.
+_NOTES: Final = ("key", "severity", "source")
+_NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check: its SQL and the notes in its header comment.
+
+    Attributes:
+        name: file name without suffix.
+        sql: one SELECT that returns the odd rows, header included; no row means that nothing is odd.
+        meaning: "One row per ...".
+        key: columns that identify a row; they come first.
+        severity: one of :data:`SEVERITIES`.
+        source: tables and rules that the rows come from.
+        needs: tables without which the check cannot run.
+        column_meanings: column -> meaning, where its name does not say it.
+    """
+
+    name: str
+    sql: str
+    meaning: str
+    key: tuple[str, ...]
+    severity: str
+    source: str
+    needs: tuple[str, ...] = ()
+    column_meanings: dict[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def unit(self) -> tuple[str, ...]:
+        """The columns by which ``--exclude-check`` leaves out rows: those of an item, an image, an identity or a group.
+
+        A check of two items or photos leaves out the first of them.
+        """
+        return next((unit for unit in _UNITS if set(unit) <= set(self.key)), ())
+
+
+#: From the smallest unit on.
+_UNITS: Final = (
+    ("split", "image_id", "item_no"),
+    ("split", "image_id"),
+    ("split", "pair_id", "style"),
+    ("split", "pair_id"),
+)
+
+
+def parse_check(name: str, sql: str) -> Check:
+    """Return the check in an SQL text with a header of ``-- One row per``, ``-- key:``, ``-- severity:`` lines.
+
+    Raises:
+        UsageError: the name or the header is not that of a check; the message lists all problems.
+    """
+    header = [line[3:].strip() for line in sql.splitlines() if line.startswith("-- ")]
+    meaning = header[0] if header else ""
+    notes = dict(line.split(": ", 1) for line in header[1:] if ": " in line)
+    problems = []
+    if not _NAME.fullmatch(name):
+        problems.append("expected a name of lower-case letters, digits and hyphens, such as tiny-box")
+    if not meaning.startswith("One row per "):
+        problems.append("expected a first line '-- One row per ...' that says what is odd")
+    problems += [f"expected a line '-- {note}: ...'" for note in _NOTES if not notes.get(note)]
+    if notes.get("severity", "error") not in SEVERITIES:
+        problems.append(f"severity: expected {', '.join(SEVERITIES)}; found {notes['severity']}")
+    if problems:
+        raise UsageError(f"The check {name}: {'; '.join(problems)}.")
+    key, needs = (tuple(filter(None, notes.pop(note, "").split(", "))) for note in ("key", "needs"))
+    severity, source = notes.pop("severity"), notes.pop("source")
+    return Check(name, sql, meaning, key, severity, source, needs, notes)
+
+
+def read_check(path: Path) -> Check:
+    """Return the check in an SQL file.
+
+    Raises:
+        UsageError: the file cannot be read, or as for :func:`parse_check`; the message names the file.
+    """
+    try:
+        return parse_check(path.stem, decode_text(path.read_bytes()))
+    except (OSError, UnicodeDecodeError, ForeignEncodingError, UsageError) as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+@cache
+def load_checks() -> dict[str, Check]:
+    """Return the checks of this package by name: the worst severity first, then sorted by name."""
+    files = sorted((schemas_folder() / "checks").glob("*.sql"))
+    checks = [parse_check(file.stem, file.read_text(encoding="utf-8")) for file in files]
+    return {check.name: check for check in sorted(checks, key=lambda check: SEVERITIES.index(check.severity))}

@@ -1,0 +1,1 @@
+"""Tests of checks: their files, runs, limits and accepted exceptions."""
