@@ -11,9 +11,13 @@ import click
 from registry.cli.context import Places, note
 from registry.cli.diff import open_version
 from registry.cli.examples import examples
+from registry.cli.password import password_from_environment, with_password
 from registry.cli.paths import PLACE, FileType
+from registry.cli.photo_options import PASSWORD_PROMPT, photo_sources, photos_option
+from registry.cli.pictures import BAD_INPUT, open_photos, print_problems
+from registry.cli.progress import progress_bar
 from registry.cli.subset_options import undivided_subset_options
-from registry.errors import StorageError
+from registry.errors import PasswordError, StorageError
 from registry.files.durability import make_folders
 from registry.files.temporary import write_text
 from registry.redaction import printable, redact
@@ -51,31 +55,68 @@ class _PageType(FileType):
     metavar="REV|URL",
     help="Another version: a git revision (a tag, a commit), a folder or a URL. The page says what changed since then.",
 )
+@photos_option
 @undivided_subset_options
-@click.pass_obj
-def report_command(places: Places, dest: str, against: str | None, subset: Subset, tables: dict[str, str]) -> None:
+@click.pass_context
+def report_command(
+    ctx: click.Context,
+    dest: str,
+    against: str | None,
+    photos: str | None,
+    follow_links: bool,
+    subset: Subset,
+    tables: dict[str, str],
+) -> None:
     """Write one page about the registry.
 
-    It has counts, plots, what changed since another version, and how it was made. DEST.html is a single file that
-    loads nothing: it opens offline, on a phone, in dark mode and on paper.
-    """
-    from registry.history.git import revision_of
-    from registry.report.page import report
+    It has counts, plots, checks with pictures of the rows they found, the registry beside the official release, the
+    changes since another version, and how it was made. DEST.html is a single file that loads nothing: it opens
+    offline, on a phone, in dark mode and on paper. Photos that are not found are drawn as plain canvases.
 
+    Exit code 3: the page was written, and a photo is damaged, or is not in the RELEASE of --photos.
+    """
+    from registry.checks.settings import load_check_settings
+    from registry.history.git import revision_of
+    from registry.report.page import Report, report
+
+    places: Places = ctx.obj
+    params = ctx.params["params"]
+    settings = load_check_settings(params)
     registry = places.open(tables=tables)
-    html = report(
-        registry,
-        subset,
-        against=_against(places, against) if against else None,
-        revision=revision_of(registry.place),
-    )
+    other = _against(places, against) if against else None
+    sources = photo_sources(photos, params)
+
+    def attempt(password: str | None, sources: str | dict[str, str] | None = sources) -> Report:
+        opened = open_photos(places, sources, password, follow_links)
+        with progress_bar("Checking") as progress:
+            return report(
+                registry,
+                subset,
+                against=other,
+                photos=opened,
+                must_have_photos=photos is not None,
+                settings=settings,
+                revision=revision_of(registry.place),
+                progress=progress,
+            )
+
+    try:
+        page = with_password(attempt, PASSWORD_PROMPT) if photos else attempt(password_from_environment())
+    except PasswordError as error:
+        if photos:
+            raise
+        note(f"note: the page shows no photos: {error}")
+        page = attempt(None, None)
     with places.local_file(dest) as path:
         try:
             make_folders(path.parent)
         except OSError as error:
             raise StorageError(f"Cannot write {error.filename}: {error.strerror}") from error
-        write_text(path, html)
-    note(f"Wrote {redact(dest)} ({len(html.encode()) / 1e6:.1f} MB).")
+        write_text(path, page.html)
+    note(f"Wrote {redact(dest)} ({len(page.html.encode()) / 1e6:.1f} MB).")
+    print_problems(page.problems)
+    if page.problems.bad_input:
+        ctx.exit(BAD_INPUT)
 
 
 def _against(places: Places, name: str) -> Against:

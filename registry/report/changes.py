@@ -1,4 +1,4 @@
-"""What changed since another version: counts, the columns that differ, and examples of each kind of change."""
+"""Changes since another version: counts, the columns that differ, and examples of each kind of change."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _points(flat: list[int]) -> list[tuple[int, ...]]:
 
 
 def _polygons(polygons: list[list[float]] | None) -> str:
-    """Return what people can tell apart of polygons: their number, points and place."""
+    """Return number, points and place of polygons, by which people tell them apart."""
     if not polygons:
         return "no polygon"
     points = sum(len(polygon) // 2 for polygon in polygons)

@@ -58,7 +58,8 @@ def table(caption: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str
     names = list(columns or (rows[0] if rows else ()))
     numeric = {name for name in names[1:] if all(_is_number(row.get(name)) for row in rows)}
     head = element(
-        "tr", *(element("th", _breakable(name), scope="col", class_="number" * (name in numeric)) for name in names)
+        "tr",
+        *(element("th", _breakable(name), scope="col", class_="number" if name in numeric else None) for name in names),
     )
     body = [
         element(

@@ -1,4 +1,4 @@
-"""What is in the data: the counts of the splits, and the terms that they use."""
+"""The data at a glance: the counts of the splits, and the terms that they use."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from registry.store.sql import SPLIT_ORDER
 from registry.wording import plural
 
 if TYPE_CHECKING:
+    from registry.report.thumbnails import Thumbnails
     from registry.store.selection import Selection
 
 _TERMS: Final = (
@@ -19,16 +20,30 @@ _TERMS: Final = (
     ("image pair", "a consumer photo and a shop photo with an instance pair between them."),
     ("query item", "a consumer item with a style above 0; a gallery item is any item of a shop."),
 )
+#: An item of each category that is easy to see.
+_EXAMPLES: Final = f"""
+    SELECT split, image_id, item_no, category_name AS category, source FROM items
+    QUALIFY row_number() OVER (
+        PARTITION BY category_id
+        ORDER BY occlusion <> 1, viewpoint <> 2, zoom_in <> 1, scale DESC, {SPLIT_ORDER}, image_id, item_no
+    ) = 1
+    ORDER BY category_id
+"""
+_LEGEND: Final = (
+    "The box, the mask (the union of the item's polygons) and the landmarks with the skeleton of the category: a disc "
+    "is a visible landmark, a white diamond an occluded one."
+)
 _HIDDEN_WHERE_ZERO: Final = ("num_quarantined",)
 
 
-def overview(selection: Selection, pictures: Html | None) -> Html:
+def overview(selection: Selection, thumbnails: Thumbnails) -> Html:
     """Return the section on the counts.
 
     Args:
         selection: the subset.
-        pictures: examples of the data.
+        thumbnails: draws an item of each category.
     """
+    examples = thumbnails.of_items(records(selection, _EXAMPLES))
     counts = records(selection, f"FROM split_counts ORDER BY {SPLIT_ORDER}")
     definitions = element("ul", *(element("li", element("strong", name), f": {text}") for name, text in _TERMS))
     return section(
@@ -38,7 +53,9 @@ def overview(selection: Selection, pictures: Html | None) -> Html:
         table("Counts by split", _by_split(counts)),
         element("details", element("summary", "What the words mean"), definitions),
         join(element("h3", "To be told"), bullets(selection.notices)) if selection.notices else None,
-        pictures,
+        join(element("h3", "An item of each category"), element("p", _LEGEND, class_="muted"), examples)
+        if examples
+        else None,
     )
 
 

@@ -8,15 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from registry.checks.official import compare_with_release
+from registry.checks.run import load, run_checks
+from registry.checks.settings import CheckSettings
+from registry.pictures.album import Album, Problems
 from registry.report.changes import changes
+from registry.report.checks import checks
 from registry.report.elements import Html, element, join, section
+from registry.report.official import official
 from registry.report.overview import overview
 from registry.report.plots import check_installed
 from registry.report.provenance import provenance, terms
 from registry.report.statistics import figures
+from registry.report.thumbnails import Thumbnails
 from registry.subset.options import Subset
 
 if TYPE_CHECKING:
+    from registry.execution.progress import Progress
+    from registry.sources.photos import Photos
     from registry.store.registry import Registry
     from registry.store.selection import Selection
 
@@ -42,32 +51,71 @@ class Against:
     options: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A page about a registry.
+
+    Attributes:
+        html: the page.
+        problems: photos that are drawn as plain canvases.
+    """
+
+    html: str
+    problems: Problems
+
+
 def report(
     registry: Registry,
     subset: Subset | None = None,
     *,
     against: Against | None = None,
+    photos: Photos | None = None,
+    must_have_photos: bool = False,
+    settings: CheckSettings | None = None,
     revision: Mapping[str, str] | None = None,
-) -> str:
-    """Return the report on a registry, or on a subset of it, as HTML.
+    progress: Progress | None = None,
+) -> Report:
+    """Return the report on a registry, or on a subset of it.
 
     Args:
         registry: an open registry.
         subset: some of its items.
-        against: another version; the page says what changed since then.
+        against: an older version; the page lists the changes since then.
+        photos: of the release; without them annotations are drawn on plain canvases.
+        must_have_photos: whether a missing photo is bad input: the user has named the release.
+        settings: limits, folders and accepted exceptions of checks.
         revision: of the repository of the registry; see :func:`registry.history.git.revision_of`.
+        progress: called with the number of checks that are done and that there are.
 
     Raises:
         MissingDependencyError: the extra ``report`` is not installed.
-        UsageError: the subset names a split that does not exist, or its condition is not allowed.
+        UsageError: the subset names a split that does not exist, its condition is not allowed, or the settings of
+            checks are wrong.
+        PasswordError: the photos are in a protected archive, and the password is missing or wrong.
         RegistryFormatError: a file of a registry cannot be read.
     """
     check_installed()
     selection = registry.select(subset)
-    sections = [overview(selection, None), _statistics(selection)]
+    album = Album(registry, photos, must_have_photos=must_have_photos)
+    thumbnails = Thumbnails(album)
+    settings = settings or CheckSettings()
+    sections = [
+        overview(selection, thumbnails),
+        _statistics(selection),
+        checks(
+            selection,
+            run_checks(selection, settings, is_whole=selection.subset == Subset(), progress=progress),
+            load(settings)[0].by_name,
+            thumbnails,
+        ),
+    ]
+    if set(selection.subset.to_dict()) <= {"split"}:  # any other subset differs from the release by its nature
+        sections.append(official(compare_with_release(selection)))
     if against is not None:
         difference = against.registry.diff(registry, selection.subset)
-        sections.append(changes(difference, against.name, lambda change: None))
+        old = Album(against.registry, photos, must_have_photos=must_have_photos)
+        old.problems = album.problems
+        sections.append(changes(difference, against.name, lambda change: thumbnails.of_change(change, old)))
     sections.append(
         provenance(
             selection,
@@ -77,7 +125,7 @@ def report(
             against.options if against else [],
         )
     )
-    return _page(selection.subset, sections)
+    return Report(_page(selection.subset, sections), album.problems)
 
 
 def _statistics(selection: Selection) -> Html:

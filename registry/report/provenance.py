@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
+from registry.dataset.deepfashion2 import SPLITS
 from registry.dataset.terms import TERMS, TERMS_URL
 from registry.report.elements import Html, definitions, element, section
 from registry.subset.options import Subset
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from registry.snapshot.manifest import Manifest
     from registry.store.selection import Selection
 
-#: Packages that decide what the page shows.
+#: Packages whose version may change the page.
 _PACKAGES: Final = ("duckdb", "pyarrow", "shapely", "pillow", "altair", "vl-convert-python")
 
 
@@ -38,14 +39,14 @@ def provenance(
         "Registry": element("code", manifest.sha256),
         "Schema version": str(manifest.schema_version),
     }
-    rows |= {f"Source of {split}": element("code", source) for split, source in manifest.sources.items()}
+    rows |= {f"Source of {split}": element("code", source) for split, source in _in_order(manifest.sources)}
     rows |= {_REVISION[name]: element("code", value) for name, value in revision.items()}
     if selection.subset != Subset():
         rows["Subset"] = element("code", selection.subset.text)
         rows["Digest of the subset"] = element("code", selection.subset.digest)
     rows |= {f"Table {name}": element("code", digest) for name, digest in selection.used_tables.items()}
     if other is not None:
-        rows[f"Registry of {against}"] = element("code", other.sha256)
+        rows[f"Registry {against}, compared with"] = element("code", other.sha256)
     rows["Command"] = element("code", command(selection.subset, options))
     rows["Versions"] = ", ".join(
         [f"deepfashion2-registry {__version__}", f"Python {platform.python_version()}", *map(_version, _PACKAGES)]
@@ -85,6 +86,10 @@ def command(subset: Subset, options: list[str]) -> str:
         values = value if isinstance(value, list) else [value]
         words += [flag] if value is True else [word for single in values for word in (flag, str(single))]
     return shlex.join([*words, *options])
+
+
+def _in_order(sources: Mapping[str, str]) -> list[tuple[str, str]]:
+    return sorted(sources.items(), key=lambda source: SPLITS.index(source[0]))
 
 
 def _version(package: str) -> str:

@@ -22,15 +22,17 @@ class Statistic:
 
     Attributes:
         title: of the figure.
-        text: what it shows, in a sentence.
+        text: the meaning of its numbers, in a sentence.
         query: its rows; ``split`` is a column of them.
         draw: gives the SVG of the rows; its second argument is the text in place of the picture.
+        across: column whose values are columns of the table of the numbers; "" for none.
     """
 
     title: str
     text: str
     query: str
     draw: Callable[[Sequence[Record], str], str]
+    across: str = "split"
 
 
 def _bars(y: str, x: str = "num_items", colour: str = "split", x_title: str = "items", x_format: str = "~s") -> Any:
@@ -63,13 +65,22 @@ def _steps(title: str) -> Any:
 _MANY: Final = 8
 
 
-def _distribution(of: str, number: str, source: str) -> str:
-    """Return a SELECT for how many rows of ``source`` have each ``number``, and the share of their split."""
+def _distribution(view: str, number: str, of: str, name: str) -> str:
+    """Return a SELECT for how many rows have each number, and the share of their split.
+
+    Args:
+        view: has a row for each number in each split.
+        number: its column of the number.
+        of: its column of how many rows have the number.
+        name: of the number in the result.
+    """
     shown = f"if(bar = {_MANY}, '{_MANY} or more', bar::VARCHAR)"
     return f"""
-        SELECT {shown} AS {number}, split, count(*) AS {of}, count(*) / sum(count(*)) OVER (PARTITION BY split) AS share
-        FROM (SELECT split, least(number, {_MANY}) AS bar FROM ({source}))
-        GROUP BY bar, split ORDER BY bar, {SPLIT_ORDER}
+        WITH bars AS (
+            SELECT split, least({number}, {_MANY}) AS bar, sum({of})::BIGINT AS {of} FROM {view} GROUP BY ALL
+        )
+        SELECT {shown} AS {name}, split, {of}, {of} / sum({of}) OVER (PARTITION BY split) AS share
+        FROM bars ORDER BY bar, {SPLIT_ORDER}
     """
 
 
@@ -103,6 +114,7 @@ STATISTICS: Final = (
         ) ORDER BY category_id, source DESC
         """,
         _bars("category", colour="source"),
+        across="source",
     ),
     _attribute("scale", "Scale", "How much of the photo the item takes: small under 10 %, large over 40 %."),
     _attribute("occlusion", "Occlusion", "How much of the item is hidden."),
@@ -111,34 +123,31 @@ STATISTICS: Final = (
     Statistic(
         "Items in an image",
         "Share of the annotated images with so many items.",
-        _distribution("images", "items", "SELECT split, num_items AS number FROM images WHERE num_items IS NOT NULL"),
+        _distribution("items_per_image", "num_items", "num_images", "items"),
         _shares("items", "annotated images"),
     ),
     Statistic(
         "Styles of a pair_id",
-        "Share of the pair_ids with so many styles above 0.",
-        _distribution(
-            "pair_ids", "styles", "SELECT split, pair_id, count(*) AS number FROM identities GROUP BY split, pair_id"
-        ),
+        "Share of the pair_ids with so many styles above 0; 0: no item has one.",
+        _distribution("styles_per_pair_id", "num_styles", "num_pair_ids", "styles"),
         _shares("styles", "pair_ids"),
     ),
     Statistic(
         "Pairs of an identity",
         "Share of the identities with so many pairs of a consumer item and a shop item; 0: seen on one side only.",
-        _distribution("identities", "pairs", "SELECT split, num_user_items * num_shop_items AS number FROM identities"),
+        _distribution("pairs_per_identity", "num_instance_pairs", "num_identities", "pairs"),
         _shares("pairs", "identities"),
     ),
     Statistic(
         "Landmarks",
         "Share of the landmarks of a category that are visible, occluded or not labelled, all splits together.",
         """
-        SELECT category_name AS category, avg((v = 2)::INT) AS visible, avg((v = 1)::INT) AS occluded,
-            avg((v = 0)::INT) AS not_labelled
-        FROM (
-            SELECT category_id, category_name, unnest(landmarks[3:len(landmarks):3]) AS v FROM items
-        ) GROUP BY category_id, category_name ORDER BY category_id
+        SELECT category_name AS category, sum(num_visible) / sum(num_items) AS visible,
+            sum(num_occluded) / sum(num_items) AS occluded, sum(num_unlabelled) / sum(num_items) AS not_labelled
+        FROM landmark_visibility GROUP BY category_id, category_name ORDER BY category_id
         """,
         _landmarks,
+        across="",
     ),
     Statistic(
         "Size of the boxes",
@@ -161,11 +170,12 @@ STATISTICS: Final = (
         "Sizes of the photos",
         "The most frequent sizes, width and height in px.",
         f"""
-        WITH sizes AS (SELECT split, width, height, count(*) AS images FROM images WHERE width > 0 GROUP BY ALL),
-        most AS (SELECT sum(images) AS total, width, height FROM sizes GROUP BY ALL ORDER BY ALL DESC LIMIT 8),
-        totals AS (SELECT split, sum(images) AS total FROM sizes GROUP BY split)
-        SELECT width || ' \u00d7 ' || height AS size, split, images, images / totals.total AS share
-        FROM sizes JOIN most USING (width, height) JOIN totals USING (split)
+        WITH most AS (
+            SELECT sum(num_images) AS total, width, height FROM image_sizes WHERE width > 0 GROUP BY ALL
+            ORDER BY ALL DESC LIMIT 8
+        )
+        SELECT width || ' x ' || height AS size, split, num_images, share
+        FROM image_sizes JOIN most USING (width, height)
         ORDER BY most.total DESC, width DESC, height DESC, {SPLIT_ORDER}
         """,
         _shares("size", "photos"),
@@ -191,10 +201,23 @@ def records(selection: Selection, query: str) -> list[Record]:
 def _figure(statistic: Statistic, rows: Sequence[Record]) -> Html:
     label = f"Plot: {statistic.title}. {statistic.text} The numbers stand in the table after it."
     plot = Html(statistic.draw(rows, label))
-    shown = [{name: _shown(name, value) for name, value in row.items()} for row in rows]
+    shown = _pivot(rows, statistic.across)
     caption = element("figcaption", element("h3", statistic.title), element("p", statistic.text))
     numbers = element("details", element("summary", "The numbers"), table(statistic.title, shown))
     return element("figure", caption, plot, numbers)
+
+
+def _pivot(rows: Sequence[Record], across: str) -> list[Record]:
+    """Return a row for each value of the first other column, and in it a column for each value of ``across``."""
+    if not across:
+        return [{name: _shown(name, value) for name, value in row.items()} for row in rows]
+    columns = list(dict.fromkeys(row[across] for row in rows))
+    index, number, *share = (name for name in rows[0] if name != across)
+    pivoted: dict[Any, Record] = {}
+    for row in rows:
+        cells = pivoted.setdefault(row[index], {index: _shown(index, row[index]), **dict.fromkeys(columns, 0)})
+        cells[row[across]] = f"{row[number]:,} ({_shown(share[0], row[share[0]])})" if share else row[number]
+    return list(pivoted.values())
 
 
 def _shown(name: str, value: Any) -> Any:

@@ -21,7 +21,7 @@ _FLAT: Final = 0.01
 
 
 def polygon_is_flat(points: Any) -> Any:
-    """Return whether each polygon has no area: fewer than three points, or all of them on a line.
+    """Return whether each polygon has no area: fewer than three points, or all on a line or one infinite.
 
     Args:
         points: of each polygon, flat x, y, ... in px; an open or a closed ring.
@@ -32,8 +32,7 @@ def polygon_is_flat(points: Any) -> Any:
 
     polygons, has_ring = _polygons(points)
     is_flat = np.ones(len(has_ring), dtype=bool)
-    with np.errstate(invalid="ignore"):  # infinite coordinates
-        area = shapely.area(polygons)
+    area = shapely.area(polygons)
     # The signed area of a polygon that crosses itself may be zero.
     doubtful = np.flatnonzero(area < _FLAT)
     area[doubtful] = shapely.area(shapely.convex_hull(polygons[doubtful]))
@@ -96,7 +95,7 @@ def _array(values: Any) -> Any:
 
 
 def _polygons(points: Any) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.bool_]]:
-    """Return the polygons of at least three points, and for each row whether it is one of these."""
+    """Return the polygons of at least three points, all finite, and for each row whether it is one of these."""
     import numpy as np
     import shapely
 
@@ -104,7 +103,8 @@ def _polygons(points: Any) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.bool
     offsets = lists.offsets.to_numpy().astype(np.int64)
     flat = lists.values.to_numpy(zero_copy_only=False)
     starts, num_points = offsets[:-1], np.diff(offsets) // 2
-    enough = np.flatnonzero(num_points >= 3)
+    num_infinite = np.diff(np.concatenate([[0], np.cumsum(~np.isfinite(flat))])[offsets])
+    enough = np.flatnonzero((num_points >= 3) & (num_infinite == 0))
     first, last = starts[enough], starts[enough] + 2 * num_points[enough] - 2
     is_closed = (flat[first] == flat[last]) & (flat[first + 1] == flat[last + 1])
     ringed = enough[num_points[enough] - is_closed >= 3]

@@ -77,7 +77,7 @@ def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     old = make_three_splits(folder)
     new = registry.open(str(make_newer(old, folder / "new")))
-    html = report(new, against=Against(registry.open(str(old)), "v1.0"))
+    html = report(new, against=Against(registry.open(str(old)), "v1.0")).html
     (folder / "report.html").write_text(html, encoding="utf-8")
     return folder / "report.html"
 

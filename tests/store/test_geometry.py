@@ -66,8 +66,7 @@ def test_many_chunks_keep_their_rows(connection: Any) -> None:
     assert connection.execute(apart).fetchall() == [(0,)]
 
 
-def test_coordinates_that_are_no_numbers_end_no_query(connection: Any) -> None:
+def test_a_polygon_with_an_infinite_coordinate_has_no_area(connection: Any) -> None:
     points = "['inf'::DOUBLE, 0, 1, 1, 2, 5]::DOUBLE[]"
-    ((flat, crossing),) = connection.execute(f"SELECT polygon_is_flat({points}), polygon_crossing({points})").fetchall()
-    assert isinstance(flat, bool) and crossing
-    assert connection.execute(f"SELECT num_separate_parts([{points}, {points}])").fetchall()[0][0] > 0
+    query = f"SELECT polygon_is_flat({points}), polygon_crossing({points}), num_separate_parts([{points}, {points}])"
+    assert connection.execute(query).fetchall() == [(True, "", 0)]
