@@ -4,6 +4,8 @@ Public are:
     :func:`open`: open a registry for queries, selections and diffs.
     :func:`export`: write a subset in a training format, such as COCO or YOLO.
     :func:`check`: count what is odd in the data.
+    :func:`compare_with_release`: a registry beside the published numbers of the official release.
+    :func:`show`, :func:`show_rows`: draw images, items and rows.
     :data:`__version__`: the version of this distribution.
 
 The errors that they raise are in :mod:`registry.errors`.
@@ -12,12 +14,13 @@ The errors that they raise are in :mod:`registry.errors`.
 >>> df2 = registry.open("data/registry")                    # doctest: +SKIP
 >>> df2.pairs(split="train", pair_id=1811).df()             # doctest: +SKIP
 >>> df2.select(category="skirt", occlusion=1).summary()     # doctest: +SKIP
+>>> registry.show(df2, "train", 1)                          # doctest: +SKIP
 >>> registry.export(df2, "coco", "skirts", subset={"category": "skirt"})  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from registry.version import __version__
@@ -25,13 +28,18 @@ from registry.version import __version__
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from PIL.Image import Image as PictureImage
+
+    from registry.checks.official import ReleaseComparison
     from registry.checks.run import CheckRun
     from registry.exports.manifest import ExportManifest
+    from registry.pictures.album import Album
     from registry.store.registry import Registry
+    from registry.store.selection import Selection
     from registry.subset.options import Subset
     from registry.subset.resplit import Resplit
 
-__all__ = ["__version__", "check", "export", "open"]
+__all__ = ["__version__", "check", "compare_with_release", "export", "open", "show", "show_rows"]
 
 
 def open(
@@ -44,6 +52,8 @@ def open(
     memory: str | None = None,
     timeout: float | None = None,
     tables: Mapping[str, Any] | None = None,
+    photos: str | Mapping[str, str] | None = None,
+    password: str | None = None,
 ) -> Registry:
     """Open a registry for reading.
 
@@ -57,6 +67,9 @@ def open(
         timeout: time limit of a query in seconds; none by default.
         tables: tables of your own by name: path or URL of a file (Parquet, Arrow, CSV, JSON lines), Arrow table, or
             frame of pandas or polars. Queries use them by name, conditions by key: ``where="scores.loss > 2"``.
+        photos: release with the photos, or a mapping from split to release: notebooks then show images, items, pairs
+            and selections with thumbnails, and :func:`show` draws on them.
+        password: of protected zips among the photos.
 
     Raises:
         registry.errors.NotFoundError: the registry, the revision or the file of a table does not exist.
@@ -72,7 +85,62 @@ def open(
         url = str(checkout(rev, repo, url))
     elif repo is not None:
         raise UsageError("A repository is given and no revision of it: add rev (--rev).")
-    return Registry(url, storage_options, cache=cache, memory=memory, timeout=timeout, tables=tables)
+    opened = Registry(url, storage_options, cache=cache, memory=memory, timeout=timeout, tables=tables)
+    if photos is not None:
+        from registry.pictures.album import Album
+        from registry.pictures.notebook import NotebookRows
+        from registry.sources.photos import Photos
+
+        opened.thumbnails = NotebookRows(Album(opened, Photos(photos, password, storage_options)))
+    return opened
+
+
+def show(
+    registry: Registry, split: str, image_id: int, item_no: int | None = None, *, crop: bool = False
+) -> PictureImage:
+    """Return the picture of an image, or of an item in it, as ``df2 show`` draws it; notebooks show it.
+
+    Args:
+        registry: an open registry; with ``photos``, the annotation is drawn on them, else on a plain canvas.
+        split: of the image.
+        image_id: of the image.
+        item_no: only this item.
+        crop: only the boxes of the items and a margin.
+
+    Raises:
+        registry.errors.NotFoundError: there is no such image or item.
+    """
+    from registry.pictures.album import Subject
+    from registry.pictures.gallery import single
+
+    return single(_album(registry), Subject(split, image_id, item_no), crop=crop)
+
+
+def show_rows(registry: Registry, query: str, params: Any = None, *, crop: bool = False) -> Iterator[PictureImage]:
+    """Yield contact sheets of the rows of a SELECT, as ``df2 show --query`` draws them.
+
+    Args:
+        registry: an open registry, perhaps with ``photos``.
+        query: its columns split, image_id and item_no name the picture, its other columns the caption.
+        params: values for ``$name`` or ``?`` in it.
+        crop: only the boxes of the items and a margin.
+
+    Raises:
+        registry.errors.UsageError: no columns name an image.
+        registry.errors.QueryError: DuckDB refuses the query.
+    """
+    from registry.pictures.gallery import row_pages, with_items
+
+    rows = with_items(registry, registry.sql(query, params).to_arrow_table())
+    return row_pages(_album(registry), rows, crop=crop)
+
+
+def _album(registry: Registry) -> Album:
+    """Return the album of a registry that was opened with photos; else one without photos."""
+    from registry.pictures.album import Album
+    from registry.pictures.notebook import NotebookRows
+
+    return registry.thumbnails.album if isinstance(registry.thumbnails, NotebookRows) else Album(registry)
 
 
 def export(
@@ -177,3 +245,17 @@ def check(
     settings = CheckSettings() if params is None else load_check_settings(params)
     rows = registry if is_whole else registry.select(chosen, tables=tables)
     return run_checks(rows, settings, names, severities, is_whole=is_whole)
+
+
+def compare_with_release(registry: Registry | Selection) -> ReleaseComparison:
+    """Return a registry, or a subset of it, beside the published numbers of the official release.
+
+    ``.rows`` has an entry for each number, ``.sentences`` says which edition each split is, ``.contradictions`` where
+    published numbers contradict each other, and ``.agrees`` whether all agree.
+
+    Raises:
+        registry.errors.RegistryFormatError: a file cannot be read.
+    """
+    from registry.checks.official import compare_with_release
+
+    return compare_with_release(registry)

@@ -62,7 +62,9 @@ def test_the_python_code_runs(demo: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.chdir(demo)
     exec(compile(code, "README.md", "exec"), {})
     out = capsys.readouterr().out
-    assert re.fullmatch(r"[1-9]\d* [1-9]\d* [1-9]\d* [1-9]\d*\n4 \{'train': .*\}\n\{'degenerate-box': 1, .*\n", out)
+    assert re.fullmatch(
+        r"[1-9]\d* [1-9]\d* [1-9]\d* [1-9]\d*\n4 \{'train': .*\}\n\{'degenerate-box': 1, .*\n[1-9]\d* False\n", out
+    )
 
 
 def test_the_subset_export_and_verify_commands_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +76,7 @@ def test_the_subset_export_and_verify_commands_run(demo: Path, tmp_path: Path, m
     commands = [
         line
         for line in commands
-        if line.startswith(("df2 check", "df2 subset", "df2 export", "df2 verify", "df2 sql --table"))
+        if line.startswith(("df2 check", "df2 subset", "df2 export", "df2 verify", "df2 sql --table", "df2 show"))
     ]
     assert len(commands) == 14
     for line in commands:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from registry.checks.accepted import Accepted, read_accepted
 from registry.checks.find import Checks, find_checks
 from registry.checks.settings import CheckSettings
+from registry.checks.tables import Tables
 from registry.checks.unknown import unknown_notices
 from registry.dataset.checks import Check
 from registry.dataset.deepfashion2 import unknown_name
@@ -22,18 +23,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
     from registry.execution.progress import Progress
-    from registry.store.query import Params
 
 #: How to fill tables that some checks need.
 _REMEDIES: Final = {"photos": "run 'df2 photos describe'"}
-
-
-class Tables(Protocol):
-    """Answers SQL: a registry, or a selection of one."""
-
-    def sql(self, query: str, params: Params | None = None) -> DuckDBPyRelation:
-        """Return the rows of a SELECT."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from registry.store.sql import SPLIT_ORDER
 from registry.wording import plural
 
 if TYPE_CHECKING:
-    from registry.checks.run import Tables
+    from registry.checks.tables import Tables
     from registry.dataset.checks import Check
 
 #: Column -> its table, and the singular and plural of its rows.

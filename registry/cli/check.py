@@ -12,6 +12,7 @@ from registry.cli.completion import complete_check
 from registry.cli.context import Places, note
 from registry.cli.examples import examples
 from registry.cli.limits import SizeType
+from registry.cli.official import print_comparison
 from registry.cli.output import Output, Rows, output_options, write_rows
 from registry.cli.paths import FILE
 from registry.cli.progress import progress_bar
@@ -40,6 +41,7 @@ _MEMORY: Final = "128MB"
     "df2 check --only degenerate-box --only duplicate-items --format json",
     "df2 check --rows box-polygon-mismatch -o rows.csv",
     "df2 check --format junit -o checks.xml",
+    "df2 check --release",
 )
 @click.command()
 @click.option(
@@ -59,6 +61,12 @@ _MEMORY: Final = "128MB"
     shell_complete=complete_check,
     help="Write the rows of this check instead, without the accepted ones.",
 )
+@click.option(
+    "--release",
+    "beside_release",
+    is_flag=True,
+    help="Print every published number of the official release beside that of the registry instead.",
+)
 @click.option("--metrics", type=FILE, help="Also write the counts to a JSON file.")
 @click.option(
     "--memory",
@@ -77,6 +85,7 @@ def check(
     only: tuple[str, ...],
     severities: tuple[str, ...],
     rows_of: str | None,
+    beside_release: bool,
     metrics: Path | None,
     memory: int,
     subset: Subset,
@@ -89,13 +98,21 @@ def check(
     exceptions, the lines of checks/accepted.jsonl beside that file, do not count. With options of a subset, the rows
     are those within it.
 
-    Exit code 3 where a check of severity error does not pass, else 1 where a check cannot be run.
+    Exit code 3 where a check of severity error does not pass, or a number differs from that of --release; else 1 where
+    a check cannot be run.
     """
     from registry.checks.junit import count_text
     from registry.checks.run import check_rows, load, run_checks
     from registry.checks.settings import load_check_settings
 
     places: Places = ctx.obj
+    if beside_release:
+        if rows_of is not None or only or severities or metrics or output.chosen in _JUNIT:
+            raise click.UsageError("--release stands alone: expected options of a subset and of the output beside it.")
+        data, notices = _open(places, subset, tables)
+        code = print_comparison(data, output)
+        _note_all(notices)
+        ctx.exit(code)
     settings = load_check_settings(ctx.params["params"])
     is_whole = subset == Subset()
     if rows_of is not None:

@@ -13,15 +13,21 @@ from registry.cli.boundary import BoundedCommand
 from registry.cli.context import Places, note
 from registry.cli.examples import examples
 from registry.cli.output import Output, Rows, output_options, write_rows, write_tables
-from registry.cli.paths import PLACE
+from registry.cli.paths import PLACE, FileType
+from registry.cli.photo_options import photo_sources, photos_option
+from registry.cli.pictures import Pages, open_photos, write_pictures
 from registry.cli.subset_options import undivided_subset_options
 from registry.cli.values import json_text
 from registry.errors import NotFoundError, UnknownNameError
 from registry.files.temporary import write_text
+from registry.redaction import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
+    from registry.sources.photos import Photos
     from registry.store.changes import Diff
     from registry.store.difference import Summary
     from registry.store.registry import Registry
@@ -46,6 +52,7 @@ class _Comparison(BoundedCommand):
     "df2 diff v1.0",
     "df2 diff v1.0 v1.1 --category skirt",
     "df2 diff v1.0 --rows --of instance_pairs -o pairs.csv",
+    "df2 diff v1.0 --show changes.pdf --photos data/sample",
     "df2 diff s3://bucket/registry",
 )
 @click.command("diff", cls=_Comparison)
@@ -59,11 +66,29 @@ class _Comparison(BoundedCommand):
     show_default=True,
     help="Table of --rows.",
 )
+@click.option(
+    "--show",
+    type=FileType(dir_okay=False, url_okay=True),
+    metavar="FILE",
+    help="Also write pictures of the images or items (--of) that differ, old and new beside each other: .png, .jpg, "
+    ".pdf, as of df2 show.",
+)
+@photos_option
 @undivided_subset_options
 @output_options
 @click.pass_obj
 def diff(
-    places: Places, a: str, b: str | None, rows: bool, of: str, subset: Subset, tables: dict[str, str], output: Output
+    places: Places,
+    a: str,
+    b: str | None,
+    rows: bool,
+    of: str,
+    show: str | None,
+    photos: str | None,
+    follow_links: bool,
+    subset: Subset,
+    tables: dict[str, str],
+    output: Output,
 ) -> bool:
     """Show the differences between registry A and registry B.
 
@@ -73,13 +98,21 @@ def diff(
     2 error.
     """
     old = _open(places, a, tables)
-    difference = old.diff(places.open() if b is None else _open(places, b), subset)
+    new = places.open() if b is None else _open(places, b)
+    difference = old.diff(new, subset)
     for notice in difference.notices:
         note(f"note: {notice}")
     if rows:
         write_rows(_rows(difference, of), output if output.path or output.format else Output("jsonl", None))
     else:
         _write_summary(difference.summary, output)
+    if show is not None:
+        sources = photo_sources(photos, click.get_current_context().params["params"])
+
+        def read_photos(password: str | None) -> Photos | None:
+            return open_photos(places, sources, password, follow_links)
+
+        _show(places, (old, new), difference, "images" if of == "images" else "items", read_photos, show)
     return not difference.summary.is_same
 
 
@@ -91,6 +124,34 @@ def _open(places: Places, name: str, tables: dict[str, str] | None = None) -> Re
         return replace(places, rev=name).open(tables=tables)
     except (NotFoundError, UnknownNameError) as error:
         raise NotFoundError(f"There is no folder {name}, and no registry of this git revision: {error}") from error
+
+
+def _show(
+    places: Places,
+    sides: tuple[Registry, Registry],
+    difference: Diff,
+    of: str,
+    read_photos: Callable[[str | None], Photos | None],
+    path: str,
+) -> None:
+    """Write pictures of the differences; say so if there are none."""
+    from registry.pictures.album import Album
+    from registry.pictures.gallery import change_pages, num_change_pages
+
+    number = sum(difference.summary.counts()[of].values())
+    if not number:
+        note(f"note: no {of} differ: there is nothing to show, and {printable(path)} was not written")
+        return
+    total = num_change_pages(number)
+
+    def draw(password: str | None) -> Pages:
+        old, new = Album(sides[0], read_photos(password)), Album(sides[1])
+        new.problems = old.problems  # the photos are the same
+        changes = difference.images() if of == "images" else difference.items()
+        title = f"{of} that differ"
+        return Pages(change_pages(old, new, changes, total, title), total, title, old.problems)
+
+    write_pictures(places, draw, path, names_to_stderr=True)
 
 
 def _write_summary(summary: Summary, output: Output) -> None:

@@ -12,11 +12,12 @@ from registry.cli.context import Places, note, storage_option
 from registry.cli.examples import examples
 from registry.cli.password import with_password
 from registry.cli.paths import PLACE
+from registry.cli.photo_options import PASSWORD_PROMPT, photo_sources, photos_option
 from registry.cli.progress import progress_bar
 from registry.cli.subset_options import subset_options, table_option
 from registry.dataset.deepfashion2 import SPLITS
 from registry.redaction import printable, redact
-from registry.subset.params import load_sources, read_tables
+from registry.subset.params import read_tables
 from registry.wording import counted, plural
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_PASSWORD_PROMPT = "Password of the photos' zip"
 #: Help for each choice of --images.
 _IMAGES_HELP = {
     "none": "none: without photos",
@@ -98,16 +98,7 @@ def _destination_options(command: Any) -> Any:
         help="Of --images link: keep the photos in DIR, at most 20 GB, and make hard links to them. Default: links "
         "lead to photos in folders; photos in archives and at remote places are kept in .df2/photos of the registry.",
     )(command)
-    command = click.option("--follow-links", is_flag=True, help="Read photos that are links out of RELEASE.")(command)
-    return click.option(
-        "--photos",
-        type=PLACE,
-        metavar="RELEASE",
-        envvar="DF2_PHOTOS",
-        show_envvar=True,
-        help="Folder or URL of the release with the photos: SPLIT/image or SPLIT.zip in it. Default: the sources in "
-        "params.yaml.",
-    )(command)
+    return photos_option(command)
 
 
 def _format_command(export_format: Format) -> click.Command:
@@ -267,12 +258,12 @@ def _with_password_and_progress(run: Callable[[str | None, Progress | None], Res
         with progress_bar(f"Exporting to {redact(dest)}") as progress:
             return run(password, progress)
 
-    return with_password(attempt, _PASSWORD_PROMPT)
+    return with_password(attempt, PASSWORD_PROMPT)
 
 
 def _photo_sources(images: str, photos: str | None, params: str = "params.yaml") -> str | dict[str, str] | None:
     """Return the release with the photos, or the source of each split in params.yaml if photos are exported."""
-    return photos or (load_sources(params) if images in ("link", "copy") else None) or None
+    return photos or (photo_sources(None, params) if images in ("link", "copy") else None)
 
 
 def _report(manifest: ExportManifest, dest: str) -> None:

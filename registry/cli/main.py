@@ -13,6 +13,7 @@ from registry.cli.check import check
 from registry.cli.completion import completion
 from registry.cli.context import Places, storage_option
 from registry.cli.correct import correct_command, import_command
+from registry.cli.croissant import croissant
 from registry.cli.diff import diff
 from registry.cli.export import export_command
 from registry.cli.ingest import fingerprint, ingest
@@ -20,8 +21,10 @@ from registry.cli.log import log_to_stderr
 from registry.cli.maintain import catalog, manifest, sample
 from registry.cli.paths import PLACE
 from registry.cli.photos import photos
-from registry.cli.query import image, pairs, sql, stats, style, tables
+from registry.cli.query import image, pairs, sql, style, tables
+from registry.cli.show import show
 from registry.cli.stage import stage
+from registry.cli.stats import stats
 from registry.cli.subset import subset_command
 from registry.cli.sync import sync
 from registry.cli.verify import verify
@@ -33,7 +36,8 @@ from registry.version import __version__
 SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),
     "Check": (check,),
-    "Export": (subset_command, export_command, verify),
+    "See": (show,),
+    "Export": (subset_command, export_command, verify, croissant),
     "Compare": (versions, diff),
     "Correct": (correct_command, import_command),
     "Move": (sync,),

@@ -16,15 +16,11 @@ from registry.cli.image_names import parse_image
 from registry.cli.limits import DEFAULT_SECONDS, SizeType, half_of_memory, query_limits
 from registry.cli.output import Output, Rows, output_options, write_rows, write_tables
 from registry.cli.params import parse_params
-from registry.cli.paths import FILE, FileType
 from registry.cli.subset_options import subset_options
-from registry.cli.values import json_text
 from registry.dataset.deepfashion2 import SPLITS
 from registry.dataset.tables import BOX_COLUMNS, TABLES
 from registry.dataset.views import load_views
 from registry.errors import StorageError, UsageError
-from registry.files.durability import make_folders
-from registry.files.temporary import write_text
 from registry.parsing.text import ForeignEncodingError, decode_text
 from registry.subset.options import Subset
 from registry.subset.resplit import Resplit
@@ -249,43 +245,3 @@ def image(places: Places, split: str, image_id: str | None, output: Output) -> N
         columns = ["item_no", "style", *_ITEM_COLUMNS[1:]]
         tables.append(Rows.of_records([{column: item[column] for column in columns} for item in items]))
     write_tables(tables, output)
-
-
-@examples("df2 stats", "df2 stats --format md", "df2 stats --metrics metrics.json --plots plots")
-@click.command()
-@click.option("--metrics", type=FILE, help="Also write all counts to a JSON file.")
-@click.option(
-    "--plots", type=FileType(file_okay=False, path_type=Path), help="Also write CSV files of counts to a folder."
-)
-@output_options
-@click.pass_obj
-def stats(places: Places, metrics: Path | None, plots: Path | None, output: Output) -> None:
-    """Count images, items, identities and pairs by split.
-
-    The counts are those of the view split_counts; --metrics also writes category_counts and attribute_counts, which
-    --plots writes as CSV files.
-    """
-    registry = places.open()
-    try:
-        if metrics:
-            make_folders(metrics.parent)
-        if plots:
-            make_folders(plots)
-    except OSError as error:
-        raise StorageError(f"Cannot write {error.filename}: {error.strerror}") from error
-    if metrics:
-        write_text(metrics, json_text(registry.stats(), indent=1) + "\n")
-    if plots:
-        for view in ("category_counts", "attribute_counts"):
-            rows = Rows.of_relation(registry.sql(f"FROM {view}"))
-            write_rows(rows, Output("csv", plots / f"{view}.csv"))
-    counts = Rows.of_relation(registry.sql("FROM split_counts"))
-    write_rows(_column_per_split(counts) if output.is_table else counts, output)
-    _note_unknown(registry)
-
-
-def _column_per_split(counts: Rows) -> Rows:
-    """Return a row for each count and a column for each split, from a row for each split."""
-    header, *measures = zip(counts.columns, *counts.values, strict=True)
-    columns = ["", *header[1:]]
-    return Rows.of_records([dict(zip(columns, measure, strict=True)) for measure in measures])

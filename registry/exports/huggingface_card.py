@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES
-from registry.dataset.terms import TERMS_ID, TERMS_URL
+from registry.dataset.terms import CITATION, TERMS, TERMS_ID, TERMS_URL
 from registry.subset.classes import Classes
 
 _TEXT: Final = """
@@ -47,19 +47,13 @@ One row per image, with its items in `objects`, in the order of the annotation f
 
 ## Licence
 
-DeepFashion2 is for non-commercial research and may not be redistributed: it is obtained from its authors with their
+{terms}: it is obtained from its authors with their
 form. Do not publish this folder.
 
 ## Citation
 
 ```bibtex
-@inproceedings{{DeepFashion2,
-  author    = {{Yuying Ge and Ruimao Zhang and Lingyun Wu and Xiaogang Wang and Xiaoou Tang and Ping Luo}},
-  title     = {{A Versatile Benchmark for Detection, Pose Estimation, Segmentation and Re-Identification of
-               Clothing Images}},
-  booktitle = {{CVPR}},
-  year      = {{2019}}
-}}
+{citation}
 ```
 """
 _LICENCE: Final = {
@@ -68,14 +62,14 @@ _LICENCE: Final = {
     "license_name": TERMS_ID,
     "license_link": TERMS_URL,
 }
-_SHORT_TEXT: Final = """
+_SHORT_TEXT: Final = f"""
 # DeepFashion2
 
 A subset or all of [DeepFashion2](https://github.com/switchablenorms/DeepFashion2), written by `df2 export`. The lines
 above tell `datasets.load_dataset("PATH_OF_THIS_FOLDER")` the splits and the types of all values, also where a split has
 only nulls. Which subset, of which data, and the sha256 of every file stand in `export.json`.
 
-DeepFashion2 is for non-commercial research and may not be redistributed: do not publish this folder.
+{TERMS}: do not publish this folder.
 """
 _PHOTO: Final = "| `image` | the photo; a decoder that turns photos by their EXIF data moves it away from its boxes |\n"
 
@@ -112,6 +106,8 @@ def card(features: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]], c
         photo=_PHOTO if "image" in features else "",
         category=_category_meaning(classes),
         codes="\n".join(codes),
+        terms=TERMS,
+        citation=CITATION,
         fewest=min(numbers),
         most=max(numbers),
     )

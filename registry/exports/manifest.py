@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from registry.dataset.names import Count, RelativePath, Sha256, ShortText, SplitName, Version, leading_out, parse_json
 from registry.dataset.tables import SCHEMA_VERSION
+from registry.dataset.terms import TERMS, TERMS_ID, TERMS_URL
 from registry.errors import NotFoundError
 from registry.exports.files import MANIFEST_NAME, Written
 from registry.snapshot.verify import Check, check_files
@@ -28,6 +29,8 @@ EXPORT_VERSION: Final = 1
 @dataclass(frozen=True, slots=True)
 class ExportManifest:
     """The content of ``export.json``, without time, host name or absolute paths.
+
+    The file also names the terms of the data (``licence``), which are the same in every export.
 
     Attributes:
         format: name of the format.
@@ -70,6 +73,7 @@ class ExportManifest:
             "export_version": EXPORT_VERSION,
             "made_by": f"deepfashion2-registry {__version__}",
             "schema_version": SCHEMA_VERSION,
+            "licence": {"id": TERMS_ID, "terms": TERMS, "url": TERMS_URL},
             **{name: getattr(self, name) for name in _PLAIN},
         }
         text = json.dumps(head, indent=1)[:-2].encode("ascii")

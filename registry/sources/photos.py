@@ -63,7 +63,7 @@ class Photos:
         missing = [image_id for image_id in image_ids if image_id not in entries]
         if missing:
             names = [f"{split}/image/{image_id:06d}.jpg" for image_id in missing]  # as in the release
-            raise SourceError(f"{self._place(split)} lacks photos that the subset needs: {first_names(names, 5)}.")
+            raise SourceError(f"{self.place(split)} lacks photos that the subset needs: {first_names(names, 5)}.")
 
     def names(self, split: str, image_ids: Sequence[int]) -> list[str]:
         """Return the file name of each photo.
@@ -84,6 +84,20 @@ class Photos:
         for batch in self._batches(split, image_ids):
             yield from self._read(split, batch)
 
+    def find(self, split: str, image_ids: Sequence[int]) -> Iterator[bytes | Fault | None]:
+        """Yield the bytes of each photo, the reason why it cannot be read, or None where there is no such photo.
+
+        Raises:
+            SourceError: the release cannot be opened, or its place fails.
+        """
+        source, entries = self._of_split(split)
+        for start in range(0, len(image_ids), _BATCH):
+            batch = image_ids[start : start + _BATCH]
+            listed = [entries[image_id] for image_id in batch if image_id in entries]
+            contents = source.read_photos(listed) if listed else iter(())
+            for image_id in batch:
+                yield next(contents) if image_id in entries else None
+
     def are_cached(self, split: str) -> bool:
         """Return whether photos are linked through the cache: they are in an archive or remote, or all photos are."""
         return self._caches_all or not isinstance(self._of_split(split)[0], LocalFolder)
@@ -100,7 +114,7 @@ class Photos:
         """
         if self._cache is None:
             raise UsageError(
-                f"The photos of {split} in {self._place(split)} are no local files to link to, and the folder of the "
+                f"The photos of {split} in {self.place(split)} are no local files to link to, and the folder of the "
                 "registry is no place to keep them (it is remote, or an output of DVC as a whole): name a folder for "
                 "them with --photo-cache DIR, or use --images copy."
             )
@@ -126,7 +140,7 @@ class Photos:
         source, _ = self._of_split(split)
         for entry, data in zip(batch, source.read_photos(batch), strict=True):
             if isinstance(data, Fault):
-                raise SourceError(f"Cannot read {split}/image/{entry.name} in {self._place(split)}: {data}.")
+                raise SourceError(f"Cannot read {split}/image/{entry.name} in {self.place(split)}: {data}.")
             yield data
 
     def paths(self, split: str, image_ids: Sequence[int]) -> list[Path]:
@@ -146,7 +160,12 @@ class Photos:
                     raise SourceError(f"Cannot link to {path}: {ends}.")
         return paths
 
-    def _place(self, split: str) -> str:
+    def place(self, split: str) -> str:
+        """Return the path or URL of the release with the photos of a split.
+
+        Raises:
+            UsageError: none is known.
+        """
         if isinstance(self._release, str):
             return self._release
         if split not in self._release:
@@ -156,7 +175,7 @@ class Photos:
     def _of_split(self, split: str) -> tuple[Source, dict[int, Entry]]:
         """Return the source of a split and its photos by image_id; opened and listed at the first call."""
         if split not in self._opened:
-            located = locate_source(self._place(split), split, self._options)
+            located = locate_source(self.place(split), split, self._options)
             source = open_location(located, split, self._options, self._password, follow_links=self._follow_links)
             listing = source.list_files(split, photos=True)
             self.notices += [*located.notices, *listing.notices]

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import duckdb
 
@@ -23,7 +23,9 @@ from registry.store.html import html_table
 from registry.store.own_tables import load_tables, notices
 from registry.store.query import Params, read_query
 from registry.store.settings import Limits
+from registry.store.shown import Thumbnails, shown_relation
 from registry.store.snapshot import Snapshot, open_blocks
+from registry.store.statistics import nested_counts, statistic
 from registry.store.unknown import PAIRING, unknown_texts
 from registry.store.views import view_over
 from registry.subset.options import Subset
@@ -64,6 +66,9 @@ class Registry:
         NotFoundError: there is no registry, or no file of a table.
         RegistryFormatError: a file is missing, or the registry is of a later version.
         UsageError: a limit or a table cannot be read.
+
+    Attributes:
+        thumbnails: shows rows with pictures in notebooks; set by :func:`registry.open` with ``photos``.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class Registry:
         timeout: float | None = None,
         tables: Mapping[str, Any] | None = None,
     ) -> None:
+        self.thumbnails: Thumbnails | None = None
         self.limits = Limits.of(memory, timeout)
         self._storage_options = storage_options
         self.own_tables = load_tables(tables or {}, self.limits.memory, storage_options)
@@ -116,7 +122,8 @@ class Registry:
         Raises:
             QueryError: DuckDB refuses the query, or it does more than read.
         """
-        return self._again(lambda: read_query(self._cursor(), query, params))
+        relation = self._again(lambda: read_query(self._cursor(), query, params))
+        return relation if self.thumbnails is None else shown_relation(relation, self.thumbnails)
 
     def pairs(
         self,
@@ -253,7 +260,9 @@ class Registry:
         """
         from registry.store.selection import Selection
 
-        return Selection(self._with_tables(tables), subset or Subset.of(**options), resplit)
+        selection = Selection(self._with_tables(tables), subset or Subset.of(**options), resplit)
+        selection.thumbnails = self.thumbnails
+        return selection
 
     def diff(
         self,
@@ -285,18 +294,19 @@ class Registry:
         more = load_tables(tables or {}, self.limits.memory, self._storage_options)
         return replace(self.snapshot(), own_tables={**self.own_tables, **more})
 
-    def stats(self) -> dict[str, Any]:
-        """Return the counts of the views split_counts, category_counts and attribute_counts, nested by split."""
-        stats: dict[str, Any] = {}
-        for row in self._records("SELECT * FROM split_counts"):
-            split = row.pop("split")
-            stats[split] = {**row, "categories": {}, "attributes": {}}
-        for row in self._records("SELECT split, category_name, num_items FROM category_counts"):
-            stats[row["split"]]["categories"][row["category_name"]] = row["num_items"]
-        for row in self._records("SELECT split, attribute, meaning, num_items FROM attribute_counts"):
-            values = stats[row["split"]]["attributes"].setdefault(row["attribute"], {})
-            values[row["meaning"]] = row["num_items"]
-        return stats
+    @overload
+    def stats(self) -> dict[str, Any]: ...
+    @overload
+    def stats(self, by: str | Sequence[str] = ..., of: str | None = ...) -> DuckDBPyRelation: ...
+    def stats(self, by: str | Sequence[str] = (), of: str | None = None) -> dict[str, Any] | DuckDBPyRelation:
+        """Return the counts of the views split_counts, category_counts and attribute_counts, nested by split.
+
+        With ``by`` or ``of``, the rows of a statistic; see :func:`registry.store.statistics.statistic`:
+        ``stats(by=("split", "scale"))``, ``stats(of="items_per_image")``.
+        """
+        if by or of is not None:
+            return self._again(lambda: statistic(self.sql, by, of))
+        return self._again(lambda: nested_counts(self.sql))
 
     def tables(self, name: str | None = None) -> list[dict[str, str]]:
         """Return the columns of all tables and views, or of the one with this name.

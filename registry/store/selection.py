@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from registry.dataset.deepfashion2 import SPLITS
+from registry.dataset.tables import ITEMS
 from registry.errors import UsageError
 from registry.store.choice import choose
 from registry.store.conditions import check_condition
@@ -15,7 +16,9 @@ from registry.store.html import html_table
 from registry.store.own_columns import OwnColumns, struct_joins
 from registry.store.own_tables import notices
 from registry.store.query import Params, read_query
+from registry.store.shown import Thumbnails
 from registry.store.sql import SPLIT_ORDER
+from registry.store.statistics import nested_counts, statistic
 from registry.store.unknown import PAIRING, unknown_texts
 from registry.store.views import view_over
 from registry.subset.options import Subset
@@ -57,6 +60,7 @@ class Selection:
         balance: shares of the parts of a re-split; see :func:`registry.subset.resplit.balance`.
         notices: plain sentences with a count of what the options do not say: photos that a re-split leaves out, items
             that ``category_ids`` leaves out, keys of the user's tables that fit no row.
+        thumbnails: shows the first items with pictures in notebooks; None without.
         used_tables: SHA-256 of each table of the user that the condition or ``columns`` name, by name.
 
     Raises:
@@ -89,6 +93,7 @@ class Selection:
             snapshot.check_split(split)
         self.place, self.manifest = snapshot.place, snapshot.manifest
         self._snapshot = snapshot
+        self.thumbnails: Thumbnails | None = None
         self._lock = threading.Lock()
         self._sql_connection: DuckDBPyConnection | None = None
         splits = [split for split in SPLITS if split in (self.subset.split or self.manifest.splits)]
@@ -113,7 +118,8 @@ class Selection:
         return f"Selection({self.subset.text}: {shown})"
 
     def _repr_html_(self) -> str:
-        return html_table(f"Subset {self.subset.text}", self._totals())
+        table = html_table(f"Subset {self.subset.text}", self._totals())
+        return table + (self.thumbnails(self.items(ITEMS.key)) if self.thumbnails else "")
 
     def counts(self, part: Part) -> dict[str, int]:
         """Return ``images`` and ``items`` of a part."""
@@ -209,6 +215,14 @@ class Selection:
                 with self._snapshot.read_errors():
                     self._sql_connection = self._snapshot.connect(keys=self._keys())
         return read_query(self._sql_connection.cursor(), query, params)
+
+    @overload
+    def stats(self) -> dict[str, Any]: ...
+    @overload
+    def stats(self, by: str | Sequence[str] = ..., of: str | None = ...) -> DuckDBPyRelation: ...
+    def stats(self, by: str | Sequence[str] = (), of: str | None = None) -> dict[str, Any] | DuckDBPyRelation:
+        """Return statistics of the subset, as :meth:`registry.store.registry.Registry.stats` does of the registry."""
+        return statistic(self.sql, by, of) if by or of is not None else nested_counts(self.sql)
 
     def chunks(self, part: Part, columns: Sequence[str] = ()) -> Iterator[Chunk]:
         """Yield the images of a part with these columns of their items, in chunks of bounded size and file order.

@@ -17,7 +17,19 @@ from registry.exports.builtin import FORMATS
 from tests.own_rows import write
 
 #: In an order in which each example has the files that it reads.
-COMMANDS = ("ingest", "sample", "manifest", "fingerprint", "catalog", "stage", "subset", "export", "verify", "sync")
+COMMANDS = (
+    "ingest",
+    "sample",
+    "manifest",
+    "fingerprint",
+    "catalog",
+    "stage",
+    "subset",
+    "export",
+    "verify",
+    "sync",
+    "show",
+)
 PARAMS = "subsets:\n  easy-skirts: {category: [skirt]}\ningest: {jobs: 1}\nsplits:\n  train: {source: data/sample}\n"
 
 

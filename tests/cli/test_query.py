@@ -15,6 +15,7 @@ import pytest
 
 import registry
 from registry.dataset.tables import ITEM_COLUMNS, TABLES
+from registry.dataset.terms import TERMS, TERMS_URL
 from registry.dataset.views import load_views
 from tests.cli.conftest import Run
 from tests.helpers import SMALL_SPLIT, write_split
@@ -227,7 +228,7 @@ def test_stats_is_a_row_a_split_in_json_and_a_column_a_split_in_a_table(run: Run
 
 def test_stats_writes_metrics_and_plots(run: Run, three_splits: Path, tmp_path: Path) -> None:
     result = run("stats", "--metrics", "new/metrics.json", "--plots", "new/plots")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (0, f"{TERMS}: {TERMS_URL}\n")
     metrics = (tmp_path / "new/metrics.json").read_text()
     assert json.loads(metrics) == registry.open(str(three_splits)).stats()
     assert metrics.endswith("}\n")
@@ -237,6 +238,29 @@ def test_stats_writes_metrics_and_plots(run: Run, three_splits: Path, tmp_path: 
         "train,1,short sleeve top,2,1,1,2",
     ]
     assert (tmp_path / "new/plots/attribute_counts.csv").read_text().startswith("split,attribute,code,meaning,")
+
+
+def test_stats_counts_by_attributes_that_stand_in_a_list_or_in_options(run: Run) -> None:
+    rows = json.loads(run("stats", "--by", "split,category", "--split", "validation").stdout)
+    shares = {"share_of_all": 1.0, "share_of_group": 1.0}
+    assert rows == [{"split": "validation", "category": "shorts", "num_images": 2, "num_items": 2, **shares}]
+    assert json.loads(run("stats", "--by", "split", "--by", "category", "--split", "validation").stdout) == rows
+
+
+def test_stats_of_a_subset_say_which(run: Run, tmp_path: Path) -> None:
+    result = run("stats", "--category", "trousers", "--metrics", "metrics.json")
+    assert [(row["split"], row["num_items"]) for row in json.loads(result.stdout)] == [("train", 2)]
+    assert json.loads((tmp_path / "metrics.json").read_text())["train"]["categories"] == {"trousers": 2}
+    assert '{"category": ["trousers"]}' in result.stderr
+
+
+def test_stats_by_name_and_wrong_names(run: Run) -> None:
+    lines = run("stats", "--of", "paper_table_1", "--format", "csv").stdout.splitlines()
+    assert lines[0].startswith("split,num_images,num_boxes,num_landmarks,num_masks,")
+    assert lines[2].startswith("train,5,8,7,8,")
+    assert run("stats", "--of", "nothing").exit_code == 2
+    assert run("stats", "--by", "colour").exit_code == 2
+    assert run("stats", "--by", "split", "--of", "box_areas").exit_code == 2
 
 
 def test_tables_lists_every_column_for_programs(run: Run, three_splits: Path) -> None:

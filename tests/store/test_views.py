@@ -15,14 +15,24 @@ from tests.databases import rows_of
 
 VIEW_COLUMNS = {
     "attribute_counts": "split attribute code meaning num_items share",
+    "box_areas": "split category_id category_name num_items median_area median_share_of_image min_area "
+    "lower_quartile_area upper_quartile_area max_area mean_area",
     "category_counts": "split category_id category_name num_items num_user_items num_shop_items num_images",
     "gallery_items": " ".join(column.name for column in TABLES["items"].columns),
     "identities": "split pair_id style num_user_items num_shop_items num_images categories",
     "image_pairs": "split pair_id user_image_id shop_image_id num_instance_pairs",
+    "image_sizes": "split width height num_images share",
     "instance_pairs": "split pair_id style user_image_id user_item_no user_category_id "
     "shop_image_id shop_item_no shop_category_id",
+    "items_per_image": "split source num_items num_images share",
+    "landmark_visibility": "split category_id category_name landmark_no num_items share_visible share_occluded "
+    "share_unlabelled num_visible num_occluded num_unlabelled",
     "landmarks": "split image_id item_no category_id landmark_no slot x y v",
     "orphan_identities": "split pair_id style num_user_items num_shop_items num_images categories",
+    "pairs_per_identity": "split num_instance_pairs num_identities share",
+    "paper_figure_3": "split variation code value num_items share",
+    "paper_table_1": "split num_images num_boxes num_landmarks num_masks num_instance_pairs num_image_pairs "
+    "num_query_items num_gallery_items",
     "polygons": "split image_id item_no category_id polygon_no points",
     "query_items": " ".join(column.name for column in TABLES["items"].columns),
     "retrieval_ground_truth": "split pair_id style query_image_id query_item_no gallery_image_id gallery_item_no",
@@ -30,6 +40,7 @@ VIEW_COLUMNS = {
     "pair_id other_pair_id",
     "split_counts": "split num_images num_user_images num_shop_images num_items num_pair_ids num_identities "
     "num_instance_pairs num_image_pairs num_query_items num_gallery_items num_quarantined",
+    "styles_per_pair_id": "split num_styles num_pair_ids share",
 }
 
 ITEM = "(split, image_id, item_no, source, pair_id, style, category_id, category_name)"
@@ -331,6 +342,96 @@ def test_the_meanings_of_codes_are_those_of_the_taxonomy(database: duckdb.DuckDB
     assert shown == ATTRIBUTE_CODES
 
 
+def test_items_per_image_counts_annotated_images(database: duckdb.DuckDBPyConnection) -> None:
+    images = """(split, image_id, source, num_items) VALUES ('train', 1, 'user', 1), ('train', 2, 'user', 2),
+        ('train', 3, 'shop', 9), ('train', 6, 'user', 0), ('test', 1, 'user', NULL)"""
+    assert rows_of(database, "items_per_image", items=GROUPS, images=images) == [
+        ("train", "shop", 2, 1, 1.0),
+        ("train", "user", 0, 1, 1 / 3),
+        ("train", "user", 2, 2, 2 / 3),
+    ]
+
+
+def test_styles_per_pair_id_counts_groups_without_an_identity(database: duckdb.DuckDBPyConnection) -> None:
+    images = """(split, image_id, pair_id) VALUES
+        ('train', 1, 7), ('train', 2, 7), ('train', 5, 8), ('train', 6, 9), ('test', 1, NULL)"""
+    rows = rows_of(database, "styles_per_pair_id", items=GROUPS, images=images)
+    assert rows == [("train", 0, 1, 1 / 3), ("train", 1, 1, 1 / 3), ("train", 3, 1, 1 / 3)]
+
+
+def test_pairs_per_identity_agree_with_the_pairs(database: duckdb.DuckDBPyConnection) -> None:
+    rows = rows_of(database, "pairs_per_identity", items=GROUPS)
+    pairs = database.execute("SELECT split, count(*) FROM instance_pairs GROUP BY ALL").fetchall()
+    for split, number in pairs:
+        assert sum(row[1] * row[2] for row in rows if row[0] == split) == number
+    assert sum(row[2] for row in rows) == database.execute("SELECT count(*) FROM identities").fetchall()[0][0]
+    assert [row for row in rows if row[1] == 0], "orphan identities make no pair"
+
+
+def test_landmark_visibility_counts_each_landmark(database: duckdb.DuckDBPyConnection) -> None:
+    rows = rows_of(
+        database,
+        "landmark_visibility",
+        categories="(id, name, num_landmarks, landmark_offset) VALUES (9, 'skirt', 2, 182)",
+        items="""(split, image_id, item_no, category_id, landmarks) VALUES
+            ('train', 1, 1, 9, [10, 11, 2, 0, 0, 0]), ('train', 1, 2, 9, [5, 6, 1, 7, 8, 1]),
+            ('train', 2, 1, 9, NULL)""",
+    )
+    assert rows == [
+        ("train", 9, "skirt", 1, 2, 0.5, 0.5, 0.0, 1, 1, 0),
+        ("train", 9, "skirt", 2, 2, 0.0, 0.5, 0.5, 0, 1, 1),
+    ]
+
+
+def test_a_reversed_box_has_no_area_and_a_photo_without_size_no_share(database: duckdb.DuckDBPyConnection) -> None:
+    rows = rows_of(
+        database,
+        "box_areas",
+        images="(split, image_id, width, height) VALUES ('train', 1, 100, 50), ('train', 2, NULL, NULL)",
+        items="""(split, image_id, item_no, category_id, category_name, x1, y1, x2, y2) VALUES
+            ('train', 1, 1, 9, 'skirt', 0, 0, 10, 100), ('train', 1, 2, 9, 'skirt', 10, 10, 0, 0),
+            ('train', 2, 1, 9, 'skirt', 0, 0, 10, 20), ('train', 2, 2, 8, 'trousers', 0, 0, 4, 4)""",
+    )
+    assert rows == [
+        ("train", 8, "trousers", 1, 16.0, None, 16.0, 16.0, 16.0, 16.0, 16.0),
+        ("train", 9, "skirt", 3, 200.0, 0.1, 0.0, 100.0, 600.0, 1000.0, 400.0),
+    ]
+
+
+def test_image_sizes_begin_with_the_most_frequent(database: duckdb.DuckDBPyConnection) -> None:
+    images = """(split, image_id, width, height) VALUES ('train', 1, 90, 50), ('train', 2, 40, 30),
+        ('train', 3, 40, 30), ('train', 4, NULL, NULL)"""
+    database.execute(f"INSERT INTO images {images}")
+    assert database.execute("FROM image_sizes").fetchall() == [
+        ("train", 40, 30, 2, 0.5),
+        ("train", 90, 50, 1, 0.25),
+        ("train", None, None, 1, 0.25),
+    ]
+
+
+def test_table_1_of_the_paper_counts_items_with_landmarks_and_masks(database: duckdb.DuckDBPyConnection) -> None:
+    rows = rows_of(
+        database,
+        "paper_table_1",
+        images="(split, image_id) VALUES ('train', 1), ('test', 1)",
+        items="""(split, image_id, item_no, num_landmarks_labelled, segmentation) VALUES
+            ('train', 1, 1, 3, [[0, 0, 1, 0, 1, 1]]), ('train', 1, 2, 0, []), ('train', 1, 3, NULL, NULL)""",
+    )
+    assert [row[:5] for row in rows] == [("test", 1, 0, 0, 0), ("train", 1, 3, 1, 1)]
+
+
+def test_figure_3_of_the_paper_has_shares_of_each_variation(database: duckdb.DuckDBPyConnection) -> None:
+    rows = rows_of(
+        database,
+        "paper_figure_3",
+        items="""(split, image_id, item_no, category_id, category_name, scale, occlusion, zoom_in, viewpoint) VALUES
+            ('train', 1, 1, 9, 'skirt', 1, 1, 1, 2), ('train', 1, 2, 8, 'trousers', 2, 1, 1, 2)""",
+    )
+    assert ("train", "category", 9, "skirt", 1, 0.5) in rows
+    assert ("train", "scale", 2, "moderate", 1, 0.5) in rows
+    assert ("train", "viewpoint", 2, "frontal", 2, 1.0) in rows
+
+
 @pytest.mark.parametrize("name", sorted(VIEW_COLUMNS))
 def test_a_view_of_empty_tables_has_no_rows(database: duckdb.DuckDBPyConnection, name: str) -> None:
     assert rows_of(database, name) == []
@@ -343,7 +444,8 @@ def test_the_key_of_a_view_is_unique(database: duckdb.DuckDBPyConnection, name: 
         "items",
         items=GROUPS,
         categories=f"VALUES {', '.join(f'({c.id}, $${c.name}$$, NULL, 2, {c.landmark_offset})' for c in CATEGORIES)}",
-        images="(split, image_id, source, pair_id) SELECT DISTINCT split, image_id, source, pair_id FROM items",
+        images="(split, image_id, source, pair_id, num_items) "
+        "SELECT split, image_id, source, pair_id, count(*) FROM items GROUP BY ALL",
         photos="(split, image_id, sha256, dhash) SELECT split, image_id, image_id // 2, image_id % 3 FROM images",
     )
     database.execute("UPDATE items SET landmarks = [1, 2, 2, 0, 0, 0], segmentation = [[1.0], [2.0]]")

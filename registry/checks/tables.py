@@ -1,0 +1,18 @@
+"""What checks read: a registry, or a selection of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
+
+    from registry.store.query import Params
+
+
+class Tables(Protocol):
+    """Answers SQL: a registry, or a selection of one."""
+
+    def sql(self, query: str, params: Params | None = None) -> DuckDBPyRelation:
+        """Return the rows of a SELECT."""
+        ...

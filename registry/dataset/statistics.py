@@ -1,0 +1,38 @@
+"""The statistics by name, and the attributes that counts can be crossed by."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Views that are statistics.
+STATISTIC_VIEWS: Final = (
+    "split_counts",
+    "category_counts",
+    "attribute_counts",
+    "items_per_image",
+    "styles_per_pair_id",
+    "pairs_per_identity",
+    "landmark_visibility",
+    "box_areas",
+    "image_sizes",
+    "paper_table_1",
+    "paper_figure_3",
+)
+#: The statistic that is no view: it needs the union of polygons, which SQL does not have.
+MASK_AREAS: Final = "mask_areas"
+#: All statistics.
+STATISTICS: Final = (*STATISTIC_VIEWS[:8], MASK_AREAS, *STATISTIC_VIEWS[8:])
+
+#: Attributes that every image has.
+IMAGE_ATTRIBUTES: Final = ("split", "source", "orientation")
+#: All attributes that counts can be crossed by.
+CROSSED_ATTRIBUTES: Final = (
+    "split",
+    "category",
+    "source",
+    "scale",
+    "occlusion",
+    "zoom_in",
+    "viewpoint",
+    "orientation",
+)

@@ -1,0 +1,107 @@
+"""Pictures as files: PNG, JPEG and PDF, with the terms of the data in their metadata."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from PIL import Image, PngImagePlugin
+
+from registry.dataset.terms import TERMS, TERMS_URL
+from registry.errors import UsageError
+from registry.files.temporary import replacing
+
+#: Suffix of a file -> format of Pillow.
+FORMATS: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".pdf": "PDF"}
+#: The terms in the metadata of every picture.
+NOTICE: Final = f"{TERMS}: {TERMS_URL}"
+
+_QUALITY: Final = 92
+#: EXIF tags.
+_IMAGE_DESCRIPTION: Final = 0x010E
+_COPYRIGHT: Final = 0x8298
+#: Px of a picture for an inch of a PDF.
+_RESOLUTION: Final = 150
+
+
+def format_of(path: Path) -> str:
+    """Return the format that a file's suffix stands for.
+
+    Raises:
+        UsageError: it stands for none.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise UsageError(
+            f"{path}: expected a name that ends in {' '.join(FORMATS)}, found {path.suffix or 'no suffix'}."
+        )
+    return FORMATS[suffix]
+
+
+def png(picture: Image.Image, title: str = "") -> bytes:
+    """Return a picture as PNG."""
+    return _encoded(picture, "PNG", title)
+
+
+def jpeg(picture: Image.Image, title: str = "") -> bytes:
+    """Return a picture as JPEG."""
+    return _encoded(picture, "JPEG", title)
+
+
+def page_paths(path: Path, total: int) -> list[Path]:
+    """Return the file of each page: a PDF holds all; else ``out-1.png``, ``out-2.png``, ... if there are several."""
+    if total <= 1 or format_of(path) == "PDF":
+        return [path]
+    digits = len(str(total))
+    return [path.with_name(f"{path.stem}-{number:0{digits}d}{path.suffix}") for number in range(1, total + 1)]
+
+
+def write_pages(pages: Iterable[Image.Image], total: int, path: Path, title: str = "") -> Iterator[int]:
+    """Write pages as they come, and yield the number of those written; each file appears when it is complete.
+
+    Args:
+        pages: at least one.
+        total: their number.
+        path: of the first file, see :func:`page_paths`.
+        title: for the metadata.
+
+    Raises:
+        UsageError: the suffix stands for no format.
+        StorageError: a file cannot be written.
+    """
+    if format_of(path) == "PDF":
+        with replacing(path) as partial:
+            for number, picture in enumerate(pages, 1):
+                picture.save(partial, "PDF", append=number > 1, **_options("PDF", title))
+                yield number
+        return
+    for number, (picture, page) in enumerate(zip(pages, page_paths(path, total), strict=True), 1):
+        with replacing(page) as partial:
+            partial.write_bytes(_encoded(picture, format_of(path), title))
+        yield number
+
+
+def _encoded(picture: Image.Image, format: str, title: str) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, format, **_options(format, title))
+    return out.getvalue()
+
+
+def _options(format: str, title: str) -> dict[str, Any]:
+    """Return options of Pillow that put title and terms into the metadata; no clock and no name of a file."""
+    if format == "PDF":
+        dates = {"creationDate": None, "modDate": None}
+        return {**dates, "title": title, "subject": NOTICE, "resolution": _RESOLUTION, "quality": _QUALITY}
+    if format == "JPEG":
+        exif = Image.Exif()
+        exif[_COPYRIGHT] = NOTICE
+        if title:
+            exif[_IMAGE_DESCRIPTION] = title
+        return {"quality": _QUALITY, "subsampling": 0, "comment": NOTICE, "exif": exif}
+    info = PngImagePlugin.PngInfo()
+    if title:
+        info.add_text("Title", title)
+    info.add_text("Copyright", NOTICE)
+    return {"pnginfo": info}

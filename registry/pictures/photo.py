@@ -1,0 +1,54 @@
+"""Photos decoded for pictures."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+from PIL import Image, UnidentifiedImageError
+
+
+class PhotoError(Exception):
+    """A photo that cannot be decoded; the message is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A decoded photo.
+
+    Attributes:
+        pixels: RGB; perhaps in a fraction of its stored size.
+        width, height: as stored, px.
+    """
+
+    pixels: Image.Image
+    width: int
+    height: int
+
+
+def decode(data: bytes, size: int | None = None) -> Photo:
+    """Return a photo as its pixels are stored: an EXIF tag does not turn it, since annotations count stored pixels.
+
+    Args:
+        data: bytes of the file.
+        size: a large JPEG may be decoded in an eighth, a quarter or half of its size, if its longer side keeps this
+            many px.
+
+    Raises:
+        PhotoError: it is no photo, or damaged.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice that size is an error
+            with Image.open(io.BytesIO(data)) as opened:
+                width, height = opened.size
+                if size is not None:
+                    ratio = size / max(width, height)
+                    opened.draft("RGB", (max(1, int(width * ratio)), max(1, int(height * ratio))))
+                pixels = opened.convert("RGB")
+    except (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError) as error:
+        reason = "no JPEG, PNG or WebP" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
+        raise PhotoError(reason[:200]) from error
+    pixels.info.clear()  # keep colour profile, comment and resolution of the photo out of the picture
+    return Photo(pixels, width, height)
