@@ -50,6 +50,7 @@ demo: install
 	@$(BIN)/df2 pairs --split train --pair-id 2 --format table
 	@echo "A subset, ready to train on (dvc repro export@easy-skirts): data/exports/easy-skirts"
 	@echo "Go on with: $(BIN)/df2 --help, or open data/sample/train/image"
+	@echo "The report on the registry, to open in a browser: $(CURDIR)/data/report.html"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -80,10 +80,11 @@ def test_an_edited_annotation_runs_only_its_split_and_metrics_diff_shows_the_cou
     document["item9"] = document[first]
     path.write_text(json.dumps(document))
     assert project.ran(project.run("dvc", "repro")) == {
-        *("ingest@train", "photos@train", "manifest", "stats", "check", "export@easy-skirts")
+        *("ingest@train", "photos@train", "manifest", "stats", "check", "report", "export@easy-skirts")
     }
     changes = json.loads(project.run("dvc", "metrics", "diff", "--json"))
     assert changes["metrics/counts.json"]["train.num_items"]["diff"] == 1
+    assert changes["metrics/checks.json"]["duplicate-items"]["diff"] == 1
     assert not any(name.startswith("validation") for name in changes["metrics/counts.json"])
     path.write_bytes(before)
     project.run("dvc", "repro", "-q")

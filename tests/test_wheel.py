@@ -32,6 +32,7 @@ def test_the_wheel_contains_views_and_table_schemas_but_no_tests(wheel: Path) ->
     assert {f"registry/schemas/checks/{name}.sql" for name in load_checks()} <= set(names)
     tables = {f"registry/schemas/tables/{file.name}" for file in (schemas_folder() / "tables").iterdir()}
     assert tables <= set(names)
+    assert "registry/report/page.css" in names
     assert {name.split("/")[0].rpartition(".")[2] for name in names} == {"registry", "dist-info"}
 
 

@@ -97,8 +97,8 @@ def diff(
     With options of a subset, the subset of A is compared with the subset of B. Exit codes: 0 same, 1 different,
     2 error.
     """
-    old = _open(places, a, tables)
-    new = places.open() if b is None else _open(places, b)
+    old = open_version(places, a, tables)
+    new = places.open() if b is None else open_version(places, b)
     difference = old.diff(new, subset)
     for notice in difference.notices:
         note(f"note: {notice}")
@@ -116,7 +116,7 @@ def diff(
     return not difference.summary.is_same
 
 
-def _open(places: Places, name: str, tables: dict[str, str] | None = None) -> Registry:
+def open_version(places: Places, name: str, tables: dict[str, str] | None = None) -> Registry:
     """Return the registry at a URL or an existing folder, or else of a git revision, with tables of the user."""
     if "://" in name or os.path.isdir(name):
         return replace(places, registry=name, rev=None, repo=None).open(tables=tables)

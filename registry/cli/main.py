@@ -22,6 +22,7 @@ from registry.cli.maintain import catalog, manifest, sample
 from registry.cli.paths import PLACE
 from registry.cli.photos import photos
 from registry.cli.query import image, pairs, sql, style, tables
+from registry.cli.report import report_command
 from registry.cli.show import show
 from registry.cli.stage import stage
 from registry.cli.stats import stats
@@ -36,7 +37,7 @@ from registry.version import __version__
 SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),
     "Check": (check,),
-    "See": (show,),
+    "See": (show, report_command),
     "Export": (subset_command, export_command, verify, croissant),
     "Compare": (versions, diff),
     "Correct": (correct_command, import_command),

@@ -86,12 +86,17 @@ def write_pictures(
         return pages.problems
 
     problems = with_password(attempt, PASSWORD_PROMPT)
+    print_problems(problems)
+    return problems
+
+
+def print_problems(problems: Problems) -> None:
+    """Print the problems with photos on standard error: bad input as warnings."""
     for line, is_bad_input in problems.lines():
         if is_bad_input:
             click.echo(f"warning: {printable(line)}", err=True)
         else:
             note(f"note: {line}")
-    return problems
 
 
 def _write_to(places: Places, pages: Pages, output: str) -> Iterator[str]:

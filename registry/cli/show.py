@@ -90,7 +90,7 @@ def show(
     photos: str | None,
     follow_links: bool,
 ) -> None:
-    """Show an image, an item, an identity, or the rows of a query or check, as pictures.
+    """Draw images, items, identities and the rows of queries and checks.
 
     An image has its boxes, its masks (the union of an item's polygons), its landmarks with the skeleton of their
     category, and a label for each item. A visible landmark is a disc, an occluded one a white diamond; a link with an

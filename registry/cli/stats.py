@@ -82,7 +82,8 @@ def stats(
         note(f"note: {text}")
     if selection:
         note(f"Subset {subset.digest[:16]}: {subset.text}")
-    note(f"{TERMS}: {TERMS_URL}")
+    if output.is_table:
+        note(f"{TERMS}: {TERMS_URL}")
 
 
 def _write_files(source: Registry | Selection, metrics: Path | None, plots: Path | None) -> None:

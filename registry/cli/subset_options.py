@@ -11,6 +11,7 @@ import click
 from registry.cli.completion import (
     complete_attribute,
     complete_category,
+    complete_check,
     complete_source,
     complete_split,
     complete_subset,
@@ -33,6 +34,7 @@ _COMPLETERS: dict[str, Any] = {
     "split": complete_split,
     "category": complete_category,
     "source": complete_source,
+    "exclude_check": complete_check,
     **dict.fromkeys(ATTRIBUTE_CODES, complete_attribute),
 }
 

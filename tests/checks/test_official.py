@@ -7,16 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import duckdb
 import pytest
 from click.testing import CliRunner
 
 import registry
 from registry.checks.official import ReleaseComparison, compare_counts, compare_with_release
-from registry.cli.context import Places
-from registry.cli.official import print_comparison
-from registry.cli.output import Output, output_options
+from registry.cli.main import main
 from registry.dataset.deepfashion2 import CATEGORY_BY_ID
 from registry.dataset.official import EDITIONS, FACTS, facts_of
 from registry.dataset.tables import TABLES, duckdb_type
@@ -211,17 +208,8 @@ def test_a_registry_and_a_subset_are_compared(small: Path) -> None:
     assert subset.sentences[1] == "validation: the registry does not have this split."
 
 
-@click.command()
-@output_options
-@click.pass_obj
-@click.pass_context
-def compare(context: click.Context, places: Places, output: Output) -> None:
-    """Print the comparison, as df2 check --release does."""
-    context.exit(print_comparison(places.open(), output))
-
-
 def test_the_command_prints_rows_for_programs_and_ends_with_3(small: Path) -> None:
-    result = CliRunner().invoke(compare, ["--format", "json"], obj=Places(str(small)))
+    result = CliRunner().invoke(main, ["-r", str(small), "check", "--release", "--format", "json"])
     assert result.exit_code == 3
     rows = json.loads(result.stdout)
     assert rows[0] == {
@@ -235,5 +223,8 @@ def test_the_command_prints_rows_for_programs_and_ends_with_3(small: Path) -> No
         "contradiction": "390,884 in the paper, twice as many as were released",
     }
     assert "train: 5 of 191,961 images" in result.stderr
-    table = CliRunner().invoke(compare, ["--format", "md"], obj=Places(str(small)))
+    table = CliRunner().invoke(main, ["-r", str(small), "check", "--release", "--format", "md"])
     assert table.stdout.splitlines()[0].startswith("| split | what")
+    subset = CliRunner().invoke(main, ["-r", str(small), "check", "--release", "--split", "train", "--format", "csv"])
+    assert "validation: the registry does not have this split." in subset.stderr
+    assert CliRunner().invoke(main, ["-r", str(small), "check", "--release", "--severity", "error"]).exit_code == 2

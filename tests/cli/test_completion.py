@@ -34,7 +34,7 @@ def completions(*words: str) -> list[str]:
         (("image", "tr"), ["train"]),
         (("style", "te"), ["test"]),
         (("tables", ""), [*TABLES, *load_views()]),
-        (("tables", "image"), ["images", "image_pairs"]),
+        (("tables", "image"), ["images", "image_pairs", "image_sizes"]),
         (("completion", ""), ["bash", "zsh", "fish"]),
     ],
 )

@@ -27,8 +27,8 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 #: Prefixes of environment variables that configure client libraries and servers.
 _SETTINGS = ("AWS_", "AZURE_", "DF2_", "FSSPEC_", "GOOGLE_", "STORAGE_EMULATOR_", "WEED_")
-#: DF2_DUCKDB1 is a setting of tests: the folder of an old DuckDB.
-_NO_SETTINGS = ("DF2_DUCKDB1",)
+#: Settings of tests: the folder of an old DuckDB, and the path of a browser.
+_NO_SETTINGS = ("DF2_DUCKDB1", "DF2_CHROMIUM")
 
 _SECONDS_TO_START = 60.0
 _TRIES = 3

@@ -1,0 +1,168 @@
+"""The report as one HTML file that loads nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from registry.checks.official import compare_with_release
+from registry.checks.run import load, run_checks
+from registry.checks.settings import CheckSettings
+from registry.pictures.album import Album, Problems
+from registry.report.changes import changes
+from registry.report.checks import checks
+from registry.report.elements import Html, element, join, section
+from registry.report.official import official
+from registry.report.overview import overview
+from registry.report.plots import check_installed
+from registry.report.provenance import provenance, terms
+from registry.report.statistics import figures
+from registry.report.thumbnails import Thumbnails
+from registry.subset.options import Subset
+
+if TYPE_CHECKING:
+    from registry.execution.progress import Progress
+    from registry.sources.photos import Photos
+    from registry.store.registry import Registry
+    from registry.store.selection import Selection
+
+_STYLE: Final = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+#: The page may load nothing: a browser refuses whatever this does not name.
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+_TITLE: Final = "DeepFashion2 registry: report"
+_SECTION: Final = re.compile(r'<section id="([a-z]+)"[^>]*><h2 [^>]*>(.*?)</h2>')
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """Another version to compare with.
+
+    Attributes:
+        registry: the older version.
+        name: as the user named it, without secrets and folders.
+        options: of the command that names it.
+    """
+
+    registry: Registry
+    name: str
+    options: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A page about a registry.
+
+    Attributes:
+        html: the page.
+        problems: photos that are drawn as plain canvases.
+    """
+
+    html: str
+    problems: Problems
+
+
+def report(
+    registry: Registry,
+    subset: Subset | None = None,
+    *,
+    against: Against | None = None,
+    photos: Photos | None = None,
+    must_have_photos: bool = False,
+    settings: CheckSettings | None = None,
+    revision: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Return the report on a registry, or on a subset of it.
+
+    Args:
+        registry: an open registry.
+        subset: some of its items.
+        against: an older version; the page lists the changes since then.
+        photos: of the release; without them annotations are drawn on plain canvases.
+        must_have_photos: whether a missing photo is bad input: the user has named the release.
+        settings: limits, folders and accepted exceptions of checks.
+        revision: of the repository of the registry; see :func:`registry.history.git.revision_of`.
+        progress: called with the number of checks that are done and that there are.
+
+    Raises:
+        MissingDependencyError: the extra ``report`` is not installed.
+        UsageError: the subset names a split that does not exist, its condition is not allowed, or the settings of
+            checks are wrong.
+        PasswordError: the photos are in a protected archive, and the password is missing or wrong.
+        RegistryFormatError: a file of a registry cannot be read.
+    """
+    check_installed()
+    selection = registry.select(subset)
+    album = Album(registry, photos, must_have_photos=must_have_photos)
+    thumbnails = Thumbnails(album)
+    settings = settings or CheckSettings()
+    sections = [
+        overview(selection, thumbnails),
+        _statistics(selection),
+        checks(
+            selection,
+            run_checks(selection, settings, is_whole=selection.subset == Subset(), progress=progress),
+            load(settings)[0].by_name,
+            thumbnails,
+        ),
+    ]
+    if set(selection.subset.to_dict()) <= {"split"}:  # any other subset differs from the release by its nature
+        sections.append(official(compare_with_release(selection)))
+    if against is not None:
+        difference = against.registry.diff(registry, selection.subset)
+        old = Album(against.registry, photos, must_have_photos=must_have_photos)
+        old.problems = album.problems
+        sections.append(changes(difference, against.name, lambda change: thumbnails.of_change(change, old)))
+    sections.append(
+        provenance(
+            selection,
+            revision or {},
+            against.name if against else None,
+            against.registry.manifest if against else None,
+            against.options if against else [],
+        )
+    )
+    return Report(_page(selection.subset, sections), album.problems)
+
+
+def _statistics(selection: Selection) -> Html:
+    plots = list(figures(selection))
+    content = element("div", *plots, class_="grid") if plots else element("p", "There is nothing to count.")
+    return section("statistics", "Statistics", content)
+
+
+def _page(subset: Subset, sections: list[Html]) -> str:
+    """Return the page around the sections."""
+    body = join(*sections)
+    links = [element("li", element("a", Html(title), href=f"#{anchor}")) for anchor, title in _SECTION.findall(body)]
+    title = _TITLE if subset == Subset() else f"{_TITLE} on a subset"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("meta", name="robots", content="noindex"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("title", title),
+        element("link", rel="icon", href="data:,"),
+        element("style", Html(_STYLE)),
+    )
+    header = element(
+        "header",
+        element("h1", title),
+        element("p", "Subset: ", element("code", subset.text)) if subset != Subset() else None,
+        terms(),
+    )
+    contents = element("nav", element("h2", "Contents"), element("ul", *links), aria_label="Contents")
+    page = element(
+        "body",
+        element("a", "Skip to the content", href="#main", class_="skip"),
+        header,
+        contents,
+        element("main", body, id="main"),
+        element("footer", "Made by df2 report of deepfashion2-registry. It loads nothing and opens offline."),
+    )
+    return f"<!DOCTYPE html>\n{element('html', head, page, lang='en')}\n"

@@ -1,0 +1,179 @@
+"""The content of the report."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import registry
+from registry.checks.settings import CheckSettings
+from registry.errors import UnknownNameError
+from registry.ingest.build import ingest
+from registry.report.page import Against, report
+from registry.sources.photos import Photos
+from registry.subset.options import Subset
+from tests.helpers import annotation, item, jpeg, write_split
+from tests.registries import make_newer, make_three_splits
+from tests.report.pages import VOID, outline
+
+pytest.importorskip("altair", reason="needs the extra report")
+
+
+@pytest.fixture(scope="module")
+def three_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a registry of three splits."""
+    return make_three_splits(tmp_path_factory.mktemp("three"))
+
+
+@pytest.fixture(scope="module")
+def page(three_splits: Path) -> str:
+    """Return the report on all of it."""
+    return report(registry.open(str(three_splits))).html
+
+
+class _Checker(HTMLParser):
+    """Notes elements that are closed in another order than they were opened, and ids that repeat."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.problems: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        self.links += [value for name, value in attrs if name in ("href", "src") and value]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [value for name, value in attrs if name == "id" and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.problems.append(tag)
+
+
+def test_the_page_is_well_formed_and_its_links_lead_somewhere(page: str) -> None:
+    checker = _Checker()
+    checker.feed(page)
+    assert not checker.open and not checker.problems
+    assert len(set(checker.ids)) == len(checker.ids)
+    inside = [link[1:] for link in checker.links if link.startswith("#")]
+    assert inside and set(inside) <= set(checker.ids)
+    assert {link for link in checker.links if not link.startswith(("#", "data:"))} == {
+        "https://github.com/switchablenorms/DeepFashion2"
+    }
+
+
+def test_the_headings_are_in_order(page: str) -> None:
+    levels = [level for level, _ in outline(page)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_the_counts_are_those_of_the_registry(page: str, three_splits: Path) -> None:
+    row = registry.open(str(three_splits)).sql("SELECT sum(num_images), sum(num_items) FROM split_counts").fetchall()
+    assert f"{row[0][0]} images with {row[0][1]} items of" in page
+    assert '<tr><th scope="row">images</th><td class="number">' in page
+
+
+def test_equal_data_gives_an_equal_page_without_the_place_it_lies_at(page: str, tmp_path: Path) -> None:
+    again = report(registry.open(str(make_three_splits(tmp_path / "elsewhere")))).html
+    assert again == page
+    assert str(tmp_path) not in page
+
+
+def test_a_subset_is_named_and_counted_and_its_texts_are_escaped(three_splits: Path) -> None:
+    subset = Subset.of(where="x1 < 1000 AND '<script>' <> ''")
+    html = report(registry.open(str(three_splits)), subset).html
+    assert "<script>" not in html and "&lt;script&gt;" in html
+    assert "--where" in html and subset.digest in html
+
+
+def test_an_empty_subset_gives_a_page(three_splits: Path) -> None:
+    html = report(registry.open(str(three_splits)), Subset.of(style=99)).html
+    assert "No image belongs to this subset." in html and "There is nothing to count." in html
+
+
+def test_a_split_without_annotation_gives_a_page(three_splits: Path) -> None:
+    html = report(registry.open(str(three_splits)), Subset.of(split="test")).html
+    assert "2 images with 0 items of 0 categories, in 1 split" in html
+
+
+def test_an_unknown_split_of_the_subset_is_an_error(small_registry: Path) -> None:
+    with pytest.raises(UnknownNameError):
+        report(registry.open(str(small_registry)), Subset.of(split="test"))
+
+
+def test_what_changed_is_counted_with_examples(small_registry: Path, tmp_path: Path) -> None:
+    old, new = (registry.open(str(path)) for path in (small_registry, make_newer(small_registry, tmp_path / "new")))
+    html = report(new, against=Against(old, "v1.0", ["--against", "v1.0"])).html
+    assert "What changed since v1.0" in html and "df2 report report.html --against v1.0" in html
+    assert re.search(r"train, image 9, item 1 \(long sleeve top\): added", html)
+    assert old.manifest.sha256 in html and new.manifest.sha256 in html
+
+
+def test_two_equal_versions_are_the_same(small_registry: Path) -> None:
+    df2 = registry.open(str(small_registry))
+    assert "Nothing: images, items and pairs are the same." in report(df2, against=Against(df2, "v1.0")).html
+
+
+def test_every_check_is_counted_and_an_odd_row_is_shown(three_splits: Path) -> None:
+    df2 = registry.open(str(three_splits))
+    html = report(df2).html
+    for result in registry.check(df2):
+        assert result.name in html
+        assert (f'id="check-{result.name}"' in html) == bool(result.count)
+    assert re.search(r'<img src="data:image/webp;base64,[^"]+" alt="annotation of the [a-z ]+ in train/', html)
+
+
+def test_a_check_of_the_user_that_is_broken_is_told_and_the_others_go_on(three_splits: Path, tmp_path: Path) -> None:
+    (tmp_path / "wide-box.sql").write_text(
+        "-- One row per item whose box is <wide>\n-- key: split, image_id, item_no\n-- severity: warning\n"
+        "-- source: items\nSELECT split, image_id, item_no, x2 - x1 AS width FROM items WHERE x2 - x1 > 50\n"
+    )
+    (tmp_path / "broken.sql").write_text("SELECT")
+    html = report(registry.open(str(three_splits)), settings=CheckSettings(folders=(tmp_path,))).html
+    assert "Item whose box is &lt;wide&gt;. " in html and "width 100" in html
+    assert "broken" in html and "expected a line" in html
+
+
+def test_accepted_exceptions_and_limits_are_columns_where_there_are_any(page: str, three_splits: Path) -> None:
+    limited = report(registry.open(str(three_splits)), settings=CheckSettings({"orphan-identity": 0})).html
+    assert '<th scope="col" class="number">limit</th>' in limited and ">failed<" in limited
+    assert ">limit</th>" not in page and ">accepted</th>" not in page
+
+
+def test_pictures_end_where_the_page_would_be_too_large(three_splits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.report.thumbnails._MOST_BYTES", 0)
+    assert report(registry.open(str(three_splits))).html.count("<img ") == 1
+
+
+def test_a_whole_registry_stands_beside_the_release_and_a_subset_does_not(page: str, three_splits: Path) -> None:
+    df2 = registry.open(str(three_splits))
+    assert "The official release" in page and "191,961" in page
+    assert "The official release" in report(df2, Subset.of(split="train")).html
+    assert "The official release" not in report(df2, Subset.of(category="skirt")).html
+
+
+def test_photos_are_shown_and_a_damaged_one_is_a_plain_canvas(tmp_path: Path) -> None:
+    photos = {1: jpeg(200, 300), 2: b"no photo"}
+    source = write_split(tmp_path / "release/train", {1: annotation(), 2: annotation([item(2)])}, {1: jpeg(200, 300)})
+    ingest("train", str(source), str(tmp_path / "registry"), jobs=1)
+    write_split(source, {}, photos)
+    made = report(registry.open(str(tmp_path / "registry")), photos=Photos(str(tmp_path / "release")))
+    assert "annotation of the short sleeve top in train/000001 item 1, on a photo" in made.html
+    assert "annotation of the long sleeve top in train/000002 item 1, on a plain canvas" in made.html
+    ((problem, is_bad_input),) = made.problems.lines()
+    assert "000002.jpg" in problem and is_bad_input
+    assert str(tmp_path) not in made.html
+
+
+def test_the_terms_of_the_data_are_shown(page: str) -> None:
+    assert "DeepFashion2 is for non-commercial research and may not be redistributed" in page
