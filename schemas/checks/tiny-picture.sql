@@ -3,10 +3,10 @@
 -- severity: note
 -- source: images, or photos where images was ingested without the photos; the limit was chosen by eye, see docs/photos.md
 SELECT
-    split,
-    image_id,
+    coalesce(images.split, photos.split) AS split,
+    coalesce(images.image_id, photos.image_id) AS image_id,
     coalesce(images.width, photos.width) AS width,
     coalesce(images.height, photos.height) AS height
 FROM images
-FULL JOIN photos USING (split, image_id)
+FULL JOIN photos ON images.split = photos.split AND images.image_id = photos.image_id
 WHERE least(coalesce(images.width, photos.width), coalesce(images.height, photos.height)) < 128

@@ -2,7 +2,10 @@
 -- key: split, image_id
 -- severity: warning
 -- source: images, or photos where images was ingested without the photos; see 'Turned photos' in docs/formats.md
-SELECT split, image_id, coalesce(images.orientation, photos.orientation) AS orientation
+SELECT
+    coalesce(images.split, photos.split) AS split,
+    coalesce(images.image_id, photos.image_id) AS image_id,
+    coalesce(images.orientation, photos.orientation) AS orientation
 FROM images
-FULL JOIN photos USING (split, image_id)
+FULL JOIN photos ON images.split = photos.split AND images.image_id = photos.image_id
 WHERE coalesce(images.orientation, photos.orientation) > 1
