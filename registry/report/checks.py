@@ -23,7 +23,6 @@ _ITEMS: Final = """
     ORDER BY row_number() OVER (PARTITION BY source, category_id ORDER BY image_id, item_no), source DESC, category_id
     LIMIT 2
 """
-_OUTCOMES: Final = {True: "passed", False: "failed", None: "not run"}
 
 
 def checks(selection: Selection, run: CheckRun, declared: dict[str, Check], thumbnails: Thumbnails) -> Html:
@@ -61,8 +60,14 @@ def _row(result: Result) -> dict[str, Any]:
         "rows": result.count,
         "accepted": result.accepted,
         "limit": result.limit,
-        "outcome": element("span", _OUTCOMES[result.passed], class_="error" if result.passed is False else None),
+        "outcome": element("span", _outcome(result), class_="error" if result.passed is False else None),
     }
+
+
+def _outcome(result: Result) -> str:
+    if result.passed is None:
+        return "not run"
+    return "failed" if not result.passed else "passed" if result.limit is not None else "no limit"
 
 
 def _badge(severity: str) -> Html:

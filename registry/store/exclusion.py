@@ -50,9 +50,10 @@ def create_excluded(connection: DuckDBPyConnection, subset: Subset, splits: Sequ
             f"CREATE TABLE {_table(name)} AS SELECT DISTINCT {', '.join(check.unit)} FROM (\n{check.sql}\n) "
             f"WHERE split IN ({listed})"
         )
-        ((number,),) = connection.execute(f"SELECT count(*) FROM {_table(name)}").fetchall()
+        counts = dict(connection.execute(f"SELECT split, count(*) FROM {_table(name)} GROUP BY split").fetchall())
+        number = sum(counts.values())
         if number:
-            of_splits = f"of {', '.join(splits)} {'is' if number == 1 else 'are'}"
+            of_splits = f"of {', '.join(split for split in splits if split in counts)} {'is' if number == 1 else 'are'}"
             notices.append(f"{plural(number, *_NAMES[check.unit])} {of_splits} left out by the check {name}")
     return notices
 
