@@ -32,6 +32,7 @@ stages:
         - data/registry/retrieval_lists/split=${item}: {persist: true}
         - data/registry/quarantine/split=${item}: {persist: true}
         - data/registry/corrections/split=${item}: {persist: true}
+        - data/registry/photos/split=${item}: {persist: true}
   manifest:
     cmd: "true"
     deps: [data/registry/images, data/registry/items]
