@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registry.report.elements import Html, bullets, element, section, table
 from registry.store.connection import duckdb_errors
+from registry.store.query import records
 from registry.wording import plural
 
 if TYPE_CHECKING:
@@ -77,8 +78,7 @@ def _badge(severity: str) -> Html:
 def _examples(selection: Selection, run: CheckRun, result: Result, check: Check, thumbnails: Thumbnails) -> Html:
     """Return the meaning of a check, with pictures of its first rows, or the rows where they name no image."""
     with duckdb_errors():
-        relation = run.rows(result.name).limit(_EXAMPLES)
-        rows = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+        rows = records(run.rows(result.name).limit(_EXAMPLES))
     pictures = thumbnails.of_rows(rows) or thumbnails.of_rows(_items_of(selection, rows))
     shown = f"The first {_EXAMPLES} of {result.count:,}" if (result.count or 0) > _EXAMPLES else "All of them"
     is_named = pictures is not None and set(check.key) >= {"split", "image_id"}
@@ -100,8 +100,7 @@ def _items_of(selection: Selection, rows: list[dict[str, Any]]) -> list[dict[str
         if not {"split", "pair_id"} <= set(row):
             continue
         key = {name: row.get(name) for name in ("split", "pair_id", "style")}
-        relation = selection.sql(_ITEMS, key)
-        items += [dict(zip(relation.columns, values, strict=True)) for values in relation.fetchall()]
+        items += records(selection.sql(_ITEMS, key))
     return items[:_EXAMPLES]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registry.report import plots
 from registry.report.elements import Html, element, table
+from registry.store.query import records
 from registry.store.sql import SPLIT_ORDER
 
 if TYPE_CHECKING:
@@ -186,16 +187,9 @@ STATISTICS: Final = (
 def figures(selection: Selection) -> Iterator[Html]:
     """Yield the figures of all statistics of a subset that have any rows."""
     for statistic in STATISTICS:
-        rows = records(selection, statistic.query)
+        rows = records(selection.sql(statistic.query))
         if rows:
             yield _figure(statistic, rows)
-
-
-def records(selection: Selection, query: str) -> list[Record]:
-    """Return the rows of a query as dictionaries."""
-    relation = selection.sql(query)
-    names = relation.columns
-    return [dict(zip(names, row, strict=True)) for row in relation.fetchall()]
 
 
 def _figure(statistic: Statistic, rows: Sequence[Record]) -> Html:
