@@ -188,8 +188,8 @@ def test_a_check_whose_table_is_empty_is_not_run(odd: Registry, params: Path) ->
     assert run[0].to_dict() | {"limit": None} == {
         "check": "wide-box", "severity": "error", "count": None, "limit": None, "passed": None
     }  # fmt: skip
-    assert run.notices == ["wide-box was not run, as the table quarantine is empty: there is no row in quarantine"]
-    with pytest.raises(UsageError, match="needs the table quarantine, which is empty"):
+    assert run.notices == ["wide-box was not run, as the table quarantine is empty"]
+    with pytest.raises(UsageError, match="cannot be run: the table quarantine is empty"):
         run.rows("wide-box")
 
 
