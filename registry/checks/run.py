@@ -69,12 +69,13 @@ class CheckRun(Sequence[Result]):
     Attributes:
         results: in the order of the checks.
         notices: plain sentences on checks that were not run and exceptions that fit nothing.
+        checks: those of the results.
     """
 
     results: list[Result]
     notices: list[str]
+    checks: Checks
     _tables: Tables
-    _checks: Checks
     _accepted: Mapping[str, Sequence[Accepted]] = field(default_factory=dict)
 
     def __getitem__(self, position: Any) -> Any:
@@ -100,7 +101,7 @@ class CheckRun(Sequence[Result]):
             UnknownNameError: there is no such check among those that were run.
             QueryError, UsageError: the check is broken.
         """
-        return check_rows(self._tables, self._checks, name, self._accepted)
+        return check_rows(self._tables, self.checks, name, self._accepted)
 
     def _repr_html_(self) -> str:
         return html_table("Checks", [result.to_dict() for result in self.results])
@@ -162,7 +163,7 @@ def run_checks(
                 f"removed: {first_names(stale, 5)}"
             )
     results += [Result(name, "error", None, problem=problem) for name, problem in chosen.broken.items()]
-    return CheckRun(results, notices, tables, chosen, accepted)
+    return CheckRun(results, notices, chosen, tables, accepted)
 
 
 def load(settings: CheckSettings) -> tuple[Checks, dict[str, list[Accepted]]]:

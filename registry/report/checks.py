@@ -11,7 +11,6 @@ from registry.wording import plural
 
 if TYPE_CHECKING:
     from registry.checks.run import CheckRun, Result
-    from registry.dataset.checks import Check
     from registry.report.thumbnails import Thumbnails
     from registry.store.selection import Selection
 
@@ -26,13 +25,12 @@ _ITEMS: Final = """
 """
 
 
-def checks(selection: Selection, run: CheckRun, declared: dict[str, Check], thumbnails: Thumbnails) -> Html:
+def checks(selection: Selection, run: CheckRun, thumbnails: Thumbnails) -> Html:
     """Return the section on the checks.
 
     Args:
         selection: the subset.
         run: the results on it.
-        declared: the checks by name.
         thumbnails: draws the examples.
     """
     odd = [result for result in run if result.count]
@@ -49,7 +47,7 @@ def checks(selection: Selection, run: CheckRun, declared: dict[str, Check], thum
         ),
         table("Rows of each check", [_row(result) for result in run], columns),
         bullets([*run.notices, *(result.problem for result in run.broken)]),
-        *(_examples(selection, run, result, declared[result.name], thumbnails) for result in odd),
+        *(_examples(selection, run, result, thumbnails) for result in odd),
     )
 
 
@@ -75,10 +73,11 @@ def _badge(severity: str) -> Html:
     return element("span", severity, class_=f"badge {severity}")
 
 
-def _examples(selection: Selection, run: CheckRun, result: Result, check: Check, thumbnails: Thumbnails) -> Html:
+def _examples(selection: Selection, run: CheckRun, result: Result, thumbnails: Thumbnails) -> Html:
     """Return the meaning of a check, with pictures of its first rows, or the rows where they name no image."""
     with duckdb_errors():
         rows = records(run.rows(result.name).limit(_EXAMPLES))
+    check = run.checks.by_name[result.name]
     pictures = thumbnails.of_rows(rows) or thumbnails.of_rows(_items_of(selection, rows))
     shown = f"The first {_EXAMPLES} of {result.count:,}" if (result.count or 0) > _EXAMPLES else "All of them"
     is_named = pictures is not None and set(check.key) >= {"split", "image_id"}

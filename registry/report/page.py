@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from registry.checks.official import compare_with_release
-from registry.checks.run import load, run_checks
+from registry.checks.run import run_checks
 from registry.checks.settings import CheckSettings
 from registry.pictures.album import Album, Problems
 from registry.report.changes import changes
@@ -98,14 +98,14 @@ def report(
     selection = registry.select(subset)
     album = Album(registry, photos, must_have_photos=must_have_photos)
     thumbnails = Thumbnails(album)
-    settings = settings or CheckSettings()
     sections = [
         overview(selection, thumbnails),
         _statistics(selection),
         checks(
             selection,
-            run_checks(selection, settings, is_whole=selection.subset == Subset(), progress=progress),
-            load(settings)[0].by_name,
+            run_checks(
+                selection, settings or CheckSettings(), is_whole=selection.subset == Subset(), progress=progress
+            ),
             thumbnails,
         ),
     ]
