@@ -14,7 +14,7 @@ from registry.cli.paths import FILE, FileType
 from registry.cli.subset_options import undivided_subset_options
 from registry.cli.values import json_text
 from registry.dataset.statistics import CROSSED_ATTRIBUTES, STATISTICS
-from registry.dataset.terms import TERMS, TERMS_URL
+from registry.dataset.terms import TERMS_NOTICE
 from registry.errors import StorageError
 from registry.files.durability import make_folders
 from registry.files.temporary import write_text
@@ -83,7 +83,7 @@ def stats(
     if selection:
         note(f"Subset {subset.digest[:16]}: {subset.text}")
     if output.is_table:
-        note(f"{TERMS}: {TERMS_URL}")
+        note(TERMS_NOTICE)
 
 
 def _write_files(source: Registry | Selection, metrics: Path | None, plots: Path | None) -> None:

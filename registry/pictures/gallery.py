@@ -27,6 +27,7 @@ from registry.pictures.sheet import (
 )
 from registry.pictures.text import drawable, packed
 from registry.store.connection import duckdb_errors
+from registry.wording import plural
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -193,7 +194,7 @@ def identity_pages(
             part = rows[page * on_page : (page + 1) * on_page]
             loaded = album.load([Subject(row["split"], row["image_id"], row["item_no"]) for row in part])
             cells = [_cell(album, [shown], [], crop=crop) for shown in loaded]
-            count = f"{name}: {len(rows):,} {'item' if len(rows) == 1 else 'items'}"
+            count = f"{name}: {plural(len(rows), 'item')}"
             blocks.append(Block(count if page == 0 else f"{name}, continued" if cells else "", cells, columns))
         footer = title if total == 1 else f"{title} · page {page + 1:,} of {total:,}"
         yield sheet(blocks, footer)
