@@ -23,7 +23,7 @@ from registry.redaction import printable, redact
 from registry.storage.paths import local_path
 
 if TYPE_CHECKING:
-    from registry.report.page import Against
+    from registry.report.provenance import Against
     from registry.subset.options import Subset
 
 
@@ -117,8 +117,8 @@ def report_command(
 
 def _against(places: Places, name: str) -> Against:
     """Return the other version; a folder is shown by its own name alone, as the page names no path."""
-    from registry.report.page import Against
+    from registry.report.provenance import Against
 
     path = local_path(name)
     shown = redact(name) if path is None or not path.is_dir() else Path(path).resolve().name
-    return Against(open_version(places, name), shown, ["--against", shown])
+    return Against(open_version(places, name), shown)
