@@ -187,10 +187,8 @@ def export(
     """
     from registry.exports import run
     from registry.history.git import revision_of
-    from registry.subset.options import Subset
 
-    selected = subset if isinstance(subset, Subset) else Subset.of(**(subset or {}))
-    plan = run.Plan.of(format, selected, resplit=resplit, images=images, options=options, classes=classes)
+    plan = run.Plan.of(format, _subset(subset), resplit=resplit, images=images, options=options, classes=classes)
     return run.export(
         registry,
         plan,
@@ -240,11 +238,18 @@ def check(
     for name in severities:
         if name not in SEVERITIES:
             raise unknown_name("severity", name, list(SEVERITIES))
-    chosen = subset if isinstance(subset, Subset) else Subset.of(**(subset or {}))
+    chosen = _subset(subset)
     is_whole = chosen == Subset()
     settings = CheckSettings() if params is None else load_check_settings(params)
     rows = registry if is_whole else registry.select(chosen, tables=tables)
     return run_checks(rows, settings, names, severities, is_whole=is_whole)
+
+
+def _subset(subset: Subset | Mapping[str, Any] | None) -> Subset:
+    """Return a subset that is given by itself or by its options."""
+    from registry.subset.options import Subset
+
+    return subset if isinstance(subset, Subset) else Subset.of(**(subset or {}))
 
 
 def compare_with_release(registry: Registry | Selection) -> ReleaseComparison:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from registry.checks.accepted import Accepted, read_accepted
 from registry.checks.find import Checks, find_checks
 from registry.checks.settings import CheckSettings
 from registry.checks.tables import Tables
 from registry.checks.unknown import unknown_notices
-from registry.dataset.checks import Check
+from registry.dataset.checks import Check, lacks
 from registry.dataset.deepfashion2 import unknown_name
 from registry.errors import QueryError, UsageError, first_names
 from registry.store.connection import duckdb_errors
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
     from registry.execution.progress import Progress
-
-#: How to fill tables that some checks need.
-_REMEDIES: Final = {"photos": "run 'df2 photos describe'"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +69,13 @@ class CheckRun(Sequence[Result]):
     Attributes:
         results: in the order of the checks.
         notices: plain sentences on checks that were not run and exceptions that fit nothing.
+        checks: those of the results.
     """
 
     results: list[Result]
     notices: list[str]
+    checks: Checks
     _tables: Tables
-    _checks: Checks
     _accepted: Mapping[str, Sequence[Accepted]] = field(default_factory=dict)
 
     def __getitem__(self, position: Any) -> Any:
@@ -103,7 +101,7 @@ class CheckRun(Sequence[Result]):
             UnknownNameError: there is no such check among those that were run.
             QueryError, UsageError: the check is broken.
         """
-        return check_rows(self._tables, self._checks, name, self._accepted)
+        return check_rows(self._tables, self.checks, name, self._accepted)
 
     def _repr_html_(self) -> str:
         return html_table("Checks", [result.to_dict() for result in self.results])
@@ -147,8 +145,7 @@ def run_checks(
         lacking = [table for table in check.needs if not _has_rows(tables, table)]
         if lacking:
             results.append(Result(check.name, check.severity, None, limit=limit))
-            remedies = "; ".join(_REMEDIES.get(table, f"there is no row in {table}") for table in lacking)
-            notices.append(f"{check.name} was not run, as the table {', '.join(lacking)} is empty: {remedies}")
+            notices.append(f"{check.name} was not run, as {' and '.join(map(lacks, lacking))}")
             continue
         lines = accepted.get(check.name, ())
         try:
@@ -166,7 +163,7 @@ def run_checks(
                 f"removed: {first_names(stale, 5)}"
             )
     results += [Result(name, "error", None, problem=problem) for name, problem in chosen.broken.items()]
-    return CheckRun(results, notices, tables, chosen, accepted)
+    return CheckRun(results, notices, chosen, tables, accepted)
 
 
 def load(settings: CheckSettings) -> tuple[Checks, dict[str, list[Accepted]]]:
@@ -199,7 +196,7 @@ def check_rows(
     check = checks.by_name[name]
     for table in check.needs:
         if not _has_rows(tables, table):
-            raise UsageError(f"{name} needs the table {table}, which is empty: {_REMEDIES.get(table, 'fill it')}.")
+            raise UsageError(f"The check {name} cannot be run: {lacks(table)}.")
     _check_key(tables, check)
     order = [SPLIT_ORDER if column == "split" else quote_name(column) for column in check.key]
     query, params = _query(check, accepted.get(name, ()), "found.*")

@@ -19,9 +19,7 @@ from registry.cli.progress import progress_bar
 from registry.cli.subset_options import undivided_subset_options
 from registry.cli.values import json_text
 from registry.dataset.checks import SEVERITIES
-from registry.errors import StorageError
-from registry.files.durability import make_folders
-from registry.files.temporary import write_text
+from registry.files.temporary import make_output_folder, write_text
 from registry.subset.options import Subset
 
 if TYPE_CHECKING:
@@ -124,10 +122,7 @@ def check(
         _note_all(notices)
         return
     if metrics:
-        try:
-            make_folders(metrics.parent)
-        except OSError as error:
-            raise StorageError(f"Cannot write {error.filename}: {error.strerror}") from error
+        make_output_folder(metrics.parent)
     data, notices = _open(places, subset, tables, memory=f"{memory}B" if memory else None)
     with progress_bar("Checking") as progress:
         run = run_checks(data, settings, only, severities, is_whole=is_whole, progress=progress)

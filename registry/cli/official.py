@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from registry.cli.context import note
@@ -26,10 +25,9 @@ def print_comparison(registry: Registry | Selection, output: Output) -> int:
     from registry.checks.official import compare_with_release
 
     comparison = compare_with_release(registry)
-    records = [asdict(row) for row in comparison.rows]
+    records = comparison.records()
     if output.is_table:
         records = [{name: record[name] for name in _COLUMNS} for record in records if record["registry"] is not None]
-
     if records:
         write_rows(Rows.of_records(records), output)
     for sentence in comparison.sentences:

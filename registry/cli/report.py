@@ -17,14 +17,13 @@ from registry.cli.photo_options import PASSWORD_PROMPT, photo_sources, photos_op
 from registry.cli.pictures import BAD_INPUT, open_photos, print_problems
 from registry.cli.progress import progress_bar
 from registry.cli.subset_options import undivided_subset_options
-from registry.errors import PasswordError, StorageError
-from registry.files.durability import make_folders
-from registry.files.temporary import write_text
+from registry.errors import PasswordError
+from registry.files.temporary import make_output_folder, write_text
 from registry.redaction import printable, redact
 from registry.storage.paths import local_path
 
 if TYPE_CHECKING:
-    from registry.report.page import Against
+    from registry.report.provenance import Against
     from registry.subset.options import Subset
 
 
@@ -108,10 +107,7 @@ def report_command(
         note(f"note: the page shows no photos: {error}")
         page = attempt(None, None)
     with places.local_file(dest) as path:
-        try:
-            make_folders(path.parent)
-        except OSError as error:
-            raise StorageError(f"Cannot write {error.filename}: {error.strerror}") from error
+        make_output_folder(path.parent)
         write_text(path, page.html)
     note(f"Wrote {redact(dest)} ({len(page.html.encode()) / 1e6:.1f} MB).")
     print_problems(page.problems)
@@ -121,8 +117,8 @@ def report_command(
 
 def _against(places: Places, name: str) -> Against:
     """Return the other version; a folder is shown by its own name alone, as the page names no path."""
-    from registry.report.page import Against
+    from registry.report.provenance import Against
 
     path = local_path(name)
     shown = redact(name) if path is None or not path.is_dir() else Path(path).resolve().name
-    return Against(open_version(places, name), shown, ["--against", shown])
+    return Against(open_version(places, name), shown)

@@ -185,9 +185,9 @@ def _image(split: str, name: str | None, item: str | None, crop: bool) -> Callab
 def _identity(registry: Registry, identity: tuple[str, int, int], crop: bool) -> Callable[[Album], Pages]:
     """Return the function that draws an identity."""
     from registry.pictures.gallery import identity_pages, num_identity_pages
+    from registry.store.query import records
 
-    relation = registry.style(*identity)
-    items = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+    items = records(registry.style(*identity))
     title = "{} · pair_id {} · style {}".format(*identity)
 
     def make(album: Album) -> Pages:

@@ -14,10 +14,8 @@ from registry.cli.paths import FILE, FileType
 from registry.cli.subset_options import undivided_subset_options
 from registry.cli.values import json_text
 from registry.dataset.statistics import CROSSED_ATTRIBUTES, STATISTICS
-from registry.dataset.terms import TERMS, TERMS_URL
-from registry.errors import StorageError
-from registry.files.durability import make_folders
-from registry.files.temporary import write_text
+from registry.dataset.terms import TERMS_NOTICE
+from registry.files.temporary import make_output_folder, write_text
 from registry.subset.options import Subset
 
 if TYPE_CHECKING:
@@ -83,18 +81,15 @@ def stats(
     if selection:
         note(f"Subset {subset.digest[:16]}: {subset.text}")
     if output.is_table:
-        note(f"{TERMS}: {TERMS_URL}")
+        note(TERMS_NOTICE)
 
 
 def _write_files(source: Registry | Selection, metrics: Path | None, plots: Path | None) -> None:
     """Write the files of ``--metrics`` and ``--plots``."""
-    try:
-        if metrics:
-            make_folders(metrics.parent)
-        if plots:
-            make_folders(plots)
-    except OSError as error:
-        raise StorageError(f"Cannot write {error.filename}: {error.strerror}") from error
+    if metrics:
+        make_output_folder(metrics.parent)
+    if plots:
+        make_output_folder(plots)
     if metrics:
         write_text(metrics, json_text(source.stats(), indent=1) + "\n")
     if plots:

@@ -60,6 +60,14 @@ _UNITS: Final = (
     ("split", "pair_id"),
 )
 
+#: Table -> how to fill it.
+_REMEDIES: Final = {"photos": "'df2 photos describe' fills it"}
+
+
+def lacks(table: str) -> str:
+    """Return that a table that a check needs is empty, and how to fill it."""
+    return f"the table {table} is empty" + (f"; {_REMEDIES[table]}" if table in _REMEDIES else "")
+
 
 def parse_check(name: str, sql: str) -> Check:
     """Return the check in an SQL text with a header of ``-- One row per``, ``-- key:``, ``-- severity:`` lines.

@@ -10,6 +10,8 @@ TERMS_ID: Final = "deepfashion2-non-commercial-research"
 TERMS_URL: Final = "https://github.com/switchablenorms/DeepFashion2"
 #: The terms in a sentence, shown beside everything that is made from the data (DF2 issues 3 and 67).
 TERMS: Final = "DeepFashion2 is for non-commercial research and may not be redistributed"
+#: The terms with the place where they stand.
+TERMS_NOTICE: Final = f"{TERMS}: {TERMS_URL}"
 #: How to cite the dataset, as BibTeX.
 CITATION: Final = """\
 @inproceedings{DeepFashion2,

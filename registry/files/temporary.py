@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from registry.errors import StorageError
-from registry.files.durability import replace_file
+from registry.files.durability import make_folders, replace_file
 
 _paths: list[Path] = []
 #: The thread that ends the process acquires this and never releases it: from then on nothing is published.
@@ -82,6 +82,18 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def make_output_folder(folder: Path) -> None:
+    """Create a folder for files that a user asked for, with its missing parents.
+
+    Raises:
+        StorageError: it cannot be created.
+    """
+    try:
+        make_folders(folder)
+    except OSError as error:
+        raise StorageError(f"Cannot write {error.filename}: {error.strerror}") from error
 
 
 def is_special(path: Path) -> bool:

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from registry.errors import StorageError
-from registry.files.durability import make_folders
-from registry.files.temporary import replacing, write_text
+from registry.files.temporary import make_output_folder, replacing, write_text
 from registry.ingest.photo_measures import MEASURES, Measures
 from registry.sources.faults import Fault
 from registry.sources.photo_headers import PhotoChecksum
@@ -32,10 +31,7 @@ def make_journal_folder(folder: Path) -> None:
     Raises:
         StorageError: it cannot be created.
     """
-    try:
-        make_folders(folder)
-    except OSError as error:
-        raise StorageError(f"Cannot create {folder}: {error.strerror}") from error
+    make_output_folder(folder)
     if not (folder / ".gitignore").exists():
         write_text(folder / ".gitignore", _IGNORED)
 

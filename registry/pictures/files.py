@@ -9,14 +9,12 @@ from typing import Any, Final
 
 from PIL import Image, PngImagePlugin
 
-from registry.dataset.terms import TERMS, TERMS_URL
+from registry.dataset.terms import TERMS_NOTICE
 from registry.errors import UsageError
 from registry.files.temporary import replacing
 
 #: Suffix of a file -> format of Pillow.
 FORMATS: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".pdf": "PDF"}
-#: The terms in the metadata of every picture.
-NOTICE: Final = f"{TERMS}: {TERMS_URL}"
 
 _QUALITY: Final = 92
 _WEBP_QUALITY: Final = 80
@@ -99,17 +97,17 @@ def _options(format: str, title: str) -> dict[str, Any]:
     """Return options of Pillow that put title and terms into the metadata; no clock and no name of a file."""
     if format == "PDF":
         dates = {"creationDate": None, "modDate": None}
-        return {**dates, "title": title, "subject": NOTICE, "resolution": _RESOLUTION, "quality": _QUALITY}
+        return {**dates, "title": title, "subject": TERMS_NOTICE, "resolution": _RESOLUTION, "quality": _QUALITY}
     if format in ("JPEG", "WEBP"):
         exif = Image.Exif()
-        exif[_COPYRIGHT] = NOTICE
+        exif[_COPYRIGHT] = TERMS_NOTICE
         if title:
             exif[_IMAGE_DESCRIPTION] = title
         if format == "WEBP":
             return {"quality": _WEBP_QUALITY, "exif": exif.tobytes()}
-        return {"quality": _QUALITY, "subsampling": 0, "comment": NOTICE, "exif": exif}
+        return {"quality": _QUALITY, "subsampling": 0, "comment": TERMS_NOTICE, "exif": exif}
     info = PngImagePlugin.PngInfo()
     if title:
         info.add_text("Title", title)
-    info.add_text("Copyright", NOTICE)
+    info.add_text("Copyright", TERMS_NOTICE)
     return {"pnginfo": info}

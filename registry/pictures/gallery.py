@@ -27,6 +27,7 @@ from registry.pictures.sheet import (
 )
 from registry.pictures.text import drawable, packed
 from registry.store.connection import duckdb_errors
+from registry.wording import plural
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,6 +102,14 @@ class RowKeys:
                 ) from error
         return subjects
 
+    def captions(self, row: Mapping[str, Any]) -> list[str]:
+        """Return the name and value of each other column; lists, such as landmarks, are in the picture."""
+        return [
+            f"{name} {_text(value)}"
+            for name, value in row.items()
+            if name not in self.columns and value is not None and not isinstance(value, list | dict | bytes)
+        ]
+
 
 def single(album: Album, subject: Subject, *, crop: bool = False) -> Image.Image:
     """Return an image or an item with its title and the legend.
@@ -162,8 +171,7 @@ def row_cells(album: Album, keys: RowKeys, records: Sequence[Mapping[str, Any]],
     cells = []
     for record, group in zip(records, subjects, strict=True):
         shown = [next(loaded) if subject is not None else None for subject in group]
-        rest = {name: value for name, value in record.items() if name not in keys.columns and _is_short(value)}
-        cells.append(_cell(album, shown, [f"{name} {_text(value)}" for name, value in rest.items()], crop=crop))
+        cells.append(_cell(album, shown, keys.captions(record), crop=crop))
     return cells
 
 
@@ -193,7 +201,7 @@ def identity_pages(
             part = rows[page * on_page : (page + 1) * on_page]
             loaded = album.load([Subject(row["split"], row["image_id"], row["item_no"]) for row in part])
             cells = [_cell(album, [shown], [], crop=crop) for shown in loaded]
-            count = f"{name}: {len(rows):,} {'item' if len(rows) == 1 else 'items'}"
+            count = f"{name}: {plural(len(rows), 'item')}"
             blocks.append(Block(count if page == 0 else f"{name}, continued" if cells else "", cells, columns))
         footer = title if total == 1 else f"{title} · page {page + 1:,} of {total:,}"
         yield sheet(blocks, footer)
@@ -292,11 +300,6 @@ def _change_lines(change: Change) -> tuple[str, list[str]]:
             before, after = _text(change.old[column]), _text(change.new[column])
             lines.append(f"{column} {before} -> {after}" if len(before + after) < 60 else f"{column} differs")
     return f"{change.change}: {name} {key.get('category_name', '')}".rstrip(), lines
-
-
-def _is_short(value: Any) -> bool:
-    """Return whether a caption can hold a value: lists, such as landmarks, are in the picture."""
-    return value is not None and not isinstance(value, list | dict | bytes)
 
 
 def _text(value: Any) -> str:

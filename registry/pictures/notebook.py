@@ -13,6 +13,7 @@ from registry.pictures.gallery import RowKeys, row_cells, with_items
 from registry.pictures.sheet import Cell
 from registry.store.connection import duckdb_errors
 from registry.store.html import html_table
+from registry.wording import plural
 
 #: Rows that are shown.
 ROWS: Final = 12
@@ -38,7 +39,7 @@ class NotebookRows:
             rows = relation.limit(ROWS + 1).to_arrow_table()
         records = rows.slice(0, ROWS).to_pylist()
         more = ", and more" if rows.num_rows > ROWS else ""
-        title = f"{len(records)} {'row' if len(records) == 1 else 'rows'}{more}"
+        title = f"{plural(len(records), 'row')}{more}"
         table = html_table(title, [{name: _shown(value) for name, value in record.items()} for record in records])
         try:
             shown = with_items(self.album.registry, rows.slice(0, ROWS)).slice(0, ROWS)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registry.report.elements import Html, bullets, element, section, table
 from registry.store.connection import duckdb_errors
+from registry.store.query import records
 from registry.wording import plural
 
 if TYPE_CHECKING:
     from registry.checks.run import CheckRun, Result
-    from registry.dataset.checks import Check
     from registry.report.thumbnails import Thumbnails
     from registry.store.selection import Selection
 
@@ -25,13 +25,12 @@ _ITEMS: Final = """
 """
 
 
-def checks(selection: Selection, run: CheckRun, declared: dict[str, Check], thumbnails: Thumbnails) -> Html:
+def checks(selection: Selection, run: CheckRun, thumbnails: Thumbnails) -> Html:
     """Return the section on the checks.
 
     Args:
         selection: the subset.
         run: the results on it.
-        declared: the checks by name.
         thumbnails: draws the examples.
     """
     odd = [result for result in run if result.count]
@@ -48,7 +47,7 @@ def checks(selection: Selection, run: CheckRun, declared: dict[str, Check], thum
         ),
         table("Rows of each check", [_row(result) for result in run], columns),
         bullets([*run.notices, *(result.problem for result in run.broken)]),
-        *(_examples(selection, run, result, declared[result.name], thumbnails) for result in odd),
+        *(_examples(selection, run, result, thumbnails) for result in odd),
     )
 
 
@@ -74,11 +73,11 @@ def _badge(severity: str) -> Html:
     return element("span", severity, class_=f"badge {severity}")
 
 
-def _examples(selection: Selection, run: CheckRun, result: Result, check: Check, thumbnails: Thumbnails) -> Html:
+def _examples(selection: Selection, run: CheckRun, result: Result, thumbnails: Thumbnails) -> Html:
     """Return the meaning of a check, with pictures of its first rows, or the rows where they name no image."""
     with duckdb_errors():
-        relation = run.rows(result.name).limit(_EXAMPLES)
-        rows = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+        rows = records(run.rows(result.name).limit(_EXAMPLES))
+    check = run.checks.by_name[result.name]
     pictures = thumbnails.of_rows(rows) or thumbnails.of_rows(_items_of(selection, rows))
     shown = f"The first {_EXAMPLES} of {result.count:,}" if (result.count or 0) > _EXAMPLES else "All of them"
     is_named = pictures is not None and set(check.key) >= {"split", "image_id"}
@@ -100,8 +99,7 @@ def _items_of(selection: Selection, rows: list[dict[str, Any]]) -> list[dict[str
         if not {"split", "pair_id"} <= set(row):
             continue
         key = {name: row.get(name) for name in ("split", "pair_id", "style")}
-        relation = selection.sql(_ITEMS, key)
-        items += [dict(zip(relation.columns, values, strict=True)) for values in relation.fetchall()]
+        items += records(selection.sql(_ITEMS, key))
     return items[:_EXAMPLES]
 
 

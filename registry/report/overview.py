@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.report.elements import Html, bullets, element, join, section, table
-from registry.report.statistics import records
+from registry.store.query import records
 from registry.store.sql import SPLIT_ORDER
 from registry.wording import plural
 
@@ -43,8 +43,8 @@ def overview(selection: Selection, thumbnails: Thumbnails) -> Html:
         selection: the subset.
         thumbnails: draws an item of each category.
     """
-    examples = thumbnails.of_items(records(selection, _EXAMPLES))
-    counts = records(selection, f"FROM split_counts ORDER BY {SPLIT_ORDER}")
+    examples = thumbnails.of_items(records(selection.sql(_EXAMPLES)))
+    counts = records(selection.sql(f"FROM split_counts ORDER BY {SPLIT_ORDER}"))
     definitions = element("ul", *(element("li", element("strong", name), f": {text}") for name, text in _TERMS))
     return section(
         "data",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from registry.checks.official import compare_with_release
-from registry.checks.run import load, run_checks
+from registry.checks.run import run_checks
 from registry.checks.settings import CheckSettings
 from registry.pictures.album import Album, Problems
 from registry.report.changes import changes
@@ -18,7 +18,7 @@ from registry.report.elements import Html, element, join, section
 from registry.report.official import official
 from registry.report.overview import overview
 from registry.report.plots import check_installed
-from registry.report.provenance import provenance, terms
+from registry.report.provenance import Against, provenance, terms
 from registry.report.statistics import figures
 from registry.report.thumbnails import Thumbnails
 from registry.subset.options import Subset
@@ -34,21 +34,6 @@ _STYLE: Final = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 _TITLE: Final = "DeepFashion2 registry: report"
 _SECTION: Final = re.compile(r'<section id="([a-z]+)"[^>]*><h2 [^>]*>(.*?)</h2>')
-
-
-@dataclass(frozen=True, slots=True)
-class Against:
-    """Another version to compare with.
-
-    Attributes:
-        registry: the older version.
-        name: as the user named it, without secrets and folders.
-        options: of the command that names it.
-    """
-
-    registry: Registry
-    name: str
-    options: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +83,14 @@ def report(
     selection = registry.select(subset)
     album = Album(registry, photos, must_have_photos=must_have_photos)
     thumbnails = Thumbnails(album)
-    settings = settings or CheckSettings()
     sections = [
         overview(selection, thumbnails),
         _statistics(selection),
         checks(
             selection,
-            run_checks(selection, settings, is_whole=selection.subset == Subset(), progress=progress),
-            load(settings)[0].by_name,
+            run_checks(
+                selection, settings or CheckSettings(), is_whole=selection.subset == Subset(), progress=progress
+            ),
             thumbnails,
         ),
     ]
@@ -116,15 +101,7 @@ def report(
         old = Album(against.registry, photos, must_have_photos=must_have_photos)
         old.problems = album.problems
         sections.append(changes(difference, against.name, lambda change: thumbnails.of_change(change, old)))
-    sections.append(
-        provenance(
-            selection,
-            revision or {},
-            against.name if against else None,
-            against.registry.manifest if against else None,
-            against.options if against else [],
-        )
-    )
+    sections.append(provenance(selection, revision or {}, against))
     return Report(_page(selection.subset, sections), album.problems)
 
 

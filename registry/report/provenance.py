@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
@@ -15,24 +16,33 @@ from registry.subset.options import Subset
 from registry.version import __version__
 
 if TYPE_CHECKING:
-    from registry.snapshot.manifest import Manifest
+    from registry.store.registry import Registry
     from registry.store.selection import Selection
 
 #: Packages whose version may change the page.
 _PACKAGES: Final = ("duckdb", "pyarrow", "shapely", "pillow", "altair", "vl-convert-python")
 
 
-def provenance(
-    selection: Selection, revision: Mapping[str, str], against: str | None, other: Manifest | None, options: list[str]
-) -> Html:
+@dataclass(frozen=True, slots=True)
+class Against:
+    """Another version to compare with.
+
+    Attributes:
+        registry: the older version.
+        name: as the user named it, without secrets and folders.
+    """
+
+    registry: Registry
+    name: str
+
+
+def provenance(selection: Selection, revision: Mapping[str, str], against: Against | None) -> Html:
     """Return the section on how the report was made.
 
     Args:
         selection: the subset.
         revision: of the repository of the registry; see :func:`registry.history.git.revision_of`.
-        against: name of the other version.
-        other: manifest of the other version.
-        options: of the command, besides those of the subset.
+        against: the other version, if the page says what changed since then.
     """
     manifest = selection.manifest
     rows: dict[str, str] = {
@@ -45,9 +55,9 @@ def provenance(
         rows["Subset"] = element("code", selection.subset.text)
         rows["Digest of the subset"] = element("code", selection.subset.digest)
     rows |= {f"Table {name}": element("code", digest) for name, digest in selection.used_tables.items()}
-    if other is not None:
-        rows[f"Registry {against}, compared with"] = element("code", other.sha256)
-    rows["Command"] = element("code", command(selection.subset, options))
+    if against is not None:
+        rows[f"Registry {against.name}, compared with"] = element("code", against.registry.manifest.sha256)
+    rows["Command"] = element("code", command(selection.subset, against.name if against else None))
     rows["Versions"] = ", ".join(
         [f"deepfashion2-registry {__version__}", f"Python {platform.python_version()}", *map(_version, _PACKAGES)]
     )
@@ -78,14 +88,14 @@ def terms() -> Html:
 _REVISION: Final = {"git": "Git commit", "dvc_lock": "dvc.lock", "dvc_stage": "Stage of DVC"}
 
 
-def command(subset: Subset, options: list[str]) -> str:
+def command(subset: Subset, against: str | None = None) -> str:
     """Return a command that makes the report again from the same registry."""
     words = ["df2", "report", "report.html"]
     for name, value in subset.to_dict().items():
         flag = f"--{name.replace('_', '-')}"
         values = value if isinstance(value, list) else [value]
         words += [flag] if value is True else [word for single in values for word in (flag, str(single))]
-    return shlex.join([*words, *options])
+    return shlex.join(words if against is None else [*words, "--against", against])
 
 
 def _in_order(sources: Mapping[str, str]) -> list[tuple[str, str]]:

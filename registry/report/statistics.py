@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registry.report import plots
 from registry.report.elements import Html, element, table
+from registry.store.query import records
 from registry.store.sql import SPLIT_ORDER
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Statistic:
+class Plot:
     """A plot of the rows of one SELECT.
 
     Attributes:
@@ -46,9 +47,9 @@ def _shares(y: str, of: str) -> Any:
     return _bars(y, x="share", x_title=f"share of the {of} of the split", x_format="%")
 
 
-def _attribute(name: str, title: str, text: str) -> Statistic:
+def _attribute(name: str, title: str, text: str) -> Plot:
     query = f"SELECT meaning AS {name}, split, num_items, share FROM attribute_counts WHERE attribute = '{name}'"
-    return Statistic(title, text, f"{query} ORDER BY code, {SPLIT_ORDER}", _shares(name, "items"))
+    return Plot(title, text, f"{query} ORDER BY code, {SPLIT_ORDER}", _shares(name, "items"))
 
 
 def _steps(title: str) -> Any:
@@ -96,14 +97,14 @@ def _landmarks(rows: Sequence[Record], label: str) -> str:
     )
 
 
-STATISTICS: Final = (
-    Statistic(
+PLOTS: Final = (
+    Plot(
         "Items by category",
         "How many items of each category the splits have.",
         f"SELECT category_name AS category, split, num_items FROM category_counts ORDER BY category_id, {SPLIT_ORDER}",
         _bars("category"),
     ),
-    Statistic(
+    Plot(
         "Consumers and shops",
         "Items of each category in photos of consumers (user) and of shops (shop), all splits together.",
         """
@@ -120,25 +121,25 @@ STATISTICS: Final = (
     _attribute("occlusion", "Occlusion", "How much of the item is hidden."),
     _attribute("zoom_in", "Zoom-in", "How much of the item lies beyond the edges of the photo."),
     _attribute("viewpoint", "Viewpoint", "From where the item is seen, or that nobody wears it."),
-    Statistic(
+    Plot(
         "Items in an image",
         "Share of the annotated images with so many items.",
         _distribution("items_per_image", "num_items", "num_images", "items"),
         _shares("items", "annotated images"),
     ),
-    Statistic(
+    Plot(
         "Styles of a pair_id",
         "Share of the pair_ids with so many styles above 0; 0: no item has one.",
         _distribution("styles_per_pair_id", "num_styles", "num_pair_ids", "styles"),
         _shares("styles", "pair_ids"),
     ),
-    Statistic(
+    Plot(
         "Pairs of an identity",
         "Share of the identities with so many pairs of a consumer item and a shop item; 0: seen on one side only.",
         _distribution("pairs_per_identity", "num_instance_pairs", "num_identities", "pairs"),
         _shares("pairs", "identities"),
     ),
-    Statistic(
+    Plot(
         "Landmarks",
         "Share of the landmarks of a category that are visible, occluded or not labelled, all splits together.",
         """
@@ -149,7 +150,7 @@ STATISTICS: Final = (
         _landmarks,
         across="",
     ),
-    Statistic(
+    Plot(
         "Size of the boxes",
         "Share of the items whose box takes this much of the photo, in steps of 5 %.",
         f"""
@@ -166,7 +167,7 @@ STATISTICS: Final = (
         """,
         _steps("share of the photo"),
     ),
-    Statistic(
+    Plot(
         "Sizes of the photos",
         "The most frequent sizes, width and height in px.",
         f"""
@@ -185,26 +186,19 @@ STATISTICS: Final = (
 
 def figures(selection: Selection) -> Iterator[Html]:
     """Yield the figures of all statistics of a subset that have any rows."""
-    for statistic in STATISTICS:
-        rows = records(selection, statistic.query)
+    for plot in PLOTS:
+        rows = records(selection.sql(plot.query))
         if rows:
-            yield _figure(statistic, rows)
+            yield _figure(plot, rows)
 
 
-def records(selection: Selection, query: str) -> list[Record]:
-    """Return the rows of a query as dictionaries."""
-    relation = selection.sql(query)
-    names = relation.columns
-    return [dict(zip(names, row, strict=True)) for row in relation.fetchall()]
-
-
-def _figure(statistic: Statistic, rows: Sequence[Record]) -> Html:
-    label = f"Plot: {statistic.title}. {statistic.text} The numbers stand in the table after it."
-    plot = Html(statistic.draw(rows, label))
-    shown = _pivot(rows, statistic.across)
-    caption = element("figcaption", element("h3", statistic.title), element("p", statistic.text))
-    numbers = element("details", element("summary", "The numbers"), table(statistic.title, shown))
-    return element("figure", caption, plot, numbers)
+def _figure(plot: Plot, rows: Sequence[Record]) -> Html:
+    label = f"Plot: {plot.title}. {plot.text} The numbers stand in the table after it."
+    svg = Html(plot.draw(rows, label))
+    shown = _pivot(rows, plot.across)
+    caption = element("figcaption", element("h3", plot.title), element("p", plot.text))
+    numbers = element("details", element("summary", "The numbers"), table(plot.title, shown))
+    return element("figure", caption, svg, numbers)
 
 
 def _pivot(rows: Sequence[Record], across: str) -> list[Record]:

@@ -74,7 +74,8 @@ class Thumbnails:
         figures = []
         for row, group in zip(rows, subjects, strict=True):
             images = [self._image(self._album, next(loaded), crop=crop) for _ in group]
-            caption = element("figcaption", " and ".join(map(str, group)), *_values(row, keys))
+            values = ", ".join(keys.captions(row)[:_VALUES])
+            caption = element("figcaption", " and ".join(map(str, group)), element("div", values) if values else None)
             if any(images):
                 figures.append(element("figure", *images, caption))
         return element("div", *figures, class_="pictures") if figures else None
@@ -105,13 +106,3 @@ def _alt(shown: Shown, drawn: Annotated, name: str) -> str:
     place = "photo" if drawn.has_photo else "plain canvas"
     item = f"the {shown.items[0]['category_name']}" if shown.subject.item_no else f"{len(shown.items)} items"
     return f"{name} annotation of {item} in {shown.subject}, on a {place}".strip()
-
-
-def _values(row: Mapping[str, Any], keys: RowKeys) -> list[Html]:
-    """Return the other columns of a row for its caption."""
-    values = [
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in row.items()
-        if name not in keys.columns and value is not None and not isinstance(value, list | dict | bytes)
-    ]
-    return [element("div", ", ".join(values[:_VALUES]))] if values else []

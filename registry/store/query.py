@@ -57,6 +57,11 @@ def read_query(cursor: DuckDBPyConnection, query: str, params: Params | None = N
     return relation
 
 
+def records(relation: DuckDBPyRelation) -> list[dict[str, Any]]:
+    """Return the rows of a relation as dictionaries."""
+    return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+
+
 def _check_nesting(query: str) -> None:
     """Raise QueryError where brackets are nested more deeply than DuckDB's expressions may be.
 

@@ -21,7 +21,7 @@ from registry.storage.place import Place
 from registry.store.connection import duckdb_errors, own_error
 from registry.store.html import html_table
 from registry.store.own_tables import load_tables, notices
-from registry.store.query import Params, read_query
+from registry.store.query import Params, read_query, records
 from registry.store.settings import Limits
 from registry.store.shown import Thumbnails, shown_relation
 from registry.store.snapshot import Snapshot, open_blocks
@@ -347,8 +347,7 @@ class Registry:
     def _records(self, query: str) -> list[dict[str, Any]]:
         def fetch() -> list[dict[str, Any]]:
             with duckdb_errors():
-                relation = self.sql(query)
-                return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+                return records(self.sql(query))
 
         return self._again(fetch)
 

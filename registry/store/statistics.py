@@ -9,6 +9,7 @@ from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, unknown_name
 from registry.dataset.statistics import CROSSED_ATTRIBUTES, IMAGE_ATTRIBUTES, MASK_AREAS, STATISTICS
 from registry.errors import UsageError
 from registry.store.mask_areas import mask_area_statistics
+from registry.store.query import records
 from registry.store.sql import SPLIT_ORDER, quote
 
 if TYPE_CHECKING:
@@ -95,16 +96,12 @@ def _order(name: str) -> str:
 def nested_counts(sql: Sql) -> dict[str, Any]:
     """Return the counts of the views split_counts, category_counts and attribute_counts, nested by split."""
     stats: dict[str, Any] = {}
-    for row in _records(sql("FROM split_counts")):
+    for row in records(sql("FROM split_counts")):
         split = row.pop("split")
         stats[split] = {**row, "categories": {}, "attributes": {}}
-    for row in _records(sql("SELECT split, category_name, num_items FROM category_counts")):
+    for row in records(sql("SELECT split, category_name, num_items FROM category_counts")):
         stats[row["split"]]["categories"][row["category_name"]] = row["num_items"]
-    for row in _records(sql("SELECT split, attribute, meaning, num_items FROM attribute_counts")):
+    for row in records(sql("SELECT split, attribute, meaning, num_items FROM attribute_counts")):
         values = stats[row["split"]]["attributes"].setdefault(row["attribute"], {})
         values[row["meaning"]] = row["num_items"]
     return stats
-
-
-def _records(relation: DuckDBPyRelation) -> list[dict[str, Any]]:
-    return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]

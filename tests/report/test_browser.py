@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import registry
-from registry.report.page import Against, report
+from registry.report.page import report
+from registry.report.provenance import Against
 from tests.registries import make_newer, make_three_splits
 
 pytest.importorskip("altair", reason="needs the extra report")

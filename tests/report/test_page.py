@@ -13,7 +13,8 @@ import registry
 from registry.checks.settings import CheckSettings
 from registry.errors import UnknownNameError
 from registry.ingest.build import ingest
-from registry.report.page import Against, report
+from registry.report.page import report
+from registry.report.provenance import Against
 from registry.sources.photos import Photos
 from registry.subset.options import Subset
 from tests.helpers import annotation, item, jpeg, write_split
@@ -113,7 +114,7 @@ def test_an_unknown_split_of_the_subset_is_an_error(small_registry: Path) -> Non
 
 def test_what_changed_is_counted_with_examples(small_registry: Path, tmp_path: Path) -> None:
     old, new = (registry.open(str(path)) for path in (small_registry, make_newer(small_registry, tmp_path / "new")))
-    html = report(new, against=Against(old, "v1.0", ["--against", "v1.0"])).html
+    html = report(new, against=Against(old, "v1.0")).html
     assert "What changed since v1.0" in html and "df2 report report.html --against v1.0" in html
     assert re.search(r"train, image 9, item 1 \(long sleeve top\): added", html)
     assert old.manifest.sha256 in html and new.manifest.sha256 in html

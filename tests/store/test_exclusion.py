@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import registry
-from registry.errors import UnknownNameError
+from registry.errors import UnknownNameError, UsageError
 from registry.store.registry import Registry
 from registry.subset.options import Subset
 from registry.subset.resplit import Resplit
@@ -94,6 +94,12 @@ def test_only_checks_of_the_package_can_be_excluded() -> None:
         UnknownNameError, match=r"Unknown check 'degenerate'\. Did you mean 'degenerate-box' .*--table odd="
     ):
         Subset.of(exclude_check="degenerate")
+
+
+def test_a_check_of_photos_that_were_not_read_says_how_to_read_them(odd: Registry) -> None:
+    message = "dark-picture: the check cannot be run: the table photos is empty; 'df2 photos describe' fills it."
+    with pytest.raises(UsageError, match=message):
+        odd.select(exclude_check="dark-picture")
 
 
 def test_the_rows_of_any_check_can_be_left_out_by_a_table(odd: Registry, tmp_path: Path) -> None:
