@@ -33,7 +33,10 @@ from tests.servers.webdav import WebDAVServer
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/remotes.md").read_text(encoding="utf-8")
 #: What is committed with each version.
-COMMITTED = ("dvc.lock", "metrics/counts.json", "metrics/category_counts.csv", "metrics/attribute_counts.csv")
+COMMITTED = (
+    *("dvc.lock", "metrics/counts.json", "metrics/checks.json"),
+    *("metrics/category_counts.csv", "metrics/attribute_counts.csv"),
+)
 
 #: Runs commands of DVC one after another, up to the first that fails. In a process of its own: DVC leaves connections
 #: open, and exchanges the streams of the process that it is in.
@@ -104,10 +107,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         params = yaml.safe_load((ROOT / "params.yaml").read_text())
         del params["splits"]["validation"], params["splits"]["test"]  # DVC has a new connection for every folder
         (project.root / "params.yaml").write_text(yaml.safe_dump(params))
-        rooms = ("dataset", "exports", "ingest", "sample", "snapshot", "sources", "store", "subset")
-        for name in (*(f"registry/{room}" for room in rooms), "schemas/views", "tables"):
-            (project.root / name).mkdir(parents=True)
-            (project.root / name / "code").touch()
+        dependencies = set(re.findall(r"^ +- ((?!data/)[\w./-]+)$", (ROOT / "dvc.yaml").read_text(), re.MULTILINE))
+        for name in sorted(name for name in dependencies if (ROOT / name).exists()):
+            file = project.root / name if (ROOT / name).is_file() else project.root / name / "code"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
         for version, train in (("v1.0", SMALL_SPLIT), ("v2.0", LARGER_SPLIT)):
             _make_outputs(project, train)
             project.lock()
@@ -127,9 +131,10 @@ def _make_outputs(project: Project, train: Mapping[int | str, Any]) -> None:
     (project.root / "data/fingerprints/train.json").write_text(json.dumps(len(train)))
     project.count()
     for name in COMMITTED[2:]:
-        (project.root / name).write_text("num_items\n")
+        (project.root / name).write_text("num_items\n" if name.endswith(".csv") else "{}\n")
     opened = registry.open(str(project.registry))
     registry.export(opened, "coco", str(project.root / "data/exports/easy-skirts"), overwrite=True)
+    (project.root / "data/report.html").write_text(f"{len(train)} images")
 
 
 def make_version(project: Project, template: Path, version: str) -> None:
