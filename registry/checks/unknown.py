@@ -1,4 +1,4 @@
-"""Values that a registry does not have, so that some checks cannot see what is odd."""
+"""Notices on missing values (NULL), in which checks see nothing odd."""
 
 from __future__ import annotations
 
