@@ -76,6 +76,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.tables
 	$(BIN)/python -m benchmarks.corrections
 	$(BIN)/python -m benchmarks.checks
+	$(BIN)/python -m benchmarks.photos
 	$(BIN)/python -m benchmarks.remote
 
 # Random manifests, conditions, annotations and archives; takes tens of minutes.

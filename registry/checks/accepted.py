@@ -96,8 +96,8 @@ def _values(line: Line, checks: Checks) -> tuple[str | None, ...]:
     if check is None:
         return tuple(f"{name}={value}" for name, value in sorted(line.key.items()))
     if set(line.key) != set(check.key):
-        expected, found = ", ".join(check.key), ", ".join(line.key) or "none"
-        raise UsageError(f"expected a key of {check.name} with {expected}; found {found}")
+        columns = ", ".join(line.key) or "none"
+        raise UsageError(f"expected a key of {check.name} with {', '.join(check.key)}; found {columns}")
     return tuple(None if value is None else str(value) for value in map(line.key.__getitem__, check.key))
 
 

@@ -134,9 +134,11 @@ def _rows(split: str, counts: Mapping[str, int | None] | None) -> list[Row]:
         rows.append(Row(split, fact.what, number, fact.number, difference, agrees, fact.source, fact.contradiction))
     if "items" in facts:
         # Values that the release does not have, such as style 40.
-        others = {what: number for what, number in (counts or {}).items() if number and what not in facts}
-        listed = [(what, number) for what, number in others.items() if _LISTED.fullmatch(what)]
-        rows += [Row(split, what, number, 0, number, False, "the release has none", "") for what, number in listed]
+        rows += [
+            Row(split, what, number, 0, number, False, "the release has none", "")
+            for what, number in (counts or {}).items()
+            if number and what not in facts and _LISTED.fullmatch(what)
+        ]
     return rows
 
 
@@ -144,16 +146,16 @@ def _sentence(split: str, counts: Mapping[str, int | None] | None, rows: Sequenc
     """Return which edition a split is, or how it differs from the release."""
     if counts is None:
         return f"{split}: the registry does not have this split."
-    known = [row for row in rows if row.agrees is not None]
-    differing = [row for row in known if not row.agrees]
+    compared = [row for row in rows if row.agrees is not None]
+    differing = [row for row in compared if not row.agrees]
     if not differing:
-        return f"{split}: the official release; {plural(len(known), 'number agrees', 'numbers agree')}."
+        return f"{split}: the official release; {plural(len(compared), 'number agrees', 'numbers agree')}."
     for edition in EDITIONS:
         if edition.split == split and all(counts.get(what) == edition.numbers[what] for what in edition.told_by):
             listed = ", ".join(f"{edition.numbers[what]:,} {what}" for what in edition.told_by)
             return f"{split}: {edition.name} ({listed})."
     images, official = counts.get("images") or 0, facts_of(split)["images"].number
-    number = f"{len(differing)} of {plural(len(known), 'number')} {'differs' if len(differing) == 1 else 'differ'}"
+    number = f"{len(differing)} of {plural(len(compared), 'number')} {'differs' if len(differing) == 1 else 'differ'}"
     if images < official and all((row.difference or 0) < 0 for row in differing):
         return f"{split}: {images:,} of {official:,} images, a part of the release or other data; {number}."
     return f"{split}: not the official release; {number}."

@@ -1,4 +1,4 @@
-"""What ``checks`` in a parameter file says: limits, and folders of the user's checks."""
+"""The entry ``checks`` of a parameter file: limits, and folders of the user's checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What checks read: a registry, or a selection of one."""
+"""The protocol of registries and selections, as checks read them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Tables(Protocol):
-    """Answers SQL: a registry, or a selection of one."""
+    """A registry, or a selection of one."""
 
     def sql(self, query: str, params: Params | None = None) -> DuckDBPyRelation:
         """Return the rows of a SELECT."""

@@ -1,15 +1,17 @@
-"""Values that a registry does not have, so that some checks cannot see what is odd."""
+"""Notices on missing values (NULL), in which checks see nothing odd."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from registry.dataset.checks import load_checks
+from registry.dataset.tables import PHOTOS
 from registry.errors import first_names
 from registry.store.connection import duckdb_errors
 from registry.store.sql import SPLIT_ORDER
+from registry.store.unknown import undescribed_splits
 from registry.wording import plural
 
 if TYPE_CHECKING:
@@ -30,9 +32,12 @@ _WORDS: Final = {"width": ("width", "width and height"), "num_landmarks_labelled
 
 
 def unknown_notices(tables: Tables, checks: Iterable[Check]) -> list[str]:
-    """Return a sentence for each split and column with NULL that checks of this package read."""
+    """Return a sentence for each split and column with NULL that checks of this package read.
+
+    Another one names the splits whose photos were not described while those of other splits were.
+    """
     of_package = [check for check in checks if load_checks().get(check.name) == check]
-    notices = []
+    notices = _undescribed(tables, [check.name for check in of_package if PHOTOS.name in check.needs])
     for column, (table, row, rows) in _COLUMNS.items():
         word, name = _WORDS.get(column, (column, column))
         reading = [check.name for check in of_package if _reads(check, word)]
@@ -43,9 +48,23 @@ def unknown_notices(tables: Tables, checks: Iterable[Check]) -> list[str]:
             counts = tables.sql(query).fetchall()
         for split, number in counts:
             of_split = plural(number, f"{row} of {split} has", f"{rows} of {split} have")
-            see = "sees" if len(reading) == 1 else "see"
-            notices.append(f"{of_split} no {name}: {first_names(reading, 4)} {see} nothing odd in {_them(number)}")
+            notices.append(f"{of_split} no {name}: {_see(reading)} nothing odd in {_them(number)}")
     return notices
+
+
+def _undescribed(tables: Tables, reading: Sequence[str]) -> list[str]:
+    """Return a sentence on the splits whose photos were not described, if checks read them."""
+    if not reading:
+        return []
+    with duckdb_errors():
+        splits = " and ".join(undescribed_splits(tables.sql))
+    if not splits:
+        return []
+    return [f"no photo of {splits} is described: {_see(reading)} nothing odd in {splits}; run 'df2 photos describe'"]
+
+
+def _see(names: Sequence[str]) -> str:
+    return f"{first_names(names, 4)} {'sees' if len(names) == 1 else 'see'}"
 
 
 def _reads(check: Check, word: str) -> bool:

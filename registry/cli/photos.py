@@ -13,6 +13,7 @@ from registry.cli.context import Places, note, storage_option
 from registry.cli.examples import examples
 from registry.cli.password import with_password
 from registry.cli.paths import PLACE, FileType
+from registry.cli.photo_options import photos_option
 from registry.cli.progress import progress_bar
 from registry.dataset.deepfashion2 import SPLITS, find_split
 from registry.errors import UsageError
@@ -37,13 +38,7 @@ def photos() -> None:
     "df2 -r s3://bucket/registry --cache ~/.cache/df2 photos describe --photos s3://bucket/release",
 )
 @photos.command("describe")
-@click.option(
-    "--photos",
-    "release",
-    type=PLACE,
-    metavar="RELEASE",
-    help="Release with the photos, or the folder or archive of a split. Default: the sources in params.yaml.",
-)
+@photos_option
 @click.option(
     "--split",
     "splits",
@@ -52,15 +47,12 @@ def photos() -> None:
     shell_complete=complete_split,
     help="Split to describe; repeatable. Default: all splits of the registry.",
 )
-@click.option("--follow-links", is_flag=True, help="Read photos that are links out of RELEASE.")
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Worker processes. Default: the number of cores."
 )
 @storage_option
 @click.pass_obj
-def describe(
-    places: Places, release: str | None, splits: tuple[str, ...], follow_links: bool, jobs: int | None
-) -> None:
+def describe(places: Places, photos: str | None, splits: tuple[str, ...], follow_links: bool, jobs: int | None) -> None:
     """Read every photo once into the table photos.
 
     Its columns are SHA-256, difference hash, size, EXIF orientation, brightness and sharpness; the checks of photos
@@ -68,6 +60,8 @@ def describe(
     stopped, and unchanged photos are not read again: what was read is kept in the registry's folder (.df2), for a
     remote registry in that of --cache. A photo that cannot be decoded is named and has NULLs; the check
     unreadable-picture lists it.
+
+    RELEASE may also be the folder or archive of a single split, with --split.
     """
     from registry.ingest.describe import describe_photos
     from registry.snapshot.manifest import read_manifest
@@ -75,16 +69,16 @@ def describe(
 
     if places.rev is not None:
         raise UsageError("A git revision cannot be changed: describe the photos of a registry without --rev.")
-    sources = {} if release else load_sources()
+    sources = {} if photos else load_sources()
     place = places.place(places.registry)
     chosen = list(dict.fromkeys(splits)) or [split for split in SPLITS if split in read_manifest(place).splits]
-    unknown = [] if release else [split for split in map(find_split, chosen) if split not in sources]
+    unknown = [] if photos else [split for split in map(find_split, chosen) if split not in sources]
     if unknown:
         raise UsageError(f"No place of the photos of {', '.join(unknown)} is known: name it with --photos RELEASE.")
     if not place.is_local and places.cache is None:
         note("note: what is read is not kept if this run is ended; --cache DIR before 'photos' keeps it")
     for split in chosen:
-        source = release or sources[split]
+        source = photos or sources[split]
 
         def attempt(password: str | None, split: str = split, source: str = source) -> DescribeReport:
             with progress_bar(f"Describing {split}") as progress:

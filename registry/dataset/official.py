@@ -1,6 +1,7 @@
 """Published numbers of DeepFashion2: of the release, of the paper's full data and of an early ground truth.
 
-Only published numbers stand here, each with its source. "DF2 issue n" is issue n of switchablenorms/DeepFashion2.
+Only published numbers stand here, each with its source. "DF2 issue n" is issue n of switchablenorms/DeepFashion2,
+"CodaLab n" the page competitions.codalab.org/competitions/n.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ _README: Final = "dataset README"
 _ZIPS: Final = "files in the archives (DF2 issues 6 and 29)"
 _MEASURED: Final = "full measurements of the release by its users"
 _ISSUE_30: Final = "DF2 issue 30"
+_RETRIEVAL_PAGE: Final = "competition page of 2019 (CodaLab 23098)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ FACTS: Final = (
         _ISSUE_30,
         "685,584 of train and 873,234 in all in the paper, which counts the full data",
     ),
-    Fact("train", "image pairs", 337_293, f"{_ISSUE_30}, the competition page"),
+    Fact("train", "image pairs", 337_293, f"{_ISSUE_30}, {_RETRIEVAL_PAGE}"),
     *_by_items(
         "train",
         {
@@ -111,7 +113,7 @@ FACTS: Final = (
         *(14, 15, 7, 4, 4, 2, 4, 1, 1, 2, 4, 1, 1, 2, 2, 1, 2),
     ),
     Fact("validation", "images", 32_153, _ZIPS, "33,669 in the paper, which counts the full data"),
-    Fact("validation", "items", 52_490, _MEASURED, "51,490 on a competition page"),
+    Fact("validation", "items", 52_490, _MEASURED, "51,490 on the competition pages (CodaLab 23095, 23098, 22966)"),
     Fact("validation", "pair_ids", 2_279, _MEASURED),
     Fact("validation", "images of source user", 10_844, _README),
     Fact(
@@ -128,15 +130,16 @@ FACTS: Final = (
         "validation",
         *(16240, 21111, 9606, 2894, 1402, 476, 271, 156, 116, 63, 53, 39, 18, 16, 9, 7, 4, 3, 1, 1, 1, 1, 1, 1),
     ),
-    Fact("validation", "query items", 12_377, _MEASURED, "12,550 in the paper and in the early ground truth"),
-    Fact("validation", "gallery items", 36_961, _MEASURED, "37,183 in the paper, which counts the full data"),
+    Fact("validation", "query items", 12_377, _RETRIEVAL_PAGE, "12,550 in the paper and in the early ground truth"),
+    Fact("validation", "gallery items", 36_961, _RETRIEVAL_PAGE, "37,183 in the paper, which counts the full data"),
     Fact("test", "images", 62_629, _ZIPS, "67,342 in the paper, which counts the full data"),
     *_by_source("test", "images", 20_681, 41_948, _README),
 )
 
 #: Numbers that are published and that no registry can have, as sentences.
 NOT_COMPARABLE: Final = (
-    "101,351 items, 23,390 query items and 72,337 gallery items are published for test, whose annotations never were.",
+    "101,351 items, 23,390 query items and 72,337 gallery items are published for test (CodaLab 22966, "
+    "23098), whose annotations never were.",
 )
 
 #: Editions that are not the release.

@@ -77,9 +77,9 @@ def describe_photos(
     cache: str | None = None,
     progress: Progress | None = None,
 ) -> DescribeReport:
-    """Replace the rows of a split in the table photos by what the photos of a source say.
+    """Measure the photos of a source, replace the rows of a split in the table photos, and return a report.
 
-    What is read is kept in a journal on this machine, in the folder of the registry or in ``cache``. Photos that are
+    A journal on this machine, in the folder of the registry or in ``cache``, keeps the measures. Photos that are
     in it and have the same size and checksum (:data:`registry.sources.photo_headers.PhotoChecksum`) are not read again.
 
     Args:

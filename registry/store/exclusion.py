@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from registry.dataset.checks import lacks, load_checks
-from registry.dataset.tables import TABLES
+from registry.dataset.tables import PHOTOS, TABLES
 from registry.errors import UsageError
 from registry.store.geometry import register_functions
 from registry.store.sql import quote, quote_name
+from registry.store.unknown import undescribed_splits
 from registry.subset.options import Subset
 from registry.wording import plural
 
@@ -44,6 +45,10 @@ def create_excluded(connection: DuckDBPyConnection, subset: Subset, splits: Sequ
         for table in check.needs:
             if not connection.execute(f"SELECT 1 FROM {quote_name(table)} LIMIT 1").fetchall():
                 raise UsageError(f"exclude_check {name}: the check cannot be run: {lacks(table)}.")
+        undescribed = undescribed_splits(connection.execute) if PHOTOS.name in check.needs else []
+        named = " and ".join(split for split in undescribed if split in splits)
+        if named:
+            notices.append(f"no photo of {named} is described, so the check {name} leaves out none of {named}")
         register_functions(connection, check.sql)
         listed = ", ".join(map(quote, splits))
         connection.execute(

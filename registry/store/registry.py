@@ -27,7 +27,7 @@ from registry.store.shown import Thumbnails, shown_relation
 from registry.store.snapshot import Snapshot, open_blocks
 from registry.store.statistics import nested_counts, statistic
 from registry.store.unknown import PAIRING, unknown_texts
-from registry.store.views import view_over
+from registry.store.views import pairs_query
 from registry.subset.options import Subset
 from registry.wording import plural
 
@@ -156,29 +156,8 @@ class Registry:
             "categories": [find_category(name).id for name in wanted] or None,
             "limit": limit,
         }
-        conditions = {
-            "split": "split = $split",
-            "pair_id": "pair_id = $pair_id",
-            "style": "style = $style",
-            "categories": "(list_contains($categories, user_category_id) OR "
-            "list_contains($categories, shop_category_id))",
-        }
         params = {name: value for name, value in values.items() if value is not None}
-        condition = " AND ".join(sql for name, sql in conditions.items() if name in params) or "true"
-        pairs = f"SELECT * FROM main.instance_pairs WHERE {condition}"
-        if pair_id is not None:
-            # The view reads items twice. The few items of a pair_id are read once and kept.
-            of_items = " AND ".join(conditions[name] for name in ("split", "pair_id", "style") if name in params)
-            items = f"FROM main.items WHERE {of_items}"
-            pairs = f"SELECT * FROM ({view_over('instance_pairs', items=items)}) WHERE {condition}"
-        if level == "image":
-            query = (
-                view_over("image_pairs", instance_pairs=pairs)
-                + " ORDER BY split, pair_id, user_image_id, shop_image_id"
-            )
-        else:
-            query = pairs + " ORDER BY split, pair_id, style, user_image_id, user_item_no, shop_image_id, shop_item_no"
-        return self.sql(query + (" LIMIT $limit" if limit is not None else ""), params)
+        return self.sql(pairs_query(params, of_images=level == "image"), params)
 
     def unknown_pairing(self) -> list[str]:
         """Return a sentence for each split with items that no pair can have: source, pair_id or style is not known."""

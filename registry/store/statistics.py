@@ -90,7 +90,7 @@ def _label(name: str) -> str:
 
 
 def _order(name: str) -> str:
-    return SPLIT_ORDER.replace("split", "split_key") if name == "split" else f"{name}_key NULLS LAST"
+    return SPLIT_ORDER if name == "split" else f"{name}_key NULLS LAST"
 
 
 def nested_counts(sql: Sql) -> dict[str, Any]:

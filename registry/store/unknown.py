@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.store.sql import SPLIT_ORDER
@@ -22,6 +22,21 @@ _REMEDIES: Final = {
 _OTHERS: Final = f"{_RELEASE} that 'df2 export coco --attributes' wrote"
 #: List column -> column that is NULL where it is, and is read faster.
 _COUNTED: Final = {"landmarks": "num_landmarks_labelled"}
+
+
+def undescribed_splits(sql: Callable[[str], Any]) -> list[str]:
+    """Return the splits with images and without rows in the table photos; none if no split has such rows.
+
+    Args:
+        sql: answers a SELECT over the tables of a registry or a subset.
+    """
+    return [
+        split
+        for (split,) in sql(
+            "SELECT DISTINCT split FROM images ANTI JOIN photos USING (split) WHERE EXISTS (FROM photos) "
+            f"ORDER BY {SPLIT_ORDER}"
+        ).fetchall()
+    ]
 
 
 def unknown_texts(connection: DuckDBPyConnection, columns: Sequence[str], rows: str = "items") -> list[str]:

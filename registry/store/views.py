@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -81,3 +82,32 @@ def _needed(name: str, parts: dict[str, str]) -> set[str]:
         if relation in needed:
             needed |= set(_READS.findall(parts[relation])) & set(parts)
     return needed
+
+
+#: Bound value -> what it says of a row of instance_pairs.
+_PAIR_CONDITIONS: Final = {
+    "split": "split = $split",
+    "pair_id": "pair_id = $pair_id",
+    "style": "style = $style",
+    "categories": "(list_contains($categories, user_category_id) OR list_contains($categories, shop_category_id))",
+}
+
+
+def pairs_query(params: Collection[str], *, of_images: bool = False) -> str:
+    """Return a SELECT of the positive pairs that fit bound values, sorted.
+
+    Args:
+        params: names of the values: split, pair_id, style, categories (a list of ids) and limit.
+        of_images: pairs of images; by default pairs of items.
+    """
+    condition = " AND ".join(sql for name, sql in _PAIR_CONDITIONS.items() if name in params) or "true"
+    pairs = f"SELECT * FROM main.instance_pairs WHERE {condition}"
+    if "pair_id" in params:
+        # The view reads items twice. The few items of a pair_id are read once and kept.
+        of_items = " AND ".join(_PAIR_CONDITIONS[name] for name in ("split", "pair_id", "style") if name in params)
+        items = f"FROM main.items WHERE {of_items}"
+        pairs = f"SELECT * FROM ({view_over('instance_pairs', items=items)}) WHERE {condition}"
+    order = "split, pair_id, style, user_image_id, user_item_no, shop_image_id, shop_item_no"
+    if of_images:
+        pairs, order = view_over("image_pairs", instance_pairs=pairs), "split, pair_id, user_image_id, shop_image_id"
+    return f"{pairs} ORDER BY {order}" + (" LIMIT $limit" if "limit" in params else "")

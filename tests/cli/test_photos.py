@@ -35,7 +35,9 @@ def test_an_unlocked_zip_is_told_and_ingested(run: Run, tmp_path: Path, monkeypa
     assert ingest("train", "open.zip", str(tmp_path / "r"), jobs=1).images == len(SMALL_SPLIT)
 
 
-def test_photos_are_described_and_broken_ones_are_named(run: Run, tmp_path: Path) -> None:
+def test_photos_are_described_and_broken_ones_are_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_split(tmp_path / "release" / "train", SMALL_SPLIT, {k: jpeg(30 + int(k)) for k in SMALL_SPLIT})
     ingest("train", "release", "described", jobs=1)
     write_split(tmp_path / "release" / "train", {}, {3: b"no photo"})
@@ -49,6 +51,10 @@ def test_photos_are_described_and_broken_ones_are_named(run: Run, tmp_path: Path
     assert (result.exit_code, result.stdout) == (0, "train: 5 photos described.\n")
     assert result.stderr.startswith("1 issue:\n  train/image/000003.jpg: expected the header of a JPEG, PNG or WebP")
     result = run("-r", "described", "photos", "describe", "--split", "train", "--photos", "release", "-j", 1)
+    assert result.stdout == "train: 5 photos described, 5 of them unchanged and not read again.\n"
+    Path("params.yaml").unlink()
+    monkeypatch.setenv("DF2_PHOTOS", "release")
+    result = run("-r", "described", "photos", "describe", "-j", 1)
     assert result.stdout == "train: 5 photos described, 5 of them unchanged and not read again.\n"
     result = run("-r", "described", "sql", "SELECT count(*), count(dhash) FROM photos", "--format", "csv")
     assert result.stdout.splitlines()[1] == "5,4"

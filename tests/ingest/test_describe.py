@@ -67,6 +67,20 @@ def expected_rows(photos: dict[int | str, bytes]) -> list[tuple[Any, ...]]:
     return [("train", image_id, *measure_photo(data)[0]) for image_id, data in photos.items()]
 
 
+def test_checks_and_subsets_name_the_splits_whose_photos_were_not_described(release: Path, target: str) -> None:
+    write_split(release / "validation", SMALL_SPLIT, PHOTOS)
+    ingest("validation", str(release), target, jobs=1)
+    describe(release, target)
+    df2 = registry.open(target)
+    of_check = "no photo of validation is described: dark-picture sees nothing odd in validation"
+    assert registry.check(df2, only="dark-picture").notices == [f"{of_check}; run 'df2 photos describe'"]
+    of_subset = "no photo of validation is described, so the check dark-picture leaves out none of validation"
+    assert of_subset in df2.select(exclude_check="dark-picture").notices
+    train = df2.select(exclude_check="dark-picture", split="train")
+    assert not any("described" in notice for notice in train.notices)
+    assert registry.check(df2, only="dark-picture", subset={"split": "train"}).notices == []
+
+
 def test_photos_are_described_and_readers_find_them(release: Path, target: str) -> None:
     assert rows(target) == []
     report = describe(release, target)
