@@ -171,6 +171,27 @@ def test_a_broken_check_is_told_once_and_the_others_run(odd: Registry, params: P
         run.rows("broken").fetchall()
 
 
+@pytest.mark.parametrize(
+    ("header", "sql"),
+    [
+        (HEADER, "SELECT split, image_id FROM items; -- the end; of it"),
+        (HEADER, "SELECT split, image_id FROM items;\n/* the end */\n"),
+        (HEADER, "SELECT split, image_id FROM items WHERE split <> '; --';"),
+        (HEADER, "SELECT split, image_id, 3 AS position, 4 AS value_0 FROM items"),
+        (HEADER.replace("split, image_id", "split,image_id , split"), "SELECT split, image_id FROM items"),
+        (HEADER, "SELECT split AS Split, image_id AS IMAGE_ID FROM items"),
+        (HEADER + "-- needs: items,images\n", "SELECT split, image_id FROM items"),
+    ],
+    ids=["comment behind", "lines behind", "text as a comment", "names of ours", "key", "cases", "needs"],
+)
+def test_a_check_may_be_written_in_many_ways(odd: Registry, params: Path, header: str, sql: str) -> None:
+    (params.parent / "checks" / "wide-box.sql").write_text(header + sql)
+    accept(params, {"check": "wide-box", "key": {"split": "train", "image_id": 1}, "why": "seen"})
+    run = registry.check(odd, params=params, only="wide-box")
+    assert (run.broken, run[0].count, run[0].accepted) == ([], 2, 3)
+    assert [row[:2] for row in run.rows("wide-box").fetchall()] == [("train", 2), ("train", 3)]
+
+
 def test_a_check_with_the_name_of_another_does_not_take_its_place(odd: Registry, params: Path) -> None:
     path = params.parent / "checks" / "degenerate-box.sql"
     path.write_text(WIDE_BOX)
