@@ -118,6 +118,8 @@ def check(
     if rows_of is not None:
         if only or severities or metrics:
             raise click.UsageError("--rows writes the rows of one check: expected no --only, --severity or --metrics.")
+        if output.chosen in _JUNIT:
+            raise click.UsageError("JUnit's XML holds the counts of checks: expected another format of --rows.")
         checks, accepted = load(settings)
         data, notices = _open(places, subset, tables)
         write_rows(Rows.of_relation(check_rows(data, checks, rows_of, accepted)), output)

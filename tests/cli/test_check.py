@@ -86,6 +86,10 @@ def test_rows_of_a_check_that_is_not_there_and_with_options_of_counts(run: Run, 
     result = run("check", "--rows", "nope", registry=odd)
     assert (result.exit_code, "Unknown check 'nope'" in result.stderr) == (2, True)
     assert run("check", "--rows", "degenerate-box", "--severity", "error", registry=odd).exit_code == 2
+    for junit in (["--format", "junit"], ["-o", "rows.xml"]):
+        result = run("check", "--rows", "degenerate-box", *junit, registry=odd)
+        assert (result.exit_code, "expected another format of --rows" in result.stderr) == (2, True)
+    assert not Path("rows.xml").exists()
 
 
 def test_junit_and_metrics_are_files(run: Run, odd: Path) -> None:
