@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import duckdb
 import pytest
@@ -288,6 +289,16 @@ def test_junit_has_a_case_a_check(odd: Registry, params: Path) -> None:
     assert lines[1] == '<testsuite name="df2 check" tests="3" failures="1" errors="1" skipped="0">'
     assert '    <failure message="1 row, at most 0 allowed" />' in lines
     assert "    <system-out>4 rows, at most 10 allowed</system-out>" in lines
+
+
+def test_junit_is_sound_xml_whatever_a_message_says(odd: Registry, params: Path) -> None:
+    sql = "SELECT split, image_id FROM items WHERE error('<&' || chr(65535)) IS NULL"
+    (params.parent / "checks" / "broken.sql").write_text(HEADER + sql)
+    (params.parent / "checks" / "odd\x1bname.sql").write_text("")
+    run = registry.check(odd, params=params)
+    broken = [case for case in ElementTree.fromstring(junit_text(run)) if case.find("error") is not None]
+    assert [case.get("name") for case in broken] == ["broken", "odd\ufffdname"]
+    assert "<&\ufffd" in str(broken[0][0].get("message"))
 
 
 def test_a_notebook_shows_a_run_as_a_table(odd: Registry) -> None:
