@@ -219,6 +219,10 @@ def test_a_check_whose_table_is_empty_is_not_run(odd: Registry, params: Path) ->
     ("text", "message"),
     [
         ("checks: 7", "expected 'limits:' and 'folders:', found 7"),
+        ("checks: []", r"expected 'limits:' and 'folders:', found \[\]"),
+        ("checks: {limits: []}", r"expected lines such as 'degenerate-box: 0', found \[\]"),
+        ("checks: {folders: ''}", "expected a list such as"),
+        ("[checks]", r"expected keys such as 'checks:', found \['checks'\]"),
         ("checks: {limit: {}}", "expected limits and folders, found limit"),
         ("checks: {limits: [1]}", "expected lines such as 'degenerate-box: 0'"),
         ("checks: {limits: {degenerate-box: -1}}", "degenerate-box: expected a number of rows, found -1"),
