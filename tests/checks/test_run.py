@@ -203,6 +203,11 @@ def test_a_check_with_the_name_of_another_does_not_take_its_place(odd: Registry,
     assert run[0].to_dict()["count"] == 1
 
 
+def test_a_file_with_its_suffix_in_upper_case_is_a_check(odd: Registry, params: Path) -> None:
+    (params.parent / "checks" / "other.SQL").write_text(WIDE_BOX)
+    assert registry.check(odd, params=params, only="other")[0].count == 4
+
+
 def test_a_check_whose_table_is_empty_is_not_run(odd: Registry, params: Path) -> None:
     text = WIDE_BOX.replace("-- source", "-- needs: quarantine\n-- source")
     (params.parent / "checks" / "wide-box.sql").write_text(text)

@@ -99,6 +99,11 @@ def test_junit_and_metrics_are_files(run: Run, odd: Path) -> None:
     assert run("check", "--format", "junit", registry=odd).stdout == Path("checks.xml").read_text()
 
 
+def test_a_parameter_file_that_is_named_must_exist(run: Run, odd: Path) -> None:
+    result = run("check", "--params", "nowhere.yaml", registry=odd)
+    assert (result.exit_code, "There is no nowhere.yaml" in result.stderr) == (2, True)
+
+
 def test_a_wrong_line_of_the_accepted_exceptions_is_wrong_usage(run: Run, odd: Path) -> None:
     Path("checks").mkdir()
     Path("checks/accepted.jsonl").write_text('{"check": "nope", "key": {}, "why": "x"}')
