@@ -12,7 +12,7 @@ from registry.checks.find import Checks, find_checks
 from registry.checks.settings import CheckSettings
 from registry.checks.tables import Tables
 from registry.checks.unknown import unknown_notices
-from registry.dataset.checks import Check
+from registry.dataset.checks import REMEDIES, Check
 from registry.dataset.deepfashion2 import unknown_name
 from registry.errors import QueryError, UsageError, first_names
 from registry.store.connection import duckdb_errors
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
     from registry.execution.progress import Progress
-
-#: How to fill tables that some checks need.
-_REMEDIES: Final = {"photos": "run 'df2 photos describe'"}
 
 #: A text or name in quotes, a comment, or another character of SQL.
 _TOKEN: Final = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\S""", re.DOTALL)
@@ -151,7 +148,7 @@ def run_checks(
         lacking = [table for table in check.needs if not _has_rows(tables, table)]
         if lacking:
             results.append(Result(check.name, check.severity, None, limit=limit))
-            remedies = "; ".join(_REMEDIES.get(table, f"there is no row in {table}") for table in lacking)
+            remedies = "; ".join(REMEDIES.get(table, f"there is no row in {table}") for table in lacking)
             notices.append(f"{check.name} was not run, as the table {', '.join(lacking)} is empty: {remedies}")
             continue
         lines = accepted.get(check.name, ())
@@ -203,7 +200,7 @@ def check_rows(
     check = checks.by_name[name]
     for table in check.needs:
         if not _has_rows(tables, table):
-            raise UsageError(f"{name} needs the table {table}, which is empty: {_REMEDIES.get(table, 'fill it')}.")
+            raise UsageError(f"{name} needs the table {table}, which is empty: {REMEDIES.get(table, 'fill it')}.")
     _check_key(tables, check)
     order = [SPLIT_ORDER if column == "split" else f"found.{quote_name(column)}" for column in check.key]
     query, params = _query(check, accepted.get(name, ()), "found.*")

@@ -14,6 +14,8 @@ from registry.parsing.text import ForeignEncodingError, decode_text
 
 #: How bad a row of a check is, the worst first.
 SEVERITIES: Final = ("error", "warning", "note")
+#: Table that some checks need -> how to fill it.
+REMEDIES: Final = {"photos": "run 'df2 photos describe'"}
 #: Lines of the header that every check has.
 _NOTES: Final = ("key", "severity", "source")
 _NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from registry.dataset.checks import load_checks
+from registry.dataset.checks import REMEDIES, load_checks
 from registry.dataset.tables import TABLES
 from registry.errors import UsageError
 from registry.store.geometry import register_functions
@@ -43,7 +43,8 @@ def create_excluded(connection: DuckDBPyConnection, subset: Subset, splits: Sequ
         check = load_checks()[name]
         for table in check.needs:
             if not connection.execute(f"SELECT 1 FROM {quote_name(table)} LIMIT 1").fetchall():
-                raise UsageError(f"exclude_check {name}: the check needs the table {table}, which is empty.")
+                remedy = REMEDIES.get(table, "fill it")
+                raise UsageError(f"exclude_check {name}: the check needs the table {table}, which is empty: {remedy}.")
         register_functions(connection, check.sql)
         listed = ", ".join(map(quote, splits))
         connection.execute(

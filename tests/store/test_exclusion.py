@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import registry
-from registry.errors import UnknownNameError
+from registry.errors import UnknownNameError, UsageError
 from registry.store.registry import Registry
 from registry.subset.options import Subset
 from registry.subset.resplit import Resplit
@@ -123,3 +124,9 @@ def test_an_export_is_made_again_from_its_manifest(odd: Registry, tmp_path: Path
     old = read_manifest_file(str(tmp_path / "first"))
     again, changed = export_again(odd, old, str(tmp_path / "again"))
     assert (again.counts["train"]["items"], changed) == (4, [])
+
+
+def test_a_check_of_photos_without_any_described_says_how_to_describe_them(odd: Registry) -> None:
+    message = "exclude_check dark-picture: the check needs the table photos, which is empty: run 'df2 photos describe'."
+    with pytest.raises(UsageError, match=re.escape(message)):
+        odd.select(exclude_check="dark-picture").sql("FROM items")
