@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from registry.dataset.checks import load_checks
+from registry.dataset.checks import REMEDIES, load_checks
 from registry.errors import first_names
 from registry.store.connection import duckdb_errors
 from registry.store.sql import SPLIT_ORDER
@@ -45,7 +45,23 @@ def unknown_notices(tables: Tables, checks: Iterable[Check]) -> list[str]:
             of_split = plural(number, f"{row} of {split} has", f"{rows} of {split} have")
             see = "sees" if len(reading) == 1 else "see"
             notices.append(f"{of_split} no {name}: {first_names(reading, 4)} {see} nothing odd in {_them(number)}")
-    return notices
+    return notices + _undescribed_notices(tables, [check.name for check in of_package if "photos" in check.needs])
+
+
+def _undescribed_notices(tables: Tables, reading: list[str]) -> list[str]:
+    """Return a sentence for each split without a row in the table photos, unless the table is empty."""
+    query = (
+        "SELECT split, count(*) FROM images ANTI JOIN photos USING (split) "
+        f"WHERE EXISTS (FROM photos) GROUP BY split ORDER BY {SPLIT_ORDER}"
+    )
+    with duckdb_errors():
+        counts = tables.sql(query).fetchall() if reading else []
+    return [
+        f"{plural(number, f'image of {split} is', f'images of {split} are')} not in the table photos: "
+        f"{first_names(reading, 4)} {'sees' if len(reading) == 1 else 'see'} nothing odd in {_them(number)}; "
+        f"{REMEDIES['photos']}"
+        for split, number in counts
+    ]
 
 
 def _reads(check: Check, word: str) -> bool:

@@ -42,9 +42,13 @@ def create_excluded(connection: DuckDBPyConnection, subset: Subset, splits: Sequ
     for name in subset.exclude_check:
         check = load_checks()[name]
         for table in check.needs:
-            if not connection.execute(f"SELECT 1 FROM {quote_name(table)} LIMIT 1").fetchall():
-                remedy = REMEDIES.get(table, "fill it")
+            filled = {split for (split,) in connection.execute(f"SELECT DISTINCT split FROM {table}").fetchall()}
+            remedy = REMEDIES.get(table, "fill it")
+            if not filled:
                 raise UsageError(f"exclude_check {name}: the check needs the table {table}, which is empty: {remedy}.")
+            if lacking := [split for split in splits if split not in filled]:
+                place = f"{', '.join(lacking)}, of which the table {table} has no row"
+                notices.append(f"the check {name} leaves out nothing of {place}: {remedy}")
         register_functions(connection, check.sql)
         listed = ", ".join(map(quote, splits))
         connection.execute(

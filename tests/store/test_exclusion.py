@@ -10,10 +10,11 @@ import pytest
 
 import registry
 from registry.errors import UnknownNameError, UsageError
+from registry.ingest.describe import describe_photos
 from registry.store.registry import Registry
 from registry.subset.options import Subset
 from registry.subset.resplit import Resplit
-from tests.registries import make_odd
+from tests.registries import make_odd, make_three_splits
 from tests.store.test_own_tables import keys
 
 ALL = [("train", 1, 1), ("train", 1, 2), ("train", 1, 3), ("train", 2, 1), ("train", 3, 1)]
@@ -130,3 +131,23 @@ def test_a_check_of_photos_without_any_described_says_how_to_describe_them(odd: 
     message = "exclude_check dark-picture: the check needs the table photos, which is empty: run 'df2 photos describe'."
     with pytest.raises(UsageError, match=re.escape(message)):
         odd.select(exclude_check="dark-picture").sql("FROM items")
+
+
+def test_splits_whose_photos_are_not_described_are_told_by_a_check_and_its_exclusion(tmp_path: Path) -> None:
+    target = str(make_three_splits(tmp_path))
+    describe_photos("test", str(tmp_path / "test"), target, jobs=1)
+    df2 = registry.open(target)
+    assert df2.select(exclude_check="dark-picture").notices == [
+        "the check dark-picture leaves out nothing of train, validation, of which the table photos has no row: "
+        "run 'df2 photos describe'"
+    ]
+    assert df2.select(exclude_check="dark-picture", split="test").notices == []
+    run = registry.check(df2, only=["dark-picture", "duplicate-picture"])
+    assert run.notices == [
+        "5 images of train are not in the table photos: duplicate-picture, dark-picture see nothing odd in them; "
+        "run 'df2 photos describe'",
+        "2 images of validation are not in the table photos: duplicate-picture, dark-picture see nothing odd in them; "
+        "run 'df2 photos describe'",
+    ]
+    assert registry.check(df2, only="dark-picture", subset={"split": "test"}).notices == []
+    assert registry.check(df2, only="degenerate-box", subset={"split": "train"}).notices[1:] == []
