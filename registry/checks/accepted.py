@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -68,12 +69,15 @@ def read_accepted(path: Path, checks: Checks) -> dict[str, list[Accepted]]:
     accepted: dict[str, list[Accepted]] = {}
     places: dict[tuple[str, tuple[str | None, ...]], str] = {}
     problems = []
+    unknown = cache(lambda name: unknown_name("check", name, checks.names))  # it looks for similar names, slowly
     for line_no, line_text in enumerate(text.split("\n"), 1):
         if not line_text.strip():
             continue
         place = f"{path}, line {line_no}"
         try:
             line = msgspec.convert(load_json(line_text.encode()), Line)
+            if line.check not in checks.names:
+                raise unknown(line.check)
             values = _values(line, checks)
         except (ValueError, RecursionError, UsageError) as error:  # msgspec's error is a ValueError
             problems.append(f"{place}: {error}")
@@ -90,8 +94,6 @@ def read_accepted(path: Path, checks: Checks) -> dict[str, list[Accepted]]:
 
 def _values(line: Line, checks: Checks) -> tuple[str | None, ...]:
     """Return the values of the key of a line's check; empty for a check that is broken, whose key is not known."""
-    if line.check not in checks.names:
-        raise unknown_name("check", line.check, checks.names)
     check = checks.by_name.get(line.check)
     if check is None:
         return tuple(f"{name}={value}" for name, value in sorted(line.key.items()))

@@ -63,7 +63,9 @@ def find_checks(folders: Iterable[Path] = ()) -> Checks:
     checks = Checks(dict(load_checks()))
     for folder in [*_registered(), *folders]:
         try:
-            files = sorted(folder.glob("*.sql")) if folder.is_dir() else []
+            files = (
+                sorted(file for file in folder.iterdir() if file.suffix.lower() == ".sql") if folder.is_dir() else []
+            )
         except OSError as error:
             raise UsageError(f"The folder of checks {folder} cannot be read: {error.strerror}.") from error
         if not files:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 from xml.etree import ElementTree as ET
 
 from registry.checks.run import Result
 from registry.wording import plural
+
+#: A character that XML cannot hold, such as most control characters.
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit_text(results: Sequence[Result]) -> str:
@@ -20,9 +25,9 @@ def junit_text(results: Sequence[Result]) -> str:
         skipped=str(sum(result.passed is None for result in results)),
     )
     for result in results:
-        case = ET.SubElement(suite, "testcase", classname=f"checks.{result.severity}", name=result.name)
+        case = ET.SubElement(suite, "testcase", classname=f"checks.{result.severity}", name=_sound(result.name))
         if result.problem:
-            ET.SubElement(case, "error", message=result.problem)
+            ET.SubElement(case, "error", message=_sound(result.problem))
         elif result.count is None:
             ET.SubElement(case, "skipped", message="a table that it needs is empty")
         else:
@@ -32,6 +37,11 @@ def junit_text(results: Sequence[Result]) -> str:
             ET.SubElement(case, "system-out").text = text
     ET.indent(suite)
     return f"<?xml version='1.0' encoding='utf-8'?>\n{ET.tostring(suite, encoding='unicode')}\n"
+
+
+def _sound(text: str) -> str:
+    """Return a text with U+FFFD for each character that XML cannot hold."""
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def count_text(result: Result) -> str:

@@ -27,19 +27,22 @@ _COUNTS: Final = (
     """
     SELECT split, unnest([
         {'what': 'images', 'number': num_images},
-        {'what': 'images of source user', 'number': if(num_user_images + num_shop_images > 0, num_user_images, NULL)},
-        {'what': 'images of source shop', 'number': if(num_user_images + num_shop_images > 0, num_shop_images, NULL)},
+        {'what': 'images of source user', 'number': if(knows_source, num_user_images, NULL)},
+        {'what': 'images of source shop', 'number': if(knows_source, num_shop_images, NULL)},
         {'what': 'items', 'number': num_items},
         {'what': 'pair_ids', 'number': num_pair_ids},
-        {'what': 'instance pairs', 'number': num_instance_pairs},
-        {'what': 'image pairs', 'number': num_image_pairs},
-        {'what': 'query items', 'number': num_query_items},
-        {'what': 'gallery items', 'number': num_gallery_items}
-    ], recursive := true) FROM split_counts
+        {'what': 'instance pairs', 'number': if(knows_source, num_instance_pairs, NULL)},
+        {'what': 'image pairs', 'number': if(knows_source, num_image_pairs, NULL)},
+        {'what': 'query items', 'number': if(knows_source, num_query_items, NULL)},
+        {'what': 'gallery items', 'number': if(knows_source, num_gallery_items, NULL)}
+    ], recursive := true) FROM (SELECT *, num_user_images + num_shop_images > 0 AS knows_source FROM split_counts)
     """,
     "SELECT split, 'items of category ' || category_name, num_items FROM category_counts",
     "SELECT split, 'items of style ' || style, count(*) FROM items WHERE style >= 0 GROUP BY ALL ORDER BY ALL",
-    "SELECT split, 'items of source ' || source, count(*) FROM items WHERE source > '' GROUP BY ALL ORDER BY ALL",
+    """
+    SELECT split, 'items of source ' || kind, if(count(source) > 0, count(*) FILTER (source = kind), NULL)
+    FROM items CROSS JOIN (VALUES ('user'), ('shop')) AS kinds (kind) GROUP BY split, kind ORDER BY ALL
+    """,
     """
     SELECT split, 'images of ' || num_items || if(num_items = 1, ' item', ' items'), count(*)
     FROM images WHERE num_items > 0 GROUP BY ALL ORDER BY ALL
@@ -54,7 +57,7 @@ class Row:
     Attributes:
         split: the split.
         what: what is counted.
-        registry: the registry's number; None where it lacks the split, or knows the source of no image.
+        registry: the registry's number; None where it lacks the split, or knows no source and the number needs them.
         official: the published number; 0 for what the release does not have.
         difference: registry minus official; None where ``registry`` is.
         agrees: whether they are equal; None where ``registry`` is.
@@ -149,7 +152,10 @@ def _sentence(split: str, counts: Mapping[str, int | None] | None, rows: Sequenc
     compared = [row for row in rows if row.agrees is not None]
     differing = [row for row in compared if not row.agrees]
     if not differing:
-        return f"{split}: the official release; {plural(len(compared), 'number agrees', 'numbers agree')}."
+        agree = plural(len(compared), "number agrees", "numbers agree")
+        num_unknown = len(rows) - len(compared)
+        unknown = f", {num_unknown} cannot be known without sources" if num_unknown else ""
+        return f"{split}: the official release; {agree}{unknown}."
     for edition in EDITIONS:
         if edition.split == split and all(counts.get(what) == edition.numbers[what] for what in edition.told_by):
             listed = ", ".join(f"{edition.numbers[what]:,} {what}" for what in edition.told_by)

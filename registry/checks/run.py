@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from registry.checks.accepted import Accepted, read_accepted
 from registry.checks.find import Checks, find_checks
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
     from registry.execution.progress import Progress
+
+#: A text or name in quotes, a comment, or another character of SQL.
+_TOKEN: Final = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\S""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,24 +202,25 @@ def check_rows(
         if not _has_rows(tables, table):
             raise UsageError(f"The check {name} cannot be run: {lacks(table)}.")
     _check_key(tables, check)
-    order = [SPLIT_ORDER if column == "split" else quote_name(column) for column in check.key]
+    order = [SPLIT_ORDER if column == "split" else f"found.{quote_name(column)}" for column in check.key]
     query, params = _query(check, accepted.get(name, ()), "found.*")
-    return tables.sql(f"{query} WHERE position IS NULL ORDER BY {', '.join(order)}", params)
+    return tables.sql(f"{query} WHERE accepted.position IS NULL ORDER BY {', '.join(order)}", params)
 
 
 def _count(tables: Tables, check: Check, lines: Sequence[Accepted]) -> tuple[int, dict[int, int]]:
     """Return the number of rows that are not accepted, and the position of each accepted line -> its rows."""
     _check_key(tables, check)
-    query, params = _query(check, lines, "position, count(*)")
+    query, params = _query(check, lines, "accepted.position, count(*)")
     with duckdb_errors():
-        counts: dict[int | None, int] = dict(tables.sql(f"{query} GROUP BY position", params).fetchall())
+        counts: dict[int | None, int] = dict(tables.sql(f"{query} GROUP BY accepted.position", params).fetchall())
     return counts.pop(None, 0), {position: count for position, count in counts.items() if position is not None}
 
 
 def _check_key(tables: Tables, check: Check) -> None:
     """Raise UsageError unless the rows of a check have the columns of its key."""
     columns = tables.sql(check.sql).columns
-    missing = [name for name in check.key if name not in columns]
+    names = {name.lower() for name in columns}  # SQL does not tell cases apart
+    missing = [name for name in check.key if name.lower() not in names]
     if missing:
         raise UsageError(f"expected the columns of its key {', '.join(check.key)}; its rows have {', '.join(columns)}.")
 
@@ -223,20 +228,26 @@ def _check_key(tables: Tables, check: Check) -> None:
 def _query(check: Check, lines: Sequence[Accepted], columns: str) -> tuple[str, dict[str, Any]]:
     """Return a SELECT of these columns and the values that it binds.
 
-    It reads ``found``, the rows of a check, with ``position``: that of the accepted line that fits the row, or NULL.
+    It reads ``found``, the rows of a check, each with ``accepted.position``: that of the line that fits it, or NULL.
     """
     values = {f"value_{number}": [line.values[number] for line in lines] for number in range(len(check.key))}
     of_lines = "".join(f"unnest(${name}::VARCHAR[]) AS {name}, " for name in values)
     conditions = [
-        f"found.{quote_name(column)}::VARCHAR IS NOT DISTINCT FROM {name}"
+        f"found.{quote_name(column)}::VARCHAR IS NOT DISTINCT FROM accepted.{name}"
         for column, name in zip(check.key, values, strict=True)
     ]
     query = (
-        f"WITH found AS (\n{check.sql.rstrip().rstrip(';')}\n), "
+        f"WITH found AS (\n{_without_end(check.sql)}\n), "
         f"accepted AS (SELECT {of_lines}unnest($positions::INTEGER[]) AS position) "
         f"SELECT {columns} FROM found LEFT JOIN accepted ON {' AND '.join(conditions) if lines else 'false'}"
     )
     return query, values | {"positions": list(range(len(lines)))}
+
+
+def _without_end(sql: str) -> str:
+    """Return a statement without the semicolon at its end, and without comments behind it."""
+    tokens = [token for token in _TOKEN.finditer(sql) if not token[0].startswith((";", "--", "/*"))]
+    return sql[: tokens[-1].end()] if tokens else ""
 
 
 def _has_rows(tables: Tables, name: str) -> bool:

@@ -45,13 +45,15 @@ def load_check_settings(params: str | Path = "params.yaml") -> CheckSettings:
         document = load_params(path)
     except FileNotFoundError:
         return CheckSettings(accepted=accepted, place=place)
-    entry: Any = (document.get("checks") if isinstance(document, dict) else None) or {}
+    if not isinstance(document, dict | None):
+        raise UsageError(f"{path}: expected keys such as 'checks:', found {shown_value(document)}.")
+    entry = _given(document or {}, "checks", {})
     if not isinstance(entry, dict):
         raise UsageError(f"{place}: expected 'limits:' and 'folders:', found {shown_value(entry)}.")
     unknown = sorted(set(entry) - {"limits", "folders"})
     if unknown:
         raise UsageError(f"{place}: expected limits and folders, found {', '.join(map(str, unknown))}.")
-    limits, folders = entry.get("limits") or {}, entry.get("folders") or []
+    limits, folders = _given(entry, "limits", {}), _given(entry, "folders", [])
     if not isinstance(limits, dict):
         raise UsageError(f"{place}, limits: expected lines such as 'degenerate-box: 0', found {shown_value(limits)}.")
     for name, limit in limits.items():
@@ -60,3 +62,9 @@ def load_check_settings(params: str | Path = "params.yaml") -> CheckSettings:
     if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
         raise UsageError(f"{place}, folders: expected a list such as [checks], found {shown_value(folders)}.")
     return CheckSettings(limits, tuple(path.parent / folder for folder in folders), accepted, place)
+
+
+def _given(mapping: Mapping[str, Any], key: str, default: Any) -> Any:
+    """Return the value of a key, or a default where it is absent or empty."""
+    value = mapping.get(key)
+    return default if value is None else value

@@ -111,11 +111,16 @@ def check(
         code = print_comparison(data, output)
         _note_all(notices)
         ctx.exit(code)
-    settings = load_check_settings(ctx.params["params"])
+    params = ctx.params["params"]
+    if ctx.get_parameter_source("params") != click.core.ParameterSource.DEFAULT and not Path(params).exists():
+        raise click.BadParameter(f"There is no {params}, whose limits the checks would keep.", param_hint="--params")
+    settings = load_check_settings(params)
     is_whole = subset == Subset()
     if rows_of is not None:
         if only or severities or metrics:
             raise click.UsageError("--rows writes the rows of one check: expected no --only, --severity or --metrics.")
+        if output.chosen in _JUNIT:
+            raise click.UsageError("JUnit's XML holds the counts of checks: expected another format of --rows.")
         checks, accepted = load(settings)
         data, notices = _open(places, subset, tables)
         write_rows(Rows.of_relation(check_rows(data, checks, rows_of, accepted)), output)

@@ -88,9 +88,14 @@ def parse_check(name: str, sql: str) -> Check:
         problems.append(f"severity: expected {', '.join(SEVERITIES)}; found {notes['severity']}")
     if problems:
         raise UsageError(f"The check {name}: {'; '.join(problems)}.")
-    key, needs = (tuple(filter(None, notes.pop(note, "").split(", "))) for note in ("key", "needs"))
+    key, needs = (_names(notes.pop(note, "")) for note in ("key", "needs"))
     severity, source = notes.pop("severity"), notes.pop("source")
     return Check(name, sql, meaning, key, severity, source, needs, notes)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Return the names in a text, each once; commas stand between them."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def read_check(path: Path) -> Check:

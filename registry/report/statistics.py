@@ -155,7 +155,7 @@ PLOTS: Final = (
         "Share of the items whose box takes this much of the photo, in steps of 5 %.",
         f"""
         WITH boxes AS (
-            SELECT split, least(19, floor(20 * (x2 - x1) * (y2 - y1) / (width * height)))::INT AS bin
+            SELECT split, least(19, floor(20 * (x2 - x1) * (y2 - y1) / (width::DOUBLE * height)))::INT AS bin
             FROM items JOIN images USING (split, image_id)
             WHERE x2 > x1 AND y2 > y1 AND width > 0 AND height > 0
         )

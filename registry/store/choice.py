@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.cells import NOT_INGESTED
@@ -94,8 +94,14 @@ def choose(
     picks_items = subset.picks_items or bool(category_ids)
     notices = create_excluded(connection, subset, splits)
     notices += _create_listed(connection, subset.items) if subset.items else []
-    if labelled_alone and not picks_items:
-        notices += _notices_of_unlabelled(connection, subset, splits)
+    if not category_ids and not replace(subset, exclude_check=()).picks_items:
+        if labelled_alone and not picks_items:
+            named = " ".join(f"--split {split}" for split in splits)
+            end = f"in no part: {named} puts such photos into parts too"
+            notices += _notices_of_unlabelled(connection, subset, end)
+        elif picks_items:
+            end = "left out too: of a check of items, the images with one of the other items stay"
+            notices += _notices_of_unlabelled(connection, subset, end)
     item_rows = f"{_rows('items', subset)}{joins}"
     if category_ids:
         notices += _notices_of_categories(connection, subset, category_ids, item_rows)
@@ -131,17 +137,16 @@ def choose(
     return choice
 
 
-def _notices_of_unlabelled(connection: DuckDBPyConnection, subset: Subset, splits: Sequence[str]) -> list[str]:
-    """Return a notice for each split with photos that a division leaves out, as they have no annotation."""
+def _notices_of_unlabelled(connection: DuckDBPyConnection, subset: Subset, end: str) -> list[str]:
+    """Return a notice, with this end, for each split with photos that are left out, as they have no annotation."""
     condition, params = image_conditions(subset)
     query = (
         f"SELECT split, count(*) FROM {_rows('images', subset)} WHERE {condition} AND num_items IS NULL "
         "GROUP BY split ORDER BY split"
     )
-    named = " ".join(f"--split {split}" for split in splits)
     return [
         plural(number, f"photo of {split} has no annotation and is", f"photos of {split} have no annotation and are")
-        + f" in no part: {named} puts such photos into parts too"
+        + f" {end}"
         for split, number in connection.execute(query, params).fetchall()
     ]
 

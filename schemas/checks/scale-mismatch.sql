@@ -10,7 +10,7 @@ WITH shares AS (
         items.image_id,
         item_no,
         scale,
-        (x2 - x1) * (y2 - y1) / (width * height) AS share
+        (x2 - x1) * (y2 - y1) / (width::DOUBLE * height) AS share
     FROM items
     JOIN images ON images.split = items.split AND images.image_id = items.image_id
     WHERE x2 > x1 AND y2 > y1 AND width > 0 AND height > 0

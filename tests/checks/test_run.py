@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import duckdb
 import pytest
@@ -175,6 +176,27 @@ def test_a_broken_check_is_told_once_and_the_others_run(odd: Registry, params: P
         run.rows("broken").fetchall()
 
 
+@pytest.mark.parametrize(
+    ("header", "sql"),
+    [
+        (HEADER, "SELECT split, image_id FROM items; -- the end; of it"),
+        (HEADER, "SELECT split, image_id FROM items;\n/* the end */\n"),
+        (HEADER, "SELECT split, image_id FROM items WHERE split <> '; --';"),
+        (HEADER, "SELECT split, image_id, 3 AS position, 4 AS value_0 FROM items"),
+        (HEADER.replace("split, image_id", "split,image_id , split"), "SELECT split, image_id FROM items"),
+        (HEADER, "SELECT split AS Split, image_id AS IMAGE_ID FROM items"),
+        (HEADER + "-- needs: items,images\n", "SELECT split, image_id FROM items"),
+    ],
+    ids=["comment behind", "lines behind", "text as a comment", "names of ours", "key", "cases", "needs"],
+)
+def test_a_check_may_be_written_in_many_ways(odd: Registry, params: Path, header: str, sql: str) -> None:
+    (params.parent / "checks" / "wide-box.sql").write_text(header + sql)
+    accept(params, {"check": "wide-box", "key": {"split": "train", "image_id": 1}, "why": "seen"})
+    run = registry.check(odd, params=params, only="wide-box")
+    assert (run.broken, run[0].count, run[0].accepted) == ([], 2, 3)
+    assert [row[:2] for row in run.rows("wide-box").fetchall()] == [("train", 2), ("train", 3)]
+
+
 def test_a_check_with_the_name_of_another_does_not_take_its_place(odd: Registry, params: Path) -> None:
     path = params.parent / "checks" / "degenerate-box.sql"
     path.write_text(WIDE_BOX)
@@ -183,6 +205,11 @@ def test_a_check_with_the_name_of_another_does_not_take_its_place(odd: Registry,
         f"{path}: there is another check degenerate-box. Give the file another name."
     ]
     assert run[0].to_dict()["count"] == 1
+
+
+def test_a_file_with_its_suffix_in_upper_case_is_a_check(odd: Registry, params: Path) -> None:
+    (params.parent / "checks" / "other.SQL").write_text(WIDE_BOX)
+    assert registry.check(odd, params=params, only="other")[0].count == 4
 
 
 def test_a_check_whose_table_is_empty_is_not_run(odd: Registry, params: Path) -> None:
@@ -201,6 +228,10 @@ def test_a_check_whose_table_is_empty_is_not_run(odd: Registry, params: Path) ->
     ("text", "message"),
     [
         ("checks: 7", "expected 'limits:' and 'folders:', found 7"),
+        ("checks: []", r"expected 'limits:' and 'folders:', found \[\]"),
+        ("checks: {limits: []}", r"expected lines such as 'degenerate-box: 0', found \[\]"),
+        ("checks: {folders: ''}", "expected a list such as"),
+        ("[checks]", r"expected keys such as 'checks:', found \['checks'\]"),
         ("checks: {limit: {}}", "expected limits and folders, found limit"),
         ("checks: {limits: [1]}", "expected lines such as 'degenerate-box: 0'"),
         ("checks: {limits: {degenerate-box: -1}}", "degenerate-box: expected a number of rows, found -1"),
@@ -271,6 +302,16 @@ def test_junit_has_a_case_a_check(odd: Registry, params: Path) -> None:
     assert lines[1] == '<testsuite name="df2 check" tests="3" failures="1" errors="1" skipped="0">'
     assert '    <failure message="1 row, at most 0 allowed" />' in lines
     assert "    <system-out>4 rows, at most 10 allowed</system-out>" in lines
+
+
+def test_junit_is_sound_xml_whatever_a_message_says(odd: Registry, params: Path) -> None:
+    sql = "SELECT split, image_id FROM items WHERE error('<&' || chr(65535)) IS NULL"
+    (params.parent / "checks" / "broken.sql").write_text(HEADER + sql)
+    (params.parent / "checks" / "odd\x1bname.sql").write_text("")
+    run = registry.check(odd, params=params)
+    broken = [case for case in ElementTree.fromstring(junit_text(run)) if case.find("error") is not None]
+    assert [case.get("name") for case in broken] == ["broken", "odd\ufffdname"]
+    assert "<&\ufffd" in str(broken[0][0].get("message"))
 
 
 def test_a_notebook_shows_a_run_as_a_table(odd: Registry) -> None:

@@ -87,6 +87,10 @@ def test_rows_of_a_check_that_is_not_there_and_with_options_of_counts(run: Run, 
     result = run("check", "--rows", "nope", registry=odd)
     assert (result.exit_code, "Unknown check 'nope'" in result.stderr) == (2, True)
     assert run("check", "--rows", "degenerate-box", "--severity", "error", registry=odd).exit_code == 2
+    for junit in (["--format", "junit"], ["-o", "rows.xml"]):
+        result = run("check", "--rows", "degenerate-box", *junit, registry=odd)
+        assert (result.exit_code, "expected another format of --rows" in result.stderr) == (2, True)
+    assert not Path("rows.xml").exists()
 
 
 def test_junit_and_metrics_are_files(run: Run, odd: Path) -> None:
@@ -94,6 +98,11 @@ def test_junit_and_metrics_are_files(run: Run, odd: Path) -> None:
     assert Path("checks.xml").read_text().startswith("<?xml version='1.0' encoding='utf-8'?>\n<testsuite")
     assert json.loads(Path("metrics/checks.json").read_text())["degenerate-box"] == 1
     assert run("check", "--format", "junit", registry=odd).stdout == Path("checks.xml").read_text()
+
+
+def test_a_parameter_file_that_is_named_must_exist(run: Run, odd: Path) -> None:
+    result = run("check", "--params", "nowhere.yaml", registry=odd)
+    assert (result.exit_code, "There is no nowhere.yaml" in result.stderr) == (2, True)
 
 
 def test_a_wrong_line_of_the_accepted_exceptions_is_wrong_usage(run: Run, odd: Path) -> None:

@@ -231,9 +231,12 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], list[tuple[Any, ...]]]] =
     "scale-mismatch": (
         # Exactly 10 % and 40 % are moderate.
         {
-            "images": IMAGE + "('train', 1, 'user', 1, 100, 100, 1), ('train', 2, 'user', 1, NULL, NULL, 1)",
+            "images": IMAGE
+            + """('train', 1, 'user', 1, 100, 100, 1), ('train', 2, 'user', 1, NULL, NULL, 1),
+                ('train', 3, 'user', 1, 60000, 60000, 1)""",
             "items": BOX
-            + """('train', 1, 1, 9, 'skirt', 1, 0, 0, 99, 10), ('train', 1, 2, 9, 'skirt', 2, 0, 0, 100, 10),
+            + """('train', 3, 1, 9, 'skirt', 1, 0, 0, 6000, 6000),
+                ('train', 1, 1, 9, 'skirt', 1, 0, 0, 99, 10), ('train', 1, 2, 9, 'skirt', 2, 0, 0, 100, 10),
                 ('train', 1, 3, 9, 'skirt', 2, 0, 0, 100, 40), ('train', 1, 4, 9, 'skirt', 3, 0, 0, 100, 40.5),
                 ('train', 1, 5, 9, 'skirt', NULL, 0, 0, 9, 9), ('train', 1, 6, 9, 'skirt', 3, 9, 9, 0, 0),
                 ('train', 2, 1, 9, 'skirt', 3, 0, 0, 1, 1)""",

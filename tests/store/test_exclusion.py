@@ -36,6 +36,18 @@ def test_items_are_left_out_and_their_images_stay(odd: Registry) -> None:
     assert images(odd, exclude_check="degenerate-box") == [1, 2, 3]
 
 
+def test_photos_without_annotation_that_a_check_of_items_leaves_out_are_told(df2: Registry) -> None:
+    of_items = df2.select(exclude_check="degenerate-box")
+    assert of_items.notices == [
+        "1 item of train is left out by the check degenerate-box",
+        "2 photos of test have no annotation and are left out too: of a check of items, the images with one of the "
+        "other items stay",
+    ]
+    assert [part.name for part in of_items.parts] == ["train", "validation"]
+    assert len(df2.select(exclude_check="degenerate-box", category="skirt").notices) == 1
+    assert df2.select(exclude_check="missing-annotation").notices == []
+
+
 def test_of_two_items_the_first_is_left_out(odd: Registry) -> None:
     assert keys(odd.select(exclude_check="duplicate-items")) == [key for key in ALL if key != ("train", 1, 1)]
 
