@@ -111,10 +111,7 @@ def check(
         code = print_comparison(data, output)
         _note_all(notices)
         ctx.exit(code)
-    params = ctx.params["params"]
-    if ctx.get_parameter_source("params") != click.core.ParameterSource.DEFAULT and not Path(params).exists():
-        raise click.BadParameter(f"There is no {params}, whose limits the checks would keep.", param_hint="--params")
-    settings = load_check_settings(params)
+    settings = load_check_settings(ctx.params["params"])
     is_whole = subset == Subset()
     if rows_of is not None:
         if only or severities or metrics:

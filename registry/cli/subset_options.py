@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -105,6 +106,7 @@ def _with_options(command: Command, decorators: Sequence[Decorator]) -> Command:
         options = {name: kwargs.pop(name) for name in OPTIONS}
         if "resplit" in kwargs:
             kwargs["resplit"] = _read_resplit(kwargs["resplit"], kwargs.pop("stratify"), options["seed"])
+        _check_params(params)
         base = load_subset(subset_name, params) if subset_name else {}
         of_subset = base.pop("table", None)
         tables = read_tables(table_values, params) if table_values else tables_of_subset(of_subset, params)
@@ -116,6 +118,13 @@ def _with_options(command: Command, decorators: Sequence[Decorator]) -> Command:
     for decorator in reversed(decorators):
         with_subset = decorator(with_subset)
     return with_subset  # type: ignore[return-value]  # the options change the signature
+
+
+def _check_params(params: str) -> None:
+    """Raise a usage error where the command line names a parameter file that does not exist."""
+    is_named = click.get_current_context().get_parameter_source("params") != click.core.ParameterSource.DEFAULT
+    if is_named and not Path(params).exists():
+        raise click.BadParameter(f"There is no file {params}.", param_hint="--params")
 
 
 def _read_subset(base: dict[str, Any], options: dict[str, Any]) -> Subset:

@@ -101,8 +101,9 @@ def test_junit_and_metrics_are_files(run: Run, odd: Path) -> None:
 
 
 def test_a_parameter_file_that_is_named_must_exist(run: Run, odd: Path) -> None:
-    result = run("check", "--params", "nowhere.yaml", registry=odd)
-    assert (result.exit_code, "There is no nowhere.yaml" in result.stderr) == (2, True)
+    for command in (("check",), ("report", "out.html"), ("subset",)):
+        result = run(*command, "--params", "nowhere.yaml", registry=odd)
+        assert (result.exit_code, "There is no file nowhere.yaml." in result.stderr) == (2, True)
 
 
 def test_a_wrong_line_of_the_accepted_exceptions_is_wrong_usage(run: Run, odd: Path) -> None:
