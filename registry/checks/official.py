@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import SPLITS
 from registry.dataset.official import EDITIONS, FACTS, NOT_COMPARABLE, facts_of
+from registry.store.connection import duckdb_errors
 from registry.wording import plural
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ def compare_with_release(registry: Registry | Selection) -> ReleaseComparison:
     Raises:
         RegistryFormatError: a file cannot be read.
     """
-    counted = [row for query in _COUNTS for row in registry.sql(query).fetchall()]
+    with duckdb_errors():
+        counted = [row for query in _COUNTS for row in registry.sql(query).fetchall()]
     return compare_counts(counted)
 
 

@@ -100,6 +100,7 @@ def show(
     Exit code 3: the pictures were written, and a photo is damaged, or is not in the RELEASE of --photos.
     """
     from registry.pictures.album import Album
+    from registry.pictures.gallery import with_items
 
     chosen = {"SPLIT": split, "--identity": identity, "--query": query, "--check": check}
     given = [name for name, value in chosen.items() if value]
@@ -121,8 +122,13 @@ def show(
     else:
         rows = _read_rows(registry, query, parse_params(bound), check, limit)
         if not rows.num_rows:
-            what = f"The check {check}" if query is None else "The query"
-            click.echo(f"{what} has no rows: there is nothing to show.", err=True)
+            click.echo(f"{_subject(check)} has no rows: there is nothing to show.", err=True)
+            return
+        with query_limits(DEFAULT_SECONDS, half_of_memory()):
+            rows = with_items(registry, rows)
+        if not rows.num_rows:
+            message = "names groups without items in this registry: there is nothing to show."
+            click.echo(f"{_subject(check)} {message}", err=True)
             return
         make = _rows(rows, crop, check or "")
 
@@ -145,7 +151,6 @@ def _read_rows(
     """
     from registry.checks.run import check_rows, load
     from registry.checks.settings import load_check_settings
-    from registry.pictures.gallery import with_items
     from registry.store.connection import duckdb_errors
 
     with query_limits(DEFAULT_SECONDS, half_of_memory()), duckdb_errors():
@@ -155,8 +160,11 @@ def _read_rows(
             assert check is not None
             checks, accepted = load(load_check_settings("params.yaml"))
             relation = check_rows(registry, checks, check, accepted)
-        rows = Rows.of_relation(relation if limit is None else relation.limit(limit)).arrow()
-    return with_items(registry, rows)
+        return Rows.of_relation(relation if limit is None else relation.limit(limit)).arrow()
+
+
+def _subject(check: str | None) -> str:
+    return f"The check {check}" if check else "The query"
 
 
 def _image(split: str, name: str | None, item: str | None, crop: bool) -> Callable[[Album], Pages]:

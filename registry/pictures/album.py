@@ -106,10 +106,12 @@ class Problems:
     Attributes:
         names: what is wrong -> names of photos; none for a sentence about all photos of a split.
         bad_input: what is wrong with the data: a photo is damaged, or missing where the user says that it is.
+        unknown: images and items that rows name and the registry lacks.
     """
 
     names: dict[str, list[str]] = field(default_factory=dict)
     bad_input: set[str] = field(default_factory=set)
+    unknown: dict[str, None] = field(default_factory=dict)
 
     def add(self, text: str, name: str | None = None, *, is_bad_input: bool = False) -> None:
         """Add a photo, or a sentence about all photos of a split."""
@@ -121,7 +123,8 @@ class Problems:
 
     def lines(self) -> list[tuple[str, bool]]:
         """Return a sentence for each problem, with the names of the first photos, and whether it is bad input."""
-        return [
+        unknown = sentence(len(self.unknown), "images or items", "are not in the registry, though rows name them")
+        return [(f"{unknown}: {first_names(list(self.unknown), _NAMES)}.", False)] * bool(self.unknown) + [
             (
                 f"{sentence(len(names), 'photos', text)}: {first_names(names, _NAMES)}." if names else text,
                 text in self.bad_input,

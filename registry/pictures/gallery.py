@@ -94,11 +94,12 @@ class RowKeys:
                 continue
             number = row[item_no] if item_no else None
             try:
-                subjects.append(Subject(str(row[split]), int(row[image_id]), None if number is None else int(number)))
-            except (TypeError, ValueError) as error:
+                item = None if number is None else _whole_number(number)
+                subjects.append(Subject(str(row[split]), _whole_number(row[image_id]), item))
+            except (TypeError, ValueError, ArithmeticError) as error:
                 raise UsageError(
-                    f"Expected numbers in {image_id}{f' and {item_no}' if item_no else ''}, found {row[image_id]!r}"
-                    f"{f' and {number!r}' if item_no else ''}."
+                    f"Expected whole numbers in {image_id}{f' and {item_no}' if item_no else ''}, "
+                    f"found {row[image_id]!r}{f' and {number!r}' if item_no else ''}."
                 ) from error
         return subjects
 
@@ -109,6 +110,14 @@ class RowKeys:
             for name, value in row.items()
             if name not in self.columns and value is not None and not isinstance(value, list | dict | bytes)
         ]
+
+
+def _whole_number(value: Any) -> int:
+    """Return a value as a number; raise ValueError, TypeError or ArithmeticError for a fraction and what is none."""
+    number = int(value)
+    if isinstance(value, bool) or (not isinstance(value, str) and number != value):
+        raise ValueError
+    return number
 
 
 def single(album: Album, subject: Subject, *, crop: bool = False) -> Image.Image:
@@ -130,6 +139,9 @@ def with_items(registry: Registry, rows: pa.Table) -> pa.Table:
     Args:
         registry: an open registry.
         rows: of any query.
+
+    Raises:
+        UsageError: a pair_id or style is no whole number.
     """
     import pyarrow as pa
 
@@ -140,7 +152,11 @@ def with_items(registry: Registry, rows: pa.Table) -> pa.Table:
         items = registry.sql(f"SELECT {', '.join(keys)}, image_id, item_no FROM items").to_arrow_table()
     flat = rows.select([field.name for field in rows.schema if not pa.types.is_nested(field.type)])
     types = [items.schema.field(field.name) if field.name in keys else field for field in flat.schema]
-    joined = flat.cast(pa.schema(types)).join(items, keys, join_type="inner")
+    try:
+        flat = flat.cast(pa.schema(types))
+    except pa.ArrowInvalid as error:
+        raise UsageError(f"Expected whole numbers in {' and '.join(keys[1:])}: {error}.") from error
+    joined = flat.join(items, keys, join_type="inner")
     return joined.sort_by([(name, "ascending") for name in (*keys, "image_id", "item_no")])
 
 
@@ -171,6 +187,7 @@ def row_cells(album: Album, keys: RowKeys, records: Sequence[Mapping[str, Any]],
     cells = []
     for record, group in zip(records, subjects, strict=True):
         shown = [next(loaded) if subject is not None else None for subject in group]
+        album.problems.unknown |= {str(s.subject): None for s in shown if s is not None and not s.has_subject}
         cells.append(_cell(album, shown, keys.captions(record), crop=crop))
     return cells
 

@@ -50,7 +50,7 @@ def overview(selection: Selection, thumbnails: Thumbnails) -> Html:
         "data",
         "What is in the data",
         element("p", _lead(selection, counts), class_="lead"),
-        table("Counts by split", _by_split(counts)),
+        table("Counts by split", _by_split(counts)) if counts else None,
         element("details", element("summary", "What the words mean"), definitions),
         join(element("h3", "To be told"), bullets(selection.notices)) if selection.notices else None,
         join(element("h3", "An item of each category"), element("p", _LEGEND, class_="muted"), examples)

@@ -283,9 +283,12 @@ class Registry:
         With ``by`` or ``of``, the rows of a statistic; see :func:`registry.store.statistics.statistic`:
         ``stats(by=("split", "scale"))``, ``stats(of="items_per_image")``.
         """
-        if by or of is not None:
-            return self._again(lambda: statistic(self.sql, by, of))
-        return self._again(lambda: nested_counts(self.sql))
+
+        def read() -> dict[str, Any] | DuckDBPyRelation:
+            with duckdb_errors():
+                return statistic(self.sql, by, of) if by or of is not None else nested_counts(self.sql)
+
+        return self._again(read)
 
     def tables(self, name: str | None = None) -> list[dict[str, str]]:
         """Return the columns of all tables and views, or of the one with this name.

@@ -222,7 +222,8 @@ class Selection:
     def stats(self, by: str | Sequence[str] = ..., of: str | None = ...) -> DuckDBPyRelation: ...
     def stats(self, by: str | Sequence[str] = (), of: str | None = None) -> dict[str, Any] | DuckDBPyRelation:
         """Return statistics of the subset, as :meth:`registry.store.registry.Registry.stats` does of the registry."""
-        return statistic(self.sql, by, of) if by or of is not None else nested_counts(self.sql)
+        with self._snapshot.read_errors():
+            return statistic(self.sql, by, of) if by or of is not None else nested_counts(self.sql)
 
     def chunks(self, part: Part, columns: Sequence[str] = ()) -> Iterator[Chunk]:
         """Yield the images of a part with these columns of their items, in chunks of bounded size and file order.

@@ -153,6 +153,17 @@ def test_a_query_without_rows_shows_nothing(run: Run) -> None:
     assert not os.listdir()
 
 
+def test_rows_that_name_nothing_are_counted(run: Run) -> None:
+    query = "SELECT 'train' AS split, * FROM (VALUES (1, 1), (1, 99), (999, NULL)) AS rows (image_id, item_no)"
+    result = run("show", "--query", query, "-o", "out.png")
+    assert (
+        "note: 2 images or items are not in the registry, though rows name them: train/000001 item 99, train/000999.\n"
+    ) in result.stderr
+    result = run("show", "--query", "SELECT 'train' AS split, 9999 AS pair_id", "-o", "none.png")
+    assert result.stderr == "The query names groups without items in this registry: there is nothing to show.\n"
+    assert (result.exit_code, os.listdir()) == (0, ["out.png"])
+
+
 def test_without_a_file_and_a_display_the_path_of_a_temporary_file_is_printed(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

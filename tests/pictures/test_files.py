@@ -45,6 +45,16 @@ def test_a_pdf_has_all_pages_and_no_clock(tmp_path: Path) -> None:
         assert len(pdf.pages) == 3
 
 
+def test_a_pdf_of_many_pages_has_each_page_and_its_index_once(tmp_path: Path) -> None:
+    """Pages that are appended one by one would each bring an index and a list of all pages: time by their square."""
+    assert list(write_pages((Image.new("RGB", (9, 9 + n)) for n in range(300)), 300, tmp_path / "a.pdf"))[-1] == 300
+    data = (tmp_path / "a.pdf").read_bytes()
+    assert (data.count(b"%%EOF"), data.count(b"DCTDecode")) == (1, 300)
+    with PdfParser.PdfParser(str(tmp_path / "a.pdf")) as pdf:
+        boxes = [pdf.read_indirect(page)[b"MediaBox"] for page in pdf.pages]
+    assert [round(box[3] * 150 / 72) for box in boxes] == list(range(9, 309))
+
+
 def test_pages_are_drawn_as_they_are_written(tmp_path: Path) -> None:
     drawn = []
 

@@ -59,7 +59,7 @@ def test_columns_name_the_pictures_of_a_row(columns: str, images: list[tuple[str
 def test_rows_without_keys_are_refused(df2: Registry) -> None:
     with pytest.raises(UsageError, match=r"needs the columns split and image_id.*Found a, image_id"):
         gallery.RowKeys.of(["a", "image_id"])
-    with pytest.raises(UsageError, match="Expected numbers in image_id, found 'x'"):
+    with pytest.raises(UsageError, match="Expected whole numbers in image_id, found 'x'"):
         cells(Album(df2), pa.table({"split": ["train"], "image_id": ["x"]}))
 
 
@@ -177,6 +177,22 @@ def test_an_unknown_image_or_item_is_refused_with_what_there_is(df2: Registry) -
         gallery.single(Album(df2), Subject("test", 1, 1))
     with pytest.raises(NotFoundError, match="train has no image 99"):
         gallery.single(Album(df2), Subject("train", 99))
+
+
+@pytest.mark.parametrize("value", [1.7, True, float("inf"), float("nan"), "x", [1]])
+def test_a_row_whose_number_is_no_whole_number_is_refused(value: Any) -> None:
+    """1.7 was shown as image 1."""
+    keys = gallery.RowKeys.of(["split", "image_id", "item_no"])
+    for row in ({"image_id": value, "item_no": 1}, {"image_id": 1, "item_no": value}):
+        with pytest.raises(UsageError, match=r"Expected whole numbers in image_id and item_no, found"):
+            keys.subjects({"split": "train", **row})
+    assert keys.subjects({"split": "train", "image_id": 2.0, "item_no": "1"}) == [Subject("train", 2, 1)]
+
+
+@pytest.mark.parametrize("value", ["x", 1.5])
+def test_a_group_whose_number_is_no_whole_number_is_refused(df2: Registry, value: Any) -> None:
+    with pytest.raises(UsageError, match=r"Expected whole numbers in pair_id"):
+        gallery.with_items(df2, pa.table({"split": ["train"], "pair_id": [value]}))
 
 
 def test_an_identity_has_consumer_items_left_and_shop_items_right(
