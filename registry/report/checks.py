@@ -34,6 +34,7 @@ def checks(selection: Selection, run: CheckRun, thumbnails: Thumbnails) -> Html:
         thumbnails: draws the examples.
     """
     odd = [result for result in run if result.count]
+    num_run = sum(result.count is not None for result in run)
     is_accepted, has_limits = any(result.accepted for result in run), any(result.limit is not None for result in run)
     columns = ["check", "severity", "rows", *["accepted"] * is_accepted, *["limit"] * has_limits, "outcome"]
     return section(
@@ -41,9 +42,10 @@ def checks(selection: Selection, run: CheckRun, thumbnails: Thumbnails) -> Html:
         "Checks",
         element(
             "p",
-            f"{plural(len(run), 'check')} looked for rows that are odd. {plural(len(odd), 'check')} "
-            f"{'has' if len(odd) == 1 else 'have'} such rows. An odd row need not be wrong: the released data has "
-            "many.",
+            f"{plural(num_run, 'check')} looked for rows that are odd"
+            f"{f', {len(run) - num_run:,} could not be run' if num_run < len(run) else ''}. "
+            f"{plural(len(odd), 'check')} {'has' if len(odd) == 1 else 'have'} such rows. "
+            "An odd row need not be wrong: the released data has many.",
         ),
         table("Rows of each check", [_row(result) for result in run], columns),
         bullets([*run.notices, *(result.problem for result in run.broken)]),

@@ -178,3 +178,14 @@ def test_photos_are_shown_and_a_damaged_one_is_a_plain_canvas(tmp_path: Path) ->
 
 def test_the_terms_of_the_data_are_shown(page: str) -> None:
     assert "DeepFashion2 is for non-commercial research and may not be redistributed" in page
+
+
+def test_an_empty_subset_has_no_empty_table_and_counts_only_the_checks_that_were_run(three_splits: Path) -> None:
+    """The page had a table of a caption alone, and said that all checks had looked for rows."""
+    html = report(registry.open(str(three_splits)), Subset(image_id=((99999, 99999),))).html
+    assert "<caption>Counts by split</caption>" not in html
+    looked, not_run = map(
+        int, re.findall(r"(\d+) checks looked for rows that are odd, (\d+) could not be run", html)[0]
+    )
+    assert not_run == html.count("<span>not run</span>") > 0
+    assert looked == html.count("<span>no limit</span>")
