@@ -150,7 +150,7 @@ def _rows(split: str, counts: Mapping[str, int | None] | None) -> list[Row]:
 def _sentence(split: str, counts: Mapping[str, int | None] | None, rows: Sequence[Row]) -> str:
     """Return which edition a split is, or how it differs from the release."""
     if counts is None:
-        return f"{split}: the registry does not have this split."
+        return f"{split}: there is no image of this split."
     compared = [row for row in rows if row.agrees is not None]
     differing = [row for row in compared if not row.agrees]
     if not differing:

@@ -149,7 +149,9 @@ def run_checks(
         lacking = [table for table in check.needs if not _has_rows(tables, table)]
         if lacking:
             results.append(Result(check.name, check.severity, None, limit=limit))
-            notices.append(f"{check.name} was not run, as {' and '.join(map(lacks, lacking))}")
+            notices.append(
+                f"{check.name} was not run, as {' and '.join(lacks(table, is_whole=is_whole) for table in lacking)}"
+            )
             continue
         lines = accepted.get(check.name, ())
         try:

@@ -64,9 +64,10 @@ _UNITS: Final = (
 _REMEDIES: Final = {"photos": "'df2 photos describe' fills it"}
 
 
-def lacks(table: str) -> str:
-    """Return that a table that a check needs is empty, and how to fill it."""
-    return f"the table {table} is empty" + (f"; {_REMEDIES[table]}" if table in _REMEDIES else "")
+def lacks(table: str, *, is_whole: bool = True) -> str:
+    """Return that a table that a check needs has no row, or none of the subset, and how to fill it."""
+    empty = f"the table {table} is empty" if is_whole else f"the table {table} has no row of the subset"
+    return empty + (f"; {_REMEDIES[table]}" if table in _REMEDIES else "")
 
 
 def parse_check(name: str, sql: str) -> Check:

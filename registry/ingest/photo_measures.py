@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from registry.sources.faults import Fault
 from registry.sources.photo_headers import image_size
+from registry.sources.photo_pixels import converted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +81,7 @@ def _grey(opened: Image.Image) -> Image.Image:
     factor = next(power for power in (8, 4, 2, 1) if factor >= power)
     width, height = (-(-side // factor) for side in opened.size)
     opened.draft("L", (opened.width // factor, opened.height // factor))
-    grey = opened.convert("L")
+    grey = converted(opened, "L")
     return grey.reduce(factor) if grey.size != (width, height) else grey
 
 

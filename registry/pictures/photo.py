@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
+from registry.sources.photo_pixels import converted
+
 
 class PhotoError(Exception):
     """A photo that cannot be decoded; the message is the reason."""
@@ -46,7 +48,7 @@ def decode(data: bytes, size: int | None = None) -> Photo:
                 if size is not None:
                     ratio = size / max(width, height)
                     opened.draft("RGB", (max(1, int(width * ratio)), max(1, int(height * ratio))))
-                pixels = opened.convert("RGB")
+                pixels = converted(opened, "RGB")
     except (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError) as error:
         reason = "no JPEG, PNG or WebP" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
         raise PhotoError(reason[:200]) from error

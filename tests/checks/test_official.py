@@ -103,9 +103,9 @@ def test_tables_with_the_published_numbers_are_the_release(released: duckdb.Duck
     assert differing == []
     assert comparison.agrees
     assert comparison.sentences == [
-        "train: the registry does not have this split.",
+        "train: there is no image of this split.",
         f"validation: the official release; {len(VALIDATION)} numbers agree.",
-        "test: the registry does not have this split.",
+        "test: there is no image of this split.",
     ]
     assert {row.agrees for row in comparison.rows if row.split != "validation"} == {None}
 
@@ -229,7 +229,7 @@ def test_a_registry_and_a_subset_are_compared(small: Path) -> None:
     rows = {(row.split, row.what): row for row in whole.rows}
     assert (rows["train", "instance pairs"].registry, rows["train", "instance pairs"].difference) == (5, 5 - 394_661)
     subset = registry.compare_with_release(registry.open(str(small)).select(split="train", category="skirt"))
-    assert subset.sentences[1] == "validation: the registry does not have this split."
+    assert subset.sentences[1] == "validation: there is no image of this split."
 
 
 def test_the_command_prints_rows_for_programs_and_ends_with_3(small: Path) -> None:
@@ -250,5 +250,5 @@ def test_the_command_prints_rows_for_programs_and_ends_with_3(small: Path) -> No
     table = CliRunner().invoke(main, ["-r", str(small), "check", "--release", "--format", "md"])
     assert table.stdout.splitlines()[0].startswith("| split | what")
     subset = CliRunner().invoke(main, ["-r", str(small), "check", "--release", "--split", "train", "--format", "csv"])
-    assert "validation: the registry does not have this split." in subset.stderr
+    assert "validation: there is no image of this split." in subset.stderr
     assert CliRunner().invoke(main, ["-r", str(small), "check", "--release", "--severity", "error"]).exit_code == 2

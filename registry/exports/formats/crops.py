@@ -17,6 +17,7 @@ from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import SourceError, UsageError
 from registry.execution.in_order import in_order
 from registry.exports.job import Job
+from registry.sources.photo_pixels import converted
 from registry.subset.rows import Chunk, Part
 
 _COLUMNS: Final = (
@@ -111,7 +112,7 @@ def cut(photo: bytes, boxes: Sequence[Box], margin: float, quality: int, name: s
     # Boxes are in pixels of the photo as stored, so EXIF orientation is ignored.
     try:
         with Image.open(io.BytesIO(photo)) as opened:
-            image = opened.convert("RGB")
+            image = converted(opened, "RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise SourceError(f"Cannot decode {name}: {error}") from error
     image.info.clear()  # keep colour profile, comment and resolution out of the crop
