@@ -19,6 +19,7 @@ from registry.cli.progress import progress_bar
 from registry.cli.subset_options import undivided_subset_options
 from registry.cli.values import json_text
 from registry.dataset.checks import SEVERITIES
+from registry.dataset.tables import PHOTOS
 from registry.files.temporary import make_output_folder, write_text
 from registry.subset.options import Subset
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 #: Values of ``--format`` and suffixes of ``-o`` for JUnit's XML.
 _JUNIT: Final = ("junit", "xml")
-#: DuckDB keeps the blocks that it reads up to its limit, and the checks need less than this at full size.
+#: DuckDB keeps the blocks that it reads up to its limit. At full size the checks need less than this, except for those
+#: of photos that look alike, which need 1 GB.
 _MEMORY: Final = "128MB"
 
 
@@ -69,10 +71,9 @@ _MEMORY: Final = "128MB"
 @click.option(
     "--memory",
     type=SizeType(),
-    default=_MEMORY,
-    show_default=True,
+    show_default=f"{_MEMORY}; half of the machine's with described photos and with --rows",
     metavar="LIMIT",
-    help="Most memory that DuckDB may use, such as 1GB; 0 for half of the machine's. --rows uses that.",
+    help="Most memory that DuckDB may use, such as 2GB; 0 for half of the machine's.",
 )
 @undivided_subset_options
 @functools.partial(output_options, more_formats=("junit",))
@@ -85,7 +86,7 @@ def check(
     rows_of: str | None,
     beside_release: bool,
     metrics: Path | None,
-    memory: int,
+    memory: int | None,
     subset: Subset,
     tables: dict[str, str],
     output: Output,
@@ -107,7 +108,7 @@ def check(
     if beside_release:
         if rows_of is not None or only or severities or metrics or output.chosen in _JUNIT:
             raise click.UsageError("--release stands alone: expected options of a subset and of the output beside it.")
-        data, notices = _open(places, subset, tables)
+        data, notices = _open(places, subset, tables, memory)
         code = print_comparison(data, output)
         _note_all(notices)
         ctx.exit(code)
@@ -119,13 +120,13 @@ def check(
         if output.chosen in _JUNIT:
             raise click.UsageError("JUnit's XML holds the counts of checks: expected another format of --rows.")
         checks, accepted = load(settings)
-        data, notices = _open(places, subset, tables)
+        data, notices = _open(places, subset, tables, memory or 0)
         write_rows(Rows.of_relation(check_rows(data, checks, rows_of, accepted)), output)
         _note_all(notices)
         return
     if metrics:
         make_output_folder(metrics.parent)
-    data, notices = _open(places, subset, tables, memory=f"{memory}B" if memory else None)
+    data, notices = _open(places, subset, tables, memory)
     with progress_bar("Checking") as progress:
         run = run_checks(data, settings, only, severities, is_whole=is_whole, progress=progress)
     if metrics:
@@ -141,10 +142,19 @@ def check(
 
 
 def _open(
-    places: Places, subset: Subset, tables: dict[str, str], memory: str | None = None
+    places: Places, subset: Subset, tables: dict[str, str], memory: int | None
 ) -> tuple[Registry | Selection, list[str]]:
-    """Return the registry, or the selection of a subset, with its notices."""
-    registry = places.open(tables=tables, memory=memory)
+    """Return the registry, or the selection of a subset, with its notices.
+
+    Args:
+        places: of the registry.
+        subset: all for the whole registry.
+        tables: of the user.
+        memory: limit of DuckDB, bytes; 0 for half of the machine's, None for what the checks need.
+    """
+    registry = places.open(tables=tables, memory=f"{memory}B" if memory else None if memory == 0 else _MEMORY)
+    if memory is None and any(file.rows for file in registry.manifest.of_table(PHOTOS.name)):
+        registry = places.open(tables=tables)
     if subset == Subset():
         return registry, registry.table_notices()
     selection = registry.select(subset)

@@ -61,3 +61,20 @@ def test_photos_are_described_and_broken_ones_are_named(
     result = run("-r", "described", "photos", "describe", "--split", "test", "--photos", "release")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("Error: described has no test; there is: train.")
+
+
+def test_checks_get_more_memory_where_photos_are_described(run: Run, tmp_path: Path) -> None:
+    """Photos that look alike need 1 GB at full size; 128 MB are enough for all other checks."""
+    write_split(tmp_path / "train", SMALL_SPLIT, {k: jpeg(30 + int(k)) for k in SMALL_SPLIT})
+    ingest("train", "train", "described", jobs=1)
+    Path("my").mkdir()
+    Path("my/little-memory.sql").write_text(
+        "-- One row per limit of 128 MB.\n-- key: split, image_id\n-- severity: note\n-- source: settings\n"
+        "SELECT 'train' AS split, 1 AS image_id WHERE current_setting('memory_limit') = '122.0 MiB'\n"
+    )
+    Path("params.yaml").write_text("checks: {folders: [my]}")
+    words = ("-r", "described", "check", "--only", "little-memory", "--format", "csv")
+    assert run(*words).stdout.splitlines()[1] == "little-memory,note,1,,True"
+    run("-r", "described", "photos", "describe", "--photos", "train", "-j", 1)
+    assert run(*words).stdout.splitlines()[1] == "little-memory,note,0,,True"
+    assert run(*words, "--memory", "128MB").stdout.splitlines()[1] == "little-memory,note,1,,True"
