@@ -69,9 +69,7 @@ def num_separate_parts(segmentation: Any) -> Any:
     import pyarrow as pa
     import shapely
 
-    lists = _array(segmentation)
-    polygons, has_ring = _polygons(lists.values)
-    starts = np.concatenate([[0], np.cumsum(has_ring)])[lists.offsets.to_numpy()]  # among the polygons with a ring
+    polygons, starts = polygons_of_items(segmentation)
     counts = np.diff(starts)
     pairs = [np.zeros((2, 0), dtype=np.int64)]
     for count in np.unique(counts[counts > 1]):
@@ -89,6 +87,19 @@ def num_separate_parts(segmentation: Any) -> Any:
         np.minimum.at(numbers, second, lowest)
     is_lowest = np.concatenate([[0], np.cumsum(numbers == np.arange(len(polygons)))])
     return pa.array(np.diff(is_lowest[starts]).astype(np.int32))
+
+
+def polygons_of_items(segmentation: Any) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+    """Return the polygons of at least three points of all items, and where those of each item start; last, their end.
+
+    Args:
+        segmentation: of each item, a list of polygons, each as for :func:`polygon_is_flat`.
+    """
+    import numpy as np
+
+    lists = _array(segmentation)
+    polygons, has_ring = _polygons(lists.values)
+    return polygons, np.concatenate([[0], np.cumsum(has_ring)])[lists.offsets.to_numpy()]
 
 
 def _array(values: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from registry.execution.in_order import in_order
+from registry.store.geometry import polygons_of_items
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,23 +75,16 @@ def mask_area(segmentation: pa.Array) -> pa.Array:
     """
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
     import shapely
 
-    polygons = segmentation.flatten()
-    num_polygons = pc.fill_null(pc.list_value_length(segmentation), 0).to_numpy(zero_copy_only=False)
+    polygons, starts = polygons_of_items(segmentation)
+    is_invalid = ~shapely.is_valid(polygons)
+    polygons[is_invalid] = shapely.make_valid(polygons[is_invalid])
+    first, num_polygons = starts[:-1], np.diff(starts)
     areas = np.zeros(len(segmentation))
-    if len(polygons):
-        points = polygons.flatten().to_numpy(zero_copy_only=False).reshape(-1, 2)
-        num_points = pc.list_value_length(polygons).to_numpy(zero_copy_only=False) // 2
-        rings = shapely.linearrings(points, indices=np.repeat(np.arange(len(polygons)), num_points))
-        shapes = shapely.polygons(rings)
-        is_invalid = ~shapely.is_valid(shapes)
-        shapes[is_invalid] = shapely.make_valid(shapes[is_invalid])
-        first = np.cumsum(num_polygons) - num_polygons
-        rows = np.flatnonzero(num_polygons == 1)
-        areas[rows] = shapely.area(shapes[first[rows]])
-        for number in np.unique(num_polygons[num_polygons > 1]):
-            rows = np.flatnonzero(num_polygons == number)
-            areas[rows] = shapely.area(shapely.union_all(shapes[first[rows][:, None] + np.arange(number)], axis=1))
+    rows = np.flatnonzero(num_polygons == 1)
+    areas[rows] = shapely.area(polygons[first[rows]])
+    for number in np.unique(num_polygons[num_polygons > 1]):
+        rows = np.flatnonzero(num_polygons == number)
+        areas[rows] = shapely.area(shapely.union_all(polygons[first[rows][:, None] + np.arange(number)], axis=1))
     return pa.array(areas, mask=segmentation.is_null().to_numpy(zero_copy_only=False))
