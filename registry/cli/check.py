@@ -16,7 +16,7 @@ from registry.cli.official import print_comparison
 from registry.cli.output import Output, Rows, output_options, write_rows
 from registry.cli.paths import FILE
 from registry.cli.progress import progress_bar
-from registry.cli.subset_options import undivided_subset_options
+from registry.cli.subset_options import undivided_subset_options, within
 from registry.cli.values import json_text
 from registry.dataset.checks import SEVERITIES
 from registry.dataset.tables import PHOTOS
@@ -155,10 +155,7 @@ def _open(
     registry = places.open(tables=tables, memory=f"{memory}B" if memory else None if memory == 0 else _MEMORY)
     if memory is None and any(file.rows for file in registry.manifest.of_table(PHOTOS.name)):
         registry = places.open(tables=tables)
-    if subset == Subset():
-        return registry, registry.table_notices()
-    selection = registry.select(subset)
-    return selection, selection.notices
+    return within(registry, subset)
 
 
 def _write(run: CheckRun, output: Output) -> None:

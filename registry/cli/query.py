@@ -16,7 +16,7 @@ from registry.cli.image_names import parse_image
 from registry.cli.limits import DEFAULT_SECONDS, SizeType, half_of_memory, query_limits
 from registry.cli.output import Output, Rows, output_options, write_rows, write_tables
 from registry.cli.params import parse_params
-from registry.cli.subset_options import subset_options
+from registry.cli.subset_options import subset_options, within
 from registry.dataset.deepfashion2 import SPLITS
 from registry.dataset.tables import BOX_COLUMNS, TABLES
 from registry.dataset.views import load_views
@@ -108,10 +108,9 @@ def sql(
     values = parse_params(bound)
     with query_limits(timeout, memory):
         registry = places.open(memory=f"{memory}B" if memory else None, timeout=timeout or None, tables=tables)
-        is_whole = subset == Subset() and resplit is None
-        selection = None if is_whole else registry.select(subset, resplit=resplit)
-        write_rows(Rows.of_relation((selection or registry).sql(text, values or None)), output)
-        for notice in selection.notices if selection else registry.table_notices():
+        source, notices = within(registry, subset, resplit)
+        write_rows(Rows.of_relation(source.sql(text, values or None)), output)
+        for notice in notices:
             note(f"note: {notice}")
         if _READS_PAIRS.search(text):
             _note_unknown(registry)

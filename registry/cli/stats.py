@@ -11,7 +11,7 @@ from registry.cli.context import Places, note
 from registry.cli.examples import examples
 from registry.cli.output import Output, Rows, output_options, write_rows
 from registry.cli.paths import FILE, FileType
-from registry.cli.subset_options import undivided_subset_options
+from registry.cli.subset_options import undivided_subset_options, within
 from registry.cli.values import json_text
 from registry.dataset.statistics import CROSSED_ATTRIBUTES, STATISTICS
 from registry.dataset.terms import TERMS_NOTICE
@@ -68,17 +68,14 @@ def stats(
     attribute_counts, of which --plots writes the last two as CSV files.
     """
     registry = places.open(tables=tables)
-    selection = None if subset == Subset() else registry.select(subset)
-    source = selection or registry
+    source, notices = within(registry, subset)
     names = [name.strip() for value in by for name in value.split(",")]
     rows = Rows.of_relation(source.stats(names, of) if names or of is not None else source.sql("FROM split_counts"))
     _write_files(source, metrics, plots)
     write_rows(_column_per_split(rows) if output.is_table and not names and of is None else rows, output)
-    for text in selection.notices if selection else registry.table_notices():
+    for text in [*notices, *registry.unknown_pairing()]:
         note(f"note: {text}")
-    for text in registry.unknown_pairing():
-        note(f"note: {text}")
-    if selection:
+    if subset != Subset():
         note(f"Subset {subset.digest[:16]}: {subset.text}")
     if output.is_table:
         note(TERMS_NOTICE)

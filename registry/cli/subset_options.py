@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -23,6 +23,10 @@ from registry.dataset.deepfashion2 import ATTRIBUTE_CODES
 from registry.subset.options import OPTIONS, Option, Subset
 from registry.subset.params import load_subset, read_tables, tables_of_subset
 from registry.subset.resplit import Resplit
+
+if TYPE_CHECKING:
+    from registry.store.registry import Registry
+    from registry.store.selection import Selection
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
@@ -118,6 +122,16 @@ def _with_options(command: Command, decorators: Sequence[Decorator]) -> Command:
     for decorator in reversed(decorators):
         with_subset = decorator(with_subset)
     return with_subset  # type: ignore[return-value]  # the options change the signature
+
+
+def within(
+    registry: Registry, subset: Subset, resplit: Resplit | None = None
+) -> tuple[Registry | Selection, list[str]]:
+    """Return the registry itself, or the selection of a subset or division of it; and its notices."""
+    if subset == Subset() and resplit is None:
+        return registry, registry.table_notices()
+    selection = registry.select(subset, resplit=resplit)
+    return selection, selection.notices
 
 
 def _check_params(params: str) -> None:
