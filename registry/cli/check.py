@@ -91,7 +91,7 @@ def check(
     tables: dict[str, str],
     output: Output,
 ) -> None:
-    """Count what is odd in the data: docs/checks.md lists the checks.
+    """Count odd annotations and photos: docs/checks.md lists the checks.
 
     A check counts odd rows; it passes unless they are more than its limit in --params (checks: limits). Accepted
     exceptions, the lines of checks/accepted.jsonl beside that file, do not count. With options of a subset, the rows

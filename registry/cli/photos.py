@@ -56,9 +56,9 @@ def describe(places: Places, photos: str | None, splits: tuple[str, ...], follow
     """Read every photo once into the table photos.
 
     Its columns are SHA-256, difference hash, size, EXIF orientation, brightness and sharpness; the checks of photos
-    read them. Each split is replaced at once, when all of its photos are read. A run that was ended goes on where it
-    stopped, and unchanged photos are not read again: what was read is kept in the registry's folder (.df2), for a
-    remote registry in that of --cache. A photo that cannot be decoded is named and has NULLs; the check
+    read them. Each split is replaced at once, when all of its photos are read. An interrupted run goes on where it
+    stopped, and unchanged photos are not read again: the measures of each photo are kept in the registry's folder
+    (.df2), for a remote registry in that of --cache. A photo that cannot be decoded is named and has NULLs; the check
     unreadable-picture lists it.
 
     RELEASE may also be the folder or archive of a single split, with --split.

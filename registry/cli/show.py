@@ -1,4 +1,4 @@
-"""``df2 show``: photos with what is annotated in them."""
+"""``df2 show``: photos with their annotation."""
 
 from __future__ import annotations
 

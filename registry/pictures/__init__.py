@@ -1,1 +1,1 @@
-"""Photos with what is annotated in them, as pictures and contact sheets."""
+"""Photos with their annotation, as pictures and contact sheets."""
