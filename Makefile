@@ -28,11 +28,11 @@ endif
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(MAKE_VENV)
-	$(PIP) install -c constraints.txt -e '.[zip,coco,report]'
+	$(PIP) install -c constraints.txt -e '.[zip,report]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install -c constraints.txt -e '.[zip,s3,gs,ssh,webdav,dask,coco,report,dev]'
+	$(PIP) install -c constraints.txt -e '.[zip,s3,gs,ssh,webdav,dask,report,dev]'
 	touch $@
 
 $(DUCKDB1): $(VENV)/.installed

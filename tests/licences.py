@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "licences.md"
 #: User extras in the test environment: all except azure, which is not installed there.
-EXTRAS: Final = ("zip", "s3", "gs", "ssh", "webdav", "dask", "coco", "report")
+EXTRAS: Final = ("zip", "s3", "gs", "ssh", "webdav", "dask", "report")
 #: Dependencies with a GPL-family licence: the alternative or exception in the licence, and the use of the package.
 COPYLEFT: Final = {
     "asyncssh": "EPL-2.0 may be chosen. The extra `ssh` speaks SFTP with it.",

@@ -115,7 +115,7 @@ def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Arra
 
 def mask_areas(chunk: Chunk) -> pa.Array:
     """Return the area of each item's mask, px²: the union of its polygons, as COCO's own code counts it."""
-    from registry.exports.columns.polygons import mask_area
+    from registry.dataset.masks import mask_area
 
     owners = chunk.owners()
     width, height = (chunk.images.column(name).take(owners).to_pylist() for name in ("width", "height"))

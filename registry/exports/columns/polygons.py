@@ -1,4 +1,4 @@
-"""Pure functions on an item's segmentation: largest polygon, a single ring around all polygons, mask area.
+"""Pure functions on an item's segmentation: largest polygon, a single ring around all polygons.
 
 A polygon is flat ``[x0, y0, x1, y1, ...]``, px from the top-left corner, open or closed (the last point repeats the
 first). A segmentation is an item's list of polygons: they may overlap, and the mask is their union. In the train split
@@ -12,10 +12,8 @@ line from it to the outside crosses the ring an odd number of times.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
-
-from registry.errors import AnnotationError, MissingDependencyError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,10 +25,6 @@ Segmentation: TypeAlias = Sequence[Polygon]
 
 _Ring: TypeAlias = list[tuple[float, float]]  # open
 _Floats: TypeAlias = "npt.NDArray[np.float64]"
-
-# Larger than any photo (a JPEG has at most 65,535 px a side). pycocotools samples edges every fifth of a pixel: it
-# takes 1.2 GB for a coordinate of 1e7 and crashes at 1e9.
-_FARTHEST_PX = 1e5
 
 # Grid to which vertices of self-crossing rings are rounded. Without it, GEOS lost pieces or raised an error in 30 of
 # 78,232 random segmentations with coordinates 1e-14 to 1e-6 px off whole numbers; with it, in none. A power of two, so
@@ -86,52 +80,14 @@ def bridge(segmentation: Segmentation) -> list[float]:
         segmentation: polygons; those with all points on a line have no area and are skipped.
 
     Returns:
-        The flat ring. A single polygon is returned unchanged, open or closed, and needs no package. Otherwise the ring
-        is open and begins on the largest piece. [] if the union is empty.
-
-    Raises:
-        MissingDependencyError: there are several polygons, and shapely is not installed.
+        The flat ring. A single polygon is returned unchanged, open or closed. Otherwise the ring is open and begins on
+        the largest piece. [] if the union is empty.
     """
     polygons = [polygon for polygon in segmentation if not _is_on_one_line(polygon)]
     if len(polygons) < 2:
         return list(polygons[0]) if polygons else []
     rings = _rings_of_union(polygons)
     return [number for point in _joined(rings) for number in point]
-
-
-def mask_area(segmentation: Segmentation, width: int | None, height: int | None) -> float:
-    """Return the area of the union of the polygons in px, counted as COCO does: pixels of pycocotools' mask.
-
-    Args:
-        segmentation: polygons; those of fewer than 3 points are skipped, as pycocotools would read two points as the
-            corner and size of a box.
-        width: of the image, px; None if unknown: the polygons are then not cut at the right edge.
-        height: of the image, px; None if unknown: the polygons are then not cut at the bottom edge.
-
-    Raises:
-        AnnotationError: a coordinate is larger than a photo can be; pycocotools would take all memory or crash.
-        MissingDependencyError: pycocotools is not installed.
-    """
-    try:
-        from pycocotools import mask
-    except ImportError as error:
-        raise MissingDependencyError("Mask areas need: pip install 'deepfashion2-registry[coco]'") from error
-    polygons = [list(polygon) for polygon in segmentation if len(polygon) >= 6]
-    if not polygons:
-        return 0.0
-    farthest = max((number for polygon in polygons for number in polygon), key=abs)
-    if abs(farthest) > _FARTHEST_PX:
-        raise AnnotationError(
-            f"A polygon has the coordinate {farthest:.12g}; expected at most {_FARTHEST_PX:.0f} px from the corner."
-        )
-    width = _extent(polygon[0::2] for polygon in polygons) if width is None else width
-    height = _extent(polygon[1::2] for polygon in polygons) if height is None else height
-    return float(mask.area(mask.merge(mask.frPyObjects(polygons, height, width))))
-
-
-def _extent(coordinates: Iterable[Sequence[float]]) -> int:
-    """Return the smallest width or height in px, at least 1, of an image that holds the coordinates."""
-    return max(math.ceil(max(map(max, coordinates))) + 1, 1)
 
 
 def _is_on_one_line(polygon: Polygon) -> bool:

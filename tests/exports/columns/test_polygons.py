@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from registry.errors import AnnotationError, MissingDependencyError
-from registry.exports.columns.polygons import bridge, largest, mask_area, open_ring, ring_area
+from registry.dataset.masks import mask_area
+from registry.errors import AnnotationError
+from registry.exports.columns.polygons import bridge, largest, open_ring, ring_area
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Points: TypeAlias = npt.NDArray[np.float64]  # (n, 2), x y in px
@@ -356,9 +357,3 @@ def test_mask_area_refuses_coordinates_that_pycocotools_would_crash_on(value: fl
     with pytest.raises(AnnotationError) as caught:
         mask_area([[0, 0, 5, 0, value, 5]], 10, 10)
     assert str(caught.value) == f"A polygon has the coordinate {shown}; expected at most 100000 px from the corner."
-
-
-def test_mask_area_without_pycocotools_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pycocotools", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'deepfashion2-registry\[coco\]'"):
-        mask_area([square(0, 0, 5)], 10, 10)

@@ -1,0 +1,72 @@
+"""Records of a predictions file that cannot be evaluated: counted by kind, each kind with its first places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from registry.errors import AnnotationError
+from registry.redaction import printable
+from registry.wording import counted
+
+#: Places shown of each kind.
+_MAX_PLACES: Final = 3
+
+
+class Problems:
+    """What is wrong with the records of a file, gathered while it is read.
+
+    Args:
+        file: name of the file, as the user gave it.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self._counts: dict[tuple[str, str], int] = {}
+        self._places: dict[tuple[str, str], list[str]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def add(self, kind: str, expected: str, places: Iterable[str], count: int = 1) -> None:
+        """Note records with a problem.
+
+        Args:
+            kind: what is wrong, a phrase in the plural whose first noun is counted: ``scores that are not numbers``.
+            expected: what was expected, and what to do.
+            places: of the first of them: ``record 12: score nan``; not all need be given.
+            count: how many they are.
+        """
+        key = kind, expected
+        self._counts[key] = self._counts.get(key, 0) + count
+        shown = self._places.setdefault(key, [])
+        for place in places:
+            if len(shown) == _MAX_PLACES:
+                break
+            shown.append(printable(place))
+
+    def lines(self) -> list[str]:
+        """Return a line for each kind: the count, what was expected, the first places."""
+        return [
+            f"{counted(number, kind)}; expected {expected} ({'; '.join(self._places[kind, expected])}"
+            f"{'; ...' if number > len(self._places[kind, expected]) else ''})"
+            for (kind, expected), number in self._counts.items()
+        ]
+
+    def check(self, num_skipped: int | None) -> list[str]:
+        """Return sentences on the skipped records; without skipping, raise an error with all problems.
+
+        Args:
+            num_skipped: records that are left out; None where bad records are not to be skipped.
+
+        Raises:
+            AnnotationError: there are problems, and they are not to be skipped.
+        """
+        if not self:
+            return []
+        lines = [f"  {line}" for line in self.lines()]
+        if num_skipped is None:
+            raise AnnotationError(
+                "\n".join([f"{self.file} has records that cannot be evaluated:", *lines, "--skip-bad leaves them out."])
+            )
+        return ["\n".join([f"{self.file}: {counted(num_skipped, 'records')} left out:", *lines])]
