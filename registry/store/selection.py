@@ -255,6 +255,31 @@ class Selection:
             f"{own_columns.joins(columns)} ORDER BY {SPLIT_ORDER}, image_id, items.item_order"
         )
 
+    def item_values(self, expressions: Sequence[str]) -> DuckDBPyRelation:
+        """Return the values of SQL expressions of the chosen items as a lazy relation, in the order of :meth:`items`.
+
+        Args:
+            expressions: each over the columns of items and of the user's tables, within the bounds of a condition:
+                ``x2 - x1 > 200``, ``scores.loss``.
+
+        Returns:
+            split, image_id, item_no, then ``value_0``, ``value_1``, ...
+
+        Raises:
+            UsageError: an expression is not allowed.
+        """
+        tables = self._snapshot.own_tables
+        used: dict[str, list[str]] = {}
+        for text in expressions:
+            for name, columns in check_condition(f"(\n{text}\n) IS NOT NULL", tables).items():
+                used[name] = list(dict.fromkeys([*used.get(name, ()), *columns]))
+        values = "".join(f", (\n{text}\n) AS value_{k}" for k, text in enumerate(expressions))
+        return self._connection.cursor().sql(
+            f"SELECT items.split, items.image_id, items.item_no{values} FROM items "
+            f"SEMI JOIN chosen_items USING (split, image_id, item_no){struct_joins(used, tables)} "
+            f"ORDER BY {SPLIT_ORDER}, image_id, items.item_order"
+        )
+
     def own_schema(self) -> pa.Schema:
         """Return the Arrow fields of the columns of the user's tables that :meth:`chunks` can give."""
         return self._own_columns.schema(self._connection)
