@@ -13,11 +13,11 @@ import numpy as np
 
 from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, NUM_LANDMARK_SLOTS
 from registry.dataset.masks import mask_of
-from registry.evaluate.arrays import Bools, Floats, Ints
+from registry.evaluation.arrays import Bools, Floats, Ints
 
 if TYPE_CHECKING:
-    from registry.evaluate.detections import Detections
-    from registry.evaluate.truth import Truth
+    from registry.evaluation.detections import Detections
+    from registry.evaluation.truth import Truth
 
 #: Pairs that overlap less are left out: below it, TIDE counts a detection as one of background.
 MIN_OVERLAP: Final = 0.1

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from registry.evaluate.arrays import Bools, Floats, Ints
-from registry.evaluate.overlaps import Overlaps
+from registry.evaluation.arrays import Bools, Floats, Ints
+from registry.evaluation.overlaps import Overlaps
 
 if TYPE_CHECKING:
-    from registry.evaluate.detections import Detections
-    from registry.evaluate.truth import Truth
+    from registry.evaluation.detections import Detections
+    from registry.evaluation.truth import Truth
 
 #: IoU or OKS from which a detection can have found an item.
 THRESHOLDS: Final = np.linspace(0.5, 0.95, 10)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from registry.evaluate.arrays import Bools
-from registry.evaluate.matching import Matcher, Ranking
-from registry.evaluate.overlaps import Overlaps, box_overlaps, landmark_overlaps, mask_overlaps
-from registry.evaluate.precision import Precision, Scorer
-from registry.evaluate.results import ALL, Score
-from registry.evaluate.slices import Slice
-from registry.evaluate.truth import Truth
+from registry.evaluation.arrays import Bools
+from registry.evaluation.matching import Matcher, Ranking
+from registry.evaluation.overlaps import Overlaps, box_overlaps, landmark_overlaps, mask_overlaps
+from registry.evaluation.precision import Precision, Scorer
+from registry.evaluation.results import ALL, Score
+from registry.evaluation.slices import Slice
+from registry.evaluation.truth import Truth
 
 if TYPE_CHECKING:
-    from registry.evaluate.detections import Detections
+    from registry.evaluation.detections import Detections
 
 BOXES: Final = "boxes"
 MASKS: Final = "masks"

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from registry.dataset.deepfashion2 import CATEGORIES
-from registry.evaluate.arrays import Bools, Floats, Ints
-from registry.evaluate.matching import THRESHOLDS, Matcher, Ranking
+from registry.evaluation.arrays import Bools, Floats, Ints
+from registry.evaluation.matching import THRESHOLDS, Matcher, Ranking
 
 if TYPE_CHECKING:
-    from registry.evaluate.truth import Truth
+    from registry.evaluation.truth import Truth
 
 #: Recalls at which precision is averaged.
 RECALLS: Final = np.linspace(0.0, 1.0, 101)

@@ -10,8 +10,8 @@ import numpy as np
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES
 from registry.errors import UsageError
-from registry.evaluate.arrays import Bools
-from registry.evaluate.truth import Truth
+from registry.evaluation.arrays import Bools
+from registry.evaluation.truth import Truth
 
 if TYPE_CHECKING:
     import pyarrow as pa

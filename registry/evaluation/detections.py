@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from registry.dataset.deepfashion2 import CATEGORIES, NUM_LANDMARK_SLOTS
-from registry.evaluate.arrays import Floats, Ints
+from registry.evaluation.arrays import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Detections:
         masks: of pycocotools, ``{"size": [height, width], "counts": bytes}``; None where they are not evaluated.
         landmarks: float64, flat x, y of the landmarks of each record's category, record by record; None likewise.
         other_slots: position of a detection -> float64 [294, 2], x and y of all slots, where they matter
-            (:meth:`registry.evaluate.truth.Truth.needs_all_slots`) and were given.
+            (:meth:`registry.evaluation.truth.Truth.needs_all_slots`) and were given.
         notices: plain sentences with a count on what was accepted though odd.
     """
 

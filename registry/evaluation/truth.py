@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from registry.dataset.deepfashion2 import CATEGORIES, SPLITS
 from registry.errors import NotFoundError
-from registry.evaluate.arrays import Bools, Floats, Ints
+from registry.evaluation.arrays import Bools, Floats, Ints
 from registry.store.sql import SPLIT_ORDER
 
 if TYPE_CHECKING:
