@@ -271,6 +271,8 @@ class Selection:
         tables = self._snapshot.own_tables
         used: dict[str, list[str]] = {}
         for text in expressions:
+            if not text.strip():
+                raise UsageError("An expression is empty: expected a column or an SQL expression of items.")
             for name, columns in check_condition(f"(\n{text}\n) IS NOT NULL", tables).items():
                 used[name] = list(dict.fromkeys([*used.get(name, ()), *columns]))
         values = "".join(f", (\n{text}\n) AS value_{k}" for k, text in enumerate(expressions))
