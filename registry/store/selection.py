@@ -148,6 +148,10 @@ class Selection:
         with self._snapshot.read_errors():
             return unknown_texts(self._connection.cursor(), columns, rows)
 
+    def unknown_pairing(self) -> list[str]:
+        """Return a sentence for each split with chosen items that no pair can have, as that of the registry."""
+        return self.unknown(PAIRING)
+
     def summary(self) -> list[dict[str, Any]]:
         """Return counts by part and category, by the views of the registry.
 
