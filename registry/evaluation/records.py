@@ -182,16 +182,14 @@ class Collector:
         columns = {name: self._joined(name) for name in ("image", "category_id", "score", "areas", "position")}
         boxes = self._joined("boxes", (0, 4))
         has_boxes = self._task == "boxes" or not np.isnan(boxes).all()
-        masks = landmarks = offsets = None
+        masks = landmarks = runs = None
         if self._task == "masks":
             masks = RleMasks.of(self._columns.pop("masks", []), self._joined("mask_sizes", (0, 2), np.int64))
+            runs = np.frombuffer(masks.counts, np.uint8), masks.offsets
         if self._task == "landmarks":
             landmarks = self._joined("landmarks")
-            offsets = np.concatenate([[0], np.cumsum(self._joined("num_numbers"))]).astype(np.int64)
-        geometry = masks if masks is not None else boxes if landmarks is None else landmarks
-        is_repeated, first = repeated_records(
-            columns["image"], columns["category_id"], columns["score"], geometry, offsets
-        )
+            runs = landmarks, np.concatenate([[0], np.cumsum(self._joined("num_numbers"))]).astype(np.int64)
+        is_repeated, first = repeated_records(columns["image"], columns["category_id"], columns["score"], boxes, runs)
         if len(first):
             self._report_repeated(columns, np.flatnonzero(is_repeated), first)
             keep = np.flatnonzero(~is_repeated)
@@ -199,10 +197,8 @@ class Collector:
             boxes = boxes[keep]
             if masks is not None:
                 masks = masks.take(keep)
-            if landmarks is not None and offsets is not None:
-                lengths = np.diff(offsets)
-                landmarks = landmarks[np.repeat(~is_repeated, lengths)]
-                offsets = np.concatenate([[0], np.cumsum(lengths[keep])])
+            if landmarks is not None and runs is not None:
+                landmarks = landmarks[np.repeat(~is_repeated, np.diff(runs[1]))]
         position = columns["position"]
         slot_keys = np.array(sorted(self._other_slots), np.int64)
         slot_keys = slot_keys[np.isin(slot_keys, position)]
