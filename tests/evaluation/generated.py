@@ -41,8 +41,10 @@ def _item(rng: random.Random) -> dict[str, Any]:
     share = rng.choice([0.0, 0.5, 1.0])  # of landmarks that are labelled
     landmarks: list[int] = []
     for _ in range(category.num_landmarks):
-        is_labelled = rng.random() < share
-        landmarks += [x + rng.randint(0, width), y + rng.randint(0, height), rng.choice([1, 2])] if is_labelled else [0] * 3
+        if rng.random() < share:
+            landmarks += [x + rng.randint(0, width), y + rng.randint(0, height), rng.choice([1, 2])]
+        else:
+            landmarks += [0, 0, 0]
     codes = {name: rng.randint(1, 3) for name in ("scale", "occlusion", "zoom_in", "viewpoint")}
     polygons = [_triangle(rng, x, y, width, height) for _ in range(rng.choice([1, 1, 2]))]
     return item(
