@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
@@ -23,8 +23,6 @@ from registry.evaluation.record_keys import NO_CATEGORY, RecordKeys
 from registry.evaluation.repeated import repeated_records
 from registry.evaluation.segmentations import Segmentation, read_masks
 from registry.wording import sentence
-
-Task = Literal["boxes", "masks", "landmarks"]
 
 _CATEGORY_NAMES: Final = ", ".join(f"{category.id} {category.name}" for category in CATEGORIES)
 #: Key of a record -> its part in :meth:`Collector.add_unread`: what is wrong, and what was expected.
@@ -85,7 +83,7 @@ class Collector:
         task: what is evaluated.
     """
 
-    def __init__(self, file: str, index: ImageIndex, task: Task) -> None:
+    def __init__(self, file: str, index: ImageIndex, task: str) -> None:
         self.problems = Problems(file)
         self.notices: list[str] = []
         self._index = index
@@ -97,6 +95,7 @@ class Collector:
         self._num_records = 0
         self._num_foreign = 0
         self._num_odd_scores = 0
+        self._num_zeros = 0
 
     def add_unread(self, position: int, key: str, reason: str, image_id: Any = None) -> None:
         """Note a record that cannot be read.
@@ -189,6 +188,8 @@ class Collector:
         if self._task == "landmarks":
             landmarks = self._joined("landmarks")
             runs = landmarks, np.concatenate([[0], np.cumsum(self._joined("num_numbers"))]).astype(np.int64)
+            if len(landmarks):
+                self._num_zeros = int((~np.logical_or.reduceat(landmarks != 0, runs[1][:-1])).sum())
         is_repeated, first = repeated_records(columns["image"], columns["category_id"], columns["score"], boxes, runs)
         if len(first):
             self._report_repeated(columns, np.flatnonzero(is_repeated), first)
@@ -225,6 +226,10 @@ class Collector:
         if self._num_odd_scores:
             yield sentence(
                 self._num_odd_scores, "predictions", "have a score below 0 or above 1, which counts only by its order"
+            )
+        if self._num_zeros:
+            yield sentence(
+                self._num_zeros, "predictions", "have zeros for all landmarks, and count as any other (pycocotools too)"
             )
 
     def _report_images(self, image: np.ndarray, report: Callable[..., None]) -> None:
