@@ -73,7 +73,7 @@ def stats(
     rows = Rows.of_relation(source.stats(names, of) if names or of is not None else source.sql("FROM split_counts"))
     _write_files(source, metrics, plots)
     write_rows(_column_per_split(rows) if output.is_table and not names and of is None else rows, output)
-    for text in [*notices, *registry.unknown_pairing()]:
+    for text in dict.fromkeys([*notices, *source.unknown_pairing()]):
         note(f"note: {text}")
     if subset != Subset():
         note(f"Subset {subset.digest[:16]}: {subset.text}")

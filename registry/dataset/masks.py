@@ -17,8 +17,8 @@ def mask_of(segmentation: Sequence[Sequence[float]], width: int | None, height: 
     """Return the union of polygons as a mask of pycocotools, ``{"size": [height, width], "counts": bytes}``.
 
     Args:
-        segmentation: polygons, each flat x, y, ... in px; those of fewer than 3 points are skipped, as pycocotools would
-            read two points as the corner and size of a box.
+        segmentation: polygons, each flat x, y, ... in px; those of fewer than 3 points are skipped, as pycocotools
+            would read two points as the corner and size of a box.
         width: of the image, px; None if unknown: the polygons are then not cut at the right edge.
         height: of the image, px; None if unknown: the polygons are then not cut at the bottom edge.
 

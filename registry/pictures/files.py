@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -52,6 +53,16 @@ def jpeg(picture: Image.Image, title: str = "") -> bytes:
 def webp(picture: Image.Image, title: str = "") -> bytes:
     """Return a picture as WebP, for pages that hold many of them: a third of the bytes of a JPEG."""
     return _encoded(picture, "WEBP", title)
+
+
+def data_uri(picture: bytes, kind: str) -> str:
+    """Return a picture as the address of an image that stands in the page itself.
+
+    Args:
+        picture: of :func:`jpeg` or :func:`webp`.
+        kind: ``jpeg`` or ``webp``.
+    """
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def page_paths(path: Path, total: int) -> list[Path]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from html import escape
 from typing import Any, Final
 
 from registry.errors import RegistryError, UsageError
 from registry.pictures.album import Album
-from registry.pictures.files import jpeg
+from registry.pictures.files import data_uri, jpeg
 from registry.pictures.gallery import RowKeys, row_cells, with_items
 from registry.pictures.sheet import Cell
 from registry.store.connection import duckdb_errors
@@ -54,10 +53,7 @@ class NotebookRows:
 def _figure(cell: Cell) -> str:
     """Return the pictures of a cell with its first line."""
     title = escape(cell.caption[0])
-    images = "".join(
-        f'<img alt="{title}" src="data:image/jpeg;base64,{base64.b64encode(jpeg(picture)).decode()}">'
-        for picture in cell.pictures
-    )
+    images = "".join(f'<img alt="{title}" src="{data_uri(jpeg(picture), "jpeg")}">' for picture in cell.pictures)
     return f'<figure style="margin: 0">{images}<figcaption>{title}</figcaption></figure>'
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.errors import UsageError
 from registry.pictures.album import Album, Shown, Subject
-from registry.pictures.files import webp
+from registry.pictures.files import data_uri, webp
 from registry.pictures.gallery import RowKeys
 from registry.report.elements import Html, element
 
@@ -85,12 +84,10 @@ class Thumbnails:
         if self._bytes > _MOST_BYTES or not shown.has_subject:
             return None
         drawn = album.draw(shown, size=_SIZE, crop=crop, has_labels=shown.subject.item_no is None)
-        data = base64.b64encode(webp(drawn.picture, str(shown.subject))).decode()
-        self._bytes += len(data)
+        address = data_uri(webp(drawn.picture, str(shown.subject)), "webp")
+        self._bytes += len(address)
         width, height = drawn.picture.size
-        return element(
-            "img", src=f"data:image/webp;base64,{data}", alt=_alt(shown, drawn, name), width=width, height=height
-        )
+        return element("img", src=address, alt=_alt(shown, drawn, name), width=width, height=height)
 
 
 def _subjects(row: Mapping[str, Any], keys: RowKeys) -> list[Subject | None]:

@@ -148,6 +148,10 @@ class Selection:
         with self._snapshot.read_errors():
             return unknown_texts(self._connection.cursor(), columns, rows)
 
+    def unknown_pairing(self) -> list[str]:
+        """Return a sentence for each split with chosen items that no pair can have, as that of the registry."""
+        return self.unknown(PAIRING)
+
     def summary(self) -> list[dict[str, Any]]:
         """Return counts by part and category, by the views of the registry.
 
@@ -253,6 +257,33 @@ class Selection:
         return self._connection.cursor().sql(
             f"SELECT {own_columns.select(columns)} FROM items SEMI JOIN chosen_items USING (split, image_id, item_no)"
             f"{own_columns.joins(columns)} ORDER BY {SPLIT_ORDER}, image_id, items.item_order"
+        )
+
+    def item_values(self, expressions: Sequence[str]) -> DuckDBPyRelation:
+        """Return the values of SQL expressions of the chosen items as a lazy relation, in the order of :meth:`items`.
+
+        Args:
+            expressions: each over the columns of items and of the user's tables, within the bounds of a condition:
+                ``x2 - x1 > 200``, ``scores.loss``.
+
+        Returns:
+            split, image_id, item_no, then ``value_0``, ``value_1``, ...
+
+        Raises:
+            UsageError: an expression is not allowed.
+        """
+        tables = self._snapshot.own_tables
+        used: dict[str, list[str]] = {}
+        for text in expressions:
+            if not text.strip():
+                raise UsageError("An expression is empty: expected a column or an SQL expression of items.")
+            for name, columns in check_condition(f"(\n{text}\n) IS NOT NULL", tables).items():
+                used[name] = list(dict.fromkeys([*used.get(name, ()), *columns]))
+        values = "".join(f", (\n{text}\n) AS value_{k}" for k, text in enumerate(expressions))
+        return self._connection.cursor().sql(
+            f"SELECT items.split, items.image_id, items.item_no{values} FROM items "
+            f"SEMI JOIN chosen_items USING (split, image_id, item_no){struct_joins(used, tables)} "
+            f"ORDER BY {SPLIT_ORDER}, image_id, items.item_order"
         )
 
     def own_schema(self) -> pa.Schema:

@@ -16,6 +16,7 @@ def test_a_coco_file_is_ingested_and_the_missing_source_is_told(run: Run, tmp_pa
     for command in (["pairs"], ["stats"], ["sql", "SELECT count(*) FROM instance_pairs"], ["subset", "--paired"]):
         assert told in run(*command, registry="new").stderr
     assert told not in run("sql", "SELECT count(*) FROM items", registry="new").stderr
+    assert "note: 1 item of train has no source" in run("stats", "--limit", "1", registry="new").stderr
     refused = run("export", "pairs", "out", registry="new")
     assert refused.exit_code == 2
     assert "pairs needs values that items do not have. 8 items of train have no source:" in refused.stderr

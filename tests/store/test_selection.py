@@ -311,3 +311,26 @@ def test_ids_that_collide_in_a_part_are_an_error_before_any_work(tmp_path: Path)
     with pytest.raises(UsageError, match="The number 1000000 of train cannot be told from those of other splits"):
         Selection(opened.snapshot(), resplit=resplit)
     Selection(opened.snapshot(), Subset.of(split="train"), resplit)
+
+
+def test_values_of_expressions_stand_in_the_order_of_the_items(opened: Registry) -> None:
+    selection = opened.select(Subset.of(occlusion=[1, 2]))
+    rows = selection.items(["split", "image_id", "item_no", "x1", "x2", "category_name", "style"]).fetchall()
+    values = selection.item_values(["x2 - x1 > 20", "category_name", "if(style = 0, NULL, style)"]).fetchall()
+    assert values == [(*row[:3], row[4] - row[3] > 20, row[5], row[6] or None) for row in rows]
+    assert selection.item_values([]).fetchall() == [row[:3] for row in rows]
+
+
+def test_values_come_from_tables_of_the_user_too(opened: Registry) -> None:
+    scores = pa.table({"split": ["train"], "image_id": [1], "item_no": [1], "Loss": [2.5]})
+    ((image_id,),) = opened.sql("SELECT min(image_id) FROM items WHERE split = 'train'").fetchall()
+    scores = scores.set_column(1, "image_id", pa.array([image_id]))
+    selection = opened.select(split="train", tables={"scores": scores})
+    values = selection.item_values(["scores.loss > 2", "scores.loss"]).fetchall()
+    assert [row for row in values if row[3] is not None] == [("train", image_id, 1, True, 2.5)]
+
+
+@pytest.mark.parametrize("text", ["(SELECT 1)", "random()", "x1 AS x", "", "height"])
+def test_an_expression_keeps_to_the_bounds_of_a_condition(opened: Registry, text: str) -> None:
+    with pytest.raises(UsageError):
+        opened.select().item_values([text])

@@ -20,7 +20,7 @@ of polygons, or a struct of ``size`` and ``counts``; ``keypoints`` a list of num
 A file may name the registry that its images are from: an object, or the metadata of a table, by the key ``registry``
 with the SHA-256 of its manifest, or an object with ``manifest_sha256`` as in ``export.json``.
 
-Records count from 0 in messages and in :attr:`registry.evaluate.detections.Detections.position`.
+Records count from 0 in messages and in :attr:`registry.evaluation.detections.Detections.position`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from registry.errors import StorageError, UsageError
-from registry.evaluate.coco_results import read_coco_results
-from registry.evaluate.detections import Detections, RleMasks
-from registry.evaluate.image_index import ImageIndex
-from registry.evaluate.records import GEOMETRY, Collector, Task
+from registry.evaluation.coco_results import read_coco_results
+from registry.evaluation.detections import Detections
+from registry.evaluation.image_index import ImageIndex
+from registry.evaluation.records import GEOMETRY, Collector, Task
 from registry.files.private_folder import private_folder
 from registry.files.regular_files import open_regular
 from registry.redaction import redact
@@ -45,7 +45,7 @@ from registry.storage.options import StorageOptions
 from registry.storage.place import Place
 from registry.subset.row_files import KINDS, suffix_of
 
-__all__ = ["Detections", "ImageIndex", "RleMasks", "read_predictions"]
+__all__ = ["Detections", "ImageIndex", "read_predictions"]
 
 
 def read_predictions(
@@ -76,13 +76,13 @@ def read_predictions(
     name = os.fspath(source) if is_path else "the predictions"
     collector = Collector(redact(name), truth, task)
     if not is_path:
-        from registry.evaluate.table_results import read_frame
+        from registry.evaluation.table_results import read_frame
 
         named = read_frame(source, task, collector)
     else:
         with _local_file(name, storage_options) as path:
             if suffix_of(name) in KINDS:
-                from registry.evaluate.table_results import read_table
+                from registry.evaluation.table_results import read_table
 
                 named = read_table(path, name, task, collector)
             else:

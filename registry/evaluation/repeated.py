@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from registry.evaluate.detections import RleMasks
+from registry.evaluation.rle_masks import RleMasks
 
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT: Final = np.uint64(29)

@@ -10,7 +10,7 @@ import numpy as np
 from registry.dataset.deepfashion2 import CATEGORY_BY_ID, SPLITS, category_called
 from registry.dataset.image_names import read_image_name
 from registry.errors import UnknownNameError
-from registry.evaluate.image_index import NO_SPLIT, UNKNOWN_SPLIT
+from registry.evaluation.image_index import NO_SPLIT, UNKNOWN_SPLIT
 
 #: Number of a category that does not exist.
 NO_CATEGORY: Final = 0
@@ -63,9 +63,7 @@ class RecordKeys:
             ids = np.fromiter(map(self._category_id, values), np.int64, len(values))
         if names is None:
             return ids, None
-        named = np.fromiter(
-            (-1 if name is None else self._category_id(name) for name in names), np.int64, len(ids)
-        )
+        named = np.fromiter((-1 if name is None else self._category_id(name) for name in names), np.int64, len(ids))
         is_absent = np.fromiter((value is None for value in values), bool, len(ids))
         return np.where(is_absent, np.maximum(named, NO_CATEGORY), ids), named
 

@@ -1,53 +1,15 @@
-"""The predictions of a model for boxes, masks or landmarks, as plain columns."""
+"""Masks as compressed runs, in a fifth of the memory of pycocotools' dicts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
 
 
-@dataclass(frozen=True)
-class Detections:
-    """Predictions in the order of their file; bad records, and those of images that are not evaluated, are left out.
-
-    Attributes:
-        image: int64, the position of the image among the evaluated ones.
-        category_id: int64, 1 to 13.
-        score: float64.
-        boxes: float64 (n, 4): x, y, width, height, px; None if no record has a box, NaN where some have.
-        areas: float64, px: of the box where it is given, else of the mask; NaN for landmarks without a box.
-        masks: of the task masks.
-        landmarks: of the task landmarks: float64, flat x, y of the landmarks of the record's category; those of
-            detection k are [offsets[k]:offsets[k + 1]].
-        offsets: int64 (n + 1) into ``landmarks``.
-        other_slots: position of a detection -> float64 (294, 2), x and y of all slots; only where
-            :attr:`registry.evaluate.image_index.ImageIndex.needs_all_slots` asks for it, and a slot of another
-            category is not 0.
-        position: int64, of the record in the file, from 0.
-        notices: plain sentences with a count on what was accepted though odd, or left out.
-    """
-
-    image: np.ndarray
-    category_id: np.ndarray
-    score: np.ndarray
-    boxes: np.ndarray | None
-    areas: np.ndarray
-    masks: Sequence[Any] | None
-    landmarks: np.ndarray | None
-    offsets: np.ndarray | None
-    other_slots: dict[int, np.ndarray]
-    position: np.ndarray
-    notices: list[str] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-
 class RleMasks(Sequence[dict[str, Any]]):
-    """Masks of pycocotools, ``{"size": [height, width], "counts": bytes}``, in a fifth of the memory of such dicts.
+    """Masks of pycocotools, ``{"size": [height, width], "counts": bytes}``, made when they are asked for.
 
     Args:
         counts: the compressed counts of all masks, one after the other.

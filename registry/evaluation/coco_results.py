@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 
 from registry.errors import AnnotationError
-from registry.evaluate.landmark_numbers import JsonLandmarkLists
-from registry.evaluate.records import Collector, Records, Task
-from registry.evaluate.segmentations import Segmentation
+from registry.evaluation.landmark_numbers import JsonLandmarkLists
+from registry.evaluation.records import Collector, Records, Task
+from registry.evaluation.segmentations import Segmentation
 from registry.parsing.json_stream import JsonStream, StreamError
 from registry.redaction import redact
 

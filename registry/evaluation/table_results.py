@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 
 from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import AnnotationError
-from registry.evaluate.coco_results import REGISTRY_KEY, registry_named
-from registry.evaluate.landmark_numbers import LandmarkLists
-from registry.evaluate.records import GEOMETRY, Collector, Records, Task
-from registry.evaluate.segmentations import Rle, Segmentation
+from registry.evaluation.coco_results import REGISTRY_KEY, registry_named
+from registry.evaluation.landmark_numbers import LandmarkLists
+from registry.evaluation.records import GEOMETRY, Collector, Records, Task
+from registry.evaluation.segmentations import Rle, Segmentation
 from registry.redaction import redact
 from registry.subset.row_files import KINDS, frame_rows, read_row_file, suffix_of
 
@@ -184,7 +184,7 @@ def _records(columns: dict[str, pa.Array], first: int, task: Task) -> Records:
         boxes[lengths == 4] = numbers[np.repeat(lengths == 4, lengths)].reshape(-1, 4)
     elif "x1" in columns:
         corners = np.stack([_doubles(columns[name]) for name in BOX_COLUMNS], 1)
-        has_box = np.stack([columns[name].is_valid().to_numpy(zero_copy_only=False) for name in BOX_COLUMNS]).any(0)
+        has_box = np.any([np.array(columns[name].is_valid()) for name in BOX_COLUMNS], axis=0)
         boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
     names = columns.get("category_name")
     return Records(

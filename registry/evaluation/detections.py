@@ -1,0 +1,66 @@
+"""What a model predicted: boxes, masks or landmarks, each with its image, category and score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from registry.dataset.deepfashion2 import CATEGORIES, NUM_LANDMARK_SLOTS
+from registry.evaluation.arrays import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The predictions of a file that are evaluated, in the order of the file.
+
+    Attributes:
+        image: int64 [n]: position of the image among those evaluated.
+        category_id: int64 [n]: 1 to 13.
+        score: float64 [n].
+        position: int64 [n]: 0-based place of the record in the file.
+        boxes: float64 [n, 4]: x, y, width, height, px; None where the records have none.
+        areas: float64 [n]: of the box where there is one, else of the mask, px²; NaN for landmarks without box.
+        masks: of pycocotools, ``{"size": [height, width], "counts": bytes}``; None where they are not evaluated.
+        landmarks: float64, flat x, y of the landmarks of each record's category, record by record; None likewise.
+        other_slots: position of a detection -> float64 [294, 2], x and y of all slots, where they matter
+            (:meth:`registry.evaluation.truth.Truth.needs_all_slots`) and were given.
+        notices: plain sentences with a count on what was accepted though odd.
+    """
+
+    image: Ints
+    category_id: Ints
+    score: Floats
+    position: Ints
+    boxes: Floats | None = None
+    areas: Floats | None = None
+    masks: Sequence[Any] | None = None
+    landmarks: Floats | None = None
+    other_slots: Mapping[int, Floats] = field(default_factory=dict)
+    notices: Sequence[str] = ()
+
+    def landmarks_of(self, detection: Ints) -> Floats:
+        """Return the landmarks of detections of one category: float64 [detections, landmarks, 2], x and y."""
+        assert self.landmarks is not None
+        number = 2 * CATEGORIES[self.category_id[detection[0]] - 1].num_landmarks
+        return self.landmarks[self._starts[detection][:, None] + np.arange(number)].reshape(len(detection), -1, 2)
+
+    def slots_of(self, detection: Ints) -> Floats:
+        """Return all 294 slots of detections of one category, zeros where none were given: [detections, 294, 2]."""
+        slots = np.zeros((len(detection), NUM_LANDMARK_SLOTS, 2))
+        category = CATEGORIES[self.category_id[detection[0]] - 1]
+        own = slice(category.landmark_offset, category.landmark_offset + category.num_landmarks)
+        slots[:, own] = self.landmarks_of(detection)
+        for k, position in enumerate(detection.tolist()):
+            if position in self.other_slots:
+                slots[k] = self.other_slots[position]
+        return slots
+
+    @cached_property
+    def _starts(self) -> Ints:
+        """Where the landmarks of each detection begin."""
+        lengths: Ints = np.array([2 * category.num_landmarks for category in CATEGORIES])[self.category_id - 1]
+        return np.cumsum(lengths) - lengths
