@@ -184,7 +184,7 @@ def _records(columns: dict[str, pa.Array], first: int, task: str) -> Records:
         boxes[lengths == 4] = numbers[np.repeat(lengths == 4, lengths)].reshape(-1, 4)
     elif "x1" in columns:
         corners = np.stack([_doubles(columns[name]) for name in BOX_COLUMNS], 1)
-        has_box = np.any([columns[name].is_valid().to_numpy(zero_copy_only=False) for name in BOX_COLUMNS], axis=0)
+        has_box = np.any([np.array(columns[name].is_valid()) for name in BOX_COLUMNS], axis=0)
         boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
     names = columns.get("category_name")
     return Records(
