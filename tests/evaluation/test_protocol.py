@@ -53,9 +53,7 @@ def exported(df2: Registry, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     }
 
 
-def compared(
-    selection: Selection, df2: Registry, records: Records, path: Path, task: str, **options: Any
-) -> Comparison:
+def compared(selection: Selection, records: Records, path: Path, task: str, **options: Any) -> Comparison:
     """Return predictions, read from a file, beside the items of a selection."""
     path.write_text(json.dumps(records))
     truth = read_truth(selection, landmarks=task == LANDMARKS, masks=task == MASKS)
