@@ -97,6 +97,7 @@ class Collector:
         self._index = index
         self._task = task
         self._columns: dict[str, list[Any]] = {}
+        self._mask_counts = bytearray()
         self._other_slots: dict[int, np.ndarray] = {}
         self._keys = RecordKeys()
         self._num_bad = 0
@@ -171,7 +172,9 @@ class Collector:
             self._keep("landmarks", landmarks[np.repeat(is_good, lengths)])
             self._keep("num_numbers", lengths[is_good])
         if records.segmentations is not None:
-            self._columns.setdefault("masks", []).extend(masks[k] for k in np.flatnonzero(is_good).tolist())
+            counts = [masks[k] for k in np.flatnonzero(is_good).tolist()]
+            self._mask_counts += b"".join(counts)
+            self._keep("mask_lengths", np.fromiter(map(len, counts), np.int64, len(counts)))
             self._keep("mask_sizes", mask_sizes[is_good])
         self._keep("image", image[is_good])
         self._keep("category_id", category_id[is_good])
@@ -191,7 +194,9 @@ class Collector:
         boxes = columns["boxes"] = self._joined("boxes", (0, 4))
         masks = landmarks = runs = None
         if self._task == "masks":
-            masks = RleMasks.of(self._columns.pop("masks", []), self._joined("mask_sizes", (0, 2), np.int64))
+            ends = np.cumsum(self._joined("mask_lengths", (0,), np.int64))
+            sizes = self._joined("mask_sizes", (0, 2), np.int64)
+            masks = RleMasks(self._mask_counts, np.concatenate([[0], ends]), sizes)
             runs = np.frombuffer(masks.counts, np.uint8), masks.offsets
         if self._task == "landmarks":
             landmarks = self._joined("landmarks")

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Rows that are read at a time: a row of landmarks may have 882 numbers.
 _ROWS: Final[dict[str, int]] = {"boxes": 1 << 17, "masks": 1 << 13, "landmarks": 1 << 12}
+#: Bytes of a Parquet file that are read at a time, of each column.
+_BUFFER: Final = 1 << 20
 #: Bytes of a frame, and of a file of text, which are read at once.
 _MOST: Final = 1 << 40
 #: Column -> its values.
@@ -62,7 +64,7 @@ def read_table(path: Path, name: str, task: str, collector: Collector) -> str | 
         if kind == "Parquet":
             import pyarrow.parquet as pq
 
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
                 return _gather(file.schema_arrow, _parquet_batches(file, task), redact(name), task, collector)
         with pa.memory_map(str(path)) as source:
             is_file = source.read(6) == b"ARROW1"

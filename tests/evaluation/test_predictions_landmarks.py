@@ -96,14 +96,14 @@ def test_all_slots_are_kept_where_they_matter(tmp_path: Path) -> None:
         landmark(3, union(3, other=5), image_id=99),  # of no image
         landmark(3, union(3, other=5), image_id=2),
         landmark(3, union(3, 2, 6), image_id=2, score=0.3),
-        landmark(3, union(3), image_id=2, score=0.1),  # zeros elsewhere
+        landmark(3, union(3), image_id=2, score=0.1),
         landmark(3, points(3), image_id=2, score=0.2),
     ]
     found = read(document, tmp_path, "landmarks", truth=truth, skip_bad=True)
     assert found.position.tolist() == [0, 1, 3, 4, 5, 6]
     assert found.other_slots[2].tolist() == np.array(union(3, other=5)).reshape(-1, 3)[:, :2].tolist()
     assert found.other_slots[3].tolist() == np.array(union(3, 2, 6)).reshape(-1, 2).tolist()
-    assert found.other_slots.keys() == {2, 3}
+    assert found.other_slots.keys() == {2, 3, 4}
     slots = found.slots_of(np.array([2, found.position.tolist().index(5)]))
     assert slots[1].tolist() == np.array(union(3)).reshape(-1, 3)[:, :2].tolist()
 

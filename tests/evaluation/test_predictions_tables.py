@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import contextlib
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +160,7 @@ def test_damaged_files_are_refused(tmp_path: Path, suffix: str) -> None:
             read_predictions(path, index(), "boxes")
     for at in range(0, len(data), 7):
         path.write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
-        with contextlib.suppress(RegistryError):
+        with suppress(RegistryError):
             read_predictions(path, index(), "boxes", skip_bad=True)
 
 
@@ -207,19 +207,20 @@ def test_json_and_tables_give_the_same_predictions(
     for source in (write(rows, folder / "a.parquet"), write(rows, folder / "a.arrow"), rows, rows.to_pandas()):
         from_table = read_predictions(source, index(), "boxes", skip_bad=True)
         same(from_json, from_table)
-        json_lines, table_lines = (
-            sorted(line for text in found.notices for line in text.partition(":")[2].splitlines())
-            for found in (from_json, from_table)
-        )
-        assert json_lines == table_lines  # a table is checked column by column
+        assert lines_of(from_json) == lines_of(from_table)
+
+
+def lines_of(found: Detections) -> list[str]:
+    """Return the lines of the notices, sorted: the order of problems depends on how the records are divided."""
+    return sorted(line for text in found.notices for line in text.split("\n")[1:])
 
 
 def test_the_index_of_a_registry_knows_its_images(tmp_path: Path) -> None:
-    df2 = Registry(str(make_three_splits(tmp_path)))
-    selection = df2.select(Subset(split=("validation",), where="source = 'user'"))
+    registry = Registry(str(make_three_splits(tmp_path)))
+    selection = registry.select(Subset(split=("validation",), where="source = 'user'"))
     images = read_image_index(selection, read_truth(selection, landmarks=True), landmarks=True)
     assert images.splits == ("validation",)
-    assert images.registry_sha256 == df2.manifest.sha256
+    assert images.registry_sha256 == registry.manifest.sha256
     assert images.find(np.array([1, 2, 9, 1_000_001, 2_000_001, 3_000_001, -5, 2**40])).tolist() == [
         0, -1, -3, -1, 0, -2, -3, -3,
     ]  # fmt: skip
