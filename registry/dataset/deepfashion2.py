@@ -298,16 +298,24 @@ def _words(name: str) -> set[str]:
     return {word.removesuffix("s") for word in re.findall(r"[^\W_]+", name.lower())}
 
 
+def category_called(name_or_id: str | int) -> Category | None:
+    """Return the category with a name, a number or a name of the COCO converter; None if there is none."""
+    text = re.sub("[_-]", " ", str(name_or_id).strip().lower())
+    for category in CATEGORIES:
+        if text in (str(category.id), category.name, category.coco_name.replace("_", " ")):
+            return category
+    return None
+
+
 def find_category(name_or_id: str | int) -> Category:
     """Return the category with a name, a number or a name of the COCO converter.
 
     Raises:
         UnknownNameError: there is no such category; the message lists all categories.
     """
-    text = re.sub("[_-]", " ", str(name_or_id).strip().lower())
-    for category in CATEGORIES:
-        if text in (str(category.id), category.name, category.coco_name.replace("_", " ")):
-            return category
+    category = category_called(name_or_id)
+    if category is not None:
+        return category
     spellings = [(category.coco_name, category.name) for category in CATEGORIES]
     names = [category.name for category in CATEGORIES]
     raise unknown_name("category", name_or_id, names, [*spellings, *_OTHER_CATEGORIES])

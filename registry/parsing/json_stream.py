@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterator
-from typing import BinaryIO, Final
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Final, TypeVar
 
 from registry.parsing.text import MARK, check_encoding
 
@@ -21,7 +21,14 @@ _MAX_VALUE: Final = 64 << 20
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 #: A bracket, or a string, whose brackets do not count. The group is empty if the string has no end yet.
 _TOKEN: Final = re.compile(rb'[{}\[\]]|"[^"\\]*(?:\\.[^"\\]*)*("|\\?\Z)', re.DOTALL)
+#: The end of an object and the comma behind it, in the text before the next object.
+_OBJECT_END: Final = re.compile(rb"\}[ \t\r\n]*,[ \t\r\n]*\Z")
+#: Maximum bytes of the text between two objects, and objects to look at, where many elements are read at once.
+_MAX_GAP: Final = 64
+_MAX_GUESSES: Final = 64
 _SCALAR: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[-+.\w]+', re.DOTALL)
+
+_Values = TypeVar("_Values")
 
 
 class StreamError(ValueError):
@@ -93,6 +100,43 @@ class JsonStream:
             if not self._next(b"]"):
                 return
 
+    def decoded_elements(
+        self, decode: Callable[[bytes], _Values | None]
+    ) -> Iterator[tuple[_Values | None, list[bytes]]]:
+        """Yield the elements of a list of objects many at a time, decoded in a single call.
+
+        Args:
+            decode: returns the values in the text of a JSON list; None if it cannot read the text.
+
+        Yields:
+            The values, and no texts; or None and the text of each element, where ``decode`` cannot read them together.
+
+        Raises:
+            StreamError: the value is no list, or the document ends early.
+        """
+        self._expect(b"[", "a list")
+        if self.peek() == b"]":
+            self._position += 1
+            return
+        while True:
+            self.peek()
+            end = self._last_object_end()
+            # Where the text parses as a list, it ends with an element: no other place to cut it would do so.
+            values = decode(b"[%b]" % self._data[self._position : end]) if end > 0 else None
+            if values is not None:
+                self._position = end
+                yield values, []
+                if not self._next(b"]"):
+                    return
+                continue
+            stop = self._offset + (len(self._data) if end < 0 else end) - self._position
+            texts = [self.value()]
+            while (has_more := self._next(b"]")) and self._offset < stop:
+                texts.append(self.value())
+            yield None, texts
+            if not has_more:
+                return
+
     def peek(self) -> bytes:
         """Return the next character that is no space, b"" at the end, and move to it."""
         while True:
@@ -145,6 +189,24 @@ class JsonStream:
         if self._data.find(b"{", start + 1, end) >= 0 or self._data.find(b"\\", start, end) >= 0:
             return -1
         return -1 if self._data.count(b'"', start, end) % 2 else end
+
+    def _last_object_end(self) -> int:
+        """Return where the last object but one ends in the bytes read so far, as far as can be guessed; -1 if nowhere.
+
+        It reads more bytes first where few are left.
+        """
+        for _ in range(2):
+            start = len(self._data)
+            for _ in range(_MAX_GUESSES):
+                start = self._data.rfind(b"{", self._position + 1, start)
+                if start < 0:
+                    break
+                match = _OBJECT_END.search(self._data, max(start - _MAX_GAP, self._position), start)
+                if match is not None:
+                    return match.start() + 1
+            if len(self._data) - self._position >= _BLOCK or not self._more():
+                break
+        return -1
 
     def _value_end(self, first: bytes) -> int:
         """Return the end of a value in the bytes read so far, -1 if it is not among them."""

@@ -1,0 +1,201 @@
+"""The landmarks of predictions in any of the lists that models write, as x and y of those of the category."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from registry.dataset.deepfashion2 import CATEGORIES, NUM_LANDMARK_SLOTS
+
+#: Offset and number of landmarks by category_id; 0 for none.
+_OFFSETS: Final = np.array([0, *(category.landmark_offset for category in CATEGORIES)])
+_NUMBERS: Final = np.array([0, *(category.num_landmarks for category in CATEGORIES)])
+#: Numbers of a landmark: x, y and a third that is not read; or x, y.
+_STEPS: Final = (3, 2)
+_EXPECTED: Final = (
+    f"{3 * NUM_LANDMARK_SLOTS} numbers (x, y and a visibility of every slot), 3 for each landmark of the category, or 2"
+)
+
+
+Report = Callable[..., None]
+
+
+class LandmarkLists:
+    """Lists of landmarks of records.
+
+    Args:
+        numbers: float64, of all lists, one after the other.
+        offsets: int64 (n + 1) into ``numbers``.
+        has_list: bool, which records have a list.
+        num_left_out: int64, numbers of each list that were passed over, as they are zeros of other categories.
+    """
+
+    def __init__(
+        self,
+        numbers: np.ndarray,
+        offsets: np.ndarray,
+        has_list: np.ndarray,
+        num_left_out: np.ndarray | None = None,
+    ) -> None:
+        self._numbers = numbers
+        self._offsets = offsets
+        self._has_list = has_list
+        self._num_left_out = np.zeros(len(has_list), np.int64) if num_left_out is None else num_left_out
+
+    def read(
+        self, category_id: np.ndarray, found: np.ndarray, report: Report, is_whole: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return x and y of the landmarks of each record's category, and how many numbers each record has of them.
+
+        Args:
+            category_id: of each record.
+            found: positions of the records that are read; the others have no numbers.
+            report: notes records that are wrong.
+            is_whole: of which records :meth:`all_slots` is called; here of all that have the numbers.
+        """
+        num_records = len(self._has_list)
+        is_found = np.zeros(num_records, bool)
+        is_found[found] = True
+        lengths = np.diff(self._offsets)
+        of_file = lengths + self._num_left_out
+        number = np.where(is_found, _NUMBERS[category_id], 0)
+        start, step = np.zeros(num_records, np.int64), np.zeros(num_records, np.int64)
+        for width in _STEPS:
+            is_union = (of_file == width * NUM_LANDMARK_SLOTS) & is_found
+            step[is_union | (is_found & (of_file == width * number))] = width
+            has_others = is_union & (self._num_left_out == 0)
+            start[has_others] = (width * _OFFSETS[category_id])[has_others]
+        is_read = is_found & self._has_list & (step > 0)
+        report(is_found & ~self._has_list, "records without keypoints", "image_id, category_id, score and keypoints")
+        report(
+            is_found & self._has_list & (step == 0),
+            *("records with keypoints of the wrong length", _EXPECTED, lambda k: f"{of_file[k]:,} numbers"),
+        )
+        number = np.where(is_read, number, 0)
+        owner = np.repeat(np.arange(num_records), number)
+        place = np.arange(len(owner)) - np.repeat(np.cumsum(number) - number, number)
+        at = (self._offsets[:-1] + start)[owner] + step[owner] * place
+        landmarks = np.empty(2 * len(owner))
+        landmarks[0::2] = self._numbers[at]
+        landmarks[1::2] = self._numbers[at + 1]
+        is_infinite = np.zeros(num_records, bool)
+        is_infinite[owner[~np.isfinite(landmarks.reshape(-1, 2)).all(1)]] = True
+        report(is_infinite, "records with keypoints that are not finite", "finite numbers, px")
+        return landmarks, 2 * number
+
+    def all_slots(self, k: int) -> np.ndarray | None:
+        """Return x and y of all slots of a record, (294, 2); None if its list has no other slots, or zeros in them."""
+        numbers = self._numbers[self._offsets[k] : self._offsets[k + 1]]
+        for width in _STEPS:
+            if len(numbers) == width * NUM_LANDMARK_SLOTS:
+                return numbers.reshape(NUM_LANDMARK_SLOTS, width)[:, :2].copy()
+        return None
+
+
+#: How programs write a zero and the comma behind it.
+_ZEROS: Final = (b"0, ", b"0.0, ", b"0,", b"0.0,")
+
+
+def _zeros_around(category_id: int) -> list[tuple[bytes, bytes]]:
+    """Return the texts of the slots before and after those of a category, if all their numbers are zeros."""
+    category = CATEGORIES[category_id - 1]
+    before = 3 * category.landmark_offset
+    after = 3 * (NUM_LANDMARK_SLOTS - category.landmark_offset - category.num_landmarks)
+    texts = []
+    for zero in _ZEROS:
+        comma = zero.lstrip(b"0.")
+        texts.append((b"[" + zero * before, (comma + zero.removesuffix(comma)) * after + b"]"))
+    return texts
+
+
+_AROUND: Final = [[], *(_zeros_around(category.id) for category in CATEGORIES)]
+_decode_lists: Final = msgspec.json.Decoder(list[list[float]]).decode
+
+
+class JsonLandmarkLists:
+    """Lists of landmarks in JSON texts.
+
+    Most numbers of a list of 294 slots are zeros of other categories: they are compared as text, and not read.
+
+    Args:
+        texts: of each record; None without a list.
+    """
+
+    def __init__(self, texts: Sequence[bytes | None]) -> None:
+        self._texts = texts
+        self._lists: LandmarkLists | None = None
+
+    def read(
+        self, category_id: np.ndarray, found: np.ndarray, report: Report, is_whole: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return x and y of the landmarks of each record's category; see :meth:`LandmarkLists.read`."""
+        texts, categories = self._texts, category_id.tolist()
+        num_records = len(texts)
+        pieces, num_left_out = [b"[]"] * num_records, np.zeros(num_records, np.int64)
+        style = 0
+        for k in found.tolist():
+            text = texts[k]
+            if text is None:
+                continue
+            pieces[k] = text
+            around = _AROUND[categories[k]] if len(text) > 2 * NUM_LANDMARK_SLOTS else []
+            for guess in (style, *range(len(around))) if around else ():
+                before, after = around[guess]
+                if text.startswith(before) and text.endswith(after) and len(text) > len(before) + len(after):
+                    pieces[k] = b"[%b]" % text[len(before) : len(text) - len(after)]
+                    num_left_out[k] = 3 * (NUM_LANDMARK_SLOTS - int(_NUMBERS[categories[k]]))
+                    style = guess
+                    break
+        lists, reasons = _read_lists(pieces)
+        lengths = np.fromiter(map(len, lists), np.int64, num_records)
+        for k in np.flatnonzero(lengths >= 2 * NUM_LANDMARK_SLOTS).tolist():
+            width = int(lengths[k]) // NUM_LANDMARK_SLOTS
+            if width in _STEPS and lengths[k] == width * NUM_LANDMARK_SLOTS and (is_whole is None or not is_whole[k]):
+                start = int(width * _OFFSETS[categories[k]])
+                lists[k] = lists[k][start : start + int(width * _NUMBERS[categories[k]])]
+                num_left_out[k] = lengths[k] - len(lists[k])
+                lengths[k] = len(lists[k])
+        has_reason = np.zeros(num_records, bool)
+        has_reason[list(reasons)] = True
+        report(
+            has_reason,
+            *(
+                "records with keypoints that are no flat list of numbers",
+                "x, y and a visibility of every landmark",
+                lambda k: reasons[k],
+            ),
+        )
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        numbers = np.fromiter(chain.from_iterable(lists), np.float64, int(offsets[-1]))
+        has_list = np.fromiter((text is not None for text in texts), bool, num_records)
+        self._lists = LandmarkLists(numbers, offsets, has_list, num_left_out)
+        return self._lists.read(category_id, found[~has_reason[found]], report)
+
+    def all_slots(self, k: int) -> np.ndarray | None:
+        """Return x and y of all slots of a record, (294, 2); None if its list has no other slots, or zeros in them."""
+        assert self._lists is not None
+        return self._lists.all_slots(k)
+
+
+def _read_lists(pieces: Sequence[bytes]) -> tuple[list[list[float]], dict[int, str]]:
+    """Return the lists in JSON texts, and by position the reason why a text holds none; it has then an empty list."""
+    try:
+        return _decode_lists(b"[%b]" % b",".join(pieces)), {}
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        reasons: dict[int, str] = {}
+        return [_read_list(piece, k, reasons) for k, piece in enumerate(pieces)], reasons
+
+
+def _read_list(text: bytes, k: int, reasons: dict[int, str]) -> list[float]:
+    """Return a list that may hold NaN and Infinity, which are no JSON; an empty one after noting why it is none."""
+    try:
+        values: Any = json.loads(text)
+        return msgspec.convert(values, list[float])
+    except (ValueError, RecursionError, OverflowError, msgspec.ValidationError) as error:
+        reasons[k] = str(error).partition(" - at")[0]
+        return []
