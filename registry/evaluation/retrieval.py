@@ -23,13 +23,14 @@ from registry.evaluation.retrieval_matching import (
     Matching,
 )
 from registry.evaluation.retrieval_problems import SubmissionProblems, bad_records, extra_notices
-from registry.evaluation.retrieval_rows import AUTO, RetrievalRows, only_split, read_rows, whole_selection
+from registry.evaluation.retrieval_rows import AUTO, RetrievalRows, read_rows, select_split
 from registry.evaluation.retrieval_scores import Answered, cmc_table, rank_table, scores
 from registry.evaluation.retrieval_strict import check_strictly
 from registry.evaluation.slices import groups
 from registry.evaluation.submissions import Submission, read_submission
 from registry.redaction import redact
 from registry.storage.options import StorageOptions
+from registry.subset.options import Subset
 from registry.wording import sentence
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def evaluate_retrieval(
     registry: Registry | Selection,
     submission: Any,
     *,
+    subset: Subset | None = None,
     strict: bool = False,
     rows: str = AUTO,
     by: Sequence[str] = (),
@@ -63,6 +65,8 @@ def evaluate_retrieval(
     Args:
         registry: a registry, or a selection of it.
         submission: path or URL of the official JSON or of a table, Arrow table, or frame of pandas or polars.
+        subset: of a registry: the queries that count. Where it names no split and several have annotations, validation
+            is evaluated.
         strict: whether everything is as in the official script: all queries count, records are not checked, and where
             the script stops is an error.
         rows: ``lists`` for the published query and gallery lists, ``items`` for all items, ``auto`` for the lists where
@@ -81,8 +85,7 @@ def evaluate_retrieval(
         NotFoundError: there is no query, no list, or no such file.
         AnnotationError: there are bad records; or, with ``strict``, the official script stops.
     """
-    selection = whole_selection(registry)
-    split, notices = only_split(selection)
+    selection, split, notices = select_split(registry, subset)
     truth = read_rows(selection, split, rows)
     name = redact(os.fspath(submission)) if isinstance(submission, str | os.PathLike) else "the submission"
     unread, problems = Problems(name), SubmissionProblems(name)
@@ -128,22 +131,24 @@ def score_submission(
     slices = list(_slices(selection, rows, row, by))
     of_queries = Counter(outcome[k] for k in np.flatnonzero(chosen).tolist())
     facts: dict[str, Any] = {
+        "subset": selection.subset.to_dict(),
         "split": rows.split,
-        "subset": selection.subset.text,
         "rows": rows.kind,
-        **({"files": list(rows.files)} if rows.files else {}),
+        "lists": list(rows.files),
         "strict": strict,
-        "num_queries": len(counted),
-        "num_query_rows": len(rows.queries),
-        "num_gallery_rows": len(rows.gallery),
-        "num_records": len(submission),
-        **{f"num_{name.replace(' ', '_')}": of_queries[name] for name in _OUTCOMES},
+        "queries": len(counted),
+        "query_rows": len(rows.queries),
+        "gallery_rows": len(rows.gallery),
+        "records": len(submission),
+        **{name.replace(" ", "_"): of_queries[name] for name in _OUTCOMES},
+        "resamples": resamples,
+        "registry": selection.manifest.sha256,
     }
     more = [*rows.notices, *notices, *extra_notices(rows, submission)]
     number = int((chosen & ~is_answerable).sum())
     if number:
-        said = "count as wrong" if strict else "do not count; the official script stops at one that is detected"
-        more.append(sentence(number, "queries", "have no right answer in the gallery") + f": they {said}")
+        said = "counted as wrong" if strict else "not counted; the official script stops at one with a detection"
+        more.append(sentence(number, "queries", "have no right answer in the gallery") + f": {said}")
     return Evaluation(
         task=task,
         scores=list(scores(answered, slices, resamples)),

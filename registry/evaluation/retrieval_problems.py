@@ -102,18 +102,18 @@ def bad_records(rows: RetrievalRows, submission: Submission, problems: Submissio
         ~np.isin(image_id, queries) & ~is_shop,
         *("query images that the registry does not have", f"consumer images of {rows.split}"),
     )
-    report(is_shop, "query images that are no query images", f"consumer images of {rows.split}, not those of shops")
+    report(is_shop, "query images of shops", f"consumer images of {rows.split}, not those of shops")
     report(
         (submission.category_id < 1) | (submission.category_id > len(CATEGORIES)),
-        *("categories that do not exist", f"query_cls from 1 to {len(CATEGORIES)}"),
+        *("unknown categories", f"query_cls from 1 to {len(CATEGORIES)}"),
         lambda k: f"query_cls {submission.category_id[k]}",
     )
     report(
         ~np.isfinite(submission.score),
-        *("scores that are not numbers", "finite numbers"),
+        *("scores without a finite number", "finite numbers"),
         lambda k: f"score {submission.score[k]}",
     )
-    report(~np.isfinite(submission.boxes).all(1), "boxes whose numbers are not finite", "x1, y1, x2, y2 in px")
+    report(~np.isfinite(submission.boxes).all(1), "boxes without finite numbers", "x1, y1, x2, y2 in px")
     report(
         (submission.boxes[:, 2:] < 0).any(1),
         *("boxes of negative size", "x1, y1, x2, y2 in px, not x, y, width, height"),
@@ -122,7 +122,7 @@ def bad_records(rows: RetrievalRows, submission: Submission, problems: Submissio
     original = _repeated(submission)
     report(
         original >= 0,
-        *("records that repeat another", "each once: all of it stands in an earlier record"),
+        *("repeated records", "each once: all of it stands in an earlier record"),
         lambda k: f"as record {submission.position[original[k]]:,}",
     )
     _report_answers(rows, submission, report)
@@ -184,7 +184,9 @@ def extra_notices(rows: RetrievalRows, submission: Submission) -> list[str]:
         notices.append("the submission has no record that counts")
     number = int(((submission.num_images > NUM_ANSWERS) & (submission.num_boxes > NUM_ANSWERS)).sum())
     if number:
-        notices.append(sentence(number, "records", f"have more than {NUM_ANSWERS} answers, of which the others do not count"))
+        notices.append(
+            sentence(number, "records", f"have more than {NUM_ANSWERS} answers, of which the others do not count")
+        )
     number = int((~np.isin(submission.image_id, rows.queries.image_id)).sum())
     if number:
         notices.append(sentence(number, "records", "are of consumer images that have no row to compare with"))

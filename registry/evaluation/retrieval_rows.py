@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import NotFoundError, UsageError
 from registry.evaluation.arrays import Bools, Floats, Ints
+from registry.store.registry import Registry
 from registry.subset.options import Subset
 from registry.wording import sentence
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from registry.store.registry import Registry
     from registry.store.selection import Selection
 
 #: Where the rows come from: the published lists where the registry has them, else all items.
@@ -26,7 +26,7 @@ LISTS: Final = "lists"
 ITEMS: Final = "items"
 ROWS: Final = (AUTO, LISTS, ITEMS)
 
-_DEFAULT_SPLIT: Final = "validation"
+_USUAL_SPLIT: Final = "validation"
 _CHOSEN: Final = "(split, image_id, item_no) IN (SELECT (split, image_id, item_no) FROM items)"
 _ITEMS: Final = f"""
     SELECT image_id, item_no, pair_id, style, category_id, category_name, x1, y1, x2, y2, {_CHOSEN} AS is_chosen
@@ -139,7 +139,7 @@ def read_rows(selection: Selection, split: str, rows: str = AUTO) -> RetrievalRo
             "the split with --retrieval, or evaluate all items (--rows items)."
         )
     kind = ITEMS if rows == ITEMS or missing else LISTS
-    is_whole = selection.subset == Subset()
+    is_whole = replace(selection.subset, split=()) == Subset()
     found, notices = {}, []
     for role, source in _SOURCES.items():
         params = {"split": split, "source": source} | ({"role": role} if kind == LISTS else {})
@@ -168,29 +168,30 @@ def read_rows(selection: Selection, split: str, rows: str = AUTO) -> RetrievalRo
     )
 
 
-def whole_selection(registry: Registry | Selection) -> Selection:
-    """Return a selection; of a registry, that of everything."""
-    return registry.select() if hasattr(registry, "select") else registry
+def select_split(registry: Registry | Selection, subset: Subset | None) -> tuple[Selection, str, list[str]]:
+    """Return the selection to evaluate, its split, and notices.
 
-
-def only_split(selection: Selection) -> tuple[str, list[str]]:
-    """Return the split in which retrieval is evaluated, and notices.
+    Args:
+        registry: a registry, or a selection of it.
+        subset: of a registry.
 
     Raises:
-        UsageError: the subset names several splits.
+        UsageError: the subset has several splits and names some of them, or validation is not among them.
         NotFoundError: the subset has no image with an annotation.
     """
+    selection = registry.select(subset) if isinstance(registry, Registry) else registry
     query = "SELECT DISTINCT split FROM images WHERE num_items IS NOT NULL"
     found = {name for (name,) in selection.sql(query).fetchall()}
     splits = [name for name in SPLITS if name in found]
     if not splits:
         raise NotFoundError(f"{selection.subset.text} has no image with an annotation: there is nothing to evaluate.")
     if len(splits) == 1:
-        return splits[0], []
-    named: Any = selection.subset.split
-    if named or _DEFAULT_SPLIT not in splits:
+        return selection, splits[0], list(selection.notices)
+    if selection.subset.split or _USUAL_SPLIT not in splits:
         raise UsageError(f"Retrieval is evaluated within one split: expected one (--split), found {', '.join(splits)}.")
-    return _DEFAULT_SPLIT, [f"no split is named: {_DEFAULT_SPLIT} alone is evaluated (--split names another)"]
+    others = " and ".join(split for split in splits if split != _USUAL_SPLIT)
+    notice = f"{_USUAL_SPLIT} is evaluated, not {others}: name the split with split (--split) for another."
+    return selection, _USUAL_SPLIT, [*selection.notices, notice]
 
 
 def _list_files(selection: Selection, split: str) -> dict[str, tuple[str, ...]]:

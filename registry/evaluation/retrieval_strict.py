@@ -22,7 +22,7 @@ def check_strictly(rows: RetrievalRows, submission: Submission, matching: Matchi
     empty = np.flatnonzero(submission.num_boxes == 0)
     if len(empty):
         raise _stops(
-            "an IndexError", len(empty), "records have no gallery_bbox", f"record {submission.position[empty[0]]:,}"
+            "an IndexError", len(empty), "records without gallery_bbox", f"record {submission.position[empty[0]]:,}"
         )
     queries = rows.queries
     with_records = np.isin(queries.image_id, submission.image_id)
@@ -30,14 +30,14 @@ def check_strictly(rows: RetrievalRows, submission: Submission, matching: Matchi
     mixed = pairs[1:, 0][pairs[1:, 0] == pairs[:-1, 0]]
     if len(mixed):
         raise _stops(
-            "an AssertionError", len(np.unique(mixed)), "images have rows of several pair_ids", f"image {mixed[0]}"
+            "an AssertionError", len(np.unique(mixed)), "images with rows of several pair_ids", f"image {mixed[0]}"
         )
     alone = np.flatnonzero((matching.record >= 0) & (matching.num_right_answers == 0))
     if len(alone):
         raise _stops(
             "an AssertionError",
             len(alone),
-            "queries with a detection have no right answer in the gallery",
+            "queries with a detection and without a right answer in the gallery",
             _query(matching, alone[0]),
         )
     missed = np.flatnonzero((matching.record >= 0) & (matching.rank == 0))
@@ -47,7 +47,7 @@ def check_strictly(rows: RetrievalRows, submission: Submission, matching: Matchi
         raise _stops(
             "an IndexError",
             len(short),
-            f"queries have fewer than {NUM_ANSWERS} answers and none of them is right",
+            f"queries with fewer than {NUM_ANSWERS} answers and no right one among them",
             f"record {record:,} of {_query(matching, short[0])}",
         )
 

@@ -15,12 +15,9 @@ import json
 import math
 import os
 from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 import msgspec
@@ -28,14 +25,13 @@ import numpy as np
 
 from registry.errors import AnnotationError, StorageError, UsageError
 from registry.evaluation.arrays import Bools, Floats, Ints
+from registry.evaluation.predictions import local_file
 from registry.evaluation.problems import Problems
-from registry.files.private_folder import private_folder
 from registry.files.regular_files import open_regular
 from registry.parsing.json_stream import JsonStream, StreamError
 from registry.redaction import redact
 from registry.storage.filesystems import reason
 from registry.storage.options import StorageOptions
-from registry.storage.place import Place
 from registry.store.settings import machine_memory
 from registry.subset.row_files import KINDS, frame_rows, read_row_file, suffix_of
 
@@ -178,25 +174,6 @@ def read_submission(source: Any, problems: Problems, storage_options: StorageOpt
     return builder.submission()
 
 
-@contextmanager
-def local_file(url: str, storage_options: StorageOptions | None) -> Iterator[Path]:
-    """Yield the path of a file; one behind a URL is copied to a private folder first.
-
-    Raises:
-        NotFoundError, StorageError: the file does not exist or cannot be read.
-    """
-    folder, slash, name = url.rpartition("/")
-    place = Place(folder or slash or ".", storage_options)
-    size = place.size(name)
-    if place.path is not None:
-        yield place.path / name
-        return
-    with TemporaryDirectory(dir=private_folder()) as temporary:
-        path = Path(temporary, f"predictions{suffix_of(url)}")
-        place.fetch(name, path, size)
-        yield path
-
-
 def _read_json(file: BinaryIO, builder: SubmissionBuilder, problems: Problems) -> None:
     stream = JsonStream(file)
     decode = msgspec.json.Decoder(_Record).decode
@@ -207,7 +184,7 @@ def _read_json(file: BinaryIO, builder: SubmissionBuilder, problems: Problems) -
             try:
                 problem = _problem(json.loads(text), error)
             except (ValueError, RecursionError):
-                problem = "records that are not JSON", str(error)
+                problem = "records with malformed JSON", str(error)
             problems.add(problem[0], _EXPECTED, [f"record {position:,}: {problem[1]}"])
         else:
             builder.add(record, position)
@@ -240,13 +217,13 @@ def _read_table(rows: pa.Table, builder: SubmissionBuilder, problems: Problems) 
 def _problem(record: Any, error: Exception) -> tuple[str, str]:
     """Return the kind of problem of a record that cannot be read, and what was found."""
     if not isinstance(record, dict):
-        return "records that are no objects", str(record)[:80]
+        return "values in place of a record", str(record)[:80]
     missing = [name for name in _Record.__struct_fields__ if record.get(name) is None]
     if missing:
-        return "records that lack a key", f"no {', '.join(missing)}"
+        return "records without a key", f"no {', '.join(missing)}"
     score = record["query_score"]
     if isinstance(score, float) and not math.isfinite(score):
-        return "scores that are not numbers", f"score {score}"
+        return "scores without a finite number", f"score {score}"
     boxes = record["gallery_bbox"]
     if isinstance(boxes, list) and any(not isinstance(box, list) or len(box) != 4 for box in boxes):
         return "records with answers whose box has not four numbers", str(error)

@@ -53,9 +53,7 @@ def official_accuracy(
             if not of_row:
                 continue
             best = of_row[int(np.argmax([detection["query_score"] for detection in of_row]))]
-            answers = [
-                item for item in gallery if item["pair_id"] == row["pair_id"] and item["style"] == row["style"]
-            ]
+            answers = [item for item in gallery if item["pair_id"] == row["pair_id"] and item["style"] == row["style"]]
             assert answers
             rank = _first_right(best, answers)
             for k in TOP:

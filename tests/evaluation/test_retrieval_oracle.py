@@ -137,9 +137,7 @@ def test_strict_stops_where_the_official_script_stops() -> None:
 def test_a_false_positive_displaces_a_detection_depending_on_the_order_of_rows() -> None:
     first = {"query_image_id": 1, "bbox": [0, 0, 10, 10], "cls": 1, "style": 1, "pair_id": 1}
     second = {"query_image_id": 1, "bbox": [20, 0, 30, 10], "cls": 1, "style": 2, "pair_id": 1}
-    gallery = [
-        {"gallery_image_id": 11, "bbox": [0, 0, 10, 10], "style": style, "pair_id": 1} for style in (1, 2)
-    ]
+    gallery = [{"gallery_image_id": 11, "bbox": [0, 0, 10, 10], "style": style, "pair_id": 1} for style in (1, 2)]
     right = {"query_image_id": 1, "query_bbox": first["bbox"], "query_cls": 1, "query_score": 0.5}
     right |= {"gallery_image_id": [11] * 20, "gallery_bbox": [[0, 0, 10, 10]] * 20}
     stray = {**right, "query_bbox": [90, 90, 99, 99], "query_score": 0.9, "gallery_image_id": [12] * 20}
