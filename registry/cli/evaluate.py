@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from registry.cli.context import Places, storage_option
+from registry.cli.evaluate_retrieval import embeddings, retrieval
 from registry.cli.evaluation_output import RESULTS_FILE, write_evaluation
 from registry.cli.examples import examples
 from registry.cli.output import Output, output_options
@@ -178,3 +179,7 @@ def landmarks(places: Places, /, **options: Any) -> None:
     Exit code 3: records cannot be evaluated; all are counted, and --skip-bad goes on without them.
     """
     _score(places, "landmarks", **options)
+
+
+evaluate.add_command(retrieval)
+evaluate.add_command(embeddings)

@@ -80,7 +80,7 @@ def read_predictions(
 
         version = read_frame(source, task, collector)
     else:
-        with _local_file(name, storage_options) as path:
+        with local_file(name, storage_options) as path:
             if suffix_of(name) in KINDS:
                 from registry.evaluation.table_results import read_table
 
@@ -100,7 +100,7 @@ def read_predictions(
 
 
 @contextmanager
-def _local_file(url: str, storage_options: StorageOptions | None) -> Iterator[Path]:
+def local_file(url: str, storage_options: StorageOptions | None) -> Iterator[Path]:
     """Yield the path of a file; one behind a URL is copied to a private folder first.
 
     Raises:
