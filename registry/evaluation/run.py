@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from registry.dataset.deepfashion2 import SPLITS
+from registry.dataset.deepfashion2 import SPLITS, unknown_name
 from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison, scores
 from registry.evaluation.image_index import ImageIndex
 from registry.evaluation.lazy_tables import LazyTables
 from registry.evaluation.predictions import read_predictions
+from registry.evaluation.records import Task
 from registry.evaluation.results import ALL, Evaluation, Score
 from registry.evaluation.slices import Slice, category_slices, read_slices
 from registry.evaluation.truth import Truth, read_truth
@@ -67,18 +68,21 @@ def evaluate(
         storage_options: passed to fsspec for URLs of predictions.
 
     Raises:
+        UnknownNameError: there is no such task.
         UsageError: an expression is not allowed, or the predictions are of no known kind.
         NotFoundError: no image of the subset has an annotation, or there is no such file.
         AnnotationError: records cannot be evaluated; the message counts all problems.
         StorageError: a file cannot be read.
     """
+    if task not in TASKS:
+        raise unknown_name("task", task, list(TASKS))
     selection, notices = _select(registry, subset or Subset())
     truth = read_truth(selection, landmarks=task == LANDMARKS, masks=task == MASKS)
     slices = [*category_slices(truth), *read_slices(selection, truth, by, of_images=slice_images)]
     index = _image_index(registry, truth, needs_all_slots=task == LANDMARKS)
 
     def read(source: Any) -> Detections:
-        return read_predictions(source, index, task, skip_bad=skip_bad, storage_options=storage_options)
+        return read_predictions(source, index, cast(Task, task), skip_bad=skip_bad, storage_options=storage_options)
 
     detections = read(predictions)
     result = _Result(task, truth, detections, slices, resamples)
