@@ -14,6 +14,9 @@ from registry.subset.rows import SPLIT_STRIDE
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from registry.evaluation.truth import Truth
+    from registry.store.selection import Selection
+
 #: Instead of a position: the image is in the registry, but not in the evaluated subset.
 NOT_EVALUATED: Final = -1
 #: Instead of a position: the image has no annotation, as all of the split test.
@@ -122,6 +125,23 @@ class ImageIndex:
             return np.full(len(keys), UNKNOWN)
         places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.where(self.keys[places] == keys, self.positions[places], UNKNOWN)
+
+
+def read_image_index(selection: Selection, truth: Truth, *, landmarks: bool = False) -> ImageIndex:
+    """Return the index of the images of a registry.
+
+    Args:
+        selection: the subset that is evaluated.
+        truth: the items of the subset.
+        landmarks: whether landmarks are evaluated.
+    """
+    known = selection.sql("SELECT split, image_id, num_items FROM whole.images").to_arrow_table()
+    return ImageIndex.of(
+        truth.images,
+        known,
+        needs_all_slots=frozenset(truth.needs_all_slots() if landmarks else ()),
+        registry_sha256=selection.manifest.sha256,
+    )
 
 
 def _numbers(table: pa.Table, column: str) -> np.ndarray:

@@ -74,7 +74,7 @@ class LandmarkLists:
         report(is_found & ~self._has_list, "records without keypoints", "image_id, category_id, score and keypoints")
         report(
             is_found & self._has_list & (step == 0),
-            *("lists of landmarks of the wrong length", _EXPECTED, lambda k: f"{of_file[k]:,} numbers"),
+            *("records with keypoints of the wrong length", _EXPECTED, lambda k: f"{of_file[k]:,} numbers"),
         )
         number = np.where(is_read, number, 0)
         owner = np.repeat(np.arange(num_records), number)
@@ -85,7 +85,7 @@ class LandmarkLists:
         landmarks[1::2] = self._numbers[at + 1]
         is_infinite = np.zeros(num_records, bool)
         is_infinite[owner[~np.isfinite(landmarks.reshape(-1, 2)).all(1)]] = True
-        report(is_infinite, "lists of landmarks with a number that is not finite", "finite numbers, px")
+        report(is_infinite, "records with keypoints that are not finite", "finite numbers, px")
         return landmarks, 2 * number
 
     def all_slots(self, k: int) -> np.ndarray | None:
@@ -164,7 +164,11 @@ class JsonLandmarkLists:
         has_reason[list(reasons)] = True
         report(
             has_reason,
-            *("lists of landmarks that cannot be read", "a flat list of numbers", lambda k: reasons[k]),
+            *(
+                "records with keypoints that are no flat list of numbers",
+                "x, y and a visibility of every landmark",
+                lambda k: reasons[k],
+            ),
         )
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         numbers = np.fromiter(chain.from_iterable(lists), np.float64, int(offsets[-1]))

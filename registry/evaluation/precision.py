@@ -128,7 +128,7 @@ def _interpolated(counted: Ints, num_items: int) -> Floats:
         num_items: of the category.
     """
     true = np.arange(1, len(counted) + 1).astype(np.float64)
-    # pycocotools adds np.spacing(1) to the divisor, which makes a perfect precision of one detection 1 - 2e-16.
+    # pycocotools adds 2e-16 to the divisor, and then gives the only item of a category 0.9999999999999998.
     precision = true / counted
     highest = np.maximum.accumulate(precision[::-1])[::-1]
     at = np.searchsorted(true / num_items, RECALLS, side="left")

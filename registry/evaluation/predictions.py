@@ -34,9 +34,9 @@ from typing import Any
 
 from registry.errors import StorageError, UsageError
 from registry.evaluation.coco_results import read_coco_results
-from registry.evaluation.detections import Detections, RleMasks
+from registry.evaluation.detections import Detections
 from registry.evaluation.image_index import ImageIndex
-from registry.evaluation.records import GEOMETRY, Collector, Task
+from registry.evaluation.records import GEOMETRY, Collector
 from registry.files.private_folder import private_folder
 from registry.files.regular_files import open_regular
 from registry.redaction import redact
@@ -45,13 +45,13 @@ from registry.storage.options import StorageOptions
 from registry.storage.place import Place
 from registry.subset.row_files import KINDS, suffix_of
 
-__all__ = ["Detections", "ImageIndex", "RleMasks", "read_predictions"]
+__all__ = ["Detections", "ImageIndex", "read_predictions"]
 
 
 def read_predictions(
     source: Any,
     truth: ImageIndex,
-    task: Task,
+    task: str,
     *,
     skip_bad: bool = False,
     storage_options: StorageOptions | None = None,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
 from registry.dataset.deepfashion2 import CATEGORIES
-from registry.evaluation.detections import Detections, RleMasks
+from registry.evaluation.detections import Detections
 from registry.evaluation.image_index import (
     AMBIGUOUS,
     NOT_EVALUATED,
@@ -21,26 +21,28 @@ from registry.evaluation.landmark_numbers import JsonLandmarkLists, LandmarkList
 from registry.evaluation.problems import Problems
 from registry.evaluation.record_keys import NO_CATEGORY, RecordKeys
 from registry.evaluation.repeated import repeated_records
+from registry.evaluation.rle_masks import RleMasks
 from registry.evaluation.segmentations import Segmentation, read_masks
 from registry.wording import sentence
 
-Task = Literal["boxes", "masks", "landmarks"]
-
 _CATEGORY_NAMES: Final = ", ".join(f"{category.id} {category.name}" for category in CATEGORIES)
-#: Key of a record -> its part in :meth:`Collector.add_unread`: what is wrong, and what was expected.
+_SCORE: Final = ("records with a score that is no finite number", "a number, usually from 0 to 1")
+_BOX: Final = ("records with a bbox that is not four finite numbers", "x, y, width and height in px")
+#: Key of a record -> what is wrong where its value cannot be read, and what was expected.
 _WRONG: Final = {
-    "image_id": ("image ids that are neither a number nor a name", "a number such as 1, or a name such as 000001.jpg"),
-    "category_id": ("categories that are neither a number nor a name", "a number from 1 to 13, or a name"),
-    "category_name": ("names of categories that are no text", "a name such as trousers"),
-    "score": ("scores that are not numbers", "a finite number"),
-    "bbox": ("boxes that are not four numbers", "x, y, width and height in px"),
-    "segmentation": (
-        "masks that cannot be read",
-        "polygons, or a mask with size [height, width] and counts, a text of COCO or whole numbers",
+    "image_id": (
+        "records with an image_id that is neither a number nor a name", "a number, or a name such as 000001.jpg"
     ),
-    "keypoints": ("lists of landmarks that cannot be read", "a flat list of numbers"),
-    "split": ("names of splits that are no text", "train, validation or test"),
-}
+    "category_id": ("records with a category_id that is neither a number nor a name", "1 to 13, or a name"),
+    "category_name": ("records with a category_name that is no text", "a name such as trousers"),
+    "score": _SCORE,
+    "bbox": _BOX,
+    "segmentation": (
+        "records with a segmentation that is no mask",
+        "a list of polygons, or an object with size [height, width] and counts (COCO's text, or whole numbers)",
+    ),
+    "split": ("records with a split that is no text", "train, validation or test"),
+}  # fmt: skip
 GEOMETRY: Final = {"boxes": "bbox", "masks": "segmentation", "landmarks": "keypoints"}
 
 
@@ -85,7 +87,7 @@ class Collector:
         task: what is evaluated.
     """
 
-    def __init__(self, file: str, index: ImageIndex, task: Task) -> None:
+    def __init__(self, file: str, index: ImageIndex, task: str) -> None:
         self.problems = Problems(file)
         self.notices: list[str] = []
         self._index = index
@@ -97,6 +99,7 @@ class Collector:
         self._num_records = 0
         self._num_foreign = 0
         self._num_odd_scores = 0
+        self._num_zeros = 0
 
     def add_unread(self, position: int, key: str, reason: str, image_id: Any = None) -> None:
         """Note a record that cannot be read.
@@ -137,7 +140,7 @@ class Collector:
         self._report_categories(records, category_id, named, report)
         report(
             ~np.isfinite(records.score),
-            *("scores that are not numbers", "a finite number"),
+            *_SCORE,
             lambda k: f"score {records.score[k]}",
         )
         self._report_boxes(records, report)
@@ -179,43 +182,43 @@ class Collector:
         Raises:
             AnnotationError: there are bad records, and they are not to be skipped.
         """
-        columns = {name: self._joined(name) for name in ("image", "category_id", "score", "areas", "position")}
-        boxes = self._joined("boxes", (0, 4))
-        has_boxes = self._task == "boxes" or not np.isnan(boxes).all()
-        masks = landmarks = offsets = None
+        columns = {name: self._joined(name) for name in ("score", "areas")}
+        columns |= {name: self._joined(name, (0,), np.int64) for name in ("image", "category_id", "position")}
+        boxes = columns["boxes"] = self._joined("boxes", (0, 4))
+        masks = landmarks = runs = None
         if self._task == "masks":
             masks = RleMasks.of(self._columns.pop("masks", []), self._joined("mask_sizes", (0, 2), np.int64))
+            runs = np.frombuffer(masks.counts, np.uint8), masks.offsets
         if self._task == "landmarks":
             landmarks = self._joined("landmarks")
-            offsets = np.concatenate([[0], np.cumsum(self._joined("num_numbers"))]).astype(np.int64)
-        geometry = masks if masks is not None else boxes if landmarks is None else landmarks
-        is_repeated, first = repeated_records(
-            columns["image"], columns["category_id"], columns["score"], geometry, offsets
-        )
+            runs = landmarks, np.cumsum(np.concatenate([[0], self._joined("num_numbers", (0,), np.int64)]))
+            if len(landmarks):
+                self._num_zeros = int((~np.logical_or.reduceat(landmarks != 0, runs[1][:-1])).sum())
+        is_repeated, first = repeated_records(columns["image"], columns["category_id"], columns["score"], boxes, runs)
+        is_bad = is_repeated
         if len(first):
             self._report_repeated(columns, np.flatnonzero(is_repeated), first)
-            keep = np.flatnonzero(~is_repeated)
-            columns = {name: values[keep] for name, values in columns.items()}
-            boxes = boxes[keep]
-            if masks is not None:
-                masks = masks.take(keep)
-            if landmarks is not None and offsets is not None:
-                lengths = np.diff(offsets)
-                landmarks = landmarks[np.repeat(~is_repeated, lengths)]
-                offsets = np.concatenate([[0], np.cumsum(lengths[keep])])
+        if masks is not None:
+            is_bad = is_bad | self._report_sizes(columns, masks.sizes)
+        if is_bad.any():
+            self._num_bad += int(is_bad.sum())
+            columns = {name: values[~is_bad] for name, values in columns.items()}
+            masks = None if masks is None else masks.take(np.flatnonzero(~is_bad))
+            if landmarks is not None and runs is not None:
+                landmarks = landmarks[np.repeat(~is_bad, np.diff(runs[1]))]
         position = columns["position"]
-        slot_keys = np.array(sorted(self._other_slots), np.int64)
-        slot_keys = slot_keys[np.isin(slot_keys, position)]
+        slots = [k for k in sorted(self._other_slots) if k in position] if self._other_slots else []
+        has_boxes = self._task == "boxes" or not np.isnan(columns["boxes"]).all()
         return Detections(
-            image=columns["image"].astype(np.int64),
-            category_id=columns["category_id"].astype(np.int64),
+            image=columns["image"],
+            category_id=columns["category_id"],
             score=columns["score"],
-            boxes=boxes if has_boxes else None,
+            position=position,
+            boxes=columns["boxes"] if has_boxes else None,
             areas=columns["areas"],
             masks=masks,
             landmarks=landmarks,
-            other_slots={int(np.searchsorted(position, k)): self._other_slots[k] for k in slot_keys.tolist()},
-            position=position.astype(np.int64),
+            other_slots={int(np.searchsorted(position, k)): self._other_slots[k] for k in slots},
             notices=[*self.notices, *self._notices(), *self.problems.check(self._num_bad if skip_bad else None)],
         )
 
@@ -230,18 +233,22 @@ class Collector:
             yield sentence(
                 self._num_odd_scores, "predictions", "have a score below 0 or above 1, which counts only by its order"
             )
+        if self._num_zeros:
+            yield sentence(
+                self._num_zeros, "predictions", "have zeros for all landmarks, and count as any other (pycocotools too)"
+            )
 
     def _report_images(self, image: np.ndarray, report: Callable[..., None]) -> None:
         splits = " and ".join(self._index.splits)
-        report(image == UNKNOWN, "predictions for images that the registry does not have", f"images of {splits}")
+        report(image == UNKNOWN, "records for an image that the registry does not have", f"images of {splits}")
         report(
             image == UNLABELLED,
-            "predictions for images without annotations",
+            "records for an image without annotations",
             "images with annotations; those of test have none, so that nothing can be compared",
         )
         report(
             image == AMBIGUOUS,
-            "image ids that do not tell the split",
+            "records with an image_id that does not tell the split",
             f"for {splits} together the ids of an export of several splits (1,000,000 added in train, 2,000,000 in "
             "validation), names such as validation_000001.jpg, or a key split; or evaluate one split (--split)",
         )
@@ -255,42 +262,60 @@ class Collector:
             return "no category" if name is None else f"category {str(name)[:80]}"
 
         is_unknown = category_id == NO_CATEGORY
-        report(is_unknown, "categories that do not exist", f"one of {_CATEGORY_NAMES}", category)
+        report(is_unknown, "records of an unknown category", f"one of {_CATEGORY_NAMES}", category)
         if named is not None:
             is_wrong = ~is_unknown & (named != category_id) & (named >= 0)
-            report(is_wrong, "names of categories that contradict category_id", "the same category in both")
+            report(is_wrong, "records with another category_name than category_id", "the same category in both")
 
     def _report_boxes(self, records: Records, report: Callable[..., None]) -> None:
         boxes, has_box = records.boxes, records.has_box
 
         def box(k: int) -> str:
-            return f"bbox {boxes[k].tolist()}"
+            return "found others" if np.isnan(boxes[k]).all() else f"bbox {boxes[k].tolist()}"
 
         if self._task == "boxes":
             report(~has_box, "records without bbox", "image_id, category_id, score and bbox")
         with np.errstate(over="ignore", invalid="ignore"):
             is_finite = np.isfinite(boxes).all(1)
             is_finite &= np.isfinite(boxes[:, 2] * boxes[:, 3]) & np.isfinite(boxes[:, :2] + boxes[:, 2:]).all(1)
-        report(has_box & ~is_finite, "boxes whose numbers are not finite", "x, y, width and height in px", box)
+        report(has_box & ~is_finite, *_BOX, box)
         is_negative = (boxes[:, 2] < 0) | (boxes[:, 3] < 0)
         report(
             has_box & is_finite & is_negative,
-            *("boxes of negative size", "x, y, width and height in px, not two corners", box),
+            *("records with a bbox of negative size", "x, y, width and height in px, not two corners", box),
         )
 
     def _report_repeated(self, columns: dict[str, np.ndarray], repeated: np.ndarray, first: np.ndarray) -> None:
-        self._num_bad += len(repeated)
         places = (
             f"{_place(int(columns['position'][k]), self._index.name(int(columns['image'][k])))} as record "
             f"{columns['position'][original]:,}"
             for k, original in zip(repeated.tolist(), first.tolist(), strict=True)
         )
         self.problems.add(
-            "records that repeat another",
+            "repeated records",
             f"each once: the same image, category, score and {GEOMETRY[self._task]} stand in an earlier record",
             places,
             len(repeated),
         )
+
+    def _report_sizes(self, columns: dict[str, np.ndarray], sizes: np.ndarray) -> np.ndarray:
+        """Report masks of another size than the first of their image, where the size of the photo is not known."""
+        image = columns["image"]
+        is_unknown = (self._index.width[image] <= 0) | (self._index.height[image] <= 0)
+        _, first, number = np.unique(image, return_index=True, return_inverse=True)
+        is_other = is_unknown & (sizes != sizes[first[number]]).any(1)
+        places = np.flatnonzero(is_other)
+        if len(places):
+            self.problems.add(
+                "records with a mask of another size than the first of the image",
+                "one size in an image, that of the photo",
+                (
+                    f"{_place(int(columns['position'][k]), self._index.name(int(image[k])))}: size {sizes[k].tolist()}"
+                    for k in places.tolist()
+                ),
+                len(places),
+            )
+        return np.asarray(is_other)
 
     def _needs_all_slots(self, image: np.ndarray, category_id: np.ndarray) -> np.ndarray:
         wanted = self._index.needs_all_slots

@@ -14,7 +14,9 @@ from registry.errors import AnnotationError
 from registry.evaluation.image_index import ImageIndex
 from registry.evaluation.rle import MAX_PIXELS, check_rles
 
-_EXPECTED: Final = "counts that fill the size exactly, as pycocotools writes them"
+#: Height and width of the masks that are drawn where the size of the photo is not known, px: more than any photo here.
+_UNKNOWN_PX: Final = 1 << 14
+_EXPECTED: Final = "runs of pixels, column by column, as pycocotools writes them"
 
 
 class Rle(msgspec.Struct, gc=False):
@@ -66,7 +68,7 @@ def read_masks(
                 counts[k] = _compressed(segmentation)
             else:
                 is_polygon[k] = True
-                sizes[k], counts[k] = _drawn(segmentation, *expected[k].tolist())
+                sizes[k], counts[k] = _drawn(segmentation, *np.maximum(expected[k], 0).tolist())
             is_read[k] = True
         except (AnnotationError, ValueError) as error:
             reasons[k] = str(error)
@@ -76,17 +78,22 @@ def read_masks(
     report(is_missing, "records without segmentation", "image_id, category_id, score and segmentation")
     report(
         is_other,
-        "masks of another size than their image",
+        "records with a mask of another size than the photo",
         "size as [height, width] of the photo as stored",
         lambda k: f"size {sizes[k].tolist()}, the photo has {expected[k].tolist()}",
     )
     has_reason = np.zeros(num_records, bool)
     has_reason[list(reasons)] = True
     is_wrong = (has_reason | (is_read & ~is_valid)) & ~is_polygon
-    report(is_wrong, "masks whose counts are wrong", _EXPECTED, lambda k: reasons.get(k, f"size {sizes[k].tolist()}"))
+    report(
+        is_wrong,
+        "records with a mask whose counts do not fill its size",
+        _EXPECTED,
+        lambda k: reasons.get(k, f"size {sizes[k].tolist()}"),
+    )
     report(
         has_reason & is_polygon,
-        *("polygons that give no mask", "flat x, y, ... of at least 3 points, px", lambda k: reasons[k]),
+        *("records with polygons that give no mask", "flat x, y, ... of at least 3 points, px", lambda k: reasons[k]),
     )
     return counts, sizes, areas
 
@@ -120,13 +127,16 @@ def _compressed(segmentation: Rle) -> bytes:
 
 
 def _drawn(polygons: list[list[float]], height: int, width: int) -> tuple[tuple[int, int], bytes]:
-    """Return the size and the runs of the union of polygons; 0 for an unknown height or width."""
+    """Return the size and the runs of the union of polygons; 0 for an unknown height or width.
+
+    Those of an image must have one size, so that they can be compared.
+    """
     for polygon in polygons:
         if len(polygon) % 2:
             raise ValueError(f"a polygon of {len(polygon)} numbers")
         if not all(map(math.isfinite, polygon)):
             raise ValueError("a polygon with a number that is not finite")
-    union = mask_of(polygons, width or None, height or None)
+    union = mask_of(polygons, width or _UNKNOWN_PX, height or _UNKNOWN_PX)
     if union is None:
         raise ValueError("no polygon of 3 points")
     return (union["size"][0], union["size"][1]), bytes(union["counts"])

@@ -129,12 +129,10 @@ class JsonStream:
                 if not self._next(b"]"):
                     return
                 continue
-            texts, has_more = [], True
             stop = self._offset + (len(self._data) if end < 0 else end) - self._position
-            while has_more and self._offset < stop:
-                self.peek()
+            texts = [self.value()]
+            while (has_more := self._next(b"]")) and self._offset < stop:
                 texts.append(self.value())
-                has_more = self._next(b"]")
             yield None, texts
             if not has_more:
                 return

@@ -34,12 +34,8 @@ def predictions(registry: Path, path: str = "predictions.json", seed: int = 1, *
 
 def perfect(registry: Path, path: str = "perfect.json", condition: str = "true") -> str:
     """Write the items of validation as predictions."""
-    rows = (
-        Registry(str(registry))
-        .sql(f"FROM items WHERE split = 'validation' AND {condition}")
-        .to_arrow_table()
-        .to_pylist()
-    )
+    query = f"FROM items WHERE split = 'validation' AND {condition}"
+    rows = Registry(str(registry)).sql(query).to_arrow_table().to_pylist()
     records = [
         {
             "image_id": row["image_id"],

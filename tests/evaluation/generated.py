@@ -75,9 +75,14 @@ def make_predictions(df2: Registry, splits: Sequence[str], seed: int, *, several
             for _ in range(rng.choice([0, 1, 1, 2, 6])):
                 records.append(_prediction(rng, row, offset))
                 if rng.random() < 0.1:  # with the same box, as two classes or scores of one
-                    records.append({**records[-1], "score": round(rng.random(), 1)})
+                    records.append({**records[-1], "score": records[-1]["score"] + 0.05})
     rng.shuffle(records)
-    return records
+    # A record that stands twice is refused; two with the same score or the same box are not.
+    return list(
+        {
+            str([record[key] for key in ("image_id", "category_id", "score", "bbox")]): record for record in records
+        }.values()
+    )
 
 
 def _prediction(rng: random.Random, row: dict[str, Any], offset: int) -> dict[str, Any]:
@@ -103,6 +108,6 @@ def _prediction(rng: random.Random, row: dict[str, Any], offset: int) -> dict[st
         "category_id": category.id,
         "score": round(rng.random(), 1),
         "bbox": [x, y, width, height],
-        "segmentation": [_triangle(rng, x, y, width, height)],
+        "segmentation": [[number + rng.gauss(0, spread / 2) for number in points] for points in row["segmentation"]],
         "keypoints": keypoints,
     }
