@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import SPLITS, unknown_name
 from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison, scores
 from registry.evaluation.image_index import ImageIndex
 from registry.evaluation.lazy_tables import LazyTables
 from registry.evaluation.predictions import read_predictions
-from registry.evaluation.records import Task
 from registry.evaluation.results import ALL, Evaluation, Score
 from registry.evaluation.slices import Slice, category_slices, read_slices
 from registry.evaluation.truth import Truth, read_truth
@@ -82,7 +81,7 @@ def evaluate(
     index = _image_index(registry, truth, needs_all_slots=task == LANDMARKS)
 
     def read(source: Any) -> Detections:
-        return read_predictions(source, index, cast(Task, task), skip_bad=skip_bad, storage_options=storage_options)
+        return read_predictions(source, index, task, skip_bad=skip_bad, storage_options=storage_options)
 
     detections = read(predictions)
     result = _Result(task, truth, detections, slices, resamples)
