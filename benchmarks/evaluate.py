@@ -109,7 +109,7 @@ def _records(folder: Path, number: int, *, landmarks: bool) -> Iterator[str]:
             more = ""
             if landmarks:
                 more = f',"keypoints":[{_slots(rng, predicted, points, float(jitter[k, 0]))}]'
-            yield (f'{{"image_id":{image_id},"category_id":{predicted},"score":{scores[k]:.5f},"bbox":{box}{more}}}')
+            yield (f'{{"image_id":{image_id},"category_id":{predicted},"score":{scores[k]:.8f},"bbox":{box}{more}}}')
 
 
 def _slots(rng: np.random.Generator, category_id: int, points: list[int], spread: float) -> str:
