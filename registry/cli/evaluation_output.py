@@ -84,11 +84,11 @@ def write_evaluation(
         make_output_folder(metrics.parent)
         write_text(metrics, json_text(metrics_of(evaluation), indent=1) + "\n")
     if output.is_table:
-        from registry.evaluation.score_table import score_rows
+        from registry.evaluation.score_table import has_published, score_rows
 
         rows = score_rows(evaluation)
         write_rows(Rows.of_records(rows), output)
-        if any(row["items"] == "" for row in rows):
+        if has_published(rows):
             note(f"note: {REMARK}")
     else:
         write_rows(Rows.of_records(evaluation.records()), output)

@@ -23,18 +23,24 @@ def score_rows(evaluation: Evaluation) -> list[dict[str, str]]:
     of_others: dict[str, list[PublishedResult]] = {}
     for result in published(evaluation.task):
         of_others.setdefault(result.slice, []).append(result)
+    counted = "queries" if evaluation.task in ("retrieval", "embeddings") else "items"
     rows = []
     for slice, scores in of_slice.items():
         number = Counter(score.num_items for score in scores.values()).most_common(1)[0][0]
         rows.append(
-            {"slice": slice, "items": f"{number:,}"}
+            {"slice": slice, counted: f"{number:,}"}
             | {name: shown_score(scores[name]) if name in scores else "" for name in names}
         )
         for other in of_others.get(slice.removeprefix(_OF_IMAGES), ()):
             values = {name: shown_value(other.values[name]) if name in other.values else "" for name in names}
             if any(values.values()):
-                rows.append({"slice": f"  {other.model}", "items": "", **values})
+                rows.append({"slice": f"  {other.model}", counted: "", **values})
     return rows
+
+
+def has_published(rows: list[dict[str, str]]) -> bool:
+    """Return whether one of the rows is a published result."""
+    return any(row["slice"].startswith("  ") for row in rows)
 
 
 def shown_score(score: Score) -> str:
