@@ -12,7 +12,7 @@ import pytest
 from registry.dataset.published import published
 from registry.store.registry import Registry
 from tests.cli.conftest import Run
-from tests.evaluation.generated import make_predictions, make_registry
+from tests.evaluation.generated import make_registry, unique_predictions
 
 
 @pytest.fixture(scope="session")
@@ -23,12 +23,8 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def predictions(registry: Path, path: str = "predictions.json", seed: int = 1, **changes: Any) -> str:
     """Write random predictions for validation."""
-    records = make_predictions(Registry(str(registry)), ["validation"], seed)
-    unique = {
-        json.dumps([record[name] for name in ("image_id", "category_id", "score", "bbox")]): record
-        for record in records
-    }
-    Path(path).write_text(json.dumps([record | changes for record in unique.values()]))
+    records = unique_predictions(Registry(str(registry)), seed)
+    Path(path).write_text(json.dumps([record | changes for record in records]))
     return path
 
 
