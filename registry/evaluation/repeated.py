@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -32,13 +33,13 @@ def repeated_records(
     is_repeated = np.zeros(num_records, bool)
     # A hash tells which records may be equal; only they are compared.
     key = _mix(_mix(_mix(np.zeros(num_records, np.uint64), image), category_id), score)
+    bounds: np.ndarray | None
     if isinstance(geometry, RleMasks):
-        key = _mix(key, _hash_runs(np.frombuffer(geometry.counts, np.uint8), geometry.offsets))
-    elif offsets is not None:
-        key = _mix(key, _hash_runs(geometry, offsets))
+        values, bounds = np.frombuffer(geometry.counts, np.uint8), geometry.offsets
     else:
-        for column in geometry.T:
-            key = _mix(key, column)
+        values, bounds = geometry, offsets
+    for column in values.T if bounds is None else [_hash_runs(values, bounds)]:
+        key = _mix(key, column)
     order = np.argsort(key, kind="stable")
     is_same = key[order[1:]] == key[order[:-1]]
     if not is_same.any():
@@ -48,11 +49,6 @@ def repeated_records(
     later, earlier = order[1:][is_same], firsts[group[1:][is_same]]
     is_equal = (image[later] == image[earlier]) & (category_id[later] == category_id[earlier])
     is_equal &= score[later] == score[earlier]
-    bounds: np.ndarray | None
-    if isinstance(geometry, RleMasks):
-        values, bounds = np.frombuffer(geometry.counts, np.uint8), geometry.offsets
-    else:
-        values, bounds = geometry, offsets
     if bounds is None:
         is_equal &= (values[later] == values[earlier]).all(1)
     else:
@@ -71,18 +67,9 @@ def _mix(key: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray(mixed ^ mixed >> _SHIFT, np.uint64)
 
 
-def _hash_runs(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def _hash_runs(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """Return a hash of each run of values."""
-    hashes = np.zeros(len(offsets) - 1, np.uint64)
-    lengths = np.diff(offsets)
-    # By pieces, as the hashes of all values would take several times the memory of the values.
-    piece_no = offsets[1:] >> 20
-    starts = np.flatnonzero(np.diff(piece_no, prepend=-1)).tolist()
-    for start, end in zip(starts, [*starts[1:], len(lengths)][: len(starts)], strict=True):
-        piece = values[offsets[start] : offsets[end]]
-        place = np.arange(len(piece)) - np.repeat(offsets[start:end] - offsets[start], lengths[start:end])
-        mixed = _mix(_mix(np.zeros(len(piece), np.uint64), place), piece)
-        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
-        bounds = offsets[start : end + 1] - offsets[start]
-        hashes[start:end] = sums[bounds[1:]] - sums[bounds[:-1]]
-    return hashes
+    data, size = values.view(np.uint8).data, values.itemsize
+    ends = (bounds * size).tolist()
+    hashes = (hash(bytes(data[start:end])) for start, end in pairwise(ends))
+    return np.fromiter(hashes, np.int64, len(bounds) - 1)
