@@ -4,6 +4,7 @@ Public are:
     :func:`open`: open a registry for queries, selections and diffs.
     :func:`export`: write a subset in a training format, such as COCO or YOLO.
     :func:`check`: count what is odd in the data.
+    :func:`evaluate`: score the predictions of a model.
     :func:`compare_with_release`: a registry beside the published numbers of the official release.
     :func:`show`, :func:`show_rows`: draw images, items and rows.
     :data:`__version__`: the version of this distribution.
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from registry.checks.official import ReleaseComparison
     from registry.checks.run import CheckRun
+    from registry.evaluation.results import Evaluation
     from registry.exports.manifest import ExportManifest
     from registry.pictures.album import Album
     from registry.store.registry import Registry
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from registry.subset.options import Subset
     from registry.subset.resplit import Resplit
 
-__all__ = ["__version__", "check", "compare_with_release", "export", "open", "show", "show_rows"]
+__all__ = ["__version__", "check", "compare_with_release", "evaluate", "export", "open", "show", "show_rows"]
 
 
 def open(
@@ -243,6 +245,39 @@ def check(
     settings = CheckSettings() if params is None else load_check_settings(params)
     rows = registry if is_whole else registry.select(chosen, tables=tables)
     return run_checks(rows, settings, names, severities, is_whole=is_whole)
+
+
+def evaluate(
+    registry: Registry,
+    task: str,
+    predictions: Any,
+    *,
+    subset: Subset | Mapping[str, Any] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Evaluation:
+    """Score the predictions of a model by the official protocol; docs/evaluation.md tells metrics and formats.
+
+    ``.records()`` are the scores as plain data, ``.value("AP", "occlusion=heavy")`` is one of them, and ``.tables`` has
+    Arrow tables, such as ``items``: each item with its prediction and kind of error.
+
+    Args:
+        registry: an open registry.
+        task: ``boxes``, ``masks`` or ``landmarks``.
+        predictions: path or URL of a file, Arrow table, or frame of pandas or polars.
+        subset: a :class:`registry.subset.options.Subset` or its options: the items that count.
+        storage_options: passed to fsspec for ``predictions``.
+        options: of :func:`registry.evaluation.run.evaluate`: ``by``, ``slice_images``, ``resamples``, ``against``,
+            ``skip_bad``.
+
+    Raises:
+        registry.errors.UsageError: there is no such task or option, or an expression is not allowed.
+        registry.errors.NotFoundError: there is nothing to evaluate, or no such file.
+        registry.errors.AnnotationError: predictions cannot be evaluated; the message counts all problems.
+    """
+    from registry.evaluation.run import evaluate
+
+    return evaluate(registry, task, predictions, subset=_subset(subset), storage_options=storage_options, **options)
 
 
 def _subset(subset: Subset | Mapping[str, Any] | None) -> Subset:

@@ -15,6 +15,7 @@ from registry.cli.context import Places, storage_option
 from registry.cli.correct import correct_command, import_command
 from registry.cli.croissant import croissant
 from registry.cli.diff import diff
+from registry.cli.evaluate import evaluate
 from registry.cli.export import export_command
 from registry.cli.ingest import fingerprint, ingest
 from registry.cli.log import log_to_stderr
@@ -37,6 +38,7 @@ from registry.version import __version__
 SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),
     "Check": (check,),
+    "Evaluate": (evaluate,),
     "See": (show, report_command),
     "Export": (subset_command, export_command, verify, croissant),
     "Compare": (versions, diff),

@@ -44,18 +44,20 @@ _COMPLETERS: dict[str, Any] = {
 }
 
 
-def _click_option(name: str, option: Option) -> Decorator:
+def _click_option(name: str, option: Option, flag: str | None = None) -> Decorator:
     """Return an option of a subset as an option of click: a flag, a repeatable or a single option."""
-    flag = f"--{name.replace('_', '-')}"
+    flag = flag or f"--{name.replace('_', '-')}"
     if option.default is False:
-        return click.option(flag, is_flag=True, help=option.help)
+        return click.option(flag, name, is_flag=True, help=option.help)
     if option.default == ():
         help_text = f"{option.help} Repeatable."
         return click.option(
-            flag, multiple=True, metavar=option.metavar, help=help_text, shell_complete=_COMPLETERS.get(name)
+            flag, name, multiple=True, metavar=option.metavar, help=help_text, shell_complete=_COMPLETERS.get(name)
         )
     shown_default = "" if option.default is None else f"  [default: {option.default}]"
-    return click.option(flag, type=_CLICK_TYPES.get(name), metavar=option.metavar, help=f"{option.help}{shown_default}")
+    return click.option(
+        flag, name, type=_CLICK_TYPES.get(name), metavar=option.metavar, help=f"{option.help}{shown_default}"
+    )
 
 
 #: Adds ``--table`` to a command, which gets ``table_values`` for :func:`registry.subset.params.read_tables`.
@@ -67,7 +69,7 @@ table_option: Decorator = click.option(
     help="A table of your own (Parquet, Arrow, CSV, JSON lines) with split, image_id and item_no, or split and "
     "image_id: NAME.COLUMN in --where. NAME alone is a table of --params. Repeatable.",
 )
-_SUBSET_OPTIONS = (
+_BEFORE_SUBSET = (
     click.option(
         "--subset",
         "subset_name",
@@ -79,8 +81,8 @@ _SUBSET_OPTIONS = (
         "--params", type=click.Path(), default="params.yaml", show_default=True, help="File of --subset and --table."
     ),
     table_option,
-    *(_click_option(name, option) for name, option in OPTIONS.items()),
 )
+_SUBSET_OPTIONS = (*_BEFORE_SUBSET, *(_click_option(name, option) for name, option in OPTIONS.items()))
 _RESPLIT_OPTIONS = (
     click.option(
         "--resplit",
@@ -100,6 +102,13 @@ def subset_options(command: Command) -> Command:
 def undivided_subset_options(command: Command) -> Command:
     """Add the options of a subset to a command; it gets ``subset`` and ``tables`` (name -> path or URL)."""
     return _with_options(command, _SUBSET_OPTIONS)
+
+
+def evaluated_subset_options(command: Command) -> Command:
+    """Add the options of a subset to a command that writes a file of items: the list to read is ``--only-items``."""
+    renamed = {"items": "--only-items"}
+    options = (_click_option(name, option, renamed.get(name)) for name, option in OPTIONS.items())
+    return _with_options(command, (*_BEFORE_SUBSET, *options))
 
 
 def _with_options(command: Command, decorators: Sequence[Decorator]) -> Command:

@@ -15,7 +15,7 @@ import numpy as np
 
 from registry.errors import AnnotationError
 from registry.evaluation.landmark_numbers import JsonLandmarkLists
-from registry.evaluation.records import Collector, Records, Task
+from registry.evaluation.records import Collector, Records
 from registry.evaluation.segmentations import Segmentation
 from registry.parsing.json_stream import JsonStream, StreamError
 from registry.redaction import redact
@@ -42,7 +42,7 @@ class _LandmarkRecord(_BoxRecord, gc=False):
     keypoints: msgspec.Raw = msgspec.Raw()
 
 
-_RECORDS: Final[dict[Task, type[_BoxRecord]]] = {
+_RECORDS: Final[dict[str, type[_BoxRecord]]] = {
     "boxes": _BoxRecord, "masks": _MaskRecord, "landmarks": _LandmarkRecord,
 }  # fmt: skip
 #: Keys under which tools put the list of records into an object.
@@ -53,7 +53,7 @@ REGISTRY_KEY: Final = "registry"
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
-def read_coco_results(file: BinaryIO, name: str, task: Task, collector: Collector) -> str | None:
+def read_coco_results(file: BinaryIO, name: str, task: str, collector: Collector) -> str | None:
     """Gather the records of a JSON document; return the registry version that it names, or None.
 
     Args:
@@ -108,7 +108,7 @@ def registry_named(text: bytes) -> str | None:
     return digest if _SHA256.fullmatch(digest) else None
 
 
-def _read_list(stream: JsonStream, task: Task, collector: Collector) -> None:
+def _read_list(stream: JsonStream, task: str, collector: Collector) -> None:
     kind: Any = _RECORDS[task]
     decode_all, decode_one = msgspec.json.Decoder(list[kind]).decode, msgspec.json.Decoder(kind).decode
     position = 0
@@ -140,7 +140,7 @@ def _read_list(stream: JsonStream, task: Task, collector: Collector) -> None:
             collector.add(_records(good, np.array(positions, np.int64), task))
 
 
-def _records(values: Sequence[_BoxRecord], position: np.ndarray, task: Task) -> Records:
+def _records(values: Sequence[_BoxRecord], position: np.ndarray, task: str) -> Records:
     number = len(values)
     boxes = [value.bbox for value in values]
     has_box = np.fromiter(map(bool, boxes), bool, number)
@@ -171,7 +171,7 @@ def _records(values: Sequence[_BoxRecord], position: np.ndarray, task: Task) -> 
     )
 
 
-def _read_odd(text: bytes, position: int, task: Task, collector: Collector) -> _BoxRecord | None:
+def _read_odd(text: bytes, position: int, task: str, collector: Collector) -> _BoxRecord | None:
     """Return a record that is no plain JSON, as it may hold NaN; None after noting the problem."""
     try:
         value: Any = json.loads(text)

@@ -42,6 +42,9 @@ class Detections:
     other_slots: Mapping[int, Floats] = field(default_factory=dict)
     notices: Sequence[str] = ()
 
+    def __len__(self) -> int:
+        return len(self.image)
+
     def landmarks_of(self, detection: Ints) -> Floats:
         """Return the landmarks of detections of one category: float64 [detections, landmarks, 2], x and y."""
         assert self.landmarks is not None

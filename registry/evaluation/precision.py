@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 #: Recalls at which precision is averaged.
 RECALLS: Final = np.linspace(0.0, 1.0, 101)
-_TINY: Final = float(np.spacing(1))
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,8 @@ def _interpolated(counted: Ints, num_items: int) -> Floats:
         num_items: of the category.
     """
     true = np.arange(1, len(counted) + 1).astype(np.float64)
-    precision = true / ((counted - true) + true + _TINY)
+    # pycocotools adds 2e-16 to the divisor, and then gives the only item of a category 0.9999999999999998.
+    precision = true / counted
     highest = np.maximum.accumulate(precision[::-1])[::-1]
     at = np.searchsorted(true / num_items, RECALLS, side="left")
     values = np.zeros(len(RECALLS))

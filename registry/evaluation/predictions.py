@@ -36,7 +36,7 @@ from registry.errors import StorageError, UsageError
 from registry.evaluation.coco_results import read_coco_results
 from registry.evaluation.detections import Detections
 from registry.evaluation.image_index import ImageIndex
-from registry.evaluation.records import GEOMETRY, Collector, Task
+from registry.evaluation.records import GEOMETRY, Collector
 from registry.files.private_folder import private_folder
 from registry.files.regular_files import open_regular
 from registry.redaction import redact
@@ -51,7 +51,7 @@ __all__ = ["Detections", "ImageIndex", "read_predictions"]
 def read_predictions(
     source: Any,
     truth: ImageIndex,
-    task: Task,
+    task: str,
     *,
     skip_bad: bool = False,
     storage_options: StorageOptions | None = None,
@@ -80,7 +80,7 @@ def read_predictions(
 
         version = read_frame(source, task, collector)
     else:
-        with _local_file(name, storage_options) as path:
+        with local_file(name, storage_options) as path:
             if suffix_of(name) in KINDS:
                 from registry.evaluation.table_results import read_table
 
@@ -100,7 +100,7 @@ def read_predictions(
 
 
 @contextmanager
-def _local_file(url: str, storage_options: StorageOptions | None) -> Iterator[Path]:
+def local_file(url: str, storage_options: StorageOptions | None) -> Iterator[Path]:
     """Yield the path of a file; one behind a URL is copied to a private folder first.
 
     Raises:

@@ -45,6 +45,16 @@ class Problems:
                 break
             shown.append(printable(place))
 
+    @property
+    def total(self) -> int:
+        """Records with a problem, each counted once for each of its problems."""
+        return sum(self._counts.values())
+
+    def take(self, other: Problems) -> None:
+        """Take over the problems of other records of the file."""
+        for (kind, expected), count in other._counts.items():
+            self.add(kind, expected, other._places[kind, expected], count)
+
     def lines(self) -> list[str]:
         """Return a line for each kind: the count, what was expected, the first places."""
         return [

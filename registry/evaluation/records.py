@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
@@ -24,8 +24,6 @@ from registry.evaluation.repeated import repeated_records
 from registry.evaluation.rle_masks import RleMasks
 from registry.evaluation.segmentations import Segmentation, read_masks
 from registry.wording import sentence
-
-Task = Literal["boxes", "masks", "landmarks"]
 
 _CATEGORY_NAMES: Final = ", ".join(f"{category.id} {category.name}" for category in CATEGORIES)
 _SCORE: Final = ("records with a score that is no finite number", "a number, usually from 0 to 1")
@@ -93,7 +91,7 @@ class Collector:
         task: ``boxes``, ``masks`` or ``landmarks``.
     """
 
-    def __init__(self, file: str, index: ImageIndex, task: Task) -> None:
+    def __init__(self, file: str, index: ImageIndex, task: str) -> None:
         self.problems = Problems(file)
         self.notices: list[str] = []
         self._index = index
@@ -106,6 +104,7 @@ class Collector:
         self._num_records = 0
         self._num_foreign = 0
         self._num_odd_scores = 0
+        self._num_zeros = 0
 
     def add_unread(self, position: int, key: str, reason: str, image_id: Any = None) -> None:
         """Note a record that cannot be read.
@@ -193,18 +192,18 @@ class Collector:
         columns = {name: self._joined(name) for name in ("score", "areas")}
         columns |= {name: self._joined(name, (0,), np.int64) for name in ("image", "category_id", "position")}
         boxes = columns["boxes"] = self._joined("boxes", (0, 4))
-        masks = landmarks = offsets = None
+        masks = landmarks = runs = None
         if self._task == "masks":
             ends = np.cumsum(self._joined("mask_lengths", (0,), np.int64))
             sizes = self._joined("mask_sizes", (0, 2), np.int64)
             masks = RleMasks(self._mask_counts, np.concatenate([[0], ends]), sizes)
+            runs = np.frombuffer(masks.counts, np.uint8), masks.offsets
         if self._task == "landmarks":
             landmarks = self._joined("landmarks")
-            offsets = np.cumsum(np.concatenate([[0], self._joined("num_numbers", (0,), np.int64)]))
-        geometry = masks if masks is not None else boxes if landmarks is None else landmarks
-        is_repeated, first = repeated_records(
-            columns["image"], columns["category_id"], columns["score"], geometry, offsets
-        )
+            runs = landmarks, np.cumsum(np.concatenate([[0], self._joined("num_numbers", (0,), np.int64)]))
+            if len(landmarks):
+                self._num_zeros = int((~np.logical_or.reduceat(landmarks != 0, runs[1][:-1])).sum())
+        is_repeated, first = repeated_records(columns["image"], columns["category_id"], columns["score"], boxes, runs)
         is_bad = is_repeated
         if len(first):
             self._report_repeated(columns, np.flatnonzero(is_repeated), first)
@@ -214,8 +213,8 @@ class Collector:
             self._num_bad += int(is_bad.sum())
             columns = {name: values[~is_bad] for name, values in columns.items()}
             masks = None if masks is None else masks.take(np.flatnonzero(~is_bad))
-            if landmarks is not None and offsets is not None:
-                landmarks = landmarks[np.repeat(~is_bad, np.diff(offsets))]
+            if landmarks is not None and runs is not None:
+                landmarks = landmarks[np.repeat(~is_bad, np.diff(runs[1]))]
         position = columns["position"]
         slots = [k for k in sorted(self._other_slots) if k in position] if self._other_slots else []
         has_boxes = self._task == "boxes" or not np.isnan(columns["boxes"]).all()
@@ -242,6 +241,10 @@ class Collector:
         if self._num_odd_scores:
             yield sentence(
                 self._num_odd_scores, "predictions", "have a score below 0 or above 1, which counts only by its order"
+            )
+        if self._num_zeros:
+            yield sentence(
+                self._num_zeros, "predictions", "have zeros for all landmarks, and count as any other (pycocotools too)"
             )
 
     def _report_images(self, image: np.ndarray, report: Callable[..., None]) -> None:
@@ -299,7 +302,7 @@ class Collector:
         )
         self.problems.add(
             "repeated records",
-            f"each once: the same image, category, score and {GEOMETRY[self._task]} stand in an earlier record",
+            "each once: an earlier record has the same image, category, score and geometry",
             places,
             len(repeated),
         )

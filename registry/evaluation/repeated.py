@@ -7,8 +7,6 @@ from typing import Final
 
 import numpy as np
 
-from registry.evaluation.rle_masks import RleMasks
-
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT: Final = np.uint64(29)
 
@@ -17,8 +15,8 @@ def repeated_records(
     image: np.ndarray,
     category_id: np.ndarray,
     score: np.ndarray,
-    geometry: np.ndarray | RleMasks,
-    offsets: np.ndarray | None = None,
+    boxes: np.ndarray,
+    runs: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return which records repeat an earlier one, and the position of the earlier record of each of these.
 
@@ -26,20 +24,18 @@ def repeated_records(
         image: of each record.
         category_id: of each record.
         score: of each record.
-        geometry: boxes (n, 4), masks, or the numbers of all landmarks.
-        offsets: of each record in ``geometry``, where it has numbers of landmarks.
+        boxes: of each record, (n, 4); NaN where it has none.
+        runs: the numbers of all landmarks, or the counts of all masks; and where those of each record begin, (n + 1).
     """
     num_records = len(image)
     is_repeated = np.zeros(num_records, bool)
     # A hash tells which records may be equal; only they are compared.
     key = _mix(_mix(_mix(np.zeros(num_records, np.uint64), image), category_id), score)
-    bounds: np.ndarray | None
-    if isinstance(geometry, RleMasks):
-        values, bounds = np.frombuffer(geometry.counts, np.uint8), geometry.offsets
-    else:
-        values, bounds = geometry, offsets
-    for column in values.T if bounds is None else [_hash_runs(values, bounds)]:
+    boxes = np.nan_to_num(boxes)
+    for column in boxes.T:
         key = _mix(key, column)
+    if runs is not None:
+        key = _mix(key, _hash_runs(*runs))
     order = np.argsort(key, kind="stable")
     is_same = key[order[1:]] == key[order[:-1]]
     if not is_same.any():
@@ -49,9 +45,9 @@ def repeated_records(
     later, earlier = order[1:][is_same], firsts[group[1:][is_same]]
     is_equal = (image[later] == image[earlier]) & (category_id[later] == category_id[earlier])
     is_equal &= score[later] == score[earlier]
-    if bounds is None:
-        is_equal &= (values[later] == values[earlier]).all(1)
-    else:
+    is_equal &= (boxes[later] == boxes[earlier]).all(1)
+    if runs is not None:
+        values, bounds = runs
         for k in np.flatnonzero(is_equal).tolist():
             first, second = (values[bounds[n] : bounds[n + 1]] for n in (earlier[k], later[k]))
             is_equal[k] = np.array_equal(first, second)
@@ -69,7 +65,6 @@ def _mix(key: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _hash_runs(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """Return a hash of each run of values."""
-    data, size = values.view(np.uint8).data, values.itemsize
-    ends = (bounds * size).tolist()
-    hashes = (hash(bytes(data[start:end])) for start, end in pairwise(ends))
+    data = values.view(np.uint8).data
+    hashes = (hash(bytes(data[start:end])) for start, end in pairwise((bounds * values.itemsize).tolist()))
     return np.fromiter(hashes, np.int64, len(bounds) - 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,14 +41,14 @@ class Evaluation:
     Attributes:
         task: ``boxes``, ``masks``, ``landmarks``, ``retrieval`` or ``embeddings``.
         scores: of ``all`` first, then of every slice, in order.
-        tables: more results by name, such as ``items``: one row per item.
+        tables: more results by name, such as ``items``: one row per item. Some are made when they are asked for.
         facts: what was evaluated, by name, as plain data: counts, and which rows were taken where there is a choice.
         notices: plain sentences with a count on what was accepted though odd.
     """
 
     task: str
     scores: Sequence[Score]
-    tables: dict[str, pa.Table] = field(default_factory=dict)
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     notices: Sequence[str] = ()
 

@@ -57,7 +57,7 @@ def read_slices(selection: Selection, truth: Truth, by: Sequence[str], *, of_ima
     slices = []
     for k, name in enumerate(by):
         column = values.column(f"value_{k}").combine_chunks()
-        for label, is_in in _groups(name, column):
+        for label, is_in in groups(name, column):
             items = np.zeros(len(truth.chosen), bool)
             items[truth.chosen] = is_in
             if of_images:
@@ -75,7 +75,7 @@ def category_slices(truth: Truth) -> Iterator[Slice]:
         yield Slice(f"category={names[category_id]}", truth.chosen & (truth.category_id == category_id))
 
 
-def _groups(name: str, column: pa.Array) -> Iterator[tuple[str, Bools]]:
+def groups(name: str, column: pa.Array) -> Iterator[tuple[str, Bools]]:
     """Yield the label of every value of an expression, and which of the values it is."""
     encoded = column.dictionary_encode(null_encoding="encode")
     known = encoded.dictionary.to_pylist()

@@ -14,7 +14,7 @@ from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import AnnotationError
 from registry.evaluation.coco_results import REGISTRY_KEY, registry_named
 from registry.evaluation.landmark_numbers import LandmarkLists
-from registry.evaluation.records import GEOMETRY, Collector, Records, Task
+from registry.evaluation.records import GEOMETRY, Collector, Records
 from registry.evaluation.segmentations import Rle, Segmentation
 from registry.redaction import redact
 from registry.subset.row_files import KINDS, frame_rows, read_row_file, suffix_of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 #: Rows that are read at a time: a row of landmarks may have 882 numbers.
-_ROWS: Final[dict[Task, int]] = {"boxes": 1 << 17, "masks": 1 << 13, "landmarks": 1 << 12}
+_ROWS: Final[dict[str, int]] = {"boxes": 1 << 17, "masks": 1 << 13, "landmarks": 1 << 12}
 #: Bytes of a Parquet file that are read at a time, of each column.
 _BUFFER: Final = 1 << 20
 #: Bytes of a frame, and of a file of text, which are read at once.
@@ -43,7 +43,7 @@ _EXPECTED: Final = {
 }
 
 
-def read_table(path: Path, name: str, task: Task, collector: Collector) -> str | None:
+def read_table(path: Path, name: str, task: str, collector: Collector) -> str | None:
     """Gather the rows of a file; return the registry version that it names, or None.
 
     Args:
@@ -76,7 +76,7 @@ def read_table(path: Path, name: str, task: Task, collector: Collector) -> str |
         raise AnnotationError(f"{redact(name)} cannot be read as {kind}: {error}") from error
 
 
-def read_frame(frame: Any, task: Task, collector: Collector) -> str | None:
+def read_frame(frame: Any, task: str, collector: Collector) -> str | None:
     """Gather the rows of an Arrow table or a frame of pandas or polars; return as :func:`read_table`.
 
     Raises:
@@ -91,13 +91,13 @@ def read_frame(frame: Any, task: Task, collector: Collector) -> str | None:
         raise AnnotationError(f"the predictions cannot be read: {error}") from error
 
 
-def _parquet_batches(file: pq.ParquetFile, task: Task) -> Iterator[pa.RecordBatch]:
+def _parquet_batches(file: pq.ParquetFile, task: str) -> Iterator[pa.RecordBatch]:
     wanted = [name for name in file.schema_arrow.names if name.lower() in _EXPECTED]
     return iter(file.iter_batches(_ROWS[task], columns=wanted))
 
 
 def _gather(
-    schema: pa.Schema, batches: Iterable[pa.RecordBatch], name: str, task: Task, collector: Collector
+    schema: pa.Schema, batches: Iterable[pa.RecordBatch], name: str, task: str, collector: Collector
 ) -> str | None:
     columns = _columns(schema, name, task)
     position = 0
@@ -111,7 +111,7 @@ def _gather(
     return None if version is None else registry_named(version)
 
 
-def _columns(schema: pa.Schema, name: str, task: Task) -> dict[str, str]:
+def _columns(schema: pa.Schema, name: str, task: str) -> dict[str, str]:
     """Return the columns that are read, by the names that they are expected to have.
 
     Raises:
@@ -175,7 +175,7 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind))
 
 
-def _records(columns: dict[str, pa.Array], first: int, task: Task) -> Records:
+def _records(columns: dict[str, pa.Array], first: int, task: str) -> Records:
     number = len(columns["score"])
     boxes = np.full((number, 4), np.nan)
     has_box: np.ndarray = np.zeros(number, bool)

@@ -1,0 +1,116 @@
+"""Scores of retrieval, of everything and of slices, with intervals by bootstrap over pair_ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from registry.evaluation.arrays import Bools, Floats, Ints
+from registry.evaluation.results import Score
+from registry.evaluation.submissions import NUM_ANSWERS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Ranks of the official script.
+TOP: Final = (1, 5, 10, 15, 20)
+#: Names of the metrics, in order.
+METRICS: Final = (*(f"top-{k}" for k in TOP), "mAP", "MRR")
+_SEED: Final = 0
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The queries that count, and how well each was answered.
+
+    Attributes:
+        rank: int64 [queries]: rank of the first right answer, 0 for none.
+        average_precision: float64 [queries].
+        pair_id: int64 [queries]: groups of queries that are not independent.
+    """
+
+    rank: Ints
+    average_precision: Floats
+    pair_id: Ints
+
+    def values(self) -> Floats:
+        """Return what each query adds to each of :data:`METRICS`: float64 [queries, metrics]."""
+        is_hit = self.rank > 0
+        tops = [is_hit & (self.rank <= k) for k in TOP]
+        reciprocal = np.where(is_hit, 1 / np.maximum(self.rank, 1), 0.0)
+        return np.column_stack([*tops, self.average_precision, reciprocal]).astype(np.float64)
+
+
+def scores(answered: Answered, slices: Iterable[tuple[str, Bools]], resamples: int) -> Iterator[Score]:
+    """Yield all metrics of each slice, with 95 % percentile intervals.
+
+    All slices have the same draws: of as many pair_ids as there are, with repetition.
+
+    Args:
+        answered: the queries.
+        slices: name, and bool [queries]: which are in it.
+        resamples: number of draws; 0 for no intervals.
+    """
+    values = answered.values()
+    groups, group = np.unique(answered.pair_id, return_inverse=True)
+    draws = _draws(len(groups), resamples)
+    for name, is_in in slices:
+        number = int(is_in.sum())
+        means: Sequence[float | None] = values[is_in].sum(0) / number if number else [None] * len(METRICS)
+        ends = _intervals(values[is_in], group[is_in], draws)
+        for k, metric in enumerate(METRICS):
+            value, (low, high) = means[k], ends[k]
+            yield Score(metric, name, None if value is None else float(value), low, high, number)
+
+
+def _draws(number: int, resamples: int) -> Floats:
+    """Return how often each group is drawn: float64 [resamples, groups]."""
+    random = np.random.default_rng(_SEED)
+    draws = np.empty((resamples, number))
+    for k in range(resamples):
+        draws[k] = np.bincount(random.integers(0, number, number), minlength=number) if number else 0
+    return draws
+
+
+def _intervals(values: Floats, group: Ints, draws: Floats) -> list[tuple[float | None, float | None]]:
+    """Return low and high of each metric; None where too little was drawn."""
+    unknown: list[tuple[float | None, float | None]] = [(None, None)] * len(METRICS)
+    if not len(draws) or not len(values):
+        return unknown
+    sums = np.column_stack([np.bincount(group, column, draws.shape[1]) for column in (*values.T, np.ones(len(group)))])
+    drawn = draws @ sums
+    drawn = drawn[drawn[:, -1] > 0]
+    if not len(drawn):
+        return unknown
+    low, high = np.percentile(drawn[:, :-1] / drawn[:, -1:], (2.5, 97.5), axis=0)
+    return list(zip(low.tolist(), high.tolist(), strict=True))
+
+
+def rank_table(rank: Ints) -> pa.Table:
+    """Return the number of queries by the rank of their first right answer; rank NULL for none."""
+    import pyarrow as pa
+
+    number = np.bincount(rank, minlength=NUM_ANSWERS + 1)
+    ranks = pa.array([*range(1, NUM_ANSWERS + 1), None], pa.int16())
+    queries = pa.array([*number[1:], number[0]], pa.int64())
+    share = pa.array([*number[1:] / max(1, len(rank)), number[0] / max(1, len(rank))], pa.float64())
+    return pa.table({"rank": ranks, "num_queries": queries, "share": share})
+
+
+def cmc_table(rank: Ints, slices: Iterable[tuple[str, Bools]]) -> pa.Table:
+    """Return the cumulative match curve of each slice: slice, rank and the share of queries right up to that rank."""
+    import pyarrow as pa
+
+    names: list[str] = []
+    ranks: list[int] = []
+    shares: list[float | None] = []
+    for name, is_in in slices:
+        number = int(is_in.sum())
+        found = np.cumsum(np.bincount(rank[is_in], minlength=NUM_ANSWERS + 1)[1:])
+        names += [name] * NUM_ANSWERS
+        ranks += range(1, NUM_ANSWERS + 1)
+        shares += (found / number).tolist() if number else [None] * NUM_ANSWERS
+    return pa.table({"slice": names, "rank": pa.array(ranks, pa.int16()), "share": pa.array(shares, pa.float64())})

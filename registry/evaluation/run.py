@@ -1,0 +1,154 @@
+"""Evaluates predicted boxes, masks or landmarks of a registry, or of a subset of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from registry.dataset.deepfashion2 import SPLITS
+from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison, scores
+from registry.evaluation.image_index import read_image_index
+from registry.evaluation.lazy_tables import LazyTables
+from registry.evaluation.predictions import read_predictions
+from registry.evaluation.results import ALL, Evaluation, Score
+from registry.evaluation.slices import Slice, category_slices, read_slices
+from registry.evaluation.truth import Truth, read_truth
+from registry.subset.options import Subset
+
+if TYPE_CHECKING:
+    from registry.evaluation.detections import Detections
+    from registry.storage.options import StorageOptions
+    from registry.store.registry import Registry
+    from registry.store.selection import Selection
+
+#: What :func:`evaluate` scores.
+TASKS: Final = (BOXES, MASKS, LANDMARKS)
+#: End of the metrics for which occluded landmarks count as not labelled.
+VISIBLE: Final = "-visible"
+#: Draws of the bootstrap behind each interval.
+RESAMPLES: Final = 200
+#: The split that is evaluated where the user names none and several have annotations.
+_USUAL_SPLIT: Final = "validation"
+_ANNOTATED: Final = "SELECT DISTINCT split FROM images WHERE num_items IS NOT NULL"
+
+
+def evaluate(
+    registry: Registry,
+    task: str,
+    predictions: Any,
+    *,
+    subset: Subset | None = None,
+    by: Sequence[str] = (),
+    slice_images: bool = False,
+    resamples: int = RESAMPLES,
+    against: Any = None,
+    skip_bad: bool = False,
+    storage_options: StorageOptions | None = None,
+) -> Evaluation:
+    """Return how well predictions agree with the items of a registry, by the protocol of COCO.
+
+    The scores are those of everything, of every category and of every slice. Scores of landmarks are those of visible
+    and occluded ones; the metrics whose names end in ``-visible`` take occluded landmarks as not labelled.
+
+    Args:
+        registry: an open registry.
+        task: ``boxes``, ``masks`` or ``landmarks``.
+        predictions: path, URL, Arrow table or frame; :mod:`registry.evaluation.predictions` says what is in it.
+        subset: the items that count; predictions in other images are left out. Where it names no split and several
+            have annotations, validation alone is evaluated.
+        by: columns or SQL expressions of items; each of their values is a slice.
+        slice_images: slices are of the images with such an item, and all items in them; else of the items alone.
+        resamples: draws of the bootstrap behind each interval; 0 for no intervals.
+        against: other predictions; the scores then also have the differences, these predictions minus the others.
+        skip_bad: go on without records that cannot be evaluated.
+        storage_options: passed to fsspec for URLs of predictions.
+
+    Raises:
+        UsageError: an expression is not allowed, or the predictions are of no known kind.
+        NotFoundError: no image of the subset has an annotation, or there is no such file.
+        AnnotationError: records cannot be evaluated; the message counts all problems.
+        StorageError: a file cannot be read.
+    """
+    selection, notices = _select(registry, subset or Subset())
+    truth = read_truth(selection, landmarks=task == LANDMARKS, masks=task == MASKS)
+    slices = [*category_slices(truth), *read_slices(selection, truth, by, of_images=slice_images)]
+    index = read_image_index(selection, truth, landmarks=task == LANDMARKS)
+
+    def read(source: Any) -> Detections:
+        return read_predictions(source, index, task, skip_bad=skip_bad, storage_options=storage_options)
+
+    detections = read(predictions)
+    result = _Result(task, truth, detections, slices, resamples)
+    notices += [*selection.notices, *detections.notices]
+    found = list(result.scores())
+    if against is not None:
+        other = _Result(task, truth, read(against), slices, resamples)
+        notices += [notice for notice in other.detections.notices if notice not in notices]
+        found += result.differences(other)
+    facts = {
+        "subset": selection.subset.to_dict(),
+        "splits": dict(sorted(Counter(truth.images.column("split").to_pylist()).items(), key=_split_order)),
+        "images": truth.images.num_rows,
+        "items": int(truth.chosen.sum()),
+        "detections": len(detections.image),
+        "slices_of": "images" if slice_images else "items",
+        "resamples": resamples,
+        "registry": selection.manifest.sha256,
+    }
+    return Evaluation(task, _by_slice(found), result.tables(), facts, notices)
+
+
+def _select(registry: Registry, subset: Subset) -> tuple[Selection, list[str]]:
+    """Return the subset to evaluate, which is of validation where it could be of several splits; and notices."""
+    selection = registry.select(subset)
+    splits = [split for (split,) in selection.sql(_ANNOTATED).fetchall()]
+    if subset.split or len(splits) < 2 or _USUAL_SPLIT not in splits:
+        return selection, []
+    others = " and ".join(split for split in SPLITS if split in splits and split != _USUAL_SPLIT)
+    notice = f"{_USUAL_SPLIT} is evaluated, not {others}: name the splits with split (--split) for others."
+    return registry.select(replace(subset, split=(_USUAL_SPLIT,))), [notice]
+
+
+@dataclass(frozen=True)
+class _Result:
+    """Predictions beside the items, and what is computed from both."""
+
+    task: str
+    truth: Truth
+    detections: Detections
+    slices: Sequence[Slice]
+    resamples: int
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        return Comparison(self.task, self.truth, self.detections)
+
+    @cached_property
+    def variants(self) -> dict[str, Comparison]:
+        """The comparisons that have scores, by the end of the names of their metrics."""
+        if self.task != LANDMARKS:
+            return {"": self.comparison}
+        return {"": self.comparison, VISIBLE: Comparison(self.task, self.truth, self.detections, visible_only=True)}
+
+    def scores(self) -> Iterator[Score]:
+        for suffix, comparison in self.variants.items():
+            yield from scores(comparison, self.slices, suffix)
+
+    def differences(self, other: _Result) -> Iterator[Score]:
+        raise NotImplementedError
+
+    def tables(self) -> LazyTables:
+        return LazyTables({})
+
+
+def _by_slice(found: Sequence[Score]) -> list[Score]:
+    """Return scores with those of a slice together, in order."""
+    order = {name: number for number, name in enumerate(dict.fromkeys([ALL, *(score.slice for score in found)]))}
+    return sorted(found, key=lambda score: order[score.slice])
+
+
+def _split_order(entry: tuple[str, int]) -> int:
+    return SPLITS.index(entry[0])

@@ -1,0 +1,143 @@
+"""``df2 evaluate``: its table, its records and its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from registry.dataset.published import published
+from registry.store.registry import Registry
+from tests.cli.conftest import Run
+from tests.evaluation.generated import make_predictions, make_registry
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a registry of train, validation and test."""
+    return make_registry(tmp_path_factory.mktemp("generated"))
+
+
+def predictions(registry: Path, path: str = "predictions.json", seed: int = 1, **changes: Any) -> str:
+    """Write random predictions for validation."""
+    records = make_predictions(Registry(str(registry)), ["validation"], seed)
+    Path(path).write_text(json.dumps([record | changes for record in records]))
+    return path
+
+
+def perfect(registry: Path, path: str = "perfect.json", task: str = "boxes") -> str:
+    """Write the items of validation as predictions."""
+    # An item without a labelled landmark is ignored, but a detection of zeros is not.
+    condition = "split = 'validation'" + (" AND num_landmarks_labelled > 0" if task == "landmarks" else "")
+    rows = Registry(str(registry)).sql(f"FROM items WHERE {condition}").to_arrow_table().to_pylist()
+    records = [
+        {
+            "image_id": row["image_id"],
+            "category_id": row["category_id"],
+            "score": 1.0,
+            "bbox": [row["x1"], row["y1"], row["x2"] - row["x1"], row["y2"] - row["y1"]],
+            "segmentation": row["segmentation"],
+            "keypoints": row["landmarks"],
+        }
+        for row in rows
+    ]
+    Path(path).write_text(json.dumps(records))
+    return path
+
+
+@pytest.mark.parametrize("task", ["boxes", "masks", "landmarks"])
+def test_the_items_themselves_score_1_in_every_slice(run: Run, generated: Path, task: str) -> None:
+    arguments = ["--by", "occlusion", "--by", "x2 - x1 > 50", "--by", "source", "--format", "json"]
+    for more in ([], ["--slice", "images"]):
+        result = run("evaluate", task, perfect(generated, task=task), *arguments, *more, registry=generated)
+        assert result.exit_code == 0
+        records = json.loads(result.stdout)
+        assert list(records[0]) == ["metric", "slice", "value", "low", "high", "num_items"]
+        of_ap = {record["slice"]: record["value"] for record in records if record["metric"] == "AP"}
+        assert len(of_ap) == 1 + 3 + 3 + 2 + 2 and set(of_ap.values()) == {1.0}
+
+
+def test_validation_alone_is_evaluated_where_no_split_is_named(run: Run, generated: Path) -> None:
+    file = predictions(generated)
+    result = run("evaluate", "boxes", file, "--format", "json", registry=generated)
+    assert result.stderr == (
+        "note: validation is evaluated, not train: name the splits with split (--split) for others.\n"
+    )
+    named = run("evaluate", "boxes", file, "--split", "validation", "--format", "json", registry=generated)
+    assert (named.stdout, named.stderr) == (result.stdout, "")
+
+
+def test_the_table_has_the_published_results_below_ones_own(run: Run, generated: Path) -> None:
+    arguments = ["evaluate", "boxes", perfect(generated), "--by", "occlusion", "--resamples", 0, "--format", "md"]
+    result = run(*arguments, "--split", "validation", registry=generated)
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.stdout.splitlines()]
+    assert lines[0][:5] == ["slice", "items", "AP", "AP50", "AP75"]
+    assert lines[2][0] == "all" and lines[2][2:5] == ["1.000"] * 3
+    assert lines[3][:5] == ["Match R-CNN", "", ".638", ".789", ".745"]
+    assert [line[0] for line in lines[4:7]] == ["category=short sleeve top", "category=trousers", "category=skirt"]
+    assert [line[0] for line in lines[7::2]] == [
+        "occlusion=slight or none", "occlusion=medium", "occlusion=heavy"
+    ]  # fmt: skip
+    assert lines[-1][:5] == ["Match R-CNN", "", ".372", ".531", ".433"]
+    assert result.stderr == (
+        "note: Match R-CNN: published for validation; the paper does not say whether its subsets are of images or of "
+        "items\n"
+    )
+
+
+def test_slices_of_images_have_the_published_results_too(run: Run, generated: Path) -> None:
+    arguments = ["--slice", "images", "--by", "zoom_in", "--resamples", 0, "--format", "md", "--split", "validation"]
+    lines = run("evaluate", "masks", perfect(generated), *arguments, registry=generated).stdout.splitlines()
+    assert lines[-2].startswith("| images with zoom_in=large | ")
+    assert [cell.strip() for cell in lines[-1].split("|")][1:6] == ["Match R-CNN", "", ".478", "", ""]
+
+
+def test_metrics_for_dvc_are_nested_by_slice(run: Run, generated: Path) -> None:
+    arguments = ["--split", "validation", "--by", "occlusion = 3", "--format", "json", "--resamples", 0]
+    result = run("evaluate", "boxes", predictions(generated), *arguments, "--metrics", "a/m.json", registry=generated)
+    records = json.loads(result.stdout)
+    written = json.loads(Path("a/m.json").read_text())
+    assert list(written)[:3] == ["AP", "AP50", "AP75"]
+    for record in records:
+        of_slice = written if record["slice"] == "all" else written[record["slice"]]
+        assert of_slice[record["metric"]] == record["value"]
+    assert {"occlusion = 3", "not (occlusion = 3)"} < set(written)
+
+
+def test_bad_records_are_counted_with_exit_code_3(run: Run, generated: Path) -> None:
+    file = predictions(generated, image_id=99)
+    result = run("evaluate", "boxes", file, "--split", "validation", registry=generated)
+    assert result.exit_code == 3
+    assert "predictions.json has records that cannot be evaluated" in result.stderr
+    skipped = run("evaluate", "boxes", file, "--split", "validation", "--skip-bad", registry=generated)
+    assert skipped.exit_code == 0
+
+
+def test_a_file_of_results_replaces_no_other_file(run: Run, generated: Path) -> None:
+    """A user may take --items for the list of items to evaluate, as other commands have it."""
+    file = predictions(generated)
+    Path("list.csv").write_text("split,image_id\nvalidation,1\n")
+    result = run("evaluate", "boxes", file, "--items", "list.csv", registry=generated)
+    assert result.exit_code == 2 and "--only-items" in result.stderr
+    pq.write_table(pq.read_table(next(generated.rglob("items/**/*.parquet"))), "list.parquet")
+    before = Path("list.parquet").read_bytes()
+    result = run("evaluate", "boxes", file, "--items", "list.parquet", registry=generated)
+    assert result.exit_code == 2 and "has no results of df2 evaluate" in result.stderr
+    assert Path("list.parquet").read_bytes() == before
+    some = run("evaluate", "boxes", file, "--only-items", "list.csv", "--format", "json", registry=generated)
+    assert some.exit_code == 0
+    assert json.loads(some.stdout)[0]["num_items"] < 20
+
+
+def test_every_published_result_is_of_a_slice_and_metric_that_are_computed() -> None:
+    for task in ("boxes", "masks", "landmarks"):
+        results = list(published(task))
+        assert len(results) == 13 and all(0 < value < 1 for result in results for value in result.values.values())
+    (overall, small, *_, side) = published("landmarks")
+    assert (overall.values["AP"], overall.values["AP-visible"]) == (0.529, 0.605)
+    assert (small.slice, small.values) == ("scale=small", {"AP": 0.497, "AP-visible": 0.587})
+    assert (side.slice, side.values) == ("viewpoint=side or back", {"AP": 0.456, "AP-visible": 0.536})
+    assert [result.values["top-20"] for result in published("retrieval")] == [0.366, 0.510, 0.447, 0.524, 0.477]
