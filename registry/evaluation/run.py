@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.dataset.deepfashion2 import SPLITS
+from registry.dataset.deepfashion2 import SPLITS, unknown_name
 from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison, scores
 from registry.evaluation.image_index import read_image_index
 from registry.evaluation.lazy_tables import LazyTables
@@ -67,11 +67,14 @@ def evaluate(
         storage_options: passed to fsspec for URLs of predictions.
 
     Raises:
+        UnknownNameError: there is no such task.
         UsageError: an expression is not allowed, or the predictions are of no known kind.
         NotFoundError: no image of the subset has an annotation, or there is no such file.
         AnnotationError: records cannot be evaluated; the message counts all problems.
         StorageError: a file cannot be read.
     """
+    if task not in TASKS:
+        raise unknown_name("task", task, list(TASKS))
     selection, notices = _select(registry, subset or Subset())
     truth = read_truth(selection, landmarks=task == LANDMARKS, masks=task == MASKS)
     slices = [*category_slices(truth), *read_slices(selection, truth, by, of_images=slice_images)]
