@@ -23,7 +23,9 @@ from registry.redaction import printable, redact
 from registry.storage.paths import local_path
 
 if TYPE_CHECKING:
+    from registry.evaluation.results import Evaluation
     from registry.report.provenance import Against
+    from registry.store.registry import Registry
     from registry.subset.options import Subset
 
 
@@ -45,6 +47,7 @@ class _PageType(FileType):
     "df2 report report.html",
     "df2 report skirts.html --category skirt",
     "df2 report report.html --against v1.0",
+    "df2 report model.html --split validation --predictions predictions.json",
 )
 @click.command("report")
 @click.argument("dest", metavar="DEST.html", type=_PageType(url_okay=True))
@@ -54,6 +57,16 @@ class _PageType(FileType):
     metavar="REV|URL",
     help="Another version: a git revision (a tag, a commit), a folder or a URL. The page says what changed since then.",
 )
+@click.option(
+    "--predictions", type=PLACE, metavar="FILE|URL", help="Also show how good these predictions are (df2 evaluate)."
+)
+@click.option(
+    "--task",
+    type=click.Choice(["boxes", "masks", "landmarks"]),
+    default="boxes",
+    show_default=True,
+    help="What --predictions are of.",
+)
 @photos_option
 @undivided_subset_options
 @click.pass_context
@@ -61,6 +74,8 @@ def report_command(
     ctx: click.Context,
     dest: str,
     against: str | None,
+    predictions: str | None,
+    task: str,
     photos: str | None,
     follow_links: bool,
     subset: Subset,
@@ -69,7 +84,8 @@ def report_command(
     """Write one page about the registry.
 
     It has counts, plots, checks with pictures of the rows they found, the registry beside the official release, the
-    changes since another version, and how it was made. DEST.html is a single file that loads nothing: it opens
+    changes since another version, and how it was made; with --predictions, first of all how good a model is, with its
+    worst images. DEST.html is a single file that loads nothing: it opens
     offline, on a phone, in dark mode and on paper. Photos that are not found are drawn as plain canvases.
 
     Exit code 3: the page was written, and a photo is damaged, or is not in the RELEASE of --photos.
@@ -83,6 +99,7 @@ def report_command(
     settings = load_check_settings(params)
     registry = places.open(tables=tables)
     other = _against(places, against) if against else None
+    evaluation = _evaluation(places, registry, subset, predictions, task) if predictions else None
     sources = photo_sources(photos, params)
 
     def attempt(password: str | None, sources: str | dict[str, str] | None = sources) -> Report:
@@ -95,6 +112,7 @@ def report_command(
                 photos=opened,
                 must_have_photos=photos is not None,
                 settings=settings,
+                evaluation=evaluation,
                 revision=revision_of(registry.place),
                 progress=progress,
             )
@@ -122,3 +140,18 @@ def _against(places: Places, name: str) -> Against:
     path = local_path(name)
     shown = redact(name) if path is None or not path.is_dir() else Path(path).resolve().name
     return Against(open_version(places, name), shown)
+
+
+def _evaluation(places: Places, registry: Registry, subset: Subset, predictions: str, task: str) -> Evaluation:
+    """Return how good predictions are, also by the attributes that the published results are of."""
+    from registry.dataset.deepfashion2 import ATTRIBUTE_CODES
+    from registry.evaluation.run import evaluate
+
+    return evaluate(
+        registry,
+        task,
+        predictions,
+        subset=subset,
+        by=list(ATTRIBUTE_CODES),
+        storage_options=places.storage_options,
+    )

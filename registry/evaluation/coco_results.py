@@ -59,7 +59,7 @@ def read_coco_results(file: BinaryIO, name: str, task: str, collector: Collector
     Args:
         file: the document at its beginning; gzip where the name ends in ``.gz``.
         name: of the file, as the user gave it.
-        task: what is evaluated.
+        task: ``boxes``, ``masks`` or ``landmarks``.
         collector: gathers the records.
 
     Raises:
@@ -172,7 +172,7 @@ def _records(values: Sequence[_BoxRecord], position: np.ndarray, task: str) -> R
 
 
 def _read_odd(text: bytes, position: int, task: str, collector: Collector) -> _BoxRecord | None:
-    """Return a record that is no plain JSON, as it may hold NaN; None after noting what is wrong."""
+    """Return a record that is no plain JSON, as it may hold NaN; None after noting the problem."""
     try:
         value: Any = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -59,21 +59,23 @@ class ImageIndex:
     registry_sha256: str | None = None
 
     @classmethod
-    def of(cls, evaluated: pa.Table, known: pa.Table, splits: Sequence[str] | None = None, **others: Any) -> ImageIndex:
+    def of(
+        cls, evaluated: pa.Table, images: pa.Table, splits: Sequence[str] | None = None, **others: Any
+    ) -> ImageIndex:
         """Return the index of images.
 
         Args:
             evaluated: split, image_id, width and height of the evaluated images, in their order.
-            known: split, image_id and num_items of all images of the registry.
+            images: split, image_id and num_items of all images of the registry.
             splits: those that are evaluated; without it, those of the evaluated images.
             others: more attributes.
         """
         split, image_id = _split_numbers(evaluated), _numbers(evaluated, "image_id")
-        known_split, known_id = _split_numbers(known), _numbers(known, "image_id")
-        keys = known_split << _SPLIT_BITS | known_id
+        split_of_image, id_of_image = _split_numbers(images), _numbers(images, "image_id")
+        keys = split_of_image << _SPLIT_BITS | id_of_image
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
-        is_labelled = known.column("num_items").is_valid().to_numpy()[order]
+        is_labelled = images.column("num_items").is_valid().to_numpy()[order]
         positions = np.where(is_labelled, NOT_EVALUATED, UNLABELLED)
         places = np.searchsorted(keys, split << _SPLIT_BITS | image_id)
         positions[places] = np.where(is_labelled[places], np.arange(len(places)), UNLABELLED)
@@ -135,10 +137,10 @@ def read_image_index(selection: Selection, truth: Truth, *, landmarks: bool = Fa
         truth: the items of the subset.
         landmarks: whether landmarks are evaluated.
     """
-    known = selection.sql("SELECT split, image_id, num_items FROM whole.images").to_arrow_table()
+    images = selection.sql("SELECT split, image_id, num_items FROM whole.images").to_arrow_table()
     return ImageIndex.of(
         truth.images,
-        known,
+        images,
         needs_all_slots=frozenset(truth.needs_all_slots() if landmarks else ()),
         registry_sha256=selection.manifest.sha256,
     )

@@ -32,7 +32,7 @@ class LandmarkLists:
         numbers: float64, of all lists, one after the other.
         offsets: int64 (n + 1) into ``numbers``.
         has_list: bool, which records have a list.
-        num_left_out: int64, numbers of each list that were passed over, as they are zeros of other categories.
+        num_left_out: int64, numbers of each list that were passed over, as they are of other categories.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class LandmarkLists:
         return landmarks, 2 * number
 
     def all_slots(self, k: int) -> np.ndarray | None:
-        """Return x and y of all slots of a record, (294, 2); None if its list has no other slots, or zeros in them."""
+        """Return x and y of all slots of a record, (294, 2); None if its list has no other slots."""
         numbers = self._numbers[self._offsets[k] : self._offsets[k + 1]]
         for width in _STEPS:
             if len(numbers) == width * NUM_LANDMARK_SLOTS:
@@ -97,30 +97,15 @@ class LandmarkLists:
         return None
 
 
-#: How programs write a zero and the comma behind it.
-_ZEROS: Final = (b"0, ", b"0.0, ", b"0,", b"0.0,")
-
-
-def _zeros_around(category_id: int) -> list[tuple[bytes, bytes]]:
-    """Return the texts of the slots before and after those of a category, if all their numbers are zeros."""
-    category = CATEGORIES[category_id - 1]
-    before = 3 * category.landmark_offset
-    after = 3 * (NUM_LANDMARK_SLOTS - category.landmark_offset - category.num_landmarks)
-    texts = []
-    for zero in _ZEROS:
-        comma = zero.lstrip(b"0.")
-        texts.append((b"[" + zero * before, (comma + zero.removesuffix(comma)) * after + b"]"))
-    return texts
-
-
-_AROUND: Final = [[], *(_zeros_around(category.id) for category in CATEGORIES)]
+#: Characters of numbers, and those between them.
+_NUMERIC: Final = b"0123456789+-.eE, \t\r\n"
 _decode_lists: Final = msgspec.json.Decoder(list[list[float]]).decode
 
 
 class JsonLandmarkLists:
     """Lists of landmarks in JSON texts.
 
-    Most numbers of a list of 294 slots are zeros of other categories: they are compared as text, and not read.
+    Most numbers of a list of 294 slots are those of other categories: their text is passed over.
 
     Args:
         texts: of each record; None without a list.
@@ -137,29 +122,14 @@ class JsonLandmarkLists:
         texts, categories = self._texts, category_id.tolist()
         num_records = len(texts)
         pieces, num_left_out = [b"[]"] * num_records, np.zeros(num_records, np.int64)
-        style = 0
         for k in found.tolist():
             text = texts[k]
-            if text is None:
-                continue
-            pieces[k] = text
-            around = _AROUND[categories[k]] if len(text) > 2 * NUM_LANDMARK_SLOTS else []
-            for guess in (style, *range(len(around))) if around else ():
-                before, after = around[guess]
-                if text.startswith(before) and text.endswith(after) and len(text) > len(before) + len(after):
-                    pieces[k] = b"[%b]" % text[len(before) : len(text) - len(after)]
-                    num_left_out[k] = 3 * (NUM_LANDMARK_SLOTS - int(_NUMBERS[categories[k]]))
-                    style = guess
-                    break
+            if text is not None:
+                pieces[k] = text
+                if len(text) > 2 * NUM_LANDMARK_SLOTS and (is_whole is None or not is_whole[k]):
+                    pieces[k], num_left_out[k] = _of_category(text, categories[k])
         lists, reasons = _read_lists(pieces)
         lengths = np.fromiter(map(len, lists), np.int64, num_records)
-        for k in np.flatnonzero(lengths >= 2 * NUM_LANDMARK_SLOTS).tolist():
-            width = int(lengths[k]) // NUM_LANDMARK_SLOTS
-            if width in _STEPS and lengths[k] == width * NUM_LANDMARK_SLOTS and (is_whole is None or not is_whole[k]):
-                start = int(width * _OFFSETS[categories[k]])
-                lists[k] = lists[k][start : start + int(width * _NUMBERS[categories[k]])]
-                num_left_out[k] = lengths[k] - len(lists[k])
-                lengths[k] = len(lists[k])
         has_reason = np.zeros(num_records, bool)
         has_reason[list(reasons)] = True
         report(
@@ -177,9 +147,25 @@ class JsonLandmarkLists:
         return self._lists.read(category_id, found[~has_reason[found]], report)
 
     def all_slots(self, k: int) -> np.ndarray | None:
-        """Return x and y of all slots of a record, (294, 2); None if its list has no other slots, or zeros in them."""
+        """Return x and y of all slots of a record, (294, 2); None if its list has no other slots."""
         assert self._lists is not None
         return self._lists.all_slots(k)
+
+
+def _of_category(text: bytes, category_id: int) -> tuple[bytes, int]:
+    """Return the part of a list of all slots that has those of a category, and how many numbers it leaves out.
+
+    A list of another length, or of other values than numbers, is returned as it is.
+    """
+    commas = np.flatnonzero(np.frombuffer(text, np.uint8) == ord(","))
+    width = (len(commas) + 1) // NUM_LANDMARK_SLOTS
+    if (len(commas) + 1) % NUM_LANDMARK_SLOTS or width not in _STEPS or text.translate(None, _NUMERIC) != b"[]":
+        return text, 0
+    first = width * int(_OFFSETS[category_id])
+    number = width * int(_NUMBERS[category_id])
+    start = int(commas[first - 1]) + 1 if first else text.index(b"[") + 1
+    end = int(commas[first + number - 1]) if first + number <= len(commas) else text.rindex(b"]")
+    return b"[%b]" % text[start:end], len(commas) + 1 - number
 
 
 def _read_lists(pieces: Sequence[bytes]) -> tuple[list[list[float]], dict[int, str]]:

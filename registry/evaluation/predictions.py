@@ -78,22 +78,22 @@ def read_predictions(
     if not is_path:
         from registry.evaluation.table_results import read_frame
 
-        named = read_frame(source, task, collector)
+        version = read_frame(source, task, collector)
     else:
         with local_file(name, storage_options) as path:
             if suffix_of(name) in KINDS:
                 from registry.evaluation.table_results import read_table
 
-                named = read_table(path, name, task, collector)
+                version = read_table(path, name, task, collector)
             else:
                 try:
                     with open_regular(path) as descriptor, open(descriptor, "rb", closefd=False) as file:
-                        named = read_coco_results(file, name, task, collector)
+                        version = read_coco_results(file, name, task, collector)
                 except OSError as error:
                     raise StorageError(f"{redact(name)} cannot be read: {reason(error)}") from error
-    if None not in (named, truth.registry_sha256) and named != truth.registry_sha256:
+    if None not in (version, truth.registry_sha256) and version != truth.registry_sha256:
         collector.notices.append(
-            f"the predictions name another version of the registry ({str(named)[:12]}) than the one that is evaluated "
+            f"the predictions name another version of the registry ({str(version)[:12]}) than the evaluated one "
             f"({str(truth.registry_sha256)[:12]}): images and items may differ"
         )
     return collector.detections(skip_bad=skip_bad)

@@ -63,9 +63,11 @@ class RecordKeys:
             ids = np.fromiter(map(self._category_id, values), np.int64, len(values))
         if names is None:
             return ids, None
-        named = np.fromiter((-1 if name is None else self._category_id(name) for name in names), np.int64, len(ids))
+        id_of_name = np.fromiter(
+            (-1 if name is None else self._category_id(name) for name in names), np.int64, len(ids)
+        )
         is_absent = np.fromiter((value is None for value in values), bool, len(ids))
-        return np.where(is_absent, np.maximum(named, NO_CATEGORY), ids), named
+        return np.where(is_absent, np.maximum(id_of_name, NO_CATEGORY), ids), id_of_name
 
     def _category_id(self, value: Any) -> int:
         if isinstance(value, str):

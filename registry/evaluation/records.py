@@ -28,12 +28,16 @@ from registry.wording import sentence
 _CATEGORY_NAMES: Final = ", ".join(f"{category.id} {category.name}" for category in CATEGORIES)
 _SCORE: Final = ("records with a score that is no finite number", "a number, usually from 0 to 1")
 _BOX: Final = ("records with a bbox that is not four finite numbers", "x, y, width and height in px")
-#: Key of a record -> what is wrong where its value cannot be read, and what was expected.
+#: Key of a record -> the problem where its value cannot be read, and the expected value.
 _WRONG: Final = {
     "image_id": (
-        "records with an image_id that is neither a number nor a name", "a number, or a name such as 000001.jpg"
+        "records with an image_id that is neither a number nor a name",
+        "a number such as 1, or a name such as 000001.jpg",
     ),
-    "category_id": ("records with a category_id that is neither a number nor a name", "1 to 13, or a name"),
+    "category_id": (
+        "records with a category_id that is neither a number nor a name",
+        "a number from 1 to 13, or a name",
+    ),
     "category_name": ("records with a category_name that is no text", "a name such as trousers"),
     "score": _SCORE,
     "bbox": _BOX,
@@ -42,7 +46,7 @@ _WRONG: Final = {
         "a list of polygons, or an object with size [height, width] and counts (COCO's text, or whole numbers)",
     ),
     "split": ("records with a split that is no text", "train, validation or test"),
-}  # fmt: skip
+}
 GEOMETRY: Final = {"boxes": "bbox", "masks": "segmentation", "landmarks": "keypoints"}
 
 
@@ -84,7 +88,7 @@ class Collector:
     Args:
         file: name of the file, as the user gave it.
         index: the images of the registry.
-        task: what is evaluated.
+        task: ``boxes``, ``masks`` or ``landmarks``.
     """
 
     def __init__(self, file: str, index: ImageIndex, task: str) -> None:
@@ -93,6 +97,7 @@ class Collector:
         self._index = index
         self._task = task
         self._columns: dict[str, list[Any]] = {}
+        self._mask_counts = bytearray()
         self._other_slots: dict[int, np.ndarray] = {}
         self._keys = RecordKeys()
         self._num_bad = 0
@@ -125,7 +130,7 @@ class Collector:
         self._num_records += len(records)
         number, split = self._keys.images(records.image_id, records.split)
         image = self._index.find(number, split)
-        category_id, named = self._keys.categories(records.category, records.category_name)
+        category_id, id_of_name = self._keys.categories(records.category, records.category_name)
         is_foreign = image == NOT_EVALUATED
         is_bad = np.zeros(len(records), bool)
 
@@ -137,24 +142,24 @@ class Collector:
                 self.problems.add(kind, expected, texts, len(places))
 
         self._report_images(image, report)
-        self._report_categories(records, category_id, named, report)
+        self._report_categories(records, category_id, id_of_name, report)
         report(
             ~np.isfinite(records.score),
             *_SCORE,
             lambda k: f"score {records.score[k]}",
         )
         self._report_boxes(records, report)
-        found = np.flatnonzero((image >= 0) & (category_id > 0))
+        with_image = np.flatnonzero((image >= 0) & (category_id > 0))
         areas = np.where(records.has_box, records.boxes[:, 2] * records.boxes[:, 3], np.nan)
         masks: list[bytes] = []
         mask_sizes = np.zeros((len(records), 2), np.int64)
         if records.segmentations is not None:
-            masks, mask_sizes, mask_areas = read_masks(records.segmentations, image, found, self._index, report)
+            masks, mask_sizes, mask_areas = read_masks(records.segmentations, image, with_image, self._index, report)
             areas = np.where(records.has_box, areas, mask_areas)
         landmarks, lengths = np.zeros(0), np.zeros(len(records), np.int64)
         if records.keypoints is not None:
             is_whole = self._needs_all_slots(image, category_id)
-            landmarks, lengths = records.keypoints.read(category_id, found, report, is_whole)
+            landmarks, lengths = records.keypoints.read(category_id, with_image, report, is_whole)
             for k in np.flatnonzero(is_whole & ~is_bad).tolist():
                 slots = records.keypoints.all_slots(k)
                 if slots is not None:
@@ -167,7 +172,9 @@ class Collector:
             self._keep("landmarks", landmarks[np.repeat(is_good, lengths)])
             self._keep("num_numbers", lengths[is_good])
         if records.segmentations is not None:
-            self._columns.setdefault("masks", []).extend(masks[k] for k in np.flatnonzero(is_good).tolist())
+            counts = [masks[k] for k in np.flatnonzero(is_good).tolist()]
+            self._mask_counts += b"".join(counts)
+            self._keep("mask_lengths", np.fromiter(map(len, counts), np.int64, len(counts)))
             self._keep("mask_sizes", mask_sizes[is_good])
         self._keep("image", image[is_good])
         self._keep("category_id", category_id[is_good])
@@ -187,7 +194,9 @@ class Collector:
         boxes = columns["boxes"] = self._joined("boxes", (0, 4))
         masks = landmarks = runs = None
         if self._task == "masks":
-            masks = RleMasks.of(self._columns.pop("masks", []), self._joined("mask_sizes", (0, 2), np.int64))
+            ends = np.cumsum(self._joined("mask_lengths", (0,), np.int64))
+            sizes = self._joined("mask_sizes", (0, 2), np.int64)
+            masks = RleMasks(self._mask_counts, np.concatenate([[0], ends]), sizes)
             runs = np.frombuffer(masks.counts, np.uint8), masks.offsets
         if self._task == "landmarks":
             landmarks = self._joined("landmarks")
@@ -254,7 +263,7 @@ class Collector:
         )
 
     def _report_categories(
-        self, records: Records, category_id: np.ndarray, named: np.ndarray | None, report: Callable[..., None]
+        self, records: Records, category_id: np.ndarray, id_of_name: np.ndarray | None, report: Callable[..., None]
     ) -> None:
         def category(k: int) -> str:
             value = records.category[k]
@@ -263,8 +272,8 @@ class Collector:
 
         is_unknown = category_id == NO_CATEGORY
         report(is_unknown, "records of an unknown category", f"one of {_CATEGORY_NAMES}", category)
-        if named is not None:
-            is_wrong = ~is_unknown & (named != category_id) & (named >= 0)
+        if id_of_name is not None:
+            is_wrong = ~is_unknown & (id_of_name != category_id) & (id_of_name >= 0)
             report(is_wrong, "records with another category_name than category_id", "the same category in both")
 
     def _report_boxes(self, records: Records, report: Callable[..., None]) -> None:
@@ -293,7 +302,7 @@ class Collector:
         )
         self.problems.add(
             "repeated records",
-            f"each once: the same image, category, score and {GEOMETRY[self._task]} stand in an earlier record",
+            "each once: an earlier record has the same image, category, score and geometry",
             places,
             len(repeated),
         )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from registry.errors import UsageError
 from registry.evaluation.arrays import Bools, Floats, Ints
 from registry.evaluation.problems import Problems
 from registry.evaluation.results import ALL, Evaluation
@@ -60,15 +59,15 @@ def evaluate_retrieval(
     """Return the scores of a submission: top-1 to top-20, mean average precision and MRR.
 
     The subset chooses the queries that count; all other rows of the split stay, so that detections of them go where the
-    official script sends them. A query without a right answer in the gallery does not count.
+    official script sends them. A query without a right answer in the gallery counts as wrong.
 
     Args:
         registry: a registry, or a selection of it.
         submission: path or URL of the official JSON or of a table, Arrow table, or frame of pandas or polars.
         subset: of a registry: the queries that count. Where it names no split and several have annotations, validation
             is evaluated.
-        strict: whether everything is as in the official script: all queries count, records are not checked, and where
-            the script stops is an error.
+        strict: whether everything is as in the official script: records are not checked, and where the script stops is
+            an error.
         rows: ``lists`` for the published query and gallery lists, ``items`` for all items, ``auto`` for the lists where
             the registry has them.
         by: columns or SQL expressions of items: a slice of queries for every value.
@@ -125,7 +124,7 @@ def score_submission(
     chosen = rows.queries.chosen[matching.query]
     outcome = matching.outcome
     is_answerable = matching.num_right_answers > 0
-    counted = np.flatnonzero(chosen & (is_answerable | strict))
+    counted = np.flatnonzero(chosen)
     row = matching.query[counted]
     answered = Answered(matching.rank[counted], matching.average_precision[counted], rows.queries.pair_id[row])
     slices = list(_slices(selection, rows, row, by))
@@ -147,8 +146,10 @@ def score_submission(
     more = [*rows.notices, *notices, *extra_notices(rows, submission)]
     number = int((chosen & ~is_answerable).sum())
     if number:
-        said = "counted as wrong" if strict else "not counted; the official script stops at one with a detection"
-        more.append(sentence(number, "queries", "have no right answer in the gallery") + f": {said}")
+        more.append(
+            sentence(number, "queries", "have no right answer in the gallery")
+            + ": counted as wrong; the official script stops at one with a detection"
+        )
     return Evaluation(
         task=task,
         scores=list(scores(answered, slices, resamples)),

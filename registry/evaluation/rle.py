@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 
-#: Pixels of a mask; pycocotools counts in 32 bits.
-MAX_PIXELS: Final = 2**32 - 1
-#: Characters of a count: 7 hold 35 bits.
-_MAX_CHARACTERS: Final = 7
+#: Pixels of a mask, more than any photo has; pycocotools counts in 32 bits.
+MAX_PIXELS: Final = 2**29 - 1
+#: Characters of a run: 6 hold 30 bits, of which the first is the sign.
+_MAX_CHARACTERS: Final = 6
 #: Characters that are checked at once.
 _PIECE: Final = 1 << 20
 
@@ -51,40 +51,42 @@ def _pieces(positions: np.ndarray, lengths: np.ndarray) -> Iterator[np.ndarray]:
 def _check(counts: list[bytes], lengths: np.ndarray, num_pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Check masks whose counts have at least a character."""
     bits = np.frombuffer(b"".join(counts), np.uint8) - np.uint8(48)  # a smaller character becomes a large number
-    owner = np.repeat(np.arange(len(counts), dtype=np.int32), lengths)
-    is_last = np.zeros(len(bits), bool)
-    is_last[np.cumsum(lengths) - 1] = True
-    has_more = (bits & 0x20) != 0
-    is_bad = np.zeros(len(counts), bool)
-    is_bad[owner[(bits > 63) | (is_last & has_more)]] = True
-    ends = np.flatnonzero(~has_more | is_last)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    num_characters = ends - starts + 1
-    value_owner = owner[starts]
-    is_bad[value_owner[num_characters > _MAX_CHARACTERS]] = True
-    place = np.arange(len(bits)) - np.repeat(starts, num_characters)
-    shift = 5 * np.minimum(place, _MAX_CHARACTERS)
-    numbers = np.add.reduceat((bits & 0x1F).astype(np.int64) << shift, starts)
+    last = np.cumsum(lengths) - 1
+    first_bits = last - lengths + 1
+    is_bad = (np.maximum.reduceat(bits, first_bits) > 63) | ((bits[last] & 0x20) != 0)
+    if is_bad.any():
+        is_valid, areas = np.zeros(len(counts), bool), np.zeros(len(counts))
+        good = np.flatnonzero(~is_bad)
+        if len(good):
+            is_valid[good], areas[good] = _check([counts[k] for k in good.tolist()], lengths[good], num_pixels[good])
+        return is_valid, areas
+    ends = np.flatnonzero((bits & 0x20) == 0)
+    num_characters = np.diff(ends, prepend=-1)
+    starts = ends - num_characters + 1
+    # As pycocotools does, numbers wrap around at 2^32.
+    numbers = (bits[starts] & 0x1F).astype(np.int32)
+    for k in range(1, _MAX_CHARACTERS):
+        longer = np.flatnonzero(num_characters > k)
+        if not len(longer):
+            break
+        numbers[longer] |= (bits[starts[longer] + k] & 0x1F).astype(np.int32) << 5 * k
     is_negative = (bits[ends] & 0x10) != 0
-    numbers -= is_negative.astype(np.int64) << 5 * np.minimum(num_characters, _MAX_CHARACTERS)
+    numbers[is_negative] -= np.int32(1) << 5 * np.minimum(num_characters[is_negative], _MAX_CHARACTERS).astype(np.int32)
     # Each run from the fourth on is written as the difference from the run before the last.
-    numbers[is_bad[value_owner]] = 0
-    first = np.searchsorted(value_owner, np.arange(len(counts)))
-    run_no = np.arange(len(numbers)) - first[value_owner]
-    for is_chained in (run_no % 2 == 1, (run_no % 2 == 0) & (run_no > 0)):
-        numbers[is_chained] = _sums(numbers[is_chained], value_owner[is_chained])
-    is_wrong = (numbers < 0) | (numbers > num_pixels[value_owner])
-    is_bad[value_owner[is_wrong]] = True
-    numbers[is_wrong] = 0
-    totals = np.bincount(value_owner, numbers, len(counts))  # exact: whole numbers below 2^53
-    areas = np.bincount(value_owner, numbers * (run_no % 2), len(counts))
-    is_valid = ~is_bad & (totals == num_pixels)
+    last_run = np.searchsorted(ends, last)
+    first_run = np.concatenate([[0], last_run[:-1] + 1])
+    num_runs = last_run - first_run + 1
+    firsts = numbers[first_run]
+    numbers[first_run] = 0
+    sums = np.empty(len(numbers) + 2, np.int32)  # sums[k + 2] is that of run k
+    sums[:2] = 0
+    np.cumsum(numbers[0::2], dtype=np.int32, out=sums[2::2])
+    np.cumsum(numbers[1::2], dtype=np.int32, out=sums[3::2])
+    is_odd = ((np.arange(len(numbers)) - np.repeat(first_run, num_runs)) & 1).astype(bool)
+    runs = sums[2:] - np.where(is_odd, np.repeat(sums[first_run + 1], num_runs), np.repeat(sums[first_run], num_runs))
+    runs[first_run] = firsts
+    totals = np.add.reduceat(runs, first_run, dtype=np.int64)
+    areas = np.add.reduceat(np.where(is_odd, runs, 0), first_run, dtype=np.int64).astype(np.float64)
+    is_valid = (totals == num_pixels) & (np.minimum.reduceat(runs, first_run) >= 0)
+    is_valid &= np.maximum.reduceat(num_characters, first_run) <= _MAX_CHARACTERS
     return is_valid, np.where(is_valid, areas, 0)
-
-
-def _sums(numbers: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Return running sums that begin anew with every owner."""
-    sums = np.cumsum(numbers)
-    is_first = np.diff(owner, prepend=-1) != 0
-    before = (sums - numbers)[is_first]
-    return np.asarray(sums - np.repeat(before, np.diff([*np.flatnonzero(is_first), len(numbers)])))

@@ -25,9 +25,8 @@ class RleMasks(Sequence[dict[str, Any]]):
     @classmethod
     def of(cls, counts: Sequence[bytes], sizes: np.ndarray) -> RleMasks:
         """Return masks from the compressed counts of each."""
-        offsets = np.zeros(len(counts) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, counts), np.int64, len(counts)), out=offsets[1:])
-        return cls(b"".join(counts), offsets, sizes)
+        lengths = np.fromiter(map(len, counts), np.int64, len(counts))
+        return cls(b"".join(counts), np.concatenate([[0], np.cumsum(lengths)]), sizes)
 
     def __len__(self) -> int:
         return len(self.sizes)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.dataset.deepfashion2 import SPLITS
+from registry.dataset.deepfashion2 import SPLITS, unknown_name
 from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison, scores
-from registry.evaluation.image_index import ImageIndex
+from registry.evaluation.image_index import read_image_index
 from registry.evaluation.lazy_tables import LazyTables
 from registry.evaluation.predictions import read_predictions
 from registry.evaluation.results import ALL, Evaluation, Score
@@ -67,15 +67,18 @@ def evaluate(
         storage_options: passed to fsspec for URLs of predictions.
 
     Raises:
+        UnknownNameError: there is no such task.
         UsageError: an expression is not allowed, or the predictions are of no known kind.
         NotFoundError: no image of the subset has an annotation, or there is no such file.
         AnnotationError: records cannot be evaluated; the message counts all problems.
         StorageError: a file cannot be read.
     """
+    if task not in TASKS:
+        raise unknown_name("task", task, list(TASKS))
     selection, notices = _select(registry, subset or Subset())
     truth = read_truth(selection, landmarks=task == LANDMARKS, masks=task == MASKS)
     slices = [*category_slices(truth), *read_slices(selection, truth, by, of_images=slice_images)]
-    index = _image_index(registry, truth, needs_all_slots=task == LANDMARKS)
+    index = read_image_index(selection, truth, landmarks=task == LANDMARKS)
 
     def read(source: Any) -> Detections:
         return read_predictions(source, index, task, skip_bad=skip_bad, storage_options=storage_options)
@@ -110,16 +113,6 @@ def _select(registry: Registry, subset: Subset) -> tuple[Selection, list[str]]:
     others = " and ".join(split for split in SPLITS if split in splits and split != _USUAL_SPLIT)
     notice = f"{_USUAL_SPLIT} is evaluated, not {others}: name the splits with split (--split) for others."
     return registry.select(replace(subset, split=(_USUAL_SPLIT,))), [notice]
-
-
-def _image_index(registry: Registry, truth: Truth, *, needs_all_slots: bool) -> ImageIndex:
-    known = registry.sql("SELECT split, image_id, num_items FROM images").to_arrow_table()
-    return ImageIndex.of(
-        truth.images,
-        known,
-        needs_all_slots=frozenset(truth.needs_all_slots()) if needs_all_slots else frozenset(),
-        registry_sha256=registry.manifest.sha256,
-    )
 
 
 @dataclass(frozen=True)

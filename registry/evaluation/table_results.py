@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 #: Rows that are read at a time: a row of landmarks may have 882 numbers.
 _ROWS: Final[dict[str, int]] = {"boxes": 1 << 17, "masks": 1 << 13, "landmarks": 1 << 12}
+#: Bytes of a Parquet file that are read at a time, of each column.
+_BUFFER: Final = 1 << 20
 #: Bytes of a frame, and of a file of text, which are read at once.
 _MOST: Final = 1 << 40
-#: Column -> what it holds.
+#: Column -> its values.
 _EXPECTED: Final = {
     "image_id": "whole numbers or names",
     "category_id": "whole numbers or names",
@@ -47,7 +49,7 @@ def read_table(path: Path, name: str, task: str, collector: Collector) -> str | 
     Args:
         path: of the local file.
         name: of the file, as the user gave it; its suffix tells the kind.
-        task: what is evaluated.
+        task: ``boxes``, ``masks`` or ``landmarks``.
         collector: gathers the records.
 
     Raises:
@@ -62,7 +64,7 @@ def read_table(path: Path, name: str, task: str, collector: Collector) -> str | 
         if kind == "Parquet":
             import pyarrow.parquet as pq
 
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
                 return _gather(file.schema_arrow, _parquet_batches(file, task), redact(name), task, collector)
         with pa.memory_map(str(path)) as source:
             is_file = source.read(6) == b"ARROW1"
@@ -105,8 +107,8 @@ def _gather(
             rows = batch.slice(start, _ROWS[task])
             collector.add(_records({key: rows.column(column) for key, column in columns.items()}, position, task))
             position += rows.num_rows
-    named = (schema.metadata or {}).get(REGISTRY_KEY.encode())
-    return None if named is None else registry_named(named)
+    version = (schema.metadata or {}).get(REGISTRY_KEY.encode())
+    return None if version is None else registry_named(version)
 
 
 def _columns(schema: pa.Schema, name: str, task: str) -> dict[str, str]:
@@ -116,24 +118,24 @@ def _columns(schema: pa.Schema, name: str, task: str) -> dict[str, str]:
         AnnotationError: columns lack, stand twice, or have other types.
     """
     spelled = [(column.lower(), column) for column in schema.names]
-    found = {key: column for key, column in spelled if key in _EXPECTED}
+    columns = {key: column for key, column in spelled if key in _EXPECTED}
     problems = [
-        f"the column {key} twice" for key in found if sum(other == key for other, _ in spelled) > 1
+        f"the column {key} twice" for key in columns if sum(other == key for other, _ in spelled) > 1
     ]  # but for upper and lower case
-    has_box = "bbox" in found or found.keys() >= set(BOX_COLUMNS)
-    if "mask" in found and "segmentation" not in found:
-        found["segmentation"] = found["mask"]
-    lacking = [key for key in ("image_id", "score") if key not in found]
-    if not found.keys() & {"category_id", "category_name"}:
+    has_box = "bbox" in columns or columns.keys() >= set(BOX_COLUMNS)
+    if "mask" in columns and "segmentation" not in columns:
+        columns["segmentation"] = columns["mask"]
+    lacking = [key for key in ("image_id", "score") if key not in columns]
+    if not columns.keys() & {"category_id", "category_name"}:
         lacking.append("category_id or category_name")
     if task == "boxes" and not has_box:
         lacking.append(f"bbox, or {', '.join(BOX_COLUMNS)}")
-    if task != "boxes" and GEOMETRY[task] not in found:
+    if task != "boxes" and GEOMETRY[task] not in columns:
         lacking.append(GEOMETRY[task])
     if not problems:
         problems += [
             f"{_EXPECTED[key]} in {column}, found the type {schema.field(column).type}"
-            for key, column in found.items()
+            for key, column in columns.items()
             if not _fits(key, schema.field(column).type)
         ]
     if lacking:
@@ -144,10 +146,10 @@ def _columns(schema: pa.Schema, name: str, task: str) -> dict[str, str]:
                 [f"{name} cannot be read as predictions of {task}; expected", *(f"  {text}" for text in problems)]
             )
         )
-    if not has_box or "bbox" in found:
-        found = {key: column for key, column in found.items() if key not in BOX_COLUMNS}
-    others = {"boxes": ("segmentation", "keypoints"), "masks": ("keypoints",), "landmarks": ("segmentation",)}[task]
-    return {key: column for key, column in found.items() if key not in ("mask", *others)}
+    if not has_box or "bbox" in columns:
+        columns = {key: column for key, column in columns.items() if key not in BOX_COLUMNS}
+    unread = {"boxes": ("segmentation", "keypoints"), "masks": ("keypoints",), "landmarks": ("segmentation",)}[task]
+    return {key: column for key, column in columns.items() if key not in ("mask", *unread)}
 
 
 def _fits(key: str, kind: pa.DataType) -> bool:

@@ -12,6 +12,7 @@ from registry.errors import NotFoundError, PasswordError, SourceError, Unreadabl
 from registry.pictures.annotated import SIZE, Annotated, annotate
 from registry.pictures.palette import Colour, item_colours
 from registry.pictures.photo import Photo, PhotoError, decode
+from registry.pictures.predicted import Prediction
 from registry.sources.faults import Fault
 from registry.store.connection import duckdb_errors
 from registry.wording import sentence
@@ -190,7 +191,15 @@ class Album:
             shown.append(Shown(subject, images.get(key), chosen, colours, photos.get(key)))
         return shown
 
-    def draw(self, shown: Shown, *, size: int = SIZE, crop: bool = False, has_labels: bool = True) -> Annotated:
+    def draw(
+        self,
+        shown: Shown,
+        *,
+        size: int = SIZE,
+        crop: bool = False,
+        has_labels: bool = True,
+        predictions: Sequence[Prediction] = (),
+    ) -> Annotated:
         """Return the picture of a subject; see :func:`registry.pictures.annotated.annotate`."""
         image = shown.image or {}
         listed = (image["width"], image["height"]) if image.get("width") and image.get("height") else None
@@ -199,7 +208,7 @@ class Album:
             self.problems.add("have another size than in the registry, so that annotations may not fit", _name(shown))
         return annotate(
             shown.items, photo, image_size=listed, size=size, crop=crop, has_labels=has_labels,
-            colours=shown.colours,
+            colours=shown.colours, predictions=predictions,
         )  # fmt: skip
 
     def _decode(self, shown: Shown, size: int | None) -> Photo | None:

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from registry.pictures import labels, outlines
 from registry.pictures.palette import BLACK, CANVAS, EDGE, LABEL, SURROUNDINGS, WHITE, Colour, item_colours
 from registry.pictures.photo import Photo
+from registry.pictures.predicted import PREDICTED, Prediction, draw_predictions
 from registry.pictures.stencils import Stencil
 from registry.pictures.text import drawable, font, shortened, text_width
 from registry.pictures.view import Rect, View, box_of, crop_region, labelled_landmarks, photo_rect, whole_region
@@ -34,7 +35,7 @@ class Annotated:
         picture: RGB.
         has_photo: False for a plain canvas.
         view: the region of the photo that it shows.
-        labels: place of each label, px of the picture; None for one that found no place.
+        labels: place of each label, px of the picture, those of items first; None for one that found no place.
     """
 
     picture: Image.Image
@@ -52,6 +53,7 @@ def annotate(
     crop: bool = False,
     has_labels: bool = True,
     colours: Mapping[int, Colour] | None = None,
+    predictions: Sequence[Prediction] = (),
 ) -> Annotated:
     """Return a photo with the annotation of items.
 
@@ -64,6 +66,7 @@ def annotate(
             annotations reach into.
         has_labels: whether each item is labelled with its item_no and category.
         colours: by item_no, where other items of the image have colours too.
+        predictions: of a model, drawn over the items.
     """
     rect = photo_rect((photo.width, photo.height) if photo else image_size, items)
     view = View.of(crop_region(rect, items) if crop and items else whole_region(rect, items), rect, size)
@@ -75,7 +78,13 @@ def annotate(
         _draw_lines(picture, item, colours[item["item_no"]], view, weight)
     for item in _small_last(items):
         _draw_landmarks(picture, item, colours[item["item_no"]], view, weight)
-    rects = _draw_labels(picture, items, colours, view) if has_labels else []
+    draw_predictions(picture, predictions, view, weight)
+    named = [
+        _Named(f"{item['item_no']} {item['category_name']}", box_of(item), colours[item["item_no"]]) for item in items
+    ]
+    named += [_Named(prediction.label, prediction.box, PREDICTED) for prediction in predictions]
+    points = [(view.x(x), view.y(y)) for item in items for x, y, _ in labelled_landmarks(item).values()]
+    rects = _draw_labels(picture, named, points, view) if has_labels else []
     return Annotated(picture, photo is not None, view, rects)
 
 
@@ -181,39 +190,44 @@ def _radius(item: Mapping[str, Any], view: View) -> float:
     return min(max(side / 55, 1.8), 2.0 + max(view.width, view.height) / 300)
 
 
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """An item or a prediction with a label: the text, its box in px of the photo, the colour of both."""
+
+    text: str
+    box: Rect
+    colour: Colour
+
+
 def _draw_labels(
-    picture: Image.Image, items: Sequence[Mapping[str, Any]], colours: Mapping[int, Colour], view: View
+    picture: Image.Image, named: Sequence[_Named], points: Sequence[tuple[float, float]], view: View
 ) -> list[Rect | None]:
-    """Draw the labels; return their rectangles."""
+    """Draw the labels, which should not cover the points; return their rectangles."""
     text_size = 10 + round(max(view.width, view.height) / 100)
     if max(view.width, view.height) < 600:
         text_size = 12
     height, bar = text_size + 6, max(4, text_size // 3)
-    texts = [
-        shortened(drawable(f"{item['item_no']} {item['category_name']}"), text_size, view.width - bar - 8)
-        for item in items[:_MOST_LABELS]
-    ]
-    boxes = [_on_canvas(view.rect(box_of(item)), view) for item in items]
+    texts = [shortened(drawable(subject.text), text_size, view.width - bar - 8) for subject in named[:_MOST_LABELS]]
+    boxes = [_on_canvas(view.rect(subject.box), view) for subject in named]
     wanted = [
         labels.Label(math.ceil(text_width(text, text_size)) + bar + 8, height, box)
         for text, box in zip(texts, boxes, strict=False)
     ]
-    points = [(view.x(x), view.y(y)) for item in items for x, y, _ in labelled_landmarks(item).values()]
     places = labels.place(wanted, view.width, view.height, points)
     draw = ImageDraw.Draw(picture)
     rects: list[Rect | None] = []
-    for place, label, item in zip(places, wanted, items, strict=False):
+    for place, label, subject in zip(places, wanted, named, strict=False):
         rect = None if place is None else (place[0], place[1], place[0] + label.width, place[1] + label.height)
         rects.append(rect)
         if rect is not None and not labels.overlap(rect, label.box, labels.NEAR + 1):
-            _lead(picture, rect, label.box, colours[item["item_no"]])
-    for shown, text, item in zip(rects, texts, items, strict=False):
+            _lead(picture, rect, label.box, subject.colour)
+    for shown, text, subject in zip(rects, texts, named, strict=False):
         if shown is not None:
             x1, y1, x2, y2 = shown
             draw.rectangle((x1, y1, x2 - 1, y2 - 1), fill=LABEL)
-            draw.rectangle((x1, y1, x1 + bar - 1, y2 - 1), fill=colours[item["item_no"]])
+            draw.rectangle((x1, y1, x1 + bar - 1, y2 - 1), fill=subject.colour)
             draw.text((x1 + bar + 4, (y1 + y2) / 2), text, WHITE, font(text_size), anchor="lm")
-    return rects + [None] * (len(items) - len(rects))
+    return rects + [None] * (len(named) - len(rects))
 
 
 def _lead(picture: Image.Image, rect: Rect, box: Rect, colour: Colour) -> None:

@@ -15,6 +15,7 @@ from registry.pictures.album import Album, Problems
 from registry.report.changes import changes
 from registry.report.checks import checks
 from registry.report.elements import Html, element, join, section
+from registry.report.evaluation import evaluation_section
 from registry.report.official import official
 from registry.report.overview import overview
 from registry.report.plots import check_installed
@@ -24,6 +25,7 @@ from registry.report.thumbnails import Thumbnails
 from registry.subset.options import Subset
 
 if TYPE_CHECKING:
+    from registry.evaluation.results import Evaluation
     from registry.execution.progress import Progress
     from registry.sources.photos import Photos
     from registry.store.registry import Registry
@@ -57,6 +59,7 @@ def report(
     photos: Photos | None = None,
     must_have_photos: bool = False,
     settings: CheckSettings | None = None,
+    evaluation: Evaluation | None = None,
     revision: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -69,6 +72,7 @@ def report(
         photos: of the release; without them annotations are drawn on plain canvases.
         must_have_photos: whether a missing photo is bad input: the user has named the release.
         settings: limits, folders and accepted exceptions of checks.
+        evaluation: of predictions of a model; the page shows them first.
         revision: of the repository of the registry; see :func:`registry.history.git.revision_of`.
         progress: called with the number of checks that are done and that there are.
 
@@ -84,6 +88,7 @@ def report(
     album = Album(registry, photos, must_have_photos=must_have_photos)
     thumbnails = Thumbnails(album)
     sections = [
+        *([] if evaluation is None else [evaluation_section(evaluation, thumbnails)]),
         overview(selection, thumbnails),
         _statistics(selection),
         checks(

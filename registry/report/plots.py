@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import MissingDependencyError
@@ -82,10 +82,28 @@ def steps(rows: Rows, label: str, *, x: str, y: str, colour: str, x_title: str, 
         x_title: title of the axis.
         y_title: title of the axis.
     """
+    return _lines(rows, label, x, y, colour, x_title, y_title, "step-after")
+
+
+def curves(rows: Rows, label: str, *, x: str, y: str, colour: str, x_title: str, y_title: str) -> str:
+    """Return lines through the points of each value of ``colour``; arguments as of :func:`steps`."""
+    return _lines(rows, label, x, y, colour, x_title, y_title, "linear")
+
+
+def _lines(
+    rows: Rows,
+    label: str,
+    x: str,
+    y: str,
+    colour: str,
+    x_title: str,
+    y_title: str,
+    interpolate: Literal["linear", "step-after"],
+) -> str:
     import altair as alt
 
     colours = list(dict.fromkeys(row[colour] for row in rows))
-    chart = alt.Chart({"values": list(rows)}).mark_line(interpolate="step-after", strokeWidth=2, clip=False)
+    chart = alt.Chart({"values": list(rows)}).mark_line(interpolate=interpolate, strokeWidth=2, clip=False)
     chart = chart.encode(
         x=alt.X(f"{x}:Q", title=x_title, axis=alt.Axis(format="%", tickCount=5)),
         y=alt.Y(f"{y}:Q", title=y_title, axis=alt.Axis(format="%", tickCount=4, grid=True)),

@@ -11,13 +11,17 @@ from registry.pictures.album import Album, Shown, Subject
 from registry.pictures.files import data_uri, webp
 from registry.pictures.gallery import RowKeys
 from registry.report.elements import Html, element
+from registry.wording import plural
 
 if TYPE_CHECKING:
     from registry.pictures.annotated import Annotated
+    from registry.pictures.predicted import Prediction
     from registry.store.difference import Change
 
 #: Longer side of a picture, px.
 _SIZE: Final = 400
+#: The same where predictions are drawn too.
+_LARGE: Final = 640
 #: Bytes of all pictures in the page, so that it stays below 5 MB.
 _MOST_BYTES: Final = 4_000_000
 #: Values in a caption.
@@ -67,6 +71,25 @@ class Thumbnails:
                 figures.append(element("figure", image, element("figcaption", name)) if image else None)
         return element("div", *figures, class_="pair") if any(figures) else None
 
+    def of_predictions(
+        self, rows: Sequence[Mapping[str, Any]], predictions: Mapping[tuple[str, int], Sequence[Prediction]]
+    ) -> Html | None:
+        """Return a picture of each image with its items and what was predicted in it.
+
+        Args:
+            rows: split and image_id; other columns stand in the caption.
+            predictions: by split and image_id.
+        """
+        keys = RowKeys.of(list(rows[0])) if rows else None
+        subjects = [Subject(row["split"], row["image_id"]) for row in rows]
+        figures = []
+        for row, shown in zip(rows, self._album.load(subjects), strict=True):
+            image = self._image(self._album, shown, predictions=predictions.get(shown.subject.image, ()), size=_LARGE)
+            values = ", ".join(keys.captions(row)[:_VALUES]) if keys else ""
+            caption = element("figcaption", str(shown.subject), element("div", values) if values else None)
+            figures.append(element("figure", image, caption) if image else None)
+        return element("div", *figures, class_="pictures large") if any(figures) else None
+
     def _figures(self, rows: Sequence[Mapping[str, Any]], keys: RowKeys, *, crop: bool = False) -> Html | None:
         subjects = [[subject for subject in _subjects(row, keys) if subject is not None] for row in rows]
         loaded = iter(self._album.load([subject for group in subjects for subject in group]))
@@ -79,15 +102,25 @@ class Thumbnails:
                 figures.append(element("figure", *images, caption))
         return element("div", *figures, class_="pictures") if figures else None
 
-    def _image(self, album: Album, shown: Shown, name: str = "", *, crop: bool = False) -> Html | None:
+    def _image(
+        self,
+        album: Album,
+        shown: Shown,
+        name: str = "",
+        *,
+        crop: bool = False,
+        size: int = _SIZE,
+        predictions: Sequence[Prediction] = (),
+    ) -> Html | None:
         """Return a picture, or None when the page has as many bytes of them as it may have."""
         if self._bytes > _MOST_BYTES or not shown.has_subject:
             return None
-        drawn = album.draw(shown, size=_SIZE, crop=crop, has_labels=shown.subject.item_no is None)
+        has_labels = shown.subject.item_no is None
+        drawn = album.draw(shown, size=size, crop=crop, has_labels=has_labels, predictions=predictions)
         address = data_uri(webp(drawn.picture, str(shown.subject)), "webp")
         self._bytes += len(address)
         width, height = drawn.picture.size
-        return element("img", src=address, alt=_alt(shown, drawn, name), width=width, height=height)
+        return element("img", src=address, alt=_alt(shown, drawn, name, len(predictions)), width=width, height=height)
 
 
 def _subjects(row: Mapping[str, Any], keys: RowKeys) -> list[Subject | None]:
@@ -98,8 +131,9 @@ def _subjects(row: Mapping[str, Any], keys: RowKeys) -> list[Subject | None]:
     return subjects
 
 
-def _alt(shown: Shown, drawn: Annotated, name: str) -> str:
+def _alt(shown: Shown, drawn: Annotated, name: str, num_predictions: int) -> str:
     """Return a text in place of a picture."""
     place = "photo" if drawn.has_photo else "plain canvas"
     item = f"the {shown.items[0]['category_name']}" if shown.subject.item_no else f"{len(shown.items)} items"
-    return f"{name} annotation of {item} in {shown.subject}, on a {place}".strip()
+    more = f" and {plural(num_predictions, 'prediction')}" if num_predictions else ""
+    return f"{name} annotation of {item}{more} in {shown.subject}, on a {place}".strip()

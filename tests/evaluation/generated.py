@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,6 +84,13 @@ def make_predictions(df2: Registry, splits: Sequence[str], seed: int, *, several
             str([record[key] for key in ("image_id", "category_id", "score", "bbox")]): record for record in records
         }.values()
     )
+
+
+def unique_predictions(df2: Registry, seed: int) -> list[dict[str, Any]]:
+    """Return predictions for validation of which no two are the same."""
+    keys = ("image_id", "category_id", "score", "bbox")
+    records = make_predictions(df2, ["validation"], seed)
+    return list({json.dumps([record[key] for key in keys]): record for record in records}.values())
 
 
 def _prediction(rng: random.Random, row: dict[str, Any], offset: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pycocotools.cocoeval import COCOeval
 import registry
 from registry.dataset.deepfashion2 import LANDMARK_SLOTS
 from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison
-from registry.evaluation.image_index import ImageIndex
+from registry.evaluation.image_index import read_image_index
 from registry.evaluation.precision import Precision
 from registry.evaluation.predictions import read_predictions
 from registry.evaluation.slices import category_slices, read_slices
@@ -53,15 +53,11 @@ def exported(df2: Registry, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     }
 
 
-def compared(
-    selection: Selection, df2: Registry, records: Records, path: Path, task: str, **options: Any
-) -> Comparison:
+def compared(selection: Selection, records: Records, path: Path, task: str, **options: Any) -> Comparison:
     """Return predictions, read from a file, beside the items of a selection."""
     path.write_text(json.dumps(records))
     truth = read_truth(selection, landmarks=task == LANDMARKS, masks=task == MASKS)
-    known = df2.sql("SELECT split, image_id, num_items FROM images").to_arrow_table()
-    needed = frozenset(truth.needs_all_slots()) if task == LANDMARKS else frozenset()
-    index = ImageIndex.of(truth.images, known, needs_all_slots=needed)
+    index = read_image_index(selection, truth, landmarks=task == LANDMARKS)
     return Comparison(task, truth, read_predictions(str(path), index, task), **options)  # type: ignore[arg-type]
 
 
@@ -97,7 +93,7 @@ def test_precision_and_recall_are_those_of_pycocotools(
     df2: Registry, exported: dict[str, Document], tmp_path: Path, task: str, seed: int
 ) -> None:
     records = make_predictions(df2, ["validation"], seed)
-    comparison = compared(df2.select(split="validation"), df2, records, tmp_path / "p.json", task)
+    comparison = compared(df2.select(split="validation"), records, tmp_path / "p.json", task)
     evaluation = by_pycocotools(exported["validation"], records, task)
     precision = comparison.precision()
     assert_same(precision, evaluation)
@@ -111,7 +107,7 @@ def test_several_splits_are_scored_together(
     df2: Registry, exported: dict[str, Document], tmp_path: Path, task: str
 ) -> None:
     records = make_predictions(df2, ["train", "validation"], 9, several=True)
-    comparison = compared(df2.select(split=["train", "validation"]), df2, records, tmp_path / "p.json", task)
+    comparison = compared(df2.select(split=["train", "validation"]), records, tmp_path / "p.json", task)
     document: Document = {**exported["train"], "images": [], "annotations": []}
     for number, split in enumerate(("train", "validation"), 1):
         shift = 1_000_000 * number
@@ -133,7 +129,7 @@ def test_visible_landmarks_alone_are_the_other_published_score(
         numbers[numbers[:, 2] == 1] = 0
         row["keypoints"], row["num_keypoints"] = numbers.ravel().tolist(), int((numbers[:, 2] > 0).sum())
     selection = df2.select(split="validation")
-    comparison = compared(selection, df2, records, tmp_path / "p.json", LANDMARKS, visible_only=True)
+    comparison = compared(selection, records, tmp_path / "p.json", LANDMARKS, visible_only=True)
     assert_same(comparison.precision(), by_pycocotools(document, records, LANDMARKS))
 
 
@@ -156,7 +152,7 @@ def test_items_outside_a_slice_are_ignored_with_the_detections_of_them(
 ) -> None:
     records = make_predictions(df2, ["validation"], 2)
     selection = df2.select(split="validation")
-    comparison = compared(selection, df2, records, tmp_path / "p.json", task)
+    comparison = compared(selection, records, tmp_path / "p.json", task)
     slices = read_slices(selection, comparison.truth, [by], of_images=False)
     assert len(slices) > 1
     for part in slices:
@@ -173,7 +169,7 @@ def test_a_slice_of_images_is_the_evaluation_of_these_images(
 ) -> None:
     records = make_predictions(df2, ["validation"], 4)
     selection = df2.select(split="validation")
-    comparison = compared(selection, df2, records, tmp_path / "p.json", task)
+    comparison = compared(selection, records, tmp_path / "p.json", task)
     for part in read_slices(selection, comparison.truth, ["occlusion"], of_images=True):
         number = part.name.removeprefix("images with occlusion=")
         code = {"slight or none": 1, "medium": 2, "heavy": 3}[number]
@@ -190,7 +186,7 @@ def test_a_slice_of_images_is_the_evaluation_of_these_images(
 def test_items_outside_the_subset_are_ignored_too(df2: Registry, exported: dict[str, Document], tmp_path: Path) -> None:
     records = make_predictions(df2, ["validation"], 5)
     selection = df2.select(split="validation", occlusion=[1, 2])
-    comparison = compared(selection, df2, records, tmp_path / "p.json", BOXES)
+    comparison = compared(selection, records, tmp_path / "p.json", BOXES)
     images = set(comparison.truth.images.column("image_id").to_pylist())
     rows = df2.sql("FROM items WHERE split = 'validation' ORDER BY image_id, item_order").to_arrow_table().to_pylist()
     outside = {k for k, row in enumerate(rows, 1) if row["occlusion"] == 3}
@@ -224,7 +220,7 @@ def perfect(truth: Truth, task: str) -> Records:
 def test_the_ground_truth_against_itself_is_perfect_in_every_slice(df2: Registry, tmp_path: Path, task: str) -> None:
     selection = df2.select(split="validation")
     truth = read_truth(selection, landmarks=True, masks=True)
-    comparison = compared(selection, df2, perfect(truth, task), tmp_path / "p.json", task)
+    comparison = compared(selection, perfect(truth, task), tmp_path / "p.json", task)
     names = ["occlusion", "scale", "zoom_in", "viewpoint", "source"]
     slices = [part for of_images in (False, True) for part in read_slices(selection, truth, names, of_images=of_images)]
     for part in [None, *category_slices(truth), *slices]:
@@ -234,7 +230,7 @@ def test_the_ground_truth_against_itself_is_perfect_in_every_slice(df2: Registry
 
 def test_without_predictions_precision_is_0_and_a_slice_without_items_has_none(df2: Registry, tmp_path: Path) -> None:
     selection = df2.select(split="validation")
-    comparison = compared(selection, df2, [], tmp_path / "p.json", BOXES)
+    comparison = compared(selection, [], tmp_path / "p.json", BOXES)
     assert comparison.precision().average_precision() == 0.0
     (part, *_) = read_slices(selection, comparison.truth, ["x1 < 0"], of_images=False)
     assert part.name == "not (x1 < 0)"

@@ -79,3 +79,50 @@ def test_faults_are_named_with_their_place(text: bytes, message: str) -> None:
     with pytest.raises(StreamError) as error:
         read(text, 64)
     assert message in str(error.value)
+
+
+def read_together(data: bytes, block: int) -> tuple[list[Any], int]:
+    """Return the elements of a list that is read in blocks of a size, and how many were decoded together."""
+
+    def decode(text: bytes) -> list[Any] | None:
+        try:
+            return json.loads(text)  # type: ignore[no-any-return]
+        except ValueError:
+            return None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_stream, "_BLOCK", block)
+        stream = JsonStream(io.BytesIO(data))
+        elements, num_together = [], 0
+        for values, texts in stream.decoded_elements(decode):
+            assert (values is None) != (texts == [])
+            elements += map(json.loads, texts) if values is None else values
+            num_together += len(values or ())
+        assert not stream.peek()
+        return elements, num_together
+
+
+@given(st.lists(_VALUES, max_size=8), st.integers(1, 60), st.sampled_from([None, 1]))
+def test_elements_that_are_decoded_together_are_those_of_json(
+    values: list[Any], block: int, indent: int | None
+) -> None:
+    assert read_together(json.dumps(values, indent=indent).encode(), block)[0] == values
+
+
+def test_objects_are_decoded_together() -> None:
+    values = [{"a": [k], "b": {"c": [k]}} for k in range(1000)]
+    elements, num_together = read_together(json.dumps(values).encode(), 4096)
+    assert elements == values
+    assert num_together > 900
+
+
+def test_strings_that_look_like_the_ends_of_objects_are_no_ends() -> None:
+    values = [{"a": "}, {", "b": {"c": [k]}, "d": "}] , [{"} for k in range(1000)]
+    assert read_together(json.dumps(values).encode(), 4096)[0] == values
+
+
+@pytest.mark.parametrize("text", ["[", "[{}", "[{}, ", "[{}, {}", "[{}}", "{}", "[{},,{}]", "3", "[{}, {]", ""])
+@pytest.mark.parametrize("block", [1, 4096])
+def test_lists_that_end_early_or_are_none_are_refused_when_decoded_together(text: str, block: int) -> None:
+    with pytest.raises(ValueError):  # of the stream, or of an element
+        read_together(text.encode(), block)
