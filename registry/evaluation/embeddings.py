@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +24,6 @@ from registry.evaluation.submissions import NUM_ANSWERS, Submission, as_xywh
 from registry.redaction import redact
 from registry.storage.options import StorageOptions
 from registry.subset.options import Subset
-from registry.wording import sentence
 
 if TYPE_CHECKING:
     from registry.store.registry import Registry
@@ -48,8 +47,8 @@ def evaluate_embeddings(
 ) -> Evaluation:
     """Return the scores of embeddings, as :func:`registry.evaluation.retrieval.evaluate_retrieval` does.
 
-    The columns are split, image_id, item_no and vector: a row for each consumer item that is a query and each shop item,
-    whose annotated boxes are taken. Or split, image_id, x1, y1, x2, y2, score, category_id and vector: a row for each
+    The columns are split, image_id, item_no and vector: a row for each query and each shop item, whose annotated boxes
+    are taken. Or split, image_id, x1, y1, x2, y2, score, category_id and vector: a row for each
     detection; those in consumer images are the records, and those in shop images the gallery.
 
     Args:
@@ -126,31 +125,22 @@ def _vectors(
     for start, vectors, lengths in file.blocks():
         size = vectors.shape[1]
         slot = slots[start : start + len(vectors)]
-        is_used = slot >= 0
-        is_bad = ~is_used
-
-        def report(
-            is_wrong: Bools, kind: str, expected: str, shown: Callable[[int], str], start: int = start
-        ) -> None:
-            at = np.flatnonzero(is_wrong & ~is_bad)  # noqa: B023  # called in this turn alone
-            is_bad[at] = True  # noqa: B023
-            if len(at):
-                problems.add(kind, expected, (f"row {start + k:,}{shown(k)}" for k in at[:3].tolist()), len(at))
-
-        report(lengths <= 0, "rows without a vector", "a list of numbers", lambda k: "")
-        report(
-            lengths != size,
-            *("vectors of another length", f"{size} numbers, as the first vector has"),
-            lambda k, lengths=lengths: f": {lengths[k]} numbers",
-        )
-        report(not_finite(vectors), "vectors without finite numbers", "numbers up to 1e15", lambda k: "")
+        is_good = slot >= 0
+        wrong = [
+            (lengths <= 0, "rows without a vector", "a list of numbers"),
+            (lengths != size, "vectors of another length", f"{size} numbers, as the first vector has"),
+            (not_finite(vectors), "vectors without finite numbers", "numbers up to 1e15"),
+        ]
+        for is_wrong, kind, expected in wrong:
+            _note(is_wrong, is_good, problems, kind, expected, start)
         if arrays is None and size:
             arrays = [np.empty((number, size), np.float32) for number in numbers]
         if is_cosine:
-            vectors[is_bad] = 0
-            report(normalize(vectors), "vectors of zeros", "a direction, to compare angles (--metric l2)", lambda k: "")
+            vectors[~is_good] = 0
+            expected = "a direction, as angles are compared (--metric l2 compares distances)"
+            _note(normalize(vectors), is_good, problems, "vectors of zeros", expected, start)
         for role, first in enumerate((0, numbers[0])):
-            is_of_role = ~is_bad & (slot >= first) & (slot < first + numbers[role])
+            is_of_role = is_good & (slot >= first) & (slot < first + numbers[role])
             if arrays is not None and is_of_role.any():
                 arrays[role][slot[is_of_role] - first] = vectors[is_of_role]
                 has_vector[role][slot[is_of_role] - first] = True
@@ -159,6 +149,14 @@ def _vectors(
         array = np.empty((0, 0), np.float32) if arrays is None else arrays[role]
         filled.append(_Filled(array if has.all() else array[has], np.flatnonzero(has)))
     return filled[0], filled[1]
+
+
+def _note(is_wrong: Bools, is_good: Bools, problems: Problems, kind: str, expected: str, start: int) -> None:
+    """Note good rows of a block with a problem, and mark them as bad; ``start`` is the number of the first row."""
+    at = np.flatnonzero(is_wrong & is_good)
+    is_good[at] = False
+    if len(at):
+        problems.add(kind, expected, (f"row {start + k:,}" for k in at[:3].tolist()), len(at))
 
 
 def _submission(candidates: Candidates, query: Ints, neighbours: Ints) -> Submission:

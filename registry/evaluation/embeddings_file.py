@@ -184,7 +184,4 @@ def _flat(column: pa.Array) -> tuple[Ints, Vectors, Ints]:
 def not_finite(vectors: Vectors) -> Bools:
     """Return which vectors have numbers that are not finite, or too large to be compared."""
     with np.errstate(invalid="ignore"):
-        is_fine: Bools = (np.abs(vectors) <= _LARGEST).all(1)
-    return ~is_fine
-
-
+        return np.asarray(~(np.abs(vectors) <= _LARGEST).all(1), bool)

@@ -80,7 +80,7 @@ def _distinct(vectors: Vectors) -> tuple[Ints, Ints]:
     """Return the positions of the vectors that differ, and for each vector which of these it equals."""
     known: dict[bytes, int] = {}
     copies = np.empty(len(vectors), np.int64)
-    first = []
+    first: list[int] = []
     for position, vector in enumerate(vectors):
         digest = hashlib.blake2b((vector + np.float32(0)).tobytes(), digest_size=16).digest()  # -0.0 is 0.0
         place = known.setdefault(digest, len(first))

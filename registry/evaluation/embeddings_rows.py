@@ -93,7 +93,7 @@ def items(selection: Selection, rows: RetrievalRows, file: EmbeddingsFile, probl
         wanted = np.concatenate([wanted, keys])
     number = int((is_used & ~np.isin(key, wanted)).sum())
     if number:
-        notices.append(sentence(number, "rows", "are neither of a query nor of the gallery, and were not used"))
+        notices.append(sentence(number, "rows", "are neither of a query nor of the gallery: not used"))
     (query, query_row), (gallery, gallery_row) = found
     return Candidates(
         boxes=ANNOTATED,
@@ -153,7 +153,7 @@ def _of_split(file: EmbeddingsFile, split: str) -> tuple[Bools, list[str]]:
     """Return which rows are of the split, and a notice on the others."""
     is_of_split = file.is_of_split(split)
     number = int((~is_of_split).sum())
-    return is_of_split, [sentence(number, "rows", f"are of no image of {split}, and were not used")] if number else []
+    return is_of_split, [sentence(number, "rows", f"are of no image of {split}: not used")] if number else []
 
 
 def _reporter(is_used: Bools, problems: Problems) -> Callable[[Bools, str, str, Callable[[int], str]], None]:
