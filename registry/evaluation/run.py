@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from registry.dataset.deepfashion2 import SPLITS, unknown_name
 from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison, scores
 from registry.evaluation.image_index import read_image_index
+from registry.evaluation.intervals import differences, with_intervals
 from registry.evaluation.lazy_tables import LazyTables
 from registry.evaluation.predictions import read_predictions
 from registry.evaluation.results import ALL, Evaluation, Score
@@ -138,10 +139,12 @@ class _Result:
 
     def scores(self) -> Iterator[Score]:
         for suffix, comparison in self.variants.items():
-            yield from scores(comparison, self.slices, suffix)
+            measured = list(scores(comparison, self.slices, suffix))
+            yield from with_intervals(comparison, self.slices, measured, self.resamples, suffix=suffix)
 
     def differences(self, other: _Result) -> Iterator[Score]:
-        raise NotImplementedError
+        for suffix, comparison in self.variants.items():
+            yield from differences(comparison, other.variants[suffix], self.slices, self.resamples, suffix=suffix)
 
     def tables(self) -> LazyTables:
         return LazyTables({})
