@@ -83,7 +83,7 @@ def _options(command: Callable[..., Any]) -> Any:
 @click.option(
     "--strict",
     is_flag=True,
-    help="Everything as in the official script: say so where it would stop, and count queries without right answer.",
+    help="Everything as in the official script, which does not check records; an error where it would stop.",
 )
 @_options
 def retrieval(
@@ -104,9 +104,9 @@ def retrieval(
 ) -> None:
     """Score a submission of consumer-to-shop retrieval.
 
-    SUBMISSION is a file or URL: the official JSON, or Parquet, Arrow or JSON lines with its keys as columns. top-k is the
-    share of queries with a right answer among their first k, by the official script. docs/retrieval_evaluation.md tells
-    the protocol, its quirks and the metrics.
+    SUBMISSION is a file or URL: the official JSON, or Parquet, Arrow or JSON lines with its keys as columns. top-k is
+    the share of queries with a right answer among their first k, by the official script. docs/retrieval_evaluation.md
+    tells the protocol, its quirks and the metrics.
 
     Options of a subset choose the queries that count; the gallery stays whole.
 

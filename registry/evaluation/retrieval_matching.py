@@ -1,9 +1,9 @@
 """The official retrieval protocol: which detection stands for each query, and at which ranks it has a right answer.
 
-Each detection goes to the row of its image that it overlaps most, the first on a tie, without a threshold. Of those that
-went to a query and have its category, the one with the highest score stands for it, the first in the file on a tie. An
-answer is right if its box overlaps a gallery item of the query's pair_id and style, in the image that the answer names,
-by an IoU of at least 0.5.
+Each detection goes to the row of its image that it overlaps most, the first on a tie, without a threshold. Of those
+that went to a query and have its category, the one with the highest score stands for it, the first in the file on a
+tie. An answer is right if its box overlaps a gallery item of the query's pair_id and style, in the image that the
+answer names, by an IoU of at least 0.5.
 
 Source: ``deepfashion2_retrieval_test.py`` of the dataset repository. Its result depends on the order of the rows.
 """

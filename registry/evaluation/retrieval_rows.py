@@ -83,10 +83,13 @@ class Rows:
             is_whole: whether all rows are in the subset, also those that are no item.
         """
         names = ("image_id", "pair_id", "style", "category_id")
-        numbers = (table.column(name).fill_null(-1).to_numpy().astype(np.int64) for name in names)
+        image_id, pair_id, style, category_id = (
+            table.column(name).fill_null(-1).to_numpy().astype(np.int64) for name in names
+        )
         x1, y1, x2, y2 = (table.column(name).to_numpy().astype(np.float64) for name in ("x1", "y1", "x2", "y2"))
         chosen = np.ones(table.num_rows, bool) if is_whole else table.column("is_chosen").to_numpy().astype(bool)
-        return cls(table, *numbers, boxes=np.column_stack([x1, y1, x2 - x1, y2 - y1]), chosen=chosen)
+        boxes = np.column_stack([x1, y1, x2 - x1, y2 - y1])
+        return cls(table, image_id, pair_id, style, category_id, boxes, chosen)
 
     def __len__(self) -> int:
         return len(self.image_id)
@@ -135,8 +138,8 @@ def read_rows(selection: Selection, split: str, rows: str = AUTO) -> RetrievalRo
     missing = [role for role in _SOURCES if role not in files]
     if rows == LISTS and missing:
         raise NotFoundError(
-            f"The registry has no {' and no '.join(missing)} list with boxes of {split}, such as val_query.json: ingest "
-            "the split with --retrieval, or evaluate all items (--rows items)."
+            f"The registry has no {' and no '.join(missing)} list with boxes of {split}, such as val_query.json: "
+            "ingest the split with --retrieval, or evaluate all items (--rows items)."
         )
     kind = ITEMS if rows == ITEMS or missing else LISTS
     is_whole = replace(selection.subset, split=()) == Subset()
