@@ -20,8 +20,8 @@ from registry.evaluation.retrieval import evaluate_retrieval
 from registry.store.registry import Registry
 from tests.evaluation.retrieval_registry import LEFT, RIGHT, make_retrieval
 
-#: image_id, item_no and vector of each query and gallery item. Each query has the direction of its right answer, but that
-#: of image 6, which has none.
+#: image_id, item_no and vector of each query and gallery item. Each query has the direction of its right answer, except
+#: that of image 6, which has none.
 VECTORS: list[tuple[int, int, list[float]]] = [
     (1, 1, [2, 0, 0]), (1, 2, [0, 3, 0]), (2, 1, [0, 0, 1]), (6, 1, [1, 1, 1]),
     (3, 1, [1, 0, 0]), (4, 1, [0, 1, 0]), (4, 2, [0, 1, 1]), (5, 1, [0, 0, 5]),
