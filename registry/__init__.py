@@ -268,7 +268,7 @@ def evaluate(
         subset: a :class:`registry.subset.options.Subset` or its options: the items that count.
         storage_options: passed to fsspec for ``predictions``.
         options: of :func:`registry.evaluation.run.evaluate`: ``by``, ``slice_images``, ``resamples``, ``against``,
-            ``skip_bad``; of :func:`registry.evaluation.retrieval.evaluate_retrieval`: ``strict``, ``rows``, ``by``, ...;
+            ``skip_bad``; of :func:`registry.evaluation.retrieval.evaluate_retrieval`: ``strict``, ``rows``, ...;
             of :func:`registry.evaluation.embeddings.evaluate_embeddings`: ``distance``, ``submission``, ...
 
     Raises:

@@ -54,7 +54,7 @@ def _options(command: Callable[..., Any]) -> Any:
             "--skip-bad", is_flag=True, help="Go on without what cannot be evaluated, and say how much it is."
         ),
         click.option("--metrics", type=FILE, help="Also write the scores to a JSON file for dvc metrics."),
-        click.option("--plots", type=FOLDER, help="Also write CSV files for dvc plots to this folder: cmc.csv, ranks.csv."),
+        click.option("--plots", type=FOLDER, help="Also write cmc.csv and ranks.csv, for dvc plots, to this folder."),
         click.option(
             "--items",
             "items_file",
