@@ -51,10 +51,14 @@ def _options(command: Callable[..., Any]) -> Any:
             help="Draws of the bootstrap (over pair_ids) behind each 95 % interval; 0 for no intervals.",
         ),
         click.option(
-            "--skip-bad", is_flag=True, help="Go on without what cannot be evaluated, and say how much it is."
+            "--skip-bad", is_flag=True, help="Go on without records that cannot be evaluated, and say how many."
         ),
         click.option("--metrics", type=FILE, help="Also write the scores to a JSON file for dvc metrics."),
+<<<<<<< HEAD
         click.option("--plots", type=FOLDER, help="Also write cmc.csv and ranks.csv, for dvc plots, to this folder."),
+=======
+        click.option("--plots", type=FOLDER, help="Also write cmc.csv and ranks.csv for dvc plots to this folder."),
+>>>>>>> w-retrieval
         click.option(
             "--items",
             "items_file",
@@ -142,7 +146,7 @@ def retrieval(
     type=click.Choice(_DISTANCES),
     default=_DISTANCES[0],
     show_default=True,
-    help="What is near: a small angle, a small Euclidean distance, or a large dot product.",
+    help="Nearest by angle, by Euclidean distance, or by dot product.",
 )
 @click.option("--submission", type=FILE, metavar="FILE.json", help="Also write the official submission to a file.")
 @_options
@@ -167,7 +171,7 @@ def embeddings(
 
     EMBEDDINGS is a Parquet or Arrow file, or its URL, with the columns split, image_id, item_no and vector (a list of
     numbers), a row for each consumer and shop item: their annotated boxes are taken. With x1, y1, x2, y2, score and
-    category_id instead of item_no, a row is a detection, and the gallery is what was detected in shop images.
+    category_id instead of item_no, a row is a detection; the detections in shop images are the gallery.
 
     Options of a subset choose the queries that count; the gallery stays whole.
 

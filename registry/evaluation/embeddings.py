@@ -78,7 +78,7 @@ def evaluate_embeddings(
     with open_embeddings(embeddings, storage_options) as file:
         candidates = (items if file.is_of_items else detections)(selection, truth, file, problems)
         queries, gallery = _vectors(file, candidates, problems, is_cosine=distance == COSINE)
-    found = problems.check(problems.total if skip_bad else None)
+    problem_notices = problems.check(problems.total if skip_bad else None)
     if not len(gallery.vectors):
         raise NotFoundError(f"{name} has no vector of the gallery of {split}.")
     neighbours = nearest(queries.vectors, gallery.vectors, NUM_ANSWERS, distance)
@@ -87,7 +87,7 @@ def evaluate_embeddings(
         corners = candidates.query_corners[queries.slot], candidates.gallery_corners[gallery.slot[neighbours]]
         write_submission(Path(submission), records, *corners)
     if neighbours.shape[1] < NUM_ANSWERS:
-        found.append(
+        problem_notices.append(
             f"the gallery has {len(gallery.vectors)} vectors, fewer than {NUM_ANSWERS}: the official script stops at a "
             "submission of so few answers"
         )
@@ -98,7 +98,7 @@ def evaluate_embeddings(
         task=EMBEDDINGS,
         by=by,
         resamples=resamples,
-        notices=[*notices, *candidates.notices, *found],
+        notices=[*notices, *candidates.notices, *problem_notices],
     )
     evaluation.facts.update(distance=distance, gallery_vectors=len(gallery.vectors), boxes=candidates.boxes)
     return evaluation

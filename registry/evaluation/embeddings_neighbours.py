@@ -38,9 +38,9 @@ def nearest(queries: Vectors, gallery: Vectors, number: int, distance: str = COS
     """
     size = len(gallery)
     number = min(number, size)
-    found = np.empty((len(queries), number), np.int64)
+    neighbours = np.empty((len(queries), number), np.int64)
     if not number:
-        return found
+        return neighbours
     # Products of equal vectors may differ by where they stand in a block: each is computed once.
     first, copies = _distinct(gallery)
     if len(first) < size:
@@ -53,8 +53,8 @@ def nearest(queries: Vectors, gallery: Vectors, number: int, distance: str = COS
             scores += offsets
         if len(first) < size:
             scores = scores[:, copies]
-        found[start : start + rows] = _highest(scores, number)
-    return found
+        neighbours[start : start + rows] = _highest(scores, number)
+    return neighbours
 
 
 def normalize(vectors: Vectors) -> npt.NDArray[np.bool_]:
@@ -78,12 +78,12 @@ def _squares(vectors: Vectors) -> Vectors:
 
 def _distinct(vectors: Vectors) -> tuple[Ints, Ints]:
     """Return the positions of the vectors that differ, and for each vector which of these it equals."""
-    known: dict[bytes, int] = {}
+    places: dict[bytes, int] = {}
     copies = np.empty(len(vectors), np.int64)
     first: list[int] = []
     for position, vector in enumerate(vectors):
         digest = hashlib.blake2b((vector + np.float32(0)).tobytes(), digest_size=16).digest()  # -0.0 is 0.0
-        place = known.setdefault(digest, len(first))
+        place = places.setdefault(digest, len(first))
         if place == len(first):
             first.append(position)
         copies[position] = place

@@ -18,7 +18,7 @@ from registry.wording import sentence
 if TYPE_CHECKING:
     from registry.store.selection import Selection
 
-#: What the boxes of queries and answers are.
+#: Origin of the boxes of queries and answers.
 ANNOTATED: Final = "annotated"
 DETECTED: Final = "detected"
 _KEYS: Final = "SELECT image_id, item_no FROM whole.items WHERE split = $split"
@@ -64,20 +64,23 @@ def items(selection: Selection, rows: RetrievalRows, file: EmbeddingsFile, probl
     """
     image_id, item_no = file.numbers("image_id"), file.numbers("item_no")
     is_used, notices = _of_split(file, rows.split)
-    known = selection.sql(_KEYS, {"split": rows.split}).to_arrow_table()
-    known_keys = _keys(np.array(known.column("image_id").to_numpy()), np.array(known.column("item_no").to_numpy()))
+    annotated = selection.sql(_KEYS, {"split": rows.split}).to_arrow_table()
+    annotated_keys = _keys(
+        np.array(annotated.column("image_id").to_numpy()), np.array(annotated.column("item_no").to_numpy())
+    )
     key = _keys(image_id, item_no)
 
     def name(k: int) -> str:
         return f"image {image_id[k]}, item {item_no[k]}"
 
     report = _reporter(is_used, problems)
-    report(~np.isin(key, known_keys), "rows without an item in the registry", f"items of {rows.split}", name)
+    report(~np.isin(key, annotated_keys), "rows without an item in the registry", f"items of {rows.split}", name)
     report(_is_repeated(key, is_used), "repeated rows", "one row an item; the first is taken", name)
     asked = rows.queries.chosen & (rows.queries.style > 0)
-    found, missing_notes = [], (("queries", asked), ("gallery items", np.ones(len(rows.gallery), bool)))
+    pairs = []
+    roles = (("queries", asked), ("gallery items", np.ones(len(rows.gallery), bool)))
     wanted = np.zeros(0, np.int64)
-    for (role, is_in), table in zip(missing_notes, (rows.queries, rows.gallery), strict=True):
+    for (role, is_in), table in zip(roles, (rows.queries, rows.gallery), strict=True):
         numbers = table.table.column("item_no").fill_null(-1).to_numpy().astype(np.int64)
         of_items = np.flatnonzero(is_in & (numbers >= 0))
         keys = _keys(table.image_id[of_items], numbers[of_items])
@@ -89,12 +92,12 @@ def items(selection: Selection, rows: RetrievalRows, file: EmbeddingsFile, probl
         if len(gone):
             places = (f"image {keys[k] // _STRIDE}, item {keys[k] % _STRIDE}" for k in gone[:3].tolist())
             problems.add(f"{role} without a row", "a vector for each", places, len(gone))
-        found.append((of_items[row >= 0], row[row >= 0]))
+        pairs.append((of_items[row >= 0], row[row >= 0]))
         wanted = np.concatenate([wanted, keys])
     number = int((is_used & ~np.isin(key, wanted)).sum())
     if number:
         notices.append(sentence(number, "rows", "are neither of a query nor of the gallery: not used"))
-    (query, query_row), (gallery, gallery_row) = found
+    (query, query_row), (gallery, gallery_row) = pairs
     return Candidates(
         boxes=ANNOTATED,
         query_row=query_row,

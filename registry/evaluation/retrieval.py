@@ -1,4 +1,4 @@
-"""Scores a submission of retrieval by the official protocol, with what its quirks did beside it."""
+"""Scores a submission of retrieval by the official protocol, and counts the effects of its quirks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with the records of a submission, beyond what cannot be read."""
+"""Problems of the records of a submission that can be read."""
 
 from __future__ import annotations
 
@@ -88,12 +88,12 @@ def bad_records(rows: RetrievalRows, submission: Submission, problems: Submissio
     def report(
         is_wrong: Bools, kind: str, expected: str, shown: Callable[[int], str] | None = None, *, is_kept: bool = False
     ) -> None:
-        found = np.flatnonzero(is_wrong & ~is_bad)
+        wrong = np.flatnonzero(is_wrong & ~is_bad)
         if not is_kept:
-            is_bad[found] = True
-        if len(found):
-            places = (place(submission, k) + (f": {shown(k)}" if shown else "") for k in found[:3].tolist())
-            problems.add(kind, expected, places, len(found), is_kept=is_kept)
+            is_bad[wrong] = True
+        if len(wrong):
+            places = (place(submission, k) + (f": {shown(k)}" if shown else "") for k in wrong[:3].tolist())
+            problems.add(kind, expected, places, len(wrong), is_kept=is_kept)
 
     image_id = submission.image_id
     queries = np.unique(np.concatenate([rows.user_images, rows.queries.image_id]))
@@ -145,9 +145,9 @@ def _report_answers(rows: RetrievalRows, submission: Submission, report: Callabl
         lambda k: counted(int(num_images[k]), "answers"),
         is_kept=True,
     )
-    known = np.unique(np.concatenate([rows.shop_images, rows.gallery.image_id]))
+    shops = np.unique(np.concatenate([rows.shop_images, rows.gallery.image_id]))
     answers = submission.answer_image_id
-    is_known = np.isin(answers, known)
+    is_known = np.isin(answers, shops)
     is_user = ~is_known & np.isin(answers, rows.user_images)
     sizes = submission.answer_boxes[:, 2:]
     is_finite = np.asarray(np.isfinite(submission.answer_boxes).all(1))
