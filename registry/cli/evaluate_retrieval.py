@@ -51,10 +51,14 @@ def _options(command: Callable[..., Any]) -> Any:
             help="Draws of the bootstrap (over pair_ids) behind each 95 % interval; 0 for no intervals.",
         ),
         click.option(
-            "--skip-bad", is_flag=True, help="Go on without what cannot be evaluated, and say how much it is."
+            "--skip-bad", is_flag=True, help="Go on without records that cannot be evaluated, and say how many."
         ),
         click.option("--metrics", type=FILE, help="Also write the scores to a JSON file for dvc metrics."),
-        click.option("--plots", type=FOLDER, help="Also write CSV files for dvc plots to this folder."),
+<<<<<<< HEAD
+        click.option("--plots", type=FOLDER, help="Also write cmc.csv and ranks.csv, for dvc plots, to this folder."),
+=======
+        click.option("--plots", type=FOLDER, help="Also write cmc.csv and ranks.csv for dvc plots to this folder."),
+>>>>>>> w-retrieval
         click.option(
             "--items",
             "items_file",
@@ -83,7 +87,7 @@ def _options(command: Callable[..., Any]) -> Any:
 @click.option(
     "--strict",
     is_flag=True,
-    help="Everything as in the official script: say so where it would stop, and count queries without right answer.",
+    help="Everything as in the official script, which does not check records; an error where it would stop.",
 )
 @_options
 def retrieval(
@@ -104,9 +108,9 @@ def retrieval(
 ) -> None:
     """Score a submission of consumer-to-shop retrieval.
 
-    SUBMISSION is a file or URL: the official JSON, or Parquet, Arrow or JSON lines with its keys as columns. top-k is the
-    share of queries with a right answer among their first k, by the official script. docs/retrieval_evaluation.md tells
-    the protocol, its quirks and the metrics.
+    SUBMISSION is a file or URL: the official JSON, or Parquet, Arrow or JSON lines with its keys as columns. top-k is
+    the share of queries with a right answer among their first k, by the official script. docs/retrieval_evaluation.md
+    tells the protocol, its quirks and the metrics.
 
     Options of a subset choose the queries that count; the gallery stays whole.
 
@@ -142,7 +146,7 @@ def retrieval(
     type=click.Choice(_DISTANCES),
     default=_DISTANCES[0],
     show_default=True,
-    help="What is near: a small angle, a small Euclidean distance, or a large dot product.",
+    help="Nearest by angle, by Euclidean distance, or by dot product.",
 )
 @click.option("--submission", type=FILE, metavar="FILE.json", help="Also write the official submission to a file.")
 @_options
@@ -167,7 +171,7 @@ def embeddings(
 
     EMBEDDINGS is a Parquet or Arrow file, or its URL, with the columns split, image_id, item_no and vector (a list of
     numbers), a row for each consumer and shop item: their annotated boxes are taken. With x1, y1, x2, y2, score and
-    category_id instead of item_no, a row is a detection, and the gallery is what was detected in shop images.
+    category_id instead of item_no, a row is a detection; the detections in shop images are the gallery.
 
     Options of a subset choose the queries that count; the gallery stays whole.
 

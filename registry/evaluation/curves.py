@@ -20,7 +20,7 @@ def curve_table(comparison: Comparison) -> pa.Table:
 
     Category NULL is the mean over the categories. A category without items has no rows.
     """
-    precision = comparison.precision().precision
+    precision = comparison.precision(comparison.part()).precision
     names = dict(
         zip(
             comparison.truth.category_id.tolist(),

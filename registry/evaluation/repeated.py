@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -62,18 +63,8 @@ def _mix(key: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray(mixed ^ mixed >> _SHIFT, np.uint64)
 
 
-def _hash_runs(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def _hash_runs(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """Return a hash of each run of values."""
-    hashes = np.zeros(len(offsets) - 1, np.uint64)
-    lengths = np.diff(offsets)
-    # By pieces, as the hashes of all values would take several times the memory of the values.
-    piece_no = offsets[1:] >> 20
-    starts = np.flatnonzero(np.diff(piece_no, prepend=-1)).tolist()
-    for start, end in zip(starts, [*starts[1:], len(lengths)][: len(starts)], strict=True):
-        piece = values[offsets[start] : offsets[end]]
-        place = np.arange(len(piece)) - np.repeat(offsets[start:end] - offsets[start], lengths[start:end])
-        mixed = _mix(_mix(np.zeros(len(piece), np.uint64), place), piece)
-        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
-        bounds = offsets[start : end + 1] - offsets[start]
-        hashes[start:end] = sums[bounds[1:]] - sums[bounds[:-1]]
-    return hashes
+    data = values.view(np.uint8).data
+    hashes = (hash(bytes(data[start:end])) for start, end in pairwise((bounds * values.itemsize).tolist()))
+    return np.fromiter(hashes, np.int64, len(bounds) - 1)

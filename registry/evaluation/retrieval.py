@@ -1,4 +1,4 @@
-"""Scores a submission of retrieval by the official protocol, with what its quirks did beside it."""
+"""Scores a submission of retrieval by the official protocol, and counts the effects of its quirks."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def score_submission(
     if number:
         more.append(
             sentence(number, "queries", "have no right answer in the gallery")
-            + ": counted as wrong; the official script stops at one with a detection"
+            + ": counted as wrong; the official script stops where one has a detection"
         )
     return Evaluation(
         task=task,
@@ -196,7 +196,8 @@ def _equal(column: pa.ChunkedArray, value: str) -> Any:
 
 def _item_keys(rows: pa.Table) -> Ints:
     image_id: Ints = rows.column("image_id").to_numpy().astype(np.int64)
-    return (image_id << 16) + rows.column("item_no").to_numpy().astype(np.int64)
+    item_no: Ints = rows.column("item_no").to_numpy().astype(np.int64)
+    return (image_id << 16) + item_no
 
 
 def _items(matching: Matching, chosen: Ints, outcome: list[str], *, split: str) -> pa.Table:

@@ -1,9 +1,9 @@
 """The official retrieval protocol: which detection stands for each query, and at which ranks it has a right answer.
 
-Each detection goes to the row of its image that it overlaps most, the first on a tie, without a threshold. Of those that
-went to a query and have its category, the one with the highest score stands for it, the first in the file on a tie. An
-answer is right if its box overlaps a gallery item of the query's pair_id and style, in the image that the answer names,
-by an IoU of at least 0.5.
+Each detection goes to the row of its image that it overlaps most, the first on a tie, without a threshold. Of those
+that went to a query and have its category, the one with the highest score stands for it, the first in the file on a
+tie. An answer is right if its box overlaps a gallery item of the query's pair_id and style, in the image that the
+answer names, by an IoU of at least 0.5.
 
 Source: ``deepfashion2_retrieval_test.py`` of the dataset repository. Its result depends on the order of the rows.
 """
@@ -78,18 +78,18 @@ class Matching:
         has_category = (self.row >= 0) & (submission.category_id == queries.category_id[self.row])
         members = np.flatnonzero(has_category)
         members = members[np.lexsort((members, -submission.score[members], self.row[members]))]
-        rows_found, first = np.unique(self.row[members], return_index=True)
+        represented, first = np.unique(self.row[members], return_index=True)
         of_row = np.full(len(queries), -1)
-        of_row[rows_found] = members[first]
+        of_row[represented] = members[first]
         self.record: Ints = of_row[self.query]
 
     @cached_property
     def record_iou(self) -> Floats:
         """float64 [queries]: IoU of each query with the record that stands for it; of no record, 0."""
-        found = self.record >= 0
+        is_represented = self.record >= 0
         iou = np.zeros(len(self.query))
-        queries = self.rows.queries.boxes[self.query[found]]
-        iou[found] = box_iou(self.submission.boxes[self.record[found]], queries)
+        queries = self.rows.queries.boxes[self.query[is_represented]]
+        iou[is_represented] = box_iou(self.submission.boxes[self.record[is_represented]], queries)
         return iou
 
     @cached_property
@@ -119,8 +119,8 @@ class Matching:
         hits, number = self.hits, self.num_right_answers
         total, found_before = np.zeros(len(self.query)), np.zeros(len(self.query), np.int64)
         key = hits.case * max(1, len(self.rows.gallery)) + hits.item
-        known, key = np.unique(key, return_inverse=True)
-        is_found = np.zeros(len(known), bool)
+        pairs, key = np.unique(key, return_inverse=True)
+        is_found = np.zeros(len(pairs), bool)
         for rank in range(1, NUM_ANSWERS + 1):
             at = np.flatnonzero((hits.rank == rank) & ~is_found[key])
             at = at[np.lexsort((hits.item[at], -hits.value[at], hits.case[at]))]
@@ -148,9 +148,9 @@ class Matching:
         is_detected, is_known, is_displaced = np.zeros((3, len(self.query)), bool)
         is_detected[case] = True
         is_known[case[has_category]] = True
-        others = has_category & (self.rank[case] == 0) & (self.record[case] != record)
-        of_others = self._hits(case[others], record[others])
-        is_displaced[case[others][of_others.case]] = True
+        is_other = has_category & (self.rank[case] == 0) & (self.record[case] != record)
+        other_hits = self._hits(case[is_other], record[is_other])
+        is_displaced[case[is_other][other_hits.case]] = True
         is_displaced |= is_known & (self.record < 0)
         outcome = np.full(len(self.query), NOT_FOUND, object)
         outcome[is_displaced] = DISPLACED
@@ -158,8 +158,8 @@ class Matching:
         outcome[~is_detected] = NOT_DETECTED
         outcome[self.rank > 0] = RIGHT
         outcome[self.num_right_answers == 0] = NO_ANSWER
-        found: list[str] = outcome.tolist()
-        return found
+        kinds: list[str] = outcome.tolist()
+        return kinds
 
     @cached_property
     def _right(self) -> tuple[Ints, Ints]:
@@ -200,9 +200,15 @@ class Matching:
         # An image that the gallery has not at all gets a key that no right answer has.
         key = np.where((image >= 0) & (image < self._stride), case[asked] * self._stride + image, -1)
         low, high = np.searchsorted(keys, key), np.searchsorted(keys, key, "right")
-        kept = high > low
-        asked, rank, answer, low, number = asked[kept], rank[kept], answer[kept], low[kept], (high - low)[kept]
-        found: list[tuple[Ints, Ints, Ints, Floats]] = []
+        is_possible = high > low
+        asked, rank, answer, low, number = (
+            asked[is_possible],
+            rank[is_possible],
+            answer[is_possible],
+            low[is_possible],
+            (high - low)[is_possible],
+        )
+        parts: list[tuple[Ints, Ints, Ints, Floats]] = []
         for block in _blocks(number):
             which = np.repeat(np.arange(len(number))[block], number[block])
             starts = np.cumsum(number[block]) - number[block]
@@ -210,10 +216,10 @@ class Matching:
             value = box_iou(submission.answer_boxes[answer[which]], self.rows.gallery.boxes[item])
             is_hit = value >= MIN_IOU
             which = which[is_hit]
-            found.append((asked[which], rank[which] + 1, item[is_hit], value[is_hit]))
-        if not found:
+            parts.append((asked[which], rank[which] + 1, item[is_hit], value[is_hit]))
+        if not parts:
             return Hits(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
-        return Hits(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        return Hits(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def _first_ranks(hits: Hits, number: int) -> Ints:

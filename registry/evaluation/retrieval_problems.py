@@ -1,4 +1,4 @@
-"""What is wrong with the records of a submission, beyond what cannot be read."""
+"""Problems of the records of a submission that can be read."""
 
 from __future__ import annotations
 
@@ -88,12 +88,12 @@ def bad_records(rows: RetrievalRows, submission: Submission, problems: Submissio
     def report(
         is_wrong: Bools, kind: str, expected: str, shown: Callable[[int], str] | None = None, *, is_kept: bool = False
     ) -> None:
-        found = np.flatnonzero(is_wrong & ~is_bad)
+        wrong = np.flatnonzero(is_wrong & ~is_bad)
         if not is_kept:
-            is_bad[found] = True
-        if len(found):
-            places = (place(submission, k) + (f": {shown(k)}" if shown else "") for k in found[:3].tolist())
-            problems.add(kind, expected, places, len(found), is_kept=is_kept)
+            is_bad[wrong] = True
+        if len(wrong):
+            places = (place(submission, k) + (f": {shown(k)}" if shown else "") for k in wrong[:3].tolist())
+            problems.add(kind, expected, places, len(wrong), is_kept=is_kept)
 
     image_id = submission.image_id
     queries = np.unique(np.concatenate([rows.user_images, rows.queries.image_id]))
@@ -113,9 +113,9 @@ def bad_records(rows: RetrievalRows, submission: Submission, problems: Submissio
         *("scores without a finite number", "finite numbers"),
         lambda k: f"score {submission.score[k]}",
     )
-    report(~np.isfinite(submission.boxes).all(1), "boxes without finite numbers", "x1, y1, x2, y2 in px")
+    report(np.asarray(~np.isfinite(submission.boxes).all(1)), "boxes without finite numbers", "x1, y1, x2, y2 in px")
     report(
-        (submission.boxes[:, 2:] < 0).any(1),
+        np.asarray((submission.boxes[:, 2:] < 0).any(1)),
         *("boxes of negative size", "x1, y1, x2, y2 in px, not x, y, width, height"),
         lambda k: f"query_bbox x, y, width, height {submission.boxes[k].tolist()}",
     )
@@ -145,12 +145,12 @@ def _report_answers(rows: RetrievalRows, submission: Submission, report: Callabl
         lambda k: counted(int(num_images[k]), "answers"),
         is_kept=True,
     )
-    known = np.unique(np.concatenate([rows.shop_images, rows.gallery.image_id]))
+    shops = np.unique(np.concatenate([rows.shop_images, rows.gallery.image_id]))
     answers = submission.answer_image_id
-    is_known = np.isin(answers, known)
+    is_known = np.isin(answers, shops)
     is_user = ~is_known & np.isin(answers, rows.user_images)
     sizes = submission.answer_boxes[:, 2:]
-    is_finite = np.isfinite(submission.answer_boxes).all(1)
+    is_finite = np.asarray(np.isfinite(submission.answer_boxes).all(1))
 
     def records_with(is_wrong: Bools) -> tuple[Bools, Callable[[int], str]]:
         """Return which records have such an answer, and a function that names the first one of a record."""
@@ -168,7 +168,7 @@ def _report_answers(rows: RetrievalRows, submission: Submission, report: Callabl
         (is_user, "records with answers in images of consumers", "images of shops"),
         (~is_finite, "records with answers whose box is not finite", "x1, y1, x2, y2 in px"),
         (
-            is_finite & (sizes < 0).any(1),
+            np.asarray(is_finite & (sizes < 0).any(1)),
             "records with answers whose box has a negative size",
             "x1, y1, x2, y2 in px, not x, y, width, height",
         ),

@@ -83,10 +83,13 @@ class Rows:
             is_whole: whether all rows are in the subset, also those that are no item.
         """
         names = ("image_id", "pair_id", "style", "category_id")
-        numbers = (table.column(name).fill_null(-1).to_numpy().astype(np.int64) for name in names)
+        image_id, pair_id, style, category_id = (
+            table.column(name).fill_null(-1).to_numpy().astype(np.int64) for name in names
+        )
         x1, y1, x2, y2 = (table.column(name).to_numpy().astype(np.float64) for name in ("x1", "y1", "x2", "y2"))
         chosen = np.ones(table.num_rows, bool) if is_whole else table.column("is_chosen").to_numpy().astype(bool)
-        return cls(table, *numbers, boxes=np.column_stack([x1, y1, x2 - x1, y2 - y1]), chosen=chosen)
+        boxes = np.column_stack([x1, y1, x2 - x1, y2 - y1])
+        return cls(table, image_id, pair_id, style, category_id, boxes, chosen)
 
     def __len__(self) -> int:
         return len(self.image_id)
@@ -135,23 +138,23 @@ def read_rows(selection: Selection, split: str, rows: str = AUTO) -> RetrievalRo
     missing = [role for role in _SOURCES if role not in files]
     if rows == LISTS and missing:
         raise NotFoundError(
-            f"The registry has no {' and no '.join(missing)} list with boxes of {split}, such as val_query.json: ingest "
-            "the split with --retrieval, or evaluate all items (--rows items)."
+            f"The registry has no {' and no '.join(missing)} list with boxes of {split}, such as val_query.json: "
+            "ingest the split with --retrieval, or evaluate all items (--rows items)."
         )
     kind = ITEMS if rows == ITEMS or missing else LISTS
     is_whole = replace(selection.subset, split=()) == Subset()
-    found, notices = {}, []
+    by_role, notices = {}, []
     for role, source in _SOURCES.items():
         params = {"split": split, "source": source} | ({"role": role} if kind == LISTS else {})
         table = selection.sql(_ENTRIES if kind == LISTS else _ITEMS, params).to_arrow_table().combine_chunks()
-        found[role] = Rows.of(table, is_whole=is_whole)
+        by_role[role] = Rows.of(table, is_whole=is_whole)
         number = table.column("item_no").null_count
         if number:
             notices.append(
                 sentence(number, f"entries of the {role} list", "have the box, style and pair_id of no item")
                 + ": they count, but have no attributes, and no row in a table of items"
             )
-    queries = found["query"]
+    queries = by_role["query"]
     if not ((queries.style > 0) & queries.chosen).any():
         raise NotFoundError(f"{selection.subset.text} has no query in {split}: no consumer item with a style above 0.")
     if (queries.category_id[(queries.style > 0)] < 0).any():
@@ -161,7 +164,7 @@ def read_rows(selection: Selection, split: str, rows: str = AUTO) -> RetrievalRo
         kind=kind,
         files=tuple(name for role in _SOURCES for name in files[role]) if kind == LISTS else (),
         queries=queries,
-        gallery=found["gallery"],
+        gallery=by_role["gallery"],
         user_images=_images(selection, split, "user"),
         shop_images=_images(selection, split, "shop"),
         notices=notices,
@@ -181,16 +184,16 @@ def select_split(registry: Registry | Selection, subset: Subset | None) -> tuple
     """
     selection = registry.select(subset) if isinstance(registry, Registry) else registry
     query = "SELECT DISTINCT split FROM images WHERE num_items IS NOT NULL"
-    found = {name for (name,) in selection.sql(query).fetchall()}
-    splits = [name for name in SPLITS if name in found]
+    annotated = {name for (name,) in selection.sql(query).fetchall()}
+    splits = [name for name in SPLITS if name in annotated]
     if not splits:
         raise NotFoundError(f"{selection.subset.text} has no image with an annotation: there is nothing to evaluate.")
     if len(splits) == 1:
         return selection, splits[0], list(selection.notices)
     if selection.subset.split or _USUAL_SPLIT not in splits:
         raise UsageError(f"Retrieval is evaluated within one split: expected one (--split), found {', '.join(splits)}.")
-    others = " and ".join(split for split in splits if split != _USUAL_SPLIT)
-    notice = f"{_USUAL_SPLIT} is evaluated, not {others}: name the split with split (--split) for another."
+    passed_over = " and ".join(split for split in splits if split != _USUAL_SPLIT)
+    notice = f"{_USUAL_SPLIT} is evaluated, not {passed_over}: name the split with split (--split) for another."
     return selection, _USUAL_SPLIT, [*selection.notices, notice]
 
 

@@ -37,7 +37,7 @@ class Answered:
     pair_id: Ints
 
     def values(self) -> Floats:
-        """Return what each query adds to each of :data:`METRICS`: float64 [queries, metrics]."""
+        """Return the contribution of each query to each of :data:`METRICS`: float64 [queries, metrics]."""
         is_hit = self.rank > 0
         tops = [is_hit & (self.rank <= k) for k in TOP]
         reciprocal = np.where(is_hit, 1 / np.maximum(self.rank, 1), 0.0)
@@ -109,8 +109,8 @@ def cmc_table(rank: Ints, slices: Iterable[tuple[str, Bools]]) -> pa.Table:
     shares: list[float | None] = []
     for name, is_in in slices:
         number = int(is_in.sum())
-        found = np.cumsum(np.bincount(rank[is_in], minlength=NUM_ANSWERS + 1)[1:])
+        num_right = np.cumsum(np.bincount(rank[is_in], minlength=NUM_ANSWERS + 1)[1:])
         names += [name] * NUM_ANSWERS
         ranks += range(1, NUM_ANSWERS + 1)
-        shares += (found / number).tolist() if number else [None] * NUM_ANSWERS
+        shares += (num_right / number).tolist() if number else [None] * NUM_ANSWERS
     return pa.table({"slice": names, "rank": pa.array(ranks, pa.int16()), "share": pa.array(shares, pa.float64())})

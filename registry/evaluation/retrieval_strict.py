@@ -14,7 +14,7 @@ from registry.wording import counted
 def check_strictly(rows: RetrievalRows, submission: Submission, matching: Matching) -> None:
     """Refuse rows and records at which the official script stops.
 
-    The order is that of the script: it reads all records, then goes through the queries of each image that has a record.
+    The order is that of the script: it reads all records, then goes through the queries of each image with a record.
 
     Raises:
         AnnotationError: the script would stop; the message says why, and at which row or record first.

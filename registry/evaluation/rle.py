@@ -12,7 +12,7 @@ MAX_PIXELS: Final = 2**29 - 1
 #: Characters of a run: 6 hold 30 bits, of which the first is the sign.
 _MAX_CHARACTERS: Final = 6
 #: Characters that are checked at once.
-_PIECE: Final = 1 << 20
+_PIECE: Final = 1 << 18
 
 
 def check_rles(counts: Sequence[bytes], sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -53,8 +53,8 @@ def _check(counts: list[bytes], lengths: np.ndarray, num_pixels: np.ndarray) -> 
     bits = np.frombuffer(b"".join(counts), np.uint8) - np.uint8(48)  # a smaller character becomes a large number
     last = np.cumsum(lengths) - 1
     first_bits = last - lengths + 1
-    is_bad = (np.maximum.reduceat(bits, first_bits) > 63) | ((bits[last] & 0x20) != 0)
-    if is_bad.any():
+    if bits.max() > 63 or (bits[last] & 0x20).any():
+        is_bad = (np.maximum.reduceat(bits, first_bits) > 63) | ((bits[last] & 0x20) != 0)
         is_valid, areas = np.zeros(len(counts), bool), np.zeros(len(counts))
         good = np.flatnonzero(~is_bad)
         if len(good):
@@ -82,11 +82,15 @@ def _check(counts: list[bytes], lengths: np.ndarray, num_pixels: np.ndarray) -> 
     sums[:2] = 0
     np.cumsum(numbers[0::2], dtype=np.int32, out=sums[2::2])
     np.cumsum(numbers[1::2], dtype=np.int32, out=sums[3::2])
-    is_odd = ((np.arange(len(numbers)) - np.repeat(first_run, num_runs)) & 1).astype(bool)
+    is_odd = np.repeat((first_run & 1).astype(bool), num_runs)
+    is_odd[1::2] ^= True
     runs = sums[2:] - np.where(is_odd, np.repeat(sums[first_run + 1], num_runs), np.repeat(sums[first_run], num_runs))
     runs[first_run] = firsts
     totals = np.add.reduceat(runs, first_run, dtype=np.int64)
-    areas = np.add.reduceat(np.where(is_odd, runs, 0), first_run, dtype=np.int64).astype(np.float64)
-    is_valid = (totals == num_pixels) & (np.minimum.reduceat(runs, first_run) >= 0)
-    is_valid &= np.maximum.reduceat(num_characters, first_run) <= _MAX_CHARACTERS
+    areas = np.add.reduceat(runs * is_odd, first_run, dtype=np.int64).astype(np.float64)
+    is_valid = totals == num_pixels
+    if runs.min() < 0:
+        is_valid &= np.minimum.reduceat(runs, first_run) >= 0
+    if num_characters.max() > _MAX_CHARACTERS:
+        is_valid &= np.maximum.reduceat(num_characters, first_run) <= _MAX_CHARACTERS
     return is_valid, np.where(is_valid, areas, 0)

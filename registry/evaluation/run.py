@@ -14,6 +14,7 @@ from registry.evaluation.curves import best_score, curve_table
 from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison, scores
 from registry.evaluation.errors import error_table
 from registry.evaluation.image_index import read_image_index
+from registry.evaluation.intervals import differences, with_intervals
 from registry.evaluation.item_results import Outcome, detection_table, item_table
 from registry.evaluation.landmark_errors import landmark_table
 from registry.evaluation.lazy_tables import LazyTables
@@ -146,10 +147,12 @@ class _Result:
 
     def scores(self) -> Iterator[Score]:
         for suffix, comparison in self.variants.items():
-            yield from scores(comparison, self.slices, suffix)
+            measured = list(scores(comparison, self.slices, suffix))
+            yield from with_intervals(comparison, self.slices, measured, self.resamples, suffix=suffix)
 
     def differences(self, other: _Result) -> Iterator[Score]:
-        raise NotImplementedError
+        for suffix, comparison in self.variants.items():
+            yield from differences(comparison, other.variants[suffix], self.slices, self.resamples, suffix=suffix)
 
     @cached_property
     def outcome(self) -> Outcome:

@@ -145,7 +145,7 @@ def read_submission(source: Any, problems: Problems, storage_options: StorageOpt
 
     Args:
         source: path or fsspec URL, Arrow table, or frame of pandas or polars.
-        problems: gathers what cannot be read.
+        problems: gathers the records that cannot be read.
         storage_options: passed to fsspec for a URL.
 
     Raises:
@@ -207,15 +207,15 @@ def _read_table(rows: pa.Table, builder: SubmissionBuilder, problems: Problems) 
             try:
                 record = msgspec.convert(row, _Record)
             except msgspec.ValidationError as error:
-                kind, found = _problem(row, error)
-                problems.add(kind, _EXPECTED, [f"record {position:,}: {found}"])
+                kind, description = _problem(row, error)
+                problems.add(kind, _EXPECTED, [f"record {position:,}: {description}"])
             else:
                 builder.add(record, position)
             position += 1
 
 
 def _problem(record: Any, error: Exception) -> tuple[str, str]:
-    """Return the kind of problem of a record that cannot be read, and what was found."""
+    """Return the kind of problem of a record that cannot be read, and its description."""
     if not isinstance(record, dict):
         return "values in place of a record", str(record)[:80]
     missing = [name for name in _Record.__struct_fields__ if record.get(name) is None]

@@ -83,7 +83,7 @@ def test_the_cost_of_an_error_is_what_ap50_gains_without_it() -> None:
     comparison = compare(IMAGES, PREDICTIONS)
     rows = {row["kind"]: row for row in error_table(*with_outcome(comparison)).to_pylist()}
     # Top: background .95 before the only right one, so AP50 1/2. Skirt: two items, none found.
-    assert comparison.precision().average_precision(0.5) == pytest.approx((1 / 2 + 0) / 2)
+    assert comparison.precision(comparison.part()).average_precision(0.5) == pytest.approx((1 / 2 + 0) / 2)
     assert {kind: row["count"] for kind, row in rows.items()} == {
         "localisation": 1, "classification": 1, "both": 1, "duplicate": 1, "background": 1, "missed": 0,
         "false positives": 5, "false negatives": 2,
@@ -136,7 +136,7 @@ def test_curves_are_those_of_the_scores() -> None:
     rows = curve_table(comparison).to_pylist()
     assert len(rows) == 3 * 10 * 101  # the mean, tops, skirts
     mean = [row["precision"] for row in rows if row["category"] is None and row["threshold"] == 0.5]
-    assert np.mean(mean) == pytest.approx(comparison.precision().average_precision(0.5), abs=1e-12)
+    assert np.mean(mean) == pytest.approx(comparison.precision(comparison.part()).average_precision(0.5), abs=1e-12)
     assert {row["category"] for row in rows} == {None, "short sleeve top", "skirt"}
     assert curve_table(compare({1: []}, [])).num_rows == 0
 
@@ -172,7 +172,7 @@ def test_the_tables_agree_with_the_scores_and_with_each_other(task: str, seed: i
     assert sum(row["kind"] == "correct" for row in detections) == num_right
     assert len({row["position"] for row in items if row["kind"] == "correct"}) == num_right
     errors = {row["kind"]: row for row in error_table(comparison, outcome).to_pylist()}
-    whole = comparison.precision().average_precision(0.5)
+    whole = comparison.precision(comparison.part()).average_precision(0.5)
     assert whole is not None
     assert errors["false positives"]["dAP50"] + whole <= 1 + 1e-12
     assert all(row["dAP50"] >= -1e-12 for row in errors.values())

@@ -49,7 +49,8 @@ def test_scores_of_a_submission(items: Registry, tmp_path: Path) -> None:
     assert counts == {"right": 2, "not_detected": 1, "no_right_answer": 1, "displaced": 0}
     assert [score.slice for score in evaluation.scores][:7] == ["all"] * 7
     assert evaluation.notices == [
-        "1 query has no right answer in the gallery: counted as wrong; the official script stops at one with a detection"
+        "1 query has no right answer in the gallery: counted as wrong; the official script stops where one has a "
+        "detection"
     ]
     low, high = next((score.low, score.high) for score in evaluation.scores)
     assert low is not None and high is not None and 0 <= low <= 1 / 4 <= high <= 1
@@ -104,7 +105,7 @@ def test_a_subset_chooses_queries_and_keeps_the_gallery(items: Registry, tmp_pat
 def test_strict_says_where_the_official_script_stops(items: Registry, tmp_path: Path) -> None:
     path = write(tmp_path, [*SUBMISSION, record(6, LEFT, 9, [(5, RIGHT)])])
     with pytest.raises(
-        AnnotationError, match="stop with an AssertionError .* 1 query with a detection and without a right answer"
+        AnnotationError, match=r"stop with an AssertionError .* 1 query with a detection and without a right answer"
     ):
         evaluate_retrieval(items, path, strict=True)
     # Nothing is detected of the query without answer: the script counts it as wrong.
