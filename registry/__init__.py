@@ -258,28 +258,23 @@ def evaluate(
 ) -> Evaluation:
     """Score the predictions of a model by the official protocol; docs/evaluation.md tells metrics and formats.
 
-        ``.records()`` are the scores as plain data, ``.value("AP", "occlusion=heavy")`` is one of them, and ``.tables`` has
-        Arrow tables, such as ``items``: each item with its prediction and kind of error.
+    ``.records()`` are the scores as plain data, ``.value("AP", "occlusion=heavy")`` is one of them, and ``.tables`` has
+    Arrow tables, such as ``items``: each item with its prediction and kind of error.
 
-        Args:
-            registry: an open registry.
-            task: ``boxes``, ``masks``, ``landmarks``, ``retrieval`` or ``embeddings``.
-            predictions: path or URL of a file, Arrow table, or frame of pandas or polars.
-            subset: a :class:`registry.subset.options.Subset` or its options: the items that count.
-            storage_options: passed to fsspec for ``predictions``.
-            options: of :func:`registry.evaluation.run.evaluate`: ``by``, ``slice_images``, ``resamples``, ``against``,
-    <<<<<<< HEAD
-                ``skip_bad``; of :func:`registry.evaluation.retrieval.evaluate_retrieval`: ``strict``, ``rows``, ...;
-                of :func:`registry.evaluation.embeddings.evaluate_embeddings`: ``distance``, ``submission``, ...
-    =======
-                ``skip_bad``. Those of retrieval: :func:`registry.evaluation.retrieval.evaluate_retrieval`; of embeddings:
-                :func:`registry.evaluation.embeddings.evaluate_embeddings`.
-    >>>>>>> w-retrieval
+    Args:
+        registry: an open registry.
+        task: ``boxes``, ``masks``, ``landmarks``, ``retrieval`` or ``embeddings``.
+        predictions: path or URL of a file, Arrow table, or frame of pandas or polars.
+        subset: a :class:`registry.subset.options.Subset` or its options: the items that count.
+        storage_options: passed to fsspec for ``predictions``.
+        options: of :func:`registry.evaluation.run.evaluate`: ``by``, ``slice_images``, ``resamples``, ``against``,
+            ``skip_bad``. Those of retrieval: :func:`registry.evaluation.retrieval.evaluate_retrieval`; of embeddings:
+            :func:`registry.evaluation.embeddings.evaluate_embeddings`.
 
-        Raises:
-            registry.errors.UsageError: there is no such task or option, or an expression is not allowed.
-            registry.errors.NotFoundError: there is nothing to evaluate, or no such file.
-            registry.errors.AnnotationError: predictions cannot be evaluated; the message counts all problems.
+    Raises:
+        registry.errors.UsageError: there is no such task or option, or an expression is not allowed.
+        registry.errors.NotFoundError: there is nothing to evaluate, or no such file.
+        registry.errors.AnnotationError: predictions cannot be evaluated; the message counts all problems.
     """
     more = {"subset": _subset(subset), "storage_options": storage_options, **options}
     if task == "retrieval":
