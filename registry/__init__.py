@@ -268,13 +268,8 @@ def evaluate(
         subset: a :class:`registry.subset.options.Subset` or its options: the items that count.
         storage_options: passed to fsspec for ``predictions``.
         options: of :func:`registry.evaluation.run.evaluate`: ``by``, ``slice_images``, ``resamples``, ``against``,
-<<<<<<< HEAD
-            ``skip_bad``; of :func:`registry.evaluation.retrieval.evaluate_retrieval`: ``strict``, ``rows``, ...;
-            of :func:`registry.evaluation.embeddings.evaluate_embeddings`: ``distance``, ``submission``, ...
-=======
             ``skip_bad``. Those of retrieval: :func:`registry.evaluation.retrieval.evaluate_retrieval`; of embeddings:
             :func:`registry.evaluation.embeddings.evaluate_embeddings`.
->>>>>>> w-retrieval
 
     Raises:
         registry.errors.UsageError: there is no such task or option, or an expression is not allowed.

@@ -54,11 +54,7 @@ def _options(command: Callable[..., Any]) -> Any:
             "--skip-bad", is_flag=True, help="Go on without records that cannot be evaluated, and say how many."
         ),
         click.option("--metrics", type=FILE, help="Also write the scores to a JSON file for dvc metrics."),
-<<<<<<< HEAD
-        click.option("--plots", type=FOLDER, help="Also write cmc.csv and ranks.csv, for dvc plots, to this folder."),
-=======
         click.option("--plots", type=FOLDER, help="Also write cmc.csv and ranks.csv for dvc plots to this folder."),
->>>>>>> w-retrieval
         click.option(
             "--items",
             "items_file",
