@@ -13,7 +13,6 @@ from registry.cli.paths import FileType
 from registry.cli.row_formats import write_parquet
 from registry.cli.values import json_text
 from registry.dataset.published import REMARK
-from registry.errors import UsageError
 from registry.files.temporary import make_output_folder, replacing, write_text
 
 if TYPE_CHECKING:
@@ -113,4 +112,12 @@ def _write_results(table: pa.Table, path: Path) -> None:
 
 
 def _write_plots(evaluation: Evaluation, folder: Path) -> None:
-    raise UsageError("--plots")
+    """Write the CSV files that DVC plots: each table that the evaluation has of those that can be drawn."""
+    import pyarrow.csv
+
+    from registry.evaluation.plot_tables import plot_tables
+
+    make_output_folder(folder)
+    for name, table in plot_tables(evaluation).items():
+        with replacing(folder / f"{name}.csv") as partial:
+            pyarrow.csv.write_csv(table, partial)

@@ -172,7 +172,7 @@ def _records(values: Sequence[_BoxRecord], position: np.ndarray, task: str) -> R
 
 
 def _read_odd(text: bytes, position: int, task: str, collector: Collector) -> _BoxRecord | None:
-    """Return a record that is no plain JSON, as it may hold NaN; None after noting the problem."""
+    """Return a record that may hold NaN, or a number such as 1.0 for an image; None after noting the problem."""
     try:
         value: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -188,6 +188,10 @@ def _read_odd(text: bytes, position: int, task: str, collector: Collector) -> _B
         if key not in value:
             collector.add_unread(position, key, "", image_id)
             return None
+    for key in ("image_id", "category_id"):
+        number = value.get(key)
+        if isinstance(number, float) and number.is_integer():  # as pandas writes the numbers of some columns
+            value[key] = int(number)
     try:
         record = msgspec.convert(value, _RECORDS[task])
     except (msgspec.ValidationError, RecursionError, OverflowError) as error:

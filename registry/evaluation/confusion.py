@@ -1,77 +1,62 @@
-"""Which categories a model takes for which."""
+"""Which category was predicted for items of each category."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from registry.dataset.deepfashion2 import CATEGORIES
-from registry.evaluation.arrays import Ints
-from registry.evaluation.matching import THRESHOLDS
+from registry.evaluation.detection import LANDMARKS
+from registry.evaluation.matching import Matcher, Ranking
 
 if TYPE_CHECKING:
     from registry.evaluation.detection import Comparison
 
-#: What an item is taken for that no detection found, and what a detection found that is on no item.
-BACKGROUND: Final = "background"
 
+def confusion_table(comparison: Comparison, min_score: float) -> pa.Table:
+    """Return how often each category was predicted for items of each category: category, predicted, count.
 
-def confusion(comparison: Comparison, min_score: float) -> pa.Table:
-    """Return how often items of a category were found as each category.
-
-    Detections from a score on are taken by falling score, whatever their category; each takes the free item of its
-    image that it overlaps most, by an IoU of at least 0.5. Landmarks of different categories do not compare, so that
-    their table has no category taken for another. Items outside the subset, and detections of them, are left out.
+    Predictions with at least a score are taken by falling score, whatever their category; each takes the free item that
+    it overlaps most, by at least .50. Predicted NULL counts items without prediction, category NULL predictions without
+    item. Counts of 0 have no row. Landmarks of different categories cannot be compared, so only NULLs tell of errors.
 
     Args:
         comparison: predictions beside items.
-        min_score: the lowest score that counts.
-
-    Returns:
-        category and predicted, each a name or ``background``, and count, of the pairs that occur; by category.
+        min_score: predictions with a lower score are left out.
     """
-    ranking, truth = comparison.ranking, comparison.truth
-    is_chosen = ranking.score >= min_score
-    chosen = ranking.detection[is_chosen]
-    item_of = dict(_pairs(comparison, chosen, ranking.score[is_chosen]))
-    matched = np.array([item_of.get(k, -1) for k in chosen.tolist()], np.int64)
-    of_detection = comparison.detections.category_id[chosen]
-    of_item = (
-        np.where(matched >= 0, truth.category_id[matched], 0) if len(truth.category_id) else np.zeros_like(matched)
-    )
-    counts = np.zeros((len(CATEGORIES) + 1, len(CATEGORIES) + 1), np.int64)
-    is_counted = (matched < 0) | ~comparison.ignored[matched]
-    np.add.at(counts, (of_item[is_counted], of_detection[is_counted]), 1)
-    is_missed = ~comparison.ignored
-    is_missed[matched[matched >= 0]] = False
-    counts[:, 0] += np.bincount(truth.category_id[is_missed], minlength=len(counts))
-    names = [BACKGROUND, *(category.name for category in CATEGORIES)]
-    order = [*range(1, len(names)), 0]
-    cells = [(i, j) for i in order for j in order if counts[i, j]]
+    truth, detections = comparison.truth, comparison.detections
+    ranking = comparison.ranking
+    alike = comparison
+    if comparison.task != LANDMARKS:
+        alike = replace(
+            comparison,
+            truth=replace(truth, category_id=np.ones_like(truth.category_id)),
+            detections=replace(detections, category_id=np.ones_like(detections.category_id)),
+        )
+    chosen = np.sort(ranking.detection[ranking.score >= min_score])
+    every = Ranking.of(alike.detections, len(detections.score) + 1)
+    taken = every.at(np.isin(every.detection, chosen))
+    matcher = Matcher(alike.truth, taken, comparison.overlaps)
+    found = matcher.found(comparison.ignored)[0]
+    item = np.full(len(taken.detection), -1)
+    item[matcher.candidate] = found
+    counts = (item < 0) | ~comparison.ignored[item]
+    item, detection = item[counts], taken.detection[counts]
+    none = len(CATEGORIES) + 1
+    cells = np.zeros((none + 1, none + 1), np.int64)
+    np.add.at(cells, (np.where(item >= 0, truth.category_id[item], none), detections.category_id[detection]), 1)
+    missed = ~comparison.ignored
+    missed[item[item >= 0]] = False
+    cells[1:none, none] = np.bincount(truth.category_id[missed], minlength=none)[1:none]
+    names = [None, *(category.name for category in CATEGORIES), None]
+    rows = np.argwhere(cells)
     return pa.table(
         {
-            "category": pa.array([names[i] for i, _ in cells], pa.string()),
-            "predicted": pa.array([names[j] for _, j in cells], pa.string()),
-            "count": pa.array([int(counts[cell]) for cell in cells], pa.int64()),
+            "category": pa.array([names[row] for row, _ in rows], pa.string()),
+            "predicted": pa.array([names[column] for _, column in rows], pa.string()),
+            "count": pa.array(cells[rows[:, 0], rows[:, 1]]),
         }
     )
-
-
-def _pairs(comparison: Comparison, chosen: Ints, scores: np.ndarray) -> list[tuple[int, int]]:
-    """Return detections with the item that each found: one item each, by falling score."""
-    overlaps = comparison.overlaps
-    score = np.full(len(comparison.detections.image), -np.inf)
-    score[chosen] = scores
-    near = np.flatnonzero((overlaps.value >= THRESHOLDS[0]) & np.isfinite(score[overlaps.detection]))
-    detection, item, value = overlaps.detection[near], overlaps.item[near], overlaps.value[near]
-    # Items that count go first, as in the matching by category.
-    order = np.lexsort((-item, -value, comparison.ignored[item], detection, -score[detection]))
-    found: dict[int, int] = {}
-    taken: set[int] = set()
-    for k, what in zip(detection[order].tolist(), item[order].tolist(), strict=True):
-        if k not in found and what not in taken:
-            found[k] = what
-            taken.add(what)
-    return list(found.items())

@@ -1,4 +1,4 @@
-"""Precision-recall curves."""
+"""Precision by recall, and the score that decides best between predictions to take and to leave out."""
 
 from __future__ import annotations
 
@@ -7,31 +7,57 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from registry.dataset.deepfashion2 import CATEGORIES
+from registry.evaluation.arrays import Floats
 from registry.evaluation.matching import THRESHOLDS
 from registry.evaluation.precision import RECALLS
-from registry.evaluation.results import ALL
 
 if TYPE_CHECKING:
-    from registry.evaluation.precision import Precision
+    from registry.evaluation.detection import Comparison
 
 
-def precision_recall(precision: Precision) -> pa.Table:
-    """Return precision at 101 recalls for each category and threshold.
+def curve_table(comparison: Comparison) -> pa.Table:
+    """Return the precision at each of the 101 recalls of COCO: threshold, category, recall, precision.
 
-    Returns:
-        threshold (of IoU or OKS), category (its name, or ``all`` for the mean of the categories), recall, precision:
-        the highest at or beyond the recall.
+    Category NULL is the mean over the categories. A category without items has no rows.
     """
-    measured = np.flatnonzero(precision.num_items > 0)
-    names = [ALL, *(CATEGORIES[k].name for k in measured)] if len(measured) else []
-    values = precision.precision[:, :, measured]
-    curves = [values.mean(axis=2), *np.moveaxis(values, 2, 0)] if names else []
+    precision = comparison.precision(comparison.part()).precision
+    names = dict(
+        zip(
+            comparison.truth.category_id.tolist(),
+            comparison.truth.items.column("category_name").to_pylist(),
+            strict=True,
+        )
+    )
+    measured = np.flatnonzero(precision[0, 0] > -1)
+    curves: list[tuple[str | None, Floats]] = []
+    if len(measured):
+        curves.append((None, precision[:, :, measured].mean(axis=2)))
+    curves += [(names[int(k) + 1], precision[:, :, k]) for k in measured]
+    size = len(THRESHOLDS) * len(RECALLS)
+    values = [curve.ravel() for _, curve in curves]
     return pa.table(
         {
-            "threshold": np.tile(np.repeat(np.round(THRESHOLDS, 2), len(RECALLS)), len(names)),
-            "category": pa.array([name for name in names for _ in range(THRESHOLDS.size * RECALLS.size)], pa.string()),
-            "recall": np.tile(RECALLS, len(THRESHOLDS) * len(names)),
-            "precision": np.array(curves, np.float64).ravel(),
+            "threshold": pa.array(np.tile(np.repeat(THRESHOLDS, len(RECALLS)), len(curves)).round(2)),
+            "category": pa.array([name for name, _ in curves for _ in range(size)], pa.string()),
+            "recall": pa.array(np.tile(RECALLS, len(THRESHOLDS) * len(curves)).round(2)),
+            "precision": pa.array(np.concatenate(values) if values else np.empty(0)),
         }
     )
+
+
+def best_score(comparison: Comparison) -> float:
+    """Return the score from which on predictions have the best F1 over all categories, at an overlap of .50."""
+    ranking, matcher = comparison.ranking, comparison.matcher
+    if not len(ranking.score):
+        return 0.0
+    found = matcher.found(comparison.ignored)[0]
+    is_true, counts = np.zeros(len(ranking.score), bool), np.ones(len(ranking.score), bool)
+    is_ignored = (found >= 0) & comparison.ignored[found]
+    is_true[matcher.candidate] = (found >= 0) & ~is_ignored
+    counts[matcher.candidate] = ~is_ignored
+    order = np.argsort(-ranking.score, kind="stable")
+    score = ranking.score[order]
+    true, taken = np.cumsum(is_true[order]), np.cumsum(counts[order])
+    f1 = 2 * true / np.maximum(taken + int((~comparison.ignored).sum()), 1)
+    f1[:-1][score[:-1] == score[1:]] = -1  # predictions of the same score are taken together
+    return float(score[int(np.argmax(f1))])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from registry.evaluation.slices import Slice
 from registry.evaluation.truth import Truth
 
 if TYPE_CHECKING:
+    from registry.evaluation.arrays import Floats
     from registry.evaluation.detections import Detections
+    from registry.evaluation.resampling import Resampled
 
 BOXES: Final = "boxes"
 MASKS: Final = "masks"
@@ -27,6 +29,55 @@ LANDMARKS: Final = "landmarks"
 _LIMITS: Final = {BOXES: (1, 10, 100), MASKS: (1, 10, 100), LANDMARKS: (20,)}
 #: COCO's sizes in px² of the box: bounds of the area, both within.
 _SIZES: Final = {"S": (0.0, 32.0**2), "M": (32.0**2, 96.0**2), "L": (96.0**2, 1e10)}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number measured of a part.
+
+    Attributes:
+        name: such as ``AP50``.
+        threshold: of an average precision; None for the mean of all.
+        limit: of an average recall, detections of an image and category that count; None for a precision.
+    """
+
+    name: str
+    threshold: float | None = None
+    limit: int | None = None
+
+    def value(self, precision: Precision) -> float | None:
+        """Return the number; None without items."""
+        if self.limit is not None:
+            return precision.average_recall(self.limit)
+        return precision.average_precision(self.threshold)
+
+    def values(self, resampled: Resampled) -> Floats:
+        """Return the number of each resample; NaN without items."""
+        if self.limit is not None:
+            return resampled.average_recall(self.limit)
+        return resampled.average_precision(self.threshold)
+
+
+_AVERAGES: Final = (Metric("AP"), Metric("AP50", 0.5), Metric("AP75", 0.75))
+
+
+@dataclass(frozen=True)
+class Part:
+    """The items and detections that count, and what is measured of them.
+
+    Attributes:
+        slice: name of the slice that the scores belong to.
+        metrics: in order.
+        ignored: bool [items]: as of :meth:`registry.evaluation.precision.Scorer.precision`, as are the others.
+        left_out: bool [ranking], or None.
+        ignored_if_unmatched: bool [ranking], or None.
+    """
+
+    slice: str
+    metrics: Sequence[Metric]
+    ignored: Bools
+    left_out: Bools | None = None
+    ignored_if_unmatched: Bools | None = None
 
 
 @dataclass(frozen=True)
@@ -80,21 +131,36 @@ class Comparison:
         """Computes the precision of slices."""
         return Scorer(self.truth, self.ranking, self.matcher, self.limits)
 
-    def precision(self, slice: Slice | None = None) -> Precision:
-        """Return the precision of a slice, or of everything."""
+    def part(self, slice: Slice | None = None) -> Part:
+        """Return what counts of a slice, or of everything."""
+        metrics = (*_AVERAGES, *(Metric(f"AR{limit}", limit=limit) for limit in self.limits))
         if slice is None:
-            return self.scorer.precision(self.ignored)
+            return Part(ALL, metrics, self.ignored)
         left_out = None if slice.images is None else ~slice.images[self.ranking.image]
-        return self.scorer.precision(self.ignored | ~slice.items, left_out)
+        return Part(slice.name, metrics, self.ignored | ~slice.items, left_out)
 
-    def precision_of_size(self, low: float, high: float) -> Precision:
-        """Return the precision of items whose area is within bounds; detections of another size need not find any."""
-        areas = self.truth.box_areas()
-        assert self.detections.areas is not None
-        predicted = self.detections.areas[self.ranking.detection]
-        return self.scorer.precision(
-            self.ignored | (areas < low) | (areas > high), None, (predicted < low) | (predicted > high)
-        )
+    def sizes(self) -> Iterator[Part]:
+        """Yield what counts of each of COCO's sizes; nothing where detections have no area."""
+        areas = self.detections.areas
+        if areas is None or np.isnan(areas).any():
+            return
+        of_items, of_detections = self.truth.box_areas(), areas[self.ranking.detection]
+        for size, (low, high) in _SIZES.items():
+            if self.task != LANDMARKS or size != "S":  # COCO has no small ones among landmarks
+                ignored = self.ignored | (of_items < low) | (of_items > high)
+                is_other = (of_detections < low) | (of_detections > high)
+                yield Part(ALL, (Metric(f"AP{size}"),), ignored, None, is_other)
+
+    def precision(self, part: Part) -> Precision:
+        """Return the precision of a part."""
+        return self.scorer.precision(part.ignored, part.left_out, part.ignored_if_unmatched)
+
+
+def parts(comparison: Comparison, slices: Sequence[Slice]) -> Iterator[Part]:
+    """Yield everything, the sizes, then the slices."""
+    yield comparison.part()
+    yield from comparison.sizes()
+    yield from map(comparison.part, slices)
 
 
 def scores(comparison: Comparison, slices: Sequence[Slice], suffix: str = "") -> Iterator[Score]:
@@ -105,23 +171,8 @@ def scores(comparison: Comparison, slices: Sequence[Slice], suffix: str = "") ->
         slices: parts of the items.
         suffix: of the metrics' names.
     """
-    yield from _scores(comparison.precision(), ALL, comparison, suffix)
-    areas = comparison.detections.areas
-    if areas is not None and not np.isnan(areas).any():
-        for size, bounds in _SIZES.items():
-            if comparison.task != LANDMARKS or size != "S":  # COCO has no small ones among landmarks
-                precision = comparison.precision_of_size(*bounds)
-                number = int(precision.num_items.sum())
-                yield Score(f"AP{size}{suffix}", ALL, precision.average_precision(), num_items=number)
-    for slice in slices:
-        yield from _scores(comparison.precision(slice), slice.name, comparison, suffix)
-
-
-def _scores(precision: Precision, slice: str, comparison: Comparison, suffix: str) -> Iterator[Score]:
-    """Yield the metrics of a slice."""
-    number = int(precision.num_items.sum())
-    values: dict[str, Any] = {"AP": precision.average_precision()}
-    values |= {f"AP{int(100 * at)}": precision.average_precision(at) for at in (0.5, 0.75)}
-    values |= {f"AR{limit}": precision.average_recall(limit) for limit in comparison.limits}
-    for name, value in values.items():
-        yield Score(f"{name}{suffix}", slice, value, num_items=number)
+    for part in parts(comparison, slices):
+        precision = comparison.precision(part)
+        number = int(precision.num_items.sum())
+        for metric in part.metrics:
+            yield Score(f"{metric.name}{suffix}", part.slice, metric.value(precision), num_items=number)

@@ -62,6 +62,23 @@ class Detections:
                 slots[k] = self.other_slots[position]
         return slots
 
+    def edges(self) -> Floats:
+        """Return x1, y1, x2, y2 of each box: float64 [n, 4]; without boxes, around the mask or the landmarks."""
+        boxes = self.boxes
+        if boxes is None and self.masks is not None:
+            from pycocotools import mask
+
+            boxes = np.array([mask.toBbox(one) for one in self.masks], np.float64).reshape(-1, 4)
+        if boxes is not None:
+            return np.column_stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+        edges = np.zeros((len(self.score), 4))
+        for category in CATEGORIES:
+            rows = np.flatnonzero(self.category_id == category.id)
+            if len(rows):
+                points = self.landmarks_of(rows)
+                edges[rows] = np.column_stack([points.min(axis=1), points.max(axis=1)])
+        return edges
+
     @cached_property
     def _starts(self) -> Ints:
         """Where the landmarks of each detection begin."""

@@ -1,65 +1,52 @@
-"""How far predicted landmarks are from those of the items."""
+"""How far predicted landmarks are off, landmark by landmark."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from registry.dataset.deepfashion2 import CATEGORIES
-from registry.evaluation.arrays import Ints
+from registry.evaluation import item_results as results
+from registry.evaluation.item_results import Outcome
 
 if TYPE_CHECKING:
     from registry.evaluation.detection import Comparison
 
-#: Share of the square root of the box's area within which a landmark is right.
+#: Normalised error up to which a landmark counts as found.
 _NEAR: Final = 0.1
-#: v of a landmark -> its name.
-_VISIBILITIES: Final = {2: "visible", 1: "occluded"}
 
 
-def landmark_errors(comparison: Comparison, found: Ints) -> pa.Table:
-    """Return the errors of each landmark on the items that were found.
+def landmark_table(comparison: Comparison, outcome: Outcome) -> pa.Table:
+    """Return the error of each landmark of each category over the items that a prediction found, the worst first.
 
-    The error is the distance in px divided by the square root of the area of the item's box, the scale that OKS uses.
-
-    Args:
-        comparison: predicted landmarks beside items.
-        found: int64 [ranking]: the item that each ranked detection found, -1 for none.
-
-    Returns:
-        category, landmark_no, visibility (visible or occluded), num_items (with this landmark, found), mean_error,
-        pck_10: share of them with an error of at most 0.1; by category and number.
+    Columns: category, landmark_no, then for visible and for occluded landmarks the number (num_visible), the mean error
+    (error_visible) and the share of errors up to .10 (pck_visible: PCK at 0.1). An error is the distance in px by the
+    square root of the area of the item's box. NULL where no landmark is labelled so.
     """
     truth, detections = comparison.truth, comparison.detections
-    of_pair = np.flatnonzero((found >= 0) & ~comparison.ignored[found])
-    item, detection = found[of_pair], comparison.ranking.detection[of_pair]
-    rows = []
+    right = np.flatnonzero(outcome.item_kind == results.CORRECT)
+    rows: list[dict[str, Any]] = []
     for category in CATEGORIES:
-        chosen = np.flatnonzero(truth.category_id[item] == category.id)
-        if not len(chosen):
+        items = right[truth.category_id[right] == category.id]
+        if not len(items):
             continue
-        landmarks = truth.landmarks_of(item[chosen])
-        away = detections.landmarks_of(detection[chosen]) - landmarks[:, :, :2]
-        scale = np.sqrt(truth.box_areas()[item[chosen]])[:, None]
-        errors = np.full(landmarks.shape[:2], np.inf)
-        np.divide(np.hypot(away[:, :, 0], away[:, :, 1]), scale, out=errors, where=scale > 0)
+        x, y, v = np.moveaxis(truth.landmarks_of(items), 2, 0)
+        points = detections.landmarks_of(outcome.detection[items])
+        side = np.sqrt(truth.box_areas()[items])[:, None]
+        error = np.hypot(points[:, :, 0] - x, points[:, :, 1] - y) / np.where(side > 0, side, np.nan)
         for k in range(category.num_landmarks):
-            for v, name in _VISIBILITIES.items():
-                of_landmark = errors[landmarks[:, k, 2] == v, k]
-                if len(of_landmark):
-                    rows.append(
-                        (
-                            category.name,
-                            k + 1,
-                            name,
-                            len(of_landmark),
-                            of_landmark.mean(),
-                            (of_landmark <= _NEAR).mean(),
-                        )
-                    )
-    names = ("category", "landmark_no", "visibility", "num_items", "mean_error", "pck_10")
-    kinds = (pa.string(), pa.int16(), pa.string(), pa.int64(), pa.float64(), pa.float64())
-    columns = zip(*rows, strict=True) if rows else [()] * len(names)
-    return pa.table([pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)], list(names))
+            row: dict[str, Any] = {"category": category.name, "landmark_no": k + 1}
+            for name, code in (("visible", 2), ("occluded", 1)):
+                errors = error[v[:, k] == code, k]
+                errors = errors[~np.isnan(errors)]
+                row[f"num_{name}"] = len(errors)
+                row[f"error_{name}"] = float(errors.mean()) if len(errors) else None
+                row[f"pck_{name}"] = float(np.mean(errors <= _NEAR)) if len(errors) else None
+            rows.append(row)
+    rows.sort(key=lambda row: -(row["error_visible"] or 0.0))
+    fields = [("category", pa.string()), ("landmark_no", pa.int16())]
+    for name in ("visible", "occluded"):
+        fields += [(f"num_{name}", pa.int64()), (f"error_{name}", pa.float64()), (f"pck_{name}", pa.float64())]
+    return pa.Table.from_pylist(rows, pa.schema(fields))

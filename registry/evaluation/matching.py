@@ -60,6 +60,16 @@ class Ranking:
         order, rank = order[by_score], rank[by_score]
         return cls(order, rank, detections.category_id[order], detections.score[order], detections.image[order])
 
+    def at(self, chosen: Bools) -> Ranking:
+        """Return the detections with a True, in the same order and with the same ranks."""
+        return Ranking(
+            self.detection[chosen],
+            self.rank[chosen],
+            self.category_id[chosen],
+            self.score[chosen],
+            self.image[chosen],
+        )
+
 
 class Matcher:
     """Matches ranked detections with items.

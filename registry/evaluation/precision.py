@@ -120,6 +120,11 @@ class Scorer:
         return Precision(precision, recall, num_items, self._limits)
 
 
+def average_precision(counted: Ints, num_items: int) -> float:
+    """Return the precision averaged over :data:`RECALLS`; arguments as of :func:`_interpolated`."""
+    return float(np.mean(_interpolated(counted, num_items)))
+
+
 def _interpolated(counted: Ints, num_items: int) -> Floats:
     """Return the precision at :data:`RECALLS`.
 

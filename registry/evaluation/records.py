@@ -150,7 +150,8 @@ class Collector:
         )
         self._report_boxes(records, report)
         with_image = np.flatnonzero((image >= 0) & (category_id > 0))
-        areas = np.where(records.has_box, records.boxes[:, 2] * records.boxes[:, 3], np.nan)
+        with np.errstate(over="ignore", invalid="ignore"):  # of bad records
+            areas = np.where(records.has_box, records.boxes[:, 2] * records.boxes[:, 3], np.nan)
         masks: list[bytes] = []
         mask_sizes = np.zeros((len(records), 2), np.int64)
         if records.segmentations is not None:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import SPLITS, unknown_name
+from registry.evaluation.confusion import confusion_table
+from registry.evaluation.curves import best_score, curve_table
 from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison, scores
+from registry.evaluation.errors import error_table
 from registry.evaluation.image_index import read_image_index
+from registry.evaluation.intervals import differences, with_intervals
+from registry.evaluation.item_results import Outcome, detection_table, item_table
+from registry.evaluation.landmark_errors import landmark_table
 from registry.evaluation.lazy_tables import LazyTables
 from registry.evaluation.predictions import read_predictions
 from registry.evaluation.results import ALL, Evaluation, Score
 from registry.evaluation.slices import Slice, category_slices, read_slices
 from registry.evaluation.truth import Truth, read_truth
+from registry.evaluation.worst_images import worst_image_table
 from registry.subset.options import Subset
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from registry.evaluation.detections import Detections
     from registry.storage.options import StorageOptions
     from registry.store.registry import Registry
@@ -138,13 +147,35 @@ class _Result:
 
     def scores(self) -> Iterator[Score]:
         for suffix, comparison in self.variants.items():
-            yield from scores(comparison, self.slices, suffix)
+            measured = list(scores(comparison, self.slices, suffix))
+            yield from with_intervals(comparison, self.slices, measured, self.resamples, suffix=suffix)
 
     def differences(self, other: _Result) -> Iterator[Score]:
-        raise NotImplementedError
+        for suffix, comparison in self.variants.items():
+            yield from differences(comparison, other.variants[suffix], self.slices, self.resamples, suffix=suffix)
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        return Outcome.of(self.comparison)
+
+    @cached_property
+    def best_score(self) -> float:
+        return best_score(self.comparison)
 
     def tables(self) -> LazyTables:
-        return LazyTables({})
+        """Return the tables beside the scores; those of landmarks are of visible and occluded ones."""
+        comparison = self.comparison
+        makers: dict[str, Callable[[], pa.Table]] = {
+            "items": lambda: item_table(comparison, self.outcome),
+            "detections": lambda: detection_table(comparison, self.outcome),
+            "curves": lambda: curve_table(comparison),
+            "confusion": lambda: confusion_table(comparison, self.best_score),
+            "errors": lambda: error_table(comparison, self.outcome),
+            "worst_images": lambda: worst_image_table(comparison, self.outcome, self.best_score),
+        }
+        if self.task == LANDMARKS:
+            makers["landmarks"] = lambda: landmark_table(comparison, self.outcome)
+        return LazyTables(makers)
 
 
 def _by_slice(found: Sequence[Score]) -> list[Score]:

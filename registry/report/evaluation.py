@@ -85,7 +85,7 @@ def _figures(evaluation: Evaluation) -> Iterator[Html]:
         for row in evaluation.tables["curves"].to_pylist()
         if row["category"] is None and row["threshold"] in _THRESHOLDS
     ]
-    text = f"The mean over the categories. A prediction is right from the {measure} in the legend on."
+    text = f"The mean over the categories. A prediction counts as right from this {measure} on."
     draw = plots.curves(
         points, f"Precision by recall. {text}", x="recall", y="precision", colour="matched", x_title="recall",
         y_title="precision",
@@ -135,9 +135,7 @@ def _confusion(evaluation: Evaluation) -> Html:
     names = [name for name in names if any(name in (row["category"], row["predicted"]) for row in rows)]
     cells = {(row["category"], row["predicted"]): row["count"] for row in rows}
     shown = [
-        {"annotated": item or "nothing"}
-        | {name: cells.get((item, name), 0) for name in names}
-        | {"nothing": cells.get((item, None), 0) if item else ""}
+        {"annotated": item or "nothing"} | {name or "nothing": cells.get((item, name)) for name in (*names, None)}
         for item in (*names, None)
     ]
     return join(

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import registry
 from registry.dataset.published import published
+from registry.errors import UnknownNameError
 from registry.store.registry import Registry
 from tests.cli.conftest import Run
 from tests.evaluation.generated import make_registry, unique_predictions
@@ -153,3 +156,72 @@ def test_every_published_result_is_of_a_slice_and_metric_that_are_computed() -> 
     assert (small.slice, small.values) == ("scale=small", {"AP": 0.497, "AP-visible": 0.587})
     assert (side.slice, side.values) == ("viewpoint=side or back", {"AP": 0.456, "AP-visible": 0.536})
     assert [result.values["top-20"] for result in published("retrieval")] == [0.366, 0.510, 0.447, 0.524, 0.477]
+
+
+def test_the_items_that_a_model_gets_wrong_are_queried_and_exported(run: Run, generated: Path) -> None:
+    file = predictions(generated)
+    arguments = ["--split", "validation", "--items", "out/results.parquet", "--detections", "out/detections.parquet"]
+    for _ in range(2):  # a file of results is replaced
+        assert run("evaluate", "boxes", file, *arguments, "--format", "json", registry=generated).exit_code == 0
+    results = pq.read_table("out/results.parquet").to_pylist()
+    assert len(pq.read_table("out/detections.parquet")) == len(json.loads(Path(file).read_text()))
+    of_kind: dict[str, int] = {}
+    for row in results:
+        of_kind[row["kind"]] = of_kind.get(row["kind"], 0) + 1
+    assert set(of_kind) >= {"correct", "localisation", "missed"}
+    table = ["--table", "results=out/results.parquet"]
+    query = "SELECT kind, count(*) AS n FROM items JOIN results USING (split, image_id, item_no) GROUP BY ALL"
+    counted = json.loads(run("sql", *table, query, registry=generated).stdout)
+    assert {row["kind"]: row["n"] for row in counted} == of_kind
+    wrong = ["--where", "results.kind = 'missed'", "--split", "validation"]
+    columns = ["--attributes", "--columns", "results.kind"]
+    exported = run("export", "coco", "hard", *table, *wrong, *columns, registry=generated)
+    assert exported.exit_code == 0, exported.stderr
+    annotations = json.loads(Path("hard/annotations/validation.json").read_text())["annotations"]
+    missed = {(row["image_id"], row["item_no"]) for row in results if row["kind"] == "missed"}
+    assert {(row["image_id"], row["item_no"]) for row in annotations} == missed
+    assert {row["results.kind"] for row in annotations} == {"missed"}
+
+
+def test_slices_by_a_table_of_ones_own(run: Run, generated: Path) -> None:
+    file = predictions(generated)
+    run("evaluate", "boxes", file, "--items", "results.parquet", "--format", "json", registry=generated)
+    arguments = ["--table", "results=results.parquet", "--by", "results.kind", "--format", "json"]
+    result = run("evaluate", "boxes", file, "--split", "validation", *arguments, registry=generated)
+    assert result.exit_code == 0, result.stderr
+    recalls = {row["slice"]: row["value"] for row in json.loads(result.stdout) if row["metric"] == "AR100"}
+    assert recalls["results.kind=missed"] == 0 < recalls["results.kind=correct"]
+
+
+@pytest.mark.parametrize("task", ["boxes", "masks", "landmarks"])
+def test_plots_are_csv_files(run: Run, generated: Path, task: str) -> None:
+    arguments = ["--split", "validation", "--plots", "plots", "--format", "json", "--resamples", 0]
+    result = run("evaluate", task, predictions(generated), *arguments, registry=generated)
+    assert result.exit_code == 0, result.stderr
+    header, *lines = Path("plots/precision_recall.csv").read_text().splitlines()
+    assert header.startswith('"recall","AP50","AP55"') and len(lines) == 101
+    header, *lines = Path("plots/confusion.csv").read_text().splitlines()
+    assert header == '"category","predicted"'
+    assert '"nothing"' in {cell for line in lines for cell in line.split(",")}
+    num_items = json.loads(result.stdout)[0]["num_items"]
+    assert sum(not line.startswith('"nothing"') for line in lines) == num_items
+
+
+def test_python_gets_the_same_as_plain_data_and_arrow(generated: Path, tmp_path: Path) -> None:
+    df2 = registry.open(str(generated))
+    records = unique_predictions(Registry(str(generated)), 1)
+    (tmp_path / "predictions.json").write_text(json.dumps(records))
+    arguments: dict[str, Any] = {"subset": {"split": "validation"}, "by": ["occlusion"], "resamples": 0}
+    result = registry.evaluate(df2, "boxes", str(tmp_path / "predictions.json"), **arguments)
+    frame = pa.Table.from_pylist(
+        [{key: row[key] for key in ("image_id", "category_id", "score", "bbox")} for row in records]
+    )
+    assert registry.evaluate(df2, "boxes", frame, **arguments).records() == result.records()
+    assert result.value("AP", "occlusion=heavy") is not None
+    assert list(result.tables) == ["items", "detections", "curves", "confusion", "errors", "worst_images"]
+    assert result.tables["items"].num_rows == result.facts["items"]
+    assert result.facts["detections"] == len(records)
+    with pytest.raises(UnknownNameError, match="boxs"):
+        registry.evaluate(df2, "boxs", frame)
+    with pytest.raises(KeyError):
+        result.value("AP", "occlusion=none")

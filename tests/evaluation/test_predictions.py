@@ -76,15 +76,15 @@ def test_boxes_have_the_columns_of_their_records_in_order(tmp_path: Path) -> Non
     assert found.notices == []
 
 
-@pytest.mark.parametrize("name", [1, "1", "000001.jpg", "validation_000001.jpg", "validation/000001", 2_000_001])
+@pytest.mark.parametrize("name", [1, 1.0, "1", "000001.jpg", "validation_000001.jpg", "validation/000001", 2_000_001])
 def test_an_image_has_a_number_or_a_name(tmp_path: Path, name: Any) -> None:
     assert read([record(name)], tmp_path).image.tolist() == [0]
 
 
-@pytest.mark.parametrize("name", [8, "8", "trousers", "Trousers", " trousers"])
+@pytest.mark.parametrize("name", [8, 8.0, "8", "trousers", "Trousers", " trousers"])
 def test_a_category_has_a_number_or_a_name(tmp_path: Path, name: Any) -> None:
     assert read([record(1, name)], tmp_path).category_id.tolist() == [8]
-    assert read([record(1, None, category_name=str(name))], tmp_path).category_id.tolist() == [8]
+    assert read([record(1, None, category_name=str(name).removesuffix(".0"))], tmp_path).category_id.tolist() == [8]
 
 
 def test_names_of_the_official_converter_are_categories(tmp_path: Path) -> None:
@@ -214,3 +214,27 @@ def test_numbers_are_read_exactly(tmp_path: Path) -> None:
     found = read(f"[{text}]", tmp_path)
     assert found.boxes is not None
     assert found.boxes[:, 0].tolist() == found.score.tolist() == [float(x) for x in literals]
+
+
+HOSTILE = {
+    "nested deeply": "[" * 100_000 + "]" * 100_000,
+    "a box nested deeply": '[{"image_id":1,"category_id":1,"score":0.5,"bbox":' + "[" * 100_000 + "]" * 100_000 + "}]",
+    "a number of many digits": '[{"image_id":' + "9" * 5000 + ',"category_id":1,"score":0.5,"bbox":[1,2,3,4]}]',
+    "a score of many digits": '[{"image_id":1,"category_id":1,"score":' + "9" * 400 + ',"bbox":[1,2,3,4]}]',
+    "an infinite score": '[{"image_id":1,"category_id":1,"score":1e999,"bbox":[1,2,3,4]}]',
+    "an image beyond 64 bits": '[{"image_id":99999999999999999999,"category_id":1,"score":1,"bbox":[1,2,3,4]}]',
+    "an area beyond doubles": '[{"image_id":1,"category_id":1,"score":1,"bbox":[1,2,1e200,1e200]}]',
+    "truth values": '[{"image_id":true,"category_id":false,"score":true,"bbox":[1,2,3,4]}]',
+    "nothing": '[{"image_id":null,"category_id":null,"score":null,"bbox":null}]',
+    "half of a pair": r'[{"image_id":"\ud800","category_id":"\u0000","score":1,"bbox":[1,2,3,4]}]',
+    "no UTF-8": b'[{"image_id":"\xff","category_id":1,"score":0.5,"bbox":[1,2,3,4]}]',
+    "UTF-16": "[]".encode("utf-16"),
+    "a long name": '[{"image_id":"' + "1" * 100_000 + '","category_id":1,"score":1,"bbox":[1,2,3,4]}]',
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_files_are_refused_in_a_sentence(tmp_path: Path, text: str | bytes) -> None:
+    with pytest.raises(AnnotationError) as error:
+        read(text, tmp_path)
+    assert len(str(error.value)) < 2000

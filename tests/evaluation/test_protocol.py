@@ -30,7 +30,6 @@ from tests.evaluation.generated import make_predictions, make_registry
 
 KINDS: Final = {BOXES: "bbox", MASKS: "segm", LANDMARKS: "keypoints"}
 TASKS: Final = list(KINDS)
-SIZES: Final = [(0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e10)]
 #: Equal to the last bit where pycocotools adds in the same order; the requirement is this.
 TOLERANCE: Final = 1e-12
 
@@ -95,11 +94,12 @@ def test_precision_and_recall_are_those_of_pycocotools(
     records = make_predictions(df2, ["validation"], seed)
     comparison = compared(df2.select(split="validation"), records, tmp_path / "p.json", task)
     evaluation = by_pycocotools(exported["validation"], records, task)
-    precision = comparison.precision()
+    precision = comparison.precision(comparison.part())
     assert_same(precision, evaluation)
     assert 0.1 < (precision.average_precision() or 0) < 0.9
-    for area, bounds in enumerate(SIZES[1:] if task == LANDMARKS else SIZES, 1):
-        assert_same(comparison.precision_of_size(*bounds), evaluation, area)
+    for area, part in enumerate(comparison.sizes(), 1):
+        assert_same(comparison.precision(part), evaluation, area)
+    assert area == len(evaluation.params.areaRng) - 1
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -116,7 +116,7 @@ def test_several_splits_are_scored_together(
             {**row, "id": row["id"] + shift, "image_id": row["image_id"] + shift}
             for row in exported[split]["annotations"]
         ]
-    assert_same(comparison.precision(), by_pycocotools(document, records, task))
+    assert_same(comparison.precision(comparison.part()), by_pycocotools(document, records, task))
 
 
 def test_visible_landmarks_alone_are_the_other_published_score(
@@ -130,7 +130,7 @@ def test_visible_landmarks_alone_are_the_other_published_score(
         row["keypoints"], row["num_keypoints"] = numbers.ravel().tolist(), int((numbers[:, 2] > 0).sum())
     selection = df2.select(split="validation")
     comparison = compared(selection, records, tmp_path / "p.json", LANDMARKS, visible_only=True)
-    assert_same(comparison.precision(), by_pycocotools(document, records, LANDMARKS))
+    assert_same(comparison.precision(comparison.part()), by_pycocotools(document, records, LANDMARKS))
 
 
 def ignoring(document: Document, ids: set[int], task: str) -> Document:
@@ -160,7 +160,7 @@ def test_items_outside_a_slice_are_ignored_with_the_detections_of_them(
             row["id"] for row, is_in in zip(exported["validation"]["annotations"], part.items, strict=True) if not is_in
         }
         document = ignoring(exported["validation"], outside, task)
-        assert_same(comparison.precision(part), by_pycocotools(document, records, task))
+        assert_same(comparison.precision(comparison.part(part)), by_pycocotools(document, records, task))
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -180,7 +180,7 @@ def test_a_slice_of_images_is_the_evaluation_of_these_images(
             "annotations": [row for row in exported["validation"]["annotations"] if row["image_id"] in images],
         }
         inside = [record for record in records if record["image_id"] in images]
-        assert_same(comparison.precision(part), by_pycocotools(document, inside, task))
+        assert_same(comparison.precision(comparison.part(part)), by_pycocotools(document, inside, task))
 
 
 def test_items_outside_the_subset_are_ignored_too(df2: Registry, exported: dict[str, Document], tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_items_outside_the_subset_are_ignored_too(df2: Registry, exported: dict[
     document["images"] = [image for image in document["images"] if image["id"] in images]
     document["annotations"] = [row for row in document["annotations"] if row["image_id"] in images]
     inside = [record for record in records if record["image_id"] in images]
-    assert_same(comparison.precision(), by_pycocotools(document, inside, BOXES))
+    assert_same(comparison.precision(comparison.part()), by_pycocotools(document, inside, BOXES))
 
 
 def perfect(truth: Truth, task: str) -> Records:
@@ -224,16 +224,16 @@ def test_the_ground_truth_against_itself_is_perfect_in_every_slice(df2: Registry
     names = ["occlusion", "scale", "zoom_in", "viewpoint", "source"]
     slices = [part for of_images in (False, True) for part in read_slices(selection, truth, names, of_images=of_images)]
     for part in [None, *category_slices(truth), *slices]:
-        precision = comparison.precision(part)
+        precision = comparison.precision(comparison.part(part))
         assert (precision.average_precision(), precision.average_recall(precision.limits[-1])) == (1.0, 1.0)
 
 
 def test_without_predictions_precision_is_0_and_a_slice_without_items_has_none(df2: Registry, tmp_path: Path) -> None:
     selection = df2.select(split="validation")
     comparison = compared(selection, [], tmp_path / "p.json", BOXES)
-    assert comparison.precision().average_precision() == 0.0
+    assert comparison.precision(comparison.part()).average_precision() == 0.0
     (part, *_) = read_slices(selection, comparison.truth, ["x1 < 0"], of_images=False)
     assert part.name == "not (x1 < 0)"
     empty = type(part)("none", np.zeros(len(part.items), bool))
-    assert comparison.precision(empty).average_precision() is None
+    assert comparison.precision(comparison.part(empty)).average_precision() is None
     assert pa.types.is_boolean(selection.item_values(["x1 < 0"]).to_arrow_table().column("value_0").type)
