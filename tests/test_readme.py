@@ -78,7 +78,7 @@ def test_the_subset_export_and_verify_commands_run(demo: Path, tmp_path: Path, m
         for line in commands
         if line.startswith(("df2 check", "df2 subset", "df2 export", "df2 verify", "df2 sql --table", "df2 show"))
     ]
-    assert len(commands) == 18
+    assert len(commands) == 19
     for line in commands:
         result = CliRunner().invoke(main, shlex.split(line, comments=True)[1:])
         assert result.exit_code == 0, f"{line}\n{result.output}"

@@ -69,7 +69,7 @@ class Matching:
         self.query = np.flatnonzero(queries.style > 0)
         self._pairs = _pairs(submission.image_id, queries.image_id)
         record, row = self._pairs
-        self._iou = box_iou(submission.boxes[record], queries.boxes[row])
+        self._iou = _box_iou(submission.boxes[record], queries.boxes[row])
         #: Row that each record goes to; -1 in images without a row.
         self.row = np.full(len(submission), -1)
         best = np.lexsort((row, -self._iou, record))
@@ -89,7 +89,7 @@ class Matching:
         is_represented = self.record >= 0
         iou = np.zeros(len(self.query))
         queries = self.rows.queries.boxes[self.query[is_represented]]
-        iou[is_represented] = box_iou(self.submission.boxes[self.record[is_represented]], queries)
+        iou[is_represented] = _box_iou(self.submission.boxes[self.record[is_represented]], queries)
         return iou
 
     @cached_property
@@ -213,13 +213,19 @@ class Matching:
             which = np.repeat(np.arange(len(number))[block], number[block])
             starts = np.cumsum(number[block]) - number[block]
             item = items[low[which] + np.arange(len(which)) - np.repeat(starts, number[block])]
-            value = box_iou(submission.answer_boxes[answer[which]], self.rows.gallery.boxes[item])
+            value = _box_iou(submission.answer_boxes[answer[which]], self.rows.gallery.boxes[item])
             is_hit = value >= MIN_IOU
             which = which[is_hit]
             parts.append((asked[which], rank[which] + 1, item[is_hit], value[is_hit]))
         if not parts:
             return Hits(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
         return Hits(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _box_iou(boxes: Floats, others: Floats) -> Floats:
+    """Return the IoU of boxes; of those whose numbers are not finite or too large, no IoU of a right answer."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.nan_to_num(box_iou(boxes, others))
 
 
 def _first_ranks(hits: Hits, number: int) -> Ints:

@@ -182,3 +182,17 @@ def test_tables_and_frames_have_the_same_scores(items: Registry, tmp_path: Path)
         assert evaluation.tables["items"] == expected.tables["items"]
     with pytest.raises(UsageError, match="lacks the columns query_score"):
         evaluate_retrieval(items, rows.drop_columns(["query_score"]))
+
+
+def test_boxes_of_any_numbers_are_no_right_answers(items: Registry) -> None:
+    inf = float("inf")
+    odd = [[-inf, -inf, inf, inf], [float("nan")] * 4, [-1e308, -1e308, 1e308, 1e308], [1e200, 1e200, 1e201, 1e201]]
+    answers = {"gallery_image_id": [3] * 20, "gallery_bbox": odd * 5}
+    records = [
+        record(1, LEFT, 1, [], **answers),
+        record(1, RIGHT, 8, [], query_bbox=[-1e308, -1e308, 1e308, 1e308], **answers),
+        record(2, LEFT, 9, [], query_bbox=odd[0], **answers),
+    ]
+    evaluation = evaluate_retrieval(items, pa.Table.from_pylist(records), skip_bad=True)
+    assert evaluation.value("top-20") == 0
+    assert evaluation.facts["records"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from registry.evaluation.retrieval_rows import RetrievalRows, Rows
 from registry.evaluation.retrieval_scores import TOP
 from registry.evaluation.retrieval_strict import check_strictly
 from registry.evaluation.submissions import Submission, SubmissionBuilder, _Record
-from tests.evaluation.official_retrieval import official_accuracy
+from tests.evaluation.official_retrieval import _iou, _xywh, official_accuracy
 
 Records = Sequence[Mapping[str, Any]]
 #: Boxes with many equal overlaps, and some without any.
@@ -145,3 +146,46 @@ def test_a_false_positive_displaces_a_detection_depending_on_the_order_of_rows()
     assert (displaced.rank.tolist(), displaced.outcome) == ([0, 0], ["displaced", "not detected"])
     kept = Matching(protocol_rows([second, first], gallery), submission_of([right, stray]))
     assert (kept.rank.tolist(), kept.outcome) == ([0, 1], ["not detected", "right"])
+
+
+def plain_average_precision(query: Mapping[str, Any], record: Mapping[str, Any], gallery: Records) -> float:
+    """Return the average precision of the answers of a record, each right answer found once."""
+    left = [item for item in gallery if (item["pair_id"], item["style"]) == (query["pair_id"], query["style"])]
+    number, found, total = min(20, len(left)), 0, 0.0
+    for rank, (image_id, box) in enumerate(zip(record["gallery_image_id"], record["gallery_bbox"], strict=True), 1):
+        overlaps = [_iou([_xywh(box)], [_xywh(item["bbox"])])[0, 0] for item in left]
+        best = max(
+            (k for k, item in enumerate(left) if item["gallery_image_id"] == image_id and overlaps[k] >= 0.5),
+            key=lambda k: overlaps[k],
+            default=None,
+        )
+        if best is not None:
+            del left[best]
+            found += 1
+            total += found / rank
+    return total / number
+
+
+def test_average_precision_counts_each_right_answer_once() -> None:
+    values = set()
+    for seed in range(300):
+        queries, gallery, results = random_case(seed)
+        matching = Matching(protocol_rows(queries, gallery), submission_of(results))
+        for k, row in enumerate(matching.query.tolist()):
+            record = matching.record[k]
+            expected = plain_average_precision(queries[row], results[record], gallery) if record >= 0 else 0
+            assert matching.average_precision[k] == pytest.approx(expected, abs=1e-12)
+            values.add(round(expected, 6))
+    assert len(values) > 20
+
+
+def test_every_query_has_one_kind_and_right_are_those_with_a_rank() -> None:
+    kinds: Counter[str] = Counter()
+    for seed in range(500):
+        queries, gallery, results = random_case(seed, is_odd=True)
+        matching = Matching(protocol_rows(queries, gallery), submission_of(results))
+        assert [kind == "right" for kind in matching.outcome] == (matching.rank > 0).tolist()
+        kinds.update(matching.outcome)
+    assert set(kinds) == {
+        "right", "not found", "displaced", "wrong category", "not detected", "no right answer"
+    }  # fmt: skip
