@@ -132,7 +132,7 @@ class Comparison:
         return Scorer(self.truth, self.ranking, self.matcher, self.limits)
 
     def part(self, slice: Slice | None = None) -> Part:
-        """Return what counts of a slice, or of everything."""
+        """Return the part of a slice, or of everything."""
         metrics = (*_AVERAGES, *(Metric(f"AR{limit}", limit=limit) for limit in self.limits))
         if slice is None:
             return Part(ALL, metrics, self.ignored)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from registry.store.registry import Registry
     from registry.store.selection import Selection
 
-#: What :func:`evaluate` scores.
+#: Tasks that :func:`evaluate` scores.
 TASKS: Final = (BOXES, MASKS, LANDMARKS)
 #: End of the metrics for which occluded landmarks count as not labelled.
 VISIBLE: Final = "-visible"
@@ -65,7 +65,7 @@ def evaluate(
     Args:
         registry: an open registry.
         task: ``boxes``, ``masks`` or ``landmarks``.
-        predictions: path, URL, Arrow table or frame; :mod:`registry.evaluation.predictions` says what is in it.
+        predictions: path, URL, Arrow table or frame; :mod:`registry.evaluation.predictions` tells its columns.
         subset: the items that count; predictions in other images are left out. Where it names no split and several
             have annotations, validation alone is evaluated.
         by: columns or SQL expressions of items; each of their values is a slice.
@@ -126,7 +126,7 @@ def _select(registry: Registry, subset: Subset) -> tuple[Selection, list[str]]:
 
 @dataclass(frozen=True)
 class _Result:
-    """Predictions beside the items, and what is computed from both."""
+    """Predictions beside the items, and the scores and tables of both."""
 
     task: str
     truth: Truth
