@@ -69,7 +69,7 @@ def test_bad_records_and_the_stop_of_the_script_have_exit_code_3(run: Run, small
     assert "1 query image that the registry does not have" in result.stderr
     result = run("evaluate", "retrieval", "s.json", "--skip-bad", registry=small)
     assert (result.exit_code, json.loads(result.stdout)[0]["value"]) == (0, 1 / 3)
-    assert "note: s.json: 1 record left out:" in result.stderr
+    assert "note: s.json: 1 record left out\n" in result.stderr
     Path("s.json").write_text(json.dumps([record(6, LEFT, 9, [(5, RIGHT)])]))
     result = run("evaluate", "retrieval", "s.json", "--strict", "--rows", "items", registry=small)
     assert result.exit_code == 3
