@@ -55,8 +55,8 @@ class Detections:
         """Return all 294 slots of detections of one category, zeros where none were given: [detections, 294, 2]."""
         slots = np.zeros((len(detection), NUM_LANDMARK_SLOTS, 2))
         category = CATEGORIES[self.category_id[detection[0]] - 1]
-        own = slice(category.landmark_offset, category.landmark_offset + category.num_landmarks)
-        slots[:, own] = self.landmarks_of(detection)
+        of_category = slice(category.landmark_offset, category.landmark_offset + category.num_landmarks)
+        slots[:, of_category] = self.landmarks_of(detection)
         for k, position in enumerate(detection.tolist()):
             if position in self.other_slots:
                 slots[k] = self.other_slots[position]

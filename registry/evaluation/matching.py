@@ -87,11 +87,11 @@ class Matcher:
     def __init__(self, truth: Truth, ranking: Ranking, overlaps: Overlaps) -> None:
         place = np.full(int(ranking.detection.max(initial=-1)) + 1, -1)
         place[ranking.detection] = np.arange(len(ranking.detection))
-        known = np.flatnonzero((overlaps.detection < len(place)) & (overlaps.value >= THRESHOLDS[0]))
-        at = place[overlaps.detection[known]]
-        item = overlaps.item[known]
-        kept = (at >= 0) & (ranking.category_id[at] == truth.category_id[item])
-        at, item, value = at[kept], item[kept], overlaps.value[known][kept]
+        near = np.flatnonzero((overlaps.detection < len(place)) & (overlaps.value >= THRESHOLDS[0]))
+        at = place[overlaps.detection[near]]
+        item = overlaps.item[near]
+        is_candidate = (at >= 0) & (ranking.category_id[at] == truth.category_id[item])
+        at, item, value = at[is_candidate], item[is_candidate], overlaps.value[near][is_candidate]
         self.candidate, owner = np.unique(at, return_inverse=True)
         # Pairs by group and falling score: a round takes one detection of each group.
         group = ranking.image[at] * _STRIDE + ranking.category_id[at]
@@ -105,7 +105,7 @@ class Matcher:
         return self._match(np.ones(len(self._item), bool), np.zeros(self._num_items, bool))
 
     def found(self, ignored: Bools) -> Ints:
-        """Return the item that each candidate found at each threshold.
+        """Return the item that each candidate matches at each threshold.
 
         Args:
             ignored: bool [items]: items that do not count; a detection takes one only if no other item is left to it.
@@ -120,15 +120,15 @@ class Matcher:
         is_mixed = ((of_ignored > 0) & (of_ignored < number))[groups]
         if not is_mixed.any():
             return self._found
-        found = self._found.copy()
+        matches = self._found.copy()
         anew = self._match(is_mixed, ignored)
         owners = np.unique(self._owner[is_mixed])
-        found[:, owners] = anew[:, owners]
-        return found
+        matches[:, owners] = anew[:, owners]
+        return matches
 
     def _match(self, chosen: Bools, ignored: Bools) -> Ints:
         """Return the matches of the chosen pairs, which are those of whole groups."""
-        found = np.full((len(THRESHOLDS), len(self.candidate)), -1)
+        matches = np.full((len(THRESHOLDS), len(self.candidate)), -1)
         taken = np.zeros((len(THRESHOLDS), self._num_items), bool)
         owner, item, group = self._owner[chosen], self._item[chosen], self._group[chosen]
         value: Floats = self._value[chosen]
@@ -145,19 +145,19 @@ class Matcher:
         start = 0
         for end in ends:
             self._take_turn(
-                found, taken, ignored, owner[start:end], item[start:end], value[start:end], number[start:end]
+                matches, taken, ignored, owner[start:end], item[start:end], value[start:end], number[start:end]
             )
             start = end
-        return found
+        return matches
 
     @staticmethod
     def _take_turn(
-        found: Ints, taken: Bools, ignored: Bools, owner: Ints, item: Ints, value: Floats, number: Ints
+        matches: Ints, taken: Bools, ignored: Bools, owner: Ints, item: Ints, value: Floats, number: Ints
     ) -> None:
-        """Match one detection of every group: write what it found, and take the items.
+        """Match one detection of every group: write its item, and take the item.
 
         Args:
-            found: [thresholds, candidates], changed.
+            matches: [thresholds, candidates], changed.
             taken: [thresholds, items], changed.
             ignored: [items].
             owner: of each pair, its candidate.
@@ -177,6 +177,6 @@ class Matcher:
             is_better &= ~((now >= 0) & ~ignored[now] & ignored[what])
             chosen[:, who] = np.where(is_better, what, now)
             best[:, who] = np.where(is_better, value[pairs], best[:, who])
-        found[:, owner[first]] = chosen
+        matches[:, owner[first]] = chosen
         threshold, who = np.nonzero(chosen >= 0)
         taken[threshold, chosen[threshold, who]] = True

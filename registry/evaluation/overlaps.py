@@ -50,11 +50,11 @@ class Overlaps:
 def box_overlaps(truth: Truth, detections: Detections) -> Overlaps:
     """Return the IoU of boxes, of the same or different categories."""
     assert detections.boxes is not None
-    found = []
+    blocks = []
     for detection, item in _pairs(truth, detections):
         values = box_iou(detections.boxes[detection], truth.boxes[item])
-        found.append(_at_least_minimum(detection, item, values))
-    return _joined(found)
+        blocks.append(_at_least_minimum(detection, item, values))
+    return _joined(blocks)
 
 
 def box_iou(boxes: Floats, others: Floats) -> Floats:
@@ -77,7 +77,7 @@ def mask_overlaps(truth: Truth, detections: Detections) -> Overlaps:
 
     assert detections.masks is not None
     order = np.argsort(detections.image, kind="stable")
-    found = []
+    blocks = []
     for members in np.split(order, np.flatnonzero(np.diff(detections.image[order])) + 1):
         if not len(members):
             continue
@@ -88,8 +88,8 @@ def mask_overlaps(truth: Truth, detections: Detections) -> Overlaps:
             continue
         values = np.asarray(mask.iou(predicted, drawn, [0] * len(drawn)), np.float64)
         detection, item = np.repeat(members, len(items)), np.tile(items, len(members))
-        found.append(_at_least_minimum(detection, item, values.ravel()))
-    overlaps = _joined(found)
+        blocks.append(_at_least_minimum(detection, item, values.ravel()))
+    overlaps = _joined(blocks)
     order = np.argsort(overlaps.detection, kind="stable")
     return Overlaps(overlaps.detection[order], overlaps.item[order], overlaps.value[order])
 
@@ -123,7 +123,7 @@ def landmark_overlaps(truth: Truth, detections: Detections, *, visible_only: boo
         detections: with landmarks.
         visible_only: whether occluded landmarks (v = 1) count as not labelled.
     """
-    found = []
+    blocks = []
     for pairs in _pairs(truth, detections):
         is_same = detections.category_id[pairs[0]] == truth.category_id[pairs[1]]
         detection, item = (side[is_same] for side in pairs)
@@ -136,8 +136,8 @@ def landmark_overlaps(truth: Truth, detections: Detections, *, visible_only: boo
                 chosen = np.flatnonzero(of_category & (num_labelled == number))
                 oks = _oks_of_unlabelled if number == 0 else _oks
                 values[chosen] = oks(truth, detections, detection[chosen], item[chosen], visible_only)
-        found.append(_at_least_minimum(detection, item, values))
-    return _joined(found)
+        blocks.append(_at_least_minimum(detection, item, values))
+    return _joined(blocks)
 
 
 def _oks(truth: Truth, detections: Detections, detection: Ints, item: Ints, visible_only: bool) -> Floats:

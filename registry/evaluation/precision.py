@@ -86,7 +86,7 @@ class Scorer:
             ignored_if_unmatched: bool [ranking]: detections that do not count where they find nothing, such as those of
                 another size.
         """
-        found = self._matcher.found(ignored)
+        matches = self._matcher.found(ignored)
         shape = len(THRESHOLDS), len(RECALLS), len(CATEGORIES)
         precision = np.full(shape, -1.0)
         recall = np.full((len(self._limits), len(THRESHOLDS), len(CATEGORIES)), -1.0)
@@ -96,7 +96,7 @@ class Scorer:
                 continue
             low, high = np.searchsorted(self._matcher.candidate, (rows.start, rows.stop))
             candidates = self._matcher.candidate[low:high]
-            of_category = found[:, low:high]
+            of_category = matches[:, low:high]
             num_before = np.arange(1, rows.stop - rows.start + 1)  # detections up to each, itself among them
             if left_out is not None:
                 num_before = np.cumsum(~left_out[rows])

@@ -79,13 +79,13 @@ def resampled(comparison: Comparison, parts: Sequence[Part], weights: Weights) -
     # A slice by category has the same matches within the category as everything: they are measured once.
     all_jobs: list[dict[Any, tuple[_Job, list[int]]]] = [{} for _ in CATEGORIES]
     for k, part in enumerate(parts):
-        found = comparison.matcher.found(part.ignored)
+        matches = comparison.matcher.found(part.ignored)
         for category_rows, jobs in zip(all_rows, all_jobs, strict=True):
             key = category_rows.key(part)
             if key in jobs:
                 jobs[key][1].append(k)
             else:
-                jobs[key] = _Job.of(comparison, category_rows, part, found), [k]
+                jobs[key] = _Job.of(comparison, category_rows, part, matches), [k]
     for at, (category_rows, jobs) in enumerate(zip(all_rows, all_jobs, strict=True)):
         for rows in category_rows.blocks(len(weights)):
             block = weights[rows]

@@ -78,15 +78,15 @@ def category_slices(truth: Truth) -> Iterator[Slice]:
 def groups(name: str, column: pa.Array) -> Iterator[tuple[str, Bools]]:
     """Yield the label of every value of an expression, and which of the values it is."""
     encoded = column.dictionary_encode(null_encoding="encode")
-    known = encoded.dictionary.to_pylist()
-    if len(known) > _MAX_VALUES:
+    labels = encoded.dictionary.to_pylist()
+    if len(labels) > _MAX_VALUES:
         raise UsageError(
-            f"{name} has {len(known):,} values: expected at most {_MAX_VALUES} for slices. Compare it, as in "
+            f"{name} has {len(labels):,} values: expected at most {_MAX_VALUES} for slices. Compare it, as in "
             f"'{name} > ...'."
         )
     codes = encoded.indices.to_numpy()
-    for k in sorted(range(len(known)), key=lambda k: _order(known[k])):
-        yield _label(name, known[k]), codes == k
+    for k in sorted(range(len(labels)), key=lambda k: _order(labels[k])):
+        yield _label(name, labels[k]), codes == k
 
 
 def _order(value: Any) -> tuple[bool, Any]:
