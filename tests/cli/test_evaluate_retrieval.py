@@ -50,10 +50,12 @@ def test_a_terminal_shows_what_is_published_below(run: Run, small: Path) -> None
 
 def test_files_for_dvc_and_for_sql(run: Run, small: Path) -> None:
     Path("s.json").write_text(json.dumps(SUBMISSION))
-    files = ["--metrics", "out/metrics.json", "--items", "out/ranks.parquet"]
+    files = ["--metrics", "out/metrics.json", "--plots", "out/plots", "--items", "out/ranks.parquet"]
     assert run("evaluate", "retrieval", "s.json", *files, registry=small).exit_code == 0
     metrics = json.loads(Path("out/metrics.json").read_text())
     assert (metrics["top-5"], metrics["category=skirt"]["top-1"]) == (2 / 3, 0)
+    assert Path("out/plots/cmc.csv").read_text().splitlines()[1].startswith(f"1,{1 / 3},")
+    assert Path("out/plots/ranks.csv").exists()
     query = "SELECT image_id, item_no, ranks.kind FROM items JOIN ranks USING (split, image_id, item_no) ORDER BY ALL"
     result = run("sql", "--table", "ranks=out/ranks.parquet", query, registry=small)
     kinds = [(row["image_id"], row["item_no"], row["kind"]) for row in json.loads(result.stdout)]

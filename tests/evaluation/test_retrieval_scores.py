@@ -79,7 +79,8 @@ def test_a_submission_behind_a_url_is_read(opened: Registry) -> None:
         evaluate_retrieval(opened, "memory://submissions/none.json")
 
 
-def test_intervals_are_those_of_data_sets_of_drawn_pair_ids() -> None:
+def test_intervals_are_those_of_data_sets_of_drawn_pair_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.evaluation.retrieval_scores._BLOCK", 30)
     draw = np.random.default_rng(1)
     rank = draw.integers(0, 21, 60)
     answered = Answered(rank, draw.random(60), draw.integers(0, 9, 60))
