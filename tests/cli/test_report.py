@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import fsspec
@@ -88,3 +89,16 @@ def test_an_other_version_that_does_not_exist_leaves_nothing(run: Run, tmp_path:
     result = run("report", "report.html", "--against", "v9.9")
     assert result.exit_code == 1 and "There is no folder v9.9" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_predictions_that_cannot_be_evaluated_leave_no_page(run: Run, tmp_path: Path) -> None:
+    record = {"image_id": 1, "category_id": 7, "score": 0.5, "bbox": [1, 2, 30, 40]}
+    Path("predictions.json").write_text(json.dumps([record]))
+    arguments = ["report", "report.html", "--split", "validation", "--predictions", "predictions.json"]
+    assert run(*arguments).exit_code == 0
+    assert '<section id="evaluation"' in Path("report.html").read_text(encoding="utf-8")
+    Path("report.html").unlink()
+    Path("predictions.json").write_text(json.dumps([record | {"image_id": 999}]))
+    result = run(*arguments)
+    assert result.exit_code == 3 and "predictions.json has records that cannot be evaluated" in result.stderr
+    assert not Path("report.html").exists()

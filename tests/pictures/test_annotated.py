@@ -16,6 +16,7 @@ from registry.pictures import labels
 from registry.pictures.annotated import annotate
 from registry.pictures.palette import BLACK, ITEM_COLOURS, LABEL, WHITE, contrast, item_colours
 from registry.pictures.photo import Photo, PhotoError, decode
+from registry.pictures.predicted import Prediction
 from registry.pictures.view import Rect
 from tests.helpers import item, photo
 from tests.pictures.items import skirt
@@ -212,3 +213,19 @@ def test_the_same_input_gives_the_same_pixels() -> None:
     rows = [skirt(number, (10 * number, 20, 120, 160), "21212121") for number in range(1, 5)]
     first, second = (annotate(rows, grey(150, 200)).picture.tobytes() for _ in range(2))
     assert first == second
+
+
+def test_a_prediction_is_a_dashed_white_box_with_a_label_that_covers_no_other() -> None:
+    predictions = [Prediction((50, 60, 150, 140), "skirt .87"), Prediction((52, 60, 152, 140), "vest .50 background")]
+    shown = annotate([skirt(1, (40, 40, 160, 160))], grey(200, 200), size=1000, predictions=predictions)
+    rects = [rect for rect in shown.labels if rect is not None]
+    assert len(rects) == 3
+    assert not any(labels.overlap(first, second) for first, second in combinations(rects, 2))
+    alone = annotate([], grey(200, 200), size=1000, has_labels=False, predictions=predictions[:1])
+    y = round(alone.view.y(60))
+    side = [alone.picture.getpixel((x, y)) for x in range(round(alone.view.x(51)), round(alone.view.x(149)))]
+    num_white = sum(near(colour, WHITE) for colour in side)  # type: ignore[arg-type]
+    assert 0.3 < num_white / len(side) < 0.7
+    assert (128, 128, 128) in side
+    same = annotate([], grey(200, 200), predictions=[Prediction((10, 10, 10, 10), "flat")])
+    assert same.labels[0] is not None

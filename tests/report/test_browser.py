@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import registry
@@ -78,7 +79,19 @@ def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     old = make_three_splits(folder)
     new = registry.open(str(make_newer(old, folder / "new")))
-    html = report(new, against=Against(registry.open(str(old)), "v1.0")).html
+    rows = new.sql("FROM items WHERE split = 'validation'").to_arrow_table().to_pylist()
+    predictions = pa.Table.from_pylist(
+        [
+            {
+                **{name: row[name] for name in ("image_id", "category_id", "x1", "y1", "x2", "y2")},
+                "score": 0.5,
+                "y2": 90,
+            }
+            for row in rows
+        ]
+    )
+    evaluation = registry.evaluate(new, "boxes", predictions, subset={"split": "validation"})
+    html = report(new, against=Against(registry.open(str(old)), "v1.0"), evaluation=evaluation).html
     (folder / "report.html").write_text(html, encoding="utf-8")
     return folder / "report.html"
 

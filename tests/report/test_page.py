@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -17,6 +18,8 @@ from registry.report.page import report
 from registry.report.provenance import Against
 from registry.sources.photos import Photos
 from registry.subset.options import Subset
+from tests.evaluation.generated import make_registry as make_generated
+from tests.evaluation.generated import unique_predictions
 from tests.helpers import annotation, item, jpeg, write_split
 from tests.registries import make_newer, make_three_splits
 from tests.report.pages import VOID, outline
@@ -189,3 +192,28 @@ def test_an_empty_subset_has_no_empty_table_and_counts_only_the_checks_that_were
     )
     assert not_run == html.count("<span>not run</span>") > 0
     assert looked == html.count("<span>no limit</span>")
+
+
+def test_predictions_are_the_first_section_with_their_worst_images(tmp_path: Path) -> None:
+    df2 = registry.open(str(make_generated(tmp_path)))
+    (tmp_path / "predictions.json").write_text(json.dumps(unique_predictions(df2, 1)))
+    for task in ("boxes", "masks", "landmarks"):
+        evaluation = registry.evaluate(
+            df2, task, str(tmp_path / "predictions.json"), by=["occlusion"], subset={"split": "validation"},
+            resamples=20,
+        )  # fmt: skip
+        page = report(df2, Subset(split=("validation",)), evaluation=evaluation).html
+        checker = _Checker()
+        checker.feed(page)
+        assert not checker.open and not checker.problems and len(set(checker.ids)) == len(checker.ids)
+        titles = [text for level, text in outline(page) if level == 2]
+        assert titles[1] == f"How good the predicted {task} are"
+        section = page.split('<section id="evaluation"')[1].split("</section>")[0]
+        assert "Match R-CNN" in section and "occlusion=heavy" in section and "±" in section
+        kinds = ["Precision by recall", "AP by category", "Kinds of error", "Which category was predicted"]
+        kinds += ["The landmarks predicted worst"] if task == "landmarks" else []
+        assert [text for level, text in outline(section) if level == 3] == [*kinds, "The worst images"]
+        assert re.search(r'<img [^>]*alt="annotation of \d+ items? and \d+ predictions? in validation/', section)
+        assert section.count("<img ") == 12
+        assert report(df2, Subset(split=("validation",)), evaluation=evaluation).html == page
+    assert 'id="evaluation"' not in report(df2).html
