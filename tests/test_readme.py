@@ -1,9 +1,12 @@
 """The README's queries, Python code and commands, run on the sample of 'make demo'."""
 
+import json
 import re
 import shlex
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from pyarrow import csv
@@ -67,18 +70,43 @@ def test_the_python_code_runs(demo: Path, monkeypatch: pytest.MonkeyPatch, capsy
     )
 
 
+def write_predictions() -> None:
+    """Write the files that the commands of evaluation name: the items of validation, a third of them left out."""
+    df2 = registry.open("data/registry")
+    rows = df2.sql("FROM items WHERE split = 'validation'").to_arrow_table().to_pylist()
+    records = [
+        {
+            "image_id": row["image_id"],
+            "category_id": row["category_id"],
+            "score": 0.5,
+            "bbox": [row["x1"], row["y1"], row["x2"] - row["x1"], row["y2"] - row["y1"]],
+            "keypoints": row["landmarks"],
+        }
+        for row in rows
+    ]
+    for name, some in (("predictions", records), ("old", records[::2]), ("new", [*records[::3], *records[1::3]])):
+        Path(f"{name}.json").write_text(json.dumps(some))
+    vectors = pa.array([[row["pair_id"], row["style"], row["image_id"] / 1000] for row in rows], pa.list_(pa.float32()))
+    keys = {name: [row[name] for row in rows] for name in ("split", "image_id", "item_no")}
+    pq.write_table(pa.table({**keys, "vector": vectors}), "embeddings.parquet")
+    registry.evaluate(df2, "embeddings", "embeddings.parquet", submission="submission.json", resamples=0)
+
+
 def test_the_subset_export_and_verify_commands_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").symlink_to(demo / "data")
     scores = "SELECT split, image_id, item_no, (image_id + item_no) % 7 AS loss FROM items"
     csv.write_csv(registry.open("data/registry").sql(scores).to_arrow_table(), "scores.csv")
+    write_predictions()
     commands = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
     commands = [
         line
         for line in commands
-        if line.startswith(("df2 check", "df2 subset", "df2 export", "df2 verify", "df2 sql --table", "df2 show"))
+        if line.startswith(
+            ("df2 check", "df2 evaluate", "df2 subset", "df2 export", "df2 verify", "df2 sql --table", "df2 show")
+        )
     ]
-    assert len(commands) == 19
+    assert len(commands) == 24
     for line in commands:
         result = CliRunner().invoke(main, shlex.split(line, comments=True)[1:])
         assert result.exit_code == 0, f"{line}\n{result.output}"

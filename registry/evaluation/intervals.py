@@ -38,7 +38,7 @@ def with_intervals(
     seed: int = 0,
     suffix: str = "",
 ) -> list[Score]:
-    """Return scores with their 95 % intervals; those of COCO's sizes, which say least here, have none.
+    """Return scores with their 95 % intervals; those of COCO's sizes have none, nor of a single pair_id.
 
     Args:
         comparison: predictions beside items.
@@ -51,10 +51,7 @@ def with_intervals(
     if not resamples:
         return list(measured)
     samples = _samples(comparison, slices, draw(comparison.truth, resamples, seed), suffix)
-    return [
-        _with_interval(score, samples[score.metric, score.slice]) if (score.metric, score.slice) in samples else score
-        for score in measured
-    ]
+    return [_with_interval(score, samples.get((score.metric, score.slice))) for score in measured]
 
 
 def differences(
@@ -85,11 +82,11 @@ def differences(
     rows = []
     for score in scores(comparison, slices, suffix):
         key = score.metric, score.slice
-        if key in value_of and key in ours:
+        if key in value_of:
             value = value_of[key]
             less = None if score.value is None or value is None else score.value - value
             row = replace(score, metric=f"{score.metric}{DIFFERENCE}", value=less)
-            rows.append(_with_interval(row, ours[key] - theirs[key]))
+            rows.append(_with_interval(row, ours[key] - theirs[key] if key in ours else None))
     return rows
 
 
@@ -120,8 +117,14 @@ def groups(truth: Truth) -> Ints:
 def _samples(
     comparison: Comparison, slices: Sequence[Slice], weights: Weights, suffix: str
 ) -> dict[tuple[str, str], Floats]:
-    """Return the score of each resample, by metric and slice; NaN where it has no item."""
-    measured = [comparison.part(), *map(comparison.part, slices)]
+    """Return the score of each resample, by metric and slice; NaN where it has no item.
+
+    Slices with items of a single group have none.
+    """
+    parts = [comparison.part(), *map(comparison.part, slices)]
+    # The items of a single group score the same in every resample: that would be an interval without width.
+    group = groups(comparison.truth)[comparison.truth.image]
+    measured = [part for part in parts if len(np.unique(group[~part.ignored])) > 1]
     return {
         (f"{metric.name}{suffix}", part.slice): metric.values(sample)
         for part, sample in zip(measured, resampled(comparison, measured, weights), strict=True)
@@ -129,9 +132,9 @@ def _samples(
     }
 
 
-def _with_interval(score: Score, sample: Floats) -> Score:
+def _with_interval(score: Score, sample: Floats | None) -> Score:
     """Return a score with its interval; without, where no resample can be measured."""
-    measured = sample[~np.isnan(sample)]
+    measured = np.empty(0) if sample is None else sample[~np.isnan(sample)]
     if score.value is None or not len(measured):
         return score
     low, high = np.percentile(measured, _PERCENTILES).tolist()

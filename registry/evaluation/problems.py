@@ -64,7 +64,7 @@ class Problems:
         ]
 
     def check(self, num_skipped: int | None) -> list[str]:
-        """Return sentences on the skipped records; without skipping, raise an error with all problems.
+        """Return sentences on the skipped records: their number, and each kind; or raise an error with all problems.
 
         Args:
             num_skipped: records that are left out; None where bad records are not to be skipped.
@@ -74,9 +74,7 @@ class Problems:
         """
         if not self:
             return []
-        lines = [f"  {line}" for line in self.lines()]
         if num_skipped is None:
-            raise AnnotationError(
-                "\n".join([f"{self.file} has records that cannot be evaluated:", *lines, "--skip-bad leaves them out."])
-            )
-        return ["\n".join([f"{self.file}: {counted(num_skipped, 'records')} left out:", *lines])]
+            first, last = f"{self.file} has records that cannot be evaluated:", "--skip-bad leaves them out."
+            raise AnnotationError("\n".join([first, *(f"  {line}" for line in self.lines()), last]))
+        return [f"{self.file}: {counted(num_skipped, 'records')} left out", *self.lines()]

@@ -20,6 +20,8 @@ TOP: Final = (1, 5, 10, 15, 20)
 #: Names of the metrics, in order.
 METRICS: Final = (*(f"top-{k}" for k in TOP), "mAP", "MRR")
 _SEED: Final = 0
+#: Draws held at a time.
+_BLOCK: Final = 500
 
 
 @dataclass(frozen=True)
@@ -54,37 +56,40 @@ def scores(answered: Answered, slices: Iterable[tuple[str, Bools]], resamples: i
         slices: name, and bool [queries]: which are in it.
         resamples: number of draws; 0 for no intervals.
     """
-    values = answered.values()
+    values = np.column_stack([answered.values(), np.ones(len(answered.rank))])
     groups, group = np.unique(answered.pair_id, return_inverse=True)
-    draws = _draws(len(groups), resamples)
-    for name, is_in in slices:
+    slices = list(slices)
+    sums = [
+        np.column_stack([np.bincount(group[is_in], column[is_in], len(groups)) for column in values.T])
+        for _, is_in in slices
+    ]
+    drawn = [np.empty((resamples, values.shape[1])) for _ in slices]
+    for start, draws in _draws(len(groups), resamples):
+        for of_slice, of_groups in zip(drawn, sums, strict=True):
+            of_slice[start : start + len(draws)] = draws @ of_groups
+    for (name, is_in), of_slice in zip(slices, drawn, strict=True):
         number = int(is_in.sum())
         means: Sequence[float | None] = values[is_in].sum(0) / number if number else [None] * len(METRICS)
-        ends = _intervals(values[is_in], group[is_in], draws)
+        ends = _intervals(of_slice[of_slice[:, -1] > 0])
         for k, metric in enumerate(METRICS):
             value, (low, high) = means[k], ends[k]
             yield Score(metric, name, None if value is None else float(value), low, high, number)
 
 
-def _draws(number: int, resamples: int) -> Floats:
-    """Return how often each group is drawn: float64 [resamples, groups]."""
+def _draws(number: int, resamples: int) -> Iterator[tuple[int, Floats]]:
+    """Yield the first draw of a block, and how often each draw has each group: float64 [draws, groups]."""
     random = np.random.default_rng(_SEED)
-    draws = np.empty((resamples, number))
-    for k in range(resamples):
-        draws[k] = np.bincount(random.integers(0, number, number), minlength=number) if number else 0
-    return draws
+    for start in range(0, resamples if number else 0, _BLOCK):
+        draws = np.empty((min(_BLOCK, resamples - start), number))
+        for draw in draws:
+            draw[:] = np.bincount(random.integers(0, number, number), minlength=number)
+        yield start, draws
 
 
-def _intervals(values: Floats, group: Ints, draws: Floats) -> list[tuple[float | None, float | None]]:
-    """Return low and high of each metric; None where too little was drawn."""
-    unknown: list[tuple[float | None, float | None]] = [(None, None)] * len(METRICS)
-    if not len(draws) or not len(values):
-        return unknown
-    sums = np.column_stack([np.bincount(group, column, draws.shape[1]) for column in (*values.T, np.ones(len(group)))])
-    drawn = draws @ sums
-    drawn = drawn[drawn[:, -1] > 0]
+def _intervals(drawn: Floats) -> list[tuple[float | None, float | None]]:
+    """Return low and high of each metric from its sums and the number of queries; None where nothing was drawn."""
     if not len(drawn):
-        return unknown
+        return [(None, None)] * len(METRICS)
     low, high = np.percentile(drawn[:, :-1] / drawn[:, -1:], (2.5, 97.5), axis=0)
     return list(zip(low.tolist(), high.tolist(), strict=True))
 

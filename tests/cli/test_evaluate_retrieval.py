@@ -50,10 +50,12 @@ def test_a_terminal_shows_what_is_published_below(run: Run, small: Path) -> None
 
 def test_files_for_dvc_and_for_sql(run: Run, small: Path) -> None:
     Path("s.json").write_text(json.dumps(SUBMISSION))
-    files = ["--metrics", "out/metrics.json", "--items", "out/ranks.parquet"]
+    files = ["--metrics", "out/metrics.json", "--plots", "out/plots", "--items", "out/ranks.parquet"]
     assert run("evaluate", "retrieval", "s.json", *files, registry=small).exit_code == 0
     metrics = json.loads(Path("out/metrics.json").read_text())
     assert (metrics["top-5"], metrics["category=skirt"]["top-1"]) == (2 / 3, 0)
+    assert Path("out/plots/cmc.csv").read_text().splitlines()[1].startswith(f"1,{1 / 3},")
+    assert Path("out/plots/ranks.csv").exists()
     query = "SELECT image_id, item_no, ranks.kind FROM items JOIN ranks USING (split, image_id, item_no) ORDER BY ALL"
     result = run("sql", "--table", "ranks=out/ranks.parquet", query, registry=small)
     kinds = [(row["image_id"], row["item_no"], row["kind"]) for row in json.loads(result.stdout)]
@@ -69,7 +71,7 @@ def test_bad_records_and_the_stop_of_the_script_have_exit_code_3(run: Run, small
     assert "1 query image that the registry does not have" in result.stderr
     result = run("evaluate", "retrieval", "s.json", "--skip-bad", registry=small)
     assert (result.exit_code, json.loads(result.stdout)[0]["value"]) == (0, 1 / 3)
-    assert "note: s.json: 1 record left out:" in result.stderr
+    assert "note: s.json: 1 record left out\n" in result.stderr
     Path("s.json").write_text(json.dumps([record(6, LEFT, 9, [(5, RIGHT)])]))
     result = run("evaluate", "retrieval", "s.json", "--strict", "--rows", "items", registry=small)
     assert result.exit_code == 3

@@ -142,9 +142,10 @@ def test_all_problems_stand_in_one_error_with_their_places(tmp_path: Path) -> No
 def test_bad_records_are_skipped_on_demand(tmp_path: Path) -> None:
     found = read([record(99), record(1, 1), record(1, 14)], tmp_path, skip_bad=True)
     assert found.position.tolist() == [1]
-    (notice,) = found.notices
-    assert "2 records left out:" in notice
-    assert "1 record for an image that the registry does not have" in notice
+    total, first, second = found.notices
+    assert total.endswith("predictions.json: 2 records left out")
+    assert first.startswith("1 record for an image that the registry does not have")
+    assert second.startswith("1 record of an unknown category")
 
 
 @pytest.mark.parametrize("key", ["annotations", "predictions"])

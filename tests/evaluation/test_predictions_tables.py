@@ -211,8 +211,8 @@ def test_json_and_tables_give_the_same_predictions(
 
 
 def lines_of(found: Detections) -> list[str]:
-    """Return the lines of the notices, sorted: the order of problems depends on how the records are divided."""
-    return sorted(line for text in found.notices for line in text.split("\n")[1:])
+    """Return the notices but for the file, sorted: the order of problems depends on how the records are divided."""
+    return sorted(text.partition(": ")[2] if "left out" in text else text for text in found.notices)
 
 
 def test_the_index_of_a_registry_knows_its_images(tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
 
 import registry
+from registry.errors import NotFoundError, UsageError
 from registry.evaluation.retrieval import evaluate_retrieval
 from registry.evaluation.retrieval_scores import METRICS, Answered, scores
 from registry.store.registry import Registry
@@ -40,8 +42,13 @@ def perfect(opened: Registry) -> list[dict[str, Any]]:
     return records
 
 
-def test_the_items_themselves_score_1_in_every_slice(tmp_path: Path) -> None:
-    opened = registry.open(str(make_registry(tmp_path)))
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """Return a registry of train, validation and test."""
+    return registry.open(str(make_registry(tmp_path_factory.mktemp("generated"))))
+
+
+def test_the_items_themselves_score_1_in_every_slice(opened: Registry) -> None:
     rows = pa.Table.from_pylist(perfect(opened))
     answerable = Subset.of(split="validation", paired=True)
     evaluation = evaluate_retrieval(opened, rows, subset=answerable, by=["occlusion", "scale", "x2 - x1 > 50"])
@@ -49,7 +56,31 @@ def test_the_items_themselves_score_1_in_every_slice(tmp_path: Path) -> None:
     assert {(score.value, score.low, score.high) for score in evaluation.scores} == {(1.0, 1.0, 1.0)}
 
 
-def test_intervals_are_those_of_data_sets_of_drawn_pair_ids() -> None:
+def test_one_split_is_evaluated(opened: Registry) -> None:
+    rows = pa.Table.from_pylist(perfect(opened))
+    evaluation = evaluate_retrieval(opened, rows)
+    assert evaluation.facts["split"] == "validation"
+    assert "validation is evaluated, not train: name the split with split (--split) for another." in evaluation.notices
+    chosen = opened.select(split="validation")
+    assert evaluate_retrieval(chosen, rows).records() == evaluation.records()
+    with pytest.raises(UsageError, match="expected one \\(--split\\), found train, validation"):
+        evaluate_retrieval(opened, rows, subset=Subset.of(split=("train", "validation")))
+    with pytest.raises(NotFoundError, match="has no image with an annotation"):
+        evaluate_retrieval(opened, rows, subset=Subset.of(split="test"))
+
+
+def test_a_submission_behind_a_url_is_read(opened: Registry) -> None:
+    records = perfect(opened)
+    with fsspec.open("memory://submissions/s.json", "w") as file:
+        json.dump(records, file)
+    expected = evaluate_retrieval(opened, pa.Table.from_pylist(records))
+    assert evaluate_retrieval(opened, "memory://submissions/s.json").records() == expected.records()
+    with pytest.raises(NotFoundError):
+        evaluate_retrieval(opened, "memory://submissions/none.json")
+
+
+def test_intervals_are_those_of_data_sets_of_drawn_pair_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.evaluation.retrieval_scores._BLOCK", 30)
     draw = np.random.default_rng(1)
     rank = draw.integers(0, 21, 60)
     answered = Answered(rank, draw.random(60), draw.integers(0, 9, 60))
