@@ -80,12 +80,12 @@ class Outcome:
         _set(comparison, best[near], LOCALISATION, kind, item, overlap)
 
         candidate = ranking.detection[comparison.matcher.candidate]
-        found = comparison.matcher.found(comparison.ignored)[0]
-        has_item = found >= 0
-        candidate, found = candidate[has_item], found[has_item]
-        kind[candidate] = np.where(comparison.ignored[found], IGNORED, CORRECT)
-        item[candidate] = found
-        overlap[candidate] = _value_of(comparison, candidate, found)
+        taken = comparison.matcher.found(comparison.ignored)[0]
+        has_item = taken >= 0
+        candidate, taken = candidate[has_item], taken[has_item]
+        kind[candidate] = np.where(comparison.ignored[taken], IGNORED, CORRECT)
+        item[candidate] = taken
+        overlap[candidate] = _value_of(comparison, candidate, taken)
         is_ranked = np.zeros(number, bool)
         is_ranked[ranking.detection] = True
         kind[~is_ranked] = IGNORED

@@ -95,11 +95,11 @@ def evaluate(
     detections = read(predictions)
     result = _Result(task, truth, detections, slices, resamples)
     notices += [*selection.notices, *detections.notices]
-    found = list(result.scores())
+    measured = list(result.scores())
     if against is not None:
         other = _Result(task, truth, read(against), slices, resamples)
         notices += [notice for notice in other.detections.notices if notice not in notices]
-        found += result.differences(other)
+        measured += result.differences(other)
     facts = {
         "subset": selection.subset.to_dict(),
         "splits": dict(sorted(Counter(truth.images.column("split").to_pylist()).items(), key=_split_order)),
@@ -110,7 +110,7 @@ def evaluate(
         "resamples": resamples,
         "registry": selection.manifest.sha256,
     }
-    return Evaluation(task, _by_slice(found), result.tables(), facts, notices)
+    return Evaluation(task, _by_slice(measured), result.tables(), facts, notices)
 
 
 def _select(registry: Registry, subset: Subset) -> tuple[Selection, list[str]]:
@@ -119,8 +119,8 @@ def _select(registry: Registry, subset: Subset) -> tuple[Selection, list[str]]:
     splits = [split for (split,) in selection.sql(_ANNOTATED).fetchall()]
     if subset.split or len(splits) < 2 or _USUAL_SPLIT not in splits:
         return selection, []
-    others = " and ".join(split for split in SPLITS if split in splits and split != _USUAL_SPLIT)
-    notice = f"{_USUAL_SPLIT} is evaluated, not {others}: name the splits with split (--split) for others."
+    remaining = " and ".join(split for split in SPLITS if split in splits and split != _USUAL_SPLIT)
+    notice = f"{_USUAL_SPLIT} is evaluated, not {remaining}: name the splits with split (--split) for others."
     return registry.select(replace(subset, split=(_USUAL_SPLIT,))), [notice]
 
 
