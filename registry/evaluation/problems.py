@@ -14,7 +14,7 @@ _MAX_PLACES: Final = 3
 
 
 class Problems:
-    """What is wrong with the records of a file, gathered while it is read.
+    """The problems of a file's records, gathered while it is read.
 
     Args:
         file: name of the file, as the user gave it.
@@ -32,8 +32,8 @@ class Problems:
         """Note records with a problem.
 
         Args:
-            kind: what is wrong, a phrase in the plural whose first noun is counted: ``scores that are not numbers``.
-            expected: what was expected, and what to do.
+            kind: of the problem, a phrase in the plural whose first noun is counted: ``scores that are not numbers``.
+            expected: the right value, and the remedy.
             places: of the first of them: ``record 12: score nan``; not all need be given.
             count: how many they are.
         """

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from registry.store.registry import Registry
     from registry.store.selection import Selection
 
-#: What :func:`evaluate` scores.
+#: The tasks of :func:`evaluate`.
 TASKS: Final = (BOXES, MASKS, LANDMARKS)
 #: End of the metrics for which occluded landmarks count as not labelled.
 VISIBLE: Final = "-visible"
@@ -126,7 +126,7 @@ def _select(registry: Registry, subset: Subset) -> tuple[Selection, list[str]]:
 
 @dataclass(frozen=True)
 class _Result:
-    """Predictions beside the items, and what is computed from both."""
+    """Predictions beside the items, with their scores and tables."""
 
     task: str
     truth: Truth
