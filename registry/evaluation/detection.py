@@ -55,7 +55,7 @@ _AVERAGES: Final = (Metric("AP"), Metric("AP50", 0.5), Metric("AP75", 0.75))
 
 @dataclass(frozen=True)
 class Part:
-    """The items and detections that count, and what is measured of them.
+    """The items and detections that count, and the metrics of them.
 
     Attributes:
         slice: name of the slice that the scores belong to.
@@ -124,7 +124,7 @@ class Comparison:
         return Scorer(self.truth, self.ranking, self.matcher, self.limits)
 
     def part(self, slice: Slice | None = None) -> Part:
-        """Return the part of a slice, or of everything."""
+        """Return the part that is a slice, or everything."""
         metrics = (*_AVERAGES, *(Metric(f"AR{limit}", limit=limit) for limit in self.limits))
         if slice is None:
             return Part(ALL, metrics, self.ignored)
@@ -132,7 +132,7 @@ class Comparison:
         return Part(slice.name, metrics, self.ignored | ~slice.items, left_out)
 
     def sizes(self) -> Iterator[Part]:
-        """Yield what counts of each of COCO's sizes; nothing where detections have no area."""
+        """Yield the part of each of COCO's sizes; none where detections have no area."""
         areas = self.detections.areas
         if areas is None or np.isnan(areas).any():
             return

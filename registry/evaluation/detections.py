@@ -1,4 +1,4 @@
-"""What a model predicted: boxes, masks or landmarks, each with its image, category and score."""
+"""The predictions of a model: boxes, masks or landmarks, each with its image, category and score."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Detections:
         landmarks: float64, flat x, y of the landmarks of each record's category, record by record; None likewise.
         other_slots: position of a detection -> float64 [294, 2], x and y of all slots, where they matter
             (:meth:`registry.evaluation.truth.Truth.needs_all_slots`) and were given.
-        notices: plain sentences with a count on what was accepted though odd.
+        notices: plain sentences with a count on odd values that were accepted.
     """
 
     image: Ints

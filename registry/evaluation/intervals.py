@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Ends of a 95 % interval.
 _PERCENTILES: Final = (2.5, 97.5)
-#: End of the name of a metric that is the difference of two predictions'.
+#: End of the name of a metric whose value is a difference between two predictions.
 DIFFERENCE: Final = "-difference"
 
 

@@ -13,7 +13,7 @@ class LazyTables(Mapping[str, "pa.Table"]):
     """Tables by name; each is made at the first look at it, and kept.
 
     Args:
-        makers: functions that make the tables, by name.
+        makers: name -> function that makes the table.
     """
 
     def __init__(self, makers: Mapping[str, Callable[[], pa.Table]]) -> None:

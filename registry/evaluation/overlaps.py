@@ -24,7 +24,7 @@ MIN_OVERLAP: Final = 0.1
 #: Pairs computed at a time.
 _BLOCK: Final = 400_000
 _SIGMAS: Final = np.array([slot.oks_sigma for slot in LANDMARK_SLOTS])
-#: What is added to an area so that nothing is divided by zero, as pycocotools does.
+#: Added to an area so that nothing is divided by zero, as in pycocotools.
 _TINY: Final = float(np.spacing(1))
 
 

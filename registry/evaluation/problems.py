@@ -14,7 +14,7 @@ _MAX_PLACES: Final = 3
 
 
 class Problems:
-    """What is wrong with the records of a file, gathered while it is read.
+    """The problems of a file's records, gathered while it is read.
 
     Args:
         file: name of the file, as the user gave it.
@@ -32,8 +32,8 @@ class Problems:
         """Note records with a problem.
 
         Args:
-            kind: what is wrong, a phrase in the plural whose first noun is counted: ``scores that are not numbers``.
-            expected: what was expected, and what to do.
+            kind: of the problem, a phrase in the plural whose first noun is counted: ``scores that are not numbers``.
+            expected: the right value, and the remedy.
             places: of the first of them: ``record 12: score nan``; not all need be given.
             count: how many they are.
         """
@@ -63,11 +63,12 @@ class Problems:
             for (kind, expected), number in self._counts.items()
         ]
 
-    def check(self, num_skipped: int | None) -> list[str]:
+    def check(self, num_skipped: int | None, remedy: str = "--skip-bad leaves them out.") -> list[str]:
         """Return sentences on the skipped records: their number, and each kind; or raise an error with all problems.
 
         Args:
             num_skipped: records that are left out; None where bad records are not to be skipped.
+            remedy: how to go on in spite of them, the last line of the error.
 
         Raises:
             AnnotationError: there are problems, and they are not to be skipped.
@@ -75,6 +76,6 @@ class Problems:
         if not self:
             return []
         if num_skipped is None:
-            first, last = f"{self.file} has records that cannot be evaluated:", "--skip-bad leaves them out."
-            raise AnnotationError("\n".join([first, *(f"  {line}" for line in self.lines()), last]))
+            first = f"{self.file} has records that cannot be evaluated:"
+            raise AnnotationError("\n".join([first, *(f"  {line}" for line in self.lines()), remedy]))
         return [f"{self.file}: {counted(num_skipped, 'records')} left out", *self.lines()]

@@ -112,7 +112,7 @@ class Collector:
         Args:
             position: of the record in the file.
             key: of the value that is wrong, or is missing (``reason`` is then empty); empty for the whole record.
-            reason: what is wrong with it.
+            reason: why it cannot be read.
             image_id: of the record, if it has one.
         """
         self._num_records += 1

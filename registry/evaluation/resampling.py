@@ -147,11 +147,11 @@ class _CategoryRows:
         return slice(self.first_candidate, self.first_candidate + len(self.candidate))
 
     def key(self, part: Part) -> Any:
-        """Return what the numbers of a part depend on."""
-        more = (
+        """Return a key that parts with the same numbers share."""
+        of_detections = (
             side if side is None else side[self.rows].tobytes() for side in (part.left_out, part.ignored_if_unmatched)
         )
-        return part.ignored[self.truth_rows].tobytes(), *more
+        return part.ignored[self.truth_rows].tobytes(), *of_detections
 
     def blocks(self, num_resamples: int) -> Iterator[slice]:
         """Yield ranges of resamples that are computed at a time."""
@@ -192,7 +192,7 @@ class _Job:
         Args:
             comparison: predictions beside items.
             rows: the detections of the category.
-            part: what counts.
+            part: of the items and detections.
             found: of the matcher, for the part.
         """
         is_looked_at = np.ones(len(rows.image), bool)

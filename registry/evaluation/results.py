@@ -19,7 +19,7 @@ class Score:
 
     Attributes:
         metric: such as ``AP``, ``AP50``, ``AR100``, ``top-1``.
-        slice: what it is measured on: ``all``, or such as ``occlusion=heavy``.
+        slice: the part of the ground truth: ``all``, or such as ``occlusion=heavy``.
         value: from 0 to 1; None where nothing can be measured, as a slice without items.
         low: lower end of the 95 % interval; None without an interval.
         high: upper end of the 95 % interval; None without an interval.
@@ -42,8 +42,8 @@ class Evaluation:
         task: ``boxes``, ``masks``, ``landmarks``, ``retrieval`` or ``embeddings``.
         scores: of ``all`` first, then of every slice, in order.
         tables: more results by name, such as ``items``: one row per item. Some are made when they are asked for.
-        facts: what was evaluated, by name, as plain data: counts, and which rows were taken where there is a choice.
-        notices: plain sentences with a count on what was accepted though odd.
+        facts: by name, as plain data: counts, and the rows that were taken where there is a choice.
+        notices: plain sentences with a count on odd values that were accepted.
     """
 
     task: str

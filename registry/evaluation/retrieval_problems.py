@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from registry.dataset.deepfashion2 import CATEGORIES
-from registry.errors import AnnotationError
 from registry.evaluation.arrays import Bools, Ints
 from registry.evaluation.problems import Problems
 from registry.evaluation.retrieval_rows import RetrievalRows
@@ -38,22 +37,11 @@ class SubmissionProblems:
             AnnotationError: there are problems, and they are not to be skipped.
         """
         if num_left_out is None:
-            if self.all:
-                raise AnnotationError(
-                    "\n".join(
-                        [
-                            f"{self.file} has records that cannot be evaluated:",
-                            *(f"  {line}" for line in self.all.lines()),
-                            "--skip-bad leaves them out, and takes those with bad or missing answers as they are.",
-                        ]
-                    )
-                )
-            return []
-        notices = []
-        if num_left_out:
-            notices.append(_text(f"{self.file}: {counted(num_left_out, 'records')} left out:", self._left_out))
+            remedy = "--skip-bad leaves them out, and takes those with bad or missing answers as they are."
+            return self.all.check(None, remedy)
+        notices = self._left_out.check(num_left_out)
         if self._kept:
-            notices.append(_text(f"{self.file}: records with answers that are wrong:", self._kept))
+            notices += [f"{self.file}: some records have answers that are wrong", *self._kept.lines()]
         return notices
 
     def add(self, kind: str, expected: str, places: Iterable[str], count: int, *, is_kept: bool = False) -> None:
@@ -72,7 +60,7 @@ class SubmissionProblems:
         """Return a sentence on the records that the official script takes as they are, with no word."""
         if not self.all:
             return []
-        return [_text(f"{self.file}: evaluated as the official script does, which does not check:", self.all)]
+        return [f"{self.file}: evaluated as the official script does, which does not check", *self.all.lines()]
 
 
 def bad_records(rows: RetrievalRows, submission: Submission, problems: SubmissionProblems) -> Bools:
@@ -215,7 +203,3 @@ def _repeated(submission: Submission) -> Ints:
         if first != k:
             original[k] = first
     return original
-
-
-def _text(head: str, problems: Problems) -> str:
-    return "\n".join([head, *(f"  {line}" for line in problems.lines())])

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from registry.store.registry import Registry
     from registry.store.selection import Selection
 
-#: Tasks that :func:`evaluate` scores.
+#: The tasks of :func:`evaluate`.
 TASKS: Final = (BOXES, MASKS, LANDMARKS)
 #: End of the metrics for which occluded landmarks count as not labelled.
 VISIBLE: Final = "-visible"
@@ -65,7 +65,7 @@ def evaluate(
     Args:
         registry: an open registry.
         task: ``boxes``, ``masks`` or ``landmarks``.
-        predictions: path, URL, Arrow table or frame; :mod:`registry.evaluation.predictions` tells its columns.
+        predictions: path, URL, Arrow table or frame; :mod:`registry.evaluation.predictions` says what is in it.
         subset: the items that count; predictions in other images are left out. Where it names no split and several
             have annotations, validation alone is evaluated.
         by: columns or SQL expressions of items; each of their values is a slice.
@@ -95,11 +95,11 @@ def evaluate(
     detections = read(predictions)
     result = _Result(task, truth, detections, slices, resamples)
     notices += [*selection.notices, *detections.notices]
-    measured = list(result.scores())
+    found = list(result.scores())
     if against is not None:
         other = _Result(task, truth, read(against), slices, resamples)
         notices += [notice for notice in other.detections.notices if notice not in notices]
-        measured += result.differences(other)
+        found += result.differences(other)
     facts = {
         "subset": selection.subset.to_dict(),
         "splits": dict(sorted(Counter(truth.images.column("split").to_pylist()).items(), key=_split_order)),
@@ -110,7 +110,7 @@ def evaluate(
         "resamples": resamples,
         "registry": selection.manifest.sha256,
     }
-    return Evaluation(task, _by_slice(measured), result.tables(), facts, notices)
+    return Evaluation(task, _by_slice(found), result.tables(), facts, notices)
 
 
 def _select(registry: Registry, subset: Subset) -> tuple[Selection, list[str]]:
@@ -119,14 +119,14 @@ def _select(registry: Registry, subset: Subset) -> tuple[Selection, list[str]]:
     splits = [split for (split,) in selection.sql(_ANNOTATED).fetchall()]
     if subset.split or len(splits) < 2 or _USUAL_SPLIT not in splits:
         return selection, []
-    remaining = " and ".join(split for split in SPLITS if split in splits and split != _USUAL_SPLIT)
-    notice = f"{_USUAL_SPLIT} is evaluated, not {remaining}: name the splits with split (--split) for others."
+    others = " and ".join(split for split in SPLITS if split in splits and split != _USUAL_SPLIT)
+    notice = f"{_USUAL_SPLIT} is evaluated, not {others}: name the splits with split (--split) for others."
     return registry.select(replace(subset, split=(_USUAL_SPLIT,))), [notice]
 
 
 @dataclass(frozen=True)
 class _Result:
-    """Predictions beside the items, and the scores and tables of both."""
+    """Predictions beside the items, with their scores and tables."""
 
     task: str
     truth: Truth
