@@ -96,7 +96,7 @@ def write_evaluation(
 
 
 def metrics_of(evaluation: Evaluation) -> dict[str, Any]:
-    """Return metric -> value of everything, and slice -> metric -> value; without what was not measured."""
+    """Return metric -> value of everything, and slice -> metric -> value; without values that were not measured."""
     values: dict[str, Any] = {}
     for score in evaluation.scores:
         if score.value is not None:

@@ -13,7 +13,7 @@ from typing import Final
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES
 
 _MODEL: Final = "Match R-CNN"
-#: What a reader of the results has to know.
+#: The limits of the results, for their readers.
 REMARK: Final = (
     "Match R-CNN: published for validation; the paper does not say whether its subsets are of images or of items"
 )
@@ -21,10 +21,10 @@ REMARK: Final = (
 
 @dataclass(frozen=True, slots=True)
 class PublishedResult:
-    """What is published of a model.
+    """Published results of a model on a slice.
 
     Attributes:
-        model: the model, and where there are several, what it compares.
+        model: the model, and where it has several ways to compare items, the way.
         slice: ``all``, or such as ``occlusion=heavy``.
         values: from 0 to 1, by the name of the metric.
     """
@@ -47,7 +47,7 @@ _RESULTS: Final[Mapping[str, Mapping[str, float]]] = {
         "AP75-visible": 0.684,
     },
 }
-#: What retrieval compares -> share of the queries with a hit among the first :data:`_RANKS`.
+#: Way to compare items -> share of the queries with a hit among the first :data:`_RANKS`.
 _RETRIEVAL: Final[Mapping[str, tuple[float, ...]]] = {
     "class": (0.079, 0.198, 0.273, 0.329, 0.366),
     "keypoints": (0.182, 0.326, 0.416, 0.469, 0.510),

@@ -40,9 +40,8 @@ def confusion_table(comparison: Comparison, min_score: float) -> pa.Table:
     every = Ranking.of(alike.detections, len(detections.score) + 1)
     taken = every.at(np.isin(every.detection, chosen))
     matcher = Matcher(alike.truth, taken, comparison.overlaps)
-    found = matcher.found(comparison.ignored)[0]
     item = np.full(len(taken.detection), -1)
-    item[matcher.candidate] = found
+    item[matcher.candidate] = matcher.found(comparison.ignored)[0]
     counts = (item < 0) | ~comparison.ignored[item]
     item, detection = item[counts], taken.detection[counts]
     none = len(CATEGORIES) + 1

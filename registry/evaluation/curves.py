@@ -50,10 +50,10 @@ def best_score(comparison: Comparison) -> float:
     ranking, matcher = comparison.ranking, comparison.matcher
     if not len(ranking.score):
         return 0.0
-    found = matcher.found(comparison.ignored)[0]
+    item = matcher.found(comparison.ignored)[0]
     is_true, counts = np.zeros(len(ranking.score), bool), np.ones(len(ranking.score), bool)
-    is_ignored = (found >= 0) & comparison.ignored[found]
-    is_true[matcher.candidate] = (found >= 0) & ~is_ignored
+    is_ignored = (item >= 0) & comparison.ignored[item]
+    is_true[matcher.candidate] = (item >= 0) & ~is_ignored
     counts[matcher.candidate] = ~is_ignored
     order = np.argsort(-ranking.score, kind="stable")
     score = ranking.score[order]

@@ -18,9 +18,7 @@ from registry.evaluation.slices import Slice
 from registry.evaluation.truth import Truth
 
 if TYPE_CHECKING:
-    from registry.evaluation.arrays import Floats
     from registry.evaluation.detections import Detections
-    from registry.evaluation.resampling import Resampled
 
 BOXES: Final = "boxes"
 MASKS: Final = "masks"
@@ -50,12 +48,6 @@ class Metric:
         if self.limit is not None:
             return precision.average_recall(self.limit)
         return precision.average_precision(self.threshold)
-
-    def values(self, resampled: Resampled) -> Floats:
-        """Return the number of each resample; NaN without items."""
-        if self.limit is not None:
-            return resampled.average_recall(self.limit)
-        return resampled.average_precision(self.threshold)
 
 
 _AVERAGES: Final = (Metric("AP"), Metric("AP50", 0.5), Metric("AP75", 0.75))

@@ -68,7 +68,7 @@ class Detections:
         if boxes is None and self.masks is not None:
             from pycocotools import mask
 
-            boxes = np.array([mask.toBbox(one) for one in self.masks], np.float64).reshape(-1, 4)
+            boxes = np.array([mask.toBbox(runs) for runs in self.masks], np.float64).reshape(-1, 4)
         if boxes is not None:
             return np.column_stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
         edges = np.zeros((len(self.score), 4))

@@ -26,7 +26,7 @@ def error_table(comparison: Comparison, outcome: Outcome) -> pa.Table:
     """Return the number and the cost of each kind of error: kind, count, dAP50.
 
     The last rows are ``false positives`` (all wrong predictions gone) and ``false negatives`` (all items without a
-    prediction gone). The costs do not add up to what is missing to 1, as AP is no sum.
+    prediction gone). The costs do not add up to 1 - AP50, as AP is no sum.
     """
     whole = _ap50(comparison, outcome)
     rows = []

@@ -126,7 +126,7 @@ def _samples(
     group = groups(comparison.truth)[comparison.truth.image]
     measured = [part for part in parts if len(np.unique(group[~part.ignored])) > 1]
     return {
-        (f"{metric.name}{suffix}", part.slice): metric.values(sample)
+        (f"{metric.name}{suffix}", part.slice): sample.values(metric)
         for part, sample in zip(measured, resampled(comparison, measured, weights), strict=True)
         for metric in part.metrics
     }

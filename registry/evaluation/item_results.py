@@ -1,4 +1,4 @@
-"""What became of each item and of each prediction: right, or which kind of error.
+"""Each item and each prediction: right, or the kind of its error.
 
 The kinds are those of TIDE (Bolya et al., 2020), with an overlap of .50 for a match and .10 for anything at all. A
 prediction that found no item is, in this order,
@@ -41,7 +41,7 @@ _MATCH: Final = float(THRESHOLDS[0])
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of items and detections; of every detection, also of those that were not ranked.
+    """The kind of each item and of each detection, also of those that were not ranked.
 
     Attributes:
         kind: int64 [detections]: position in :data:`KINDS`.
@@ -59,7 +59,7 @@ class Outcome:
 
     @classmethod
     def of(cls, comparison: Comparison) -> Outcome:
-        """Return what became of the items and detections of a comparison."""
+        """Return the kinds of the items and detections of a comparison."""
         truth, detections, ranking = comparison.truth, comparison.detections, comparison.ranking
         number = len(detections.score)
         kind, item, overlap = np.full(number, BACKGROUND), np.full(number, -1), np.zeros(number)
@@ -80,12 +80,12 @@ class Outcome:
         _set(comparison, best[near], LOCALISATION, kind, item, overlap)
 
         candidate = ranking.detection[comparison.matcher.candidate]
-        found = comparison.matcher.found(comparison.ignored)[0]
-        has_item = found >= 0
-        candidate, found = candidate[has_item], found[has_item]
-        kind[candidate] = np.where(comparison.ignored[found], IGNORED, CORRECT)
-        item[candidate] = found
-        overlap[candidate] = _value_of(comparison, candidate, found)
+        taken = comparison.matcher.found(comparison.ignored)[0]
+        has_item = taken >= 0
+        candidate, taken = candidate[has_item], taken[has_item]
+        kind[candidate] = np.where(comparison.ignored[taken], IGNORED, CORRECT)
+        item[candidate] = taken
+        overlap[candidate] = _value_of(comparison, candidate, taken)
         is_ranked = np.zeros(number, bool)
         is_ranked[ranking.detection] = True
         kind[~is_ranked] = IGNORED

@@ -23,16 +23,16 @@ def plot_tables(evaluation: Evaluation) -> dict[str, pa.Table]:
     ``ranks`` a row for each rank.
     """
     tables = evaluation.tables
-    made = {}
+    drawn = {}
     if "curves" in tables:
-        made["precision_recall"] = _precision_by_recall(tables["curves"])
+        drawn["precision_recall"] = _precision_by_recall(tables["curves"])
     if "confusion" in tables:
-        made["confusion"] = _cases(tables["confusion"])
+        drawn["confusion"] = _cases(tables["confusion"])
     if "cmc" in tables:
-        made["cmc"] = _pivot(tables["cmc"].to_pylist(), "rank", "slice", "share")
+        drawn["cmc"] = _pivot(tables["cmc"].to_pylist(), "rank", "slice", "share")
     if "ranks" in tables:
-        made["ranks"] = tables["ranks"]
-    return made
+        drawn["ranks"] = tables["ranks"]
+    return drawn
 
 
 def _precision_by_recall(curves: pa.Table) -> pa.Table:

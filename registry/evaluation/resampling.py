@@ -19,7 +19,7 @@ from registry.evaluation.matching import THRESHOLDS
 from registry.evaluation.precision import RECALLS
 
 if TYPE_CHECKING:
-    from registry.evaluation.detection import Comparison, Part
+    from registry.evaluation.detection import Comparison, Metric, Part
 
 #: How often an image was drawn, or sums of it: [resamples, ...].
 Weights: TypeAlias = npt.NDArray[Any]
@@ -40,6 +40,12 @@ class Resampled:
     precision: Floats
     recall: Floats
     limits: Sequence[int]
+
+    def values(self, metric: Metric) -> Floats:
+        """Return a metric of each resample; NaN without items."""
+        if metric.limit is not None:
+            return self.average_recall(metric.limit)
+        return self.average_precision(metric.threshold)
 
     def average_precision(self, threshold: float | None = None) -> Floats:
         """Return AP of each resample, or AP at one threshold; NaN without items."""

@@ -15,7 +15,7 @@ _OF_IMAGES: Final = "images with "
 
 
 def score_rows(evaluation: Evaluation) -> list[dict[str, str]]:
-    """Return a row for each slice, with a text for each metric; below it what is published of the same slice."""
+    """Return a row for each slice, with a text for each metric; below it the published results of the same slice."""
     names = list(dict.fromkeys(score.metric for score in evaluation.scores if score.value is not None))
     of_slice: dict[str, dict[str, Score]] = {}
     for score in evaluation.scores:
