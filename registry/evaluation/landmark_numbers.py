@@ -119,15 +119,19 @@ class JsonLandmarkLists:
         self, category_id: np.ndarray, found: np.ndarray, report: Report, is_whole: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return x and y of the landmarks of each record's category; see :meth:`LandmarkLists.read`."""
-        texts, categories = self._texts, category_id.tolist()
+        texts = self._texts
         num_records = len(texts)
         pieces, num_left_out = [b"[]"] * num_records, np.zeros(num_records, np.int64)
+        long = []
         for k in found.tolist():
             text = texts[k]
             if text is not None:
                 pieces[k] = text
                 if len(text) > 2 * NUM_LANDMARK_SLOTS and (is_whole is None or not is_whole[k]):
-                    pieces[k], num_left_out[k] = _of_category(text, categories[k])
+                    long.append(k)
+        at = np.array(long, np.int64)
+        for k, piece, number in zip(long, *_of_categories([pieces[k] for k in long], category_id[at]), strict=True):
+            pieces[k], num_left_out[k] = piece, number
         lists, reasons = _read_lists(pieces)
         lengths = np.fromiter(map(len, lists), np.int64, num_records)
         has_reason = np.zeros(num_records, bool)
@@ -152,20 +156,34 @@ class JsonLandmarkLists:
         return self._lists.all_slots(k)
 
 
-def _of_category(text: bytes, category_id: int) -> tuple[bytes, int]:
-    """Return the part of a list of all slots that has those of a category, and how many numbers it leaves out.
+def _of_categories(texts: Sequence[bytes], category_id: np.ndarray) -> tuple[list[bytes], list[int]]:
+    """Return the part of each list of all slots that has those of its category, and how many numbers it leaves out.
 
     A list of another length, or of other values than numbers, is returned as it is.
     """
-    commas = np.flatnonzero(np.frombuffer(text, np.uint8) == ord(","))
-    width = (len(commas) + 1) // NUM_LANDMARK_SLOTS
-    if (len(commas) + 1) % NUM_LANDMARK_SLOTS or width not in _STEPS or text.translate(None, _NUMERIC) != b"[]":
-        return text, 0
-    first = width * int(_OFFSETS[category_id])
-    number = width * int(_NUMBERS[category_id])
-    start = int(commas[first - 1]) + 1 if first else text.index(b"[") + 1
-    end = int(commas[first + number - 1]) if first + number <= len(commas) else text.rindex(b"]")
-    return b"[%b]" % text[start:end], len(commas) + 1 - number
+    joined = b"".join(texts)
+    ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    starts = ends - [len(text) for text in texts]
+    commas = np.flatnonzero(np.frombuffer(joined, np.uint8) == ord(","))
+    first_comma, last_comma = np.searchsorted(commas, starts), np.searchsorted(commas, ends)
+    number = last_comma - first_comma + 1
+    width = number // NUM_LANDMARK_SLOTS
+    is_union = (number % NUM_LANDMARK_SLOTS == 0) & np.isin(width, _STEPS)
+    is_numeric = joined.translate(None, _NUMERIC) == b"[]" * len(texts)
+    if not is_numeric:
+        is_union &= [text.translate(None, _NUMERIC) == b"[]" for text in texts]
+    skipped, of_category = width * _OFFSETS[category_id], width * _NUMBERS[category_id]
+    if not is_union.any():
+        return list(texts), [0] * len(texts)
+    # Between the comma before the first number of the category, or the bracket, and that behind its last.
+    first, last = first_comma + skipped - 1, first_comma + skipped + of_category - 1
+    before = np.where(skipped > 0, commas[np.clip(first, 0, len(commas) - 1)], starts)
+    behind = np.where(last < last_comma, commas[np.clip(last, 0, len(commas) - 1)], ends - 1)
+    pieces = [
+        b"[%b]" % joined[low + 1 : high] if is_cut else text
+        for text, low, high, is_cut in zip(texts, before.tolist(), behind.tolist(), is_union.tolist(), strict=True)
+    ]
+    return pieces, np.where(is_union, number - of_category, 0).tolist()
 
 
 def _read_lists(pieces: Sequence[bytes]) -> tuple[list[list[float]], dict[int, str]]:
