@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from registry.cli.context import Places, storage_option
+from registry.cli.context import Places
 from registry.cli.evaluate_retrieval import embeddings, retrieval
-from registry.cli.evaluation_output import RESULTS_FILE, write_evaluation
+from registry.cli.evaluation_options import EvaluationOptions, evaluation_options
+from registry.cli.evaluation_output import RESULTS_FILE
 from registry.cli.examples import examples
-from registry.cli.output import Output, output_options
-from registry.cli.paths import FILE, FOLDER, PLACE
-from registry.cli.subset_options import evaluated_subset_options
-from registry.subset.options import Subset
-
-#: Draws of the bootstrap behind each interval.
-_RESAMPLES: Final = 200
+from registry.cli.paths import PLACE
 
 
 @examples(
@@ -40,13 +35,6 @@ def _options(command: Callable[..., Any]) -> Any:
     decorators = (
         click.argument("predictions", type=PLACE),
         click.option(
-            "--by",
-            multiple=True,
-            metavar="COLUMN|SQL",
-            help="Also score a slice for each value of this column of items, or SQL expression: occlusion, source, "
-            "'x2 - x1 > 200', TABLE.COLUMN of --table. Repeatable.",
-        ),
-        click.option(
             "--slice",
             "slices_of",
             type=click.Choice(["items", "images"]),
@@ -58,34 +46,12 @@ def _options(command: Callable[..., Any]) -> Any:
             "--against", type=PLACE, metavar="FILE|URL", help="Other predictions: also print the differences from them."
         ),
         click.option(
-            "--resamples",
-            type=click.IntRange(0, 100_000),
-            default=_RESAMPLES,
-            show_default=True,
-            metavar="N",
-            help="Draws of the bootstrap (over pair_ids) behind each 95 % interval; 0 for no intervals.",
-        ),
-        click.option("--skip-bad", is_flag=True, help="Leave out records that cannot be evaluated, and say how many."),
-        click.option("--metrics", type=FILE, help="Also write the scores to a JSON file for dvc metrics."),
-        click.option("--plots", type=FOLDER, help="Also write CSV files for dvc plots to this folder."),
-        click.option(
-            "--items",
-            "items_file",
-            type=RESULTS_FILE,
-            metavar="FILE.parquet",
-            help="Also write a row for each item: its prediction, and the kind of error. --table NAME=FILE.parquet "
-            "joins it.",
-        ),
-        click.option(
             "--detections",
             type=RESULTS_FILE,
             metavar="FILE.parquet",
             help="Also write a row for each prediction: its item, and the kind of error.",
         ),
-        storage_option,
-        evaluated_subset_options,
-        output_options,
-        click.pass_obj,
+        evaluation_options("", "CSV files", "item: its prediction, and the kind of error"),
     )
     for decorator in reversed(decorators):
         command = decorator(command)
@@ -96,35 +62,27 @@ def _score(
     places: Places,
     task: str,
     predictions: str,
-    by: tuple[str, ...],
     slices_of: str,
     against: str | None,
-    resamples: int,
-    skip_bad: bool,
-    metrics: Path | None,
-    plots: Path | None,
-    items_file: Path | None,
     detections: Path | None,
-    subset: Subset,
-    tables: dict[str, str],
-    output: Output,
+    options: EvaluationOptions,
 ) -> None:
     """Score predictions of a task and write the result."""
     from registry.evaluation.run import evaluate as score
 
     evaluation = score(
-        places.open(tables=tables),
+        places.open(tables=options.tables),
         task,
         predictions,
-        subset=subset,
-        by=by,
+        subset=options.subset,
+        by=options.by,
         slice_images=slices_of == "images",
-        resamples=resamples,
+        resamples=options.resamples,
         against=against,
-        skip_bad=skip_bad,
+        skip_bad=options.skip_bad,
         storage_options=places.storage_options,
     )
-    write_evaluation(evaluation, output, metrics=metrics, items=items_file, detections=detections, plots=plots)
+    options.write(evaluation, detections)
 
 
 @examples(
@@ -135,7 +93,7 @@ def _score(
 )
 @evaluate.command("boxes")
 @_options
-def boxes(places: Places, /, **options: Any) -> None:
+def boxes(places: Places, /, **values: Any) -> None:
     """Score predicted boxes.
 
     PREDICTIONS is a file or URL: COCO results (JSON), or Parquet, Arrow, CSV or JSON lines with the same names as
@@ -143,7 +101,7 @@ def boxes(places: Places, /, **options: Any) -> None:
 
     Exit code 3: records cannot be evaluated; all are counted, and --skip-bad goes on without them.
     """
-    _score(places, "boxes", **options)
+    _score(places, "boxes", **values)
 
 
 @examples(
@@ -152,7 +110,7 @@ def boxes(places: Places, /, **options: Any) -> None:
 )
 @evaluate.command("masks")
 @_options
-def masks(places: Places, /, **options: Any) -> None:
+def masks(places: Places, /, **values: Any) -> None:
     """Score predicted masks.
 
     PREDICTIONS as for df2 evaluate boxes, with masks as RLE or polygons. AP and AR are those of COCO: IoU of masks .50
@@ -160,7 +118,7 @@ def masks(places: Places, /, **options: Any) -> None:
 
     Exit code 3: records cannot be evaluated; all are counted, and --skip-bad goes on without them.
     """
-    _score(places, "masks", **options)
+    _score(places, "masks", **values)
 
 
 @examples(
@@ -169,7 +127,7 @@ def masks(places: Places, /, **options: Any) -> None:
 )
 @evaluate.command("landmarks")
 @_options
-def landmarks(places: Places, /, **options: Any) -> None:
+def landmarks(places: Places, /, **values: Any) -> None:
     """Score predicted landmarks.
 
     PREDICTIONS as for df2 evaluate boxes, with keypoints in the 294 slots of all categories or in those of the category
@@ -178,7 +136,7 @@ def landmarks(places: Places, /, **options: Any) -> None:
 
     Exit code 3: records cannot be evaluated; all are counted, and --skip-bad goes on without them.
     """
-    _score(places, "landmarks", **options)
+    _score(places, "landmarks", **values)
 
 
 evaluate.add_command(retrieval)

@@ -8,69 +8,29 @@ from typing import Any, Final
 
 import click
 
-from registry.cli.context import Places, storage_option
-from registry.cli.evaluation_output import RESULTS_FILE, write_evaluation
+from registry.cli.context import Places
+from registry.cli.evaluation_options import EvaluationOptions, evaluation_options
 from registry.cli.examples import examples
-from registry.cli.output import Output, output_options
-from registry.cli.paths import FILE, FOLDER, PLACE
-from registry.cli.subset_options import evaluated_subset_options
-from registry.subset.options import Subset
+from registry.cli.paths import FILE, PLACE
 
-#: Draws of the bootstrap behind each interval.
-_RESAMPLES: Final = 200
 #: Values of ``--rows``.
 _ROWS: Final = ("auto", "lists", "items")
-#: Values of ``--metric``.
+#: Values of ``--distance``.
 _DISTANCES: Final = ("cosine", "l2", "dot")
 
 
 def _options(command: Callable[..., Any]) -> Any:
     """Add the options of both commands."""
-    decorators = (
-        click.option(
-            "--rows",
-            type=click.Choice(_ROWS),
-            default=_ROWS[0],
-            show_default=True,
-            help="Rows of queries and gallery: of the published lists, or all items; auto takes the lists if they were "
-            "ingested.",
-        ),
-        click.option(
-            "--by",
-            multiple=True,
-            metavar="COLUMN|SQL",
-            help="Also score a slice of the queries for each value of this column of items, or SQL expression: "
-            "occlusion, 'x2 - x1 > 200', TABLE.COLUMN of --table. Repeatable.",
-        ),
-        click.option(
-            "--resamples",
-            type=click.IntRange(0, 100_000),
-            default=_RESAMPLES,
-            show_default=True,
-            metavar="N",
-            help="Draws of the bootstrap (over pair_ids) behind each 95 % interval; 0 for no intervals.",
-        ),
-        click.option(
-            "--skip-bad", is_flag=True, help="Go on without records that cannot be evaluated, and say how many."
-        ),
-        click.option("--metrics", type=FILE, help="Also write the scores to a JSON file for dvc metrics."),
-        click.option("--plots", type=FOLDER, help="Also write cmc.csv and ranks.csv for dvc plots to this folder."),
-        click.option(
-            "--items",
-            "items_file",
-            type=RESULTS_FILE,
-            metavar="FILE.parquet",
-            help="Also write a row for each query: the rank of its first right answer, and how it ended. --table "
-            "NAME=FILE.parquet joins it.",
-        ),
-        storage_option,
-        evaluated_subset_options,
-        output_options,
-        click.pass_obj,
+    rows = click.option(
+        "--rows",
+        type=click.Choice(_ROWS),
+        default=_ROWS[0],
+        show_default=True,
+        help="Rows of queries and gallery: of the published lists, or all items; auto takes the lists if they were "
+        "ingested.",
     )
-    for decorator in reversed(decorators):
-        command = decorator(command)
-    return command
+    row = "query: the rank of its first right answer, and how it ended"
+    return rows(evaluation_options(" of the queries", "cmc.csv and ranks.csv", row)(command))
 
 
 @examples(
@@ -92,15 +52,7 @@ def retrieval(
     submission: str,
     strict: bool,
     rows: str,
-    by: tuple[str, ...],
-    resamples: int,
-    skip_bad: bool,
-    metrics: Path | None,
-    plots: Path | None,
-    items_file: Path | None,
-    subset: Subset,
-    tables: dict[str, str],
-    output: Output,
+    options: EvaluationOptions,
 ) -> None:
     """Score a submission of consumer-to-shop retrieval.
 
@@ -116,29 +68,28 @@ def retrieval(
     from registry.evaluation.retrieval import evaluate_retrieval
 
     evaluation = evaluate_retrieval(
-        places.open(tables=tables),
+        places.open(tables=options.tables),
         submission,
-        subset=subset,
+        subset=options.subset,
         strict=strict,
         rows=rows,
-        by=by,
-        resamples=resamples,
-        skip_bad=skip_bad,
+        by=options.by,
+        resamples=options.resamples,
+        skip_bad=options.skip_bad,
         storage_options=places.storage_options,
     )
-    write_evaluation(evaluation, output, metrics=metrics, items=items_file, plots=plots)
+    options.write(evaluation)
 
 
 @examples(
     "df2 evaluate embeddings embeddings.parquet",
-    "df2 evaluate embeddings embeddings.parquet --metric l2 --by scale",
+    "df2 evaluate embeddings embeddings.parquet --distance l2 --by scale",
     "df2 evaluate embeddings embeddings.parquet --submission submission.json",
 )
 @click.command("embeddings")
 @click.argument("embeddings", type=PLACE)
 @click.option(
-    "--metric",
-    "distance",
+    "--distance",
     type=click.Choice(_DISTANCES),
     default=_DISTANCES[0],
     show_default=True,
@@ -153,15 +104,7 @@ def embeddings(
     distance: str,
     submission: Path | None,
     rows: str,
-    by: tuple[str, ...],
-    resamples: int,
-    skip_bad: bool,
-    metrics: Path | None,
-    plots: Path | None,
-    items_file: Path | None,
-    subset: Subset,
-    tables: dict[str, str],
-    output: Output,
+    options: EvaluationOptions,
 ) -> None:
     """Score embeddings of items: each query gets its 20 nearest gallery items, and the official protocol scores them.
 
@@ -176,15 +119,15 @@ def embeddings(
     from registry.evaluation.embeddings import evaluate_embeddings
 
     evaluation = evaluate_embeddings(
-        places.open(tables=tables),
+        places.open(tables=options.tables),
         embeddings,
-        subset=subset,
+        subset=options.subset,
         distance=distance,
         submission=submission,
         rows=rows,
-        by=by,
-        resamples=resamples,
-        skip_bad=skip_bad,
+        by=options.by,
+        resamples=options.resamples,
+        skip_bad=options.skip_bad,
         storage_options=places.storage_options,
     )
-    write_evaluation(evaluation, output, metrics=metrics, items=items_file, plots=plots)
+    options.write(evaluation)

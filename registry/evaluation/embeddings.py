@@ -16,8 +16,8 @@ from registry.evaluation.embeddings_file import EmbeddingsFile, not_finite, open
 from registry.evaluation.embeddings_neighbours import COSINE, DISTANCES, Vectors, nearest, normalize
 from registry.evaluation.embeddings_rows import Candidates, detections, items
 from registry.evaluation.problems import Problems
-from registry.evaluation.results import Evaluation
-from registry.evaluation.retrieval import RESAMPLES, score_submission
+from registry.evaluation.results import RESAMPLES, Evaluation
+from registry.evaluation.retrieval import score_submission
 from registry.evaluation.retrieval_rows import AUTO, read_rows, select_split
 from registry.evaluation.submission_file import write_submission
 from registry.evaluation.submissions import NUM_ANSWERS, Submission, as_xywh
@@ -137,7 +137,7 @@ def _vectors(
             arrays = [np.empty((number, size), np.float32) for number in numbers]
         if is_cosine:
             vectors[~is_good] = 0
-            expected = "a direction, as angles are compared (--metric l2 compares distances)"
+            expected = "a direction, as angles are compared (--distance l2 compares distances)"
             _note(normalize(vectors), is_good, problems, "vectors of zeros", expected, start)
         for role, first in enumerate((0, numbers[0])):
             is_of_role = is_good & (slot >= first) & (slot < first + numbers[role])

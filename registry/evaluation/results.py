@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import pyarrow as pa
 
+#: Draws of the bootstrap behind each interval, where the user asks for no other number.
+RESAMPLES: Final = 200
 #: The slice of everything that is evaluated.
 ALL: Final = "all"
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from registry.evaluation.arrays import Bools, Floats, Ints
 from registry.evaluation.problems import Problems
-from registry.evaluation.results import ALL, Evaluation
+from registry.evaluation.results import ALL, RESAMPLES, Evaluation
 from registry.evaluation.retrieval_matching import (
     DISPLACED,
     NO_ANSWER,
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from registry.store.selection import Selection
 
 RETRIEVAL: Final = "retrieval"
-#: Draws of the bootstrap.
-RESAMPLES: Final = 200
 _OUTCOMES: Final = (RIGHT, NOT_FOUND, DISPLACED, WRONG_CATEGORY, NOT_DETECTED, NO_ANSWER)
 
 

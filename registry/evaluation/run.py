@@ -19,7 +19,7 @@ from registry.evaluation.item_results import Outcome, detection_table, item_tabl
 from registry.evaluation.landmark_errors import landmark_table
 from registry.evaluation.lazy_tables import LazyTables
 from registry.evaluation.predictions import read_predictions
-from registry.evaluation.results import ALL, Evaluation, Score
+from registry.evaluation.results import ALL, RESAMPLES, Evaluation, Score
 from registry.evaluation.slices import Slice, category_slices, read_slices
 from registry.evaluation.truth import Truth, read_truth
 from registry.evaluation.worst_images import worst_image_table
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 TASKS: Final = (BOXES, MASKS, LANDMARKS)
 #: End of the metrics for which occluded landmarks count as not labelled.
 VISIBLE: Final = "-visible"
-#: Draws of the bootstrap behind each interval.
-RESAMPLES: Final = 200
 #: The split that is evaluated where the user names none and several have annotations.
 _USUAL_SPLIT: Final = "validation"
 _ANNOTATED: Final = "SELECT DISTINCT split FROM images WHERE num_items IS NOT NULL"
