@@ -121,10 +121,11 @@ def _figure(title: str, text: str, svg: str, numbers: Sequence[Mapping[str, Any]
 
 def _errors(evaluation: Evaluation) -> Html:
     """Return the table of the kinds of error."""
+    rows = [row | {"dAP50": f"{row['dAP50']:.3f}"} for row in evaluation.tables["errors"].to_pylist()]
     return join(
         element("h3", "Kinds of error"),
         element("p", _KINDS, class_="muted"),
-        table("Kinds of error", evaluation.tables["errors"].to_pylist()),
+        table("Kinds of error", rows),
     )
 
 
