@@ -67,10 +67,12 @@ def scores(answered: Answered, slices: Iterable[tuple[str, Bools]], resamples: i
     for start, draws in _draws(len(groups), resamples):
         for of_slice, of_groups in zip(drawn, sums, strict=True):
             of_slice[start : start + len(draws)] = draws @ of_groups
-    for (name, is_in), of_slice in zip(slices, drawn, strict=True):
+    for (name, is_in), of_slice, of_groups in zip(slices, drawn, sums, strict=True):
         number = int(is_in.sum())
         means: Sequence[float | None] = values[is_in].sum(0) / number if number else [None] * len(METRICS)
-        ends = _intervals(of_slice[of_slice[:, -1] > 0])
+        # The queries of a single pair_id score the same in every draw: that would be an interval without width.
+        is_single = np.count_nonzero(of_groups[:, -1]) < 2
+        ends = _intervals(of_slice[:0] if is_single else of_slice[of_slice[:, -1] > 0])
         for k, metric in enumerate(METRICS):
             value, (low, high) = means[k], ends[k]
             yield Score(metric, name, None if value is None else float(value), low, high, number)

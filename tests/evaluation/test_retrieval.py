@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import registry
 from registry.errors import AnnotationError, NotFoundError, UsageError
 from registry.evaluation.retrieval import evaluate_retrieval
+from registry.evaluation.retrieval_scores import Answered, scores
 from registry.store.registry import Registry
 from registry.subset.options import Subset
 from tests.evaluation.retrieval_registry import LEFT, RIGHT, SUBMISSION, make_retrieval, record
@@ -196,3 +198,12 @@ def test_boxes_of_any_numbers_are_no_right_answers(items: Registry) -> None:
     evaluation = evaluate_retrieval(items, pa.Table.from_pylist(records), skip_bad=True)
     assert evaluation.value("top-20") == 0
     assert evaluation.facts["records"] == 1
+
+
+def test_the_queries_of_a_single_pair_id_have_no_interval() -> None:
+    is_in = np.array([True, True, False])
+    answered = Answered(np.array([1, 3, 0]), np.array([1.0, 0.5, 0.0]), np.array([7, 7, 8]))
+    found = list(scores(answered, [("all", np.ones(3, bool)), ("one", is_in)], 50))
+    assert [(score.slice, score.low is None) for score in found if score.metric == "top-1"] == [
+        ("all", False), ("one", True)
+    ]  # fmt: skip
