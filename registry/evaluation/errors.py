@@ -25,16 +25,19 @@ _WRONG: Final = (*_MOVED, *_REMOVED)
 def error_table(comparison: Comparison, outcome: Outcome) -> pa.Table:
     """Return the number and the cost of each kind of error: kind, count, dAP50.
 
-    The last rows are ``false positives`` (all wrong predictions gone) and ``false negatives`` (all items without a
-    prediction gone). The costs do not add up to 1 - AP50, as AP is no sum.
+    Of an item, only the prediction with the highest score that is wrong because of it can be mended, of either kind.
+    ``missed`` are the items that no such prediction is wrong because of: those of the kind ``both`` too. The last rows
+    are ``false positives`` (all wrong predictions gone) and ``false negatives`` (all items without a prediction gone).
+    The costs do not add up to 1 - AP50, as AP is no sum.
     """
     whole = _ap50(comparison, outcome)
     rows = []
     for kind in (*_MOVED, results.BOTH, results.DUPLICATE, results.BACKGROUND):
-        moved = np.flatnonzero(outcome.kind == kind) if kind in _MOVED else np.empty(0, np.int64)
+        # The prediction that an item not found is given has its kind.
+        moved = outcome.detection[outcome.item_kind == kind] if kind in _MOVED else np.empty(0, np.int64)
         gone = outcome.kind == kind
         rows.append((KINDS[kind], int(gone.sum()), _ap50(comparison, outcome, gone, moved) - whole))
-    is_missed = outcome.item_kind == results.MISSED
+    is_missed = np.isin(outcome.item_kind, (results.MISSED, results.BOTH))
     rows.append((KINDS[results.MISSED], int(is_missed.sum()), _ap50(comparison, outcome, left_out=is_missed) - whole))
     is_wrong = np.isin(outcome.kind, _WRONG)
     rows.append(("false positives", int(is_wrong.sum()), _ap50(comparison, outcome, is_wrong) - whole))
@@ -57,7 +60,7 @@ def _ap50(
         comparison: predictions beside items.
         outcome: of both.
         gone: bool [detections]: those that are removed.
-        moved: detections that are right for their item instead, unless it was found: the highest score of each item.
+        moved: detections that are right for their item instead, at most one of each item.
         left_out: bool [items]: those that are removed.
     """
     truth, detections = comparison.truth, comparison.detections
@@ -67,9 +70,6 @@ def _ap50(
         counts &= ~gone
     category_id = detections.category_id
     if moved is not None and len(moved):
-        moved = moved[outcome.item_kind[outcome.item[moved]] != results.CORRECT]
-        moved = moved[np.argsort(-detections.score[moved], kind="stable")]
-        moved = moved[np.unique(outcome.item[moved], return_index=True)[1]]
         is_true[moved] = counts[moved] = True
         category_id = category_id.copy()
         category_id[moved] = truth.category_id[outcome.item[moved]]

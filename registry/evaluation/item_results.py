@@ -11,8 +11,9 @@ prediction that found no item is, in this order,
 
 Predictions that found an item that does not count are ``ignored``, as are those beyond the most that COCO takes of an
 image and category. An item that no prediction found has the kind of the prediction with the highest score that is wrong
-because of it, else it is ``missed``. Landmarks are compared within a category alone, as categories have different
-landmarks: so their predictions are never of the kinds ``classification`` and ``both``.
+because of it; ``both`` only where no other kind is; without any it is ``missed``. Landmarks are compared within a
+category alone, as categories have different landmarks: so their predictions are never of the kinds ``classification``
+and ``both``.
 """
 
 from __future__ import annotations
@@ -92,9 +93,9 @@ class Outcome:
 
         item_kind = np.where(comparison.ignored, IGNORED, MISSED)
         detection = np.full(len(truth.category_id), -1)
-        is_error = np.isin(kind, (LOCALISATION, CLASSIFICATION, BOTH)) & (item >= 0)
-        errors = np.flatnonzero(is_error)
-        errors = errors[np.argsort(detections.score[errors], kind="stable")]  # the highest score is written last
+        errors = np.flatnonzero(np.isin(kind, (LOCALISATION, CLASSIFICATION, BOTH)) & (item >= 0))
+        # What is written last stays: the highest score, of equal scores the first in the file; ``both`` before others.
+        errors = errors[np.lexsort((-errors, detections.score[errors], kind[errors] != BOTH))]
         detection[item[errors]] = errors
         item_kind[item[errors]] = kind[errors]
         right = np.flatnonzero(kind == CORRECT)

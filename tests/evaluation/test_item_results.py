@@ -97,6 +97,22 @@ def test_the_cost_of_an_error_is_what_ap50_gains_without_it() -> None:
     assert rows["false negatives"]["dAP50"] == pytest.approx(1 / 4)
 
 
+def test_an_item_is_mended_once_and_one_that_nothing_mends_is_missed() -> None:
+    images = {image_id: [garment(SKIRT, (0, 0, 100, 100))] for image_id in (1, 2)}
+    rows = [
+        prediction(1, SHORTS, (0, 0, 100, 100), 0.6),  # of another category
+        prediction(1, SKIRT, (0, 0, 100, 40), 0.9),  # of the same item, too small
+        prediction(2, TOP, (0, 0, 100, 30), 0.95),  # of another category and too small
+    ]
+    comparison, outcome = with_outcome(compare(images, rows))
+    items = item_table(comparison, outcome).to_pylist()
+    assert [(row["kind"], row["position"]) for row in items] == [("localisation", 1), ("both", 2)]
+    errors = {row["kind"]: (row["count"], row["dAP50"]) for row in error_table(comparison, outcome).to_pylist()}
+    assert errors["localisation"] == (1, pytest.approx(51 / 101))
+    assert errors["classification"] == (1, 0)  # its item goes to the higher score, as TIDE decides
+    assert errors["both"] == (1, 0) and errors["missed"] == (1, 0)
+
+
 def test_confusion_counts_pairs_whatever_their_category() -> None:
     rows = confusion_table(compare(IMAGES, PREDICTIONS), 0.0).to_pylist()
     assert {(row["category"], row["predicted"]): row["count"] for row in rows} == {
