@@ -21,7 +21,9 @@ The errors that they raise are in :mod:`registry.errors`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from registry.version import __version__
@@ -276,18 +278,24 @@ def evaluate(
         registry.errors.NotFoundError: there is nothing to evaluate, or no such file.
         registry.errors.AnnotationError: predictions cannot be evaluated; the message counts all problems.
     """
-    more = {"subset": _subset(subset), "storage_options": storage_options, **options}
-    if task == "retrieval":
-        from registry.evaluation.retrieval import evaluate_retrieval
+    from registry.dataset.deepfashion2 import unknown_name
+    from registry.errors import UsageError
+    from registry.evaluation import embeddings, retrieval, run
 
-        return evaluate_retrieval(registry, predictions, **more)
-    if task == "embeddings":
-        from registry.evaluation.embeddings import evaluate_embeddings
-
-        return evaluate_embeddings(registry, predictions, **more)
-    from registry.evaluation.run import evaluate
-
-    return evaluate(registry, task, predictions, **more)
+    tasks: dict[str, Callable[..., Evaluation]] = {
+        **{name: functools.partial(run.evaluate, registry, name) for name in run.TASKS},
+        "retrieval": functools.partial(retrieval.evaluate_retrieval, registry),
+        "embeddings": functools.partial(embeddings.evaluate_embeddings, registry),
+    }
+    if task not in tasks:
+        raise unknown_name("task", task, list(tasks))
+    known = inspect.signature(tasks[task]).parameters
+    for name in options:
+        if name not in known:
+            raise unknown_name("option", name, [name for name in known if name != "predictions"])
+    if options.get("resamples", 0) < 0:
+        raise UsageError(f"resamples: expected a number of at least 0, found {options['resamples']}.")
+    return tasks[task](predictions, subset=_subset(subset), storage_options=storage_options, **options)
 
 
 def _subset(subset: Subset | Mapping[str, Any] | None) -> Subset:

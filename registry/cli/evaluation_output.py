@@ -13,6 +13,8 @@ from registry.cli.paths import FileType
 from registry.cli.row_formats import write_parquet
 from registry.cli.values import json_text
 from registry.dataset.published import REMARK
+from registry.errors import UsageError
+from registry.evaluation.results import ALL
 from registry.files.temporary import make_output_folder, replacing, write_text
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ def write_evaluation(
         UsageError: the suffix of a file names no format.
         StorageError: a file cannot be written.
     """
+    if items is not None and items == detections:
+        raise UsageError(f"{items} cannot be the file of both --items and --detections.")
     for name, path in (("items", items), ("detections", detections)):
         if path is not None:
             _write_results(evaluation.tables[name], path)
@@ -100,7 +104,7 @@ def metrics_of(evaluation: Evaluation) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for score in evaluation.scores:
         if score.value is not None:
-            of_slice = values if score.slice == "all" else values.setdefault(score.slice, {})
+            of_slice = values if score.slice == ALL else values.setdefault(score.slice, {})
             of_slice[score.metric] = score.value
     return values
 

@@ -63,9 +63,8 @@ class _PageType(FileType):
 @click.option(
     "--task",
     type=click.Choice(["boxes", "masks", "landmarks"]),
-    default="boxes",
-    show_default=True,
-    help="What --predictions are of.",
+    show_default="boxes",
+    help="The task of --predictions.",
 )
 @photos_option
 @undivided_subset_options
@@ -75,7 +74,7 @@ def report_command(
     dest: str,
     against: str | None,
     predictions: str | None,
-    task: str,
+    task: str | None,
     photos: str | None,
     follow_links: bool,
     subset: Subset,
@@ -85,8 +84,8 @@ def report_command(
 
     It has counts, plots, checks with pictures of the rows they found, the registry beside the official release, the
     changes since another version, and how it was made; with --predictions, first of all how good a model is, with its
-    worst images. DEST.html is a single file that loads nothing: it opens
-    offline, on a phone, in dark mode and on paper. Photos that are not found are drawn as plain canvases.
+    worst images. DEST.html is a single file that loads nothing: it opens offline, on a phone, in dark mode and on
+    paper. Photos that are not found are drawn as plain canvases.
 
     Exit code 3: the page was written, and a photo is damaged, or is not in the RELEASE of --photos.
     """
@@ -94,12 +93,14 @@ def report_command(
     from registry.history.git import revision_of
     from registry.report.page import Report, report
 
+    if task is not None and predictions is None:
+        raise click.UsageError("--task is that of --predictions, which are not given.")
     places: Places = ctx.obj
     params = ctx.params["params"]
     settings = load_check_settings(params)
     registry = places.open(tables=tables)
     other = _against(places, against) if against else None
-    evaluation = _evaluation(places, registry, subset, predictions, task) if predictions else None
+    evaluation = _evaluation(places, registry, subset, predictions, task or "boxes") if predictions else None
     sources = photo_sources(photos, params)
 
     def attempt(password: str | None, sources: str | dict[str, str] | None = sources) -> Report:

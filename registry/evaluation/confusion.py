@@ -42,7 +42,8 @@ def confusion_table(comparison: Comparison, min_score: float) -> pa.Table:
     matcher = Matcher(alike.truth, taken, comparison.overlaps)
     item = np.full(len(taken.detection), -1)
     item[matcher.candidate] = matcher.found(comparison.ignored)[0]
-    counts = (item < 0) | ~comparison.ignored[item]
+    counts = item < 0
+    counts[~counts] = ~comparison.ignored[item[~counts]]
     item, detection = item[counts], taken.detection[counts]
     none = len(CATEGORIES) + 1
     cells = np.zeros((none + 1, none + 1), np.int64)

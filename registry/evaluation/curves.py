@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from registry.dataset.deepfashion2 import CATEGORIES
 from registry.evaluation.arrays import Floats
 from registry.evaluation.matching import THRESHOLDS
 from registry.evaluation.precision import RECALLS
@@ -21,18 +22,11 @@ def curve_table(comparison: Comparison) -> pa.Table:
     Category NULL is the mean over the categories. A category without items has no rows.
     """
     precision = comparison.precision(comparison.part()).precision
-    names = dict(
-        zip(
-            comparison.truth.category_id.tolist(),
-            comparison.truth.items.column("category_name").to_pylist(),
-            strict=True,
-        )
-    )
     measured = np.flatnonzero(precision[0, 0] > -1)
     curves: list[tuple[str | None, Floats]] = []
     if len(measured):
         curves.append((None, precision[:, :, measured].mean(axis=2)))
-    curves += [(names[int(k) + 1], precision[:, :, k]) for k in measured]
+    curves += [(CATEGORIES[k].name, precision[:, :, k]) for k in measured]
     size = len(THRESHOLDS) * len(RECALLS)
     values = [curve.ravel() for _, curve in curves]
     return pa.table(

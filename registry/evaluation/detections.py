@@ -22,7 +22,7 @@ class Detections:
         category_id: int64 [n]: 1 to 13.
         score: float64 [n].
         position: int64 [n]: 0-based place of the record in the file.
-        boxes: float64 [n, 4]: x, y, width, height, px; None where the records have none.
+        boxes: float64 [n, 4]: x, y, width, height, px; NaN of records without a box, None if all are.
         areas: float64 [n]: of the box where there is one, else of the mask, px²; NaN for landmarks without box.
         masks: of pycocotools, ``{"size": [height, width], "counts": bytes}``; None where they are not evaluated.
         landmarks: float64, flat x, y of the landmarks of each record's category, record by record; None likewise.
@@ -63,20 +63,21 @@ class Detections:
         return slots
 
     def edges(self) -> Floats:
-        """Return x1, y1, x2, y2 of each box: float64 [n, 4]; without boxes, around the mask or the landmarks."""
-        boxes = self.boxes
-        if boxes is None and self.masks is not None:
+        """Return x1, y1, x2, y2 of each box, or around mask or landmarks where there is none: float64 [n, 4]."""
+        boxes = np.full((len(self), 4), np.nan) if self.boxes is None else self.boxes.copy()
+        is_missing = np.isnan(boxes).any(axis=1)
+        if self.masks is not None:
             from pycocotools import mask
 
-            boxes = np.array([mask.toBbox(runs) for runs in self.masks], np.float64).reshape(-1, 4)
-        if boxes is not None:
-            return np.column_stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
-        edges = np.zeros((len(self.score), 4))
-        for category in CATEGORIES:
-            rows = np.flatnonzero(self.category_id == category.id)
-            if len(rows):
-                points = self.landmarks_of(rows)
-                edges[rows] = np.column_stack([points.min(axis=1), points.max(axis=1)])
+            for k in np.flatnonzero(is_missing).tolist():
+                boxes[k] = mask.toBbox(self.masks[k])
+        edges = np.column_stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+        if self.landmarks is not None:
+            for category in CATEGORIES:
+                rows = np.flatnonzero(is_missing & (self.category_id == category.id))
+                if len(rows):
+                    points = self.landmarks_of(rows)
+                    edges[rows] = np.column_stack([points.min(axis=1), points.max(axis=1)])
         return edges
 
     @cached_property

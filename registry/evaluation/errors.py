@@ -25,6 +25,7 @@ _WRONG: Final = (*_MOVED, *_REMOVED)
 def error_table(comparison: Comparison, outcome: Outcome) -> pa.Table:
     """Return the number and the cost of each kind of error: kind, count, dAP50.
 
+    AP50 is the mean over the categories with items, as everywhere here; TIDE also takes those with predictions alone.
     Of an item, only the prediction with the highest score that is wrong because of it can be mended, of either kind.
     ``missed`` are the items that no such prediction is wrong because of: those of the kind ``both`` too. The last rows
     are ``false positives`` (all wrong predictions gone) and ``false negatives`` (all items without a prediction gone).

@@ -8,8 +8,8 @@ their order also where the image counts several times.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -25,86 +25,91 @@ if TYPE_CHECKING:
 
 #: Ends of a 95 % interval.
 _PERCENTILES: Final = (2.5, 97.5)
+#: Draws held at a time, 4 kB each for every slice.
+_BLOCK: Final = 500
 #: End of the name of a metric whose value is a difference between two predictions.
 DIFFERENCE: Final = "-difference"
 
 
-def with_intervals(
-    comparison: Comparison,
-    slices: Sequence[Slice],
-    measured: Sequence[Score],
-    resamples: int,
-    *,
-    seed: int = 0,
-    suffix: str = "",
-) -> list[Score]:
-    """Return scores with their 95 % intervals; those of COCO's sizes have none, nor of a single pair_id.
+@dataclass(frozen=True)
+class Sampled:
+    """Scores, and the same scores of data sets drawn anew.
+
+    Attributes:
+        scores: without intervals.
+        samples: metric and slice -> float64 [resamples]: the score of each drawn data set, NaN where it has no item.
+            COCO's sizes have none, nor have the items of a single pair_id.
+    """
+
+    scores: Sequence[Score]
+    samples: Mapping[tuple[str, str], Floats]
+
+    @classmethod
+    def of(
+        cls, comparison: Comparison, slices: Sequence[Slice], resamples: int, *, seed: int = 0, suffix: str = ""
+    ) -> Sampled:
+        """Return the scores of everything and of slices.
+
+        Args:
+            comparison: predictions beside items.
+            slices: parts of the items.
+            resamples: how many data sets are drawn; 0 for no intervals.
+            seed: of the random draws: the same one draws the same data sets.
+            suffix: of the metrics' names.
+        """
+        parts = [comparison.part(), *map(comparison.part, slices)]
+        # The items of a single group score the same in every resample: that would be an interval without width.
+        group = draw_groups(comparison.truth)
+        of_items = group[comparison.truth.image]
+        measured = [part for part in parts if len(np.unique(of_items[~part.ignored])) > 1]
+        drawn: dict[tuple[str, str], list[Floats]] = {}
+        for start in range(0, resamples, _BLOCK):
+            weights = draw(group, range(start, min(start + _BLOCK, resamples)), seed)
+            for part, sample in zip(measured, resampled(comparison, measured, weights), strict=True):
+                for metric in part.metrics:
+                    drawn.setdefault((f"{metric.name}{suffix}", part.slice), []).append(sample.values(metric))
+        samples = {key: np.concatenate(blocks) for key, blocks in drawn.items()}
+        return cls(list(scores(comparison, slices, suffix)), samples)
+
+    def with_intervals(self) -> list[Score]:
+        """Return the scores with their 95 % intervals."""
+        return [_with_interval(score, self.samples.get((score.metric, score.slice))) for score in self.scores]
+
+    def minus(self, other: Sampled) -> list[Score]:
+        """Return each score minus that of other predictions for the same items, with its interval from the same draws.
+
+        Returns:
+            Of each metric that both have, such as ``AP-difference``.
+        """
+        value_of = {(score.metric, score.slice): score.value for score in other.scores}
+        rows = []
+        for score in self.scores:
+            key = score.metric, score.slice
+            if key in value_of:
+                value = value_of[key]
+                less = None if score.value is None or value is None else score.value - value
+                sample = self.samples[key] - other.samples[key] if key in self.samples else None
+                rows.append(_with_interval(replace(score, metric=f"{score.metric}{DIFFERENCE}", value=less), sample))
+        return rows
+
+
+def draw(group: Ints, numbers: range, seed: int) -> Weights:
+    """Return how often each image is drawn: uint8 [draws, images].
 
     Args:
-        comparison: predictions beside items.
-        slices: parts of the items.
-        measured: the scores, as of :func:`registry.evaluation.detection.scores`.
-        resamples: how many data sets are drawn; 0: none, and no interval.
-        seed: of the random draws.
-        suffix: of the metrics' names.
+        group: int64 [images]: images of a group are drawn together.
+        numbers: of the draws; the same number is always the same draw.
+        seed: of all draws.
     """
-    if not resamples:
-        return list(measured)
-    samples = _samples(comparison, slices, draw(comparison.truth, resamples, seed), suffix)
-    return [_with_interval(score, samples.get((score.metric, score.slice))) for score in measured]
-
-
-def differences(
-    comparison: Comparison,
-    other: Comparison,
-    slices: Sequence[Slice],
-    resamples: int,
-    *,
-    seed: int = 0,
-    suffix: str = "",
-) -> list[Score]:
-    """Return each score minus that of other predictions, with its 95 % interval from the same draws.
-
-    Args:
-        comparison: predictions beside items.
-        other: other predictions beside the same items.
-        slices: parts of the items.
-        resamples: how many data sets are drawn; 0: no interval.
-        seed: of the random draws.
-        suffix: of the metrics' names.
-
-    Returns:
-        Of each metric that both have, such as ``AP-difference``.
-    """
-    value_of = {(score.metric, score.slice): score.value for score in scores(other, slices, suffix)}
-    weights = draw(comparison.truth, resamples, seed)
-    ours, theirs = (_samples(side, slices, weights, suffix) for side in (comparison, other))
-    rows = []
-    for score in scores(comparison, slices, suffix):
-        key = score.metric, score.slice
-        if key in value_of:
-            value = value_of[key]
-            less = None if score.value is None or value is None else score.value - value
-            row = replace(score, metric=f"{score.metric}{DIFFERENCE}", value=less)
-            rows.append(_with_interval(row, ours[key] - theirs[key] if key in ours else None))
-    return rows
-
-
-def draw(truth: Truth, resamples: int, seed: int) -> Weights:
-    """Return how often each image is drawn: uint8 [resamples, images].
-
-    Images of a split with the same pair_id are drawn together; an image without pair_id is alone.
-    """
-    group = groups(truth)
     number = int(group.max(initial=-1)) + 1
-    weights = np.empty((resamples, len(group)), np.uint8)
-    for k in range(resamples):
+    weights = np.empty((len(numbers), len(group)), np.uint8)
+    for row, k in zip(weights, numbers, strict=True):
         drawn = np.random.default_rng([seed, k]).integers(0, number, number)
-        weights[k] = np.bincount(drawn, minlength=number)[group]
+        row[:] = np.bincount(drawn, minlength=number)[group]
     return weights
 
 
-def groups(truth: Truth) -> Ints:
+def draw_groups(truth: Truth) -> Ints:
     """Return the number of the group of each image, from 0: int64 [images]."""
     pair_id = truth.images.column("pair_id").combine_chunks()
     split = image_keys(truth.images) >> 32
@@ -112,24 +117,6 @@ def groups(truth: Truth) -> Ints:
     key = np.where(alone, np.arange(len(alone)), pair_id.fill_null(0).to_numpy())
     _, group = np.unique(np.column_stack([split, alone, key]), axis=0, return_inverse=True)
     return group.ravel().astype(np.int64)
-
-
-def _samples(
-    comparison: Comparison, slices: Sequence[Slice], weights: Weights, suffix: str
-) -> dict[tuple[str, str], Floats]:
-    """Return the score of each resample, by metric and slice; NaN where it has no item.
-
-    Slices with items of a single group have none.
-    """
-    parts = [comparison.part(), *map(comparison.part, slices)]
-    # The items of a single group score the same in every resample: that would be an interval without width.
-    group = groups(comparison.truth)[comparison.truth.image]
-    measured = [part for part in parts if len(np.unique(group[~part.ignored])) > 1]
-    return {
-        (f"{metric.name}{suffix}", part.slice): sample.values(metric)
-        for part, sample in zip(measured, resampled(comparison, measured, weights), strict=True)
-        for metric in part.metrics
-    }
 
 
 def _with_interval(score: Score, sample: Floats | None) -> Score:

@@ -45,12 +45,10 @@ from registry.storage.options import StorageOptions
 from registry.storage.place import Place
 from registry.subset.row_files import KINDS, suffix_of
 
-__all__ = ["Detections", "ImageIndex", "read_predictions"]
-
 
 def read_predictions(
     source: Any,
-    truth: ImageIndex,
+    index: ImageIndex,
     task: str,
     *,
     skip_bad: bool = False,
@@ -60,7 +58,7 @@ def read_predictions(
 
     Args:
         source: path or fsspec URL, Arrow table, or frame of pandas or polars.
-        truth: the images of the registry, and which of them are evaluated.
+        index: the images of the registry, and which of them are evaluated.
         task: ``boxes``, ``masks`` or ``landmarks``.
         skip_bad: whether bad records are left out, with a notice, instead of an error.
         storage_options: passed to fsspec for a URL.
@@ -74,7 +72,7 @@ def read_predictions(
         raise UsageError(f"Expected one of {', '.join(GEOMETRY)} to evaluate, found {task!r}.")
     is_path = isinstance(source, str | os.PathLike)
     name = os.fspath(source) if is_path else "the predictions"
-    collector = Collector(redact(name), truth, task)
+    collector = Collector(redact(name), index, task)
     if not is_path:
         from registry.evaluation.table_results import read_frame
 
@@ -91,10 +89,10 @@ def read_predictions(
                         version = read_coco_results(file, name, task, collector)
                 except OSError as error:
                     raise StorageError(f"{redact(name)} cannot be read: {reason(error)}") from error
-    if None not in (version, truth.registry_sha256) and version != truth.registry_sha256:
+    if None not in (version, index.registry_sha256) and version != index.registry_sha256:
         collector.notices.append(
             f"the predictions name another version of the registry ({str(version)[:12]}) than the evaluated one "
-            f"({str(truth.registry_sha256)[:12]}): images and items may differ"
+            f"({str(index.registry_sha256)[:12]}): images and items may differ"
         )
     return collector.detections(skip_bad=skip_bad)
 

@@ -174,8 +174,8 @@ class _Job:
         candidate_rank: int64 [candidates].
         matched: for each threshold, int64: the candidates that found an item or do not count without one, ascending;
             and bool: which of them found an item that counts.
-        counted: int64: where detections are left out, the positions of those that are looked at; else None.
-        last: int64 [candidates]: how many of ``counted`` there are up to each candidate; else None.
+        counted_image: int64: where detections are left out, the image of each that is looked at; else None.
+        num_counted: int64 [candidates]: how many of these there are up to each candidate; else None.
     """
 
     item_image: Ints

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from registry.dataset.deepfashion2 import SPLITS, unknown_name
 from registry.evaluation.confusion import confusion_table
 from registry.evaluation.curves import best_score, curve_table
-from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison, scores
+from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison
 from registry.evaluation.errors import error_table
 from registry.evaluation.image_index import read_image_index
-from registry.evaluation.intervals import differences, with_intervals
+from registry.evaluation.intervals import Sampled
 from registry.evaluation.item_results import Outcome, detection_table, item_table
 from registry.evaluation.landmark_errors import landmark_table
 from registry.evaluation.lazy_tables import LazyTables
@@ -93,7 +93,7 @@ def evaluate(
     detections = read(predictions)
     result = _Result(task, truth, detections, slices, resamples)
     notices += [*selection.notices, *detections.notices]
-    found = list(result.scores())
+    found = result.scores()
     if against is not None:
         other = _Result(task, truth, read(against), slices, resamples)
         notices += [notice for notice in other.detections.notices if notice not in notices]
@@ -143,14 +143,20 @@ class _Result:
             return {"": self.comparison}
         return {"": self.comparison, VISIBLE: Comparison(self.task, self.truth, self.detections, visible_only=True)}
 
-    def scores(self) -> Iterator[Score]:
-        for suffix, comparison in self.variants.items():
-            measured = list(scores(comparison, self.slices, suffix))
-            yield from with_intervals(comparison, self.slices, measured, self.resamples, suffix=suffix)
+    @cached_property
+    def sampled(self) -> list[Sampled]:
+        """The scores of each variant, with those of the resamples."""
+        return [
+            Sampled.of(comparison, self.slices, self.resamples, suffix=suffix)
+            for suffix, comparison in self.variants.items()
+        ]
 
-    def differences(self, other: _Result) -> Iterator[Score]:
-        for suffix, comparison in self.variants.items():
-            yield from differences(comparison, other.variants[suffix], self.slices, self.resamples, suffix=suffix)
+    def scores(self) -> list[Score]:
+        return [score for sampled in self.sampled for score in sampled.with_intervals()]
+
+    def differences(self, other: _Result) -> list[Score]:
+        pairs = zip(self.sampled, other.sampled, strict=True)
+        return [score for ours, theirs in pairs for score in ours.minus(theirs)]
 
     @cached_property
     def outcome(self) -> Outcome:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from registry.dataset.deepfashion2 import ATTRIBUTE_CODES
+from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORY_BY_ID
 from registry.errors import UsageError
 from registry.evaluation.arrays import Bools
 from registry.evaluation.truth import Truth
@@ -70,9 +70,8 @@ def read_slices(selection: Selection, truth: Truth, by: Sequence[str], *, of_ima
 
 def category_slices(truth: Truth) -> Iterator[Slice]:
     """Yield a slice for every category that occurs among the items of the subset, by number."""
-    names = dict(zip(truth.category_id.tolist(), truth.items.column("category_name").to_pylist(), strict=True))
     for category_id in sorted(set(truth.category_id[truth.chosen].tolist())):
-        yield Slice(f"category={names[category_id]}", truth.chosen & (truth.category_id == category_id))
+        yield Slice(f"category={CATEGORY_BY_ID[category_id].name}", truth.chosen & (truth.category_id == category_id))
 
 
 def groups(name: str, column: pa.Array) -> Iterator[tuple[str, Bools]]:

@@ -17,6 +17,7 @@ from registry.evaluation.landmark_numbers import LandmarkLists
 from registry.evaluation.records import GEOMETRY, Collector, Records
 from registry.evaluation.segmentations import Rle, Segmentation
 from registry.redaction import redact
+from registry.store.settings import machine_memory
 from registry.subset.row_files import KINDS, frame_rows, read_row_file, suffix_of
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 _ROWS: Final[dict[str, int]] = {"boxes": 1 << 17, "masks": 1 << 13, "landmarks": 1 << 12}
 #: Bytes of a Parquet file that are read at a time, of each column.
 _BUFFER: Final = 1 << 20
-#: Bytes of a frame, and of a file of text, which are read at once.
-_MOST: Final = 1 << 40
 #: Column -> its values.
 _EXPECTED: Final = {
     "image_id": "whole numbers or names",
@@ -58,7 +57,7 @@ def read_table(path: Path, name: str, task: str, collector: Collector) -> str | 
     """
     kind = KINDS[suffix_of(name)]
     if kind in ("CSV", "JSON lines"):
-        rows, _ = read_row_file(str(path), "the predictions", _MOST)
+        rows, _ = read_row_file(str(path), "the predictions", machine_memory() // 2)
         return _gather(rows.schema, rows.to_batches(), redact(name), task, collector)
     try:
         if kind == "Parquet":
@@ -83,7 +82,7 @@ def read_frame(frame: Any, task: str, collector: Collector) -> str | None:
         UsageError: the value is no such frame.
         AnnotationError: it lacks columns.
     """
-    rows, _ = frame_rows(frame, "the predictions", _MOST)
+    rows, _ = frame_rows(frame, "the predictions", machine_memory() // 2)
     schema = rows.schema.with_metadata(frame.schema.metadata if isinstance(frame, pa.Table) else None)
     try:
         return _gather(schema, rows.to_batches(), "the predictions", task, collector)

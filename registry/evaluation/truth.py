@@ -128,11 +128,13 @@ def read_truth(selection: Selection, *, landmarks: bool = False, masks: bool = F
         masks: whether polygons are needed.
 
     Raises:
-        NotFoundError: no image of the subset has an annotation.
+        NotFoundError: no image of the subset has an annotation, or none has an item.
     """
     images = selection.sql(_IMAGES).to_arrow_table().combine_chunks()
     if not images.num_rows:
-        raise NotFoundError(f"{selection.subset.text} has no image with an annotation: there is nothing to evaluate.")
+        raise NotFoundError(
+            f"The subset {selection.subset.text} has no image with an annotation: there is nothing to evaluate."
+        )
     more = "".join(f", {name}" for name, wanted in (("landmarks", landmarks), ("segmentation", masks)) if wanted)
     items = (
         selection.sql(
@@ -144,6 +146,8 @@ def read_truth(selection: Selection, *, landmarks: bool = False, masks: bool = F
         .to_arrow_table()
         .combine_chunks()
     )
+    if not items.num_rows:
+        raise NotFoundError(f"The images of {selection.subset.text} have no item: there is nothing to evaluate.")
     x1, y1, x2, y2 = (items.column(name).to_numpy() for name in ("x1", "y1", "x2", "y2"))
     return Truth(
         images=images,

@@ -12,7 +12,7 @@ import pytest
 
 import registry
 from registry.dataset.published import published
-from registry.errors import UnknownNameError
+from registry.errors import UnknownNameError, UsageError
 from registry.store.registry import Registry
 from tests.cli.conftest import Run
 from tests.evaluation.generated import make_registry, unique_predictions
@@ -205,6 +205,20 @@ def test_plots_are_csv_files(run: Run, generated: Path, task: str) -> None:
     assert '"nothing"' in {cell for line in lines for cell in line.split(",")}
     num_items = json.loads(result.stdout)[0]["num_items"]
     assert sum(not line.startswith('"nothing"') for line in lines) == num_items
+
+
+def test_wrong_options_are_named(run: Run, generated: Path) -> None:
+    df2 = registry.open(str(generated))
+    with pytest.raises(UnknownNameError, match="resample"):
+        registry.evaluate(df2, "boxes", pa.table({}), resample=3)
+    with pytest.raises(UsageError, match="at least 0, found -1"):
+        registry.evaluate(df2, "boxes", pa.table({}), resamples=-1)
+    one = ["--items", "r.parquet", "--detections", "r.parquet"]
+    assert (
+        "of both --items and --detections"
+        in run("evaluate", "boxes", perfect(generated), *one, registry=generated).stderr
+    )
+    assert not Path("r.parquet").exists()
 
 
 def test_python_gets_the_same_as_plain_data_and_arrow(generated: Path, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from registry.evaluation import intervals
 from registry.evaluation.detection import LANDMARKS, Comparison, scores
-from registry.evaluation.intervals import differences, draw, groups, with_intervals
+from registry.evaluation.intervals import Sampled, draw, draw_groups
 from registry.evaluation.resampling import resampled
 from registry.evaluation.slices import Slice
 from tests.evaluation.comparisons import compare, garment, make_truth, perfect, prediction
@@ -89,36 +90,45 @@ def test_weights_of_1_are_the_scores(seed: int = 3) -> None:
 def test_photos_of_a_pair_id_are_drawn_together() -> None:
     images: Images = {image_id: [garment(1, [0, 0, 9, 9])] for image_id in range(1, 7)}
     truth = make_truth(images, {1: 5, 2: 5, 3: 7, 4: None, 5: None, 6: 7})
-    assert len(set(groups(truth).tolist())) == 4
-    weights = draw(truth, 50, seed=0)
+    assert len(set(draw_groups(truth).tolist())) == 4
+    weights = draw(draw_groups(truth), range(50), seed=0)
     assert (weights[:, 0] == weights[:, 1]).all() and (weights[:, 2] == weights[:, 5]).all()
     assert (weights[:, 3] != weights[:, 4]).any()
     # As many groups as there are, whatever their size.
     assert set((weights[:, 0] + weights[:, 2] + weights[:, 3] + weights[:, 4]).tolist()) == {4}
-    assert (draw(truth, 50, seed=0) == weights).all() and (draw(truth, 50, seed=1) != weights).any()
+    assert (draw(draw_groups(truth), range(50), seed=0) == weights).all() and (
+        draw(draw_groups(truth), range(50), seed=1) != weights
+    ).any()
 
 
 def test_an_interval_holds_the_score_and_that_of_perfect_predictions_is_1() -> None:
     images, rows = made(1)
     comparison = compare(images, rows)
-    (first, *_) = with_intervals(comparison, [], list(scores(comparison, [])), 100)
+    (first, *_) = Sampled.of(comparison, [], 100).with_intervals()
     assert first.value is not None and first.low is not None and first.high is not None
     assert first.low < first.value < first.high
     ideal = compare(images, perfect(images))
-    for score in with_intervals(ideal, [], list(scores(ideal, [])), 20):
+    for score in Sampled.of(ideal, [], 20).with_intervals():
         if score.metric in ("AP", "AP50", "AP75", "AR100"):
             assert (score.low, score.value, score.high) == (1.0, 1.0, 1.0)
-    assert with_intervals(ideal, [], list(scores(ideal, [])), 0) == list(scores(ideal, []))
+    assert Sampled.of(ideal, [], 0).with_intervals() == list(scores(ideal, []))
+
+
+def test_draws_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = compare(*made(1))
+    at_once = Sampled.of(comparison, [], 50).with_intervals()
+    monkeypatch.setattr(intervals, "_BLOCK", 7)
+    assert Sampled.of(comparison, [], 50).with_intervals() == at_once
 
 
 def test_differences_have_intervals_from_the_same_draws() -> None:
     images, rows = made(2)
     ideal, worse = compare(images, perfect(images)), compare(images, rows)
-    (first, *rest) = differences(ideal, worse, [], 100)
+    (first, *rest) = Sampled.of(ideal, [], 100).minus(Sampled.of(worse, [], 100))
     value = worse.precision(worse.part()).average_precision()
     assert (first.metric, first.value) == ("AP-difference", pytest.approx(1 - (value or 0)))
     assert first.low is not None and first.low > 0
-    (same, *_) = differences(worse, worse, [], 100)
+    (same, *_) = Sampled.of(worse, [], 100).minus(Sampled.of(worse, [], 100))
     assert (same.value, same.low, same.high) == (0, 0, 0)
     assert [score.metric for score in rest][:2] == ["AP50-difference", "AP75-difference"]
 
@@ -127,7 +137,7 @@ def test_the_items_of_a_single_pair_id_have_no_interval() -> None:
     images: Images = {image_id: [garment(1, [0, 0, 9, 9])] for image_id in range(1, 5)}
     for pair_ids, has_interval in ((dict.fromkeys(images, 1), False), ({1: 1, 2: 1, 3: 1, 4: 2}, True)):
         comparison = compare(images, perfect(images), pair_ids=pair_ids)
-        (first, *_) = with_intervals(comparison, [], list(scores(comparison, [])), 10)
+        (first, *_) = Sampled.of(comparison, [], 10).with_intervals()
         assert (first.low is not None) == has_interval
 
 
@@ -136,6 +146,6 @@ def test_landmarks_have_intervals_too() -> None:
     images: Images = {image_id: [garment(9, [0, 0, 60, 60], landmarks=points)] for image_id in range(1, 9)}
     rows = perfect(images)[:5]
     comparison: Comparison = compare(images, rows, task=LANDMARKS)
-    (first, *_) = with_intervals(comparison, [], list(scores(comparison, [])), 50)
+    (first, *_) = Sampled.of(comparison, [], 50).with_intervals()
     assert first.value is not None and 0.5 < first.value < 0.7
     assert first.low is not None and first.high is not None and first.low < first.value < first.high <= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from registry.evaluation.worst_images import worst_image_table
 from tests.evaluation.comparisons import (
     compare,
     garment,
+    make_detections,
+    make_truth,
     perfect,
     prediction,
     random_images,
@@ -212,3 +215,15 @@ def test_the_items_themselves_have_no_errors(task: str) -> None:
     assert all(row["category"] == row["predicted"] for row in confusion_table(comparison, 0.0).to_pylist())
     assert worst_image_table(comparison, outcome, 0.0).num_rows == 0
     assert set(curve_table(comparison).column("precision").to_pylist()) == {1.0}
+
+
+def test_a_prediction_without_a_box_has_the_edges_of_its_mask_or_landmarks() -> None:
+    points = [float(number) for k in range(8) for number in (10 + k, 30 - k)]
+    for task, more, edges in (
+        (MASKS, {"segmentation": [[20, 10, 60, 10, 60, 50]]}, (20, 10, 60, 50)),
+        (LANDMARKS, {"landmarks": points}, (10, 23, 17, 30)),
+    ):
+        rows = [prediction(1, SKIRT, box, 0.5, **more) for box in ((0, 0, 4, 5), (math.nan,) * 4)]
+        found = make_detections(make_truth({1: []}), rows, task).edges().tolist()
+        assert found[0] == [0, 0, 4, 5]
+        assert found[1] == pytest.approx(edges, abs=1)
