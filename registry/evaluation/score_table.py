@@ -15,13 +15,16 @@ _OF_IMAGES: Final = "images with "
 
 
 def score_rows(evaluation: Evaluation) -> list[dict[str, str]]:
-    """Return a row for each slice, with a text for each metric; below it the published results of the same slice."""
+    """Return a row for each slice, with a text for each metric; below it the published results of the same slice.
+
+    Published results are of the whole of validation: beside those of other items they would mislead.
+    """
     names = list(dict.fromkeys(score.metric for score in evaluation.scores if score.value is not None))
     of_slice: dict[str, dict[str, Score]] = {}
     for score in evaluation.scores:
         of_slice.setdefault(score.slice, {})[score.metric] = score
     of_others: dict[str, list[PublishedResult]] = {}
-    for result in published(evaluation.task):
+    for result in published(evaluation.task) if _is_published(evaluation) else ():
         of_others.setdefault(result.slice, []).append(result)
     counted = "queries" if evaluation.task in ("retrieval", "embeddings") else "items"
     rows = []
@@ -36,6 +39,13 @@ def score_rows(evaluation: Evaluation) -> list[dict[str, str]]:
             if any(values.values()):
                 rows.append({"slice": f"  {other.model}", counted: "", **values})
     return rows
+
+
+def _is_published(evaluation: Evaluation) -> bool:
+    """Return whether the whole of validation was evaluated."""
+    facts = evaluation.facts
+    splits = list(facts["splits"]) if "splits" in facts else [facts["split"]]
+    return splits == ["validation"] and set(facts["subset"]) <= {"split"}
 
 
 def has_published(rows: list[dict[str, str]]) -> bool:
