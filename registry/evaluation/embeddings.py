@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,13 +27,13 @@ from registry.subset.options import Subset
 
 if TYPE_CHECKING:
     from registry.store.registry import Registry
-    from registry.store.selection import Selection
 
 EMBEDDINGS: Final = "embeddings"
+_REMEDY: Final = "--skip-bad goes on without them."
 
 
 def evaluate_embeddings(
-    registry: Registry | Selection,
+    registry: Registry,
     embeddings: Any,
     *,
     subset: Subset | None = None,
@@ -52,9 +52,9 @@ def evaluate_embeddings(
     detection; those in consumer images are the records, and those in shop images the gallery.
 
     Args:
-        registry: a registry, or a selection of it.
+        registry: the registry.
         embeddings: path or URL of a file, Arrow table, or frame of pandas or polars.
-        subset: of a registry: the queries that count. Where it names no split and several have annotations, validation
+        subset: the queries that count. Where it names no split and several have annotations, validation
             is evaluated.
         distance: ``cosine``, ``l2`` or ``dot``.
         submission: file to write the official submission to.
@@ -78,7 +78,7 @@ def evaluate_embeddings(
     with open_embeddings(embeddings, storage_options) as file:
         candidates = (items if file.is_of_items else detections)(selection, truth, file, problems)
         queries, gallery = _vectors(file, candidates, problems, is_cosine=distance == COSINE)
-    problem_notices = problems.check(problems.total if skip_bad else None)
+    problem_notices = problems.lines() if skip_bad else problems.check(None, _REMEDY)
     if not len(gallery.vectors):
         raise NotFoundError(f"{name} has no vector of the gallery of {split}.")
     neighbours = nearest(queries.vectors, gallery.vectors, NUM_ANSWERS, distance)
@@ -100,8 +100,8 @@ def evaluate_embeddings(
         resamples=resamples,
         notices=[*notices, *candidates.notices, *problem_notices],
     )
-    evaluation.facts.update(distance=distance, gallery_vectors=len(gallery.vectors), boxes=candidates.boxes)
-    return evaluation
+    more = {"distance": distance, "gallery_vectors": len(gallery.vectors), "boxes": candidates.boxes}
+    return replace(evaluation, facts=evaluation.facts | more)
 
 
 @dataclass(frozen=True)

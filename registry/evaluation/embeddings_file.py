@@ -38,9 +38,10 @@ class EmbeddingsFile:
     Args:
         keys: all columns but the vectors.
         source: path of a Parquet file, or a table with the vectors.
+        name: of the file, as the user gave it.
     """
 
-    def __init__(self, keys: pa.Table, source: Any) -> None:
+    def __init__(self, keys: pa.Table, source: Any, name: str = "") -> None:
         names = ITEM_COLUMNS if "item_no" in keys.column_names else DETECTION_COLUMNS
         missing = [name for name in names if name not in keys.column_names]
         if missing:
@@ -52,6 +53,7 @@ class EmbeddingsFile:
         self.keys = keys.select(names)
         self.is_of_items = names is ITEM_COLUMNS
         self._source = source
+        self._name = name
 
     def numbers(self, name: str, kind: Any = np.int64) -> Any:
         """Return a column of numbers; of int64 -1 and of float64 NaN for NULL.
@@ -66,7 +68,10 @@ class EmbeddingsFile:
         try:
             column = column.cast(target)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise UsageError(f"The column {name} of the embeddings: expected numbers, found {column.type}.") from error
+            expected = "whole numbers" if kind is np.int64 else "numbers"
+            raise UsageError(
+                f"The column {name} of the embeddings: expected {expected}, found {column.type}: {error}"
+            ) from error
         return np.array(column.fill_null(-1 if kind is np.int64 else np.nan).to_numpy(), kind)
 
     def is_of_split(self, split: str) -> Bools:
@@ -109,9 +114,22 @@ class EmbeddingsFile:
             for batch in self._source.select([VECTOR]).to_batches(max_chunksize=_BLOCK):
                 yield batch.column(0)
             return
-        with pq.ParquetFile(self._source) as file:
+        with _reading(self._name), pq.ParquetFile(self._source) as file:
             for batch in file.iter_batches(batch_size=_BLOCK, columns=[VECTOR]):
                 yield batch.column(0)
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Raise errors of reading a Parquet file as those of this package."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise UsageError(f"The embeddings {redact(name)} cannot be read as Parquet: {error}") from error
+    except OSError as error:
+        raise StorageError(f"{redact(name)} cannot be read: {reason(error)}") from error
 
 
 @contextmanager
@@ -126,7 +144,6 @@ def open_embeddings(source: Any, storage_options: StorageOptions | None = None) 
         UsageError: the value is no such source, or columns are missing.
         NotFoundError, StorageError: the file does not exist or cannot be read.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     most = machine_memory() // 2
@@ -140,16 +157,11 @@ def open_embeddings(source: Any, storage_options: StorageOptions | None = None) 
         yield _of_table(rows)
         return
     with local_file(name, storage_options) as path:
-        try:
-            with pq.ParquetFile(path) as file:
-                names = file.schema_arrow.names
-                _check_vector(file.schema_arrow)
-                keys = file.read([column for column in names if column != VECTOR])
-            yield EmbeddingsFile(keys, path)
-        except pa.ArrowException as error:
-            raise UsageError(f"The embeddings {redact(name)} cannot be read as Parquet: {error}") from error
-        except OSError as error:
-            raise StorageError(f"{redact(name)} cannot be read: {reason(error)}") from error
+        with _reading(name), pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _check_vector(file.schema_arrow)
+            keys = file.read([column for column in names if column != VECTOR])
+        yield EmbeddingsFile(keys, path, name)
 
 
 def _of_table(rows: pa.Table) -> EmbeddingsFile:

@@ -1,4 +1,4 @@
-"""The nearest gallery vectors of each query, exactly, by products of blocks."""
+"""The nearest gallery vectors of each query: all are compared by products in float32, the nearest again in float64."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from registry.evaluation.arrays import Ints
+from registry.evaluation.arrays import Floats, Ints
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 
@@ -18,6 +18,8 @@ DOT: Final = "dot"
 DISTANCES: Final = (COSINE, L2, DOT)
 #: Scores held at a time: 64 MB.
 _BLOCK: Final = 1 << 24
+#: Vectors beside the wanted ones that are compared in float64: as many may be in another order in float32.
+_MARGIN: Final = 44
 #: Vectors whose lengths are computed at a time.
 _ROWS: Final = 4096
 
@@ -45,16 +47,51 @@ def nearest(queries: Vectors, gallery: Vectors, number: int, distance: str = COS
     first, copies = _distinct(gallery)
     if len(first) < size:
         gallery = gallery[first]
-    offsets = -0.5 * _squares(gallery) if distance == L2 else None
+    # Distances do not change when all vectors are moved; near 0, their squares lose no digits to their mean.
+    center = gallery.mean(axis=0, dtype=np.float64) if distance == L2 else np.zeros(gallery.shape[1])
+    moved = _moved(gallery, center) if distance == L2 else gallery
+    offsets = -0.5 * _squares(moved) if distance == L2 else None
     rows = max(1, _BLOCK // size)
     for start in range(0, len(queries), rows):
-        scores = queries[start : start + rows] @ gallery.T
+        block = queries[start : start + rows]
+        scores = (_moved(block, center) if distance == L2 else block) @ moved.T
         if offsets is not None:
             scores += offsets
         if len(first) < size:
             scores = scores[:, copies]
-        neighbours[start : start + rows] = _highest(scores, number)
+        near = np.sort(_highest(scores, min(number + _MARGIN, size)), axis=1)
+        neighbours[start : start + rows] = _nearest(block, gallery, near, copies, number, distance)
     return neighbours
+
+
+def _moved(vectors: Vectors, center: Floats) -> Vectors:
+    """Return vectors less a center."""
+    moved = np.empty_like(vectors)
+    for start in range(0, len(vectors), _ROWS):
+        moved[start : start + _ROWS] = vectors[start : start + _ROWS] - center
+    return moved
+
+
+def _nearest(queries: Vectors, gallery: Vectors, near: Ints, copies: Ints, number: int, distance: str) -> Ints:
+    """Return the nearest of some gallery vectors of each query, compared in float64; of equal ones the first.
+
+    Args:
+        queries: [queries, numbers].
+        gallery: the vectors that differ.
+        near: [queries, candidates]: positions of gallery vectors, ascending.
+        copies: of each position the vector in ``gallery``.
+        number: of vectors that are wanted.
+        distance: one of :data:`DISTANCES`.
+    """
+    scores = np.empty(near.shape)
+    size = max(1, (_BLOCK // 4) // (near.shape[1] * max(1, gallery.shape[1])))
+    for start in range(0, len(queries), size):
+        asked = queries[start : start + size].astype(np.float64)[:, None]
+        found = gallery[copies[near[start : start + size]]].astype(np.float64)
+        products = -((found - asked) ** 2) if distance == L2 else found * asked
+        scores[start : start + size] = products.sum(axis=2)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :number]
+    return np.take_along_axis(near, order, 1)
 
 
 def normalize(vectors: Vectors) -> npt.NDArray[np.bool_]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from registry.errors import UsageError
 from registry.evaluation.arrays import Bools, Floats, Ints
 from registry.evaluation.problems import Problems
 from registry.evaluation.results import ALL, RESAMPLES, Evaluation
@@ -39,11 +40,12 @@ if TYPE_CHECKING:
     from registry.store.selection import Selection
 
 RETRIEVAL: Final = "retrieval"
+_WITHOUT_STRICT: Final = "Without --strict, --skip-bad leaves them out."
 _OUTCOMES: Final = (RIGHT, NOT_FOUND, DISPLACED, WRONG_CATEGORY, NOT_DETECTED, NO_ANSWER)
 
 
 def evaluate_retrieval(
-    registry: Registry | Selection,
+    registry: Registry,
     submission: Any,
     *,
     subset: Subset | None = None,
@@ -60,9 +62,9 @@ def evaluate_retrieval(
     official script sends them. A query without a right answer in the gallery counts as wrong.
 
     Args:
-        registry: a registry, or a selection of it.
+        registry: the registry.
         submission: path or URL of the official JSON or of a table, Arrow table, or frame of pandas or polars.
-        subset: of a registry: the queries that count. Where it names no split and several have annotations, validation
+        subset: the queries that count. Where it names no split and several have annotations, validation
             is evaluated.
         strict: whether everything is as in the official script: records are not checked, and where the script stops is
             an error.
@@ -82,6 +84,8 @@ def evaluate_retrieval(
         NotFoundError: there is no query, no list, or no such file.
         AnnotationError: there are bad records; or, with ``strict``, the official script stops.
     """
+    if strict and skip_bad:
+        raise UsageError("strict evaluates records as the official script does: expected no skip_bad (--skip-bad).")
     selection, split, notices = select_split(registry, subset)
     truth = read_rows(selection, split, rows)
     name = redact(os.fspath(submission)) if isinstance(submission, str | os.PathLike) else "the submission"
@@ -91,10 +95,10 @@ def evaluate_retrieval(
     is_bad = bad_records(truth, records, problems)
     if strict:
         # The script reads on over records that it cannot use; those that cannot be read stop it.
-        unread.check(None)
+        unread.check(None, _WITHOUT_STRICT)
         is_bad &= ~(np.isfinite(records.score) & np.isfinite(records.boxes).all(1))
         if is_bad.any():
-            problems.check(None)
+            problems.all.check(None, _WITHOUT_STRICT)
         notices += problems.passed_over()
     else:
         notices += problems.check(num_unread + int(is_bad.sum()) if skip_bad else None)

@@ -11,13 +11,13 @@ import numpy as np
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import NotFoundError, UsageError
 from registry.evaluation.arrays import Bools, Floats, Ints
-from registry.store.registry import Registry
 from registry.subset.options import Subset
 from registry.wording import sentence
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from registry.store.registry import Registry
     from registry.store.selection import Selection
 
 #: Where the rows come from: the published lists where the registry has them, else all items.
@@ -171,18 +171,18 @@ def read_rows(selection: Selection, split: str, rows: str = AUTO) -> RetrievalRo
     )
 
 
-def select_split(registry: Registry | Selection, subset: Subset | None) -> tuple[Selection, str, list[str]]:
+def select_split(registry: Registry, subset: Subset | None) -> tuple[Selection, str, list[str]]:
     """Return the selection to evaluate, its split, and notices.
 
     Args:
-        registry: a registry, or a selection of it.
-        subset: of a registry.
+        registry: the registry.
+        subset: of it.
 
     Raises:
         UsageError: the subset has several splits and names some of them, or validation is not among them.
         NotFoundError: the subset has no image with an annotation.
     """
-    selection = registry.select(subset) if isinstance(registry, Registry) else registry
+    selection = registry.select(subset)
     query = "SELECT DISTINCT split FROM images WHERE num_items IS NOT NULL"
     annotated = {name for (name,) in selection.sql(query).fetchall()}
     splits = [name for name in SPLITS if name in annotated]

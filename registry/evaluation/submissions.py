@@ -180,7 +180,7 @@ def _read_json(file: BinaryIO, builder: SubmissionBuilder, problems: Problems) -
     for position, (_, text) in enumerate(stream.elements()):
         try:
             record = decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             try:
                 problem = _problem(json.loads(text), error)
             except (ValueError, RecursionError):

@@ -167,7 +167,7 @@ def test_wrong_columns_are_refused(data: Registry) -> None:
         evaluate_embeddings(data, rows_of().drop_columns(["vector"]))
     with pytest.raises(UsageError, match="expected lists of numbers, found"):
         evaluate_embeddings(data, rows_of().set_column(3, "vector", pa.array(["a"] * 8)))
-    with pytest.raises(UsageError, match="image_id of the embeddings: expected numbers"):
+    with pytest.raises(UsageError, match="image_id of the embeddings: expected whole numbers"):
         evaluate_embeddings(data, rows_of().set_column(1, "image_id", pa.array(["a"] * 8)))
     with pytest.raises(UsageError, match="Expected the distance cosine, l2, dot"):
         evaluate_embeddings(data, rows_of(), distance="l1")
@@ -204,3 +204,11 @@ def test_equal_vectors_are_in_the_order_of_the_gallery() -> None:
     gallery = np.repeat(draw.normal(size=(1, 37)).astype(np.float32), 500, axis=0)
     queries = draw.normal(size=(9, 37)).astype(np.float32)
     assert (nearest(queries, gallery, 20) == np.arange(20)).all()
+
+
+@pytest.mark.parametrize("offset", [100, 1000])
+def test_distances_far_from_0_lose_no_digits(offset: int) -> None:
+    draw = np.random.default_rng(offset)
+    gallery, queries = ((draw.normal(size=(n, 64)) + offset).astype(np.float32) for n in (400, 30))
+    scores = ((queries[:, None].astype(np.float64) - gallery) ** 2).sum(2)
+    assert (nearest(queries, gallery, 20, "l2") == np.argsort(scores, axis=1, kind="stable")[:, :20]).all()

@@ -207,3 +207,18 @@ def test_the_queries_of_a_single_pair_id_have_no_interval() -> None:
     assert [(score.slice, score.low is None) for score in found if score.metric == "top-1"] == [
         ("all", False), ("one", True)
     ]  # fmt: skip
+
+
+def test_strict_and_skip_bad_exclude_each_other(items: Registry, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected no skip_bad"):
+        evaluate_retrieval(items, write(tmp_path, SUBMISSION), strict=True, skip_bad=True)
+    path = write(tmp_path, [*SUBMISSION, 7])
+    with pytest.raises(AnnotationError, match="Without --strict, --skip-bad leaves them out"):
+        evaluate_retrieval(items, path, strict=True)
+
+
+def test_a_deeply_nested_value_is_a_bad_record(items: Registry, tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    path.write_text('[{"query_image_id": ' + "[" * 100_000 + "]" * 100_000 + "}]")
+    with pytest.raises(AnnotationError, match="1 record with malformed JSON"):
+        evaluate_retrieval(items, str(path))

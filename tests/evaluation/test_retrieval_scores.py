@@ -61,8 +61,8 @@ def test_one_split_is_evaluated(opened: Registry) -> None:
     evaluation = evaluate_retrieval(opened, rows)
     assert evaluation.facts["split"] == "validation"
     assert "validation is evaluated, not train: name the split with split (--split) for another." in evaluation.notices
-    chosen = opened.select(split="validation")
-    assert evaluate_retrieval(chosen, rows).records() == evaluation.records()
+    named = evaluate_retrieval(opened, rows, subset=Subset.of(split="validation"))
+    assert named.records() == evaluation.records()
     with pytest.raises(UsageError, match="expected one \\(--split\\), found train, validation"):
         evaluate_retrieval(opened, rows, subset=Subset.of(split=("train", "validation")))
     with pytest.raises(NotFoundError, match="has no image with an annotation"):
