@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import NotFoundError, UsageError
 from registry.evaluation.arrays import Bools, Floats, Ints
+from registry.evaluation.splits import select_annotated
 from registry.subset.options import Subset
 from registry.wording import sentence
 
@@ -26,7 +26,6 @@ LISTS: Final = "lists"
 ITEMS: Final = "items"
 ROWS: Final = (AUTO, LISTS, ITEMS)
 
-_USUAL_SPLIT: Final = "validation"
 _CHOSEN: Final = "(split, image_id, item_no) IN (SELECT (split, image_id, item_no) FROM items)"
 _ITEMS: Final = f"""
     SELECT image_id, item_no, pair_id, style, category_id, category_name, x1, y1, x2, y2, {_CHOSEN} AS is_chosen
@@ -182,19 +181,10 @@ def select_split(registry: Registry, subset: Subset | None) -> tuple[Selection, 
         UsageError: the subset has several splits and names some of them, or validation is not among them.
         NotFoundError: the subset has no image with an annotation.
     """
-    selection = registry.select(subset)
-    query = "SELECT DISTINCT split FROM images WHERE num_items IS NOT NULL"
-    annotated = {name for (name,) in selection.sql(query).fetchall()}
-    splits = [name for name in SPLITS if name in annotated]
-    if not splits:
-        raise NotFoundError(f"{selection.subset.text} has no image with an annotation: there is nothing to evaluate.")
-    if len(splits) == 1:
-        return selection, splits[0], list(selection.notices)
-    if selection.subset.split or _USUAL_SPLIT not in splits:
+    selection, splits, notices = select_annotated(registry, subset)
+    if len(splits) > 1:
         raise UsageError(f"Retrieval is evaluated within one split: expected one (--split), found {', '.join(splits)}.")
-    passed_over = " and ".join(split for split in splits if split != _USUAL_SPLIT)
-    notice = f"{_USUAL_SPLIT} is evaluated, not {passed_over}: name the split with split (--split) for another."
-    return selection, _USUAL_SPLIT, [*selection.notices, notice]
+    return selection, splits[0], notices
 
 
 def _list_files(selection: Selection, split: str) -> dict[str, tuple[str, ...]]:

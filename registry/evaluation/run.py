@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +21,7 @@ from registry.evaluation.lazy_tables import LazyTables
 from registry.evaluation.predictions import read_predictions
 from registry.evaluation.results import ALL, RESAMPLES, Evaluation, Score
 from registry.evaluation.slices import Slice, category_slices, read_slices
+from registry.evaluation.splits import select_annotated
 from registry.evaluation.truth import Truth, read_truth
 from registry.evaluation.worst_images import worst_image_table
 from registry.subset.options import Subset
@@ -31,15 +32,11 @@ if TYPE_CHECKING:
     from registry.evaluation.detections import Detections
     from registry.storage.options import StorageOptions
     from registry.store.registry import Registry
-    from registry.store.selection import Selection
 
 #: The tasks of :func:`evaluate`.
 TASKS: Final = (BOXES, MASKS, LANDMARKS)
 #: End of the metrics for which occluded landmarks count as not labelled.
 VISIBLE: Final = "-visible"
-#: The split that is evaluated where the user names none and several have annotations.
-_USUAL_SPLIT: Final = "validation"
-_ANNOTATED: Final = "SELECT DISTINCT split FROM images WHERE num_items IS NOT NULL"
 
 
 def evaluate(
@@ -82,7 +79,7 @@ def evaluate(
     """
     if task not in TASKS:
         raise unknown_name("task", task, list(TASKS))
-    selection, notices = _select(registry, subset or Subset())
+    selection, _, notices = select_annotated(registry, subset)
     truth = read_truth(selection, landmarks=task == LANDMARKS, masks=task == MASKS)
     slices = [*category_slices(truth), *read_slices(selection, truth, by, of_images=slice_images)]
     index = read_image_index(selection, truth, landmarks=task == LANDMARKS)
@@ -92,7 +89,7 @@ def evaluate(
 
     detections = read(predictions)
     result = _Result(task, truth, detections, slices, resamples)
-    notices += [*selection.notices, *detections.notices]
+    notices += detections.notices
     found = result.scores()
     if against is not None:
         other = _Result(task, truth, read(against), slices, resamples)
@@ -109,17 +106,6 @@ def evaluate(
         "registry": selection.manifest.sha256,
     }
     return Evaluation(task, _by_slice(found), result.tables(), facts, notices)
-
-
-def _select(registry: Registry, subset: Subset) -> tuple[Selection, list[str]]:
-    """Return the subset to evaluate, which is of validation where it could be of several splits; and notices."""
-    selection = registry.select(subset)
-    splits = [split for (split,) in selection.sql(_ANNOTATED).fetchall()]
-    if subset.split or len(splits) < 2 or _USUAL_SPLIT not in splits:
-        return selection, []
-    others = " and ".join(split for split in SPLITS if split in splits and split != _USUAL_SPLIT)
-    notice = f"{_USUAL_SPLIT} is evaluated, not {others}: name the splits with split (--split) for others."
-    return registry.select(replace(subset, split=(_USUAL_SPLIT,))), [notice]
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def test_one_split_is_evaluated(opened: Registry) -> None:
     rows = pa.Table.from_pylist(perfect(opened))
     evaluation = evaluate_retrieval(opened, rows)
     assert evaluation.facts["split"] == "validation"
-    assert "validation is evaluated, not train: name the split with split (--split) for another." in evaluation.notices
+    assert "validation is evaluated, not train: name the splits with split (--split) for others." in evaluation.notices
     named = evaluate_retrieval(opened, rows, subset=Subset.of(split="validation"))
     assert named.records() == evaluation.records()
     with pytest.raises(UsageError, match="expected one \\(--split\\), found train, validation"):
