@@ -245,7 +245,9 @@ class Collector:
             )
         if self._num_zeros:
             yield sentence(
-                self._num_zeros, "predictions", "have zeros for all landmarks, and count as any other (pycocotools too)"
+                self._num_zeros,
+                "predictions",
+                "have zeros for all landmarks, which count as positions (as in pycocotools)",
             )
 
     def _report_images(self, image: np.ndarray, report: Callable[..., None]) -> None:

@@ -155,7 +155,9 @@ def read_rows(selection: Selection, split: str, rows: str = AUTO) -> RetrievalRo
             )
     queries = by_role["query"]
     if not ((queries.style > 0) & queries.chosen).any():
-        raise NotFoundError(f"{selection.subset.text} has no query in {split}: no consumer item with a style above 0.")
+        raise NotFoundError(
+            f"The subset {selection.subset.text} has no query in {split}: no consumer item with a style above 0."
+        )
     if (queries.category_id[(queries.style > 0)] < 0).any():
         raise UsageError(f"The query list of {split} has entries without category: evaluate all items (--rows items).")
     return RetrievalRows(
