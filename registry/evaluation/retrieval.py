@@ -26,7 +26,7 @@ from registry.evaluation.retrieval_problems import SubmissionProblems, bad_recor
 from registry.evaluation.retrieval_rows import AUTO, RetrievalRows, read_rows, select_split
 from registry.evaluation.retrieval_scores import Answered, cmc_table, rank_table, scores
 from registry.evaluation.retrieval_strict import check_strictly
-from registry.evaluation.slices import groups
+from registry.evaluation.slices import item_values, values_of
 from registry.evaluation.submissions import Submission, read_submission
 from registry.redaction import redact
 from registry.storage.options import StorageOptions
@@ -175,7 +175,7 @@ def _slices(selection: Selection, rows: RetrievalRows, row: Ints, by: Sequence[s
         yield f"category={names[number]}", category_id == number
     if not by:
         return
-    values = selection.item_values(["category_name" if name == "category" else name for name in by]).to_arrow_table()
+    values = item_values(selection, by)
     values = values.filter(_equal(values.column("split"), rows.split))
     key = _item_keys(values)
     item_no = queries.table.column("item_no").fill_null(-1).to_numpy().astype(np.int64)
@@ -184,7 +184,7 @@ def _slices(selection: Selection, rows: RetrievalRows, row: Ints, by: Sequence[s
     at = np.minimum(np.searchsorted(key[order], wanted), max(0, len(key) - 1))
     is_known = (key[order][at] == wanted) & (item_no[row] >= 0) if len(key) else np.zeros(len(row), bool)
     for k, name in enumerate(by):
-        for label, is_in in groups(name, values.column(f"value_{k}").combine_chunks()):
+        for label, is_in in values_of(name, values.column(f"value_{k}").combine_chunks()):
             of_row = is_known & is_in[order][at]
             if of_row.any():
                 yield label, of_row

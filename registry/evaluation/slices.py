@@ -52,12 +52,11 @@ def read_slices(selection: Selection, truth: Truth, by: Sequence[str], *, of_ima
     """
     if not by:
         return []
-    expressions = ["category_name" if name == "category" else name for name in by]
-    values = selection.item_values(expressions).to_arrow_table()
+    values = item_values(selection, by)
     slices = []
     for k, name in enumerate(by):
         column = values.column(f"value_{k}").combine_chunks()
-        for label, is_in in groups(name, column):
+        for label, is_in in values_of(name, column):
             items = np.zeros(len(truth.chosen), bool)
             items[truth.chosen] = is_in
             if of_images:
@@ -68,13 +67,18 @@ def read_slices(selection: Selection, truth: Truth, by: Sequence[str], *, of_ima
     return slices
 
 
+def item_values(selection: Selection, by: Sequence[str]) -> pa.Table:
+    """Return the key of the chosen items, in order, and the values of expressions: ``value_0``, ``value_1``, ..."""
+    return selection.item_values(["category_name" if name == "category" else name for name in by]).to_arrow_table()
+
+
 def category_slices(truth: Truth) -> Iterator[Slice]:
     """Yield a slice for every category that occurs among the items of the subset, by number."""
     for category_id in sorted(set(truth.category_id[truth.chosen].tolist())):
         yield Slice(f"category={CATEGORY_BY_ID[category_id].name}", truth.chosen & (truth.category_id == category_id))
 
 
-def groups(name: str, column: pa.Array) -> Iterator[tuple[str, Bools]]:
+def values_of(name: str, column: pa.Array) -> Iterator[tuple[str, Bools]]:
     """Yield the label of every value of an expression, and which of the values it is."""
     encoded = column.dictionary_encode(null_encoding="encode")
     labels = encoded.dictionary.to_pylist()

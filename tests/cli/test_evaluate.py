@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import registry
+from registry.dataset.deepfashion2 import ATTRIBUTE_CODES
 from registry.dataset.published import published
 from registry.errors import UnknownNameError, UsageError
 from registry.store.registry import Registry
@@ -147,8 +148,14 @@ def test_a_file_of_results_replaces_no_other_file(run: Run, generated: Path) -> 
     assert json.loads(some.stdout)[0]["num_items"] < 20
 
 
-def test_every_published_result_is_of_a_slice_and_metric_that_are_computed() -> None:
+def test_every_published_result_is_of_a_slice_and_metric_that_are_computed(generated: Path, tmp_path: Path) -> None:
+    df2 = registry.open(str(generated))
+    (tmp_path / "p.json").write_text(json.dumps(unique_predictions(Registry(str(generated)), 1)))
+    options: dict[str, Any] = {"subset": {"split": "validation"}, "by": list(ATTRIBUTE_CODES), "resamples": 0}
     for task in ("boxes", "masks", "landmarks"):
+        computed = registry.evaluate(df2, task, str(tmp_path / "p.json"), **options).scores
+        keys = {(score.metric, score.slice) for score in computed}
+        assert {(metric, result.slice) for result in published(task) for metric in result.values} <= keys
         results = list(published(task))
         assert len(results) == 13 and all(0 < value < 1 for result in results for value in result.values.values())
     (overall, small, *_, side) = published("landmarks")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from registry.evaluation import intervals
-from registry.evaluation.detection import LANDMARKS, Comparison, scores
+from registry.evaluation import intervals, resampling
+from registry.evaluation.detection import LANDMARKS, Comparison, Part, scores
 from registry.evaluation.intervals import Sampled, draw, draw_groups
 from registry.evaluation.resampling import resampled
 from registry.evaluation.slices import Slice
@@ -51,19 +51,17 @@ def repeated(images: Images, rows: Rows, times: list[int]) -> tuple[Images, Rows
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_resample_scores_as_the_data_set_with_repeated_images(seed: int) -> None:
+def test_a_resample_scores_as_the_data_set_with_repeated_images(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resampling, "_BLOCK", 90)  # several blocks of draws
     images, rows = made(seed)
     comparison = compare(images, rows)
     weights = np.random.default_rng(seed).integers(0, 4, (6, len(images))).astype(np.uint8)
-    occlusion = np.array([row["occlusion"] for image_id in sorted(images) for row in images[image_id]])
-    slices = [Slice("heavy", occlusion == 2)]
-    parts = [comparison.part(), *map(comparison.part, slices)]
-    found = resampled(comparison, parts, weights)
+    found = resampled(comparison, parts(comparison), weights)
+    assert len(found) == 6
     for k, times in enumerate(weights.tolist()):
         copied = compare(*repeated(images, rows, times))
-        is_heavy = np.array([row["occlusion"] == 2 for row in copied_items(images, times)], bool)
-        for sample, part in zip(found, [None, Slice("heavy", is_heavy)], strict=True):
-            precision = copied.precision(copied.part(part))
+        for sample, part in zip(found, parts(copied), strict=True):
+            precision = copied.precision(part)
             for ours, theirs in (
                 (sample.average_precision()[k], precision.average_precision()),
                 (sample.average_precision(0.75)[k], precision.average_precision(0.75)),
@@ -72,11 +70,13 @@ def test_a_resample_scores_as_the_data_set_with_repeated_images(seed: int) -> No
                 assert np.isnan(ours) if theirs is None else ours == pytest.approx(theirs, abs=1e-12)
 
 
-def copied_items(images: Images, times: list[int]) -> Rows:
-    """Return the items of repeated images, in the order of the images' numbers."""
-    number = dict(zip(sorted(images), times, strict=True))
-    copies = sorted(1000 * copy + image_id for image_id in images for copy in range(number[image_id]))
-    return [row for copy in copies for row in images[copy % 1000]]
+def parts(comparison: Comparison) -> list[Part]:
+    """Return everything, COCO's sizes, a slice of items, and one of the images with such an item."""
+    truth = comparison.truth
+    is_heavy = truth.items.column("occlusion").to_numpy() == 2
+    images = np.bincount(truth.image[is_heavy], minlength=truth.images.num_rows) > 0
+    slices = Slice("heavy", is_heavy), Slice("images with heavy", images[truth.image], images)
+    return [comparison.part(), *comparison.sizes(), *map(comparison.part, slices)]
 
 
 def test_weights_of_1_are_the_scores(seed: int = 3) -> None:
