@@ -15,20 +15,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from registry.evaluation.arrays import Floats, Ints
+from registry.evaluation.bootstrap import draw, interval
 from registry.evaluation.detection import Comparison, scores
 from registry.evaluation.resampling import Weights, resampled
-from registry.evaluation.results import Score
+from registry.evaluation.results import DIFFERENCE, Score
 from registry.evaluation.truth import Truth, image_keys
 
 if TYPE_CHECKING:
     from registry.evaluation.slices import Slice
 
-#: Ends of a 95 % interval.
-_PERCENTILES: Final = (2.5, 97.5)
 #: Draws held at a time, 4 kB each for every slice.
 _BLOCK: Final = 500
-#: End of the name of a metric whose value is a difference between two predictions.
-DIFFERENCE: Final = "-difference"
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class Sampled:
         measured = [part for part in parts if len(np.unique(of_items[~part.ignored])) > 1]
         drawn: dict[tuple[str, str], list[Floats]] = {}
         for start in range(0, resamples, _BLOCK):
-            weights = draw(group, range(start, min(start + _BLOCK, resamples)), seed)
+            weights = draw_images(group, range(start, min(start + _BLOCK, resamples)), seed)
             for part, sample in zip(measured, resampled(comparison, measured, weights), strict=True):
                 for metric in part.metrics:
                     drawn.setdefault((f"{metric.name}{suffix}", part.slice), []).append(sample.values(metric))
@@ -93,7 +90,7 @@ class Sampled:
         return rows
 
 
-def draw(group: Ints, numbers: range, seed: int) -> Weights:
+def draw_images(group: Ints, numbers: range, seed: int) -> Weights:
     """Return how often each image is drawn: uint8 [draws, images].
 
     Args:
@@ -104,8 +101,7 @@ def draw(group: Ints, numbers: range, seed: int) -> Weights:
     number = int(group.max(initial=-1)) + 1
     weights = np.empty((len(numbers), len(group)), np.uint8)
     for row, k in zip(weights, numbers, strict=True):
-        drawn = np.random.default_rng([seed, k]).integers(0, number, number)
-        row[:] = np.bincount(drawn, minlength=number)[group]
+        row[:] = draw(number, k, seed)[group]
     return weights
 
 
@@ -121,8 +117,7 @@ def draw_groups(truth: Truth) -> Ints:
 
 def _with_interval(score: Score, sample: Floats | None) -> Score:
     """Return a score with its interval; without, where no resample can be measured."""
-    measured = np.empty(0) if sample is None else sample[~np.isnan(sample)]
-    if score.value is None or not len(measured):
+    if score.value is None or sample is None:
         return score
-    low, high = np.percentile(measured, _PERCENTILES).tolist()
+    low, high = interval(sample)
     return replace(score, low=low, high=high)

@@ -75,7 +75,7 @@ class Outcome:
             (DUPLICATE, counts & is_same & is_match),
             (CLASSIFICATION, counts & ~is_same & is_match),
         ):
-            _set_best(comparison, chosen, code, kind, item, overlap)
+            _set(comparison, _best(comparison, chosen), code, kind, item, overlap)
         best = _best(comparison, counts & is_same)
         near = pairs.value[best] < _MATCH
         _set(comparison, best[near], LOCALISATION, kind, item, overlap)
@@ -158,10 +158,6 @@ def _best(comparison: Comparison, chosen: Bools) -> Ints:
     order = rows[np.lexsort((-pairs.value[rows], pairs.detection[rows]))]
     best: Ints = order[np.diff(pairs.detection[order], prepend=-1) != 0]
     return best
-
-
-def _set_best(comparison: Comparison, chosen: Bools, code: int, kind: Ints, item: Ints, overlap: Floats) -> None:
-    _set(comparison, _best(comparison, chosen), code, kind, item, overlap)
 
 
 def _set(comparison: Comparison, rows: Ints, code: int, kind: Ints, item: Ints, overlap: Floats) -> None:

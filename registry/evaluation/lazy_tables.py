@@ -33,6 +33,3 @@ class LazyTables(Mapping[str, "pa.Table"]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._makers
-
-    def __repr__(self) -> str:
-        return f"LazyTables({', '.join(self._makers)})"

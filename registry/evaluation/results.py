@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: Draws of the bootstrap behind each interval, where the user asks for no other number.
 RESAMPLES: Final = 200
+#: End of the name of a metric whose value is a difference between two predictions.
+DIFFERENCE: Final = "-difference"
 #: The slice of everything that is evaluated.
 ALL: Final = "all"
 

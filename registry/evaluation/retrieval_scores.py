@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from registry.evaluation.arrays import Bools, Floats, Ints
+from registry.evaluation.bootstrap import draw, interval
 from registry.evaluation.results import Score
 from registry.evaluation.submissions import NUM_ANSWERS
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 TOP: Final = (1, 5, 10, 15, 20)
 #: Names of the metrics, in order.
 METRICS: Final = (*(f"top-{k}" for k in TOP), "mAP", "MRR")
-_SEED: Final = 0
 #: Draws held at a time.
 _BLOCK: Final = 500
 
@@ -80,20 +80,16 @@ def scores(answered: Answered, slices: Iterable[tuple[str, Bools]], resamples: i
 
 def _draws(number: int, resamples: int) -> Iterator[tuple[int, Floats]]:
     """Yield the first draw of a block, and how often each draw has each group: float64 [draws, groups]."""
-    random = np.random.default_rng(_SEED)
     for start in range(0, resamples if number else 0, _BLOCK):
         draws = np.empty((min(_BLOCK, resamples - start), number))
-        for draw in draws:
-            draw[:] = np.bincount(random.integers(0, number, number), minlength=number)
+        for k, row in enumerate(draws, start):
+            row[:] = draw(number, k)
         yield start, draws
 
 
 def _intervals(drawn: Floats) -> list[tuple[float | None, float | None]]:
     """Return low and high of each metric from its sums and the number of queries; None where nothing was drawn."""
-    if not len(drawn):
-        return [(None, None)] * len(METRICS)
-    low, high = np.percentile(drawn[:, :-1] / drawn[:, -1:], (2.5, 97.5), axis=0)
-    return list(zip(low.tolist(), high.tolist(), strict=True))
+    return [interval(sums / drawn[:, -1]) for sums in drawn[:, :-1].T]
 
 
 def rank_table(rank: Ints) -> pa.Table:

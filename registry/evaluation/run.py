@@ -12,7 +12,7 @@ from registry.dataset.deepfashion2 import SPLITS, unknown_name
 from registry.evaluation.confusion import confusion_table
 from registry.evaluation.curves import best_score, curve_table
 from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison
-from registry.evaluation.errors import error_table
+from registry.evaluation.error_costs import error_table
 from registry.evaluation.image_index import read_image_index
 from registry.evaluation.intervals import Sampled
 from registry.evaluation.item_results import Outcome, detection_table, item_table

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from registry.dataset.published import PublishedResult, published
+from registry.evaluation.results import DIFFERENCE
 
 if TYPE_CHECKING:
     from registry.evaluation.results import Evaluation, Score
@@ -57,7 +58,7 @@ def shown_score(score: Score) -> str:
     """Return a score as papers print it, with half the width of its interval: ``.638 ±.004``."""
     if score.value is None:
         return ""
-    text = shown_value(score.value, is_signed=score.metric.endswith("-difference"))
+    text = shown_value(score.value, is_signed=score.metric.endswith(DIFFERENCE))
     if score.low is None or score.high is None:
         return text
     return f"{text} ±{shown_value((score.high - score.low) / 2)}"

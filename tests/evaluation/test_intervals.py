@@ -10,7 +10,7 @@ import pytest
 
 from registry.evaluation import intervals, resampling
 from registry.evaluation.detection import LANDMARKS, Comparison, Part, scores
-from registry.evaluation.intervals import Sampled, draw, draw_groups
+from registry.evaluation.intervals import Sampled, draw_groups, draw_images
 from registry.evaluation.resampling import resampled
 from registry.evaluation.slices import Slice
 from tests.evaluation.comparisons import compare, garment, make_truth, perfect, prediction
@@ -91,13 +91,13 @@ def test_photos_of_a_pair_id_are_drawn_together() -> None:
     images: Images = {image_id: [garment(1, [0, 0, 9, 9])] for image_id in range(1, 7)}
     truth = make_truth(images, {1: 5, 2: 5, 3: 7, 4: None, 5: None, 6: 7})
     assert len(set(draw_groups(truth).tolist())) == 4
-    weights = draw(draw_groups(truth), range(50), seed=0)
+    weights = draw_images(draw_groups(truth), range(50), seed=0)
     assert (weights[:, 0] == weights[:, 1]).all() and (weights[:, 2] == weights[:, 5]).all()
     assert (weights[:, 3] != weights[:, 4]).any()
     # As many groups as there are, whatever their size.
     assert set((weights[:, 0] + weights[:, 2] + weights[:, 3] + weights[:, 4]).tolist()) == {4}
-    assert (draw(draw_groups(truth), range(50), seed=0) == weights).all() and (
-        draw(draw_groups(truth), range(50), seed=1) != weights
+    assert (draw_images(draw_groups(truth), range(50), seed=0) == weights).all() and (
+        draw_images(draw_groups(truth), range(50), seed=1) != weights
     ).any()
 
 

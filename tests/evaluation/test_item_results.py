@@ -11,7 +11,7 @@ import pytest
 from registry.evaluation.confusion import confusion_table
 from registry.evaluation.curves import best_score, curve_table
 from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison
-from registry.evaluation.errors import error_table
+from registry.evaluation.error_costs import error_table
 from registry.evaluation.item_results import Outcome, detection_table, item_table
 from registry.evaluation.landmark_errors import landmark_table
 from registry.evaluation.worst_images import worst_image_table

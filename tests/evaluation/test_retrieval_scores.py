@@ -12,6 +12,7 @@ import pytest
 
 import registry
 from registry.errors import NotFoundError, UsageError
+from registry.evaluation import bootstrap
 from registry.evaluation.retrieval import evaluate_retrieval
 from registry.evaluation.retrieval_scores import METRICS, Answered, scores
 from registry.store.registry import Registry
@@ -89,11 +90,10 @@ def test_intervals_are_those_of_data_sets_of_drawn_pair_ids(monkeypatch: pytest.
         (score.slice, score.metric): score
         for score in scores(answered, [("all", np.ones(60, bool)), ("half", is_in)], 100)
     }
-    random = np.random.default_rng(0)
     groups = np.unique(answered.pair_id)
     resampled: dict[tuple[str, str], list[float]] = {}
-    for _ in range(100):
-        chosen = groups[random.integers(0, len(groups), len(groups))]
+    for k in range(100):
+        chosen = np.repeat(groups, bootstrap.draw(len(groups), k))
         rows = np.concatenate([np.flatnonzero(answered.pair_id == pair_id) for pair_id in chosen])
         for name, members in (("all", rows), ("half", rows[is_in[rows]])):
             hits = rank[members]
