@@ -113,7 +113,7 @@ class Comparison:
     @cached_property
     def ignored(self) -> Bools:
         """Bool [items]: items that never count: outside the subset, or without a landmark to compare."""
-        ignored: Bools = ~self.truth.chosen
+        ignored: Bools = ~self.truth.chosen | (self.truth.box_areas() > _SIZES["L"][1])  # COCO has no larger area
         if self.task == LANDMARKS:
             ignored |= self.truth.num_labelled(visible_only=self.visible_only) == 0
         return ignored
@@ -126,10 +126,14 @@ class Comparison:
     def part(self, slice: Slice | None = None) -> Part:
         """Return the part that is a slice, or everything."""
         metrics = (*_AVERAGES, *(Metric(f"AR{limit}", limit=limit) for limit in self.limits))
+        areas = self.detections.areas
+        is_huge = None if areas is None else areas[self.ranking.detection] > _SIZES["L"][1]
+        if is_huge is not None and not is_huge.any():
+            is_huge = None
         if slice is None:
-            return Part(ALL, metrics, self.ignored)
+            return Part(ALL, metrics, self.ignored, None, is_huge)
         left_out = None if slice.images is None else ~slice.images[self.ranking.image]
-        return Part(slice.name, metrics, self.ignored | ~slice.items, left_out)
+        return Part(slice.name, metrics, self.ignored | ~slice.items, left_out, is_huge)
 
     def sizes(self) -> Iterator[Part]:
         """Yield the part of each of COCO's sizes; none where detections have no area."""

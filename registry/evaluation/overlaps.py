@@ -13,6 +13,7 @@ import numpy as np
 
 from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, NUM_LANDMARK_SLOTS
 from registry.dataset.masks import mask_of
+from registry.errors import AnnotationError
 from registry.evaluation.arrays import Bools, Floats, Ints
 
 if TYPE_CHECKING:
@@ -99,7 +100,14 @@ def _drawn(truth: Truth, item: int, size: list[int]) -> dict[str, Any]:
     height, width = truth.sizes[truth.image[item]]
     if width < 0 or height < 0:
         height, width = size
-    drawn = mask_of(truth.segmentation(item), int(width), int(height))
+    try:
+        drawn = mask_of(truth.segmentation(item), int(width), int(height))
+    except AnnotationError as error:
+        row = {name: truth.items.column(name)[item].as_py() for name in ("split", "image_id", "item_no")}
+        raise AnnotationError(
+            f"{row['split']}, image {row['image_id']}, item {row['item_no']} of the registry: {error} Correct the item "
+            "(df2 correct), or evaluate other images (--where)."
+        ) from error
     return drawn or {"size": [int(height), int(width)], "counts": _empty_counts(int(height) * int(width))}
 
 

@@ -129,7 +129,7 @@ def score_submission(
     counted = np.flatnonzero(chosen)
     row = matching.query[counted]
     answered = Answered(matching.rank[counted], matching.average_precision[counted], rows.queries.pair_id[row])
-    slices = list(_slices(selection, rows, row, by))
+    slices = list(dict(_slices(selection, rows, row, by)).items())  # each name once
     of_queries = Counter(outcome[k] for k in np.flatnonzero(chosen).tolist())
     facts: dict[str, Any] = {
         "subset": selection.subset.to_dict(),

@@ -22,7 +22,7 @@ from registry.evaluation.predictions import read_predictions
 from registry.evaluation.results import ALL, RESAMPLES, Evaluation, Score
 from registry.evaluation.slices import Slice, category_slices, read_slices
 from registry.evaluation.splits import select_annotated
-from registry.evaluation.truth import Truth, read_truth
+from registry.evaluation.truth import Truth, read_truth, unknown_notices
 from registry.evaluation.worst_images import worst_image_table
 from registry.subset.options import Subset
 
@@ -82,6 +82,7 @@ def evaluate(
     selection, _, notices = select_annotated(registry, subset)
     truth = read_truth(selection, landmarks=task == LANDMARKS, masks=task == MASKS)
     slices = [*category_slices(truth), *read_slices(selection, truth, by, of_images=slice_images)]
+    slices = list({slice.name: slice for slice in slices}.values())  # categories, where they are asked for too
     index = read_image_index(selection, truth, landmarks=task == LANDMARKS)
 
     def read(source: Any) -> Detections:
@@ -89,11 +90,11 @@ def evaluate(
 
     detections = read(predictions)
     result = _Result(task, truth, detections, slices, resamples)
-    notices += detections.notices
+    notices += [*unknown_notices(truth, task), *detections.notices]
     found = result.scores()
     if against is not None:
         other = _Result(task, truth, read(against), slices, resamples)
-        notices += [notice for notice in other.detections.notices if notice not in notices]
+        notices += [f"of the predictions to compare with: {notice}" for notice in other.detections.notices]
         found += result.differences(other)
     facts = {
         "subset": selection.subset.to_dict(),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from registry.store.selection import Selection
 
+#: Names the categories in ``by`` and in the slices that are always there.
+_CATEGORY: Final = "category"
 #: Values of an expression that become slices; more are refused, as a slice of few items says nothing.
 _MAX_VALUES: Final = 100
 
@@ -39,7 +41,7 @@ class Slice:
 
 
 def read_slices(selection: Selection, truth: Truth, by: Sequence[str], *, of_images: bool) -> list[Slice]:
-    """Return a slice for every value of each expression, in order.
+    """Return a slice for every value of each expression, in order; each name once.
 
     Args:
         selection: the subset.
@@ -53,7 +55,7 @@ def read_slices(selection: Selection, truth: Truth, by: Sequence[str], *, of_ima
     if not by:
         return []
     values = item_values(selection, by)
-    slices = []
+    slices: dict[str, Slice] = {}
     for k, name in enumerate(by):
         column = values.column(f"value_{k}").combine_chunks()
         for label, is_in in values_of(name, column):
@@ -61,25 +63,39 @@ def read_slices(selection: Selection, truth: Truth, by: Sequence[str], *, of_ima
             items[truth.chosen] = is_in
             if of_images:
                 images = np.bincount(truth.image[items], minlength=truth.images.num_rows) > 0
-                slices.append(Slice(f"images with {label}", truth.chosen & images[truth.image], images))
+                part = Slice(f"images with {label}", truth.chosen & images[truth.image], images)
             else:
-                slices.append(Slice(label, items))
-    return slices
+                part = Slice(label, items)
+            slices[part.name] = part
+    return list(slices.values())
 
 
 def item_values(selection: Selection, by: Sequence[str]) -> pa.Table:
     """Return the key of the chosen items, in order, and the values of expressions: ``value_0``, ``value_1``, ..."""
-    return selection.item_values(["category_name" if name == "category" else name for name in by]).to_arrow_table()
+    return selection.item_values(["category_name" if name == _CATEGORY else name for name in by]).to_arrow_table()
 
 
 def category_slices(truth: Truth) -> Iterator[Slice]:
     """Yield a slice for every category that occurs among the items of the subset, by number."""
     for category_id in sorted(set(truth.category_id[truth.chosen].tolist())):
-        yield Slice(f"category={CATEGORY_BY_ID[category_id].name}", truth.chosen & (truth.category_id == category_id))
+        yield Slice(
+            f"{_CATEGORY}={CATEGORY_BY_ID[category_id].name}", truth.chosen & (truth.category_id == category_id)
+        )
 
 
 def values_of(name: str, column: pa.Array) -> Iterator[tuple[str, Bools]]:
-    """Yield the label of every value of an expression, and which of the values it is."""
+    """Yield the label of every value of an expression, and which of the values it is.
+
+    Raises:
+        UsageError: it has lists or structs, or too many values.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_nested(column.type):
+        raise UsageError(
+            f"{name} has lists or structs: expected numbers, texts or truth values for slices, as in "
+            "'len(landmarks) > 0'."
+        )
     encoded = column.dictionary_encode(null_encoding="encode")
     labels = encoded.dictionary.to_pylist()
     if len(labels) > _MAX_VALUES:
@@ -99,5 +115,6 @@ def _order(value: Any) -> tuple[bool, Any]:
 def _label(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return name if value else f"not ({name})"
-    shown = "null" if value is None else ATTRIBUTE_CODES.get(name, {}).get(value, value)
-    return f"{name}={shown}"
+    if value is None:
+        return f"{name} is null"
+    return f"{name}={ATTRIBUTE_CODES.get(name, {}).get(value, value)}"

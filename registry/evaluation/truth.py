@@ -14,6 +14,7 @@ from registry.dataset.deepfashion2 import CATEGORIES, SPLITS
 from registry.errors import NotFoundError
 from registry.evaluation.arrays import Bools, Floats, Ints
 from registry.store.sql import SPLIT_ORDER
+from registry.wording import sentence
 
 if TYPE_CHECKING:
     from registry.store.selection import Selection
@@ -157,6 +158,19 @@ def read_truth(selection: Selection, *, landmarks: bool = False, masks: bool = F
         category_id=items.column("category_id").to_numpy().astype(np.int64),
         boxes=np.column_stack([x1, y1, x2 - x1, y2 - y1]),
     )
+
+
+def unknown_notices(truth: Truth, task: str) -> list[str]:
+    """Return a sentence on the items that nothing can find, as the registry has no mask or landmarks of them."""
+    if task == "masks":
+        polygons = pc.list_value_length(truth.items.column("segmentation")).fill_null(0).to_numpy()
+        number = int(((polygons == 0) & truth.chosen).sum())
+        return [sentence(number, "items", "have no polygon, which no mask can find")] if number else []
+    if task == "landmarks":
+        number = int((truth.items.column("landmarks").is_null().to_numpy() & truth.chosen).sum())
+        said = "are ignored, as the registry has no landmarks of them (NULL)"
+        return [sentence(number, "items", said)] if number else []
+    return []
 
 
 def image_keys(rows: pa.Table) -> Ints:

@@ -214,6 +214,21 @@ def test_plots_are_csv_files(run: Run, generated: Path, task: str) -> None:
     assert sum(not line.startswith('"nothing"') for line in lines) == num_items
 
 
+def test_a_slice_stands_once_and_null_is_no_text(run: Run, generated: Path) -> None:
+    null_or_text = "case when style = 0 then 'null' when style = 1 then null else 'x' end"
+    options = ["--by", "category", "--by", "occlusion", "--by", "occlusion", "--by", null_or_text, "--resamples", "5"]
+    result = run("evaluate", "boxes", predictions(generated), *options, "--format", "json", registry=generated)
+    keys = [(record["metric"], record["slice"]) for record in json.loads(result.stdout)]
+    assert len(set(keys)) == len(keys)
+    assert {("AP", f"{null_or_text}=null"), ("AP", f"{null_or_text} is null")} <= set(keys)
+
+
+def test_slices_by_lists_are_refused(run: Run, generated: Path) -> None:
+    result = run("evaluate", "boxes", predictions(generated), "--by", "landmarks", registry=generated)
+    assert result.exit_code == 2
+    assert "landmarks has lists or structs: expected numbers, texts or truth values" in result.stderr
+
+
 def test_wrong_options_are_named(run: Run, generated: Path) -> None:
     df2 = registry.open(str(generated))
     with pytest.raises(UnknownNameError, match="resample"):

@@ -14,6 +14,7 @@ from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison
 from registry.evaluation.error_costs import error_table
 from registry.evaluation.item_results import Outcome, detection_table, item_table
 from registry.evaluation.landmark_errors import landmark_table
+from registry.evaluation.truth import unknown_notices
 from registry.evaluation.worst_images import worst_image_table
 from tests.evaluation.comparisons import (
     compare,
@@ -227,3 +228,12 @@ def test_a_prediction_without_a_box_has_the_edges_of_its_mask_or_landmarks() -> 
         found = make_detections(make_truth({1: []}), rows, task).edges().tolist()
         assert found[0] == [0, 0, 4, 5]
         assert found[1] == pytest.approx(edges, abs=1)
+
+
+def test_items_that_nothing_can_find_are_told() -> None:
+    truth = make_truth(
+        {1: [garment(SKIRT, (0, 0, 9, 9)), garment(SKIRT, (0, 0, 9, 9), segmentation=[[0, 0, 9, 0, 9, 9]])]}
+    )
+    assert unknown_notices(truth, MASKS) == ["1 item has no polygon, which no mask can find"]
+    assert unknown_notices(truth, LANDMARKS) == ["2 items are ignored, as the registry has no landmarks of them (NULL)"]
+    assert unknown_notices(truth, BOXES) == []

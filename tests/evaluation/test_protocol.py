@@ -237,3 +237,11 @@ def test_without_predictions_precision_is_0_and_a_slice_without_items_has_none(d
     empty = type(part)("none", np.zeros(len(part.items), bool))
     assert comparison.precision(comparison.part(empty)).average_precision() is None
     assert pa.types.is_boolean(selection.item_values(["x1 < 0"]).to_arrow_table().column("value_0").type)
+
+
+def test_areas_beyond_those_of_coco_are_ignored(df2: Registry, exported: dict[str, Document], tmp_path: Path) -> None:
+    records = make_predictions(df2, ["validation"], 6)
+    huge = {"image_id": 1, "category_id": 1, "segmentation": [[0, 0, 9, 0, 9, 9]], "keypoints": [0.0] * 882}
+    records += [{**huge, "score": 2.0 + k, "bbox": [0, 0, 200_000 + k, 200_000]} for k in range(3)]
+    comparison = compared(df2.select(split="validation"), records, tmp_path / "p.json", BOXES)
+    assert_same(comparison.precision(comparison.part()), by_pycocotools(exported["validation"], records, BOXES))
