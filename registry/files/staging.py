@@ -44,11 +44,10 @@ def claim(folder: Path) -> None:
         StorageError: the folder holds something and has no marker.
         OSError: the folder cannot be created.
     """
-    is_new = False
+    existed = os.path.lexists(folder)
     try:
         with suppress(FileExistsError):
             folder.mkdir()
-            is_new = True
         if is_marked(folder):
             return
         if not stat.S_ISDIR(folder.lstat().st_mode) or os.listdir(folder):
@@ -58,8 +57,8 @@ def claim(folder: Path) -> None:
             )
         (folder / MARK).write_bytes(_TEXT)
     except BaseException:  # also on a signal
-        if is_new:
-            discard(folder)
+        if not existed:
+            discard_unlocked(folder)
         raise
 
 
@@ -131,6 +130,13 @@ def discard(folder: Path, lock: int | None = None) -> None:
         os.close(lock)
 
 
+def discard_unlocked(folder: Path) -> None:
+    """Remove a folder of unfinished work as :func:`discard` does, unless another process holds its lock."""
+    with suppress(OSError, StorageError):
+        if (lock := lock_folder(folder)) is not None:
+            discard(folder, lock)
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """Yield a new temporary folder that only this user can read; remove those of killed runs.
@@ -172,5 +178,5 @@ def _discard_leftovers(base: Path) -> None:
         with suppress(OSError, StorageError):
             if hasattr(os, "geteuid") and folder.lstat().st_uid != os.geteuid():
                 continue
-            if (is_marked(folder) or not os.listdir(folder)) and (lock := lock_folder(folder)) is not None:
-                discard(folder, lock)
+            if is_marked(folder) or not os.listdir(folder):
+                discard_unlocked(folder)

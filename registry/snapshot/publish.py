@@ -182,7 +182,11 @@ def publication(place: Place, split: str) -> Iterator[Publication]:
         publication = Publication(place, split, folder, old)
         try:
             with temporary(folder):
-                yield publication
+                try:
+                    yield publication
+                finally:
+                    publication.abandon()
+                    discard(folder)  # while registered: a signal that ends the process now has it removed too
         except WriteError as error:
             raise _unchanged(place, error) from error
         except OSError as error:
@@ -190,8 +194,6 @@ def publication(place: Place, split: str) -> Iterator[Publication]:
             raise StorageError(
                 f"The ingest into {place} failed{name}: {reason(error)}. It is as it was before."
             ) from error
-        finally:
-            publication.abandon()
 
 
 def _unchanged(place: Place, error: OSError) -> StorageError:

@@ -15,14 +15,14 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from registry.errors import StorageError, UsageError
 from registry.files.durability import exchange, make_folders, open_folder, replace_file, sync_folder, sync_tree
 from registry.files.regular_files import read_regular
-from registry.files.staging import MARK, claim, clear, discard, is_marked, lock_folder
+from registry.files.staging import MARK, claim, clear, discard, discard_unlocked, is_marked, lock_folder
 from registry.files.temporary import temporary
 from registry.storage.filesystems import reason
 
@@ -52,7 +52,7 @@ class Replacement:
         self._folder = folder
         self._staging = staging
         self._last = last
-        #: Has the staging folder removed on a signal, until the content is complete.
+        #: Has the staging folder removed on a signal, until the content is complete or this is closed.
         self._removable = ExitStack()
         self._removable.enter_context(temporary(staging))
         self.unfinished.mkdir()
@@ -60,11 +60,14 @@ class Replacement:
         self._descriptor = open_folder(self.unfinished)
 
     def close(self) -> None:
-        """Close the descriptor of the unfinished folder."""
+        """Close this, after its staging folder was removed: a signal no longer removes the folder."""
+        self._close_descriptor()
+        self._removable.close()
+
+    def _close_descriptor(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-        self._removable.close()
 
     def commit(self, files: Sequence[str]) -> None:
         """Sync the new content to the disk, then replace the old content by it.
@@ -76,7 +79,8 @@ class Replacement:
             OSError: the replacement failed; the old content is in place.
         """
         sync_tree(self.unfinished, files, self._descriptor)
-        self.close()
+        self._close_descriptor()
+        self._removable.close()
         os.rename(self.unfinished, self._new)
         if self._staging.parent == self._folder:
             self._move_in()
@@ -203,6 +207,7 @@ def replacement(folder: Path, last: str) -> Iterator[Replacement]:
         OSError: the folder cannot be written.
     """
     parents = make_folders(folder.parent)
+    unfinished = ExitStack()  # closed last: a signal during the cleanup has the staging folder removed too
     try:
         staging, lock = _claim(folder)
         try:
@@ -211,14 +216,14 @@ def replacement(folder: Path, last: str) -> Iterator[Replacement]:
                     _recover_killed(folder, other)
             _recover(folder, staging)
             clear(staging)
-            replaced = Replacement(folder, staging, last)
+            replaced = unfinished.enter_context(closing(Replacement(folder, staging, last)))
             try:
                 yield replaced
             finally:
-                replaced.close()
                 _recover(folder, staging)
         finally:
             _release(staging, lock)
+            unfinished.close()
     finally:
         for parent in parents:
             with suppress(OSError):  # not empty: the new content is in it
@@ -288,19 +293,25 @@ def _lock(staging: Path, folder: Path) -> int:
     Raises:
         StorageError: another process holds the lock.
     """
-    for attempt in range(_ATTEMPTS):
-        try:
-            claim(staging)
-            lock = lock_folder(staging)
-        except FileNotFoundError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-            continue  # the process that held it has just removed it
-        if lock is None:
-            break
-        if is_marked(staging):
-            return lock
-        os.close(lock)
+    existed = os.path.lexists(staging)
+    try:
+        for attempt in range(_ATTEMPTS):
+            try:
+                claim(staging)
+                lock = lock_folder(staging)
+            except FileNotFoundError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                continue  # the process that held it has just removed it
+            if lock is None:
+                break
+            if is_marked(staging):
+                return lock
+            os.close(lock)
+    except BaseException:  # also on a signal
+        if not existed:
+            discard_unlocked(staging)
+        raise
     raise StorageError(f"Another df2 command writes to {folder} at this moment.")
 
 

@@ -20,6 +20,7 @@ from registry.exports.local_files import LocalFiles
 from registry.exports.manifest import verify_export
 from registry.files import durability
 from registry.files.staging import claim
+from registry.files.temporary import remove_temporary
 from registry.storage import replacement as module
 from registry.storage.place import Place
 from tests.exports.releases import run_export
@@ -406,3 +407,33 @@ def test_links_in_a_forged_staging_folder_are_refused(exportable: Path, tmp_path
     with pytest.raises(StorageError, match=f"{name} is no folder, so df2 did not make it: look into "):
         run_export(exportable, "coco", folder, overwrite=True)
     assert {path: files_in(path) for path in (home, folder)} == before
+
+
+def test_a_signal_while_the_staging_folder_is_made_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = Path.mkdir
+
+    def interrupted(path: Path, *args: Any, **kwargs: Any) -> None:
+        make(path, *args, **kwargs)
+        if path.name.endswith(".df2-export"):
+            raise KeyboardInterrupt  # Python runs a signal's handler when the system's call is done
+
+    monkeypatch.setattr(Path, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        replace(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_ends_while_it_tidies_up_leaves_no_staging_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(staging: Path, lock: int) -> None:
+        assert staging.is_dir()
+        remove_temporary()  # as the end of the process does, before this could remove it
+        assert not staging.exists()
+        os.close(lock)
+
+    monkeypatch.setattr(module, "discard", ended)
+    with pytest.raises(KeyboardInterrupt), module.replacement(tmp_path / "out", "export.json") as replaced:
+        (replaced.unfinished / "a.txt").write_text("half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
