@@ -28,11 +28,11 @@ endif
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(MAKE_VENV)
-	$(PIP) install -c constraints.txt -e '.[zip,report]'
+	$(PIP) install -c constraints.txt -e '.[zip,report,browse]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install -c constraints.txt -e '.[zip,s3,gs,ssh,webdav,dask,report,dev]'
+	$(PIP) install -c constraints.txt -e '.[zip,s3,gs,ssh,webdav,dask,report,browse,dev]'
 	touch $@
 
 $(DUCKDB1): $(VENV)/.installed

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from registry.cli.boundary import DEBUG_VARIABLE, BoundedCommand
+from registry.cli.browse import browse
 from registry.cli.check import check
 from registry.cli.completion import completion
 from registry.cli.context import Places, storage_option
@@ -39,7 +40,7 @@ SECTIONS = {
     "Ask": (sql, tables, pairs, style, image, stats),
     "Check": (check,),
     "Evaluate": (evaluate,),
-    "See": (show, report_command),
+    "See": (show, browse, report_command),
     "Export": (subset_command, export_command, verify, croissant),
     "Compare": (versions, diff),
     "Correct": (correct_command, import_command),

@@ -290,12 +290,22 @@ class Selection:
         """Return the Arrow fields of the columns of the user's tables that :meth:`chunks` can give."""
         return self._own_columns.schema(self._connection)
 
+    def image_keys(self) -> pa.Table:
+        """Return ``split``, ``image_id`` and ``part`` of the chosen images."""
+        return self._connection.cursor().sql("SELECT split, image_id, part FROM chosen_images").to_arrow_table()
+
+    def item_keys(self) -> pa.Table:
+        """Return ``split``, ``image_id``, ``item_no`` and ``part`` of the chosen items."""
+        query = "SELECT split, image_id, item_no, part FROM chosen_items"
+        return self._connection.cursor().sql(query).to_arrow_table()
+
     def _keys(self) -> Keys:
         """Return the keys of the subset, for a connection of its own."""
-        cursor = self._connection.cursor()
-        images = cursor.sql("SELECT split, image_id, part FROM chosen_images").to_arrow_table()
-        items = cursor.sql("SELECT split, image_id, item_no, part FROM chosen_items").to_arrow_table()
-        return Keys(images, items, {f"part_{part.name}": part.name for part in self.parts} if self.divided else {})
+        return Keys(
+            self.image_keys(),
+            self.item_keys(),
+            {f"part_{part.name}": part.name for part in self.parts} if self.divided else {},
+        )
 
     def _rows(self, query: str, params: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         with self._snapshot.read_errors():

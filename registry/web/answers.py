@@ -1,0 +1,187 @@
+"""Answers of pages: HTML for people, JSON and Arrow for scripts under the same address."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import jinja2
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, Response
+
+from registry.errors import NotFoundError, QueryError, RegistryError, UsageError
+from registry.redaction import redact
+from registry.version import __version__
+from registry.web.static import asset
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    import pyarrow as pa
+    from starlette.requests import Request
+
+    from registry.web.site import Site
+
+HTML: Final = "text/html"
+JSON: Final = "application/json"
+ARROW: Final = "application/vnd.apache.arrow.stream"
+#: Addresses to try these in; ``?format=json`` says the same as the header Accept.
+_FORMATS: Final = {"html": HTML, "json": JSON, "arrow": ARROW}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a page says.
+
+    Attributes:
+        template: name of the HTML template.
+        title: of the page.
+        data: the answer as plain values: the JSON document, and variables of the template.
+        table: the rows as an Arrow table; None where the answer is no table.
+        context: variables of the template alone.
+        status: of HTTP.
+        is_fixed: whether it depends on nothing but the address and the version of the registry, so that browsers may
+            keep it.
+    """
+
+    template: str
+    title: str
+    data: Mapping[str, Any]
+    table: pa.Table | None = None
+    context: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
+    is_fixed: bool = True
+
+
+Handler = Callable[["Site", "Request"], Answer | Response]
+
+
+def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """Return the endpoint of a handler, which runs in a thread; its errors become pages."""
+
+    async def endpoint(request: Request) -> Response:
+        return await run_in_threadpool(answer, handler, request)
+
+    return endpoint
+
+
+def answer(handler: Handler, request: Request) -> Response:
+    """Return the response of a handler in the format that the request asks for."""
+    site: Site = request.app.state.site
+    etag = _etag(site, request)
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers={"ETag": etag})
+    kind = HTML
+    try:
+        kind = accepted(request)
+        result = handler(site, request)
+    except RegistryError as error:
+        result = error_answer(error)
+    if isinstance(result, Response):
+        return result
+    response = _written(site, request, result, kind)
+    if result.is_fixed and result.status == 200:
+        # The browser asks again whether it changed: by the digest of the manifest, which takes no time.
+        response.headers["ETag"] = etag
+        response.headers["Cache-Control"] = "private, no-cache"
+    else:
+        response.headers["Cache-Control"] = "no-store"
+    response.headers["Vary"] = "Accept, HX-Request"
+    return response
+
+
+def error_answer(error: RegistryError, status: int | None = None) -> Answer:
+    """Return the page of an error; its text names no secret."""
+    kinds = ((NotFoundError, 404), (UsageError, 400), (QueryError, 400))
+    code = status or next((code for kind, code in kinds if isinstance(error, kind)), 503)
+    message = redact(str(error))
+    return Answer("error.html", "That did not work", {"error": message}, status=code, is_fixed=False)
+
+
+def _written(site: Site, request: Request, result: Answer, kind: str) -> Response:
+    if kind == ARROW and result.table is not None:
+        return Response(_arrow(result.table), result.status, media_type=ARROW)
+    if kind == ARROW and result.status == 200:
+        return Response("This answer is no table: ask for JSON.\n", 406, media_type="text/plain")
+    if kind in (JSON, ARROW):
+        return Response(json.dumps(_plain(result.data), ensure_ascii=False), result.status, media_type=JSON)
+    values = {**result.data, **result.context, "title": result.title, "site": site, "request": request}
+    return HTMLResponse(TEMPLATES.get_template(result.template).render(values), result.status)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: dates as texts, numbers that are none as null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
+
+
+def accepted(request: Request) -> str:
+    """Return the format that a request asks for, by ``?format=`` or the header Accept; HTML by default."""
+    chosen = request.query_params.get("format")
+    if chosen is not None:
+        if chosen not in _FORMATS:
+            raise UsageError(f"format: expected {', '.join(_FORMATS)}, found {chosen[:20]!r}.")
+        return _FORMATS[chosen]
+    for part in request.headers.get("accept", "").split(","):
+        kind = part.partition(";")[0].strip().lower()
+        if kind in _FORMATS.values():
+            return kind
+    return HTML
+
+
+def _arrow(table: pa.Table) -> bytes:
+    import pyarrow as pa
+
+    buffer = io.BytesIO()
+    with pa.ipc.new_stream(buffer, table.schema) as writer:
+        writer.write_table(table)
+    return buffer.getvalue()
+
+
+def _etag(site: Site, request: Request) -> str:
+    """Return the name of an answer's content, which is known before it is made."""
+    asked = (site.version(), str(request.url), request.headers.get("accept", ""), request.headers.get("hx-request", ""))
+    return f'"{hashlib.sha256(repr((__version__, *asked)).encode()).hexdigest()[:32]}"'
+
+
+TEMPLATES: Final = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@jinja2.pass_context
+def _url(context: jinja2.runtime.Context, path: str) -> str:
+    """Return the address of a page, behind the prefix that a proxy adds."""
+    return f"{context['site'].root_path}{path}"
+
+
+TEMPLATES.globals |= {"url": _url, "asset": asset}
+
+
+def _number(value: Any) -> str:
+    """Return a value for people: separators in whole numbers, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}" if isinstance(value, float) else str(value)
+
+
+TEMPLATES.filters["shown"] = _number
+TEMPLATES.filters["words"] = lambda name: re.sub(r"_+", " ", str(name))

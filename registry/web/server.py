@@ -1,0 +1,107 @@
+"""Runs the server: its address, its threads, and its end."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from registry.errors import MissingDependencyError, StorageError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from registry.web.security import Access
+    from registry.web.site import Site
+
+#: Port to try first; the next free one is taken where nobody asked for one.
+PORT: Final = 8022
+#: Ports that are tried.
+_ATTEMPTS: Final = 20
+#: Seconds for running answers at the end.
+_GRACE: Final = 1
+
+
+@dataclass(frozen=True)
+class Address:
+    """The address of a server: ``url`` is for the browser, with the token where one is needed."""
+
+    url: str
+    sockets: tuple[socket.socket, ...]
+
+
+def check_installed() -> None:
+    """Raise an error that says what to install where the extra ``browse`` is missing.
+
+    Raises:
+        MissingDependencyError: the packages of the extra are not installed.
+    """
+    try:
+        import jinja2  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"The pages need packages that are not installed ({error.name}): "
+            "pip install 'deepfashion2-registry[browse]'."
+        ) from error
+
+
+def listen(host: str, port: int | None, access: Access, root_path: str = "") -> Address:
+    """Return the address of a new server, whose socket listens already.
+
+    Args:
+        host: name or number of an address of this machine.
+        port: 0 for any free one; None for :data:`PORT` or the next free one.
+        access: has the token of the URL.
+        root_path: prefix of all addresses.
+
+    Raises:
+        StorageError: the address is taken or none of this machine.
+    """
+    ports = [port] if port is not None else [*range(PORT, PORT + _ATTEMPTS), 0]
+    for number in ports:
+        try:
+            family, *_, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            opened = socket.create_server(address[:2], family=family, backlog=128)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and number != ports[-1]:
+                continue
+            raise StorageError(f"Cannot listen on {host} port {number}: {error.strerror or error}.") from error
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+        token = f"?token={access.token}" if access.token else ""
+        return Address(f"http://{shown}:{opened.getsockname()[1]}{root_path}/{token}", (opened,))
+    raise AssertionError("the last port is tried without condition")
+
+
+def make_server(site: Site, access: Access) -> uvicorn.Server:
+    """Return a server that is not running yet; signals end the process as they end every command."""
+    import uvicorn
+
+    from registry.web.app import create_app
+
+    class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    config = uvicorn.Config(
+        create_app(site, access), log_config=None, access_log=False, lifespan="off", proxy_headers=False,
+        server_header=False, timeout_graceful_shutdown=_GRACE, ws="none", limit_concurrency=200,
+    )  # fmt: skip
+    return Server(config)
+
+
+def serve(site: Site, access: Access, address: Address, when_ready: Callable[[], None]) -> None:
+    """Serve until the process is asked to end; ``when_ready`` is called once requests are accepted."""
+    server = make_server(site, access)
+    # The tables of the grid are read while the browser starts.
+    threading.Thread(target=site.warm_up, daemon=True).start()
+    when_ready()
+    server.run(list(address.sockets))

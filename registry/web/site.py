@@ -1,0 +1,138 @@
+"""What a server shows: a registry and the sources around it, opened once for all requests."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from registry.errors import RegistryError, UsageError
+from registry.subset.options import Subset
+from registry.web.state import State
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from registry.sources.photos import Photos
+    from registry.store.narrow import NarrowTables
+    from registry.store.registry import Registry
+    from registry.store.selection import Selection
+
+#: Selections that are kept open.
+_SELECTIONS = 4
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to serve a registry.
+
+    Attributes:
+        photos: of the release; None to show annotations on plain canvases.
+        named: subsets by name: those of params.yaml, and that of the command.
+        params: the parameter file; its folder has ``checks/accepted.jsonl`` and ``corrections``.
+        edits: whether pages may write exceptions and corrections to the working tree.
+        against: another version to compare with, and its name.
+        predictions: of models, by name.
+        embeddings: file with the vectors of items; None without one.
+        runs_sql: whether SQL of users is answered.
+        sql_seconds: after which a query of users ends.
+        command: beginning of a command line for the same registry: ``df2 -r data/registry``.
+        python: expression that opens it in Python: ``registry.open("data/registry")``.
+        root_path: prefix that a proxy adds to all addresses: ``/fashion``; empty without one.
+    """
+
+    photos: Photos | None = None
+    named: Mapping[str, Subset] = field(default_factory=dict)
+    params: Path = Path("params.yaml")
+    edits: bool = False
+    against: tuple[Registry, str] | None = None
+    predictions: Mapping[str, Any] = field(default_factory=dict)
+    embeddings: str | None = None
+    runs_sql: bool = True
+    sql_seconds: float = 10.0
+    command: str = "df2"
+    python: str = "registry.open()"
+    root_path: str = ""
+
+
+class Site:
+    """A registry as the pages see it.
+
+    Args:
+        registry: to show; where it is local and replaced, the pages show the new version.
+        settings: how to serve it.
+
+    Attributes:
+        registry, settings: as given.
+        root_path: see :class:`Settings`.
+    """
+
+    def __init__(self, registry: Registry, settings: Settings) -> None:
+        self.registry = registry
+        self.settings = settings
+        self.root_path = settings.root_path
+        self._lock = threading.Lock()
+        self._narrow: tuple[str, NarrowTables] | None = None
+        self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
+
+    def navigation(self) -> list[tuple[str, str]]:
+        """Return path and name of the pages that have something to show."""
+        return [("/", "Images")]
+
+    def version(self) -> str:
+        """Return the digest of the manifest of the version that is published now."""
+        return self.registry.snapshot().manifest.sha256
+
+    def state(self, request: Request) -> State:
+        """Return the subset of an address.
+
+        Raises:
+            UsageError: see :meth:`registry.web.state.State.of`; or a condition where no SQL of users is answered.
+        """
+        state = State.of(request.query_params, self.settings.named)
+        if "where" in state.options and not self.settings.runs_sql:
+            raise UsageError("where: this server answers no SQL (--no-sql).")
+        return state
+
+    def narrow(self) -> NarrowTables:
+        """Return the tables in memory of the version that is published now."""
+        from registry.store.narrow import NarrowTables
+
+        with self._lock:
+            snapshot = self.registry.snapshot()
+            digest = snapshot.manifest.sha256
+            if self._narrow is None or self._narrow[0] != digest:
+                self._narrow = (digest, NarrowTables(snapshot))
+            return self._narrow[1]
+
+    def warm_up(self) -> None:
+        """Read the tables in memory before the first request needs them; an error is left to that request."""
+        with suppress(RegistryError):
+            self.narrow()
+
+    def confined(self, subset: Subset) -> Subset:
+        """Return a subset without condition: the items that its condition chooses are found where SQL of users runs."""
+        return subset if subset.where is None else replace(subset)
+
+    def selection(self, subset: Subset) -> Selection:
+        """Return a subset with all views, for pages that count by them; those used last stay open.
+
+        Raises:
+            UsageError: the subset cannot be chosen.
+        """
+        confined = self.confined(subset)
+        key = self.version(), confined.digest
+        with self._lock:
+            if key in self._selections:
+                self._selections.move_to_end(key)
+                return self._selections[key]
+        selection = self.registry.select(confined)
+        with self._lock:
+            self._selections[key] = selection
+            while len(self._selections) > _SELECTIONS:
+                self._selections.popitem(last=False)
+        return selection

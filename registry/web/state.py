@@ -1,0 +1,103 @@
+"""The subset that an address asks for: ``/?category=skirt&occlusion=heavy`` has its options by their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from registry.dataset.deepfashion2 import unknown_name
+from registry.subset.options import OPTIONS, Subset
+
+if TYPE_CHECKING:
+    from starlette.datastructures import QueryParams
+
+#: The parameter that names a subset of params.yaml, or :data:`START`.
+SUBSET: Final = "subset"
+#: Name of the subset that the command was started with, where its options cannot stand in an address.
+START: Final = "start"
+#: How an address says yes and no; a form sends "on".
+_FLAGS: Final = {"1": True, "true": True, "on": True, "0": False, "false": False}
+#: Options that are whole numbers.
+_NUMBERS: Final = ("seed", "limit")
+
+
+@dataclass(frozen=True)
+class State:
+    """The subset of an address.
+
+    Attributes:
+        subset: the images and items that the page is about.
+        name: of a named subset that the options are added to; None without one.
+        options: those of the address, as they stand in it.
+        others: the other parameters of the address, which belong to the page.
+    """
+
+    subset: Subset
+    name: str | None
+    options: Mapping[str, tuple[str, ...]]
+    others: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, params: QueryParams, named: Mapping[str, Subset]) -> State:
+        """Return the state of an address.
+
+        Args:
+            params: those of the address.
+            named: the named subsets.
+
+        Raises:
+            UsageError: an option or value that does not exist, or a file to read.
+        """
+        options: dict[str, tuple[str, ...]] = {}
+        others: dict[str, tuple[str, ...]] = {}
+        for key in dict.fromkeys(params.keys()):
+            values = tuple(value for value in params.getlist(key) if value)
+            if values:
+                (options if key in OPTIONS else others)[key] = values
+        (name,) = others.pop(SUBSET, (None,))[-1:]
+        if name is not None and name not in named:
+            raise unknown_name("subset", name, list(named))
+        subset = Subset.of_document({key: _value(key, values) for key, values in options.items()})
+        if name is not None:
+            set_options = {key: getattr(subset, key) for key in OPTIONS if getattr(subset, key) != OPTIONS[key].default}
+            subset = replace(named[name], **set_options)
+        return cls(subset, name, dict(sorted(options.items())), others)
+
+    def query(self, *, keep: Sequence[str] = (), **changes: Any) -> str:
+        """Return the query of an address with the same subset.
+
+        Args:
+            keep: names of other parameters to keep.
+            changes: options or other parameters to set: a text, a sequence, or None to remove it.
+
+        Returns:
+            ``?...``, or an empty text where there is nothing to say.
+        """
+        values: dict[str, Any] = {} if self.name is None else {SUBSET: self.name}
+        values |= {**self.options, **{name: self.others[name] for name in keep if name in self.others}, **changes}
+        written = [
+            (key, str(value))
+            for key, entry in values.items()
+            if entry is not None
+            for value in ([entry] if isinstance(entry, str | int | float) else entry)
+        ]
+        return f"?{urlencode(written)}" if written else ""
+
+    def toggled(self, option: str, value: str) -> str:
+        """Return the query in which a value of an option is added, or removed where it is set."""
+        values = self.options.get(option, ())
+        changed = tuple(old for old in values if old != value) if value in values else (*values, value)
+        return self.query(keep=("show", "sort"), **{option: changed or None})
+
+
+def _value(name: str, values: tuple[str, ...]) -> Any:
+    """Return the values of an option as they are read: a list, a text, a number or a flag."""
+    option = OPTIONS[name]
+    if option.default == ():
+        return list(values)
+    if option.default is False:
+        return _FLAGS.get(values[-1], values[-1])
+    return int(values[-1]) if name in _NUMBERS and re.fullmatch(r"-?[0-9]{1,20}", values[-1]) else values[-1]
