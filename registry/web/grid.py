@@ -10,6 +10,7 @@ from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORY_BY_ID
 from registry.errors import UsageError
 from registry.store.narrow import IMAGE_FACETS, IMAGE_SORTS, ITEM_SORTS
 from registry.web.answers import Answer
+from registry.web.pictures import load_pictures
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -80,6 +81,7 @@ def grid(site: Site, request: Request) -> Answer:
         shown.rows,
         {
             "state": state,
+            "pictures": load_pictures(site, rows),
             "show": show,
             "sort": sort,
             "sorts": IMAGE_SORTS if show == "images" else ITEM_SORTS,

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryError, UsageError
 from registry.subset.options import Subset
+from registry.web.photos import Library
+from registry.web.pictures import PictureReader
 from registry.web.state import State
 
 if TYPE_CHECKING:
@@ -69,12 +71,16 @@ class Site:
     Attributes:
         registry, settings: as given.
         root_path: see :class:`Settings`.
+        library: the photos and their thumbnails.
+        pictures: reads images with their annotation.
     """
 
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self.registry = registry
         self.settings = settings
         self.root_path = settings.root_path
+        self.library = Library(settings.photos)
+        self.pictures = PictureReader()
         self._lock = threading.Lock()
         self._narrow: tuple[str, NarrowTables] | None = None
         self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
