@@ -83,7 +83,7 @@ def test_a_subset_is_that_of_a_selection(opened: Registry, narrow: NarrowTables,
     assert narrow.choose(subset).counts() == {"images": len(images), "items": len(items)}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(SUBSETS)
 def test_a_facet_counts_its_values_as_if_it_were_not_set(
     opened: Registry, narrow: NarrowTables, options: dict[str, Any]
