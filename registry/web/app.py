@@ -37,7 +37,7 @@ def create_app(site: Site, access: Access) -> Starlette:
     """Return the ASGI application of a site."""
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(Guard, access=access), Middleware(GZipMiddleware, minimum_size=1000)],
+        middleware=[Middleware(Guard, access=access), Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)],
         exception_handlers={404: _not_found, 405: _not_found},
     )
     app.state.site = site

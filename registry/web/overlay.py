@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,10 @@ from registry.pictures.outlines import parts, united
 from registry.pictures.palette import Colour, item_colours
 from registry.pictures.view import Rect, box_of, labelled_landmarks
 
-#: Name of each landmark, and what mirrors it, by category and landmark_no.
+#: Writes a coordinate.
+Write = Callable[[float], str]
+
+#: Name of each landmark by category and landmark_no.
 _NAMES = {(slot.category_id, slot.landmark_no): slot.name for slot in LANDMARK_SLOTS}
 
 
@@ -92,24 +95,22 @@ def hex_colour(colour: Colour) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-class _writer:
-    """Writes coordinates with some digits behind the point."""
+def _writer(digits: int | None) -> Write:
+    """Return what writes coordinates with some digits behind the point."""
 
-    def __init__(self, digits: int | None) -> None:
-        self._digits = digits
-
-    def __call__(self, value: float) -> str:
-        """Return a coordinate."""
-        if self._digits is not None:
-            value = round(value, self._digits)
+    def write(value: float) -> str:
+        if digits is not None:
+            value = round(value, digits)
         return str(int(value)) if value == int(value) else repr(float(value))
+
+    return write
 
 
 def _area(box: Rect) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _shapes(item: Mapping[str, Any], region: Rect, write: _writer, named: bool, colour: str) -> Shapes:
+def _shapes(item: Mapping[str, Any], region: Rect, write: Write, named: bool, colour: str) -> Shapes:
     box = box_of(item)
     landmarks = labelled_landmarks(item)
     category = item["category_id"]
@@ -125,9 +126,7 @@ def _shapes(item: Mapping[str, Any], region: Rect, write: _writer, named: bool, 
         item["item_no"],
         f"{item['item_no']} {item['category_name']}",
         colour,
-        None
-        if box == (0, 0, 0, 0)
-        else (write(box[0]), write(box[1]), write(box[2] - box[0]), write(box[3] - box[1])),
+        None if box == (0, 0, 0, 0) else (write(box[0]), write(box[1]), write(box[2] - box[0]), write(box[3] - box[1])),
         mask_path(item.get("segmentation") or (), region, write),
         "".join(links[True]),
         "".join(links[False]),
@@ -137,14 +136,12 @@ def _shapes(item: Mapping[str, Any], region: Rect, write: _writer, named: bool, 
     )
 
 
-def _landmarks(
-    category: int, landmarks: Mapping[int, tuple[float, float, int]], write: _writer
-) -> Iterator[Landmark]:
+def _landmarks(category: int, landmarks: Mapping[int, tuple[float, float, int]], write: Write) -> Iterator[Landmark]:
     for number, (x, y, v) in landmarks.items():
         yield Landmark(number, _NAMES.get((category, number), str(number)), write(x), write(y), v == 2)
 
 
-def mask_path(segmentation: Sequence[Sequence[float]], region: Rect, write: _writer) -> str:
+def mask_path(segmentation: Sequence[Sequence[float]], region: Rect, write: Write) -> str:
     """Return the union of polygons as a path to be filled by the rule evenodd, cut at a distance around a region."""
     polygons = [list(zip(flat[0::2], flat[1::2], strict=True)) for flat in segmentation if len(flat) >= 6]
     if not polygons:
@@ -166,7 +163,7 @@ def mask_path(segmentation: Sequence[Sequence[float]], region: Rect, write: _wri
     return "".join(_ring(ring, write) for ring in rings)
 
 
-def _ring(points: Sequence[tuple[float, float]], write: _writer) -> str:
+def _ring(points: Sequence[tuple[float, float]], write: Write) -> str:
     """Return a closed line without points that fall together."""
     texts = [f"{write(x)} {write(y)}" for x, y in points]
     kept = [text for number, text in enumerate(texts) if not number or text != texts[number - 1]]

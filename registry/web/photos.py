@@ -1,172 +1,31 @@
-"""Photos and thumbnails: the bytes as stored, and parts of photos made smaller, kept in memory up to a bound."""
+"""The addresses of photos and thumbnails."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import re
-import threading
-from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from PIL import Image
 from starlette.responses import PlainTextResponse, Response
 
 from registry.dataset.deepfashion2 import find_split
-from registry.errors import NotFoundError, RegistryError, UsageError
-from registry.pictures.palette import SURROUNDINGS
-from registry.pictures.photo import PhotoError, decode
-from registry.redaction import redact
-from registry.sources.faults import Fault
+from registry.errors import NotFoundError, UsageError
+from registry.web.library import WIDTHS, MissingPhotoError, Part, content_type
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from registry.sources.photos import Photos
     from registry.web.site import Site
 
-#: Widths of thumbnails, px: other ones would fill the cache.
-WIDTHS: Final = (224, 448)
-#: Bytes of thumbnails that are kept: some 6,000 of 224 px.
-_MAX_BYTES: Final = 64 << 20
-#: Threads that read and decode photos; pages have others, so that they do not wait behind thumbnails.
-_THREADS: Final = 4
-#: Decoded px of a photo from which on it is decoded alone, and those that no photo may exceed: they bound the memory.
-_LARGE: Final = 8_000_000
-_LARGEST: Final = 60_000_000
 #: The ends of parts of photos, px: pictures show the surroundings of a photo where annotations reach there.
 _PART: Final = re.compile(r"(-?\d{1,6}),(-?\d{1,6}),(-?\d{1,6}),(-?\d{1,6})", re.ASCII)
-#: Longest shape of a thumbnail, as of other pictures.
+#: Longest shape of a part.
 _MAX_RATIO: Final = 8
-_QUALITY: Final = 85
 
-Part = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class _Missing(Exception):
-    """There is no such photo; the text says why."""
-
-    text: str
-
-
-class Library:
-    """The photos of a release and their thumbnails, for many threads.
-
-    Args:
-        photos: of the release; None without any.
-    """
-
-    def __init__(self, photos: Photos | None) -> None:
-        self._photos = photos
-        self._lock = threading.Lock()
-        self._opening = threading.Lock()
-        self._decoding = threading.Lock()
-        self._opened: dict[str, str | None] = {}
-        self._thumbnails: OrderedDict[tuple[str, int, int, Part | None], bytes] = OrderedDict()
-        self._bytes = 0
-        self.pool = ThreadPoolExecutor(_THREADS, "photos")
-
-    def problem(self, split: str) -> str | None:
-        """Return why no photo of a split can be shown; None where its place could be opened."""
-        if self._photos is None:
-            return "No photos are named: df2 browse --photos RELEASE shows them."
-        with self._opening:  # a place is listed once; reading opens its files anew each time
-            if split not in self._opened:
-                try:
-                    list(self._photos.find(split, ()))
-                    self._opened[split] = None
-                except RegistryError as error:
-                    self._opened[split] = redact(str(error))
-            return self._opened[split]
-
-    def read(self, split: str, image_id: int) -> bytes:
-        """Return the bytes of a photo.
-
-        Raises:
-            _Missing: there is none, or it cannot be read.
-        """
-        problem = self.problem(split)
-        if problem is not None or self._photos is None:
-            raise _Missing(problem or "")
-        name = f"{split}/image/{image_id:06d}.jpg"
-        try:
-            (data,) = self._photos.find(split, [image_id])
-        except RegistryError as error:
-            raise _Missing(redact(str(error))) from error
-        if data is None:
-            raise _Missing(f"{name} is not among the photos.")
-        if isinstance(data, Fault):
-            raise _Missing(f"{name}: {data}.")
-        return data
-
-    def thumbnail(self, split: str, image_id: int, width: int, part: Part | None) -> bytes:
-        """Return a part of a photo as JPEG.
-
-        Args:
-            split: of the photo.
-            image_id: of the photo.
-            width: px; one of :data:`WIDTHS`.
-            part: left, top, right and bottom end, px of the photo, perhaps beyond it; None for the whole photo.
-
-        Raises:
-            _Missing: there is no such photo, or it is damaged.
-        """
-        key = split, image_id, width, part
-        with self._lock:
-            if key in self._thumbnails:
-                self._thumbnails.move_to_end(key)
-                return self._thumbnails[key]
-        data = self._smaller(self.read(split, image_id), width, part)
-        with self._lock:
-            if key not in self._thumbnails:
-                self._thumbnails[key] = data
-                self._bytes += len(data)
-            while self._bytes > _MAX_BYTES:
-                _, oldest = self._thumbnails.popitem(last=False)
-                self._bytes -= len(oldest)
-        return data
-
-    def _smaller(self, data: bytes, width: int, part: Part | None) -> bytes:
-        try:
-            with Image.open(io.BytesIO(data)) as opened:
-                across, down = opened.size
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise _Missing("The photo cannot be decoded.") from error
-        left, top, right, bottom = part or (0, 0, across, down)
-        # The photo is decoded no larger than the thumbnail needs: a crop of it needs more.
-        size = max(1, round(max(across, down) * min(1.0, width / (right - left))))
-        if across * down > _LARGEST:
-            raise _Missing(f"The photo has {across:,} x {down:,} px, more than pages show.")
-        try:
-            if across * down > _LARGE:
-                with self._decoding:
-                    photo = decode(data, size)
-            else:
-                photo = decode(data, size)
-        except PhotoError as error:
-            raise _Missing(f"The photo is damaged: {error}.") from error
-        return _jpeg(photo.pixels, (across, down), (left, top, right, bottom), width)
-
-
-def _jpeg(pixels: Image.Image, size: tuple[int, int], part: Part, width: int) -> bytes:
-    """Return a part of a photo, with the surroundings of the photo where it reaches beyond."""
-    left, top, right, bottom = part
-    scale = width / (right - left)
-    picture = Image.new("RGB", (width, max(1, round((bottom - top) * scale))), SURROUNDINGS)
-    x1, y1, x2, y2 = max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])
-    if x1 < x2 and y1 < y2:
-        box = (x1 * pixels.width / size[0], y1 * pixels.height / size[1],
-               x2 * pixels.width / size[0], y2 * pixels.height / size[1])  # fmt: skip
-        target = max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale))
-        resized = pixels.resize(target, Image.Resampling.LANCZOS, box=box, reducing_gap=2.0)
-        picture.paste(resized, (round((x1 - left) * scale), round((y1 - top) * scale)))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_QUALITY)
-    return buffer.getvalue()
+#: Returns bytes and their type.
+Make = Callable[["Site", "Request"], tuple[bytes, str]]
 
 
 async def photo(request: Request) -> Response:
@@ -179,7 +38,7 @@ async def thumbnail(request: Request) -> Response:
     return await _answer(request, _thumbnail)
 
 
-async def _answer(request: Request, make: object) -> Response:
+async def _answer(request: Request, make: Make) -> Response:
     site: Site = request.app.state.site
     etag = f'"{hashlib.sha256(f"{site.version()} {request.url}".encode()).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "private, max-age=3600"}
@@ -187,9 +46,9 @@ async def _answer(request: Request, make: object) -> Response:
         return Response(status_code=304, headers=headers)
     loop = asyncio.get_running_loop()
     try:
-        data, kind = await loop.run_in_executor(site.library.pool, make, site, request)  # type: ignore[arg-type]
-    except (_Missing, NotFoundError) as error:
-        text = error.text if isinstance(error, _Missing) else str(error)
+        data, kind = await loop.run_in_executor(site.library.pool, make, site, request)
+    except (MissingPhotoError, NotFoundError) as error:
+        text = error.text if isinstance(error, MissingPhotoError) else str(error)
         return PlainTextResponse(f"{text}\n", 404, {"Cache-Control": "no-store"})
     except UsageError as error:
         return PlainTextResponse(f"{error}\n", 400, {"Cache-Control": "no-store"})
@@ -200,7 +59,7 @@ def _photo(site: Site, request: Request) -> tuple[bytes, str]:
     data = site.library.read(*_key(request))
     kind = content_type(data)
     if kind is None:
-        raise _Missing("The file is no JPEG, PNG or WebP.")
+        raise MissingPhotoError("The file is no JPEG, PNG or WebP.")
     return data, kind
 
 
@@ -220,7 +79,7 @@ def _key(request: Request) -> tuple[str, int]:
     """
     number = int(request.path_params["image_id"])
     if number >= 2**31:
-        raise _Missing("There is no image of this number.")
+        raise MissingPhotoError("There is no image of this number.")
     return find_split(request.path_params["split"]), number
 
 
@@ -239,12 +98,3 @@ def _part(text: str | None) -> Part | None:
         if width > 0 and height > 0 and max(width, height) <= _MAX_RATIO * min(width, height):
             return left, top, right, bottom
     raise UsageError(f"part: expected LEFT,TOP,RIGHT,BOTTOM in px, found {text[:40]!r}.")
-
-
-def content_type(data: bytes) -> str | None:
-    """Return the type of a photo by its first bytes; None for what is no photo, and is never sent."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from registry.dataset.cells import check_items
 from registry.dataset.tables import IMAGES, ITEMS, arrow_schema
 from registry.pictures.palette import item_colours
 from registry.pictures.view import Rect, View, crop_region, photo_rect, whole_region
 from registry.store.connection import duckdb_errors
+from registry.web.library import WIDTHS
 from registry.web.overlay import Shapes, digits_of, shapes
-from registry.web.photos import WIDTHS
 
 if TYPE_CHECKING:
-    from registry.web.site import Site
+    from registry.store.narrow import NarrowTables
+    from registry.store.registry import Registry
 
 #: Images whose annotation is kept; that of most has some 10 KB.
 _KEPT: Final = 2_000
@@ -126,18 +127,27 @@ def thumbnail_path(key: Key, part: Sequence[int], width: int) -> str:
 
 
 class PictureReader:
-    """Reads images and their items; those read last are kept. Its methods may be called from several threads."""
+    """Reads images and their items; those read last are kept. Its methods may be called from several threads.
 
-    def __init__(self) -> None:
+    Args:
+        registry: to read.
+        narrow: returns its tables in memory.
+        has_photos: whether photos can be shown.
+    """
+
+    def __init__(self, registry: Registry, narrow: Callable[[], NarrowTables], has_photos: bool) -> None:
+        self._registry = registry
+        self._narrow = narrow
+        self._has_photos = has_photos
         self._lock = threading.Lock()
         self._version = ""
         self._kept: OrderedDict[Key, list[dict[str, Any]]] = OrderedDict()
 
-    def load(self, site: Site, rows: Iterable[Mapping[str, Any]]) -> Pictures:
+    def load(self, rows: Iterable[Mapping[str, Any]]) -> Pictures:
         """Return the images of rows with split and image_id; rows of images that there are not are left out."""
         keys = list(dict.fromkeys((row["split"], row["image_id"]) for row in rows))
-        narrow = site.narrow()
-        version = site.version()
+        narrow = self._narrow()
+        version = self._registry.snapshot().manifest.sha256
         images = {(row["split"], row["image_id"]): row for row in narrow.find(IMAGES.name, keys)}
         with self._lock:
             if self._version != version:
@@ -152,21 +162,29 @@ class PictureReader:
             long = {
                 (split, row["image_id"], row["item_no"]): row
                 for split in dict.fromkeys(split for split, _ in missing)
-                for row in _read(site, split, sorted(image_id for of_split, image_id in missing if of_split == split))
+                for row in _read(
+                    self._registry, split, sorted(image_id for of_split, image_id in missing if of_split == split)
+                )
             }
             for row in narrow.find(ITEMS.name, missing):
-                row |= long.get((row["split"], row["image_id"], row["item_no"]), {})
-                found[row["split"], row["image_id"]].append(row)
+                key = row["split"], row["image_id"]
+                found[key].append({**row, **long.get((*key, row["item_no"]), {})})
             items |= found
             with self._lock:
                 if self._version == version:
                     self._kept.update(found)
                     while len(self._kept) > _KEPT:
                         self._kept.popitem(last=False)
-        return Pictures(images, items, site.settings.photos is not None)
+        return Pictures(images, items, self._has_photos)
 
 
-def load_pictures(site: Site, rows: Iterable[Mapping[str, Any]]) -> Pictures:
+class HasPictures(Protocol):
+    """A site."""
+
+    pictures: PictureReader
+
+
+def load_pictures(site: HasPictures, rows: Iterable[Mapping[str, Any]]) -> Pictures:
     """Return the pictures of rows with split, image_id and perhaps item_no, for a page's context as ``pictures``.
 
     The macro ``thumbnail(row)`` of picture.html finds them there. Rows of images that there are not are left out.
@@ -174,10 +192,10 @@ def load_pictures(site: Site, rows: Iterable[Mapping[str, Any]]) -> Pictures:
     Raises:
         RegistryFormatError: rows are not as an ingestion writes them.
     """
-    return site.pictures.load(site, rows)
+    return site.pictures.load(rows)
 
 
-def _read(site: Site, split: str, image_ids: Sequence[int]) -> list[dict[str, Any]]:
+def _read(registry: Registry, split: str, image_ids: Sequence[int]) -> list[dict[str, Any]]:
     """Return landmarks and segmentation of the items of images of a split."""
     import pyarrow as pa
 
@@ -193,8 +211,8 @@ def _read(site: Site, split: str, image_ids: Sequence[int]) -> list[dict[str, An
     declared = arrow_schema(ITEMS, stored=False)
     schema = pa.schema([declared.field(name) for name in _READ])
     with duckdb_errors():
-        table = site.registry.sql(query, params).to_arrow_table().cast(schema).combine_chunks()
+        table = registry.sql(query, params).to_arrow_table().cast(schema).combine_chunks()
     for batch in table.to_batches():
-        check_items(batch, split, site.registry.place)
+        check_items(batch, split, registry.place)
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryError, UsageError
 from registry.subset.options import Subset
-from registry.web.photos import Library
+from registry.web.library import Library
 from registry.web.pictures import PictureReader
 from registry.web.state import State
 
@@ -80,7 +80,7 @@ class Site:
         self.settings = settings
         self.root_path = settings.root_path
         self.library = Library(settings.photos)
-        self.pictures = PictureReader()
+        self.pictures = PictureReader(registry, self.narrow, settings.photos is not None)
         self._lock = threading.Lock()
         self._narrow: tuple[str, NarrowTables] | None = None
         self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
