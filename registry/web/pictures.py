@@ -36,7 +36,7 @@ class Picture:
     """A picture of an image or of an item.
 
     Attributes:
-        path: of its page.
+        path: of its page, without query.
         source: path of its photo; empty without photos.
         width, height: of the pictured part of the photo, px of the photo.
         view_box: of the annotation.
@@ -105,9 +105,8 @@ class Pictures:
         caption = f"{key[0]}/{key[1]:06d}" + ("" if item_no is None else f" item {item_no}")
         names = [item["category_name"] for item in items if item_no in (None, item["item_no"])]
         detail = ", ".join(names) or ("no item is annotated" if item_no is None else "no such item")
-        path = f"/image/{key[0]}/{key[1]}"
         return Picture(
-            path if item_no is None else f"{path}?item={item_no}",
+            f"/image/{key[0]}/{key[1]}",
             thumbnail_path(key, part, 2 * WIDTHS[0] if crop else WIDTHS[0]) if self._has_photos else "",
             width,
             height,
@@ -158,7 +157,7 @@ class PictureReader:
                 self._kept.move_to_end(key)
         missing = [key for key in images if key not in items]
         if missing:
-            found: dict[Key, list[dict[str, Any]]] = {key: [] for key in missing}
+            read: dict[Key, list[dict[str, Any]]] = {key: [] for key in missing}
             long = {
                 (split, row["image_id"], row["item_no"]): row
                 for split in dict.fromkeys(split for split, _ in missing)
@@ -168,11 +167,11 @@ class PictureReader:
             }
             for row in narrow.find(ITEMS.name, missing):
                 key = row["split"], row["image_id"]
-                found[key].append({**row, **long.get((*key, row["item_no"]), {})})
-            items |= found
+                read[key].append({**row, **long.get((*key, row["item_no"]), {})})
+            items |= read
             with self._lock:
                 if self._version == version:
-                    self._kept.update(found)
+                    self._kept.update(read)
                     while len(self._kept) > _KEPT:
                         self._kept.popitem(last=False)
         return Pictures(images, items, self._has_photos)
