@@ -49,6 +49,7 @@ class Identities:
         self._cursor = narrow.cursor()
         self._lock = threading.Lock()
         self._is_created = False
+        self._counts: dict[str | None, dict[str, int]] = {}
 
     def page(
         self,
@@ -89,14 +90,16 @@ class Identities:
     def counts(self, split: str | None = None) -> dict[str, int]:
         """Return the number of ``identities``, of ``orphans``, and of ``mixed``."""
         self._create()
+        if split in self._counts:
+            return self._counts[split]
         rows = self._cursor.cursor().sql(
             f"SELECT count(*) AS identities, count(*) FILTER (WHERE {FILTERS['orphans']}) AS orphans, "
             f"count(*) FILTER (WHERE {FILTERS['mixed']}) AS mixed FROM identities "
             "WHERE $split IS NULL OR split = $split",
             params={"split": split},
         )
-        (counts,) = rows.to_arrow_table().to_pylist()
-        return dict(counts)
+        (self._counts[split],) = rows.to_arrow_table().to_pylist()
+        return self._counts[split]
 
     def _create(self) -> None:
         with self._lock:
