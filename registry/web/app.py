@@ -14,6 +14,9 @@ from starlette.routing import Route
 from registry.errors import NotFoundError
 from registry.web.answers import answer, page
 from registry.web.grid import grid
+from registry.web.identity import identities, identity, pair
+from registry.web.image import annotation, image
+from registry.web.photos import photo, thumbnail
 from registry.web.security import Access, Guard
 from registry.web.static import static_file
 
@@ -27,6 +30,13 @@ if TYPE_CHECKING:
 ROUTES = (
     Route("/", page(grid)),
     Route("/static/{name}", static_file),
+    Route("/identities", page(identities)),
+    Route("/identity/{split}/{pair_id:int}/{style:int}", page(identity)),
+    Route("/pair/{split}/{pair_id:int}", page(pair)),
+    Route("/image/{split}/{image_id:int}", page(image)),
+    Route("/annotation/{split}/{image_id:int}.json", page(annotation)),
+    Route("/photo/{split}/{image_id:int}", photo),
+    Route("/thumbnail/{split}/{image_id:int}.jpg", thumbnail),
 )
 
 

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryError, UsageError
 from registry.subset.options import Subset
+from registry.web.library import Library
+from registry.web.pictures import PictureReader
 from registry.web.state import State
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from registry.sources.photos import Photos
+    from registry.store.identities import Identities
     from registry.store.narrow import NarrowTables
     from registry.store.registry import Registry
     from registry.store.selection import Selection
@@ -69,19 +72,24 @@ class Site:
     Attributes:
         registry, settings: as given.
         root_path: see :class:`Settings`.
+        library: the photos and their thumbnails.
+        pictures: reads images with their annotation.
     """
 
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self.registry = registry
         self.settings = settings
         self.root_path = settings.root_path
+        self.library = Library(settings.photos)
+        self.pictures = PictureReader(registry, self.narrow, settings.photos is not None)
         self._lock = threading.Lock()
         self._narrow: tuple[str, NarrowTables] | None = None
+        self._identities: tuple[NarrowTables, Identities] | None = None
         self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
 
     def navigation(self) -> list[tuple[str, str]]:
         """Return path and name of the pages that have something to show."""
-        return [("/", "Images")]
+        return [("/", "Images"), ("/identities", "Identities")]
 
     def version(self) -> str:
         """Return the digest of the manifest of the version that is published now."""
@@ -108,6 +116,16 @@ class Site:
             if self._narrow is None or self._narrow[0] != digest:
                 self._narrow = (digest, NarrowTables(snapshot))
             return self._narrow[1]
+
+    def identities(self) -> Identities:
+        """Return the identities of the version that is published now."""
+        from registry.store.identities import Identities
+
+        narrow = self.narrow()
+        with self._lock:
+            if self._identities is None or self._identities[0] is not narrow:
+                self._identities = (narrow, Identities(narrow))
+            return self._identities[1]
 
     def warm_up(self) -> None:
         """Read the tables in memory before the first request needs them; an error is left to that request."""
