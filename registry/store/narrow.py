@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import SPLITS, unknown_name
 from registry.dataset.tables import IMAGES, ITEMS
+from registry.errors import UsageError
 from registry.store.choice import choose
 from registry.store.connection import register
 from registry.store.filters import image_conditions, item_conditions
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Columns that stay in the files.
 _LONG: Final = ("landmarks", "segmentation", "content_hash")
+#: Above all values of the columns to sort by.
+_LARGEST: Final = 1 << 60
 #: Subsets that are kept chosen.
 _CHOSEN: Final = 16
 #: Columns by which images, and items, can be sorted; the order of splits, image_id and item_no decides ties.
@@ -227,13 +230,17 @@ class Chosen:
 
         Raises:
             UnknownNameError: there is no such column to sort by.
+            UsageError: ``after`` or ``before`` is no place in this order.
         """
         sorts = IMAGE_SORTS if table == IMAGES.name else ITEM_SORTS
         if sort not in sorts:
             raise unknown_name("column to sort by", sort, list(sorts))
         key = ["split_no", "image_id"] + (["item_no"] if table == ITEMS.name else [])
         backwards = before is not None
-        condition, params = _beyond(sort, key, before if backwards else after, descending, backwards)
+        place = before if backwards else after
+        if place is not None:
+            _check_place(place, [] if sort == "image_id" else [sort], key)
+        condition, params = _beyond(sort, key, place, descending, backwards)
         is_descending = descending != backwards
         order = [f"{column} DESC" if backwards else column for column in key]
         if sort != "image_id":
@@ -284,6 +291,23 @@ def _filtered(cursor: DuckDBPyConnection, subset: Subset) -> Chosen:
         else f"(FROM images WHERE {of_images}) AS images"
     )
     return Chosen(cursor, {IMAGES.name: images, ITEMS.name: items}, params)
+
+
+def _check_place(place: Sequence[Any], sorts: Sequence[str], key: Sequence[str]) -> None:
+    """Check values of an order, which come from an address.
+
+    Raises:
+        UsageError: they are of other columns.
+    """
+    numbers = place[len(sorts) :]
+    is_key = len(numbers) == len(key) and all(type(number) is int and 0 <= number < 1 << 31 for number in numbers)
+    for value in place[: len(sorts)]:
+        kinds = (str,) if sorts == ["source"] else (int, float)
+        is_key &= value is None or (type(value) in kinds and (isinstance(value, str) or abs(value) < _LARGEST))
+    if not is_key:
+        raise UsageError(
+            f"Expected a place in the order by {', '.join([*sorts, *key])}, found {str(list(place))[:80]}."
+        )
 
 
 def _beyond(

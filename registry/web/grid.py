@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORY_BY_ID
 from registry.errors import UsageError
-from registry.store.narrow import IMAGE_FACETS, IMAGE_SORTS, ITEM_SORTS
+from registry.store.narrow import IMAGE_SORTS, ITEM_SORTS
 from registry.web.answers import Answer
+from registry.web.facets import chips, facets, fields, hidden
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -20,25 +19,6 @@ if TYPE_CHECKING:
 #: Pictures of a page.
 SIZE: Final = 60
 _KINDS: Final = ("images", "items")
-
-
-@dataclass(frozen=True)
-class Value:
-    """A value of a facet.
-
-    Attributes:
-        text: for people.
-        option: as an address has it.
-        number: of images or items.
-        is_set: whether the subset asks for it.
-        query: of the address with this value added, or removed where it is set.
-    """
-
-    text: str
-    option: str
-    number: int
-    is_set: bool
-    query: str
 
 
 def grid(site: Site, request: Request) -> Answer:
@@ -55,6 +35,9 @@ def grid(site: Site, request: Request) -> Answer:
     if show not in _KINDS:
         raise UsageError(f"show: expected images or items, found {show[:20]!r}.")
     sort = _one(state, "sort", "image_id")
+    sorts = IMAGE_SORTS if show == "images" else ITEM_SORTS
+    if "sort" in state.others and sort.removeprefix("-") in {*IMAGE_SORTS, *ITEM_SORTS} - {*sorts}:
+        sort = "image_id"  # of the other kind of rows, which the page showed before
     subset = site.confined(state.subset)
     narrow = site.narrow()
     chosen = narrow.choose(subset)
@@ -82,40 +65,14 @@ def grid(site: Site, request: Request) -> Answer:
             "state": state,
             "show": show,
             "sort": sort,
-            "sorts": IMAGE_SORTS if show == "images" else ITEM_SORTS,
+            "sorts": sorts,
             "facets": facets(narrow.facets(subset), state),
+            "fields": fields(state),
+            "hidden": hidden(state),
+            "chips": chips(state),
+            "parameters": state.parameters(),
         },
     )
-
-
-def facets(counts: dict[str, dict[Any, int]], state: State) -> dict[str, list[Value]]:
-    """Return the values of each option with their number of images (split, source) or items."""
-    return {
-        option: [
-            Value(text, text, number, text in _set_values(state, option), state.toggled(option, text))
-            for text, number in ((_text(option, value), number) for value, number in values.items())
-            if text is not None
-        ]
-        for option, values in counts.items()
-    }
-
-
-def of_images(option: str) -> bool:
-    """Return whether the values of an option are counted by images; by items otherwise."""
-    return option in IMAGE_FACETS
-
-
-def _text(option: str, value: Any) -> str | None:
-    """Return the name of a value; None for an unknown value, which no option asks for."""
-    if value is None:
-        return None
-    if option == "category":
-        return CATEGORY_BY_ID[value].name
-    return ATTRIBUTE_CODES[option].get(value, str(value)) if option in ATTRIBUTE_CODES else str(value)
-
-
-def _set_values(state: State, option: str) -> set[str | None]:
-    return {_text(option, value) for value in getattr(state.subset, option)}
 
 
 def _one(state: State, name: str, default: str) -> str:

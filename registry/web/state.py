@@ -20,6 +20,8 @@ SUBSET: Final = "subset"
 START: Final = "start"
 #: How an address says yes and no; a form sends "on".
 _FLAGS: Final = {"1": True, "true": True, "on": True, "0": False, "false": False}
+#: Options with several values without blanks in them, which one parameter may have too: ``pair_id=7 9-12``.
+_LISTED: Final = ("image_id", "pair_id", "style", "exclude_check")
 #: Options that are whole numbers.
 _NUMBERS: Final = ("seed", "limit")
 
@@ -66,6 +68,11 @@ class State:
             subset = replace(named[name], **set_options)
         return cls(subset, name, dict(sorted(options.items())), others)
 
+    def parameters(self) -> list[tuple[str, str]]:
+        """Return the parameters of the subset, for the hidden fields of a form."""
+        named = [(SUBSET, self.name)] if self.name is not None else []
+        return named + [(name, value) for name, values in self.options.items() for value in values]
+
     def query(self, *, keep: Sequence[str] = (), **changes: Any) -> str:
         """Return the query of an address with the same subset.
 
@@ -86,18 +93,12 @@ class State:
         ]
         return f"?{urlencode(written)}" if written else ""
 
-    def toggled(self, option: str, value: str) -> str:
-        """Return the query in which a value of an option is added, or removed where it is set."""
-        values = self.options.get(option, ())
-        changed = tuple(old for old in values if old != value) if value in values else (*values, value)
-        return self.query(keep=("show", "sort"), **{option: changed or None})
-
 
 def _value(name: str, values: tuple[str, ...]) -> Any:
     """Return the values of an option as they are read: a list, a text, a number or a flag."""
     option = OPTIONS[name]
     if option.default == ():
-        return list(values)
+        return [part for value in values for part in value.split()] if name in _LISTED else list(values)
     if option.default is False:
         return _FLAGS.get(values[-1], values[-1])
     return int(values[-1]) if name in _NUMBERS and re.fullmatch(r"-?[0-9]{1,20}", values[-1]) else values[-1]
