@@ -93,7 +93,8 @@ def make_server(site: Site, access: Access) -> uvicorn.Server:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     config = uvicorn.Config(
         create_app(site, access), log_config=None, access_log=False, lifespan="off", proxy_headers=False,
-        server_header=False, timeout_graceful_shutdown=_GRACE, ws="none", limit_concurrency=200,
+        server_header=False, timeout_graceful_shutdown=_GRACE, ws="none", http="h11", loop="asyncio",
+        limit_concurrency=400,
     )  # fmt: skip
     return Server(config)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from registry.dataset.deepfashion2 import unknown_name
+from registry.errors import UsageError
 from registry.subset.options import OPTIONS, Subset
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 SUBSET: Final = "subset"
 #: Name of the subset that the command was started with, where its options cannot stand in an address.
 START: Final = "start"
+#: Parameters that an address may have.
+_PARAMETERS: Final = 300
 #: How an address says yes and no; a form sends "on".
 _FLAGS: Final = {"1": True, "true": True, "on": True, "0": False, "false": False}
 #: Options with several values without blanks in them, which one parameter may have too: ``pair_id=7 9-12``.
@@ -53,12 +56,15 @@ class State:
         Raises:
             UsageError: an option or value that does not exist, or a file to read.
         """
-        options: dict[str, tuple[str, ...]] = {}
-        others: dict[str, tuple[str, ...]] = {}
-        for key in dict.fromkeys(params.keys()):
-            values = tuple(value for value in params.getlist(key) if value)
-            if values:
-                (options if key in OPTIONS else others)[key] = values
+        parameters = params.multi_items()
+        if len(parameters) > _PARAMETERS:
+            raise UsageError(f"Expected an address with at most {_PARAMETERS} parameters, found {len(parameters):,}.")
+        given: dict[str, tuple[str, ...]] = {}
+        for key, value in parameters:
+            if value:
+                given[key] = (*given.get(key, ()), value)
+        options = {key: values for key, values in given.items() if key in OPTIONS}
+        others = {key: values for key, values in given.items() if key not in OPTIONS}
         (name,) = others.pop(SUBSET, (None,))[-1:]
         if name is not None and name not in named:
             raise unknown_name("subset", name, list(named))
