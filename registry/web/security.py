@@ -87,7 +87,7 @@ class Access:
         """
         names = tuple(name.lower().rstrip(".") for name in more_names)
         for name in names:
-            if not (_host(name) or _host(f"[{name}]")) or ":" in name.partition("]")[2]:
+            if not name or (name != _host(name) and not _is_number(name.removeprefix("[").removesuffix("]"))):
                 raise UsageError(f"Expected the name of a host without scheme and port, found {name[:80]!r}.")
         if token is not None and not _TOKEN.fullmatch(token):
             raise UsageError("The token needs 16 to 200 letters, digits, hyphens and underscores.")
@@ -95,7 +95,7 @@ class Access:
         if needs_token:
             token = token or secrets.token_urlsafe(24)
             remember({TOKEN: token})  # no page, message or log shows it
-        known = {*LOOPBACK, host.lower(), *(_host(name) or name for name in names)} - {*WILDCARDS}
+        known = {*LOOPBACK, host.lower(), *(name.strip("[]") for name in names)} - {*WILDCARDS}
         return cls(frozenset(known), token, in_frames, host in WILDCARDS)
 
     def knows(self, host: str) -> bool:
