@@ -36,7 +36,7 @@ def create_app(site: Site, access: Access) -> Starlette:
         routes=ROUTES,
         middleware=[
             Middleware(Guard, access=access, root_path=site.root_path),
-            Middleware(GZipMiddleware, minimum_size=1000),
+            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4),
         ],
         exception_handlers={404: _not_found, 405: _not_allowed},
     )

@@ -13,11 +13,12 @@ from registry.web.state import SUBSET
 if TYPE_CHECKING:
     from registry.web.state import State
 
-#: Options of the form, in its order; those of the facets are set by their values.
-_FIELDS: Final = (
-    "image_id", "pair_id", "style", "where", "min_box_area", "has_landmarks", "paired", "whole_images", "exclude_check",
-    "sample", "seed", "limit",
-)  # fmt: skip
+#: Options of the form, in its order, with an example of a value; those of the facets are set by their values.
+_FIELDS: Final = {
+    "image_id": "1-200 514", "pair_id": "7-9 100-", "style": "1-", "where": "x2 - x1 > 200", "min_box_area": "4096",
+    "has_landmarks": "", "paired": "", "whole_images": "", "exclude_check": "degenerate-box", "sample": "10%",
+    "seed": "0", "limit": "100",
+}  # fmt: skip
 #: Parameters beside the options that a form keeps.
 _KEPT: Final = ("show", "sort")
 
@@ -115,9 +116,9 @@ def fields(state: State) -> list[Field]:
             " ".join(state.options.get(name, ()))
             if OPTIONS[name].default == ()
             else state.options.get(name, ("",))[-1],
-            OPTIONS[name].metavar,
+            example,
         )
-        for name in _FIELDS
+        for name, example in _FIELDS.items()
     ]
 
 
