@@ -24,7 +24,7 @@ def served(site: Site, access: Access | None = None) -> Iterator[str]:
     while not server.started:
         assert time.monotonic() < until and thread.is_alive()
         time.sleep(0.01)
-    yield address.url.partition("?")[0].rstrip("/")
+    yield address.base
     server.should_exit = True
     thread.join(30)
     assert not thread.is_alive()
