@@ -95,8 +95,8 @@ class Access:
         if needs_token:
             token = token or secrets.token_urlsafe(24)
             remember({TOKEN: token})  # no page, message or log shows it
-        known = {*LOOPBACK, host.lower(), *(name.strip("[]") for name in names)} - {*WILDCARDS}
-        return cls(frozenset(known), token, in_frames, host in WILDCARDS)
+        hosts = {*LOOPBACK, host.lower(), *(name.strip("[]") for name in names)} - {*WILDCARDS}
+        return cls(frozenset(hosts), token, in_frames, host in WILDCARDS)
 
     def knows(self, host: str) -> bool:
         """Return whether requests may name a host."""
@@ -180,14 +180,14 @@ class Guard:
 
     def _refusal_of_token(self, scope: Scope, headers: Headers) -> ASGIApp | None:
         params = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        given = [value for name, value in params if name == TOKEN]
-        if given and self._is_token(given[-1]):
+        tokens = [value for name, value in params if name == TOKEN]
+        if tokens and self._is_token(tokens[-1]):
             rest = urlencode([(name, value) for name, value in params if name != TOKEN])
             # One slash at the beginning: "//host" would lead to another host.
             path = quote("/" + scope["path"].lstrip("/"))
             response = RedirectResponse(f"{path}?{rest}" if rest else path, status_code=303)
             response.set_cookie(
-                self._cookie, given[-1], httponly=True, samesite="strict", max_age=30 * 24 * 3600,
+                self._cookie, tokens[-1], httponly=True, samesite="strict", max_age=30 * 24 * 3600,
                 path=self._root_path or "/", secure=headers.get("x-forwarded-proto") == "https",
             )  # fmt: skip
             response.headers["Cache-Control"] = "no-store"

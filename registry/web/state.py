@@ -60,12 +60,12 @@ class State:
         parameters = params.multi_items()
         if len(parameters) > _PARAMETERS:
             raise UsageError(f"Expected an address with at most {_PARAMETERS} parameters, found {len(parameters):,}.")
-        given: dict[str, tuple[str, ...]] = {}
+        entries: dict[str, tuple[str, ...]] = {}
         for key, value in parameters:
             if value:
-                given[key] = (*given.get(key, ()), value)
-        options = {key: values for key, values in given.items() if key in OPTIONS}
-        others = {key: values for key, values in given.items() if key not in OPTIONS}
+                entries[key] = (*entries.get(key, ()), value)
+        options = {key: values for key, values in entries.items() if key in OPTIONS}
+        others = {key: values for key, values in entries.items() if key not in OPTIONS}
         (name,) = others.pop(SUBSET, (None,))[-1:]
         if name is not None and name not in named:
             raise unknown_name("subset", name, list(named))
