@@ -16,6 +16,7 @@ from registry.web.answers import answer, page
 from registry.web.grid import grid
 from registry.web.security import Access, Guard
 from registry.web.static import static_file
+from registry.web.statistics import pictures, statistics
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 ROUTES = (
     Route("/", page(grid)),
     Route("/static/{name}", static_file),
+    Route("/statistics", page(statistics)),
+    Route("/statistics/pictures", page(pictures)),
 )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryError, UsageError
 from registry.subset.options import Subset
+from registry.web.jobs import Jobs
 from registry.web.state import State
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Selections that are kept open.
 _SELECTIONS = 4
+#: Plots and tables of statistics that are kept.
+_STATISTICS = 256
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Site:
 
     Attributes:
         registry, settings: as given.
+        statistics: plots and tables, by version, subset and name.
         root_path: see :class:`Settings`.
     """
 
@@ -78,10 +82,11 @@ class Site:
         self._lock = threading.Lock()
         self._narrow: tuple[str, NarrowTables] | None = None
         self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
+        self.statistics = Jobs(_STATISTICS)
 
     def navigation(self) -> list[tuple[str, str]]:
         """Return path and name of the pages that have something to show."""
-        return [("/", "Images")]
+        return [("/", "Images"), ("/statistics", "Statistics")]
 
     def version(self) -> str:
         """Return the digest of the manifest of the version that is published now."""
