@@ -141,17 +141,17 @@ def pictures(site: Site, request: Request) -> Answer:
     if after is not None:
         params |= {f"key_{number}": value for number, value in enumerate(after)}
         condition = f"({', '.join(columns)}) > ({', '.join(f'$key_{number}' for number in range(len(after)))})"
-    found = selection.sql(
+    page_rows = selection.sql(
         f"SELECT *, {SPLIT_ORDER} AS place {rows} WHERE {condition} ORDER BY {', '.join(columns)} LIMIT {SIZE + 1}",
         params,
     ).to_arrow_table()
-    has_more = found.num_rows > SIZE
-    found = found.slice(0, SIZE)
+    has_more = page_rows.num_rows > SIZE
+    page_rows = page_rows.slice(0, SIZE)
     links = {}
     if has_more:
-        last = [found.column(name)[-1].as_py() for name in columns]
+        last = [page_rows.column(name)[-1].as_py() for name in columns]
         links["next"] = state.query(keep=("of", "key", "part"), after=json.dumps(last))
-    shown = found.drop_columns(["place"])
+    shown = page_rows.drop_columns(["place"])
     return Answer(
         "statistics_pictures.html",
         f"{plot.title}: {_label(site, selection, plot, key)}, {part}",
