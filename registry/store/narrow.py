@@ -144,6 +144,20 @@ class NarrowTables:
         cursor.execute("RESET search_path")
         return notices
 
+    def find(self, table: str, keys: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
+        """Return the rows of ``images`` or ``items`` of images by (split, image_id), in the order of their keys."""
+        if table not in (IMAGES.name, ITEMS.name):
+            raise unknown_name("table", table, [IMAGES.name, ITEMS.name])
+        params = {"splits": [split for split, _ in keys], "image_ids": [image_id for _, image_id in keys]}
+        wanted = "(SELECT unnest($splits::VARCHAR[]) AS split, unnest($image_ids::INTEGER[]) AS image_id) AS wanted"
+        order = "split_no, image_id" + (", item_no" if table == ITEMS.name else "")
+        rows = self._connection.cursor().sql(
+            f"SELECT * EXCLUDE (split_no) FROM {table} SEMI JOIN {wanted} USING (split, image_id) ORDER BY {order}",
+            params=params,
+        )
+        records: list[dict[str, Any]] = rows.to_arrow_table().to_pylist()
+        return records
+
     def facets(self, subset: Subset) -> dict[str, dict[Any, int]]:
         """Return the number of images (split, source) or items of each value of an option: as if it were not set.
 

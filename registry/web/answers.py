@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from registry.errors import NotFoundError, QueryError, RegistryError, UsageError
 from registry.redaction import redact
 from registry.version import __version__
+from registry.web.pictures import load_pictures
 from registry.web.static import asset
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from starlette.requests import Request
 
+    from registry.web.pictures import Picture
     from registry.web.site import Site
 
 HTML: Final = "text/html"
@@ -171,7 +173,14 @@ def _url(context: jinja2.runtime.Context, path: str) -> str:
     return f"{context['site'].root_path}{path}"
 
 
-TEMPLATES.globals |= {"url": _url, "asset": asset}
+@jinja2.pass_context
+def _picture_of(context: jinja2.runtime.Context, row: Mapping[str, Any], crop: bool = False) -> Picture | None:
+    """Return the picture of a row: of those that the page has read at once, or read for itself."""
+    pictures = context.get("pictures") or load_pictures(context["site"], [row])
+    return pictures.picture(row, crop=crop)
+
+
+TEMPLATES.globals |= {"url": _url, "asset": asset, "picture_of": _picture_of}
 
 
 def _number(value: Any) -> str:

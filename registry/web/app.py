@@ -14,6 +14,7 @@ from starlette.routing import Route
 from registry.errors import NotFoundError
 from registry.web.answers import answer, page
 from registry.web.grid import grid
+from registry.web.photos import photo, thumbnail
 from registry.web.security import Access, Guard
 from registry.web.static import static_file
 from registry.web.statistics import pictures, statistics
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 ROUTES = (
     Route("/", page(grid)),
     Route("/static/{name}", static_file),
+    Route("/photo/{split}/{image_id:int}", photo),
+    Route("/thumbnail/{split}/{image_id:int}.jpg", thumbnail),
     Route("/statistics", page(statistics)),
     Route("/statistics/pictures", page(pictures)),
 )

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from registry.errors import RegistryError, UsageError
 from registry.subset.options import Subset
 from registry.web.jobs import Jobs
+from registry.web.library import Library
+from registry.web.pictures import PictureReader
 from registry.web.state import State
 
 if TYPE_CHECKING:
@@ -73,12 +75,16 @@ class Site:
         registry, settings: as given.
         statistics: plots and tables, by version, subset and name.
         root_path: see :class:`Settings`.
+        library: the photos and their thumbnails.
+        pictures: reads images with their annotation.
     """
 
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self.registry = registry
         self.settings = settings
         self.root_path = settings.root_path
+        self.library = Library(settings.photos)
+        self.pictures = PictureReader(registry, self.narrow, settings.photos is not None)
         self._lock = threading.Lock()
         self._narrow: tuple[str, NarrowTables] | None = None
         self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
