@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from registry.errors import NotFoundError
+from registry.web import predictions
 from registry.web.answers import answer, page
 from registry.web.grid import grid
 from registry.web.photos import photo, thumbnail
@@ -33,6 +34,9 @@ ROUTES = (
     Route("/thumbnail/{split}/{image_id:int}.jpg", thumbnail),
     Route("/statistics", page(statistics)),
     Route("/statistics/pictures", page(pictures)),
+    Route("/predictions", page(predictions.predictions)),
+    Route("/predictions/pictures", page(predictions.pictures)),
+    Route("/predictions/image/{split}/{image_id:int}", page(predictions.image)),
 )
 
 

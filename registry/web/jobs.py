@@ -53,11 +53,11 @@ class Jobs:
         self._lock = threading.Lock()
         self._jobs: OrderedDict[Hashable, Job] = OrderedDict()
 
-    def start(self, key: Hashable, make: Callable[[], Any]) -> Job:
-        """Return the job of a key; it is started where there is none, or where the last one failed."""
+    def start(self, key: Hashable, make: Callable[[], Any], *, again: bool = True) -> Job:
+        """Return the job of a key; it is started where there is none, or ``again`` where the last one failed."""
         with self._lock:
             job = self._jobs.get(key)
-            if job is None or (job.done.is_set() and job.error is not None):
+            if job is None or (again and job.done.is_set() and job.error is not None):
                 job = self._jobs[key] = Job(make)
             self._jobs.move_to_end(key)
             while len(self._jobs) > self._size:

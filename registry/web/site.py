@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from registry.sources.photos import Photos
+    from registry.storage.options import StorageOptions
     from registry.store.narrow import NarrowTables
     from registry.store.registry import Registry
     from registry.store.selection import Selection
 
 #: Selections that are kept open.
 _SELECTIONS = 4
+#: Evaluated predictions that are kept, of one model and one subset each.
+_MODELS = 4
 #: Plots and tables of statistics that are kept.
 _STATISTICS = 256
 
@@ -48,6 +51,8 @@ class Settings:
         command: beginning of a command line for the same registry: ``df2 -r data/registry``.
         python: expression that opens it in Python: ``registry.open("data/registry")``.
         root_path: prefix that a proxy adds to all addresses: ``/fashion``; empty without one.
+        task: of the predictions: ``boxes``, ``masks`` or ``landmarks``.
+        storage_options: passed to fsspec for URLs of predictions and embeddings.
     """
 
     photos: Photos | None = None
@@ -62,6 +67,8 @@ class Settings:
     command: str = "df2"
     python: str = "registry.open()"
     root_path: str = ""
+    task: str = "boxes"
+    storage_options: StorageOptions | None = None
 
 
 class Site:
@@ -74,6 +81,8 @@ class Site:
     Attributes:
         registry, settings: as given.
         statistics: plots and tables, by version, subset and name.
+        models: evaluated predictions, by version, subset and name.
+        embeddings: vectors in memory, by version.
         root_path: see :class:`Settings`.
         library: the photos and their thumbnails.
         pictures: reads images with their annotation.
@@ -89,10 +98,13 @@ class Site:
         self._narrow: tuple[str, NarrowTables] | None = None
         self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
         self.statistics = Jobs(_STATISTICS)
+        self.models = Jobs(_MODELS)
+        self.embeddings = Jobs(1)
 
     def navigation(self) -> list[tuple[str, str]]:
         """Return path and name of the pages that have something to show."""
-        return [("/", "Images"), ("/statistics", "Statistics")]
+        pages = [("/", "Images"), ("/statistics", "Statistics")]
+        return pages + ([("/predictions", "Predictions")] if self.settings.predictions else [])
 
     def version(self) -> str:
         """Return the digest of the manifest of the version that is published now."""

@@ -13,6 +13,7 @@ from registry.store.query import records
 from registry.store.sql import SPLIT_ORDER
 from registry.subset.options import OPTIONS
 from registry.web.answers import Answer
+from registry.web.pictures import load_pictures
 from registry.web.statistic_plots import PLOTS, Plot
 
 if TYPE_CHECKING:
@@ -129,10 +130,10 @@ def pictures(site: Site, request: Request) -> Answer:
     plot = _BY_NAME[of]
     selection = site.selection(state.subset)
     params: dict[str, Any] = {"key": key, "part": part}
-    rows = f"FROM ({plot.pictures}) AS chosen"
+    chosen = f"FROM ({plot.pictures}) AS chosen"
     bar = dict(params)
     ((count,),) = _kept(
-        site, selection, repr((of, key, part)), lambda: selection.sql(f"SELECT count(*) {rows}", bar).fetchall()
+        site, selection, repr((of, key, part)), lambda: selection.sql(f"SELECT count(*) {chosen}", bar).fetchall()
     )
     has_items = "item_no" in plot.pictures.partition("FROM")[0] or "item_no FROM" in plot.pictures
     columns = ["place", "image_id", *(["item_no"] if has_items else [])]
@@ -142,7 +143,7 @@ def pictures(site: Site, request: Request) -> Answer:
         params |= {f"key_{number}": value for number, value in enumerate(after)}
         condition = f"({', '.join(columns)}) > ({', '.join(f'$key_{number}' for number in range(len(after)))})"
     page_rows = selection.sql(
-        f"SELECT *, {SPLIT_ORDER} AS place {rows} WHERE {condition} ORDER BY {', '.join(columns)} LIMIT {SIZE + 1}",
+        f"SELECT *, {SPLIT_ORDER} AS place {chosen} WHERE {condition} ORDER BY {', '.join(columns)} LIMIT {SIZE + 1}",
         params,
     ).to_arrow_table()
     has_more = page_rows.num_rows > SIZE
@@ -152,12 +153,13 @@ def pictures(site: Site, request: Request) -> Answer:
         last = [page_rows.column(name)[-1].as_py() for name in columns]
         links["next"] = state.query(keep=("of", "key", "part"), after=json.dumps(last))
     shown = page_rows.drop_columns(["place"])
+    rows = shown.to_pylist()
     return Answer(
         "statistics_pictures.html",
         f"{plot.title}: {_label(site, selection, plot, key)}, {part}",
-        {"of": of, "key": key, "part": part, "count": count, "rows": shown.to_pylist(), "links": links},
+        {"of": of, "key": key, "part": part, "count": count, "rows": rows, "links": links},
         shown,
-        {"state": state, "plot": plot, "of_items": has_items},
+        {"state": state, "plot": plot, "of_items": has_items, "pictures": load_pictures(site, rows)},
     )
 
 
