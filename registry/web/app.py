@@ -17,6 +17,7 @@ from registry.web.answers import answer, page
 from registry.web.grid import grid
 from registry.web.photos import photo, thumbnail
 from registry.web.security import Access, Guard
+from registry.web.similar import similar
 from registry.web.static import static_file
 from registry.web.statistics import pictures, statistics
 
@@ -37,6 +38,7 @@ ROUTES = (
     Route("/predictions", page(predictions.predictions)),
     Route("/predictions/pictures", page(predictions.pictures)),
     Route("/predictions/image/{split}/{image_id:int}", page(predictions.image)),
+    Route("/similar/{split}/{image_id:int}/{item_no:int}", page(similar)),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -44,6 +44,7 @@ class PredictionShape:
         mask: path of the outline; empty without mask.
         landmarks: x and y of each; empty without landmarks.
         size: of the letters, px of the photo.
+        text_x, text_y: where the text begins, within the picture.
     """
 
     model: str
@@ -61,6 +62,8 @@ class PredictionShape:
     mask: str
     landmarks: tuple[tuple[float, float], ...]
     size: float
+    text_x: float
+    text_y: float
 
 
 def prediction_shapes(
@@ -71,8 +74,9 @@ def prediction_shapes(
     least: float,
     most: int,
     *,
-    width: float,
+    region: tuple[int, int, int, int],
     is_large: bool,
+    is_named: bool,
 ) -> list[PredictionShape]:
     """Return the shapes of the predictions in an image, the highest score last, so that it lies above others.
 
@@ -83,20 +87,31 @@ def prediction_shapes(
         key: split and image_id.
         least: predictions with a lower score are not shown.
         most: number of predictions with the highest scores that are drawn.
-        width: of the picture, px of the photo.
+        region: of the picture: x1, y1, x2, y2, px of the photo.
         is_large: whether the picture is large: outlines of masks are drawn.
+        is_named: whether the text has the number of the model.
     """
     positions = result.rows_of(*key)[:most]
     rows = result.detections.take(pa.array(positions)).to_pylist()
     more = result.shapes.take(pa.array(positions)).to_pylist()
-    size = round(max(1.0, width / (45 if is_large else 18)), 2)
-    return [_shape(row, other, name, number, least, size, is_large) for row, other in zip(rows, more, strict=True)][
-        ::-1
+    size = round(max(1.0, (region[2] - region[0]) / (45 if is_large else 18)), 2)
+    drawn = [
+        _shape(row, other, name, number, least, size, is_large, region) for row, other in zip(rows, more, strict=True)
     ]
+    if is_named:
+        drawn = [replace(shape, text=f"{number + 1} {shape.text}") for shape in drawn]
+    return drawn[::-1]
 
 
 def _shape(
-    row: dict[str, Any], more: dict[str, Any], name: str, number: int, least: float, size: float, is_large: bool
+    row: dict[str, Any],
+    more: dict[str, Any],
+    name: str,
+    number: int,
+    least: float,
+    size: float,
+    is_large: bool,
+    region: tuple[int, int, int, int],
 ) -> PredictionShape:
     kind = row["kind"]
     letter, meaning = KINDS[kind]
@@ -118,6 +133,8 @@ def _shape(
         mask=outline(more["size"], more["counts"]) if is_large and more.get("counts") else "",
         landmarks=tuple((round(x, 1), round(y, 1)) for x, y in zip(flat[0::2], flat[1::2], strict=True)),
         size=size,
+        text_x=round(min(max(corners[0], region[0]), region[2] - 3 * size) + size / 4, 1),
+        text_y=round(min(max(corners[1], region[1]) + size, region[3] - size / 4), 1),
     )
 
 

@@ -123,7 +123,8 @@ def predictions(site: Site, request: Request) -> Answer:
         "models": list(models.jobs),
         "model": models.name,
         "problems": problems,
-        "notices": {name: list(result.evaluation.notices) for name, result in results.items()},
+        "notices": _notices(results),
+        "evaluated": list(results),
         "scores": _scores(results),
     }
     context: dict[str, Any] = {"state": state, "skip_bad": models.skip_bad, "has_model": models.name in results}
@@ -260,10 +261,31 @@ def _drawing(
                 shape
                 for number, (name, result) in enumerate(results.items())
                 for shape in prediction_shapes(
-                    result, name, number, key, least, most, width=region[2] - region[0], is_large=most > _DRAWN
+                    result,
+                    name,
+                    number,
+                    key,
+                    least,
+                    most,
+                    region=region,
+                    is_large=most > _DRAWN,
+                    is_named=len(results) > 1,
                 )
             ]
     return {"pictures": loaded, "shapes": shapes, "kinds": KINDS, "least": least}
+
+
+def _notices(results: Mapping[str, ModelResult]) -> list[str]:
+    """Return the notices of all models; those of one alone have its name before them."""
+    texts = [set(result.evaluation.notices) for result in results.values()]
+    common = set.intersection(*texts) if texts else set()
+    notices = [text for result in results.values() for text in result.evaluation.notices if text in common]
+    return list(dict.fromkeys(notices)) + [
+        f"{name}: {text}"
+        for name, result in results.items()
+        for text in result.evaluation.notices
+        if text not in common
+    ]
 
 
 def _scores(results: Mapping[str, ModelResult]) -> list[dict[str, Any]]:
