@@ -12,13 +12,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from registry.errors import NotFoundError
+from registry.web import predictions
 from registry.web.answers import answer, page
 from registry.web.grid import grid
 from registry.web.identity import identities, identity, pair
 from registry.web.image import annotation, image
 from registry.web.photos import photo, thumbnail
 from registry.web.security import Access, Guard
+from registry.web.similar import similar
 from registry.web.static import static_file
+from registry.web.statistics import pictures, statistics
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -37,6 +40,12 @@ ROUTES = (
     Route("/annotation/{split}/{image_id:int}.json", page(annotation)),
     Route("/photo/{split}/{image_id:int}", photo),
     Route("/thumbnail/{split}/{image_id:int}.jpg", thumbnail),
+    Route("/statistics", page(statistics)),
+    Route("/statistics/pictures", page(pictures)),
+    Route("/predictions", page(predictions.predictions)),
+    Route("/predictions/pictures", page(predictions.pictures)),
+    Route("/predictions/image/{split}/{image_id:int}", page(predictions.image)),
+    Route("/similar/{split}/{image_id:int}/{item_no:int}", page(similar)),
 )
 
 
