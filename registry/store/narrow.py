@@ -232,6 +232,11 @@ class Chosen:
         ((images, items),) = self._read(f"SELECT {query}").fetchall()
         return {"images": images, "items": items}
 
+    def item_keys(self) -> pa.Table:
+        """Return split_no, image_id, item_no, source, pair_id and style of the items, in no order."""
+        columns = "split_no, image_id, item_no, source, pair_id, style"
+        return self._read(f"SELECT {columns} FROM {self._rows['items']}").to_arrow_table()
+
     def counts_of(self, options: Sequence[str]) -> dict[str, dict[Any, int]]:
         """Return the number of images or items of each value of options in :data:`FACETS`."""
         counts: dict[str, dict[Any, int]] = {option: {} for option in options}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryError, UsageError
 from registry.subset.options import Subset
+from registry.web.jobs import Jobs
 from registry.web.library import Library
 from registry.web.pictures import PictureReader
 from registry.web.state import State
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from registry.sources.photos import Photos
+    from registry.storage.options import StorageOptions
     from registry.store.identities import Identities
     from registry.store.narrow import NarrowTables
     from registry.store.registry import Registry
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
 #: Selections that are kept open.
 _SELECTIONS = 4
+#: Evaluated predictions that are kept, of one model and one subset each.
+_MODELS = 4
+#: Plots and tables of statistics that are kept.
+_STATISTICS = 256
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Settings:
         command: beginning of a command line for the same registry: ``df2 -r data/registry``.
         python: expression that opens it in Python: ``registry.open("data/registry")``.
         root_path: prefix that a proxy adds to all addresses: ``/fashion``; empty without one.
+        task: of the predictions: ``boxes``, ``masks`` or ``landmarks``.
+        storage_options: passed to fsspec for URLs of predictions and embeddings.
     """
 
     photos: Photos | None = None
@@ -60,6 +68,8 @@ class Settings:
     command: str = "df2"
     python: str = "registry.open()"
     root_path: str = ""
+    task: str = "boxes"
+    storage_options: StorageOptions | None = None
 
 
 class Site:
@@ -71,6 +81,9 @@ class Site:
 
     Attributes:
         registry, settings: as given.
+        statistics: plots and tables, by version, subset and name.
+        models: evaluated predictions, by version, subset and name.
+        embeddings: vectors in memory, by version.
         root_path: see :class:`Settings`.
         library: the photos and their thumbnails.
         pictures: reads images with their annotation.
@@ -86,10 +99,14 @@ class Site:
         self._narrow: tuple[str, NarrowTables] | None = None
         self._identities: tuple[NarrowTables, Identities] | None = None
         self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
+        self.statistics = Jobs(_STATISTICS)
+        self.models = Jobs(_MODELS)
+        self.embeddings = Jobs(1)
 
     def navigation(self) -> list[tuple[str, str]]:
         """Return path and name of the pages that have something to show."""
-        return [("/", "Images"), ("/identities", "Identities")]
+        pages = [("/", "Images"), ("/identities", "Identities"), ("/statistics", "Statistics")]
+        return pages + ([("/predictions", "Predictions")] if self.settings.predictions else [])
 
     def version(self) -> str:
         """Return the digest of the manifest of the version that is published now."""
