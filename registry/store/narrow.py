@@ -100,6 +100,11 @@ class NarrowTables:
                 f"{SPLIT_ORDER}::UTINYINT AS split_no FROM ({rows})"
             )
 
+    @property
+    def version(self) -> str:
+        """The digest of the manifest of the version."""
+        return self._snapshot.manifest.sha256
+
     def choose(self, subset: Subset) -> Chosen:
         """Return the images and items of a subset; those asked for last are kept.
 

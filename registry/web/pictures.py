@@ -6,7 +6,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from registry.dataset.cells import check_items
@@ -59,6 +59,19 @@ class Picture:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """The items of an image.
+
+    Attributes:
+        items: rows of the table items, by item_no.
+        drawn: their shapes as far as they were drawn, by the part of the photo and the digits of coordinates.
+    """
+
+    items: list[dict[str, Any]]
+    drawn: dict[tuple[Any, ...], list[Shapes]] = field(default_factory=dict)
+
+
 class Pictures:
     """Images and items of a page, by key.
 
@@ -68,10 +81,11 @@ class Pictures:
     """
 
     def __init__(
-        self, images: Mapping[Key, Mapping[str, Any]], items: Mapping[Key, list[dict[str, Any]]], has_photos: bool
+        self, images: Mapping[Key, Mapping[str, Any]], annotations: Mapping[Key, Annotation], has_photos: bool
     ) -> None:
         self.images = images
-        self.items = items
+        self.items = {key: annotation.items for key, annotation in annotations.items()}
+        self._annotations = annotations
         self._has_photos = has_photos
 
     def region(self, key: Key, item_no: int | None = None) -> tuple[int, int, int, int]:
@@ -99,9 +113,11 @@ class Pictures:
         items = self.items[key]
         part = self.region(key, item_no if crop else None)
         width, height = part[2] - part[0], part[3] - part[1]
-        drawn = shapes(
-            items, part, digits=digits_of(width, shown), colours=item_colours(item["item_no"] for item in items)
-        )
+        drawn = self._annotations[key].drawn
+        digits = digits_of(width, shown)
+        if (part, digits) not in drawn:
+            colours = item_colours(item["item_no"] for item in items)
+            drawn[part, digits] = shapes(items, part, digits=digits, colours=colours)
         caption = f"{key[0]}/{key[1]:06d}" + ("" if item_no is None else f" item {item_no}")
         names = [item["category_name"] for item in items if item_no in (None, item["item_no"])]
         detail = ", ".join(names) or ("no item is annotated" if item_no is None else "no such item")
@@ -111,7 +127,7 @@ class Pictures:
             width,
             height,
             f"{part[0]} {part[1]} {width} {height}",
-            drawn,
+            drawn[part, digits],
             item_no,
             f"{caption}: {detail}",
             caption,
@@ -140,39 +156,43 @@ class PictureReader:
         self._has_photos = has_photos
         self._lock = threading.Lock()
         self._version = ""
-        self._kept: OrderedDict[Key, list[dict[str, Any]]] = OrderedDict()
+        self._kept: OrderedDict[Key, Annotation] = OrderedDict()
 
     def load(self, rows: Iterable[Mapping[str, Any]]) -> Pictures:
         """Return the images of rows with split and image_id; rows of images that there are not are left out."""
         keys = list(dict.fromkeys((row["split"], row["image_id"]) for row in rows))
         narrow = self._narrow()
-        version = self._registry.snapshot().manifest.sha256
         images = {(row["split"], row["image_id"]): row for row in narrow.find(IMAGES.name, keys)}
         with self._lock:
-            if self._version != version:
-                self._version = version
+            if self._version != narrow.version:
+                self._version = narrow.version
                 self._kept.clear()
-            items = {key: self._kept[key] for key in images if key in self._kept}
-            for key in items:
+            annotations = {key: self._kept[key] for key in images if key in self._kept}
+            for key in annotations:
                 self._kept.move_to_end(key)
-        missing = [key for key in images if key not in items]
+        missing = [key for key in images if key not in annotations]
         if missing:
-            rows_of: dict[Key, list[dict[str, Any]]] = {key: [] for key in missing}
-            short = narrow.find(ITEMS.name, missing)
-            long: dict[tuple[str, int, int], dict[str, Any]] = {}
-            for split in dict.fromkeys(row["split"] for row in short):
-                for row in _read(self._registry, split, [row for row in short if row["split"] == split]):
-                    long[split, row["image_id"], row["item_no"]] = row
-            for row in short:
-                key = row["split"], row["image_id"]
-                rows_of[key].append({**row, **long.get((*key, row["item_no"]), {})})
-            items |= rows_of
+            read = self._read(narrow, missing)
+            annotations |= read
             with self._lock:
-                if self._version == version:
-                    self._kept.update(rows_of)
+                if self._version == narrow.version:
+                    self._kept.update(read)
                     while len(self._kept) > _KEPT:
                         self._kept.popitem(last=False)
-        return Pictures(images, items, self._has_photos)
+        return Pictures(images, annotations, self._has_photos)
+
+    def _read(self, narrow: NarrowTables, keys: Sequence[Key]) -> dict[Key, Annotation]:
+        """Return the items of images."""
+        annotations = {key: Annotation([]) for key in keys}
+        short = narrow.find(ITEMS.name, keys)
+        long: dict[tuple[str, int, int], dict[str, Any]] = {}
+        for split in dict.fromkeys(row["split"] for row in short):
+            for row in _read(self._registry, split, [row for row in short if row["split"] == split]):
+                long[split, row["image_id"], row["item_no"]] = row
+        for row in short:
+            key = row["split"], row["image_id"]
+            annotations[key].items.append({**row, **long.get((*key, row["item_no"]), {})})
+        return annotations
 
 
 class HasPictures(Protocol):
