@@ -39,6 +39,14 @@ if TYPE_CHECKING:
     help="Port to listen on, 0 for any free one. [default: 8022, or the next free one]",
 )
 @click.option("--open/--no-open", "opens", default=True, help="Open the browser.  [default: open]")
+@click.option("--sql/--no-sql", "runs_sql", default=True, help="Answer SQL on pages.  [default: sql]")
+@click.option(
+    "--sql-seconds",
+    type=click.FloatRange(0.1, 3600),
+    default=10.0,
+    show_default=True,
+    help="End a query on a page after this time.",
+)
 @photos_option
 @undivided_subset_options
 @click.pass_context
@@ -47,6 +55,8 @@ def browse(
     host: str,
     port: int | None,
     opens: bool,
+    runs_sql: bool,
+    sql_seconds: float,
     photos: str | None,
     follow_links: bool,
     subset: Subset,
@@ -65,6 +75,8 @@ def browse(
     sources = photo_sources(photos, ctx.params["params"])
     settings = Settings(
         photos=open_photos(places, sources, password_from_environment(), follow_links),
+        runs_sql=runs_sql,
+        sql_seconds=sql_seconds,
         params=Path(ctx.params["params"]),
         command=shlex.join(["df2", "-r", redact(places.registry)]),
         python=f"registry.open({redact(places.registry)!r})",

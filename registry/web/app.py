@@ -15,6 +15,7 @@ from registry.errors import NotFoundError
 from registry.web.answers import answer, page
 from registry.web.grid import grid
 from registry.web.security import Access, Guard
+from registry.web.sql import sql, words
 from registry.web.static import static_file
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 #: The pages, in the order of the navigation; those without a handler in it are shown below others.
 ROUTES = (
     Route("/", page(grid)),
+    Route("/sql", page(sql)),
+    Route("/sql/words", page(words)),
     Route("/static/{name}", static_file),
 )
 

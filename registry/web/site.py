@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryError, UsageError
 from registry.subset.options import Subset
+from registry.web.sql_workers import SqlWorkers
 from registry.web.state import State
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Site:
 
     Attributes:
         registry, settings: as given.
+        workers: answer SQL of users.
         root_path: see :class:`Settings`.
     """
 
@@ -78,10 +80,12 @@ class Site:
         self._lock = threading.Lock()
         self._narrow: tuple[str, NarrowTables] | None = None
         self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
+        self._columns: tuple[str, list[dict[str, str]]] | None = None
+        self.workers = SqlWorkers(registry, settings.sql_seconds)
 
     def navigation(self) -> list[tuple[str, str]]:
         """Return path and name of the pages that have something to show."""
-        return [("/", "Images")]
+        return [("/", "Images"), *([("/sql", "SQL")] if self.settings.runs_sql else [])]
 
     def version(self) -> str:
         """Return the digest of the manifest of the version that is published now."""
@@ -109,14 +113,33 @@ class Site:
                 self._narrow = (digest, NarrowTables(snapshot))
             return self._narrow[1]
 
+    def columns(self) -> list[dict[str, str]]:
+        """Return the columns of all tables and views; see :meth:`registry.store.registry.Registry.tables`."""
+        version = self.version()
+        if self._columns is None or self._columns[0] != version:
+            self._columns = version, self.registry.tables()
+        return self._columns[1]
+
     def warm_up(self) -> None:
         """Read the tables in memory before the first request needs them; an error is left to that request."""
         with suppress(RegistryError):
             self.narrow()
+        if self.settings.runs_sql:
+            with suppress(OSError):
+                self.workers.start()
 
     def confined(self, subset: Subset) -> Subset:
-        """Return a subset without condition: the items that its condition chooses are found where SQL of users runs."""
-        return subset if subset.where is None else replace(subset)
+        """Return a subset with the items that its condition chooses instead of the condition.
+
+        They are found where SQL of users runs. Conditions of named subsets are those of the owner and stay.
+
+        Raises:
+            UsageError, QueryError: the condition is not allowed, or takes too much.
+        """
+        if subset.where is None or any(subset.where == named.where for named in self.settings.named.values()):
+            return subset
+        chosen = self.workers.keys(self.version(), subset.where)
+        return replace(subset, where=None, items=chosen if subset.items is None else subset.items.within(chosen))
 
     def selection(self, subset: Subset) -> Selection:
         """Return a subset with all views, for pages that count by them; those used last stay open.
