@@ -68,7 +68,8 @@ def test_a_query_is_answered_with_tables_of_the_user(site: Site) -> None:
         "CREATE TABLE t AS SELECT 1", "CREATE VIEW v AS SELECT 1", "SET memory_limit = '10GB'", "RESET memory_limit",
         "PRAGMA database_list", "INSTALL httpfs", "LOAD httpfs", "SELECT 1; SELECT 2", "CALL pragma_version()",
         "DROP VIEW items", "INSERT INTO mine SELECT 1", "EXPORT DATABASE '{outside}'", "USE own", "CHECKPOINT",
-        "VACUUM", "BEGIN", "EXPLAIN ANALYZE COPY items TO '{outside}'", "FROM read_text('{secret}')", "FROM read_csv('{secret}')",
+        "VACUUM", "BEGIN", "EXPLAIN ANALYZE COPY items TO '{outside}'",
+        "FROM read_text('{secret}')", "FROM read_csv('{secret}')",
         "FROM read_blob('{secret}')", "FROM '{secret}'", "FROM read_parquet('{secret}')", "FROM read_json('{secret}')",
         "FROM read_text('/etc/passwd')", "FROM glob('/etc/*')", "FROM read_text('/proc/self/environ')",
         "SELECT getenv('HOME')", "FROM read_csv('http://127.0.0.1:1/x')", "FROM sniff_csv('{secret}')",
@@ -90,7 +91,8 @@ def test_nothing_but_one_select_over_the_registry_is_possible(site: Site, tmp_pa
 def test_no_secret_is_in_the_database_or_in_sight_of_other_processes(place: Path) -> None:
     workers = SqlWorkers(registry.open(str(place), {"secret": "hush-hush"}), 5)
     try:
-        assert workers.run("FROM duckdb_secrets()", rows=10, bytes=1000).table.num_rows == 0
+        with pytest.raises(QueryError, match="disabled by configuration"):
+            workers.run("FROM duckdb_secrets()", rows=10, bytes=1000)
         settings = workers.run("SELECT value FROM duckdb_settings()", rows=1000, bytes=1 << 20).table
         assert "hush-hush" not in str(settings.to_pylist())
         (number,) = workers.processes()
@@ -118,7 +120,7 @@ def test_rows_and_bytes_are_cut_with_a_mark(site: Site) -> None:
     ["SELECT repeat('x', 1000000000) AS a, repeat('y', 1000000000) AS b", "SELECT list(range) FROM range(1000000000)"],
 )
 def test_a_query_gets_no_more_memory_than_its_limit(site: Site, query: str) -> None:
-    with pytest.raises(QueryError, match="more memory"):
+    with pytest.raises(QueryError, match="was ended"):
         run(site, query)
     assert run(site, "SELECT 1 AS one").table.num_rows == 1
 
