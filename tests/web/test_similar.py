@@ -136,8 +136,8 @@ def test_files_without_vectors_of_items_are_refused(opened: Any, tmp_path: Path,
     keys = keys_of(opened)
     if content == "empty":
         table = pa.table(
-            {"split": pa.array([], pa.string()), "image_id": pa.array([], pa.int64()), "item_no": pa.array([], pa.int64()),
-             "vector": pa.array([], pa.list_(pa.float32()))}
+            {"split": pa.array([], pa.string()), "image_id": pa.array([], pa.int64()),
+             "item_no": pa.array([], pa.int64()), "vector": pa.array([], pa.list_(pa.float32()))}
         )  # fmt: skip
         pq.write_table(table, path)
     elif content == "nan":
