@@ -20,7 +20,9 @@ from starlette.responses import HTMLResponse, Response
 from registry.errors import NotFoundError, QueryError, RegistryError, UsageError
 from registry.redaction import redact
 from registry.version import __version__
+from registry.web.pictures import load_pictures
 from registry.web.plain import plain, plain_rows
+from registry.web.security import FAILURE, log_failure
 from registry.web.sql_workers import TICKET, Ticket
 from registry.web.static import asset
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from starlette.requests import Request
 
+    from registry.web.pictures import Picture
     from registry.web.site import Site
 
 HTML: Final = "text/html"
@@ -38,6 +41,7 @@ ARROW: Final = "application/vnd.apache.arrow.stream"
 CSV: Final = "text/csv"
 #: Parameters with SQL of users.
 _SQL: Final = frozenset(["query", "where"])
+_VARY: Final = "Accept, HX-Request"
 #: Addresses to try these in; ``?format=json`` says the same as the header Accept.
 _FORMATS: Final = {"html": HTML, "json": JSON, "arrow": ARROW, "csv": CSV}
 
@@ -96,25 +100,27 @@ async def _cancel_when_gone(request: Request, ticket: Ticket) -> None:
 def answer(handler: Handler, request: Request) -> Response:
     """Return the response of a handler in the format that the request asks for."""
     site: Site = request.app.state.site
-    etag = _etag(site, request)
-    if request.headers.get("if-none-match") == etag:
-        return Response(status_code=304, headers={"ETag": etag})
-    kind = HTML
+    kind, version = HTML, ""
     try:
         kind = accepted(request)
-        result = handler(site, request)
-    except RegistryError as error:
-        result = error_answer(error)
-    if isinstance(result, Response):
-        return result
-    response = _written(site, request, result, kind)
-    if result.is_fixed and result.status == 200:
+        version = site.version()
+        etag = _etag(version, request)
         # The browser asks again whether it changed: by the digest of the manifest, which takes no time.
-        response.headers["ETag"] = etag
-        response.headers["Cache-Control"] = "private, no-cache"
-    else:
-        response.headers["Cache-Control"] = "no-store"
-    response.headers["Vary"] = "Accept, HX-Request"
+        caching = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": _VARY}
+        if etag in _names(request.headers.get("if-none-match", "")):
+            return Response(status_code=304, headers=caching)
+        result = handler(site, request)
+        if isinstance(result, Response):
+            return result
+        response = _written(site, request, result, kind, version)
+        is_fixed = result.is_fixed and result.status == 200
+    except RegistryError as error:
+        response, is_fixed = _written(site, request, error_answer(error), kind, version), False
+    except Exception as error:  # noqa: BLE001  # one page fails, not the server
+        log_failure(request.method, request.url.path, error)
+        failure = Answer("error.html", "That did not work", {"error": FAILURE}, status=500)
+        response, is_fixed = _written(site, request, failure, kind, version), False
+    response.headers.update(caching if is_fixed else {"Cache-Control": "no-store", "Vary": _VARY})
     return response
 
 
@@ -126,7 +132,7 @@ def error_answer(error: RegistryError, status: int | None = None) -> Answer:
     return Answer("error.html", "That did not work", {"error": message}, status=code, is_fixed=False)
 
 
-def _written(site: Site, request: Request, result: Answer, kind: str) -> Response:
+def _written(site: Site, request: Request, result: Answer, kind: str, version: str) -> Response:
     if kind == ARROW and result.table is not None:
         return Response(_arrow(result.table), result.status, media_type=ARROW)
     if kind == CSV and result.table is not None:
@@ -135,7 +141,8 @@ def _written(site: Site, request: Request, result: Answer, kind: str) -> Respons
         return Response("This answer is no table: ask for JSON.\n", 406, media_type="text/plain")
     if kind != HTML:
         return Response(json.dumps(plain(result.data), ensure_ascii=False), result.status, media_type=JSON)
-    values = {**result.data, **result.context, "title": result.title, "site": site, "request": request}
+    around = {"title": result.title, "site": site, "request": request, "shown_version": version[:12]}
+    values = {**result.data, **result.context, **around}
     return HTMLResponse(TEMPLATES.get_template(result.template).render(values), result.status)
 
 
@@ -172,9 +179,14 @@ def _csv(table: pa.Table) -> str:
     return buffer.getvalue()
 
 
-def _etag(site: Site, request: Request) -> str:
+def _names(header: str) -> list[str]:
+    """Return the names in a header If-None-Match; a proxy that compresses marks them as weak."""
+    return [name.strip().removeprefix("W/") for name in header.split(",")]
+
+
+def _etag(version: str, request: Request) -> str:
     """Return the name of an answer's content, which is known before it is made."""
-    asked = (site.version(), str(request.url), request.headers.get("accept", ""), request.headers.get("hx-request", ""))
+    asked = (version, str(request.url), request.headers.get("accept", ""), request.headers.get("hx-request", ""))
     return f'"{hashlib.sha256(repr((__version__, *asked)).encode()).hexdigest()[:32]}"'
 
 
@@ -193,7 +205,14 @@ def _url(context: jinja2.runtime.Context, path: str) -> str:
     return f"{context['site'].root_path}{path}"
 
 
-TEMPLATES.globals |= {"url": _url, "asset": asset}
+@jinja2.pass_context
+def _picture_of(context: jinja2.runtime.Context, row: Mapping[str, Any], crop: bool = False) -> Picture | None:
+    """Return the picture of a row: of those that the page has read at once, or read for itself."""
+    pictures = context.get("pictures") or load_pictures(context["site"], [row])
+    return pictures.picture(row, crop=crop)
+
+
+TEMPLATES.globals |= {"url": _url, "asset": asset, "picture_of": _picture_of}
 
 
 def _number(value: Any) -> str:
