@@ -13,6 +13,7 @@ from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import NotFoundError, RegistryError, UsageError
 from registry.redaction import redact
 from registry.web.answers import HTML, Answer, accepted
+from registry.web.commands import of_query
 from registry.web.pictures import load_pictures
 from registry.web.plain import plain_rows
 from registry.web.sql_workers import BusyError
@@ -82,6 +83,7 @@ def sql(site: Site, request: Request) -> Answer:
     }  # fmt: skip
     if not query:
         return Answer("sql.html", "SQL", {**data, "columns": [], "rows": [], "is_cut": False}, None, context)
+    context["commands"] = of_query(site, query)
     for_people = accepted(request) == HTML
     try:
         if len(query) > _LONGEST:
