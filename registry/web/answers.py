@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 HTML: Final = "text/html"
 JSON: Final = "application/json"
 ARROW: Final = "application/vnd.apache.arrow.stream"
-_VARY: Final = "Accept, HX-Request"
 CSV: Final = "text/csv"
 #: Parameters with SQL of users.
 _SQL: Final = frozenset(["query", "where"])
+_VARY: Final = "Accept, HX-Request"
 #: Addresses to try these in; ``?format=json`` says the same as the header Accept.
 _FORMATS: Final = {"html": HTML, "json": JSON, "arrow": ARROW, "csv": CSV}
 

@@ -82,10 +82,10 @@ class Site:
 
     Attributes:
         registry, settings: as given.
+        workers: answer SQL of users.
         statistics: plots and tables, by version, subset and name.
         models: evaluated predictions, by version, subset and name.
         embeddings: vectors in memory, by version.
-        workers: answer SQL of users.
         root_path: see :class:`Settings`.
         library: the photos and their thumbnails.
         pictures: reads images with their annotation.
@@ -102,10 +102,10 @@ class Site:
         self._identities: tuple[NarrowTables, Identities] | None = None
         self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
         self._columns: tuple[str, list[dict[str, str]]] | None = None
+        self.workers = SqlWorkers(registry, settings.sql_seconds)
         self.statistics = Jobs(_STATISTICS)
         self.models = Jobs(_MODELS)
         self.embeddings = Jobs(1)
-        self.workers = SqlWorkers(registry, settings.sql_seconds)
 
     def navigation(self) -> list[tuple[str, str]]:
         """Return path and name of the pages that have something to show."""
@@ -139,6 +139,13 @@ class Site:
                 self._narrow = (digest, NarrowTables(snapshot))
             return self._narrow[1]
 
+    def columns(self) -> list[dict[str, str]]:
+        """Return the columns of all tables and views; see :meth:`registry.store.registry.Registry.tables`."""
+        version = self.version()
+        if self._columns is None or self._columns[0] != version:
+            self._columns = version, self.registry.tables()
+        return self._columns[1]
+
     def identities(self) -> Identities:
         """Return the identities of the version that is published now."""
         from registry.store.identities import Identities
@@ -148,13 +155,6 @@ class Site:
             if self._identities is None or self._identities[0] is not narrow:
                 self._identities = (narrow, Identities(narrow))
             return self._identities[1]
-
-    def columns(self) -> list[dict[str, str]]:
-        """Return the columns of all tables and views; see :meth:`registry.store.registry.Registry.tables`."""
-        version = self.version()
-        if self._columns is None or self._columns[0] != version:
-            self._columns = version, self.registry.tables()
-        return self._columns[1]
 
     def warm_up(self) -> None:
         """Read the tables in memory before the first request needs them; an error is left to that request."""

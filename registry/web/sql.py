@@ -13,6 +13,8 @@ from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import NotFoundError, RegistryError, UsageError
 from registry.redaction import redact
 from registry.web.answers import HTML, Answer, accepted
+from registry.web.commands import of_query
+from registry.web.pictures import load_pictures
 from registry.web.plain import plain_rows
 from registry.web.sql_workers import BusyError
 
@@ -77,10 +79,11 @@ def sql(site: Site, request: Request) -> Answer:
     data: dict[str, Any] = {"query": query}
     context: dict[str, Any] = {
         "show": show, "examples": EXAMPLES, "tables": _tables(site), "error": None, "seconds": None, "cells": None,
-        "pictures": None, "most": ROWS, "address": f"?{urlencode({'query': query})}",
+        "shown_rows": None, "most": ROWS, "address": f"?{urlencode({'query': query})}",
     }  # fmt: skip
     if not query:
         return Answer("sql.html", "SQL", {**data, "columns": [], "rows": [], "is_cut": False}, None, context)
+    context["commands"] = of_query(site, query)
     for_people = accepted(request) == HTML
     try:
         if len(query) > _LONGEST:
@@ -103,7 +106,9 @@ def sql(site: Site, request: Request) -> Answer:
             for row, path in zip(rows, paths, strict=True)
         ]
         if keyed:
-            context["pictures"] = [row for row, path in zip(keyed, paths, strict=True) if path][:_PICTURES]
+            context["shown_rows"] = [row for row, path in zip(keyed, paths, strict=True) if path][:_PICTURES]
+            if show == "pictures":
+                context["pictures"] = load_pictures(site, context["shown_rows"])
         context["seconds"] = result.seconds
     table = table.replace_schema_metadata({"is_cut": str(result.is_cut).lower()})
     return Answer("sql.html", "SQL", data, table, context, is_fixed=False)

@@ -114,7 +114,10 @@ def _open(opening: Opening) -> Registry:
     from registry.store.registry import Registry
 
     registry = Registry(**opening.arguments, memory=f"{opening.memory // 1024}KiB", timeout=opening.seconds)
-    registry.sql("SELECT split, count(*) FROM items GROUP BY ALL").fetchall()
+    # Loads what every answer needs, so that its address space is known.
+    _answered(
+        registry, {"task": "query", "query": "SELECT split, image_id FROM items LIMIT 1", "rows": 1, "bytes": 1000}
+    )
     try:
         import resource
     except ImportError:  # not a POSIX system: DuckDB's own limits alone

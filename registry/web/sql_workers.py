@@ -307,8 +307,8 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            # Each further arena of the C library takes 64 MB of address space, which is limited.
-            env={**os.environ, "MALLOC_ARENA_MAX": "2"},
+            # The C library's arenas and Arrow's pool take address space, which is limited, long before they use it.
+            env={**os.environ, "MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"},
         )
         self.is_late = False
         self.is_spent = False
