@@ -148,7 +148,7 @@ class ModelResult:
         column = self.matches.column("category")
         chosen = np.array(pc.is_null(column) if truth is None else pc.equal(column, truth).fill_null(False))
         if predicted is None:
-            chosen &= ~taken
+            chosen &= ~taken & (truth is not None)  # a prediction that has neither is not there
         else:
             chosen &= taken & np.array(pc.equal(self.matches.column("predicted"), predicted).fill_null(False))
         return self.matches.filter(pa.array(chosen)).select(["split", "image_id", "item_no", "position"])

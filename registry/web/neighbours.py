@@ -53,14 +53,14 @@ class Neighbours:
 
     def place(self, split: str, image_id: int, item_no: int) -> int | None:
         """Return the position of an item; None where it has no vector."""
-        key = SPLITS.index(split) << _IMAGE_BITS | image_id << _ITEM_BITS | item_no
+        key = (SPLITS.index(split) + 1) << _IMAGE_BITS | image_id << _ITEM_BITS | item_no
         at = int(np.searchsorted(self.keys, key))
         return at if at < len(self.keys) and self.keys[at] == key else None
 
     def key(self, at: int) -> tuple[str, int, int]:
         """Return split, image_id and item_no of a position."""
         key = int(self.keys[at])
-        return SPLITS[key >> _IMAGE_BITS], (key >> _ITEM_BITS) & ((1 << 31) - 1), key & ((1 << _ITEM_BITS) - 1)
+        return SPLITS[(key >> _IMAGE_BITS) - 1], (key >> _ITEM_BITS) & ((1 << 31) - 1), key & ((1 << _ITEM_BITS) - 1)
 
     def is_same_identity(self, at: int) -> Bools:
         """Return which items have the identity of an item: split, pair_id and style above 0."""
@@ -149,18 +149,18 @@ def read_neighbours(site: Site) -> Neighbours:
 
 
 def item_keys(split_no: Ints, image_id: Ints, item_no: Ints) -> Ints:
-    """Return a number for each item; they sort as the data set does."""
+    """Return a number for each item; they sort as the data set does. The number of the split counts from 1."""
     return split_no << _IMAGE_BITS | image_id << _ITEM_BITS | item_no
 
 
 def _places(file: EmbeddingsFile, known: Ints) -> tuple[Bools, Ints]:
     """Return which rows are of an item of the registry, the first of each, and the position of that item."""
     image_id, item_no = file.numbers("image_id"), file.numbers("item_no")
-    split = np.full(len(image_id), -1)
-    for number, name in enumerate(SPLITS):
+    split = np.zeros(len(image_id), np.int64)
+    for number, name in enumerate(SPLITS, 1):
         split[file.is_of_split(name)] = number
-    is_key = (split >= 0) & (image_id >= 0) & (image_id < 1 << 31) & (item_no >= 0) & (item_no < 1 << _ITEM_BITS)
-    keys = np.where(is_key, item_keys(np.maximum(split, 0), np.where(is_key, image_id, 0), item_no), -1)
+    is_key = (split > 0) & (image_id >= 0) & (image_id < 1 << 31) & (item_no >= 0) & (item_no < 1 << _ITEM_BITS)
+    keys = np.where(is_key, item_keys(split, np.where(is_key, image_id, 0), item_no), -1)
     if not len(known):
         return np.zeros(len(keys), bool), np.zeros(len(keys), np.int64)
     place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
@@ -200,11 +200,11 @@ def _vectors(file: EmbeddingsFile, found: Bools, place: Ints) -> tuple[npt.NDArr
     if directions is None or not is_good.any():
         raise UsageError("The embeddings have no vector of an item of the registry that can be compared.")
     notices = [
-        sentence(number, "rows", text)
+        sentence(number, "rows of the embeddings", text)
         for number, text in (
-            (num_unknown, "of the embeddings are of no item of the registry: not used"),
-            (num_repeated, "of the embeddings repeat an item: the first is used"),
-            (num_bad, "of the embeddings have no vector that can be compared (NULL, of another length, not finite, or "
+            (num_unknown, "are of no item of the registry: not used"),
+            (num_repeated, "have the item of an earlier row: not used"),
+            (num_bad, "have no vector that can be compared (NULL, of another length, not finite, or "
              "zeros): not used"),
         )
         if number
