@@ -119,6 +119,9 @@ def read_neighbours(site: Site) -> Neighbours:
         UsageError: the file has no rows of items, or no vector that can be compared.
         NotFoundError, StorageError: it does not exist or cannot be read.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     from registry.subset.options import Subset
 
     items = site.narrow().choose(Subset()).item_keys()
@@ -132,6 +135,7 @@ def read_neighbours(site: Site) -> Neighbours:
             )
         found, place = _places(file, known[order])
         directions, lengths, notices, slot = _vectors(file, found, place)
+    pa.default_memory_pool().release_unused()
     rows = order[place[slot]]
 
     def numbers(name: str) -> Ints:
@@ -143,7 +147,7 @@ def read_neighbours(site: Site) -> Neighbours:
         lengths,
         numbers("pair_id"),
         numbers("style"),
-        np.array([source == "user" for source in items.column("source").to_pylist()], bool)[rows],
+        np.array(pc.equal(items.column("source"), "user").fill_null(False), bool)[rows],
         notices,
     )
 

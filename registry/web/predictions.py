@@ -133,19 +133,18 @@ def predictions(site: Site, request: Request) -> Answer:
     if models.name in results:
         result = results[models.name]
         least = models.min_score(result)
-        worst = result.worst(least)
-        shown = worst[(page - 1) * SIZE : page * SIZE]
+        num_worst, shown = result.worst(least, (page - 1) * SIZE, SIZE)
         links = {}
         if page > 1:
             links["previous"] = state.query(keep=_KEPT, page=page - 1)
-        if page * SIZE < len(worst):
+        if page * SIZE < num_worst:
             links["next"] = state.query(keep=_KEPT, page=page + 1)
         errors = _errors(results, models, state)
         data |= {
             "min_score": least,
             "errors": errors,
             "confusion": _confusion(result, least, state),
-            "num_worst": len(worst),
+            "num_worst": num_worst,
             "images": shown,
             "links": links,
         }
