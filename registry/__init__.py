@@ -7,6 +7,7 @@ Public are:
     :func:`evaluate`: score the predictions of a model.
     :func:`compare_with_release`: a registry beside the published numbers of the official release.
     :func:`show`, :func:`show_rows`: draw images, items and rows.
+    :func:`browse`: show a registry in a browser or a notebook.
     :data:`__version__`: the version of this distribution.
 
 The errors that they raise are in :mod:`registry.errors`.
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +44,9 @@ if TYPE_CHECKING:
     from registry.store.selection import Selection
     from registry.subset.options import Subset
     from registry.subset.resplit import Resplit
+    from registry.web.notebook import Browsing
 
-__all__ = ["__version__", "check", "compare_with_release", "evaluate", "export", "open", "show", "show_rows"]
+__all__ = ["__version__", "browse", "check", "compare_with_release", "evaluate", "export", "open", "show", "show_rows"]
 
 
 def open(
@@ -137,6 +140,56 @@ def show_rows(registry: Registry, query: str, params: Any = None, *, crop: bool 
 
     rows = with_items(registry, registry.sql(query, params).to_arrow_table())
     return row_pages(_album(registry), rows, crop=crop)
+
+
+def browse(
+    registry: Registry,
+    *,
+    subset: Subset | Mapping[str, Any] | None = None,
+    port: int = 0,
+    height: int = 800,
+    sql: bool = True,
+    sql_seconds: float = 10.0,
+) -> Browsing:
+    """Serve a registry to browsers of this machine, as ``df2 browse`` does; notebooks show it in a frame.
+
+    The server runs in a thread until ``.stop()``, or until the end of a ``with`` block or of the process; ``.url`` is
+    its address.
+
+    Args:
+        registry: an open registry; with ``photos``, the annotation is drawn on them, else on a plain canvas.
+        subset: a :class:`registry.subset.options.Subset` or its options: what the first page shows.
+        port: to listen on; any free one by default.
+        height: of the frame in pixels.
+        sql: whether SQL of the pages is answered.
+        sql_seconds: after which a query of the pages ends.
+
+    Raises:
+        registry.errors.MissingDependencyError: the extra ``browse`` is not installed.
+        registry.errors.UsageError: an option of the subset does not exist.
+        registry.errors.StorageError: the port is taken.
+    """
+    from registry.web.server import check_installed
+
+    check_installed()
+    from registry.pictures.notebook import NotebookRows
+    from registry.redaction import redact
+    from registry.web.notebook import Browsing
+    from registry.web.site import Settings, Site
+    from registry.web.state import start
+
+    photos = registry.thumbnails.album.photos if isinstance(registry.thumbnails, NotebookRows) else None
+    place = redact(registry.place.url)
+    query, named = start(_subset(subset), {})
+    settings = Settings(
+        photos=photos,
+        named=named,
+        runs_sql=sql,
+        sql_seconds=sql_seconds,
+        command=shlex.join(["df2", "-r", place]),
+        python=f"registry.open({place!r})",
+    )
+    return Browsing(Site(registry, settings), query, port, height)
 
 
 def _album(registry: Registry) -> Album:

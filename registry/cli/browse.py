@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import socket
+import threading
 import webbrowser
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from registry.cli.context import Places, note
+from registry.cli.context import Places
 from registry.cli.examples import examples
 from registry.cli.password import password_from_environment
 from registry.cli.paths import PLACE
 from registry.cli.photo_options import photo_sources, photos_option
-from registry.cli.pictures import open_photos
+from registry.cli.pictures import has_viewer, open_photos
 from registry.cli.subset_options import undivided_subset_options
-from registry.redaction import redact
+from registry.errors import RegistryError, UsageError
+from registry.redaction import printable, redact
+from registry.subset.params import load_subsets, tables_of_subset
 
 if TYPE_CHECKING:
     from registry.subset.options import Subset
+
+
+#: The token to ask for; a new one without it.
+TOKEN_VARIABLE: Final = "DF2_BROWSE_TOKEN"
 
 
 @examples(
@@ -34,7 +44,7 @@ if TYPE_CHECKING:
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; any but this machine's own needs a token, which is printed.",
+    help=f"Address to listen on; any but this machine's own needs a token, which is printed. {TOKEN_VARIABLE} sets it.",
 )
 @click.option(
     "--port",
@@ -42,6 +52,22 @@ if TYPE_CHECKING:
     help="Port to listen on, 0 for any free one. [default: 8022, or the next free one]",
 )
 @click.option("--open/--no-open", "opens", default=True, help="Open the browser.  [default: open]")
+@click.option(
+    "--allow-host",
+    "allowed",
+    metavar="NAME",
+    multiple=True,
+    help="Name of a proxy in front of the server, or of this machine, that requests may name. Repeatable.",
+)
+@click.option("--root-path", metavar="/PREFIX", default="", help="Prefix that a proxy adds to all addresses.")
+@click.option("--no-sql", is_flag=True, help="Answer no SQL of users.")
+@click.option(
+    "--sql-seconds",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="End a query of users after this time.",
+)
 @photos_option
 @click.option(
     "--predictions",
@@ -67,6 +93,10 @@ def browse(
     host: str,
     port: int | None,
     opens: bool,
+    allowed: tuple[str, ...],
+    root_path: str,
+    no_sql: bool,
+    sql_seconds: float,
     photos: str | None,
     follow_links: bool,
     models: tuple[str, ...],
@@ -82,30 +112,78 @@ def browse(
     from registry.web.security import Access
     from registry.web.server import listen, serve
     from registry.web.site import Settings, Site
+    from registry.web.state import start
 
+    root_path = _read_root_path(root_path)
+    access = Access.of(host, allowed, token=os.environ.get(TOKEN_VARIABLE) or None)
     places: Places = ctx.obj
     registry = places.open(tables=tables)
     sources = photo_sources(photos, ctx.params["params"])
+    query, named = start(subset, _named_subsets(ctx.params["params"], tables))
     settings = Settings(
         photos=open_photos(places, sources, password_from_environment(), follow_links),
+        named=named,
         params=Path(ctx.params["params"]),
-        command=shlex.join(["df2", "-r", redact(places.registry)]),
-        python=f"registry.open({redact(places.registry)!r})",
+        runs_sql=not no_sql,
+        sql_seconds=sql_seconds,
+        command=_command(places),
+        python=_python(places),
+        root_path=root_path,
         predictions=_by_name(models),
         embeddings=embeddings,
         task=task,
         storage_options=places.storage_options,
     )
     site = Site(registry, settings)
-    access = Access.of(host)
-    address = listen(host, port, access)
+    address = listen(host, port, access, root_path)
+    url = address.url_of(query)
 
     def ready() -> None:
-        note(f"Serving {registry.place} at {address.url} (Ctrl-C ends)")
-        if opens:
-            webbrowser.open(address.url)
+        names = f"; from elsewhere, name this machine ({socket.gethostname()})" if access.any_number else ""
+        # Not a note: without the address and its token nobody can use the server.
+        click.echo(printable(f"Serving {registry.place} at {url} (Ctrl-C ends{names})"), err=True)
+        if opens and has_viewer():  # a text browser would take the terminal
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
     serve(site, access, address, ready)
+
+
+def _read_root_path(text: str) -> str:
+    prefix = text.rstrip("/")
+    if prefix and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", prefix):
+        raise click.BadParameter(f"Expected a prefix such as /fashion, found {text!r}.", param_hint="--root-path")
+    return prefix
+
+
+def _named_subsets(params: str, tables: Collection[str]) -> dict[str, Subset]:
+    """Return the named subsets of a parameter file; those that cannot be read are told and left out."""
+    from registry.subset.options import Subset
+
+    named = {}
+    for name, options in load_subsets(params).items():
+        needed = tables_of_subset(options.pop("table", None), params)
+        missing = sorted({*needed} - {*tables})
+        try:
+            if missing:
+                raise UsageError(f"it needs --table {missing[0]}")
+            named[name] = Subset.of(**{option.replace("-", "_"): value for option, value in options.items()})
+        except RegistryError as error:
+            click.echo(f"warning: {printable(f'The subset {name} of {params} is left out: {error}')}", err=True)
+    return named
+
+
+def _command(places: Places) -> str:
+    """Return the beginning of a command line for the same registry."""
+    words = ["df2", "-r", redact(places.registry)]
+    words += ["--rev", places.rev] if places.rev else []
+    return shlex.join(words + (["--repo", redact(places.repo)] if places.repo else []))
+
+
+def _python(places: Places) -> str:
+    """Return the expression that opens the same registry in Python."""
+    more = {"rev": places.rev, "repo": places.repo and redact(places.repo)}
+    options = "".join(f", {name}={value!r}" for name, value in more.items() if value)
+    return f"registry.open({redact(places.registry)!r}{options})"
 
 
 def _by_name(models: tuple[str, ...]) -> dict[str, str]:

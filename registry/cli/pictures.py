@@ -136,8 +136,8 @@ def _show(pages: Pages) -> None:
     from registry.pictures.files import page_paths, write_pages
 
     protocol = _terminal_protocol()
-    has_viewer = protocol is None and _has_viewer()
-    name = "pictures.pdf" if has_viewer and pages.total > 1 else "picture.png"
+    opens_viewer = protocol is None and has_viewer()
+    name = "pictures.pdf" if opens_viewer and pages.total > 1 else "picture.png"
     try:
         folder = Path(tempfile.mkdtemp(prefix="df2-show-", dir=os.environ.get("DF2_TMPDIR") or None))
     except OSError as error:
@@ -148,7 +148,7 @@ def _show(pages: Pages) -> None:
         if protocol:
             click.echo(protocol(Path(path).read_bytes()))
         click.echo(path)
-    if has_viewer and click.launch(paths[0]) != 0:
+    if opens_viewer and click.launch(paths[0]) != 0:
         note("No viewer of pictures could be opened; -o FILE names the file to write.")
 
 
@@ -163,7 +163,7 @@ def _terminal_protocol() -> Callable[[bytes], str] | None:
     return None
 
 
-def _has_viewer() -> bool:
+def has_viewer() -> bool:
     """Return whether a window can be opened for the person at the terminal."""
     if not sys.stdout.isatty():
         return False

@@ -141,12 +141,15 @@ class Album:
         registry: an open registry.
         photos: None to draw annotations on plain canvases.
         must_have_photos: whether a missing photo is bad input: the user has named the release.
+
+    Attributes:
+        registry, photos: as given.
     """
 
     def __init__(self, registry: Registry, photos: Photos | None = None, *, must_have_photos: bool = False) -> None:
         self.registry = registry
         self.problems = Problems()
-        self._photos = photos
+        self.photos = photos
         self._must_have_photos = must_have_photos
         self._without_photos: set[str] = set()
 
@@ -249,21 +252,21 @@ class Album:
 
     def _read_photos(self, split: str, image_ids: Sequence[int]) -> dict[tuple[str, int], bytes]:
         """Return the photos that can be read; the others are problems."""
-        if self._photos is None or split in self._without_photos:
+        if self.photos is None or split in self._without_photos:
             return {}
         read: dict[tuple[str, int], bytes] = {}
         try:
-            for image_id, data in zip(image_ids, self._photos.find(split, image_ids), strict=True):
+            for image_id, data in zip(image_ids, self.photos.find(split, image_ids), strict=True):
                 name = f"{split}/image/{image_id:06d}.jpg"
                 if isinstance(data, Fault):
                     text = f"are unreadable ({data}) and drawn as a plain canvas"
                     self.problems.add(text, name, is_bad_input=True)
                 elif data is None:
-                    text = f"are not in {self._photos.place(split)} and drawn as a plain canvas"
+                    text = f"are not in {self.photos.place(split)} and drawn as a plain canvas"
                     self.problems.add(text, name, is_bad_input=self._must_have_photos)
                 else:
                     read[split, image_id] = data
-            for notice in self._photos.notices:
+            for notice in self.photos.notices:
                 self.problems.add(notice)
         except (PasswordError, UnreadableSourceError):
             raise

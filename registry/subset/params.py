@@ -65,6 +65,21 @@ def load_subset(name: str, params: str | Path = "params.yaml") -> dict[str, Any]
     return dict(options or {})
 
 
+def load_subsets(params: str | Path = "params.yaml") -> dict[str, dict[str, Any]]:
+    """Return the options of all named subsets of a parameter file; empty without the file.
+
+    Raises:
+        UsageError: the file is no YAML, or a subset has no options.
+    """
+    try:
+        document = load_params(Path(params))
+    except FileNotFoundError:
+        return {}
+    subsets = document.get("subsets") if isinstance(document, dict) else None
+    names = [name for name in subsets if isinstance(name, str)] if isinstance(subsets, dict) else []
+    return {name: load_subset(name, params) for name in names}
+
+
 def read_tables(values: Iterable[str], params: str | Path = "params.yaml") -> dict[str, str]:
     """Return the path or URL of each table: of ``NAME=FILE`` itself, of ``NAME`` from ``tables`` of a parameter file.
 

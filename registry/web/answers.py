@@ -20,6 +20,7 @@ from registry.errors import NotFoundError, QueryError, RegistryError, UsageError
 from registry.redaction import redact
 from registry.version import __version__
 from registry.web.pictures import load_pictures
+from registry.web.security import FAILURE, log_failure
 from registry.web.static import asset
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 HTML: Final = "text/html"
 JSON: Final = "application/json"
 ARROW: Final = "application/vnd.apache.arrow.stream"
+_VARY: Final = "Accept, HX-Request"
 #: Addresses to try these in; ``?format=json`` says the same as the header Accept.
 _FORMATS: Final = {"html": HTML, "json": JSON, "arrow": ARROW}
 
@@ -77,25 +79,27 @@ def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
 def answer(handler: Handler, request: Request) -> Response:
     """Return the response of a handler in the format that the request asks for."""
     site: Site = request.app.state.site
-    etag = _etag(site, request)
-    if request.headers.get("if-none-match") == etag:
-        return Response(status_code=304, headers={"ETag": etag})
-    kind = HTML
+    kind, version = HTML, ""
     try:
         kind = accepted(request)
-        result = handler(site, request)
-    except RegistryError as error:
-        result = error_answer(error)
-    if isinstance(result, Response):
-        return result
-    response = _written(site, request, result, kind)
-    if result.is_fixed and result.status == 200:
+        version = site.version()
+        etag = _etag(version, request)
         # The browser asks again whether it changed: by the digest of the manifest, which takes no time.
-        response.headers["ETag"] = etag
-        response.headers["Cache-Control"] = "private, no-cache"
-    else:
-        response.headers["Cache-Control"] = "no-store"
-    response.headers["Vary"] = "Accept, HX-Request"
+        caching = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": _VARY}
+        if etag in _names(request.headers.get("if-none-match", "")):
+            return Response(status_code=304, headers=caching)
+        result = handler(site, request)
+        if isinstance(result, Response):
+            return result
+        response = _written(site, request, result, kind, version)
+        is_fixed = result.is_fixed and result.status == 200
+    except RegistryError as error:
+        response, is_fixed = _written(site, request, error_answer(error), kind, version), False
+    except Exception as error:  # noqa: BLE001  # one page fails, not the server
+        log_failure(request.method, request.url.path, error)
+        failure = Answer("error.html", "That did not work", {"error": FAILURE}, status=500)
+        response, is_fixed = _written(site, request, failure, kind, version), False
+    response.headers.update(caching if is_fixed else {"Cache-Control": "no-store", "Vary": _VARY})
     return response
 
 
@@ -107,14 +111,15 @@ def error_answer(error: RegistryError, status: int | None = None) -> Answer:
     return Answer("error.html", "That did not work", {"error": message}, status=code, is_fixed=False)
 
 
-def _written(site: Site, request: Request, result: Answer, kind: str) -> Response:
+def _written(site: Site, request: Request, result: Answer, kind: str, version: str) -> Response:
     if kind == ARROW and result.table is not None:
         return Response(_arrow(result.table), result.status, media_type=ARROW)
     if kind == ARROW and result.status == 200:
         return Response("This answer is no table: ask for JSON.\n", 406, media_type="text/plain")
     if kind in (JSON, ARROW):
         return Response(json.dumps(_plain(result.data), ensure_ascii=False), result.status, media_type=JSON)
-    values = {**result.data, **result.context, "title": result.title, "site": site, "request": request}
+    around = {"title": result.title, "site": site, "request": request, "shown_version": version[:12]}
+    values = {**result.data, **result.context, **around}
     return HTMLResponse(TEMPLATES.get_template(result.template).render(values), result.status)
 
 
@@ -152,9 +157,14 @@ def _arrow(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def _etag(site: Site, request: Request) -> str:
+def _names(header: str) -> list[str]:
+    """Return the names in a header If-None-Match; a proxy that compresses marks them as weak."""
+    return [name.strip().removeprefix("W/") for name in header.split(",")]
+
+
+def _etag(version: str, request: Request) -> str:
     """Return the name of an answer's content, which is known before it is made."""
-    asked = (site.version(), str(request.url), request.headers.get("accept", ""), request.headers.get("hx-request", ""))
+    asked = (version, str(request.url), request.headers.get("accept", ""), request.headers.get("hx-request", ""))
     return f'"{hashlib.sha256(repr((__version__, *asked)).encode()).hexdigest()[:32]}"'
 
 

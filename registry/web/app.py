@@ -8,13 +8,15 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from registry.errors import NotFoundError
 from registry.web import predictions
 from registry.web.answers import answer, page
 from registry.web.grid import grid
+from registry.web.identity import identities, identity, pair
+from registry.web.image import annotation, image
 from registry.web.photos import photo, thumbnail
 from registry.web.security import Access, Guard
 from registry.web.similar import similar
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
 ROUTES = (
     Route("/", page(grid)),
     Route("/static/{name}", static_file),
+    Route("/identities", page(identities)),
+    Route("/identity/{split}/{pair_id:int}/{style:int}", page(identity)),
+    Route("/pair/{split}/{pair_id:int}", page(pair)),
+    Route("/image/{split}/{image_id:int}", page(image)),
+    Route("/annotation/{split}/{image_id:int}.json", page(annotation)),
     Route("/photo/{split}/{image_id:int}", photo),
     Route("/thumbnail/{split}/{image_id:int}.jpg", thumbnail),
     Route("/statistics", page(statistics)),
@@ -46,9 +53,14 @@ def create_app(site: Site, access: Access) -> Starlette:
     """Return the ASGI application of a site."""
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(Guard, access=access), Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)],
-        exception_handlers={404: _not_found, 405: _not_found},
+        middleware=[
+            Middleware(Guard, access=access, root_path=site.root_path),
+            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4),
+        ],
+        exception_handlers={404: _not_found, 405: _not_allowed},
     )
+    # It would lead to the host and the scheme that the request names, which behind a proxy are others.
+    app.router.redirect_slashes = False
     app.state.site = site
     return app
 
@@ -58,3 +70,8 @@ async def _not_found(request: Request, error: Exception) -> Response:
         raise NotFoundError(f"There is no page {request.url.path[:200]}.")
 
     return await run_in_threadpool(answer, handler, request)
+
+
+async def _not_allowed(request: Request, error: Exception) -> Response:
+    text = f"{request.method[:20]} is not for this page.\n"
+    return PlainTextResponse(text, 405, getattr(error, "headers", None))

@@ -6,6 +6,7 @@ import io
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,7 @@ from PIL import Image
 
 from registry.errors import RegistryError
 from registry.pictures.palette import SURROUNDINGS
-from registry.pictures.photo import PhotoError, decode
+from registry.pictures.photo import Photo, PhotoError, decode
 from registry.redaction import redact
 from registry.sources.faults import Fault
 
@@ -122,37 +123,34 @@ class Library:
     def _smaller(self, data: bytes, width: int, part: Part | None) -> bytes:
         try:
             with Image.open(io.BytesIO(data)) as opened:
-                across, down = opened.size
+                size = opened.size
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise MissingPhotoError("The photo cannot be decoded.") from error
-        left, top, right, bottom = part or (0, 0, across, down)
-        # The photo is decoded no larger than the thumbnail needs: a crop of it needs more.
-        size = max(1, round(max(across, down) * min(1.0, width / (right - left))))
-        if across * down > _LARGEST:
-            raise MissingPhotoError(f"The photo has {across:,} x {down:,} px, more than pages show.")
+        num_pixels = size[0] * size[1]
+        if num_pixels > _LARGEST:
+            raise MissingPhotoError(f"The photo has {size[0]:,} x {size[1]:,} px, more than pages show.")
+        part = part or (0, 0, *size)
+        # The photo is decoded no larger than the thumbnail needs; a small part needs more.
+        longer = max(1, round(max(size) * min(1.0, width / (part[2] - part[0]))))
         try:
-            if across * down > _LARGE:
-                with self._decoding:
-                    photo = decode(data, size)
-            else:
-                photo = decode(data, size)
+            with self._decoding if num_pixels > _LARGE else nullcontext():
+                photo = decode(data, longer)
         except PhotoError as error:
             raise MissingPhotoError(f"The photo is damaged: {error}.") from error
-        return _jpeg(photo.pixels, (across, down), (left, top, right, bottom), width)
+        return _jpeg(photo, part, width)
 
 
-def _jpeg(pixels: Image.Image, size: tuple[int, int], part: Part, width: int) -> bytes:
+def _jpeg(photo: Photo, part: Part, width: int) -> bytes:
     """Return a part of a photo, with the surroundings of the photo where it reaches beyond."""
-    left, top, right, bottom = part
-    scale = width / (right - left)
-    picture = Image.new("RGB", (width, max(1, round((bottom - top) * scale))), SURROUNDINGS)
-    x1, y1, x2, y2 = max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])
+    scale = width / (part[2] - part[0])
+    picture = Image.new("RGB", (width, max(1, round((part[3] - part[1]) * scale))), SURROUNDINGS)
+    x1, y1, x2, y2 = max(part[0], 0), max(part[1], 0), min(part[2], photo.width), min(part[3], photo.height)
     if x1 < x2 and y1 < y2:
-        box = (x1 * pixels.width / size[0], y1 * pixels.height / size[1],
-               x2 * pixels.width / size[0], y2 * pixels.height / size[1])  # fmt: skip
+        across, down = photo.pixels.width / photo.width, photo.pixels.height / photo.height
         target = max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale))
-        resized = pixels.resize(target, Image.Resampling.LANCZOS, box=box, reducing_gap=2.0)
-        picture.paste(resized, (round((x1 - left) * scale), round((y1 - top) * scale)))
+        box = (x1 * across, y1 * down, x2 * across, y2 * down)
+        resized = photo.pixels.resize(target, Image.Resampling.LANCZOS, box=box, reducing_gap=2.0)
+        picture.paste(resized, (round((x1 - part[0]) * scale), round((y1 - part[1]) * scale)))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_QUALITY)
     return buffer.getvalue()

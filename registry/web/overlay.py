@@ -166,8 +166,8 @@ def mask_path(segmentation: Sequence[Sequence[float]], region: Rect, write: Writ
 def _ring(points: Sequence[tuple[float, float]], write: Write) -> str:
     """Return a closed line without points that fall together."""
     texts = [f"{write(x)} {write(y)}" for x, y in points]
-    kept = [text for number, text in enumerate(texts) if not number or text != texts[number - 1]]
-    return f"M{kept[0]}L{' '.join(kept[1:])}z" if len(kept) > 1 else ""
+    distinct = [text for number, text in enumerate(texts) if not number or text != texts[number - 1]]
+    return f"M{distinct[0]}L{' '.join(distinct[1:])}z" if len(distinct) > 1 else ""
 
 
 def _around(region: Rect) -> Rect:

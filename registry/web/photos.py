@@ -93,8 +93,8 @@ def _part(text: str | None) -> Part | None:
         return None
     match = _PART.fullmatch(text)
     if match:
-        left, top, right, bottom = (int(group) for group in match.groups())
-        width, height = right - left, bottom - top
+        x1, y1, x2, y2 = (int(group) for group in match.groups())
+        width, height = x2 - x1, y2 - y1
         if width > 0 and height > 0 and max(width, height) <= _MAX_RATIO * min(width, height):
-            return left, top, right, bottom
+            return x1, y1, x2, y2
     raise UsageError(f"part: expected LEFT,TOP,RIGHT,BOTTOM in px, found {text[:40]!r}.")

@@ -6,7 +6,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from registry.dataset.cells import check_items
@@ -36,7 +36,7 @@ class Picture:
     """A picture of an image or of an item.
 
     Attributes:
-        path: of its page.
+        path: of its page, without query.
         source: path of its photo; empty without photos.
         width, height: of the pictured part of the photo, px of the photo.
         view_box: of the annotation.
@@ -59,6 +59,19 @@ class Picture:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """The items of an image.
+
+    Attributes:
+        items: rows of the table items, by item_no.
+        drawn: their shapes as far as they were drawn, by the part of the photo and the digits of coordinates.
+    """
+
+    items: list[dict[str, Any]]
+    drawn: dict[tuple[Any, ...], list[Shapes]] = field(default_factory=dict)
+
+
 class Pictures:
     """Images and items of a page, by key.
 
@@ -68,10 +81,11 @@ class Pictures:
     """
 
     def __init__(
-        self, images: Mapping[Key, Mapping[str, Any]], items: Mapping[Key, list[dict[str, Any]]], has_photos: bool
+        self, images: Mapping[Key, Mapping[str, Any]], annotations: Mapping[Key, Annotation], has_photos: bool
     ) -> None:
         self.images = images
-        self.items = items
+        self.items = {key: annotation.items for key, annotation in annotations.items()}
+        self._annotations = annotations
         self._has_photos = has_photos
 
     def region(self, key: Key, item_no: int | None = None) -> tuple[int, int, int, int]:
@@ -99,20 +113,21 @@ class Pictures:
         items = self.items[key]
         part = self.region(key, item_no if crop else None)
         width, height = part[2] - part[0], part[3] - part[1]
-        drawn = shapes(
-            items, part, digits=digits_of(width, shown), colours=item_colours(item["item_no"] for item in items)
-        )
+        drawn = self._annotations[key].drawn
+        digits = digits_of(width, shown)
+        if (part, digits) not in drawn:
+            colours = item_colours(item["item_no"] for item in items)
+            drawn[part, digits] = shapes(items, part, digits=digits, colours=colours)
         caption = f"{key[0]}/{key[1]:06d}" + ("" if item_no is None else f" item {item_no}")
         names = [item["category_name"] for item in items if item_no in (None, item["item_no"])]
         detail = ", ".join(names) or ("no item is annotated" if item_no is None else "no such item")
-        path = f"/image/{key[0]}/{key[1]}"
         return Picture(
-            path if item_no is None else f"{path}?item={item_no}",
+            f"/image/{key[0]}/{key[1]}",
             thumbnail_path(key, part, 2 * WIDTHS[0] if crop else WIDTHS[0]) if self._has_photos else "",
             width,
             height,
             f"{part[0]} {part[1]} {width} {height}",
-            drawn,
+            drawn[part, digits],
             item_no,
             f"{caption}: {detail}",
             caption,
@@ -141,41 +156,43 @@ class PictureReader:
         self._has_photos = has_photos
         self._lock = threading.Lock()
         self._version = ""
-        self._kept: OrderedDict[Key, list[dict[str, Any]]] = OrderedDict()
+        self._kept: OrderedDict[Key, Annotation] = OrderedDict()
 
     def load(self, rows: Iterable[Mapping[str, Any]]) -> Pictures:
         """Return the images of rows with split and image_id; rows of images that there are not are left out."""
         keys = list(dict.fromkeys((row["split"], row["image_id"]) for row in rows))
         narrow = self._narrow()
-        version = self._registry.snapshot().manifest.sha256
         images = {(row["split"], row["image_id"]): row for row in narrow.find(IMAGES.name, keys)}
         with self._lock:
-            if self._version != version:
-                self._version = version
+            if self._version != narrow.version:
+                self._version = narrow.version
                 self._kept.clear()
-            items = {key: self._kept[key] for key in images if key in self._kept}
-            for key in items:
+            annotations = {key: self._kept[key] for key in images if key in self._kept}
+            for key in annotations:
                 self._kept.move_to_end(key)
-        missing = [key for key in images if key not in items]
+        missing = [key for key in images if key not in annotations]
         if missing:
-            found: dict[Key, list[dict[str, Any]]] = {key: [] for key in missing}
-            long = {
-                (split, row["image_id"], row["item_no"]): row
-                for split in dict.fromkeys(split for split, _ in missing)
-                for row in _read(
-                    self._registry, split, sorted(image_id for of_split, image_id in missing if of_split == split)
-                )
-            }
-            for row in narrow.find(ITEMS.name, missing):
-                key = row["split"], row["image_id"]
-                found[key].append({**row, **long.get((*key, row["item_no"]), {})})
-            items |= found
+            read = self._read(narrow, missing)
+            annotations |= read
             with self._lock:
-                if self._version == version:
-                    self._kept.update(found)
+                if self._version == narrow.version:
+                    self._kept.update(read)
                     while len(self._kept) > _KEPT:
                         self._kept.popitem(last=False)
-        return Pictures(images, items, self._has_photos)
+        return Pictures(images, annotations, self._has_photos)
+
+    def _read(self, narrow: NarrowTables, keys: Sequence[Key]) -> dict[Key, Annotation]:
+        """Return the items of images."""
+        annotations = {key: Annotation([]) for key in keys}
+        short = narrow.find(ITEMS.name, keys)
+        long: dict[tuple[str, int, int], dict[str, Any]] = {}
+        for split in dict.fromkeys(row["split"] for row in short):
+            for row in _read(self._registry, split, [row for row in short if row["split"] == split]):
+                long[split, row["image_id"], row["item_no"]] = row
+        for row in short:
+            key = row["split"], row["image_id"]
+            annotations[key].items.append({**row, **long.get((*key, row["item_no"]), {})})
+        return annotations
 
 
 class HasPictures(Protocol):
@@ -195,19 +212,25 @@ def load_pictures(site: HasPictures, rows: Iterable[Mapping[str, Any]]) -> Pictu
     return site.pictures.load(rows)
 
 
-def _read(registry: Registry, split: str, image_ids: Sequence[int]) -> list[dict[str, Any]]:
-    """Return landmarks and segmentation of the items of images of a split."""
+def _read(registry: Registry, split: str, items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return landmarks and segmentation of all items of some images of a split.
+
+    Args:
+        registry: to read.
+        split: of the items.
+        items: all items of these images, without long columns.
+    """
     import pyarrow as pa
 
-    if not image_ids:
-        return []
-    # Bounds let DuckDB skip row groups: 25 ms for 60 neighbours and 140 ms for 60 images anywhere, against 30 and 290
-    # ms of a join with the keys, and 150 and 300 ms with list_contains.
+    image_ids = sorted({item["image_id"] for item in items})
+    # Bounds let DuckDB skip row groups, and categories files: 25 ms for 60 neighbours and 140 ms for 60 images
+    # anywhere, against 30 and 290 ms of a join with the keys, and 150 and 300 ms with list_contains.
+    categories = ", ".join(map(str, sorted({int(item["category_id"]) for item in items})))
     query = (
-        f"SELECT {', '.join(_READ)} FROM items WHERE split = $split AND image_id BETWEEN $low AND $high "
-        "AND image_id IN (SELECT unnest($image_ids)) ORDER BY image_id, item_no"
+        f"SELECT {', '.join(_READ)} FROM items WHERE split = $split AND category_id IN ({categories}) "
+        "AND image_id BETWEEN $low AND $high AND image_id IN (SELECT unnest($image_ids)) ORDER BY image_id, item_no"
     )
-    params = {"split": split, "low": image_ids[0], "high": image_ids[-1], "image_ids": list(image_ids)}
+    params = {"split": split, "low": image_ids[0], "high": image_ids[-1], "image_ids": image_ids}
     declared = arrow_schema(ITEMS, stored=False)
     schema = pa.schema([declared.field(name) for name in _READ])
     with duckdb_errors():

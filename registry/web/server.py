@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -29,10 +30,27 @@ _GRACE: Final = 1
 
 @dataclass(frozen=True)
 class Address:
-    """The address of a server: ``url`` is for the browser, with the token where one is needed."""
+    """The address of a server.
 
-    url: str
+    Attributes:
+        base: for the browser, without a slash at the end.
+        token: that it needs, or None.
+        sockets: that listen.
+    """
+
+    base: str
+    token: str | None
     sockets: tuple[socket.socket, ...]
+
+    @property
+    def url(self) -> str:
+        """The address of the first page, with the token where one is needed."""
+        return self.url_of("")
+
+    def url_of(self, query: str) -> str:
+        """Return the address of the grid with a query, ``?...`` or an empty text, and with the token."""
+        token = "" if self.token is None else f"{'&' if query else '?'}token={self.token}"
+        return f"{self.base}/{query}{token}"
 
 
 def check_installed() -> None:
@@ -64,18 +82,25 @@ def listen(host: str, port: int | None, access: Access, root_path: str = "") -> 
     Raises:
         StorageError: the address is taken or none of this machine.
     """
+    from registry.web.security import WILDCARDS
+
     ports = [port] if port is not None else [*range(PORT, PORT + _ATTEMPTS), 0]
     for number in ports:
         try:
             family, *_, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
             opened = socket.create_server(address[:2], family=family, backlog=128)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE and number != ports[-1]:
+        except (OSError, UnicodeError) as error:
+            is_taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            if is_taken and number != ports[-1]:
                 continue
-            raise StorageError(f"Cannot listen on {host} port {number}: {error.strerror or error}.") from error
-        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-        token = f"?token={access.token}" if access.token else ""
-        return Address(f"http://{shown}:{opened.getsockname()[1]}{root_path}/{token}", (opened,))
+            number_of_error = error.errno if isinstance(error, OSError) else None
+            # create_server() adds the address to the text of the system.
+            reason = os.strerror(number_of_error) if number_of_error and number_of_error > 0 else str(error)
+            hint = "; --port 0 takes a free one" if is_taken else ""
+            raise StorageError(f"Cannot listen on {host} port {number}: {reason}{hint}.") from error
+        shown = "127.0.0.1" if host in WILDCARDS else f"[{host}]" if ":" in host else host
+        base = f"http://{shown}:{opened.getsockname()[1]}{root_path}"
+        return Address(base, access.token, (opened,))
     raise AssertionError("the last port is tried without condition")
 
 
@@ -93,7 +118,8 @@ def make_server(site: Site, access: Access) -> uvicorn.Server:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     config = uvicorn.Config(
         create_app(site, access), log_config=None, access_log=False, lifespan="off", proxy_headers=False,
-        server_header=False, timeout_graceful_shutdown=_GRACE, ws="none", limit_concurrency=200,
+        server_header=False, timeout_graceful_shutdown=_GRACE, ws="none", http="h11", loop="asyncio",
+        limit_concurrency=400,
     )  # fmt: skip
     return Server(config)
 
@@ -103,5 +129,12 @@ def serve(site: Site, access: Access, address: Address, when_ready: Callable[[],
     server = make_server(site, access)
     # The tables of the grid are read while the browser starts.
     threading.Thread(target=site.warm_up, daemon=True).start()
-    when_ready()
-    server.run(list(address.sockets))
+    # Not in the main thread, where a signal would raise its exception in the midst of asyncio, which logs and drops it.
+    serving = threading.Thread(target=server.run, args=(list(address.sockets),), daemon=True)
+    serving.start()
+    try:
+        when_ready()
+        serving.join()
+    finally:
+        server.should_exit = True
+        serving.join(_GRACE)

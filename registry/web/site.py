@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from registry.sources.photos import Photos
     from registry.storage.options import StorageOptions
+    from registry.store.identities import Identities
     from registry.store.narrow import NarrowTables
     from registry.store.registry import Registry
     from registry.store.selection import Selection
@@ -96,6 +97,7 @@ class Site:
         self.pictures = PictureReader(registry, self.narrow, settings.photos is not None)
         self._lock = threading.Lock()
         self._narrow: tuple[str, NarrowTables] | None = None
+        self._identities: tuple[NarrowTables, Identities] | None = None
         self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
         self.statistics = Jobs(_STATISTICS)
         self.models = Jobs(_MODELS)
@@ -103,7 +105,7 @@ class Site:
 
     def navigation(self) -> list[tuple[str, str]]:
         """Return path and name of the pages that have something to show."""
-        pages = [("/", "Images"), ("/statistics", "Statistics")]
+        pages = [("/", "Images"), ("/identities", "Identities"), ("/statistics", "Statistics")]
         return pages + ([("/predictions", "Predictions")] if self.settings.predictions else [])
 
     def version(self) -> str:
@@ -131,6 +133,16 @@ class Site:
             if self._narrow is None or self._narrow[0] != digest:
                 self._narrow = (digest, NarrowTables(snapshot))
             return self._narrow[1]
+
+    def identities(self) -> Identities:
+        """Return the identities of the version that is published now."""
+        from registry.store.identities import Identities
+
+        narrow = self.narrow()
+        with self._lock:
+            if self._identities is None or self._identities[0] is not narrow:
+                self._identities = (narrow, Identities(narrow))
+            return self._identities[1]
 
     def warm_up(self) -> None:
         """Read the tables in memory before the first request needs them; an error is left to that request."""

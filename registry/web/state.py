@@ -5,19 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
-from registry.dataset.deepfashion2 import unknown_name
-from registry.subset.options import OPTIONS, Subset
+from starlette.datastructures import QueryParams
 
-if TYPE_CHECKING:
-    from starlette.datastructures import QueryParams
+from registry.dataset.deepfashion2 import unknown_name
+from registry.errors import UsageError
+from registry.subset.options import OPTIONS, Subset
 
 #: The parameter that names a subset of params.yaml, or :data:`START`.
 SUBSET: Final = "subset"
 #: Name of the subset that the command was started with, where its options cannot stand in an address.
 START: Final = "start"
+#: Characters of a query that the command writes; longer ones cannot be read.
+_LONGEST: Final = 1500
+#: Parameters that an address may have.
+_PARAMETERS: Final = 300
 #: How an address says yes and no; a form sends "on".
 _FLAGS: Final = {"1": True, "true": True, "on": True, "0": False, "false": False}
 #: Options with several values without blanks in them, which one parameter may have too: ``pair_id=7 9-12``.
@@ -53,12 +57,15 @@ class State:
         Raises:
             UsageError: an option or value that does not exist, or a file to read.
         """
-        options: dict[str, tuple[str, ...]] = {}
-        others: dict[str, tuple[str, ...]] = {}
-        for key in dict.fromkeys(params.keys()):
-            values = tuple(value for value in params.getlist(key) if value)
-            if values:
-                (options if key in OPTIONS else others)[key] = values
+        parameters = params.multi_items()
+        if len(parameters) > _PARAMETERS:
+            raise UsageError(f"Expected an address with at most {_PARAMETERS} parameters, found {len(parameters):,}.")
+        entries: dict[str, tuple[str, ...]] = {}
+        for key, value in parameters:
+            if value:
+                entries[key] = (*entries.get(key, ()), value)
+        options = {key: values for key, values in entries.items() if key in OPTIONS}
+        others = {key: values for key, values in entries.items() if key not in OPTIONS}
         (name,) = others.pop(SUBSET, (None,))[-1:]
         if name is not None and name not in named:
             raise unknown_name("subset", name, list(named))
@@ -92,6 +99,30 @@ class State:
             for value in ([entry] if isinstance(entry, str | int | float) else entry)
         ]
         return f"?{urlencode(written)}" if written else ""
+
+
+def start(subset: Subset, named: Mapping[str, Subset]) -> tuple[str, dict[str, Subset]]:
+    """Return the query of an address with a subset, and the named subsets that it needs.
+
+    Args:
+        subset: of the command.
+        named: the named subsets of the parameter file.
+    """
+    for name, entry in named.items():
+        if subset == entry != Subset():
+            return f"?{urlencode({SUBSET: name})}", dict(named)
+    options = {
+        name: [str(entry) for entry in value] if isinstance(value, list) else "1" if value is True else str(value)
+        for name, value in subset.to_dict().items()
+    }
+    query = f"?{urlencode(options, doseq=True)}" if options else ""
+    try:
+        has_same = (
+            subset.items is None and len(query) <= _LONGEST and State.of(QueryParams(query[1:]), {}).subset == subset
+        )
+    except UsageError:  # more parameters than an address may have
+        has_same = False
+    return (query, dict(named)) if has_same else (f"?{SUBSET}={START}", {START: subset, **named})
 
 
 def _value(name: str, values: tuple[str, ...]) -> Any:

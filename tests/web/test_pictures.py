@@ -171,7 +171,7 @@ def test_an_item_is_cropped_with_a_margin(site: Site) -> None:
     assert whole.view_box == "0 0 300 400"
     assert crop.view_box == "0 0 130 240"
     assert "part=0,0,130,240" in crop.source
-    assert crop.path == "/image/train/1?item=2"
+    assert (crop.path, crop.item_no) == ("/image/train/1", 2)
 
 
 def write(value: float) -> str:

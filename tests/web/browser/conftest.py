@@ -1,0 +1,54 @@
+"""Chromium, and a site that is served to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from registry.web.site import Site
+from tests.web.serving import served
+
+_CHROMIUM = os.environ.get("DF2_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Yield a browser without a window."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    if not _CHROMIUM:
+        pytest.skip("needs a browser: chromium or google-chrome on the PATH, or its path in DF2_CHROMIUM")
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(
+            executable_path=_CHROMIUM, args=["--no-sandbox"] if is_root else []  # it refuses root with its sandbox
+        )  # fmt: skip
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def site_url(sample_site: Site) -> Iterator[str]:
+    """Yield the address of the served sample."""
+    with served(sample_site) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """Return the script that finds faults of accessibility."""
+    pytest.importorskip("axe_core_python", reason="needs axe-core-python")
+    return (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """Yield an empty page of 1,400 pixels width."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(15_000)
+    yield context.new_page()
+    context.close()
