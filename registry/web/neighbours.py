@@ -133,8 +133,8 @@ def read_neighbours(site: Site) -> Neighbours:
                 "The embeddings have a row for each detection: expected split, image_id, item_no and vector, a row for "
                 "each item."
             )
-        found, place = _places(file, known[order])
-        directions, lengths, notices, slot = _vectors(file, found, place)
+        is_known, place = _places(file, known[order])
+        directions, lengths, notices, slot = _vectors(file, is_known, place)
     pa.default_memory_pool().release_unused()
     rows = order[place[slot]]
 
@@ -171,16 +171,16 @@ def _places(file: EmbeddingsFile, known: Ints) -> tuple[Bools, Ints]:
     return known[place] == keys, place
 
 
-def _vectors(file: EmbeddingsFile, found: Bools, place: Ints) -> tuple[npt.NDArray[Any], Floats, list[str], Ints]:
+def _vectors(file: EmbeddingsFile, is_known: Bools, place: Ints) -> tuple[npt.NDArray[Any], Floats, list[str], Ints]:
     """Return directions and lengths of the vectors of items, in the order of the items; notices; and their rows."""
-    is_taken = found.copy()
-    at = np.flatnonzero(found)
+    is_taken = is_known.copy()
+    at = np.flatnonzero(is_known)
     _, first = np.unique(place[at], return_index=True)
     is_taken[:] = False
     is_taken[at[first]] = True
-    num_unknown, num_repeated = int((~found).sum()), int(found.sum() - is_taken.sum())
+    num_unknown, num_repeated = int((~is_known).sum()), int(is_known.sum() - is_taken.sum())
     num_bad = 0
-    rank = np.zeros(len(found), np.int64)
+    rank = np.zeros(len(is_known), np.int64)
     taken = np.flatnonzero(is_taken)
     rank[taken[np.argsort(place[taken], kind="stable")]] = np.arange(len(taken))
     directions: npt.NDArray[Any] | None = None
