@@ -107,9 +107,9 @@ class Neighbours:
         """Return how near vectors are: the cosine, the product, or minus the squared distance."""
         if distance == COSINE:
             return cosines.astype(np.float64)
-        own, lengths = self.lengths[at], self.lengths[rows]
-        products = cosines * own * lengths
-        return np.asarray(products if distance != L2 else 2 * products - own * own - lengths * lengths)
+        length, lengths = self.lengths[at], self.lengths[rows]
+        products = cosines * length * lengths
+        return np.asarray(products if distance != L2 else 2 * products - length * length - lengths * lengths)
 
 
 def read_neighbours(site: Site) -> Neighbours:
@@ -125,15 +125,15 @@ def read_neighbours(site: Site) -> Neighbours:
     from registry.subset.options import Subset
 
     items = site.narrow().choose(Subset()).item_keys()
-    known = item_keys(*(np.array(items.column(name), np.int64) for name in ("split_no", "image_id", "item_no")))
-    order = np.argsort(known)
+    item_key = item_keys(*(np.array(items.column(name), np.int64) for name in ("split_no", "image_id", "item_no")))
+    order = np.argsort(item_key)
     with open_embeddings(site.settings.embeddings, site.settings.storage_options) as file:
         if not file.is_of_items:
             raise UsageError(
                 "The embeddings have a row for each detection: expected split, image_id, item_no and vector, a row for "
                 "each item."
             )
-        is_known, place = _places(file, known[order])
+        is_known, place = _places(file, item_key[order])
         directions, lengths, notices, slot = _vectors(file, is_known, place)
     pa.default_memory_pool().release_unused()
     rows = order[place[slot]]
@@ -142,7 +142,7 @@ def read_neighbours(site: Site) -> Neighbours:
         return np.array(items.column(name).fill_null(-1), np.int64)[rows]
 
     return Neighbours(
-        known[rows],
+        item_key[rows],
         directions,
         lengths,
         numbers("pair_id"),
@@ -157,7 +157,7 @@ def item_keys(split_no: Ints, image_id: Ints, item_no: Ints) -> Ints:
     return split_no << _IMAGE_BITS | image_id << _ITEM_BITS | item_no
 
 
-def _places(file: EmbeddingsFile, known: Ints) -> tuple[Bools, Ints]:
+def _places(file: EmbeddingsFile, item_key: Ints) -> tuple[Bools, Ints]:
     """Return which rows are of an item of the registry, the first of each, and the position of that item."""
     image_id, item_no = file.numbers("image_id"), file.numbers("item_no")
     split = np.zeros(len(image_id), np.int64)
@@ -165,10 +165,10 @@ def _places(file: EmbeddingsFile, known: Ints) -> tuple[Bools, Ints]:
         split[file.is_of_split(name)] = number
     is_key = (split > 0) & (image_id >= 0) & (image_id < 1 << 31) & (item_no >= 0) & (item_no < 1 << _ITEM_BITS)
     keys = np.where(is_key, item_keys(split, np.where(is_key, image_id, 0), item_no), -1)
-    if not len(known):
+    if not len(item_key):
         return np.zeros(len(keys), bool), np.zeros(len(keys), np.int64)
-    place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-    return known[place] == keys, place
+    place = np.minimum(np.searchsorted(item_key, keys), len(item_key) - 1)
+    return item_key[place] == keys, place
 
 
 def _vectors(file: EmbeddingsFile, is_known: Bools, place: Ints) -> tuple[npt.NDArray[Any], Floats, list[str], Ints]:

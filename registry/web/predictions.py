@@ -190,12 +190,12 @@ def pictures(site: Site, request: Request) -> Answer:
         table, title = result.cell_rows(*cell, least), f"{truth}, predicted as {predicted}"
     table = table.take(pa.array(image_keys(table).argsort(kind="stable")))
     shown = table.slice((page - 1) * SIZE, SIZE).to_pylist()
-    kept = (*_KEPT, "kind", "truth", "predicted")
+    parameters = (*_KEPT, "kind", "truth", "predicted")
     links = {}
     if page > 1:
-        links["previous"] = state.query(keep=kept, page=page - 1)
+        links["previous"] = state.query(keep=parameters, page=page - 1)
     if page * SIZE < table.num_rows:
-        links["next"] = state.query(keep=kept, page=page + 1)
+        links["next"] = state.query(keep=parameters, page=page + 1)
     data = {
         "model": models.name, "min_score": least, "count": table.num_rows, "rows": shown, "links": links,
     }  # fmt: skip
