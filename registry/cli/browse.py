@@ -17,6 +17,7 @@ import click
 from registry.cli.context import Places
 from registry.cli.examples import examples
 from registry.cli.password import password_from_environment
+from registry.cli.paths import PLACE
 from registry.cli.photo_options import photo_sources, photos_option
 from registry.cli.pictures import has_viewer, open_photos
 from registry.cli.subset_options import undivided_subset_options
@@ -36,6 +37,7 @@ TOKEN_VARIABLE: Final = "DF2_BROWSE_TOKEN"
     "df2 browse",
     "df2 browse --category skirt --no-open",
     "df2 browse --against v1.0",
+    "df2 browse --predictions old=old.json --predictions new=new.json",
 )
 @click.command("browse")
 @click.option(
@@ -67,6 +69,23 @@ TOKEN_VARIABLE: Final = "DF2_BROWSE_TOKEN"
     help="End a query of users after this time.",
 )
 @photos_option
+@click.option(
+    "--predictions",
+    "models",
+    multiple=True,
+    metavar="[NAME=]FILE|URL",
+    help="Predictions to show beside the annotation, as df2 evaluate reads them; twice to compare two models.",
+)
+@click.option(
+    "--task",
+    type=click.Choice(["boxes", "masks", "landmarks"]),
+    default="boxes",
+    show_default=True,
+    help="What is predicted.",
+)
+@click.option(
+    "--embeddings", type=PLACE, metavar="FILE|URL", help="Vectors of items, to show the nearest items of each."
+)
 @undivided_subset_options
 @click.pass_context
 def browse(
@@ -80,6 +99,9 @@ def browse(
     sql_seconds: float,
     photos: str | None,
     follow_links: bool,
+    models: tuple[str, ...],
+    task: str,
+    embeddings: str | None,
     subset: Subset,
     tables: dict[str, str],
 ) -> None:
@@ -107,6 +129,10 @@ def browse(
         command=_command(places),
         python=_python(places),
         root_path=root_path,
+        predictions=_by_name(models),
+        embeddings=embeddings,
+        task=task,
+        storage_options=places.storage_options,
     )
     site = Site(registry, settings)
     address = listen(host, port, access, root_path)
@@ -158,3 +184,24 @@ def _python(places: Places) -> str:
     more = {"rev": places.rev, "repo": places.repo and redact(places.repo)}
     options = "".join(f", {name}={value!r}" for name, value in more.items() if value)
     return f"registry.open({redact(places.registry)!r}{options})"
+
+
+def _by_name(models: tuple[str, ...]) -> dict[str, str]:
+    """Return the files of predictions by the names of their models: that before ``=``, else that of the file.
+
+    Raises:
+        click.UsageError: there are more than two, or two of one name.
+    """
+    named: dict[str, str] = {}
+    for text in models:
+        name, equals, place = text.partition("=")
+        if not equals or not re.fullmatch(r"[\w .-]+", name):
+            name, place = Path(text.partition("?")[0]).name.partition(".")[0] or "predictions", text
+        if not place:
+            raise click.UsageError(f"--predictions {redact(text)}: expected NAME=FILE.")
+        if name in named:
+            raise click.UsageError(f"--predictions: two are named {name}; give names: --predictions NAME=FILE.")
+        named[name] = place
+    if len(named) > 2:
+        raise click.UsageError(f"--predictions: expected at most 2 files, found {len(named)}.")
+    return named

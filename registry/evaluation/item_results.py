@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from registry.dataset.deepfashion2 import CATEGORIES
 from registry.dataset.tables import BOX_COLUMNS
 from registry.evaluation.arrays import Bools, Floats, Ints
 from registry.evaluation.matching import THRESHOLDS
@@ -149,6 +150,23 @@ def detection_table(comparison: Comparison, outcome: Outcome) -> pa.Table:
             "overlap": pa.array(outcome.overlap, mask=none),
         }
     )
+
+
+def shape_table(comparison: Comparison) -> pa.Table:
+    """Return what is predicted beside a box, a row for each prediction: landmarks (flat x, y), or size and counts.
+
+    The rows are in the order of :func:`detection_table`; predictions of boxes have no columns but ``position``.
+    """
+    detections = comparison.detections
+    columns: dict[str, pa.Array] = {"position": pa.array(detections.position, pa.int64())}
+    if detections.landmarks is not None:
+        lengths = np.array([2 * category.num_landmarks for category in CATEGORIES])[detections.category_id - 1]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        columns["landmarks"] = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), detections.landmarks)
+    if detections.masks is not None:
+        columns["size"] = pa.array([mask["size"] for mask in detections.masks], pa.list_(pa.int32()))
+        columns["counts"] = pa.array([mask["counts"] for mask in detections.masks], pa.large_binary())
+    return pa.table(columns)
 
 
 def _best(comparison: Comparison, chosen: Bools) -> Ints:

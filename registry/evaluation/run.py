@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import SPLITS, unknown_name
-from registry.evaluation.confusion import confusion_table
+from registry.evaluation.confusion import confusion_table, match_table
 from registry.evaluation.curves import best_score, curve_table
 from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison
 from registry.evaluation.error_costs import error_table
 from registry.evaluation.image_index import read_image_index
 from registry.evaluation.intervals import Sampled
-from registry.evaluation.item_results import Outcome, detection_table, item_table
+from registry.evaluation.item_results import Outcome, detection_table, item_table, shape_table
 from registry.evaluation.landmark_errors import landmark_table
 from registry.evaluation.lazy_tables import LazyTables
 from registry.evaluation.predictions import read_predictions
@@ -104,6 +104,7 @@ def evaluate(
         "detections": len(detections.image),
         "slices_of": "images" if slice_images else "items",
         "resamples": resamples,
+        "best_score": result.best_score,
         "registry": selection.manifest.sha256,
     }
     return Evaluation(task, _by_slice(found), result.tables(), facts, notices)
@@ -161,6 +162,8 @@ class _Result:
             "detections": lambda: detection_table(comparison, self.outcome),
             "curves": lambda: curve_table(comparison),
             "confusion": lambda: confusion_table(comparison, self.best_score),
+            "matches": lambda: match_table(comparison),
+            "shapes": lambda: shape_table(comparison),
             "errors": lambda: error_table(comparison, self.outcome),
             "worst_images": lambda: worst_image_table(comparison, self.outcome, self.best_score),
         }

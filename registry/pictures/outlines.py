@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import shapely
@@ -22,15 +22,19 @@ _AROUND: Final = 40.0
 
 def mask(item: Mapping[str, Any], view: View) -> list[Rings]:
     """Return the union of an item's polygons, as polygons with their holes on the canvas."""
-    polygons = [shapely.Polygon(_points(flat, view)) for flat in item.get("segmentation") or () if len(flat) >= 6]
+    polygons = [_points(flat, view) for flat in item.get("segmentation") or () if len(flat) >= 6]
     if not polygons:
         return []
-    united = shapely.union_all(shapely.make_valid(polygons))
     return [
         [list(part.exterior.coords), *(list(hole.coords) for hole in part.interiors)]
-        for part in _parts(_cut(united, view))
+        for part in parts(_cut(united(polygons), view))
         if part.geom_type == "Polygon"
     ]
+
+
+def united(polygons: Sequence[Line]) -> BaseGeometry:
+    """Return the union of polygons; where one crosses itself, what it goes round an even number of times is outside."""
+    return shapely.union_all(shapely.make_valid([shapely.Polygon(points) for points in polygons]))
 
 
 def skeleton(item: Mapping[str, Any], view: View) -> Iterator[tuple[Line, bool]]:
@@ -41,7 +45,7 @@ def skeleton(item: Mapping[str, Any], view: View) -> Iterator[tuple[Line, bool]]
             (x1, y1, v1), (x2, y2, v2) = landmarks[first], landmarks[second]
             if (x1, y1) != (x2, y2):
                 ends = [(view.x(x1), view.y(y1)), (view.x(x2), view.y(y2))]
-                for part in _parts(_cut(shapely.LineString(ends), view)):
+                for part in parts(_cut(shapely.LineString(ends), view)):
                     yield list(part.coords), v1 == v2 == 2
 
 
@@ -65,11 +69,11 @@ def _cut(shape: BaseGeometry, view: View) -> BaseGeometry:
     return shapely.intersection(shape, shapely.box(-_AROUND, -_AROUND, view.width + _AROUND, view.height + _AROUND))
 
 
-def _parts(shape: BaseGeometry) -> Iterator[Any]:
+def parts(shape: BaseGeometry) -> Iterator[Any]:
     """Yield the polygons and lines that a shape consists of."""
     for part in getattr(shape, "geoms", (shape,)):
         if part.geom_type in ("Polygon", "LineString"):
             if not part.is_empty:
                 yield part
         elif hasattr(part, "geoms"):
-            yield from _parts(part)
+            yield from parts(part)

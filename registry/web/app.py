@@ -12,10 +12,17 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from registry.errors import NotFoundError
+from registry.web import predictions
 from registry.web.answers import answer, page
 from registry.web.grid import grid
+from registry.web.identity import identities, identity, pair
+from registry.web.image import annotation, image
+from registry.web.photos import photo, thumbnail
 from registry.web.security import Access, Guard
+from registry.web.similar import similar
+from registry.web.sql import sql, words
 from registry.web.static import static_file
+from registry.web.statistics import pictures, statistics
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -26,7 +33,22 @@ if TYPE_CHECKING:
 #: The pages, in the order of the navigation; those without a handler in it are shown below others.
 ROUTES = (
     Route("/", page(grid)),
+    Route("/sql", page(sql)),
+    Route("/sql/words", page(words)),
     Route("/static/{name}", static_file),
+    Route("/identities", page(identities)),
+    Route("/identity/{split}/{pair_id:int}/{style:int}", page(identity)),
+    Route("/pair/{split}/{pair_id:int}", page(pair)),
+    Route("/image/{split}/{image_id:int}", page(image)),
+    Route("/annotation/{split}/{image_id:int}.json", page(annotation)),
+    Route("/photo/{split}/{image_id:int}", photo),
+    Route("/thumbnail/{split}/{image_id:int}.jpg", thumbnail),
+    Route("/statistics", page(statistics)),
+    Route("/statistics/pictures", page(pictures)),
+    Route("/predictions", page(predictions.predictions)),
+    Route("/predictions/pictures", page(predictions.pictures)),
+    Route("/predictions/image/{split}/{image_id:int}", page(predictions.image)),
+    Route("/similar/{split}/{image_id:int}/{item_no:int}", page(similar)),
 )
 
 

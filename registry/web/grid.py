@@ -9,6 +9,7 @@ from registry.errors import UsageError
 from registry.store.narrow import IMAGE_SORTS, ITEM_SORTS
 from registry.web.answers import Answer
 from registry.web.facets import chips, facets, fields, hidden
+from registry.web.pictures import load_pictures
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -63,6 +64,7 @@ def grid(site: Site, request: Request) -> Answer:
         shown.rows,
         {
             "state": state,
+            "pictures": load_pictures(site, rows),
             "show": show,
             "sort": sort,
             "sorts": sorts,

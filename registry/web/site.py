@@ -12,18 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryError, UsageError
 from registry.subset.options import Subset
+from registry.web.jobs import Jobs
+from registry.web.library import Library
+from registry.web.pictures import PictureReader
+from registry.web.sql_workers import SqlWorkers
 from registry.web.state import State
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from registry.sources.photos import Photos
+    from registry.storage.options import StorageOptions
+    from registry.store.identities import Identities
     from registry.store.narrow import NarrowTables
     from registry.store.registry import Registry
     from registry.store.selection import Selection
 
 #: Selections that are kept open.
 _SELECTIONS = 4
+#: Evaluated predictions that are kept, of one model and one subset each.
+_MODELS = 4
+#: Plots and tables of statistics that are kept.
+_STATISTICS = 256
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ class Settings:
         command: beginning of a command line for the same registry: ``df2 -r data/registry``.
         python: expression that opens it in Python: ``registry.open("data/registry")``.
         root_path: prefix that a proxy adds to all addresses: ``/fashion``; empty without one.
+        task: of the predictions: ``boxes``, ``masks`` or ``landmarks``.
+        storage_options: passed to fsspec for URLs of predictions and embeddings.
     """
 
     photos: Photos | None = None
@@ -57,6 +69,8 @@ class Settings:
     command: str = "df2"
     python: str = "registry.open()"
     root_path: str = ""
+    task: str = "boxes"
+    storage_options: StorageOptions | None = None
 
 
 class Site:
@@ -68,20 +82,36 @@ class Site:
 
     Attributes:
         registry, settings: as given.
+        statistics: plots and tables, by version, subset and name.
+        models: evaluated predictions, by version, subset and name.
+        embeddings: vectors in memory, by version.
+        workers: answer SQL of users.
         root_path: see :class:`Settings`.
+        library: the photos and their thumbnails.
+        pictures: reads images with their annotation.
     """
 
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self.registry = registry
         self.settings = settings
         self.root_path = settings.root_path
+        self.library = Library(settings.photos)
+        self.pictures = PictureReader(registry, self.narrow, settings.photos is not None)
         self._lock = threading.Lock()
         self._narrow: tuple[str, NarrowTables] | None = None
+        self._identities: tuple[NarrowTables, Identities] | None = None
         self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
+        self._columns: tuple[str, list[dict[str, str]]] | None = None
+        self.statistics = Jobs(_STATISTICS)
+        self.models = Jobs(_MODELS)
+        self.embeddings = Jobs(1)
+        self.workers = SqlWorkers(registry, settings.sql_seconds)
 
     def navigation(self) -> list[tuple[str, str]]:
         """Return path and name of the pages that have something to show."""
-        return [("/", "Images")]
+        pages = [("/", "Images"), ("/identities", "Identities"), ("/statistics", "Statistics")]
+        pages += [("/predictions", "Predictions")] if self.settings.predictions else []
+        return pages + ([("/sql", "SQL")] if self.settings.runs_sql else [])
 
     def version(self) -> str:
         """Return the digest of the manifest of the version that is published now."""
@@ -109,14 +139,43 @@ class Site:
                 self._narrow = (digest, NarrowTables(snapshot))
             return self._narrow[1]
 
+    def identities(self) -> Identities:
+        """Return the identities of the version that is published now."""
+        from registry.store.identities import Identities
+
+        narrow = self.narrow()
+        with self._lock:
+            if self._identities is None or self._identities[0] is not narrow:
+                self._identities = (narrow, Identities(narrow))
+            return self._identities[1]
+
+    def columns(self) -> list[dict[str, str]]:
+        """Return the columns of all tables and views; see :meth:`registry.store.registry.Registry.tables`."""
+        version = self.version()
+        if self._columns is None or self._columns[0] != version:
+            self._columns = version, self.registry.tables()
+        return self._columns[1]
+
     def warm_up(self) -> None:
         """Read the tables in memory before the first request needs them; an error is left to that request."""
         with suppress(RegistryError):
             self.narrow()
+        if self.settings.runs_sql:
+            with suppress(OSError):
+                self.workers.start()
 
     def confined(self, subset: Subset) -> Subset:
-        """Return a subset without condition: the items that its condition chooses are found where SQL of users runs."""
-        return subset if subset.where is None else replace(subset)
+        """Return a subset with the items that its condition chooses instead of the condition.
+
+        They are found where SQL of users runs. Conditions of named subsets are those of the owner and stay.
+
+        Raises:
+            UsageError, QueryError: the condition is not allowed, or takes too much.
+        """
+        if subset.where is None or any(subset.where == named.where for named in self.settings.named.values()):
+            return subset
+        chosen = self.workers.keys(self.version(), subset.where)
+        return replace(subset, where=None, items=chosen if subset.items is None else subset.items.within(chosen))
 
     def selection(self, subset: Subset) -> Selection:
         """Return a subset with all views, for pages that count by them; those used last stay open.

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from registry.evaluation.confusion import confusion_table
+from registry.evaluation.confusion import confusion_table, match_table
 from registry.evaluation.curves import best_score, curve_table
 from registry.evaluation.detection import BOXES, LANDMARKS, MASKS, Comparison
 from registry.evaluation.error_costs import error_table
-from registry.evaluation.item_results import Outcome, detection_table, item_table
+from registry.evaluation.item_results import Outcome, detection_table, item_table, shape_table
 from registry.evaluation.landmark_errors import landmark_table
 from registry.evaluation.truth import unknown_notices
 from registry.evaluation.worst_images import worst_image_table
@@ -237,3 +237,37 @@ def test_items_that_nothing_can_find_are_told() -> None:
     assert unknown_notices(truth, MASKS) == ["1 item has no polygon, which no mask can find"]
     assert unknown_notices(truth, LANDMARKS) == ["2 items are ignored, as the registry has no landmarks of them (NULL)"]
     assert unknown_notices(truth, BOXES) == []
+
+
+def test_matches_give_the_confusion_at_every_score() -> None:
+    for task in (BOXES, MASKS, LANDMARKS):
+        rng = np.random.default_rng(3)
+        images = random_images(rng, 8)
+        comparison = compare(images, random_predictions(rng, images), task=task)
+        rows = match_table(comparison).to_pylist()
+        for least in (0.0, 0.2, 0.5, 0.9, 2.0):
+            cells: dict[tuple[Any, Any], int] = {}
+            for row in rows:
+                is_shown = row["score"] is not None and row["score"] >= least
+                if row["category"] is not None or is_shown:
+                    cell = row["category"], row["predicted"] if is_shown else None
+                    cells[cell] = cells.get(cell, 0) + 1
+            expected = {
+                (row["category"], row["predicted"]): row["count"]
+                for row in confusion_table(comparison, least).to_pylist()
+            }
+            assert cells == expected
+
+
+def test_shapes_are_those_of_the_predictions() -> None:
+    rng = np.random.default_rng(3)
+    images = random_images(rng, 4)
+    for task, column in ((BOXES, None), (MASKS, "counts"), (LANDMARKS, "landmarks")):
+        comparison = compare(images, random_predictions(rng, images), task=task)
+        table = shape_table(comparison)
+        assert table.column("position").to_pylist() == comparison.detections.position.tolist()
+        assert column is None or column in table.column_names
+        if task == LANDMARKS:
+            for k in range(len(comparison.detections)):
+                expected = comparison.detections.landmarks_of(np.array([k]))[0].ravel()
+                assert table.column("landmarks")[k].as_py() == expected.tolist()

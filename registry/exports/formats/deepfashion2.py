@@ -17,7 +17,8 @@ from registry.exports.columns.text import concat, join_groups, number_lists, num
 from registry.exports.job import Job
 from registry.subset.rows import Chunk
 
-_COLUMNS: Final = (
+#: Columns of items in an annotation file.
+ANNOTATION_COLUMNS: Final = (
     "item_no", "segmentation", "scale", "viewpoint", "zoom_in", "landmarks", "style", *BOX_COLUMNS,
     "category_id", "occlusion", "category_name",
 )  # fmt: skip
@@ -31,9 +32,9 @@ def write(job: Job) -> None:
     the released test split.
     """
     for part in job.parts:
-        for chunk in job.chunks(part, _COLUMNS):
+        for chunk in job.chunks(part, ANNOTATION_COLUMNS):
             note_boxes_without_area(job, chunk.items)
-            job.files.write_all(_files(_renumbered(job, chunk) if job.options["renumber"] else chunk))
+            job.files.write_all(annotation_files(_renumbered(job, chunk) if job.options["renumber"] else chunk))
             num_unlabelled = chunk.images.column("num_items").null_count
             note(job, "images", "have no annotation in the release, and so no file here", num_unlabelled)
             if job.images != "none":
@@ -76,7 +77,7 @@ def _photo_names(chunk: Chunk) -> list[str]:
     return [f"{number}.{suffix(name)}" for number, name in zip(_names(chunk), names, strict=True)]
 
 
-def _files(chunk: Chunk) -> Iterator[tuple[str, memoryview]]:
+def annotation_files(chunk: Chunk) -> Iterator[tuple[str, memoryview]]:
     """Yield the path and text of each annotated image of a chunk that has items."""
     has_items = pa.array([number > 0 for number in chunk.num_items], pa.bool_())
     lengths = [number for number in chunk.num_items if number]

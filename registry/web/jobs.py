@@ -1,0 +1,69 @@
+"""Results that take a while: each is made once, in a thread of its own, however many requests ask for it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+
+class Job:
+    """A result that is being made, or is there.
+
+    Attributes:
+        done: set once there is a result or an error.
+        error: why there is no result; None where there is one.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.done = threading.Event()
+        self.error: BaseException | None = None
+        self._result: Any = None
+        self._make: Callable[[], Any] | None = make
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        assert self._make is not None
+        try:
+            self._result = self._make()
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
+            self.error = error
+        finally:
+            self._make = None
+            self.done.set()
+
+    def result(self) -> Any:
+        """Return the result, once it is there; raise the error of making it."""
+        self.done.wait()
+        if self.error is not None:
+            raise self.error
+        return self._result
+
+
+class Jobs:
+    """The results asked for last, by key.
+
+    Args:
+        size: results that are kept.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._jobs: OrderedDict[Hashable, Job] = OrderedDict()
+
+    def start(self, key: Hashable, make: Callable[[], Any], *, again: bool = True) -> Job:
+        """Return the job of a key; it is started where there is none, or ``again`` where the last one failed."""
+        with self._lock:
+            job = self._jobs.get(key)
+            if job is None or (again and job.done.is_set() and job.error is not None):
+                job = self._jobs[key] = Job(make)
+            self._jobs.move_to_end(key)
+            while len(self._jobs) > self._size:
+                self._jobs.popitem(last=False)
+            return job
+
+    def result(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return the result of a key, made now where there is none; raise the error of making it."""
+        return self.start(key, make).result()
