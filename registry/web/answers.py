@@ -48,7 +48,7 @@ _FORMATS: Final = {"html": HTML, "json": JSON, "arrow": ARROW, "csv": CSV}
 
 @dataclass(frozen=True)
 class Answer:
-    """What a page says.
+    """The answer of a page.
 
     Attributes:
         template: name of the HTML template.

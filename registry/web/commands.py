@@ -1,4 +1,4 @@
-"""The command and the Python expression that give what a page shows."""
+"""The command and the Python expression for the rows of a page."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def _jpeg(photo: Photo, part: Part, width: int) -> bytes:
 
 
 def content_type(data: bytes) -> str | None:
-    """Return the type of a photo by its first bytes; None for what is no photo, and is never sent."""
+    """Return the type of a photo by its first bytes; None for other bytes, which are never sent."""
     if data.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):

@@ -48,11 +48,11 @@ class ModelResult:
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> ModelResult:
-        """Return the result of an evaluation; what its tables were made of is let go."""
+        """Return the result of an evaluation without the data that its tables were made of."""
         names = ("items", "detections", "matches", "shapes", "errors")
         tables = {name: _compact(evaluation.tables[name]) for name in names}
-        kept = type(evaluation)(evaluation.task, evaluation.scores, {}, evaluation.facts, evaluation.notices)
-        return cls(kept, **tables)
+        scores = type(evaluation)(evaluation.task, evaluation.scores, {}, evaluation.facts, evaluation.notices)
+        return cls(scores, **tables)
 
     @cached_property
     def best_score(self) -> float:

@@ -32,7 +32,7 @@ _DRAWN: Final = 30
 _DRAWN_LARGE: Final = 200
 #: Seconds for which a page waits for results before it says that they are being made.
 _PATIENCE: Final = 0.5
-#: How an address names what is not there: an item without prediction, a prediction without item.
+#: How an address names a missing side: an item without prediction, a prediction without item.
 NOTHING: Final = "nothing"
 _NAMES: Final = tuple(category.name for category in CATEGORIES)
 #: Parameters of these pages that their links keep.
@@ -249,7 +249,7 @@ def records_of(table: pa.Table, positions: Any) -> list[dict[str, Any]]:
 def _drawing(
     site: Site, rows: Sequence[Mapping[str, Any]], results: Mapping[str, ModelResult], least: float, most: int = _DRAWN
 ) -> dict[str, Any]:
-    """Return what a template needs to draw pictures with predictions."""
+    """Return the variables of a template that draws pictures with predictions."""
     loaded = load_pictures(site, rows)
     shapes: dict[tuple[str, int], list[PredictionShape]] = {}
     for row in rows:

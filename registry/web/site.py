@@ -1,4 +1,4 @@
-"""What a server shows: a registry and the sources around it, opened once for all requests."""
+"""A registry and the sources around it as a server shows them: opened once for all requests."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class Site:
         Raises:
             UsageError, QueryError: the condition is not allowed, or takes too much.
         """
-        if subset.where is None or any(subset.where == named.where for named in self.settings.named.values()):
+        if subset.where is None or any(subset.where == trusted.where for trusted in self.settings.named.values()):
             return subset
         chosen = self.workers.keys(self.version(), subset.where)
         return replace(subset, where=None, items=chosen if subset.items is None else subset.items.within(chosen))

@@ -115,7 +115,7 @@ def sql(site: Site, request: Request) -> Answer:
 
 
 def words(site: Site, request: Request) -> Response:
-    """Return what the box of the page completes: tables with their columns, and functions.
+    """Return the words that the box of the page completes: tables with their columns, and functions.
 
     Raises:
         NotFoundError: this server answers no SQL.

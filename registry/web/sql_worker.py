@@ -41,7 +41,7 @@ _BATCH: Final = 1024
 
 @dataclass(frozen=True)
 class Opening:
-    """What a worker opens.
+    """The registry that a worker opens.
 
     Attributes:
         arguments: of :class:`registry.store.registry.Registry`.
@@ -191,12 +191,12 @@ def _read(registry: Registry, query: str, most_rows: int, most_bytes: int) -> tu
         num_rows = num_bytes = 0
         is_cut = False
         for batch in reader:
-            kept = min(batch.num_rows, most_rows - num_rows)
-            while kept and num_bytes + batch.slice(0, kept).nbytes > most_bytes:
-                kept //= 2
-            is_cut = kept < batch.num_rows
-            batches.append(batch.slice(0, kept))
-            num_rows += kept
+            number = min(batch.num_rows, most_rows - num_rows)
+            while number and num_bytes + batch.slice(0, number).nbytes > most_bytes:
+                number //= 2
+            is_cut = number < batch.num_rows
+            batches.append(batch.slice(0, number))
+            num_rows += number
             num_bytes += batches[-1].nbytes
             if is_cut:
                 break

@@ -373,7 +373,7 @@ class _Worker:
             raise EOFError from error
 
     def _timed(self, seconds: float, ask: Callable[[], _Answer]) -> _Answer:
-        """Return what a worker says; it is ended after some seconds."""
+        """Return the answer of a worker, which is ended after some seconds."""
 
         def end() -> None:
             self.is_late = True

@@ -85,8 +85,8 @@ class State:
 
     def parameters(self) -> list[tuple[str, str]]:
         """Return the parameters of the subset, for the hidden fields of a form."""
-        named = [(SUBSET, self.name)] if self.name is not None else []
-        return named + [(name, value) for name, values in self.options.items() for value in values]
+        subset = [(SUBSET, self.name)] if self.name is not None else []
+        return subset + [(name, value) for name, values in self.options.items() for value in values]
 
     def query(self, *, keep: Sequence[str] = (), **changes: Any) -> str:
         """Return the query of an address with the same subset.
