@@ -31,6 +31,8 @@
       if (image.complete && image.naturalWidth === 0) explain(image);
     }
     for (const image of root.querySelectorAll(".viewer image")) {
+      if (image.dataset.checked) continue;
+      image.dataset.checked = "yes";
       const probe = new Image();
       probe.addEventListener("error", () => explain(image));
       probe.addEventListener("load", () => {
