@@ -9,7 +9,13 @@ PAGES: Final = (
     "/",
     "/?show=items&sort=-box_area",
     "/?category=skirt&occlusion=heavy",
-    "/?category=nothing",
+    "/?image_id=99999999",
+    "/image/train/1",
+    "/identities",
+    "/identity/train/1/1",
+    "/statistics",
+    "/sql",
+    "/sql?query=FROM+items+LIMIT+5",
 )
 
 # Elements that reach out of the window, unless they lie in a box that scrolls.
