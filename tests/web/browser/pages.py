@@ -18,6 +18,8 @@ PAGES: Final = (
     "/statistics",
     "/sql",
     "/sql?query=FROM+items+LIMIT+5&show=pictures",
+    "/?image_id=99999999",
+    "/sql?query=FROM+items+LIMIT+5",
 )
 
 # Elements that reach out of the window, unless they lie in a box that scrolls.
