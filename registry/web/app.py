@@ -14,6 +14,7 @@ from starlette.routing import Route
 from registry.errors import NotFoundError
 from registry.web import predictions
 from registry.web.answers import answer, page
+from registry.web.api import api, openapi
 from registry.web.grid import grid
 from registry.web.identity import identities, identity, pair
 from registry.web.image import annotation, image
@@ -35,6 +36,8 @@ ROUTES = (
     Route("/", page(grid)),
     Route("/sql", page(sql)),
     Route("/sql/words", page(words)),
+    Route("/api", page(api)),
+    Route("/openapi.json", page(openapi)),
     Route("/static/{name}", static_file),
     Route("/identities", page(identities)),
     Route("/identity/{split}/{pair_id:int}/{style:int}", page(identity)),
