@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from registry.checks.accepted import Accepted
 from registry.checks.find import Checks
@@ -103,7 +104,7 @@ class CheckRuns:
                 self._runs.popitem(last=False)[1].is_wanted = False
         arguments = (run, tables, loaded.settings, subset == Subset())
         thread = threading.Thread(target=self._count, args=arguments, daemon=True)
-        atexit.register(_end, run, thread)  # a process that ends amid a query of DuckDB aborts
+        _COUNTING[thread] = run
         thread.start()
         return run
 
@@ -150,9 +151,18 @@ class CheckRuns:
             run.is_done = True
 
 
-def _end(run: Run, thread: threading.Thread) -> None:
-    run.is_wanted = False
-    thread.join(_LAST_SECONDS)
+#: Threads that count, each with its run.
+_COUNTING: Final[WeakKeyDictionary[threading.Thread, Run]] = WeakKeyDictionary()
+
+
+@atexit.register
+def _end() -> None:
+    """End all runs: a process that ends amid a query of DuckDB aborts."""
+    counting = list(_COUNTING.items())
+    for _, run in counting:
+        run.is_wanted = False
+    for thread, _ in counting:
+        thread.join(_LAST_SECONDS)
 
 
 def key_values(row: Mapping[str, Any], key: Sequence[str]) -> dict[str, Any]:

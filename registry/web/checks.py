@@ -141,8 +141,8 @@ def accept_row(site: Site, request: Request, form: Mapping[str, str]) -> Answer:
         raise UsageError("key: expected the key of a row, as the page of the check sends it.")
     values = [key.get(column) for column in about.key]
     table = site.checks.rows(Subset(), loaded, name)
-    start, stop = page_of(table, about.key, after=None, before=values, size=0)
-    found = table.slice(stop, 1).to_pylist()
+    position, _ = page_of(table, about.key, after=None, before=values, size=0)
+    found = table.slice(position, 1).to_pylist()
     if not found or key_values(found[0], about.key) != key:
         raise UsageError(f"{name} has no row {json.dumps(key)[:200]} that is not accepted yet.")
     path = loaded.settings.accepted
