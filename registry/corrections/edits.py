@@ -176,7 +176,11 @@ def correct(
     """Plan edits and write their lines, while no other process does; return the changes.
 
     Args:
-        folder, split, states, edits, by: as for :func:`plan`.
+        folder: the folder of corrections; it need not exist.
+        split: of the images.
+        states: image_id -> its state in the registry, and before corrections.
+        edits: image_id -> new values.
+        by: author of new lines.
         seen: what the author saw, as :func:`current` returned it; None to overwrite lines written since.
 
     Raises:
