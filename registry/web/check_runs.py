@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 from registry.checks.accepted import Accepted
@@ -23,10 +23,13 @@ from registry.subset.options import Subset
 from registry.web.security import FAILURE, log_failure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
     from registry.checks.tables import Tables
-    from registry.web.site import Site
+    from registry.store.registry import Registry
+    from registry.store.selection import Selection
 
 #: Runs that are kept.
 _RUNS: Final = 4
@@ -71,10 +74,38 @@ class Loaded:
         return hashlib.sha256(repr((self.settings, self.checks, self.accepted)).encode()).hexdigest()
 
 
+class HasParams(Protocol):
+    """Settings of a site."""
+
+    @property
+    def params(self) -> Path:
+        """The parameter file."""
+        ...
+
+
+class Checked(Protocol):
+    """A site."""
+
+    registry: Registry
+
+    @property
+    def settings(self) -> HasParams:
+        """How it is served."""
+        ...
+
+    def version(self) -> str:
+        """Return the digest of the published version."""
+        ...
+
+    def selection(self, subset: Subset) -> Selection:
+        """Return a subset with all views."""
+        ...
+
+
 class CheckRuns:
     """Runs of the checks of a site; its methods may be called from several threads."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Checked) -> None:
         self._site = site
         self._lock = threading.Lock()
         self._one = threading.Lock()  # one run at a time

@@ -93,7 +93,7 @@ def check(site: Site, request: Request) -> Answer:
         if {"after", "before"} & {*state.others}:
             raise
         problem, table = redact(str(error)), None
-    shown = [
+    shown: list[dict[str, Any]] = [
         {
             "pictures": _pictures(site, row),
             "link": _link(row),
