@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from registry.errors import UsageError
 from registry.store.narrow import IMAGE_SORTS, ITEM_SORTS
 from registry.web.answers import Answer
+from registry.web.commands import of_subset
 from registry.web.facets import chips, facets, fields, hidden
 from registry.web.pictures import load_pictures
 from registry.web.state import place_of
@@ -64,6 +65,7 @@ def grid(site: Site, request: Request) -> Answer:
         {"counts": counts, "notices": chosen.notices, "rows": rows, "links": links},
         shown.rows,
         {
+            "commands": of_subset(site, state.subset),
             "state": state,
             "pictures": load_pictures(site, rows),
             "show": show,
