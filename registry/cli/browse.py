@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from registry.cli.context import Places
+from registry.cli.diff import open_version
 from registry.cli.examples import examples
 from registry.cli.password import password_from_environment
 from registry.cli.paths import PLACE
@@ -86,6 +87,12 @@ TOKEN_VARIABLE: Final = "DF2_BROWSE_TOKEN"
 @click.option(
     "--embeddings", type=PLACE, metavar="FILE|URL", help="Vectors of items, to show the nearest items of each."
 )
+@click.option(
+    "--edit", "edits", is_flag=True, help="Let pages write checks/accepted.jsonl and corrections beside --params."
+)
+@click.option(
+    "--against", metavar="REV|FOLDER|URL", type=PLACE, help="Another version of the registry, to compare with."
+)
 @undivided_subset_options
 @click.pass_context
 def browse(
@@ -102,6 +109,8 @@ def browse(
     models: tuple[str, ...],
     task: str,
     embeddings: str | None,
+    edits: bool,
+    against: str | None,
     subset: Subset,
     tables: dict[str, str],
 ) -> None:
@@ -131,6 +140,8 @@ def browse(
         root_path=root_path,
         predictions=_by_name(models),
         embeddings=embeddings,
+        edits=edits,
+        against=(open_version(places, against), redact(against)) if against else None,
         task=task,
         storage_options=places.storage_options,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,24 +86,82 @@ class Diff:
 
     def images(self) -> Iterator[Change]:
         """Yield the images that differ, in order of split and image_id."""
+        return self._images_of(None)
+
+    def _images_of(self, wanted: Collection[tuple[Any, ...]] | None) -> Iterator[Change]:
+        """Yield all images that differ, or those of some keys."""
+        condition, params = _among(("split", "image_id"), wanted)
         columns = COMPARED["images"]
         values = [f"{side}.{name}" for side in self._sides for name in columns]
         query = (
             f"SELECT split, image_id, change, fields, {', '.join(values)} FROM image_changes "
             "LEFT JOIN old_images AS old USING (split, image_id) LEFT JOIN new_images AS new USING (split, image_id) "
-            f"ORDER BY {SPLIT_ORDER}, image_id"
+            f"WHERE {condition} ORDER BY {SPLIT_ORDER}, image_id"
         )
-        for split, image_id, change, changed_columns, *both in self._relation(query).iter_rows():
+        for split, image_id, change, changed_columns, *both in self._relation(query, params).iter_rows():
             old = dict(zip(columns, both[: len(columns)], strict=True))
             new = dict(zip(columns, both[len(columns) :], strict=True))
             yield _change(change, {"split": split, "image_id": image_id}, changed_columns, old, new)
 
+    def page(
+        self,
+        of: str,
+        *,
+        change: str | None = None,
+        column: str | None = None,
+        after: Sequence[int] | None = None,
+        size: int = 24,
+    ) -> tuple[list[Change], list[int] | None]:
+        """Return some of the images or items that differ, in their order, and the place of the last if there are more.
+
+        Args:
+            of: ``images`` or ``items``.
+            change: ``added``, ``removed`` or ``changed``; all of them without it.
+            column: one in which they differ.
+            after: a place that this method returned: number of the split, image_id, and item_no of items.
+            size: the most rows.
+        """
+        keys = ["image_id"] if of == "images" else ["image_id", "item_no"]
+        place = ", ".join([SPLIT_ORDER, *keys])
+        conditions, params = ["true"], {}
+        for name, condition, value in (
+            ("change", "change = $change", change),
+            ("column", "list_contains(fields, $column)", column),
+            *((f"after_{number}", "", entry) for number, entry in enumerate(after or ())),
+        ):
+            if value is not None:
+                params[name] = value
+                conditions += [condition] if condition else []
+        if after is not None:
+            conditions.append(f"({place}) > ({', '.join(f'$after_{number}' for number in range(len(keys) + 1))})")
+        query = (
+            f"SELECT {place}, * FROM {_CHANGE_TABLES[of]} WHERE {' AND '.join(conditions)} "
+            f"ORDER BY {place} LIMIT {size + 1:d}"
+        )
+        with duckdb_errors():
+            rows = self._relation(query, params).fetchall()
+        last = [*rows[size - 1][: len(keys) + 1]] if len(rows) > size else None
+        wanted = {(SPLITS[row[0] - 1], *row[1 : len(keys) + 1]) for row in rows[:size]}
+        if not wanted:
+            return [], None
+        with duckdb_errors():
+            changes = list(self._images_of(wanted) if of == "images" else self._items_of(wanted))
+        return changes, last
+
     def items(self) -> Iterator[Change]:
         """Yield the items that differ, in order of split, image_id and item_no."""
+        return self._items_of(None)
+
+    def _items_of(self, wanted: Collection[tuple[Any, ...]] | None) -> Iterator[Change]:
+        """Yield all items that differ, or those of some keys."""
+        condition, params = _among(ITEMS.key, wanted)
         names = ("image_id", "item_no", "change", "category_id", "fields")
-        query = f"SELECT split, {', '.join(names)} FROM item_changes WHERE split = $split ORDER BY image_id, item_no"
+        query = (
+            f"SELECT split, {', '.join(names)} FROM item_changes WHERE split = $split AND {condition} "
+            "ORDER BY image_id, item_no"
+        )
         for split in self.summary.splits:
-            for batch in self._relation(query, {"split": split}).to_arrow_reader(_BATCH):
+            for batch in self._relation(query, {"split": split, **params}).to_arrow_reader(_BATCH):
                 columns = batch.select(names).to_pydict()
                 read_columns = _columns_to_read(columns["change"], columns["fields"])
                 old, new = (side.rows_of(batch, read_columns) for side in self._sides.values())
@@ -269,6 +327,16 @@ class _Side(Selection):
             if wanted is not None:
                 cursor.register("wanted", wanted)
             return cursor.sql(query).to_arrow_table()
+
+
+def _among(key: Sequence[str], wanted: Collection[tuple[Any, ...]] | None) -> tuple[str, dict[str, Any]]:
+    """Return a condition that a row is among those of some keys, or true; and what it binds."""
+    if wanted is None:
+        return "true", {}
+    columns = list(zip(*wanted, strict=True))
+    lists = ", ".join(f"unnest($key_{number})" for number in range(len(key)))
+    params = {f"key_{number}": list(values) for number, values in enumerate(columns)}
+    return f"({', '.join(key)}) IN (SELECT ({lists}))", params
 
 
 def _check_splits(subset: Subset, old: Snapshot, new: Snapshot) -> None:

@@ -17,7 +17,7 @@ import jinja2
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
-from registry.errors import NotFoundError, QueryError, RegistryError, UsageError
+from registry.errors import ConflictError, NotFoundError, QueryError, RegistryError, UsageError
 from registry.redaction import redact
 from registry.version import __version__
 from registry.web.pictures import load_pictures
@@ -126,7 +126,7 @@ def answer(handler: Handler, request: Request) -> Response:
 
 def error_answer(error: RegistryError, status: int | None = None) -> Answer:
     """Return the page of an error; its text names no secret."""
-    kinds = ((NotFoundError, 404), (UsageError, 400), (QueryError, 400))
+    kinds = ((NotFoundError, 404), (UsageError, 400), (QueryError, 400), (ConflictError, 409))
     code = status or next((code for kind, code in kinds if isinstance(error, kind)), 503)
     message = redact(str(error))
     return Answer("error.html", "That did not work", {"error": message}, status=code, is_fixed=False)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryError, UsageError
 from registry.subset.options import Subset
+from registry.web.check_runs import CheckRuns
 from registry.web.jobs import Jobs
 from registry.web.library import Library
 from registry.web.pictures import PictureReader
@@ -89,6 +90,8 @@ class Site:
         root_path: see :class:`Settings`.
         library: the photos and their thumbnails.
         pictures: reads images with their annotation.
+        checks: runs of the checks.
+        differences: from the other version, by version and subset.
     """
 
     def __init__(self, registry: Registry, settings: Settings) -> None:
@@ -97,6 +100,8 @@ class Site:
         self.root_path = settings.root_path
         self.library = Library(settings.photos)
         self.pictures = PictureReader(registry, self.narrow, settings.photos is not None)
+        self.checks = CheckRuns(self)
+        self.differences = Jobs(2)
         self._lock = threading.Lock()
         self._narrow: tuple[str, NarrowTables] | None = None
         self._identities: tuple[NarrowTables, Identities] | None = None
@@ -109,8 +114,9 @@ class Site:
 
     def navigation(self) -> list[tuple[str, str]]:
         """Return path and name of the pages that have something to show."""
-        pages = [("/", "Images"), ("/identities", "Identities"), ("/statistics", "Statistics")]
+        pages = [("/", "Images"), ("/identities", "Identities"), ("/statistics", "Statistics"), ("/checks", "Checks")]
         pages += [("/predictions", "Predictions")] if self.settings.predictions else []
+        pages += [("/compare", "Compare")] if self.settings.against else []
         return pages + ([("/sql", "SQL")] if self.settings.runs_sql else [])
 
     def version(self) -> str:
