@@ -24,7 +24,7 @@ from registry.web.pictures import load_pictures
 from registry.web.plain import plain, plain_rows
 from registry.web.security import FAILURE, log_failure
 from registry.web.sql_workers import TICKET, Ticket
-from registry.web.static import asset
+from registry.web.static import SCRIPTS, STYLES, asset
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -212,7 +212,13 @@ def _picture_of(context: jinja2.runtime.Context, row: Mapping[str, Any], crop: b
     return pictures.picture(row, crop=crop)
 
 
-TEMPLATES.globals |= {"url": _url, "asset": asset, "picture_of": _picture_of}
+TEMPLATES.globals |= {
+    "url": _url,
+    "asset": asset,
+    "style_files": STYLES,
+    "script_files": SCRIPTS,
+    "picture_of": _picture_of,
+}
 
 
 def _number(value: Any) -> str:

@@ -90,6 +90,14 @@ PAGES: Final[Mapping[str, Described]] = {
         "The items nearest to one.", {"distance": "cosine, l2 or dot.", "gallery": "any, shop or user."}, True, _TABLE,
         "--embeddings",
     ),
+    "/checks": Described("The checks with their counts within a subset.", {}, True, _TABLE),
+    "/checks/{name}": Described("The rows of a check.", _PLACES, True, _TABLE),
+    "/compare": Described(
+        "The differences from another version.",
+        {"of": "items or images.", "change": "Kind of the difference.", "column": "That differs.",
+         "after": _PLACES["after"]},
+        True, _TABLE, "--against",
+    ),
     "/sql": Described(
         "The rows of one SELECT: at most 100,000, with is_cut where there are more.",
         {"query": "The SELECT.", "show": "table or pictures."}, False, _TABLE,

@@ -14,6 +14,7 @@ from registry.redaction import redact
 from registry.subset.options import Subset
 from registry.web.answers import Answer
 from registry.web.check_runs import key_values, page_of
+from registry.web.commands import of_checks
 from registry.web.forms import check_edits, text_of
 from registry.web.pictures import load_pictures
 from registry.web.state import place_of
@@ -58,7 +59,8 @@ def checks(site: Site, request: Request) -> Answer:
     except RegistryError as error:  # of the files of the user: the rest of the site does not need them
         problem = redact(str(error))
     data = {"checks": rows, "notices": notices, "problem": problem, "is_done": is_done}
-    return Answer("checks.html", "Checks", data, _check_table(rows), {"state": state}, is_fixed=False)
+    context = {"state": state, "commands": of_checks(site, state.subset)}
+    return Answer("checks.html", "Checks", data, _check_table(rows), context, is_fixed=False)
 
 
 def check(site: Site, request: Request) -> Answer:
@@ -117,6 +119,7 @@ def check(site: Site, request: Request) -> Answer:
     }
     pictured = [row for entry in shown for row in entry["pictures"]]
     context = {"state": state, "shown": shown, "pictures": load_pictures(site, pictured)}
+    context["commands"] = of_checks(site, state.subset, name)
     return Answer("check.html", name, data, table, context, is_fixed=False)
 
 

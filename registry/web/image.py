@@ -17,6 +17,7 @@ from registry.store.narrow import IMAGE_SORTS, ITEM_SORTS, split_no
 from registry.store.query import records
 from registry.subset.rows import Part
 from registry.web.answers import Answer
+from registry.web.commands import of_image
 from registry.web.corrections import correction_form
 from registry.web.overlay import hex_colour, shapes
 from registry.web.pictures import Key, load_pictures
@@ -89,6 +90,7 @@ def image(site: Site, request: Request) -> Answer:
         item_table(items),
         {
             "state": state,
+            "commands": of_image(site, *key),
             "item_no": item_no,
             "layers": LAYERS,
             "hidden": hidden,

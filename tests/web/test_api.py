@@ -18,7 +18,7 @@ from registry.web.site import Settings, Site
 from tests.registries import make_three_splits
 
 #: Routes for browsers alone.
-FOR_BROWSERS = {"/static/{name}", "/openapi.json", "/api"}
+FOR_BROWSERS = {"/static/{name}", "/openapi.json", "/api", "/corrections"}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_the_description_is_openapi(client: TestClient) -> None:
 
 
 def test_each_page_answers_in_the_formats_it_names(client: TestClient) -> None:
-    values: dict[str, Any] = {"split": "train", "image_id": 1, "pair_id": 1, "style": 1, "item_no": 1}
+    values: dict[str, Any] = {"split": "train", "image_id": 1, "pair_id": 1, "style": 1, "name": "degenerate-box"}
     for path, page in PAGES.items():
         if page.needs or "image/" in page.kinds[0] or page.method != "get" or path == "/statistics/pictures":
             continue
