@@ -46,8 +46,8 @@ def grid(site: Site, request: Request) -> Answer:
         show,
         sort.removeprefix("-"),
         descending=sort.startswith("-"),
-        after=_place(state, "after"),
-        before=_place(state, "before"),
+        after=place(state, "after"),
+        before=place(state, "before"),
         size=SIZE,
     )
     counts = chosen.counts()
@@ -81,7 +81,7 @@ def _one(state: State, name: str, default: str) -> str:
     return state.others.get(name, (default,))[-1]
 
 
-def _place(state: State, name: str) -> list[Any] | None:
+def place(state: State, name: str) -> list[Any] | None:
     """Return a place in the order, as a link gives it.
 
     Raises:

@@ -91,12 +91,7 @@ class Pictures:
     def region(self, key: Key, item_no: int | None = None) -> tuple[int, int, int, int]:
         """Return the part of a photo to show, px: all of it and of its annotation, or an item with a margin."""
         image, items = self.images[key], self.items[key]
-        size = (image["width"], image["height"]) if image["width"] and image["height"] else None
-        rect = photo_rect(size, items)
-        chosen = [item for item in items if item["item_no"] == item_no]
-        region: Rect = crop_region(rect, chosen) if chosen else whole_region(rect, items)
-        x1, y1, x2, y2 = View.of(region, rect, WIDTHS[0]).region
-        return math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
+        return region_of(image, items, [item for item in items if item["item_no"] == item_no])
 
     def picture(self, row: Mapping[str, Any], *, crop: bool = False, shown: int = 2 * WIDTHS[0]) -> Picture | None:
         """Return the picture of a row with split, image_id and perhaps item_no; None where there is no such image.
@@ -133,6 +128,17 @@ class Pictures:
             caption,
             detail,
         )
+
+
+def region_of(
+    image: Mapping[str, Any], items: Sequence[Mapping[str, Any]], chosen: Sequence[Mapping[str, Any]] = ()
+) -> tuple[int, int, int, int]:
+    """Return the part of a photo to show, px: the chosen items with a margin, or else all of it and of its items."""
+    size = (image["width"], image["height"]) if image["width"] and image["height"] else None
+    rect = photo_rect(size, items)
+    region: Rect = crop_region(rect, chosen) if chosen else whole_region(rect, items)
+    x1, y1, x2, y2 = View.of(region, rect, WIDTHS[0]).region
+    return math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
 
 
 def thumbnail_path(key: Key, part: Sequence[int], width: int) -> str:
