@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from registry.cli.context import Places
+from registry.cli.diff import open_version
 from registry.cli.examples import examples
 from registry.cli.password import password_from_environment
 from registry.cli.paths import PLACE
@@ -86,6 +87,12 @@ TOKEN_VARIABLE: Final = "DF2_BROWSE_TOKEN"
 @click.option(
     "--embeddings", type=PLACE, metavar="FILE|URL", help="Vectors of items, to show the nearest items of each."
 )
+@click.option(
+    "--against",
+    type=PLACE,
+    metavar="REV|URL",
+    help="Another version to compare with: a git revision (a tag, a commit), a folder or a URL.",
+)
 @undivided_subset_options
 @click.pass_context
 def browse(
@@ -102,6 +109,7 @@ def browse(
     models: tuple[str, ...],
     task: str,
     embeddings: str | None,
+    against: str | None,
     subset: Subset,
     tables: dict[str, str],
 ) -> None:
@@ -133,6 +141,7 @@ def browse(
         embeddings=embeddings,
         task=task,
         storage_options=places.storage_options,
+        against=(open_version(places, against, tables), redact(against)) if against else None,
     )
     site = Site(registry, settings)
     address = listen(host, port, access, root_path)

@@ -140,7 +140,7 @@ class Diff:
             conditions.append("list_contains(fields, $column)" if of in COMPARED else "false")
             params |= {"column": column} if of in COMPARED else {}
         chosen = f"{table} WHERE {' AND '.join(conditions)}"
-        (number,) = self._relation(f"SELECT count(*) FROM ({chosen})", params).fetchone() or (0,)
+        ((number,),) = self._relation(f"SELECT count(*) FROM ({chosen})", params).fetchall()
         place, is_back = (before, True) if before is not None else (after, False)
         if place is not None:
             params |= {f"key_{at}": value for at, value in enumerate(_place(place, key))}

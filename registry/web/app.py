@@ -14,6 +14,7 @@ from starlette.routing import Route
 from registry.errors import NotFoundError
 from registry.web import predictions
 from registry.web.answers import answer, page
+from registry.web.compare import compare
 from registry.web.grid import grid
 from registry.web.identity import identities, identity, pair
 from registry.web.image import annotation, image
@@ -45,6 +46,7 @@ ROUTES = (
     Route("/predictions", page(predictions.predictions)),
     Route("/predictions/pictures", page(predictions.pictures)),
     Route("/predictions/image/{split}/{image_id:int}", page(predictions.image)),
+    Route("/compare", page(compare)),
     Route("/similar/{split}/{image_id:int}/{item_no:int}", page(similar)),
 )
 

@@ -18,7 +18,6 @@ from registry.web.library import WIDTHS
 from registry.web.overlay import Shapes, digits_of, shapes
 
 if TYPE_CHECKING:
-    from registry.store.narrow import NarrowTables
     from registry.store.registry import Registry
 
 #: Images whose annotation is kept; that of most has some 10 KB.
@@ -147,16 +146,27 @@ def thumbnail_path(key: Key, part: Sequence[int], width: int) -> str:
     return path if max(map(abs, part)) > _FURTHEST else f"{path}&part={','.join(map(str, part))}"
 
 
+class FindsRows(Protocol):
+    """Finds rows of a version by the key of their image."""
+
+    @property
+    def version(self) -> str:
+        """The digest of the manifest of the version."""
+
+    def find(self, table: str, keys: Sequence[Key]) -> list[dict[str, Any]]:
+        """Return the rows of ``images`` or ``items`` of images, without long columns, in the order of their keys."""
+
+
 class PictureReader:
     """Reads images and their items; those read last are kept. Its methods may be called from several threads.
 
     Args:
         registry: to read.
-        narrow: returns its tables in memory.
+        narrow: returns what finds its rows.
         has_photos: whether photos can be shown.
     """
 
-    def __init__(self, registry: Registry, narrow: Callable[[], NarrowTables], has_photos: bool) -> None:
+    def __init__(self, registry: Registry, narrow: Callable[[], FindsRows], has_photos: bool) -> None:
         self._registry = registry
         self._narrow = narrow
         self._has_photos = has_photos
@@ -187,7 +197,7 @@ class PictureReader:
                         self._kept.popitem(last=False)
         return Pictures(images, annotations, self._has_photos)
 
-    def _read(self, narrow: NarrowTables, keys: Sequence[Key]) -> dict[Key, Annotation]:
+    def _read(self, narrow: FindsRows, keys: Sequence[Key]) -> dict[Key, Annotation]:
         """Return the items of images."""
         annotations = {key: Annotation([]) for key in keys}
         short = narrow.find(ITEMS.name, keys)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryError, UsageError
 from registry.subset.options import Subset
+from registry.web.comparison import OldVersion
 from registry.web.jobs import Jobs
 from registry.web.library import Library
 from registry.web.pictures import PictureReader
@@ -33,6 +34,8 @@ _SELECTIONS = 4
 _MODELS = 4
 #: Plots and tables of statistics that are kept.
 _STATISTICS = 256
+#: Differences that are kept, of one subset each.
+_COMPARISONS = 2
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ class Site:
         statistics: plots and tables, by version, subset and name.
         models: evaluated predictions, by version, subset and name.
         embeddings: vectors in memory, by version.
+        comparisons: differences from the other version, by versions and subset.
+        old_version: the other version; None without one.
         root_path: see :class:`Settings`.
         library: the photos and their thumbnails.
         pictures: reads images with their annotation.
@@ -102,11 +107,16 @@ class Site:
         self.statistics = Jobs(_STATISTICS)
         self.models = Jobs(_MODELS)
         self.embeddings = Jobs(1)
+        self.comparisons = Jobs(_COMPARISONS)
+        self.old_version: OldVersion | None = None
+        if settings.against is not None:
+            self.old_version = OldVersion(*settings.against, settings.photos is not None)
 
     def navigation(self) -> list[tuple[str, str]]:
         """Return path and name of the pages that have something to show."""
         pages = [("/", "Images"), ("/identities", "Identities"), ("/statistics", "Statistics")]
-        return pages + ([("/predictions", "Predictions")] if self.settings.predictions else [])
+        pages += [("/predictions", "Predictions")] if self.settings.predictions else []
+        return pages + ([("/compare", "Compare")] if self.old_version else [])
 
     def version(self) -> str:
         """Return the digest of the manifest of the version that is published now."""
