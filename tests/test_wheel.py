@@ -33,6 +33,10 @@ def test_the_wheel_contains_views_and_table_schemas_but_no_tests(wheel: Path) ->
     tables = {f"registry/schemas/tables/{file.name}" for file in (schemas_folder() / "tables").iterdir()}
     assert tables <= set(names)
     assert "registry/report/page.css" in names
+    for folder in ("templates", "static"):
+        files = {f"registry/web/{folder}/{file.name}" for file in (ROOT / "registry" / "web" / folder).iterdir()}
+        assert files
+        assert files <= set(names)
     assert {name.split("/")[0].rpartition(".")[2] for name in names} == {"registry", "dist-info"}
 
 

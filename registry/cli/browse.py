@@ -168,17 +168,17 @@ def _named_subsets(params: str, tables: Collection[str]) -> dict[str, Subset]:
     """Return the named subsets of a parameter file; those that cannot be read are told and left out."""
     from registry.subset.options import Subset
 
-    named = {}
+    subsets = {}
     for name, options in load_subsets(params).items():
         needed = tables_of_subset(options.pop("table", None), params)
         missing = sorted({*needed} - {*tables})
         try:
             if missing:
                 raise UsageError(f"it needs --table {missing[0]}")
-            named[name] = Subset.of(**{option.replace("-", "_"): value for option, value in options.items()})
+            subsets[name] = Subset.of(**{option.replace("-", "_"): value for option, value in options.items()})
         except RegistryError as error:
             click.echo(f"warning: {printable(f'The subset {name} of {params} is left out: {error}')}", err=True)
-    return named
+    return subsets
 
 
 def _command(places: Places) -> str:
@@ -201,16 +201,16 @@ def _by_name(models: tuple[str, ...]) -> dict[str, str]:
     Raises:
         click.UsageError: there are more than two, or two of one name.
     """
-    named: dict[str, str] = {}
+    files: dict[str, str] = {}
     for text in models:
         name, equals, place = text.partition("=")
         if not equals or not re.fullmatch(r"[\w .-]+", name):
             name, place = Path(text.partition("?")[0]).name.partition(".")[0] or "predictions", text
         if not place:
             raise click.UsageError(f"--predictions {redact(text)}: expected NAME=FILE.")
-        if name in named:
+        if name in files:
             raise click.UsageError(f"--predictions: two are named {name}; give names: --predictions NAME=FILE.")
-        named[name] = place
-    if len(named) > 2:
-        raise click.UsageError(f"--predictions: expected at most 2 files, found {len(named)}.")
-    return named
+        files[name] = place
+    if len(files) > 2:
+        raise click.UsageError(f"--predictions: expected at most 2 files, found {len(files)}.")
+    return files

@@ -30,6 +30,8 @@ DETECTION_COLUMNS: Final = ("split", "image_id", "x1", "y1", "x2", "y2", "score"
 #: Larger numbers have squares that a float32 cannot hold.
 _LARGEST: Final = 1e15
 _BLOCK: Final = 2048
+#: Bytes of a file that are read at a time.
+_BUFFER: Final = 1 << 20
 
 
 class EmbeddingsFile:
@@ -114,7 +116,8 @@ class EmbeddingsFile:
             for batch in self._source.select([VECTOR]).to_batches(max_chunksize=_BLOCK):
                 yield batch.column(0)
             return
-        with _reading(self._name), pq.ParquetFile(self._source) as file:
+        # Without a buffer size, all pages of a row group are read at once: as much memory as the vectors again.
+        with _reading(self._name), pq.ParquetFile(self._source, pre_buffer=False, buffer_size=_BUFFER) as file:
             for batch in file.iter_batches(batch_size=_BLOCK, columns=[VECTOR]):
                 yield batch.column(0)
 

@@ -150,7 +150,7 @@ class Diff:
         rows = self._relation(f"{chosen} ORDER BY {directions} LIMIT {int(size) + 1}", params).to_arrow_table()
         has_more = rows.num_rows > size
         rows = rows.slice(0, size)
-        if is_back:
+        if is_back and rows.num_rows:
             rows = rows.take(list(range(rows.num_rows))[::-1])
         keys = [list(row.values()) for row in rows.select(key).to_pylist()]
         has_previous, has_next = (has_more, True) if is_back else (place is not None, has_more)

@@ -83,12 +83,21 @@ class Registry:
     ) -> None:
         self.thumbnails: Thumbnails | None = None
         self.limits = Limits.of(memory, timeout)
-        self._storage_options = storage_options
+        self._storage_options, self._cache = storage_options, cache
         self.own_tables = load_tables(tables or {}, self.limits.memory, storage_options)
         self.place = Place(url, storage_options)
         self._blocks = open_blocks(self.place, cache)
         self._lock = threading.Lock()
         self._open()
+
+    def opening(self) -> dict[str, Any]:
+        """Return the arguments that open the same registry in another process; its limits are left to that."""
+        return {
+            "url": self.place.url,
+            "storage_options": self._storage_options,
+            "cache": self._cache,
+            "tables": self.own_tables,
+        }
 
     @property
     def manifest(self) -> Manifest:

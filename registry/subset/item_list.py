@@ -58,6 +58,27 @@ class ItemList:
         """The list as a plain value."""
         return f"sha256:{self.sha256}"
 
+    def within(self, chosen: ItemList) -> ItemList:
+        """Return the items of another list that are in this one, or on its images.
+
+        Args:
+            chosen: a list of items.
+        """
+        if self.keys is None or chosen.keys is None:
+            return self
+        keys = chosen.keys.join(
+            self.keys.cast(_schema_of(chosen.keys, self.keys)), self.keys.column_names, join_type="left semi"
+        )
+        digest = hashlib.sha256(f"{self.sha256} {chosen.sha256}".encode()).hexdigest()
+        return ItemList(digest, keys.select(chosen.keys.column_names))
+
+
+def _schema_of(types: pa.Table, names: pa.Table) -> pa.Schema:
+    """Return the schema with the columns of one table and the types that these have in another."""
+    import pyarrow as pa
+
+    return pa.schema([types.schema.field(name) for name in names.column_names])
+
 
 def is_digest(value: Any) -> bool:
     """Return whether a value of the option is the digest of a list: ``sha256:...``."""

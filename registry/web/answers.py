@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import csv
 import hashlib
 import io
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,9 @@ from registry.errors import NotFoundError, QueryError, RegistryError, UsageError
 from registry.redaction import redact
 from registry.version import __version__
 from registry.web.pictures import load_pictures
+from registry.web.plain import plain, plain_rows
 from registry.web.security import FAILURE, log_failure
+from registry.web.sql_workers import TICKET, Ticket
 from registry.web.static import asset
 
 if TYPE_CHECKING:
@@ -35,14 +38,17 @@ if TYPE_CHECKING:
 HTML: Final = "text/html"
 JSON: Final = "application/json"
 ARROW: Final = "application/vnd.apache.arrow.stream"
+CSV: Final = "text/csv"
+#: Parameters with SQL of users.
+_SQL: Final = frozenset(["query", "where"])
 _VARY: Final = "Accept, HX-Request"
 #: Addresses to try these in; ``?format=json`` says the same as the header Accept.
-_FORMATS: Final = {"html": HTML, "json": JSON, "arrow": ARROW}
+_FORMATS: Final = {"html": HTML, "json": JSON, "arrow": ARROW, "csv": CSV}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a page says.
+    """The answer of a page.
 
     Attributes:
         template: name of the HTML template.
@@ -71,9 +77,24 @@ def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     """Return the endpoint of a handler, which runs in a thread; its errors become pages."""
 
     async def endpoint(request: Request) -> Response:
-        return await run_in_threadpool(answer, handler, request)
+        if not _SQL.intersection(request.query_params):
+            return await run_in_threadpool(answer, handler, request)
+        ticket = Ticket()
+        TICKET.set(ticket)  # the thread of the handler has the same context
+        watch = asyncio.create_task(_cancel_when_gone(request, ticket))
+        try:
+            return await run_in_threadpool(answer, handler, request)
+        finally:
+            watch.cancel()
 
     return endpoint
+
+
+async def _cancel_when_gone(request: Request, ticket: Ticket) -> None:
+    """End the query of a request whose browser went away."""
+    while not await request.is_disconnected():
+        await asyncio.sleep(0.1)
+    ticket.cancel()
 
 
 def answer(handler: Handler, request: Request) -> Response:
@@ -114,24 +135,15 @@ def error_answer(error: RegistryError, status: int | None = None) -> Answer:
 def _written(site: Site, request: Request, result: Answer, kind: str, version: str) -> Response:
     if kind == ARROW and result.table is not None:
         return Response(_arrow(result.table), result.status, media_type=ARROW)
-    if kind == ARROW and result.status == 200:
+    if kind == CSV and result.table is not None:
+        return Response(_csv(result.table), result.status, media_type=CSV)
+    if kind in (ARROW, CSV) and result.status == 200:
         return Response("This answer is no table: ask for JSON.\n", 406, media_type="text/plain")
-    if kind in (JSON, ARROW):
-        return Response(json.dumps(_plain(result.data), ensure_ascii=False), result.status, media_type=JSON)
+    if kind != HTML:
+        return Response(json.dumps(plain(result.data), ensure_ascii=False), result.status, media_type=JSON)
     around = {"title": result.title, "site": site, "request": request, "shown_version": version[:12]}
     values = {**result.data, **result.context, **around}
     return HTMLResponse(TEMPLATES.get_template(result.template).render(values), result.status)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON has it: dates as texts, numbers that are none as null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def accepted(request: Request) -> str:
@@ -154,6 +166,16 @@ def _arrow(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     with pa.ipc.new_stream(buffer, table.schema) as writer:
         writer.write_table(table)
+    return buffer.getvalue()
+
+
+def _csv(table: pa.Table) -> str:
+    """Return rows as CSV; lists and structs as JSON."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(table.column_names)
+    for row in plain_rows(table):
+        writer.writerow([json.dumps(v, ensure_ascii=False) if isinstance(v, list | dict) else v for v in row])
     return buffer.getvalue()
 
 

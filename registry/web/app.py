@@ -21,6 +21,7 @@ from registry.web.image import annotation, image
 from registry.web.photos import photo, thumbnail
 from registry.web.security import Access, Guard
 from registry.web.similar import similar
+from registry.web.sql import sql, words
 from registry.web.static import static_file
 from registry.web.statistics import pictures, statistics
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 #: The pages, in the order of the navigation; those without a handler in it are shown below others.
 ROUTES = (
     Route("/", page(grid)),
+    Route("/sql", page(sql)),
+    Route("/sql/words", page(words)),
     Route("/static/{name}", static_file),
     Route("/identities", page(identities)),
     Route("/identity/{split}/{pair_id:int}/{style:int}", page(identity)),

@@ -1,4 +1,4 @@
-"""The options of a subset as people set them: values with their counts, fields of a form, and what is set already."""
+"""The options of a subset as people set them: values with their counts, fields of a form, and those that are set."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def facets(counts: dict[str, dict[Any, int]], state: State) -> list[Facet]:
             [
                 _value(option, value, number, state)
                 for value, number in values.items()
-                if value is not None  # no option asks for what is not known
+                if value is not None  # no option asks for unknown values
             ],
         )
         for option, values in counts.items()
@@ -124,15 +124,15 @@ def fields(state: State) -> list[Field]:
 
 def hidden(state: State) -> list[tuple[str, str]]:
     """Return the parameters that a form keeps: the values of the facets, and how the grid is shown."""
-    kept = {name: state.options[name] for name in FACETS if name in state.options}
-    kept |= {name: state.others[name][-1:] for name in _KEPT if name in state.others}
-    return [(name, value) for name, values in kept.items() for value in values]
+    parameters = {name: state.options[name] for name in FACETS if name in state.options}
+    parameters |= {name: state.others[name][-1:] for name in _KEPT if name in state.others}
+    return [(name, value) for name, values in parameters.items() for value in values]
 
 
 def chips(state: State) -> list[Chip]:
     """Return the options that are set."""
-    named = [Chip(f"subset {state.name}", state.query(keep=_KEPT, **{SUBSET: None}))] if state.name else []
-    return named + [
+    subset = [Chip(f"subset {state.name}", state.query(keep=_KEPT, **{SUBSET: None}))] if state.name else []
+    return subset + [
         Chip(f"{name.replace('_', ' ')}: {', '.join(values)}", state.query(keep=_KEPT, **{name: None}))
         for name, values in state.options.items()
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from registry.errors import UsageError
 from registry.store.narrow import IMAGE_SORTS, ITEM_SORTS
 from registry.web.answers import Answer
+from registry.web.commands import of_subset
 from registry.web.facets import chips, facets, fields, hidden
 from registry.web.pictures import load_pictures
 
@@ -63,6 +64,7 @@ def grid(site: Site, request: Request) -> Answer:
         {"counts": counts, "notices": chosen.notices, "rows": rows, "links": links},
         shown.rows,
         {
+            "commands": of_subset(site, state.subset),
             "state": state,
             "pictures": load_pictures(site, rows),
             "show": show,

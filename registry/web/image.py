@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from registry.web.site import Site
     from registry.web.state import State
 
-#: What can be hidden, with its name for people.
+#: Layers that can be hidden, with their names for people.
 LAYERS: Final = {
     "photo": "Photo", "boxes": "Boxes", "masks": "Masks", "landmarks": "Landmarks", "skeletons": "Skeletons",
     "labels": "Labels",

@@ -48,11 +48,11 @@ class ModelResult:
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> ModelResult:
-        """Return the result of an evaluation; what its tables were made of is let go."""
+        """Return the result of an evaluation without the data that its tables were made of."""
         names = ("items", "detections", "matches", "shapes", "errors")
         tables = {name: _compact(evaluation.tables[name]) for name in names}
-        kept = type(evaluation)(evaluation.task, evaluation.scores, {}, evaluation.facts, evaluation.notices)
-        return cls(kept, **tables)
+        scores = type(evaluation)(evaluation.task, evaluation.scores, {}, evaluation.facts, evaluation.notices)
+        return cls(scores, **tables)
 
     @cached_property
     def best_score(self) -> float:
@@ -102,18 +102,29 @@ class ModelResult:
         rows = self.detections.filter(pa.array(self.is_wrong(min_score, (kind,))))
         return rows.select(["split", "image_id", "item_no", "position"])
 
-    def worst(self, min_score: float) -> list[dict[str, Any]]:
-        """Return the images with an error, the worst first: split, image_id, num_missed, num_wrong and badness."""
+    @cached_property
+    def _images(self) -> tuple[Ints, Ints, Ints]:
+        """Keys of the images with items or predictions, ascending; and the place of each item and detection in them."""
         item_keys, detection_keys = image_keys(self.items), image_keys(self.detections)
         keys, place = np.unique(np.concatenate([item_keys, detection_keys]), return_inverse=True)
-        items, detections = place[: len(item_keys)], place[len(item_keys) :]
+        return keys, place[: len(item_keys)], place[len(item_keys) :]
+
+    def worst(self, min_score: float, first: int, number: int) -> tuple[int, list[dict[str, Any]]]:
+        """Return how many images have an error, and some of them, the worst first.
+
+        Args:
+            min_score: predictions with a lower score are left out.
+            first: number of images to leave out.
+            number: of images: split, image_id, num_missed, num_wrong and badness.
+        """
+        keys, items, detections = self._images
         wrong = self.is_wrong(min_score)
         num_missed = np.bincount(items[self.is_missed(min_score)], minlength=len(keys))
         num_wrong = np.bincount(detections[wrong], minlength=len(keys))
         badness = num_missed + np.bincount(detections[wrong], self.score[wrong], minlength=len(keys))
         order = np.argsort(-badness, kind="stable")
         order = order[(num_missed + num_wrong)[order] > 0]
-        return [
+        return len(order), [
             {
                 "split": SPLITS[int(keys[at]) >> _SPLIT_BITS],
                 "image_id": int(keys[at]) & ((1 << _SPLIT_BITS) - 1),
@@ -121,7 +132,7 @@ class ModelResult:
                 "num_wrong": int(num_wrong[at]),
                 "badness": float(badness[at]),
             }
-            for at in order
+            for at in order[first : first + number]
         ]
 
     def _is_taken(self, min_score: float) -> Bools:

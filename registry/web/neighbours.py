@@ -107,9 +107,9 @@ class Neighbours:
         """Return how near vectors are: the cosine, the product, or minus the squared distance."""
         if distance == COSINE:
             return cosines.astype(np.float64)
-        own, lengths = self.lengths[at], self.lengths[rows]
-        products = cosines * own * lengths
-        return np.asarray(products if distance != L2 else 2 * products - own * own - lengths * lengths)
+        length, lengths = self.lengths[at], self.lengths[rows]
+        products = cosines * length * lengths
+        return np.asarray(products if distance != L2 else 2 * products - length * length - lengths * lengths)
 
 
 def read_neighbours(site: Site) -> Neighbours:
@@ -119,31 +119,35 @@ def read_neighbours(site: Site) -> Neighbours:
         UsageError: the file has no rows of items, or no vector that can be compared.
         NotFoundError, StorageError: it does not exist or cannot be read.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     from registry.subset.options import Subset
 
     items = site.narrow().choose(Subset()).item_keys()
-    known = item_keys(*(np.array(items.column(name), np.int64) for name in ("split_no", "image_id", "item_no")))
-    order = np.argsort(known)
+    item_key = item_keys(*(np.array(items.column(name), np.int64) for name in ("split_no", "image_id", "item_no")))
+    order = np.argsort(item_key)
     with open_embeddings(site.settings.embeddings, site.settings.storage_options) as file:
         if not file.is_of_items:
             raise UsageError(
                 "The embeddings have a row for each detection: expected split, image_id, item_no and vector, a row for "
                 "each item."
             )
-        found, place = _places(file, known[order])
-        directions, lengths, notices, slot = _vectors(file, found, place)
+        is_known, place = _places(file, item_key[order])
+        directions, lengths, notices, slot = _vectors(file, is_known, place)
+    pa.default_memory_pool().release_unused()
     rows = order[place[slot]]
 
     def numbers(name: str) -> Ints:
         return np.array(items.column(name).fill_null(-1), np.int64)[rows]
 
     return Neighbours(
-        known[rows],
+        item_key[rows],
         directions,
         lengths,
         numbers("pair_id"),
         numbers("style"),
-        np.array([source == "user" for source in items.column("source").to_pylist()], bool)[rows],
+        np.array(pc.equal(items.column("source"), "user").fill_null(False), bool)[rows],
         notices,
     )
 
@@ -153,7 +157,7 @@ def item_keys(split_no: Ints, image_id: Ints, item_no: Ints) -> Ints:
     return split_no << _IMAGE_BITS | image_id << _ITEM_BITS | item_no
 
 
-def _places(file: EmbeddingsFile, known: Ints) -> tuple[Bools, Ints]:
+def _places(file: EmbeddingsFile, item_key: Ints) -> tuple[Bools, Ints]:
     """Return which rows are of an item of the registry, the first of each, and the position of that item."""
     image_id, item_no = file.numbers("image_id"), file.numbers("item_no")
     split = np.zeros(len(image_id), np.int64)
@@ -161,22 +165,22 @@ def _places(file: EmbeddingsFile, known: Ints) -> tuple[Bools, Ints]:
         split[file.is_of_split(name)] = number
     is_key = (split > 0) & (image_id >= 0) & (image_id < 1 << 31) & (item_no >= 0) & (item_no < 1 << _ITEM_BITS)
     keys = np.where(is_key, item_keys(split, np.where(is_key, image_id, 0), item_no), -1)
-    if not len(known):
+    if not len(item_key):
         return np.zeros(len(keys), bool), np.zeros(len(keys), np.int64)
-    place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-    return known[place] == keys, place
+    place = np.minimum(np.searchsorted(item_key, keys), len(item_key) - 1)
+    return item_key[place] == keys, place
 
 
-def _vectors(file: EmbeddingsFile, found: Bools, place: Ints) -> tuple[npt.NDArray[Any], Floats, list[str], Ints]:
+def _vectors(file: EmbeddingsFile, is_known: Bools, place: Ints) -> tuple[npt.NDArray[Any], Floats, list[str], Ints]:
     """Return directions and lengths of the vectors of items, in the order of the items; notices; and their rows."""
-    is_taken = found.copy()
-    at = np.flatnonzero(found)
+    is_taken = is_known.copy()
+    at = np.flatnonzero(is_known)
     _, first = np.unique(place[at], return_index=True)
     is_taken[:] = False
     is_taken[at[first]] = True
-    num_unknown, num_repeated = int((~found).sum()), int(found.sum() - is_taken.sum())
+    num_unknown, num_repeated = int((~is_known).sum()), int(is_known.sum() - is_taken.sum())
     num_bad = 0
-    rank = np.zeros(len(found), np.int64)
+    rank = np.zeros(len(is_known), np.int64)
     taken = np.flatnonzero(is_taken)
     rank[taken[np.argsort(place[taken], kind="stable")]] = np.arange(len(taken))
     directions: npt.NDArray[Any] | None = None

@@ -96,7 +96,7 @@ def hex_colour(colour: Colour) -> str:
 
 
 def _writer(digits: int | None) -> Write:
-    """Return what writes coordinates with some digits behind the point."""
+    """Return a function that writes coordinates with some digits behind the point."""
 
     def write(value: float) -> str:
         if digits is not None:

@@ -32,7 +32,7 @@ _DRAWN: Final = 30
 _DRAWN_LARGE: Final = 200
 #: Seconds for which a page waits for results before it says that they are being made.
 _PATIENCE: Final = 0.5
-#: How an address names what is not there: an item without prediction, a prediction without item.
+#: How an address names a missing side: an item without prediction, a prediction without item.
 NOTHING: Final = "nothing"
 _NAMES: Final = tuple(category.name for category in CATEGORIES)
 #: Parameters of these pages that their links keep.
@@ -133,19 +133,18 @@ def predictions(site: Site, request: Request) -> Answer:
     if models.name in results:
         result = results[models.name]
         least = models.min_score(result)
-        worst = result.worst(least)
-        shown = worst[(page - 1) * SIZE : page * SIZE]
+        num_worst, shown = result.worst(least, (page - 1) * SIZE, SIZE)
         links = {}
         if page > 1:
             links["previous"] = state.query(keep=_KEPT, page=page - 1)
-        if page * SIZE < len(worst):
+        if page * SIZE < num_worst:
             links["next"] = state.query(keep=_KEPT, page=page + 1)
         errors = _errors(results, models, state)
         data |= {
             "min_score": least,
             "errors": errors,
             "confusion": _confusion(result, least, state),
-            "num_worst": len(worst),
+            "num_worst": num_worst,
             "images": shown,
             "links": links,
         }
@@ -191,12 +190,12 @@ def pictures(site: Site, request: Request) -> Answer:
         table, title = result.cell_rows(*cell, least), f"{truth}, predicted as {predicted}"
     table = table.take(pa.array(image_keys(table).argsort(kind="stable")))
     shown = table.slice((page - 1) * SIZE, SIZE).to_pylist()
-    kept = (*_KEPT, "kind", "truth", "predicted")
+    parameters = (*_KEPT, "kind", "truth", "predicted")
     links = {}
     if page > 1:
-        links["previous"] = state.query(keep=kept, page=page - 1)
+        links["previous"] = state.query(keep=parameters, page=page - 1)
     if page * SIZE < table.num_rows:
-        links["next"] = state.query(keep=kept, page=page + 1)
+        links["next"] = state.query(keep=parameters, page=page + 1)
     data = {
         "model": models.name, "min_score": least, "count": table.num_rows, "rows": shown, "links": links,
     }  # fmt: skip
@@ -250,7 +249,7 @@ def records_of(table: pa.Table, positions: Any) -> list[dict[str, Any]]:
 def _drawing(
     site: Site, rows: Sequence[Mapping[str, Any]], results: Mapping[str, ModelResult], least: float, most: int = _DRAWN
 ) -> dict[str, Any]:
-    """Return what a template needs to draw pictures with predictions."""
+    """Return the variables of a template that draws pictures with predictions."""
     loaded = load_pictures(site, rows)
     shapes: dict[tuple[str, int], list[PredictionShape]] = {}
     for row in rows:

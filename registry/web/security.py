@@ -1,4 +1,4 @@
-"""Who may ask: the names under which the server is reached, the token, and what a page may load."""
+"""Who may ask: the names under which the server is reached, the token, and the sources that a page may load."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Access:
 
 
 class Guard:
-    """ASGI middleware: refuses foreign hosts, origins and missing tokens, and limits what a page may load.
+    """ASGI middleware: refuses foreign hosts, origins and missing tokens, and limits the sources that a page may load.
 
     It also answers where a page fails in a way that nobody foresaw: the error goes to the log, not to the reader.
 
@@ -206,7 +206,7 @@ class Guard:
         return hmac.compare_digest(given.encode(errors="replace"), (self._access.token or "").encode())
 
 
-#: What readers see of an error that nobody foresaw.
+#: The text of an error that nobody foresaw.
 FAILURE: Final = "The server failed at this page. Its log says where; the other pages go on."
 
 

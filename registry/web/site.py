@@ -1,4 +1,4 @@
-"""What a server shows: a registry and the sources around it, opened once for all requests."""
+"""A registry and the sources around it as a server shows them: opened once for all requests."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from registry.web.comparison import OldVersion
 from registry.web.jobs import Jobs
 from registry.web.library import Library
 from registry.web.pictures import PictureReader
+from registry.web.sql_workers import SqlWorkers
 from registry.web.state import State
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Site:
 
     Attributes:
         registry, settings: as given.
+        workers: answer SQL of users.
         statistics: plots and tables, by version, subset and name.
         models: evaluated predictions, by version, subset and name.
         embeddings: vectors in memory, by version.
@@ -104,6 +106,8 @@ class Site:
         self._narrow: tuple[str, NarrowTables] | None = None
         self._identities: tuple[NarrowTables, Identities] | None = None
         self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
+        self._columns: tuple[str, list[dict[str, str]]] | None = None
+        self.workers = SqlWorkers(registry, settings.sql_seconds)
         self.statistics = Jobs(_STATISTICS)
         self.models = Jobs(_MODELS)
         self.embeddings = Jobs(1)
@@ -116,7 +120,8 @@ class Site:
         """Return path and name of the pages that have something to show."""
         pages = [("/", "Images"), ("/identities", "Identities"), ("/statistics", "Statistics")]
         pages += [("/predictions", "Predictions")] if self.settings.predictions else []
-        return pages + ([("/compare", "Compare")] if self.old_version else [])
+        pages += [("/compare", "Compare")] if self.old_version else []
+        return pages + ([("/sql", "SQL")] if self.settings.runs_sql else [])
 
     def version(self) -> str:
         """Return the digest of the manifest of the version that is published now."""
@@ -144,6 +149,13 @@ class Site:
                 self._narrow = (digest, NarrowTables(snapshot))
             return self._narrow[1]
 
+    def columns(self) -> list[dict[str, str]]:
+        """Return the columns of all tables and views; see :meth:`registry.store.registry.Registry.tables`."""
+        version = self.version()
+        if self._columns is None or self._columns[0] != version:
+            self._columns = version, self.registry.tables()
+        return self._columns[1]
+
     def identities(self) -> Identities:
         """Return the identities of the version that is published now."""
         from registry.store.identities import Identities
@@ -158,10 +170,22 @@ class Site:
         """Read the tables in memory before the first request needs them; an error is left to that request."""
         with suppress(RegistryError):
             self.narrow()
+        if self.settings.runs_sql:
+            with suppress(OSError):
+                self.workers.start()
 
     def confined(self, subset: Subset) -> Subset:
-        """Return a subset without condition: the items that its condition chooses are found where SQL of users runs."""
-        return subset if subset.where is None else replace(subset)
+        """Return a subset with the items that its condition chooses instead of the condition.
+
+        They are found where SQL of users runs. Conditions of named subsets are those of the owner and stay.
+
+        Raises:
+            UsageError, QueryError: the condition is not allowed, or takes too much.
+        """
+        if subset.where is None or any(subset.where == trusted.where for trusted in self.settings.named.values()):
+            return subset
+        chosen = self.workers.keys(self.version(), subset.where)
+        return replace(subset, where=None, items=chosen if subset.items is None else subset.items.within(chosen))
 
     def selection(self, subset: Subset) -> Selection:
         """Return a subset with all views, for pages that count by them; those used last stay open.

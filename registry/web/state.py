@@ -22,6 +22,8 @@ START: Final = "start"
 _LONGEST: Final = 1500
 #: Parameters that an address may have.
 _PARAMETERS: Final = 300
+#: Characters of a condition.
+_CONDITION: Final = 8000
 #: How an address says yes and no; a form sends "on".
 _FLAGS: Final = {"1": True, "true": True, "on": True, "0": False, "false": False}
 #: Options with several values without blanks in them, which one parameter may have too: ``pair_id=7 9-12``.
@@ -64,6 +66,12 @@ class State:
         for key, value in parameters:
             if value:
                 entries[key] = (*entries.get(key, ()), value)
+        # Thousands of ranges would be a condition too deep for DuckDB's parser, which ends the process.
+        if any(len(_parts(values)) > _PARAMETERS for key, values in entries.items() if key in _LISTED):
+            raise UsageError(f"Expected at most {_PARAMETERS} values of an option; a list of items may be longer.")
+        # DuckDB's parser takes minutes for thousands of open brackets.
+        if any(len(value) > _CONDITION or value.count("(") > _PARAMETERS for value in entries.get("where", ())):
+            raise UsageError(f"where: expected at most {_CONDITION:,} characters and {_PARAMETERS} brackets.")
         options = {key: values for key, values in entries.items() if key in OPTIONS}
         others = {key: values for key, values in entries.items() if key not in OPTIONS}
         (name,) = others.pop(SUBSET, (None,))[-1:]
@@ -77,8 +85,8 @@ class State:
 
     def parameters(self) -> list[tuple[str, str]]:
         """Return the parameters of the subset, for the hidden fields of a form."""
-        named = [(SUBSET, self.name)] if self.name is not None else []
-        return named + [(name, value) for name, values in self.options.items() for value in values]
+        subset = [(SUBSET, self.name)] if self.name is not None else []
+        return subset + [(name, value) for name, values in self.options.items() for value in values]
 
     def query(self, *, keep: Sequence[str] = (), **changes: Any) -> str:
         """Return the query of an address with the same subset.
@@ -129,7 +137,12 @@ def _value(name: str, values: tuple[str, ...]) -> Any:
     """Return the values of an option as they are read: a list, a text, a number or a flag."""
     option = OPTIONS[name]
     if option.default == ():
-        return [part for value in values for part in value.split()] if name in _LISTED else list(values)
+        return _parts(values) if name in _LISTED else list(values)
     if option.default is False:
         return _FLAGS.get(values[-1], values[-1])
     return int(values[-1]) if name in _NUMBERS and re.fullmatch(r"-?[0-9]{1,20}", values[-1]) else values[-1]
+
+
+def _parts(values: Sequence[str]) -> list[str]:
+    """Return values that are separated by blanks or commas."""
+    return [part for value in values for part in value.replace(",", " ").split()]

@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from pycocotools import mask
 from starlette.testclient import TestClient
 
 import registry
+from registry.cli.browse import _by_name
 from registry.evaluation.run import evaluate
 from registry.subset.options import Subset
 from registry.web import predictions
@@ -267,3 +269,11 @@ def test_a_server_without_predictions_says_how_to_show_them(opened: Any) -> None
     response = client_of(opened).get("/predictions")
     assert response.status_code == 404
     assert "--predictions FILE" in response.text
+
+
+def test_models_have_the_names_before_their_files_or_those_of_the_files() -> None:
+    assert _by_name(("old=a.json", "runs/new.parquet")) == {"old": "a.json", "new": "runs/new.parquet"}
+    assert _by_name(("s3://b/x.json?v=1",)) == {"x": "s3://b/x.json?v=1"}
+    for models in (("a.json", "b/a.json"), ("a=1", "b=2", "c=3"), ("a=",)):
+        with pytest.raises(click.UsageError, match="--predictions"):
+            _by_name(models)

@@ -135,10 +135,8 @@ def test_files_without_vectors_of_items_are_refused(opened: Any, tmp_path: Path,
     path = tmp_path / "e.parquet"
     keys = keys_of(opened)
     if content == "empty":
-        table = pa.table(
-            {"split": pa.array([], pa.string()), "image_id": pa.array([], pa.int64()), "item_no": pa.array([], pa.int64()),
-             "vector": pa.array([], pa.list_(pa.float32()))}
-        )  # fmt: skip
+        kinds = {"split": pa.string(), "image_id": pa.int64(), "item_no": pa.int64(), "vector": pa.list_(pa.float32())}
+        table = pa.table({name: pa.array([], kind) for name, kind in kinds.items()})
         pq.write_table(table, path)
     elif content == "nan":
         write_vectors(path, keys, [[float("nan")] * 3] * len(keys))

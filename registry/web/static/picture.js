@@ -2,16 +2,21 @@
 (() => {
   "use strict";
 
+  function say(frame, text) {
+    const note = document.createElement("span");
+    note.className = "why";
+    note.textContent = text;
+    frame.append(note);
+    return note;
+  }
+
   // A photo that is missing or damaged: the annotation stays on its canvas, and the server says why.
   function explain(image) {
     const frame = image.closest(".frame");
     if (!frame || frame.classList.contains("no-photo")) return;
     frame.classList.add("no-photo");
-    const note = document.createElement("span");
-    note.className = "why";
-    note.textContent = "No photo";
-    frame.append(note);
-    fetch(image.currentSrc || image.src)
+    const note = say(frame, "No photo");
+    fetch(image.currentSrc || image.src || image.href.baseVal)
       .then((answer) => (answer.ok ? "The photo cannot be shown." : answer.text()))
       .then((text) => { note.textContent = text.trim().slice(0, 200) || "No photo"; })
       .catch(() => {});
@@ -24,6 +29,20 @@
   function check(root) {
     for (const image of root.querySelectorAll(".frame img")) {
       if (image.complete && image.naturalWidth === 0) explain(image);
+    }
+    for (const image of root.querySelectorAll(".viewer image")) {
+      if (image.dataset.checked) continue;
+      image.dataset.checked = "yes";
+      const probe = new Image();
+      probe.addEventListener("error", () => explain(image));
+      probe.addEventListener("load", () => {
+        const [width, height] = [image.getAttribute("width"), image.getAttribute("height")].map(Number);
+        const sides = [probe.naturalWidth, probe.naturalHeight]; // a browser may have turned it
+        if (width && !(sides.includes(width) && sides.includes(height))) {
+          say(image.closest(".frame"), `The photo has ${sides.join(" x ")} px, the registry ${width} x ${height}: the annotation may not fit.`);
+        }
+      });
+      probe.src = image.href.baseVal;
     }
   }
 
@@ -166,6 +185,12 @@
     }
   });
 
+  // htmx knows the addresses of links as they were when the page came.
+  document.addEventListener("htmx:configRequest", (event) => {
+    const link = event.detail.elt;
+    if (link instanceof HTMLAnchorElement && event.detail.boosted) event.detail.path = link.getAttribute("href");
+  });
+
   // Hover and focus mark an item in the picture and in the table, and name a landmark.
   function mark(node, isOn) {
     const viewer = theViewer();
@@ -184,7 +209,7 @@
     const tip = viewer.querySelector(".tip");
     tip.textContent = "";
     if (!isOn) return;
-    const group = svg.querySelector(`.item[data-item="${CSS.escape(item)}"]`);
+    const group = svg.querySelector(`.marks[data-item="${CSS.escape(item)}"]`);
     const point = number && group && group.querySelector(`.mark[data-landmark="${CSS.escape(number)}"]`);
     if (point) {
       point.classList.add("active");

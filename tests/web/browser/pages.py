@@ -10,6 +10,16 @@ PAGES: Final = (
     "/?show=items&sort=-box_area",
     "/?category=skirt&occlusion=heavy",
     "/?category=nothing",
+    "/image/train/1",
+    "/image/train/1?hide=boxes&item=1",
+    "/identities",
+    "/identity/train/1/1",
+    "/pair/train/1",
+    "/statistics",
+    "/sql",
+    "/sql?query=FROM+items+LIMIT+5&show=pictures",
+    "/?image_id=99999999",
+    "/sql?query=FROM+items+LIMIT+5",
 )
 
 # Elements that reach out of the window, unless they lie in a box that scrolls.

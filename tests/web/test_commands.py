@@ -1,0 +1,85 @@
+"""The commands that pages show give what the pages show."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from starlette.testclient import TestClient
+
+import registry
+from registry.cli.main import main
+from registry.web import commands
+from registry.web.app import create_app
+from registry.web.security import Access
+from registry.web.site import Settings, Site
+from tests.registries import make_three_splits
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    # A name that a shell would divide.
+    place = make_three_splits(tmp_path_factory.mktemp("three and $more"))
+    return Site(
+        registry.open(str(place)),
+        Settings(command=shlex.join(["df2", "-r", str(place)]), python=f"registry.open({str(place)!r})"),
+    )
+
+
+def run(command: str, *more: str) -> str:
+    result = CliRunner().invoke(main, [*shlex.split(command)[1:], *more])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def value(expression: str) -> Any:
+    first, second = expression.split("\n", 1)
+    assert first == "import registry"
+    return eval(second, {"registry": registry})
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "?category=skirt&category=vest&occlusion=1-2", "?paired=1&pair_id=1&pair_id=2-&sample=50%25&seed=3",
+     "?split=train&where=item_no+%3D+1+AND+category_name+!%3D+'it''s'&limit=2", "?min_box_area=10.5&whole_images=1"],
+)  # fmt: skip
+def test_the_commands_of_a_subset_choose_what_the_page_shows(site: Site, query: str) -> None:
+    client = TestClient(create_app(site, Access.of("127.0.0.1")), base_url="http://127.0.0.1")
+    counts = client.get(f"/{query}", headers={"Accept": "application/json"}).json()["counts"]
+    page = unescape(client.get(f"/{query}").text)
+    command = page.split('aria-label="command">')[1].split("</pre>")[0]
+    rows = [json.loads(line) for line in run(command, "--format", "jsonl").splitlines()]
+    assert sum(row["items"] for row in rows if row["category_name"]) == counts["items"]
+    expression = page.split('aria-label="Python">')[1].split("</pre>")[0]
+    assert value(expression).item_keys().num_rows == counts["items"]
+    site.workers.close()
+
+
+def test_the_commands_of_a_query(site: Site) -> None:
+    made = commands.of_query(site, "SELECT 'it''s \"$x\"' AS a,\n  -1 AS b")
+    assert json.loads(run(made["command"].replace("sql --", "sql --format jsonl --"))) == {"a": 'it\'s "$x"', "b": -1}
+    assert value(made["python"]).fetchall() == [('it\'s "$x"', -1)]
+
+
+def test_the_commands_of_an_image_an_identity_and_checks(site: Site, tmp_path: Path) -> None:
+    ((image_id, pair_id, style),) = site.registry.sql(
+        "SELECT image_id, pair_id, style FROM items WHERE split = 'train' AND style > 0 LIMIT 1"
+    ).fetchall()
+    made = commands.of_image(site, "train", image_id)
+    run(made["command"], "-o", str(tmp_path / "x.png"))
+    assert value(made["python"]).fetchall()
+    made = commands.of_identity(site, "train", pair_id, style)
+    assert run(made["command"])
+    assert value(made["python"]).fetchall()
+    for made in (commands.of_checks(site), commands.of_checks(site, "degenerate-box")):
+        assert CliRunner().invoke(main, shlex.split(made["command"])[1:]).exit_code in (0, 1, 3)
+
+
+def test_no_secret_is_in_a_command(site: Site) -> None:
+    made = commands.of_query(site, "SELECT 'https://ada:hush-hush@example.org/'")
+    assert "hush-hush" not in str(made)
