@@ -74,6 +74,8 @@ class Diff:
             self._compare_items()
             self._compare_pairs()
             self.summary = self._summary()
+        for side in self._sides.values():
+            side.let_go()
 
     def __repr__(self) -> str:
         counts = self.summary.counts().items()
@@ -218,6 +220,9 @@ class Diff:
             WHERE change <> 'changed' OR len(fields) > 0
             """
         )
+        for side in self._sides:
+            differing = f"FROM {side}_images SEMI JOIN image_changes USING (split, image_id)"
+            self._connection.execute(f"CREATE OR REPLACE TABLE {side}_images AS {differing}")
 
     def _compare_items(self) -> None:
         """Create ``item_changes``: key, change, category and fields of the items that differ."""

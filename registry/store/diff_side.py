@@ -48,6 +48,12 @@ class Side(Selection):
         )
         return self._table(f"SELECT {KEY_SQL}, {columns} FROM items SEMI JOIN wanted USING ({KEY_SQL})", keys)
 
+    def let_go(self) -> None:
+        """Drop which images and items are chosen; what is read afterwards is read by key."""
+        with self._snapshot.read_errors():
+            for table in ("chosen_images", "chosen_items"):
+                self._connection.execute(f"DROP TABLE {table}")
+
     def rows_of(self, keys: pa.RecordBatch, columns: Sequence[str]) -> dict[tuple[int, int], dict[str, Any]]:
         """Return columns of some items of one split, by (image_id, item_no)."""
         import pyarrow as pa

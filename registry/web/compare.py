@@ -61,15 +61,17 @@ def compare(site: Site, request: Request) -> Answer:
     column = _one(state, "column", "", COMPARED.get(of, ()))
     show = _one(state, "show", "crops", ("crops", "photos"))
     after, before = place(state, "after"), place(state, "before")
-    job = old_version.start(site, state.subset)
+    job = old_version.start(site.comparisons, site.registry, state.subset)
     if not job.done.wait(_PATIENCE):
         query = state.query(keep=tuple(state.others))
-        data = {"state": "comparing", "against": old_version.name}
-        return Answer("compare_waiting.html", _TITLE, data, None, {"query": query}, status=202, is_fixed=False)
+        waiting = {"state": "comparing", "against": old_version.name}
+        return Answer("compare_waiting.html", _TITLE, waiting, None, {"query": query}, status=202, is_fixed=False)
     diff: Diff = job.result()
     shown = diff.page(of, change=change or None, column=column or None, after=after, before=before, size=SIZE)
     rows = [row for entry in shown.changes for row in item_rows(entry)]
-    pictures = iter(compared_pictures(site, old_version, rows, crop=show == "crops" and of != "images"))
+    pictures = iter(
+        compared_pictures(old_version.pictures, site.pictures, rows, crop=show == "crops" and of != "images")
+    )
     entries = [
         {"change": entry, "lines": entry.lines(), "pictures": [next(pictures) for _ in item_rows(entry)]}
         for entry in shown.changes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.tables import IMAGES, ITEM_COLUMNS
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from registry.store.difference import Change
     from registry.store.registry import Registry
     from registry.subset.options import Subset
-    from registry.web.jobs import Job
+    from registry.web.jobs import Job, Jobs
     from registry.web.pictures import Key, Pictures
-    from registry.web.site import Site
 
 #: Colours of the old and the new annotation.
 OLD: Final[Colour] = (255, 159, 28)
 NEW: Final[Colour] = (46, 196, 255)
+_LANDMARK_LAYERS: Final = ("links", "hidden_links", "visible", "occluded")
 _LONG: Final = ("landmarks", "segmentation")
 _COLUMNS: Final = {
     "images": ", ".join(column.name for column in IMAGES.columns),
@@ -41,7 +41,7 @@ class ComparedPicture:
         source: path of its photo; empty without photos.
         width, height: of the pictured part of the photo, px of the photo.
         view_box: of the annotation.
-        old: the old items, without those that are drawn the same in the new version.
+        old: the old items, without the layers that are drawn the same in the new version.
         new: the new items.
         alt: the picture in words.
         caption: the key.
@@ -106,27 +106,26 @@ class OldVersion:
         self._rows = StoredRows(registry)
         self.pictures = PictureReader(registry, lambda: self._rows, has_photos)
 
-    def start(self, site: Site, subset: Subset) -> Job:
-        """Return the job that compares a subset of both versions; it may be running."""
-        key = self._rows.version, site.version(), subset.digest
-        return site.comparisons.start(key, lambda: self.registry.diff(site.registry, subset))
+    def start(self, jobs: Jobs, new: Registry, subset: Subset) -> Job:
+        """Return the job that compares a subset with that of a newer version; it may be running."""
+        key = self._rows.version, new.snapshot().manifest.sha256, subset.digest
+        return jobs.start(key, lambda: self.registry.diff(new, subset))
 
 
 def compared_pictures(
-    site: Site, old_version: OldVersion, rows: Iterable[Mapping[str, Any]], *, crop: bool
+    old: PictureReader, new: PictureReader, rows: Iterable[Mapping[str, Any]], *, crop: bool
 ) -> list[ComparedPicture | None]:
     """Return the pictures of rows with split, image_id and perhaps item_no, or None where neither version has them.
 
     Args:
-        site: with the new version.
-        old_version: the old one.
+        old: reads the old version.
+        new: reads the new version.
         rows: the rows.
         crop: whether only the items are shown.
     """
     rows = list(rows)
-    old, new = old_version.pictures.load(rows), site.pictures.load(rows)
-    has_photos = site.settings.photos is not None
-    return [_picture(old, new, (row["split"], row["image_id"]), row.get("item_no"), crop, has_photos) for row in rows]
+    before, after = old.load(rows), new.load(rows)
+    return [_picture(before, after, (row["split"], row["image_id"]), row.get("item_no"), crop) for row in rows]
 
 
 def item_rows(change: Change) -> list[dict[str, Any]]:
@@ -140,9 +139,7 @@ def item_rows(change: Change) -> list[dict[str, Any]]:
     ]
 
 
-def _picture(
-    old: Pictures, new: Pictures, key: Key, item_no: int | None, crop: bool, has_photos: bool
-) -> ComparedPicture | None:
+def _picture(old: Pictures, new: Pictures, key: Key, item_no: int | None, crop: bool) -> ComparedPicture | None:
     image = new.images.get(key) or old.images.get(key)
     if image is None:
         return None
@@ -156,16 +153,15 @@ def _picture(
         shapes(items, part, digits=digits, colours=dict.fromkeys((item["item_no"] for item in items), colour))
         for items, colour in zip(sides, (OLD, NEW), strict=True)
     ]
-    same = {_outline(shape) for shape in drawn[1]}
     caption = f"{key[0]}/{key[1]:06d}" + ("" if item_no is None else f" item {item_no}")
     return ComparedPicture(
         f"/image/{key[0]}/{key[1]}" if key in new.images else "",
         item_no if sides[1] else None,
-        thumbnail_path(key, part, 2 * WIDTHS[0] if crop else WIDTHS[0]) if has_photos else "",
+        thumbnail_path(key, part, 2 * WIDTHS[0] if crop else WIDTHS[0]) if new.has_photos else "",
         width,
         height,
         f"{part[0]} {part[1]} {width} {height}",
-        [shape for shape in drawn[0] if _outline(shape) not in same],
+        _without_same(*drawn),
         drawn[1],
         f"{caption}: old and new annotation",
         caption,
@@ -176,6 +172,21 @@ def _chosen(items: Sequence[Mapping[str, Any]], item_no: int | None) -> list[Map
     return [item for item in items if item_no in (None, item["item_no"])]
 
 
-def _outline(shape: Shapes) -> tuple[object, ...]:
-    """Return what of an item is drawn, without its colour."""
-    return shape.item_no, shape.box, shape.mask, shape.links, shape.hidden_links, shape.visible, shape.occluded
+def _without_same(old: Sequence[Shapes], new: Sequence[Shapes]) -> list[Shapes]:
+    """Return what of old items is drawn otherwise in the new version."""
+    new_by_no = {shape.item_no: shape for shape in new}
+    left = []
+    for shape in old:
+        other = new_by_no.get(shape.item_no)
+        if other is not None:
+            has_same_box = shape.box == other.box
+            has_same_mask = shape.mask == other.mask
+            has_same_landmarks = all(getattr(shape, name) == getattr(other, name) for name in _LANDMARK_LAYERS)
+            if has_same_box and has_same_mask and has_same_landmarks:
+                continue
+            gone = dict.fromkeys(_LANDMARK_LAYERS, "") if has_same_landmarks else {}
+            gone |= {"mask": ""} if has_same_mask else {}
+            left.append(replace(shape, box=None if has_same_box else shape.box, **gone))  # type: ignore[arg-type]
+        else:
+            left.append(shape)
+    return left

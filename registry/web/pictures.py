@@ -77,6 +77,7 @@ class Pictures:
     Attributes:
         images: rows of the table images, without long columns; only of images that there are.
         items: rows of the table items of each image, by item_no.
+        has_photos: whether photos can be shown.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Pictures:
         self.images = images
         self.items = {key: annotation.items for key, annotation in annotations.items()}
         self._annotations = annotations
-        self._has_photos = has_photos
+        self.has_photos = has_photos
 
     def region(self, key: Key, item_no: int | None = None) -> tuple[int, int, int, int]:
         """Return the part of a photo to show, px: all of it and of its annotation, or an item with a margin."""
@@ -117,7 +118,7 @@ class Pictures:
         detail = ", ".join(names) or ("no item is annotated" if item_no is None else "no such item")
         return Picture(
             f"/image/{key[0]}/{key[1]}",
-            thumbnail_path(key, part, 2 * WIDTHS[0] if crop else WIDTHS[0]) if self._has_photos else "",
+            thumbnail_path(key, part, 2 * WIDTHS[0] if crop else WIDTHS[0]) if self.has_photos else "",
             width,
             height,
             f"{part[0]} {part[1]} {width} {height}",
