@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,8 @@ from registry.checks.find import Checks
 from registry.dataset.checks import load_checks
 from registry.dataset.deepfashion2 import unknown_name
 from registry.errors import UsageError
+from registry.files.lock import locked
+from registry.files.temporary import replacing
 from registry.parsing.json_files import load_json
 from registry.parsing.text import ForeignEncodingError, decode_text
 
@@ -90,6 +93,31 @@ def read_accepted(path: Path, checks: Checks) -> dict[str, list[Accepted]]:
         more = f"\n... and {len(problems) - _SHOWN:,} more" if len(problems) > _SHOWN else ""
         raise UsageError("\n".join(problems[:_SHOWN]) + more)
     return accepted
+
+
+def accept(path: Path, checks: Checks, line: Line) -> str:
+    """Add a line to the file, while no other process does, and return it; the other lines stay as they are.
+
+    Raises:
+        UsageError: the file or the line is not right, or the row is accepted already.
+        StorageError: the file cannot be written.
+    """
+    document = {name: value for name, value in msgspec.to_builtins(line).items() if value is not None}
+    text = json.dumps(document, ensure_ascii=False)
+    try:
+        values = _values(msgspec.convert(document, Line), checks)
+    except ValueError as error:
+        raise UsageError(f"Nothing was written: {error}") from error
+    with locked(path.parent, str(path.parent), wait=True):
+        present = read_accepted(path, checks).get(line.check, ())
+        for other in present:
+            if other.values == values:
+                raise UsageError(f"Nothing was written: {other.place} accepts this row already.")
+        written = path.read_bytes() if path.exists() else b""
+        end = b"" if not written or written.endswith(b"\n") else b"\n"
+        with replacing(path) as partial:
+            partial.write_bytes(written + end + text.encode() + b"\n")
+    return text
 
 
 def _values(line: Line, checks: Checks) -> tuple[str | None, ...]:

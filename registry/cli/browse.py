@@ -88,10 +88,10 @@ TOKEN_VARIABLE: Final = "DF2_BROWSE_TOKEN"
     "--embeddings", type=PLACE, metavar="FILE|URL", help="Vectors of items, to show the nearest items of each."
 )
 @click.option(
-    "--against",
-    type=PLACE,
-    metavar="REV|URL",
-    help="Another version to compare with: a git revision (a tag, a commit), a folder or a URL.",
+    "--edit", "edits", is_flag=True, help="Let pages write checks/accepted.jsonl and corrections beside --params."
+)
+@click.option(
+    "--against", metavar="REV|FOLDER|URL", type=PLACE, help="Another version of the registry, to compare with."
 )
 @undivided_subset_options
 @click.pass_context
@@ -109,6 +109,7 @@ def browse(
     models: tuple[str, ...],
     task: str,
     embeddings: str | None,
+    edits: bool,
     against: str | None,
     subset: Subset,
     tables: dict[str, str],
@@ -139,9 +140,10 @@ def browse(
         root_path=root_path,
         predictions=_by_name(models),
         embeddings=embeddings,
+        edits=edits,
+        against=(open_version(places, against, tables), redact(against)) if against else None,
         task=task,
         storage_options=places.storage_options,
-        against=(open_version(places, against, tables), redact(against)) if against else None,
     )
     site = Site(registry, settings)
     address = listen(host, port, access, root_path)

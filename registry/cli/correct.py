@@ -6,7 +6,7 @@ import datetime
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,15 +16,13 @@ from registry.cli.examples import examples
 from registry.cli.image_names import parse_image
 from registry.cli.paths import FILE, FOLDER
 from registry.cli.values import json_text
-from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, SPLITS, find_category
+from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import AnnotationError, NotFoundError, UsageError
-from registry.parsing.json_files import load_json
 from registry.redaction import printable
 from registry.wording import plural
 
 if TYPE_CHECKING:
-    from registry.corrections.edits import Changes, Edit
-    from registry.corrections.states import State
+    from registry.corrections.edits import Changes
 
 
 def _not_blank(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
@@ -74,6 +72,7 @@ def correct_command(
     """
     from registry.corrections.edits import Author, correct
     from registry.corrections.states import read_states
+    from registry.corrections.words import read_edits
 
     split, image_id = parse_image(split, image)
     df2 = places.open()
@@ -83,7 +82,7 @@ def correct_command(
         df2.image(split, image_id)  # names the images of the split if there is no such image
         raise NotFoundError(f"Image {image_id} of {split} has no annotation to correct.")
     item_no, assignments = _split_words(words)
-    edits = _read_edits(item_no, assignments, states[image_id][0], f"image {image_id} of {split}")
+    edits = read_edits(item_no, assignments, states[image_id][0], f"image {image_id} of {split}")
     by = Author(who or _git_user(), why, _today())
     changes = correct(folder, split, states, {image_id: edits}, by)
     if not changes.edited:
@@ -177,59 +176,6 @@ def _split_words(words: Sequence[str]) -> tuple[int | None, list[str]]:
     if not rest:
         raise click.UsageError("Expected FIELD=VALUE after the number of the item, such as style=2, or remove.")
     return int(first), rest
-
-
-def _read_edits(item_no: int | None, words: Sequence[str], state: State, name: str) -> list[Edit]:
-    """Return the edits of ``FIELD=VALUE`` words.
-
-    Raises:
-        UsageError: a field or the item does not exist, or a field is given twice.
-    """
-    from registry.corrections.edits import Edit
-    from registry.ingest.corrections import ADD, CORRECTED_FIELDS, REMOVE
-    from registry.ingest.diagnose import IMAGE_FIELDS
-
-    values: dict[str, Any] = {}
-    for word in words:
-        field, equals, text = word.partition("=")
-        if field not in CORRECTED_FIELDS or bool(equals) == (field == REMOVE):
-            raise UsageError(
-                f"Expected FIELD=VALUE with one of the fields {', '.join(CORRECTED_FIELDS[:-1])}, or remove; found "
-                f"{word!r}."
-            )
-        if (field in IMAGE_FIELDS) != (item_no is None):
-            expected = "no ITEM, since it is a field of the image" if field in IMAGE_FIELDS else "ITEM before it"
-            raise UsageError(f"{field}: expected {expected}, as in 'df2 correct SPLIT IMAGE [ITEM] FIELD=VALUE'.")
-        if field in values or (values and (field in (ADD, REMOVE) or ADD in values or REMOVE in values)):
-            raise UsageError(f"{field}: expected each field once, and no other beside add and remove.")
-        values[field] = None if field == REMOVE else _read_value(field, text)
-    if item_no is not None:
-        numbers = ", ".join(map(str, sorted(state.items)))
-        if (item_no in state.items) == (ADD in values):
-            problem = "has an item" if ADD in values else "has no item"
-            raise NotFoundError(f"{name[0].upper()}{name[1:]} {problem} {item_no}; its items are {numbers}.")
-        if values.get("landmarks", "") is None:
-            category = find_category(values.get("category", state.items[item_no]["category_id"]))
-            values["landmarks"] = [0] * (3 * category.num_landmarks)
-    return [Edit(item_no, field, value) for field, value in values.items()]
-
-
-def _read_value(field: str, text: str) -> Any:
-    """Return the value of a field; None for ``landmarks=none``."""
-    if field == "category":
-        return find_category(text).name
-    if field == "landmarks" and text == "none":
-        return None
-    for code, meaning in ATTRIBUTE_CODES.get(field, {}).items():
-        if text == meaning or (text and meaning.startswith(text) and text.isalpha()):
-            return code
-    for written in (text, f"[{text}]"):
-        try:
-            value = load_json(written.encode())
-        except (ValueError, RecursionError):
-            continue
-        return value
-    return text
 
 
 def _today() -> str:

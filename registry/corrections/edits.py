@@ -16,7 +16,7 @@ from registry.corrections.states import State, differences
 from registry.dataset.content_hash import HASHED
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORY_BY_ID
 from registry.dataset.tables import BOX_COLUMNS
-from registry.errors import AnnotationError, UsageError
+from registry.errors import AnnotationError, ConflictError, UsageError
 from registry.files.lock import locked
 from registry.files.temporary import write_text
 from registry.ingest.corrections import Correction, read_corrections
@@ -112,9 +112,7 @@ def plan(
     for image_id in sorted(edits):
         raw = states[image_id][1]
         existing = lines.get(image_id, {})
-        before = raw.copy()
-        for (item_no, name), correction in existing.items():
-            before.set(item_no, name, _new_value(correction))
+        before = _corrected(raw, existing)
         after = before.copy()
         for edit in edits[image_id]:
             after.set(*edit)
@@ -125,6 +123,23 @@ def plan(
     if problems:
         raise UsageError(f"Nothing was written: {summarise(problems, 'problem')}")
     return changes
+
+
+def current(folder: Path, split: str, states: Mapping[int, tuple[State, State]]) -> dict[int, State]:
+    """Return image_id -> its state with the corrections of a folder, which the registry need not have applied.
+
+    Raises:
+        AnnotationError: the folder holds bad lines.
+    """
+    lines = _read_lines(folder, split)
+    return {image_id: _corrected(raw, lines.get(image_id, {})) for image_id, (_, raw) in states.items()}
+
+
+def _corrected(raw: State, existing: Mapping[_Key, Correction]) -> State:
+    state = raw.copy()
+    for (item_no, name), correction in existing.items():
+        state.set(item_no, name, _new_value(correction))
+    return state
 
 
 def write(folder: Path, split: str, changes: Changes) -> None:
@@ -150,15 +165,32 @@ def write(folder: Path, split: str, changes: Changes) -> None:
 
 
 def correct(
-    folder: Path, split: str, states: Mapping[int, tuple[State, State]], edits: Mapping[int, Iterable[Edit]], by: Author
+    folder: Path,
+    split: str,
+    states: Mapping[int, tuple[State, State]],
+    edits: Mapping[int, Iterable[Edit]],
+    by: Author,
+    *,
+    seen: Mapping[int, State] | None = None,
 ) -> Changes:
     """Plan edits and write their lines, while no other process does; return the changes.
 
+    Args:
+        folder: the folder of corrections; it need not exist.
+        split: of the images.
+        states: image_id -> its state in the registry, and before corrections.
+        edits: image_id -> new values.
+        by: author of new lines.
+        seen: what the author saw, as :func:`current` returned it; None to overwrite lines written since.
+
     Raises:
         AnnotationError, UsageError: as :func:`plan`.
+        ConflictError: the images are not as the author saw them.
         StorageError: the folder cannot be written.
     """
     with locked(folder, str(folder), wait=True):
+        if seen is not None and current(folder, split, {image_id: states[image_id] for image_id in seen}) != seen:
+            raise ConflictError("Nothing was written: the values were corrected since they were shown.")
         changes = plan(folder, split, states, edits, by)
         write(folder, split, changes)
     return changes

@@ -17,14 +17,14 @@ import jinja2
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
-from registry.errors import NotFoundError, QueryError, RegistryError, UsageError
+from registry.errors import ConflictError, NotFoundError, QueryError, RegistryError, UsageError
 from registry.redaction import redact
 from registry.version import __version__
 from registry.web.pictures import load_pictures
 from registry.web.plain import plain, plain_rows
 from registry.web.security import FAILURE, log_failure
 from registry.web.sql_workers import TICKET, Ticket
-from registry.web.static import asset
+from registry.web.static import SCRIPTS, STYLES, asset
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -126,7 +126,7 @@ def answer(handler: Handler, request: Request) -> Response:
 
 def error_answer(error: RegistryError, status: int | None = None) -> Answer:
     """Return the page of an error; its text names no secret."""
-    kinds = ((NotFoundError, 404), (UsageError, 400), (QueryError, 400))
+    kinds = ((NotFoundError, 404), (UsageError, 400), (QueryError, 400), (ConflictError, 409))
     code = status or next((code for kind, code in kinds if isinstance(error, kind)), 503)
     message = redact(str(error))
     return Answer("error.html", "That did not work", {"error": message}, status=code, is_fixed=False)
@@ -212,7 +212,13 @@ def _picture_of(context: jinja2.runtime.Context, row: Mapping[str, Any], crop: b
     return pictures.picture(row, crop=crop)
 
 
-TEMPLATES.globals |= {"url": _url, "asset": asset, "picture_of": _picture_of}
+TEMPLATES.globals |= {
+    "url": _url,
+    "asset": asset,
+    "style_files": STYLES,
+    "script_files": SCRIPTS,
+    "picture_of": _picture_of,
+}
 
 
 def _number(value: Any) -> str:

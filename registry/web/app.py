@@ -14,7 +14,11 @@ from starlette.routing import Route
 from registry.errors import NotFoundError
 from registry.web import predictions
 from registry.web.answers import answer, page
+from registry.web.api import api, openapi
+from registry.web.checks import accept_row, check, checks
 from registry.web.compare import compare
+from registry.web.corrections import correct_value
+from registry.web.forms import form_page
 from registry.web.grid import grid
 from registry.web.identity import identities, identity, pair
 from registry.web.image import annotation, image
@@ -36,6 +40,8 @@ ROUTES = (
     Route("/", page(grid)),
     Route("/sql", page(sql)),
     Route("/sql/words", page(words)),
+    Route("/api", page(api)),
+    Route("/openapi.json", page(openapi)),
     Route("/static/{name}", static_file),
     Route("/identities", page(identities)),
     Route("/identity/{split}/{pair_id:int}/{style:int}", page(identity)),
@@ -49,8 +55,12 @@ ROUTES = (
     Route("/predictions", page(predictions.predictions)),
     Route("/predictions/pictures", page(predictions.pictures)),
     Route("/predictions/image/{split}/{image_id:int}", page(predictions.image)),
-    Route("/compare", page(compare)),
     Route("/similar/{split}/{image_id:int}/{item_no:int}", page(similar)),
+    Route("/checks", page(checks)),
+    Route("/checks/{name}", page(check), methods=["GET"]),
+    Route("/checks/{name}", form_page(accept_row), methods=["POST"]),
+    Route("/compare", page(compare)),
+    Route("/corrections", form_page(correct_value), methods=["POST"]),
 )
 
 

@@ -24,7 +24,7 @@ def command(site: Site, *words: str | int, subset: Subset | None = None) -> str:
     return redact(f"{site.settings.command} {shlex.join(rest)}")
 
 
-def python(site: Site, call: str, *arguments: Any, subset: Subset | None = None) -> str:
+def python(site: Site, call: str, *arguments: Any, subset: Subset | None = None, within: Subset | None = None) -> str:
     """Return an expression in Python: ``registry.open("data/registry").image("train", 1)``.
 
     Args:
@@ -32,10 +32,13 @@ def python(site: Site, call: str, *arguments: Any, subset: Subset | None = None)
         call: method of the registry, or function of the package (``registry.show``), which gets the registry first.
         arguments: by position.
         subset: whose options follow by name.
+        within: a subset that is one argument, as the functions of the package take it; left out where it is whole.
     """
     opened = site.settings.python
     written = [repr(value) for value in arguments]
     written += [f"{name}={value!r}" for name, value in (_options(subset) if subset is not None else {}).items()]
+    if within is not None and within != Subset():
+        written.append(f"subset={_options(within)!r}")
     if call.startswith("registry."):
         return redact(f"import registry\n{call}({', '.join([opened, *written])})")
     return redact(f"import registry\n{opened}.{call}({', '.join(written)})")
@@ -62,11 +65,36 @@ def of_identity(site: Site, split: str, pair_id: int, style: int) -> dict[str, s
     return {"command": command(site, "style", *words), "python": python(site, "style", *words)}
 
 
-def of_checks(site: Site, name: str | None = None) -> dict[str, str]:
-    """Return ``command`` and ``python`` for all checks, or for one."""
-    if name is None:
-        return {"command": command(site, "check"), "python": python(site, "registry.check")}
-    return {"command": command(site, "check", "--only", name), "python": python(site, "registry.check", name)}
+def of_pairs(site: Site, split: str, pair_id: int) -> dict[str, str]:
+    """Return ``command`` and ``python`` for the pairs of a group."""
+    words = "--split", split, "--pair-id", pair_id
+    return {"command": command(site, "pairs", *words), "python": python(site, "pairs", split, pair_id)}
+
+
+def of_statistics(site: Site, subset: Subset, of: str | None = None) -> dict[str, str]:
+    """Return ``command`` and ``python`` for the counts of a subset, or for one of its statistics."""
+    opened = python(site, "select", subset=subset)
+    if of is None:
+        return {"command": command(site, "stats", subset=subset), "python": f"{opened}.stats()"}
+    return {"command": command(site, "stats", "--of", of, subset=subset), "python": f"{opened}.stats(of={of!r})"}
+
+
+def of_checks(site: Site, subset: Subset, name: str | None = None) -> dict[str, str]:
+    """Return ``command`` and ``python`` for all checks of a subset, or for one."""
+    words, arguments = (("check",), ()) if name is None else (("check", "--only", name), (name,))
+    return {
+        "command": command(site, *words, subset=subset),
+        "python": python(site, "registry.check", *arguments, within=subset),
+    }
+
+
+def of_model(site: Site, name: str, subset: Subset) -> dict[str, str]:
+    """Return ``command`` and ``python`` for the scores of a model."""
+    words = site.settings.task, str(site.settings.predictions[name])
+    return {
+        "command": command(site, "evaluate", *words, subset=subset),
+        "python": python(site, "registry.evaluate", *words, within=subset),
+    }
 
 
 def _options(subset: Subset) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from registry.errors import NotFoundError, UsageError
 from registry.store.difference import CHANGES, COMPARED, PAIR_COLUMNS
 from registry.web.answers import Answer
 from registry.web.comparison import NEW, OLD, compared_pictures, item_rows
-from registry.web.grid import place
 from registry.web.overlay import hex_colour
+from registry.web.state import place_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -60,8 +60,8 @@ def compare(site: Site, request: Request) -> Answer:
     change = _one(state, "change", "", CHANGES[of])
     column = _one(state, "column", "", COMPARED.get(of, ()))
     show = _one(state, "show", "crops", ("crops", "photos"))
-    after, before = place(state, "after"), place(state, "before")
-    job = old_version.start(site.comparisons, site.registry, state.subset)
+    after, before = place_of(state, "after"), place_of(state, "before")
+    job = old_version.start(site.differences, site.registry, state.subset)
     if not job.done.wait(_PATIENCE):
         query = state.query(keep=tuple(state.others))
         waiting = {"state": "comparing", "against": old_version.name}

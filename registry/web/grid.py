@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from registry.errors import UsageError
 from registry.store.narrow import IMAGE_SORTS, ITEM_SORTS
@@ -11,6 +11,7 @@ from registry.web.answers import Answer
 from registry.web.commands import of_subset
 from registry.web.facets import chips, facets, fields, hidden
 from registry.web.pictures import load_pictures
+from registry.web.state import place_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -47,8 +48,8 @@ def grid(site: Site, request: Request) -> Answer:
         show,
         sort.removeprefix("-"),
         descending=sort.startswith("-"),
-        after=place(state, "after"),
-        before=place(state, "before"),
+        after=place_of(state, "after"),
+        before=place_of(state, "before"),
         size=SIZE,
     )
     counts = chosen.counts()
@@ -81,21 +82,3 @@ def grid(site: Site, request: Request) -> Answer:
 
 def _one(state: State, name: str, default: str) -> str:
     return state.others.get(name, (default,))[-1]
-
-
-def place(state: State, name: str) -> list[Any] | None:
-    """Return a place in the order, as a link gives it.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    text = _one(state, name, "")
-    if not text:
-        return None
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, list) or not all(v is None or isinstance(v, int | float | str) for v in values):
-        raise UsageError(f"{name}: expected a place in the order, as the links to other pages have it.")
-    return values

@@ -13,6 +13,7 @@ from registry.dataset.tables import IMAGES, ITEMS
 from registry.errors import NotFoundError, UsageError
 from registry.store.narrow import split_no
 from registry.web.answers import Answer
+from registry.web.commands import of_identity, of_pairs, of_query
 from registry.web.image import item_table, whole_number
 from registry.web.pictures import load_pictures
 
@@ -78,6 +79,7 @@ def identity(site: Site, request: Request) -> Answer:
         {
             "sides": sides,
             "shown": shown,
+            "commands": of_identity(site, split, pair_id, style),
             "crop": crop,
             "query": _query(request.query_params),
             "other_crop": _query(request.query_params, crop="0" if crop else None),
@@ -123,6 +125,7 @@ def pair(site: Site, request: Request) -> Answer:
         item_table(items),
         {
             "shown": shown,
+            "commands": of_pairs(site, split, pair_id),
             "crop": crop,
             "other_crop": _query(request.query_params, crop="0" if crop else None),
             "pictures": load_pictures(
@@ -164,6 +167,7 @@ def identities(site: Site, request: Request) -> Answer:
         shown.rows,
         {
             "filters": filters,
+            "commands": of_query(site, "FROM identities"),
             "splits": site.registry.manifest.splits,
             "query": _query(params),
             "path_of": path_of,

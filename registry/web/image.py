@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, SOURCES, find_split
 from registry.dataset.tables import CORRECTIONS, IMAGES, ITEMS, PHOTOS, arrow_schema
-from registry.errors import NotFoundError, UsageError
+from registry.errors import NotFoundError, RegistryError, UsageError
 from registry.pictures.labels import Label, place
 from registry.pictures.palette import item_colours
 from registry.pictures.view import View, box_of
+from registry.redaction import redact
 from registry.store.connection import duckdb_errors
 from registry.store.narrow import IMAGE_SORTS, ITEM_SORTS, split_no
 from registry.store.query import records
 from registry.subset.rows import Part
 from registry.web.answers import Answer
+from registry.web.commands import of_image
+from registry.web.corrections import correction_form
 from registry.web.overlay import hex_colour, shapes
 from registry.web.pictures import Key, load_pictures
 
@@ -87,6 +90,7 @@ def image(site: Site, request: Request) -> Answer:
         item_table(items),
         {
             "state": state,
+            "commands": of_image(site, *key),
             "item_no": item_no,
             "layers": LAYERS,
             "hidden": hidden,
@@ -101,8 +105,18 @@ def image(site: Site, request: Request) -> Answer:
             "pictures": load_pictures(site, [other for rows in shown.values() for other in rows]),
             "problem": site.library.problem(key[0]),
             "query": state.query(keep=KEPT),
+            "correction": _correction(site, key),
         },
+        is_fixed=not site.settings.edits,
     )
+
+
+def _correction(site: Site, key: Key) -> dict[str, Any] | None:
+    """Return what the form of corrections needs, or why there can be none."""
+    try:
+        return correction_form(site, key)
+    except RegistryError as error:
+        return {"problem": redact(str(error))}
 
 
 def annotation(site: Site, request: Request) -> Answer:

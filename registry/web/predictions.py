@@ -13,6 +13,7 @@ from registry.errors import NotFoundError, UsageError
 from registry.redaction import redact
 from registry.web import model_results
 from registry.web.answers import Answer
+from registry.web.commands import of_model
 from registry.web.model_results import ERRORS, ModelResult, image_keys
 from registry.web.pictures import load_pictures
 from registry.web.prediction_shapes import KINDS, PredictionShape, prediction_shapes
@@ -128,6 +129,7 @@ def predictions(site: Site, request: Request) -> Answer:
         "scores": _scores(results),
     }
     context: dict[str, Any] = {"state": state, "skip_bad": models.skip_bad, "has_model": models.name in results}
+    context["commands"] = of_model(site, models.name, state.subset)
     context["model_links"] = {name: state.query(keep=("min_score", "skip_bad"), model=name) for name in models.jobs}
     context["skip_link"] = state.query(keep=("model", "min_score"), skip_bad="1")
     if models.name in results:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryError, UsageError
 from registry.subset.options import Subset
+from registry.web.check_runs import CheckRuns
 from registry.web.comparison import OldVersion
 from registry.web.jobs import Jobs
 from registry.web.library import Library
@@ -35,8 +36,8 @@ _SELECTIONS = 4
 _MODELS = 4
 #: Plots and tables of statistics that are kept.
 _STATISTICS = 256
-#: Differences that are kept, of one subset each.
-_COMPARISONS = 2
+#: Differences from the other version that are kept, of one subset each.
+_DIFFERENCES = 2
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,12 @@ class Site:
         statistics: plots and tables, by version, subset and name.
         models: evaluated predictions, by version, subset and name.
         embeddings: vectors in memory, by version.
-        comparisons: differences from the other version, by versions and subset.
-        old_version: the other version; None without one.
         root_path: see :class:`Settings`.
         library: the photos and their thumbnails.
         pictures: reads images with their annotation.
+        checks: runs of the checks.
+        differences: from the other version, by versions and subset.
+        old_version: the other version; None without one.
     """
 
     def __init__(self, registry: Registry, settings: Settings) -> None:
@@ -102,6 +104,11 @@ class Site:
         self.root_path = settings.root_path
         self.library = Library(settings.photos)
         self.pictures = PictureReader(registry, self.narrow, settings.photos is not None)
+        self.checks = CheckRuns(self)
+        self.differences = Jobs(_DIFFERENCES)
+        self.old_version: OldVersion | None = None
+        if settings.against is not None:
+            self.old_version = OldVersion(*settings.against, settings.photos is not None)
         self._lock = threading.Lock()
         self._narrow: tuple[str, NarrowTables] | None = None
         self._identities: tuple[NarrowTables, Identities] | None = None
@@ -111,16 +118,12 @@ class Site:
         self.statistics = Jobs(_STATISTICS)
         self.models = Jobs(_MODELS)
         self.embeddings = Jobs(1)
-        self.comparisons = Jobs(_COMPARISONS)
-        self.old_version: OldVersion | None = None
-        if settings.against is not None:
-            self.old_version = OldVersion(*settings.against, settings.photos is not None)
 
     def navigation(self) -> list[tuple[str, str]]:
         """Return path and name of the pages that have something to show."""
-        pages = [("/", "Images"), ("/identities", "Identities"), ("/statistics", "Statistics")]
+        pages = [("/", "Images"), ("/identities", "Identities"), ("/statistics", "Statistics"), ("/checks", "Checks")]
         pages += [("/predictions", "Predictions")] if self.settings.predictions else []
-        pages += [("/compare", "Compare")] if self.old_version else []
+        pages += [("/compare", "Compare")] if self.settings.against else []
         return pages + ([("/sql", "SQL")] if self.settings.runs_sql else [])
 
     def version(self) -> str:

@@ -35,6 +35,8 @@ _PICTURES: Final = 120
 _LONGEST: Final = 20_000
 #: Signs of a value in a table for people.
 _SHOWN: Final = 120
+#: The same of a list or struct, as JSON.
+_SHOWN_OF_LIST: Final = 40
 _SHOWS: Final = ("table", "pictures")
 EXAMPLES: Final = (
     ("Items by split and category", "SELECT split, category_name, count(*) AS n\nFROM items GROUP BY ALL ORDER BY ALL"),
@@ -166,4 +168,5 @@ def _cell(value: Any, path: str | None) -> Cell:
     if isinstance(value, bool | int | float):
         return Cell(str(value).lower() if isinstance(value, bool) else f"{value}", "number", path)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return Cell(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…", "text", path)
+    most = _SHOWN if isinstance(value, str) else _SHOWN_OF_LIST
+    return Cell(text if len(text) <= most else f"{text[:most]}…", "text", path)

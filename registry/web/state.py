@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -131,6 +132,24 @@ def start(subset: Subset, named: Mapping[str, Subset]) -> tuple[str, dict[str, S
     except UsageError:  # more parameters than an address may have
         has_same = False
     return (query, dict(named)) if has_same else (f"?{SUBSET}={START}", {START: subset, **named})
+
+
+def place_of(state: State, name: str) -> list[Any] | None:
+    """Return a place in an order, as a link gives it; None without one.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    (text,) = state.others.get(name, ("",))[-1:]
+    if not text:
+        return None
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, list) or not all(v is None or isinstance(v, int | float | str) for v in values):
+        raise UsageError(f"{name}: expected a place in the order, as the links to other pages have it.")
+    return values
 
 
 def _value(name: str, values: tuple[str, ...]) -> Any:

@@ -16,6 +16,11 @@ _FILES: Final = {
     path.name: path.read_bytes() for path in (Path(__file__).parent / "static").iterdir() if path.suffix in _KINDS
 }
 _DIGESTS: Final = {name: hashlib.sha256(data).hexdigest()[:16] for name, data in _FILES.items()}
+#: The styles and the scripts of all pages, in the order in which they are loaded.
+STYLES: Final = sorted((name for name in _FILES if name.endswith(".css")), key=lambda name: (name != "site.css", name))
+SCRIPTS: Final = sorted(
+    (name for name in _FILES if name.endswith(".js")), key=lambda name: (name != "htmx.min.js", name)
+)
 
 
 def asset(name: str) -> str:

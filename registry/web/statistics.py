@@ -13,6 +13,7 @@ from registry.store.query import records
 from registry.store.sql import SPLIT_ORDER
 from registry.subset.options import OPTIONS
 from registry.web.answers import Answer
+from registry.web.commands import of_statistics
 from registry.web.pictures import load_pictures
 from registry.web.statistic_plots import PLOTS, Plot
 
@@ -64,6 +65,7 @@ def statistics(site: Site, request: Request) -> Answer:
     title = "Statistics" if of is None else f"Statistics: {of.replace('_', ' ')}"
     context = {
         "state": state,
+        "commands": of_statistics(site, state.subset, of),
         "names": names,
         "num_rows": 0 if table is None else table.num_rows,
         "slow": (MASK_AREAS,),

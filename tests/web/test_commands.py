@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 import registry
 from registry.cli.main import main
+from registry.subset.options import Subset
 from registry.web import commands
 from registry.web.app import create_app
 from registry.web.security import Access
@@ -76,8 +77,19 @@ def test_the_commands_of_an_image_an_identity_and_checks(site: Site, tmp_path: P
     made = commands.of_identity(site, "train", pair_id, style)
     assert run(made["command"])
     assert value(made["python"]).fetchall()
-    for made in (commands.of_checks(site), commands.of_checks(site, "degenerate-box")):
-        assert CliRunner().invoke(main, shlex.split(made["command"])[1:]).exit_code in (0, 1, 3)
+    made = commands.of_pairs(site, "train", pair_id)
+    assert len(run(made["command"], "--format", "jsonl").splitlines()) == len(value(made["python"]).fetchall())
+    whole, some = Subset(), Subset.of(split="train", category=["skirt", "short sleeve top"])
+    for made in (
+        commands.of_checks(site, whole),
+        commands.of_checks(site, some),
+        commands.of_checks(site, some, "degenerate-box"),
+        commands.of_statistics(site, whole),
+        commands.of_statistics(site, some, "box_areas"),
+    ):
+        result = CliRunner().invoke(main, shlex.split(made["command"])[1:])
+        assert result.exit_code in (0, 1, 3) and result.stdout  # as the checks find
+        assert value(made["python"])
 
 
 def test_no_secret_is_in_a_command(site: Site) -> None:

@@ -19,6 +19,9 @@ PAGES: Final = (
     "/sql",
     "/sql?query=FROM+items+LIMIT+5&show=pictures",
     "/?image_id=99999999",
+    "/checks",
+    "/checks/orphan-identity",
+    "/api",
     "/sql?query=FROM+items+LIMIT+5",
 )
 
