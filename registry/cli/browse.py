@@ -141,7 +141,7 @@ def browse(
         predictions=_by_name(models),
         embeddings=embeddings,
         edits=edits,
-        against=(open_version(places, against), redact(against)) if against else None,
+        against=(open_version(places, against, tables), redact(against)) if against else None,
         task=task,
         storage_options=places.storage_options,
     )

@@ -27,6 +27,7 @@ from registry.pictures.sheet import (
 )
 from registry.pictures.text import drawable, packed
 from registry.store.connection import duckdb_errors
+from registry.store.difference import value_text
 from registry.wording import plural
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class RowKeys:
     def captions(self, row: Mapping[str, Any]) -> list[str]:
         """Return the name and value of each other column; lists, such as landmarks, are in the picture."""
         return [
-            f"{name} {_text(value)}"
+            f"{name} {value_text(value)}"
             for name, value in row.items()
             if name not in self.columns and value is not None and not isinstance(value, list | dict | bytes)
         ]
@@ -250,7 +251,7 @@ def change_pages(old: Album, new: Album, changes: Iterable[Change], total: int, 
             pictures = [_thumbnail(album, shown)[0] for album, shown in pair if shown.image is not None]
             if len(pictures) == 1:  # the other registry has no such image
                 pictures.insert(0 if before.image is None else 1, Image.new("RGB", pictures[0].size, CANVAS))
-            cells.append(Cell(pictures, _caption(*_change_lines(change), pictures)))
+            cells.append(Cell(pictures, _caption(_change_title(change), change.lines(), pictures)))
         footer = f"old left, new right · {title} · page {page + 1:,} of {total:,}"
         yield sheet([Block("", cells, ACROSS // 2)], footer)
 
@@ -307,20 +308,7 @@ def _caption(title: str, values: Sequence[str], pictures: Sequence[Image.Image])
     return [title]
 
 
-def _change_lines(change: Change) -> tuple[str, list[str]]:
-    """Return the title of a change, and its columns with old and new values."""
+def _change_title(change: Change) -> str:
     key = change.key
     name = str(Subject(key["split"], key["image_id"], key.get("item_no")))
-    lines = []
-    if change.old is not None and change.new is not None:
-        for column in change.fields:
-            before, after = _text(change.old[column]), _text(change.new[column])
-            lines.append(f"{column} {before} -> {after}" if len(before + after) < 60 else f"{column} differs")
-    return f"{change.change}: {name} {key.get('category_name', '')}".rstrip(), lines
-
-
-def _text(value: Any) -> str:
-    """Return a value for a caption."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "NULL" if value is None else str(value)[:200]
+    return f"{change.change}: {name} {key.get('category_name', '')}".rstrip()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import CATEGORY_BY_ID, SPLITS
-from registry.dataset.tables import FIELDS, IMAGES, ITEM_COLUMNS, ITEMS
-from registry.errors import UnknownNameError
+from registry.dataset.tables import IMAGES, ITEM_COLUMNS, ITEMS
+from registry.errors import UnknownNameError, UsageError
 from registry.store.connection import duckdb_errors
-from registry.store.difference import COMPARED, PAIR_COLUMNS, Change, Count, Summary
+from registry.store.diff_side import KEY_SQL, Side
+from registry.store.difference import COMPARED, PAIR_COLUMNS, Change, ChangePage, Count, Summary
 from registry.store.html import html_table
-from registry.store.selection import Selection
 from registry.store.settings import open_database
 from registry.store.sql import SPLIT_ORDER
 from registry.store.unknown import PAIRING
@@ -21,16 +20,17 @@ from registry.subset.options import Subset
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from duckdb import DuckDBPyRelation
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
     from registry.store.snapshot import Snapshot
 
 #: Items whose rows are read and held at a time.
 _BATCH: Final = 4_096
-_KEY: Final = ", ".join(ITEMS.key)
+#: Columns that name a difference, the split first.
+_KEYS: Final = {"images": IMAGES.key, "items": ITEMS.key, "instance_pairs": PAIR_COLUMNS}
 #: Tables of the rows that differ: key, ``change``, and ``fields`` (the columns that differ) of images and items.
 _CHANGE_TABLES: Final = {"images": "image_changes", "items": "item_changes", "instance_pairs": "instance_pair_changes"}
-_NO_ITEM: Final = Subset(where="false")
+_ITEM_CHANGE: Final = f"{KEY_SQL}, change, category_id, fields"
 
 
 class Diff:
@@ -59,7 +59,7 @@ class Diff:
     def __init__(self, old: Snapshot, new: Snapshot, subset: Subset | None = None) -> None:
         self.subset = subset or Subset()
         _check_splits(self.subset, old, new)
-        self._sides = {"old": _Side.of(old, self.subset), "new": _Side.of(new, self.subset)}
+        self._sides = {"old": Side.of(old, self.subset), "new": Side.of(new, self.subset)}
         self.notices = list(dict.fromkeys(notice for side in self._sides.values() for notice in side.notices))
         # A column that one side is too old for is not known there, which is no difference.
         version = min(old.manifest.schema_version, new.manifest.schema_version)
@@ -74,6 +74,8 @@ class Diff:
             self._compare_items()
             self._compare_pairs()
             self.summary = self._summary()
+        for side in self._sides.values():
+            side.let_go()
 
     def __repr__(self) -> str:
         counts = self.summary.counts().items()
@@ -86,94 +88,14 @@ class Diff:
 
     def images(self) -> Iterator[Change]:
         """Yield the images that differ, in order of split and image_id."""
-        return self._images_of(None)
-
-    def _images_of(self, wanted: Collection[tuple[Any, ...]] | None) -> Iterator[Change]:
-        """Yield all images that differ, or those of some keys."""
-        condition, params = _among(("split", "image_id"), wanted)
-        columns = COMPARED["images"]
-        values = [f"{side}.{name}" for side in self._sides for name in columns]
-        query = (
-            f"SELECT split, image_id, change, fields, {', '.join(values)} FROM image_changes "
-            "LEFT JOIN old_images AS old USING (split, image_id) LEFT JOIN new_images AS new USING (split, image_id) "
-            f"WHERE {condition} ORDER BY {SPLIT_ORDER}, image_id"
-        )
-        for split, image_id, change, changed_columns, *both in self._relation(query, params).iter_rows():
-            old = dict(zip(columns, both[: len(columns)], strict=True))
-            new = dict(zip(columns, both[len(columns) :], strict=True))
-            yield _change(change, {"split": split, "image_id": image_id}, changed_columns, old, new)
-
-    def page(
-        self,
-        of: str,
-        *,
-        change: str | None = None,
-        column: str | None = None,
-        after: Sequence[int] | None = None,
-        size: int = 24,
-    ) -> tuple[list[Change], list[int] | None]:
-        """Return some of the images or items that differ, in their order, and the place of the last if there are more.
-
-        Args:
-            of: ``images`` or ``items``.
-            change: ``added``, ``removed`` or ``changed``; all of them without it.
-            column: one in which they differ.
-            after: a place that this method returned: number of the split, image_id, and item_no of items.
-            size: the most rows.
-        """
-        keys = ["image_id"] if of == "images" else ["image_id", "item_no"]
-        place = ", ".join([SPLIT_ORDER, *keys])
-        conditions, params = ["true"], {}
-        for name, condition, value in (
-            ("change", "change = $change", change),
-            ("column", "list_contains(fields, $column)", column),
-            *((f"after_{number}", "", entry) for number, entry in enumerate(after or ())),
-        ):
-            if value is not None:
-                params[name] = value
-                conditions += [condition] if condition else []
-        if after is not None:
-            conditions.append(f"({place}) > ({', '.join(f'$after_{number}' for number in range(len(keys) + 1))})")
-        query = (
-            f"SELECT {place}, * FROM {_CHANGE_TABLES[of]} WHERE {' AND '.join(conditions)} "
-            f"ORDER BY {place} LIMIT {size + 1:d}"
-        )
-        with duckdb_errors():
-            rows = self._relation(query, params).fetchall()
-        last = [*rows[size - 1][: len(keys) + 1]] if len(rows) > size else None
-        wanted = {(SPLITS[row[0] - 1], *row[1 : len(keys) + 1]) for row in rows[:size]}
-        if not wanted:
-            return [], None
-        with duckdb_errors():
-            changes = list(self._images_of(wanted) if of == "images" else self._items_of(wanted))
-        return changes, last
+        return self._image_changes("image_changes")
 
     def items(self) -> Iterator[Change]:
         """Yield the items that differ, in order of split, image_id and item_no."""
-        return self._items_of(None)
-
-    def _items_of(self, wanted: Collection[tuple[Any, ...]] | None) -> Iterator[Change]:
-        """Yield all items that differ, or those of some keys."""
-        condition, params = _among(ITEMS.key, wanted)
-        names = ("image_id", "item_no", "change", "category_id", "fields")
-        query = (
-            f"SELECT split, {', '.join(names)} FROM item_changes WHERE split = $split AND {condition} "
-            "ORDER BY image_id, item_no"
-        )
+        query = f"SELECT {_ITEM_CHANGE} FROM item_changes WHERE split = $split ORDER BY image_id, item_no"
         for split in self.summary.splits:
-            for batch in self._relation(query, {"split": split, **params}).to_arrow_reader(_BATCH):
-                columns = batch.select(names).to_pydict()
-                read_columns = _columns_to_read(columns["change"], columns["fields"])
-                old, new = (side.rows_of(batch, read_columns) for side in self._sides.values())
-                for image_id, item_no, change, category_id, changed_columns in zip(*columns.values(), strict=True):
-                    key = {
-                        "split": split,
-                        "image_id": image_id,
-                        "item_no": item_no,
-                        "category_name": CATEGORY_BY_ID[category_id].name,
-                    }
-                    row_key = (image_id, item_no)
-                    yield _change(change, key, changed_columns, old.get(row_key), new.get(row_key))
+            for batch in self._relation(query, {"split": split}).to_arrow_reader(_BATCH):
+                yield from self._item_changes(batch)
 
     def instance_pairs(self) -> Iterator[dict[str, Any]]:
         """Yield the pairs of items that only one side has, in order: ``change`` and the columns of the pair."""
@@ -182,6 +104,111 @@ class Diff:
         rows = self._relation(f"SELECT change, {columns} FROM instance_pair_changes ORDER BY {order}, change")
         for row in rows.iter_rows():
             yield dict(zip(("change", *PAIR_COLUMNS), row, strict=True))
+
+    def page(
+        self,
+        of: str,
+        *,
+        change: str | None = None,
+        column: str | None = None,
+        after: Sequence[Any] | None = None,
+        before: Sequence[Any] | None = None,
+        size: int = 60,
+    ) -> ChangePage:
+        """Return some of the differences in order, by key.
+
+        Args:
+            of: ``images``, ``items`` or ``instance_pairs``.
+            change: only those that were ``added``, ``removed`` or ``changed``.
+            column: only changed images or items that differ in this column.
+            after: the key of the last difference before them.
+            before: the key of the first difference after them; one of both at most.
+            size: number of differences at most.
+
+        Raises:
+            UsageError: ``after`` or ``before`` is no key.
+        """
+        key = _KEYS[of]
+        order = (SPLIT_ORDER, *key[1:])
+        table = f"SELECT {', '.join(PAIR_COLUMNS)}, change FROM {_CHANGE_TABLES[of]}"
+        if of != "instance_pairs":
+            more = ", category_id" if of == "items" else ""
+            table = f"SELECT {', '.join(key)}, change, fields{more} FROM {_CHANGE_TABLES[of]}"
+        conditions, params = ["true"], dict[str, Any]()
+        if change is not None:
+            conditions.append("change = $change")
+            params["change"] = change
+        if column is not None:
+            conditions.append("list_contains(fields, $column)" if of in COMPARED else "false")
+            params |= {"column": column} if of in COMPARED else {}
+        chosen = f"{table} WHERE {' AND '.join(conditions)}"
+        ((number,),) = self._relation(f"SELECT count(*) FROM ({chosen})", params).fetchall()
+        place, is_back = (before, True) if before is not None else (after, False)
+        if place is not None:
+            params |= {f"key_{at}": value for at, value in enumerate(_place(place, key))}
+            names = ", ".join(f"$key_{at}" for at in range(len(key)))
+            chosen += f" AND ({', '.join(order)}) {'<' if is_back else '>'} ({names})"
+        directions = ", ".join(f"{name} DESC" if is_back else name for name in order)
+        rows = self._relation(f"{chosen} ORDER BY {directions} LIMIT {int(size) + 1}", params).to_arrow_table()
+        has_more = rows.num_rows > size
+        rows = rows.slice(0, size)
+        if is_back and rows.num_rows:
+            rows = rows.take(list(range(rows.num_rows))[::-1])
+        keys = [list(row.values()) for row in rows.select(key).to_pylist()]
+        has_previous, has_next = (has_more, True) if is_back else (place is not None, has_more)
+        return ChangePage(
+            number,
+            self._changes_of(of, rows),
+            keys[0] if keys and has_previous else None,
+            keys[-1] if keys and has_next else None,
+        )
+
+    def _changes_of(self, of: str, rows: pa.Table) -> list[Change]:
+        """Return the differences of some rows of a table of changes, in their order."""
+        if of == "images":
+            cursor = self._connection.cursor()
+            cursor.register("wanted_changes", rows)
+            return list(self._image_changes("wanted_changes", cursor))
+        if of == "items":
+            changes: list[Change] = []
+            splits = rows.column("split").to_pylist()
+            for split in dict.fromkeys(splits):
+                part = rows.slice(splits.index(split), splits.count(split)).combine_chunks()
+                for batch in part.to_batches():
+                    changes += self._item_changes(batch)
+            return changes
+        return [Change(row.pop("change"), row, (), None, None) for row in rows.to_pylist()]
+
+    def _image_changes(self, table: str, cursor: DuckDBPyConnection | None = None) -> Iterator[Change]:
+        """Yield the differences in a table like ``image_changes``, in order of split and image_id."""
+        columns = COMPARED["images"]
+        values = [f"{side}.{name}" for side in self._sides for name in columns]
+        query = (
+            f"SELECT split, image_id, change, fields, {', '.join(values)} FROM {table} "
+            "LEFT JOIN old_images AS old USING (split, image_id) LEFT JOIN new_images AS new USING (split, image_id) "
+            f"ORDER BY {SPLIT_ORDER}, image_id"
+        )
+        relation = (cursor or self._connection.cursor()).sql(query)
+        for split, image_id, change, changed_columns, *both in relation.iter_rows():
+            old = dict(zip(columns, both[: len(columns)], strict=True))
+            new = dict(zip(columns, both[len(columns) :], strict=True))
+            yield _change(change, {"split": split, "image_id": image_id}, changed_columns, old, new)
+
+    def _item_changes(self, batch: pa.RecordBatch) -> Iterator[Change]:
+        """Yield the differences of rows of ``item_changes`` of one split, in their order."""
+        columns = batch.select(["image_id", "item_no", "change", "category_id", "fields"]).to_pydict()
+        read_columns = _columns_to_read(columns["change"], columns["fields"])
+        old, new = (side.rows_of(batch, read_columns) for side in self._sides.values())
+        split = batch.column("split")[0].as_py()
+        for image_id, item_no, change, category_id, changed_columns in zip(*columns.values(), strict=True):
+            key = {
+                "split": split,
+                "image_id": image_id,
+                "item_no": item_no,
+                "category_name": CATEGORY_BY_ID[category_id].name,
+            }
+            row_key = (image_id, item_no)
+            yield _change(change, key, changed_columns, old.get(row_key), new.get(row_key))
 
     def _compare_images(self) -> None:
         """Create ``image_changes``: key, change and fields of the images that differ."""
@@ -193,6 +220,9 @@ class Diff:
             WHERE change <> 'changed' OR len(fields) > 0
             """
         )
+        for side in self._sides:
+            differing = f"FROM {side}_images SEMI JOIN image_changes USING (split, image_id)"
+            self._connection.execute(f"CREATE OR REPLACE TABLE {side}_images AS {differing}")
 
     def _compare_items(self) -> None:
         """Create ``item_changes``: key, change, category and fields of the items that differ."""
@@ -200,22 +230,22 @@ class Diff:
         self._connection.execute(
             f"""
             CREATE TABLE candidates AS
-            SELECT {_KEY}, {_change_sql("category_id")} AS change,
+            SELECT {KEY_SQL}, {_change_sql("category_id")} AS change,
                 coalesce(new.category_id, old.category_id) AS category_id
-            FROM old_items AS old FULL JOIN new_items AS new USING ({_KEY})
+            FROM old_items AS old FULL JOIN new_items AS new USING ({KEY_SQL})
             WHERE coalesce(old.content_hash <> new.content_hash, true)
             """
         )
-        keys = self._relation(f"SELECT {_KEY} FROM candidates WHERE change = 'changed'").to_arrow_table()
+        keys = self._relation(f"SELECT {KEY_SQL} FROM candidates WHERE change = 'changed'").to_arrow_table()
         for name, side in self._sides.items():
             self._load(f"{name}_compared", side.compared_columns(keys))
         self._connection.execute(
             f"""
             CREATE TABLE item_changes AS
-            SELECT {_KEY}, change, category_id, coalesce(compared.fields, []) AS fields FROM candidates LEFT JOIN (
-                SELECT {_KEY}, {_fields_sql(COMPARED["items"])} AS fields
-                FROM old_compared AS old JOIN new_compared AS new USING ({_KEY})
-            ) AS compared USING ({_KEY})
+            SELECT {KEY_SQL}, change, category_id, coalesce(compared.fields, []) AS fields FROM candidates LEFT JOIN (
+                SELECT {KEY_SQL}, {_fields_sql(COMPARED["items"])} AS fields
+                FROM old_compared AS old JOIN new_compared AS new USING ({KEY_SQL})
+            ) AS compared USING ({KEY_SQL})
             WHERE change <> 'changed' OR len(fields) > 0
             """
         )
@@ -225,11 +255,11 @@ class Diff:
     def _compare_pairs(self) -> None:
         """Create ``instance_pair_changes``: pairs that only one side has, of the identities of changed items."""
         moved = (
-            f"(SELECT {_KEY} FROM item_changes WHERE change <> 'changed' "
+            f"(SELECT {KEY_SQL} FROM item_changes WHERE change <> 'changed' "
             f"OR list_has_any(fields, {list(PAIRING)})) AS moved"
         )
         identities = " UNION ".join(
-            f"SELECT split, pair_id, style FROM {side}_items SEMI JOIN {moved} USING ({_KEY}) WHERE style > 0"
+            f"SELECT split, pair_id, style FROM {side}_items SEMI JOIN {moved} USING ({KEY_SQL}) WHERE style > 0"
             for side in self._sides
         )
         self._connection.execute(f"CREATE TABLE touched AS {identities}")
@@ -273,72 +303,6 @@ class Diff:
         return self._connection.cursor().sql(query, params=params)
 
 
-class _Side(Selection):
-    """The subset in one of the two versions."""
-
-    @classmethod
-    def of(cls, snapshot: Snapshot, subset: Subset) -> _Side:
-        """Return the items of a subset, which may name splits that this version lacks."""
-        splits = tuple(split for split in subset.split if split in snapshot.manifest.splits)
-        return cls(snapshot, replace(subset, split=splits) if splits or not subset.split else _NO_ITEM)
-
-    def image_rows(self) -> pa.Table:
-        """Return the images, all columns."""
-        columns = ", ".join(column.name for column in IMAGES.columns)
-        return self._table(f"SELECT {columns} FROM images SEMI JOIN chosen_images USING (split, image_id)")
-
-    def item_keys(self) -> pa.Table:
-        """Return key, content hash and category of the items, and the columns that decide their pairs."""
-        columns = ", ".join((_KEY, "content_hash", "category_id", *PAIRING))
-        return self._table(f"SELECT {columns} FROM items SEMI JOIN chosen_items USING ({_KEY})")
-
-    def compared_columns(self, keys: pa.Table) -> pa.Table:
-        """Return the columns to compare of some items; lists as DuckDB's hash, equal for equal lists in one process."""
-        columns = ", ".join(
-            f"hash({name}) AS {name}" if FIELDS[name].type.startswith("list") else name for name in COMPARED["items"]
-        )
-        return self._table(f"SELECT {_KEY}, {columns} FROM items SEMI JOIN wanted USING ({_KEY})", keys)
-
-    def rows_of(self, keys: pa.RecordBatch, columns: Sequence[str]) -> dict[tuple[int, int], dict[str, Any]]:
-        """Return columns of some items of one split, by (image_id, item_no)."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        bounds = pc.min_max(keys.column("image_id"))
-        query = (
-            f"SELECT image_id, item_no, {', '.join(columns)} FROM items SEMI JOIN wanted USING ({_KEY}) "
-            "WHERE split = $split AND image_id BETWEEN $low AND $high"
-        )
-        params = {
-            "split": keys.column("split")[0].as_py(),
-            "low": bounds["min"].as_py(),
-            "high": bounds["max"].as_py(),
-        }
-        cursor = self._connection.cursor()
-        with self._snapshot.read_errors():
-            cursor.register("wanted", pa.Table.from_batches([keys]).select(list(ITEMS.key)))
-            rows = cursor.execute(query, params).fetchall()
-        return {(row[0], row[1]): dict(zip(columns, row[2:], strict=True)) for row in rows}
-
-    def _table(self, query: str, wanted: pa.Table | None = None) -> pa.Table:
-        """Return the rows of a query, which may read ``wanted``."""
-        cursor = self._connection.cursor()
-        with self._snapshot.read_errors():
-            if wanted is not None:
-                cursor.register("wanted", wanted)
-            return cursor.sql(query).to_arrow_table()
-
-
-def _among(key: Sequence[str], wanted: Collection[tuple[Any, ...]] | None) -> tuple[str, dict[str, Any]]:
-    """Return a condition that a row is among those of some keys, or true; and what it binds."""
-    if wanted is None:
-        return "true", {}
-    columns = list(zip(*wanted, strict=True))
-    lists = ", ".join(f"unnest($key_{number})" for number in range(len(key)))
-    params = {f"key_{number}": list(values) for number, values in enumerate(columns)}
-    return f"({', '.join(key)}) IN (SELECT ({lists}))", params
-
-
 def _check_splits(subset: Subset, old: Snapshot, new: Snapshot) -> None:
     splits = [split for split in SPLITS if split in {*old.manifest.splits, *new.manifest.splits}]
     for split in subset.split:
@@ -346,6 +310,22 @@ def _check_splits(subset: Subset, old: Snapshot, new: Snapshot) -> None:
             raise UnknownNameError(
                 f"The split {split} is neither in {old.place} nor in {new.place}; there is: {', '.join(splits)}."
             )
+
+
+def _place(values: Sequence[Any], key: Sequence[str]) -> list[int]:
+    """Return a key as numbers that sort as the differences do.
+
+    Raises:
+        UsageError: it is no key.
+    """
+    split, *numbers = values or [None]
+    if (
+        split not in SPLITS
+        or len(values) != len(key)
+        or not all(type(number) is int and abs(number) < 1 << 31 for number in numbers)
+    ):
+        raise UsageError(f"Expected a key of {', '.join(key)} as a place in the order, found {str(values)[:80]}.")
+    return [SPLITS.index(split) + 1, *numbers]
 
 
 def _change_sql(column: str) -> str:

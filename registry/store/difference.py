@@ -25,6 +25,8 @@ COMPARED: Final[dict[str, tuple[str, ...]]] = {
     "images": tuple(column.name for column in IMAGES.columns if column.name not in IMAGES.key),
     "items": HASHED,
 }
+#: Characters of two values from which on they are not written out.
+_LONGEST_LINE: Final = 60
 #: Columns of a pair of items.
 PAIR_COLUMNS: Final = (
     "split", "pair_id", "style", "user_image_id", "user_item_no", "shop_image_id", "shop_item_no",
@@ -122,6 +124,39 @@ class Change:
     old: Mapping[str, Any] | None
     new: Mapping[str, Any] | None
 
+    def lines(self) -> list[str]:
+        """Return each column that differs with its old and new value; long values are not written out."""
+        if self.old is None or self.new is None:
+            return []
+        both = [(name, value_text(self.old[name]), value_text(self.new[name])) for name in self.fields]
+        return [
+            f"{name} {old} -> {new}" if len(old + new) < _LONGEST_LINE else f"{name} differs" for name, old, new in both
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the change as a row."""
         return {"change": self.change, **self.key, "fields": list(self.fields), "old": self.old, "new": self.new}
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """Some of the differences, in order.
+
+    Attributes:
+        number: of all differences of their kind.
+        changes: those of the page; of pairs the key has all columns.
+        first: key of the first one, where there are others before it.
+        last: key of the last one, where there are others after it.
+    """
+
+    number: int
+    changes: Sequence[Change]
+    first: Sequence[Any] | None
+    last: Sequence[Any] | None
+
+
+def value_text(value: Any) -> str:
+    """Return a value for a caption."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "NULL" if value is None else str(value)[:200]

@@ -94,8 +94,8 @@ PAGES: Final[Mapping[str, Described]] = {
     "/checks/{name}": Described("The rows of a check.", _PLACES, True, _TABLE),
     "/compare": Described(
         "The differences from another version.",
-        {"of": "items or images.", "change": "Kind of the difference.", "column": "That differs.",
-         "after": _PLACES["after"]},
+        {"of": "items, images or instance_pairs.", "change": "Kind of the difference.", "column": "That differs.",
+         "show": "crops or photos.", **_PLACES},
         True, _TABLE, "--against",
     ),
     "/sql": Described(

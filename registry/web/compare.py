@@ -1,132 +1,148 @@
-"""The images and items that differ from another version, old and new drawn over each other."""
+"""The page that compares the version that is shown with another one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow as pa
+
+from registry.dataset.deepfashion2 import unknown_name
+from registry.dataset.tables import FIELDS, arrow_type
 from registry.errors import NotFoundError, UsageError
-from registry.store.difference import CHANGES, COMPARED
+from registry.store.difference import CHANGES, COMPARED, PAIR_COLUMNS
 from registry.web.answers import Answer
-from registry.web.overlay import Shapes, digits_of, shapes
-from registry.web.pictures import Pictures, load_pictures
+from registry.web.comparison import NEW, OLD, compared_pictures, item_rows
+from registry.web.overlay import hex_colour
 from registry.web.state import place_of
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from starlette.requests import Request
 
+    from registry.store.changes import Diff
     from registry.store.difference import Change
-    from registry.web.pictures import Picture
     from registry.web.site import Site
+    from registry.web.state import State
 
 #: Differences of a page.
-SIZE: Final = 24
-#: The old side, on any photo; the new one has the colour of its item.
-_OLD: Final = "#ff2fd0"
-_WIDTH: Final = 448
-_OF: Final = ("items", "images")
-#: Letters of a value in a caption.
-_LONGEST: Final = 60
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A difference with its picture; None where this version has no such image."""
-
-    change: Change
-    picture: Picture | None
-    old: list[Shapes]
+SIZE: Final = 36
+#: Seconds for which a page waits for the differences before it says that they are being looked for.
+_PATIENCE: Final = 0.5
+_TITLE: Final = "Compare"
+#: Parameters of the page that its links keep.
+_KEPT: Final = ("of", "change", "column", "show")
+_KEYS: Final = {
+    "images": ("split", "image_id"),
+    "items": ("split", "image_id", "item_no", "category_name"),
+    "instance_pairs": PAIR_COLUMNS,
+}
 
 
 def compare(site: Site, request: Request) -> Answer:
-    """Return the differences; ``of`` (items or images), ``change``, ``column`` and ``after`` choose among them.
+    """Return what differs between another version and the one that is shown, within a subset of both.
+
+    Parameters of the address, beside the options of a subset: ``of`` (items, images or instance_pairs), ``change``
+    (added, removed or changed), ``column`` (only rows that differ in it), ``show`` (crops or photos), ``after`` or
+    ``before`` (a key, from a link).
 
     Raises:
-        NotFoundError: the server was started without another version.
+        NotFoundError: there is no version to compare with.
         UsageError: a parameter cannot be read.
     """
-    if site.settings.against is None:
-        raise NotFoundError("There is nothing to compare with: start the server with df2 browse --against REV.")
-    other, name = site.settings.against
+    old_version = site.old_version
+    if old_version is None:
+        raise NotFoundError("This server compares with no other version: df2 browse --against REV shows one.")
     state = site.state(request)
-    of = _choice(state.others, "of", _OF) or _OF[0]
-    change = _choice(state.others, "change", CHANGES[of])
-    column = _choice(state.others, "column", COMPARED[of])
-    after = place_of(state, "after")
-    if after is not None and (len(after) != (3 if of == "items" else 2) or not all(type(n) is int for n in after)):
-        raise UsageError("after: expected a place in the order, as the links to other pages have it.")
-    if after is not None and any(abs(number) >= 2**31 for number in after):
-        raise UsageError("after: expected a place in the order, as the links to other pages have it.")
-    subset = site.confined(state.subset)
-    versions = other.snapshot().manifest.sha256, site.version()
-    difference = site.differences.start((versions, subset.digest), lambda: other.diff(site.registry, subset)).result()
-    changes, last = difference.page(of, change=change, column=column, after=after, size=SIZE)
-    rows = [entry.to_dict() for entry in changes]
-    pictures = load_pictures(site, [entry.key for entry in changes])
-    kept = ("of", "change", "column")
-    links = {} if last is None else {"next": state.query(keep=kept, after=json.dumps(last))}
+    if "where" in state.options:
+        raise UsageError("where: a condition of an address is not answered here, as it would run on two versions.")
+    of = _one(state, "of", "items", tuple(CHANGES))
+    change = _one(state, "change", "", CHANGES[of])
+    column = _one(state, "column", "", COMPARED.get(of, ()))
+    show = _one(state, "show", "crops", ("crops", "photos"))
+    after, before = place_of(state, "after"), place_of(state, "before")
+    job = old_version.start(site.differences, site.registry, state.subset)
+    if not job.done.wait(_PATIENCE):
+        query = state.query(keep=tuple(state.others))
+        waiting = {"state": "comparing", "against": old_version.name}
+        return Answer("compare_waiting.html", _TITLE, waiting, None, {"query": query}, status=202, is_fixed=False)
+    diff: Diff = job.result()
+    shown = diff.page(of, change=change or None, column=column or None, after=after, before=before, size=SIZE)
+    rows = [row for entry in shown.changes for row in item_rows(entry)]
+    pictures = iter(
+        compared_pictures(old_version.pictures, site.pictures, rows, crop=show == "crops" and of != "images")
+    )
+    entries = [
+        {"change": entry, "lines": entry.lines(), "pictures": [next(pictures) for _ in item_rows(entry)]}
+        for entry in shown.changes
+    ]
+    links = {
+        name: state.query(keep=_KEPT, **{parameter: json.dumps(list(key))})
+        for name, parameter, key in (("previous", "before", shown.first), ("next", "after", shown.last))
+        if key is not None
+    }
     data = {
-        "against": name,
-        "counts": difference.summary.counts(),
-        "fields": difference.summary.fields,
-        "notices": difference.notices,
-        "rows": rows,
+        "against": old_version.name,
+        "subset": state.subset.to_dict(),
+        "notices": diff.notices,
+        "counts": diff.summary.counts(),
+        "columns": diff.summary.fields.get(of, {}),
+        "of": of,
+        "number": shown.number,
+        "rows": [entry.to_dict() for entry in shown.changes],
         "links": links,
     }
     context = {
         "state": state,
-        "of": of,
+        "is_same": diff.summary.is_same,
+        "by_category": [row for row in diff.summary.rows() if row["category_name"] is not None],
+        "entries": entries,
         "change": change,
         "column": column,
-        "shown": [_shown(pictures, entry) for entry in changes],
-        "changes": CHANGES,
-        "columns": [entry for entry in COMPARED[of] if entry in difference.summary.fields[of]],
-        "pictures": pictures,
-        "old_colour": _OLD,
-        "short": _short,
+        "show": show,
+        "colours": {"old": hex_colour(OLD), "new": hex_colour(NEW)},
+        "filters": _filters(diff, of, change, column, state),
+        "others": state.query(keep=("of", "change", "column"), show="photos" if show == "crops" else None),
     }
-    return Answer("compare.html", f"Since {name}", data, _table(rows), context, is_fixed=False)
+    return Answer("compare.html", _TITLE, data, _table(of, shown.changes), context, is_fixed=False)
 
 
-def _choice(others: Mapping[str, tuple[str, ...]], name: str, choices: tuple[str, ...]) -> str | None:
-    (text,) = others.get(name, (None,))[-1:]
-    if text is not None and text not in choices:
-        raise UsageError(f"{name}: expected {', '.join(choices)}, found {text[:20]!r}.")
-    return text
+def _one(state: State, name: str, default: str, values: Sequence[str]) -> str:
+    """Return a parameter of the address, one of some values.
+
+    Raises:
+        UsageError: it is another one.
+    """
+    value = state.others.get(name, (default,))[-1]
+    if value != default and value not in values:
+        raise unknown_name(name, value, list(values))
+    return value
 
 
-def _shown(pictures: Pictures, change: Change) -> Shown:
-    """Return a difference with its picture: this version's item in its colour, the old one beside it."""
-    picture = pictures.picture(change.key, shown=_WIDTH)
-    item_no = change.key.get("item_no")
-    if picture is None or item_no is None:
-        return Shown(change, picture, [])
-    key = change.key["split"], change.key["image_id"]
-    picture = replace(picture, shapes=[shape for shape in picture.shapes if shape.item_no == item_no])
-    present = next((item for item in pictures.items[key] if item["item_no"] == item_no), {})
-    old = None if change.old is None else {**present, **change.key, **change.old}
-    if old is None or not {"category_id", "landmarks", "segmentation", "x1"} <= {*old}:
-        return Shown(change, picture, [])
-    drawn = shapes([old], pictures.region(key), digits=digits_of(picture.width, _WIDTH))
-    return Shown(change, picture, [replace(shape, colour=_OLD) for shape in drawn])
+def _filters(diff: Diff, of: str, change: str, column: str, state: State) -> list[dict[str, Any]]:
+    """Return what the differences can be narrowed to, each with its number and address."""
+    counts = diff.summary.counts()[of]
+    total = {"text": "all", "number": sum(counts.values()), "is_set": not change and not column}
+    links = [{**total, "query": state.query(keep=("of", "show"))}]
+    for name, number in counts.items():
+        is_set = name == change and not column
+        query = state.query(keep=("of", "show"), change=name)
+        links.append({"text": name, "number": number, "is_set": is_set, "query": query})
+    for name, number in diff.summary.fields.get(of, {}).items():
+        query = state.query(keep=("of", "show"), column=name)
+        links.append({"text": f"differs in {name}", "number": number, "is_set": name == column, "query": query})
+    return links
 
 
-def _short(value: Any) -> str:
-    """Return a value for a caption: lists of coordinates by their length."""
-    if isinstance(value, list):
-        return f"{len(value)} values" if len(str(value)) > _LONGEST else str(value)
-    return "not known" if value is None else str(value)[:_LONGEST]
-
-
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
-    import pyarrow as pa
-
-    texts = [
-        {**row, **{side: row[side] and json.dumps(row[side], default=str) for side in ("old", "new")}} for row in rows
-    ]
-    names = [*rows[0]] if rows else ["change"]
-    numbers = {"image_id": pa.int32(), "item_no": pa.int16(), "fields": pa.list_(pa.string())}
-    return pa.Table.from_pylist(texts, pa.schema([(name, numbers.get(name, pa.string())) for name in names]))
+def _table(of: str, changes: Sequence[Change]) -> pa.Table:
+    """Return differences as an Arrow table; old and new values are JSON texts, to have a single type."""
+    types = {name: arrow_type(FIELDS[name].type) for name in _KEYS[of] if name in FIELDS}
+    schema = [("change", pa.string()), *((name, types.get(name, pa.int32())) for name in _KEYS[of])]
+    rows = [change.to_dict() for change in changes]
+    if of in COMPARED:
+        schema += [("fields", pa.list_(pa.string())), ("old", pa.string()), ("new", pa.string())]
+        for row in rows:
+            row |= {
+                side: row[side] and json.dumps(row[side], ensure_ascii=False, default=str) for side in ("old", "new")
+            }
+    return pa.Table.from_pylist(rows, pa.schema(schema))

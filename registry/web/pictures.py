@@ -18,7 +18,6 @@ from registry.web.library import WIDTHS
 from registry.web.overlay import Shapes, digits_of, shapes
 
 if TYPE_CHECKING:
-    from registry.store.narrow import NarrowTables
     from registry.store.registry import Registry
 
 #: Images whose annotation is kept; that of most has some 10 KB.
@@ -78,6 +77,7 @@ class Pictures:
     Attributes:
         images: rows of the table images, without long columns; only of images that there are.
         items: rows of the table items of each image, by item_no.
+        has_photos: whether photos can be shown.
     """
 
     def __init__(
@@ -86,17 +86,12 @@ class Pictures:
         self.images = images
         self.items = {key: annotation.items for key, annotation in annotations.items()}
         self._annotations = annotations
-        self._has_photos = has_photos
+        self.has_photos = has_photos
 
     def region(self, key: Key, item_no: int | None = None) -> tuple[int, int, int, int]:
         """Return the part of a photo to show, px: all of it and of its annotation, or an item with a margin."""
         image, items = self.images[key], self.items[key]
-        size = (image["width"], image["height"]) if image["width"] and image["height"] else None
-        rect = photo_rect(size, items)
-        chosen = [item for item in items if item["item_no"] == item_no]
-        region: Rect = crop_region(rect, chosen) if chosen else whole_region(rect, items)
-        x1, y1, x2, y2 = View.of(region, rect, WIDTHS[0]).region
-        return math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
+        return region_of(image, items, [item for item in items if item["item_no"] == item_no])
 
     def picture(self, row: Mapping[str, Any], *, crop: bool = False, shown: int = 2 * WIDTHS[0]) -> Picture | None:
         """Return the picture of a row with split, image_id and perhaps item_no; None where there is no such image.
@@ -123,7 +118,7 @@ class Pictures:
         detail = ", ".join(names) or ("no item is annotated" if item_no is None else "no such item")
         return Picture(
             f"/image/{key[0]}/{key[1]}",
-            thumbnail_path(key, part, 2 * WIDTHS[0] if crop else WIDTHS[0]) if self._has_photos else "",
+            thumbnail_path(key, part, 2 * WIDTHS[0] if crop else WIDTHS[0]) if self.has_photos else "",
             width,
             height,
             f"{part[0]} {part[1]} {width} {height}",
@@ -135,10 +130,32 @@ class Pictures:
         )
 
 
+def region_of(
+    image: Mapping[str, Any], items: Sequence[Mapping[str, Any]], chosen: Sequence[Mapping[str, Any]] = ()
+) -> tuple[int, int, int, int]:
+    """Return the part of a photo to show, px: the chosen items with a margin, or else all of it and of its items."""
+    size = (image["width"], image["height"]) if image["width"] and image["height"] else None
+    rect = photo_rect(size, items)
+    region: Rect = crop_region(rect, chosen) if chosen else whole_region(rect, items)
+    x1, y1, x2, y2 = View.of(region, rect, WIDTHS[0]).region
+    return math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
+
+
 def thumbnail_path(key: Key, part: Sequence[int], width: int) -> str:
     """Return the path of a thumbnail of a part of a photo."""
     path = f"/thumbnail/{key[0]}/{key[1]}.jpg?w={width}"
     return path if max(map(abs, part)) > _FURTHEST else f"{path}&part={','.join(map(str, part))}"
+
+
+class FindsRows(Protocol):
+    """Finds rows of a version by the key of their image."""
+
+    @property
+    def version(self) -> str:
+        """The digest of the manifest of the version."""
+
+    def find(self, table: str, keys: Sequence[Key]) -> list[dict[str, Any]]:
+        """Return the rows of ``images`` or ``items`` of images, without long columns, in the order of their keys."""
 
 
 class PictureReader:
@@ -146,11 +163,11 @@ class PictureReader:
 
     Args:
         registry: to read.
-        narrow: returns its tables in memory.
+        narrow: returns what finds its rows.
         has_photos: whether photos can be shown.
     """
 
-    def __init__(self, registry: Registry, narrow: Callable[[], NarrowTables], has_photos: bool) -> None:
+    def __init__(self, registry: Registry, narrow: Callable[[], FindsRows], has_photos: bool) -> None:
         self._registry = registry
         self._narrow = narrow
         self._has_photos = has_photos
@@ -181,7 +198,7 @@ class PictureReader:
                         self._kept.popitem(last=False)
         return Pictures(images, annotations, self._has_photos)
 
-    def _read(self, narrow: NarrowTables, keys: Sequence[Key]) -> dict[Key, Annotation]:
+    def _read(self, narrow: FindsRows, keys: Sequence[Key]) -> dict[Key, Annotation]:
         """Return the items of images."""
         annotations = {key: Annotation([]) for key in keys}
         short = narrow.find(ITEMS.name, keys)

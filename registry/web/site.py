@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from registry.errors import RegistryError, UsageError
 from registry.subset.options import Subset
 from registry.web.check_runs import CheckRuns
+from registry.web.comparison import OldVersion
 from registry.web.jobs import Jobs
 from registry.web.library import Library
 from registry.web.pictures import PictureReader
@@ -35,6 +36,8 @@ _SELECTIONS = 4
 _MODELS = 4
 #: Plots and tables of statistics that are kept.
 _STATISTICS = 256
+#: Differences from the other version that are kept, of one subset each.
+_DIFFERENCES = 2
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ class Site:
         library: the photos and their thumbnails.
         pictures: reads images with their annotation.
         checks: runs of the checks.
-        differences: from the other version, by version and subset.
+        differences: from the other version, by versions and subset.
+        old_version: the other version; None without one.
     """
 
     def __init__(self, registry: Registry, settings: Settings) -> None:
@@ -101,7 +105,10 @@ class Site:
         self.library = Library(settings.photos)
         self.pictures = PictureReader(registry, self.narrow, settings.photos is not None)
         self.checks = CheckRuns(self)
-        self.differences = Jobs(2)
+        self.differences = Jobs(_DIFFERENCES)
+        self.old_version: OldVersion | None = None
+        if settings.against is not None:
+            self.old_version = OldVersion(*settings.against, settings.photos is not None)
         self._lock = threading.Lock()
         self._narrow: tuple[str, NarrowTables] | None = None
         self._identities: tuple[NarrowTables, Identities] | None = None

@@ -20,7 +20,7 @@ from registry.checks.settings import CheckSettings
 from registry.web.app import create_app
 from registry.web.security import Access
 from registry.web.site import Settings, Site
-from tests.registries import make_newer, make_odd, make_three_splits
+from tests.registries import make_odd, make_three_splits
 
 BASE = "http://127.0.0.1"
 ORIGIN = {"Origin": BASE}
@@ -193,30 +193,3 @@ def test_a_value_is_corrected_once(tmp_path: Path, three: Path) -> None:
     assert client.get("/?format=json&show=items").json()["rows"][0] == row  # the registry is as it was
     (tmp_path / "corrections" / f"{split}.jsonl").write_text("{")
     assert client.get(f"/image/{split}/{image_id}").status_code == 200
-
-
-def test_differences_are_those_of_diff(tmp_path: Path, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("registry.web.compare.SIZE", 2)
-    old = registry.open(str(three))
-    newer = make_newer(three, tmp_path)
-    client = client_of(tmp_path, newer, against=(old, "v1"))
-    difference = old.diff(registry.open(str(newer)))
-    for of, wanted in (("items", list(difference.items())), ("images", list(difference.images()))):
-        path: str | None = f"/compare?of={of}"
-        rows: list[Any] = []
-        while path is not None:
-            assert client.get(path).status_code == 200
-            got = client.get(path, headers={"Accept": "application/json"}).json()
-            assert client.get(f"{path}&format=arrow").status_code == 200
-            rows += got["rows"]
-            path = f"/compare{got['links']['next']}" if "next" in got["links"] else None
-        keys = [(row["change"], row["split"], row["image_id"], row.get("item_no")) for row in rows]
-        assert keys == [(c.change, c.key["split"], c.key["image_id"], c.key.get("item_no")) for c in wanted]
-        changed = [c for c in wanted if c.change == "changed"]
-        for column in {name for c in changed for name in c.fields}:
-            got = client.get(f"/compare?of={of}&column={column}&format=json").json()
-            assert all(column in row["fields"] for row in got["rows"])
-            assert got["rows"]
-    for bad in ("of=x", "change=x", "column=x", "after=[1]", "after=[1,2,true]", "after=[1,2,99999999999999999999999]"):
-        assert client.get(f"/compare?{bad}").status_code == 400
-    assert client_of(tmp_path, newer).get("/compare").status_code == 404
