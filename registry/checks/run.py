@@ -261,11 +261,11 @@ def _order(column: str, value: str) -> str:
 
 
 def _before(first: Sequence[str], second: Sequence[str]) -> str:
-    """Return a condition that the first values stand before the second ones in their order, in which NULL is last."""
+    """Return a condition that the first values stand before the second values; NULL is last."""
     ways = []
-    for number, (one, other) in enumerate(zip(first, second, strict=True)):
+    for number, (value, behind) in enumerate(zip(first, second, strict=True)):
         same = [f"{a} IS NOT DISTINCT FROM {b}" for a, b in zip(first[:number], second[:number], strict=True)]
-        ways.append(" AND ".join([*same, f"({one} < {other} OR ({other} IS NULL AND {one} IS NOT NULL))"]))
+        ways.append(" AND ".join([*same, f"({value} < {behind} OR ({behind} IS NULL AND {value} IS NOT NULL))"]))
     return f"({' OR '.join(ways)})"
 
 

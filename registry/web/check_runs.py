@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _RUNS: Final = 4
 #: Counts of single checks that are kept.
 _KEPT_COUNTS: Final = 256
-#: Rows of one key that a page shows; the key of a check should tell its rows apart.
+#: Rows with the same key that a page shows; the key of a check should tell its rows apart.
 _SAME_KEY: Final = 2_000
 #: How long the end of the process waits for the check that is being counted.
 _LAST_SECONDS: Final = 10
@@ -173,7 +173,7 @@ class CheckRuns:
     ) -> tuple[pa.Table, bool]:
         """Return a page of the rows of a check that are not accepted, and whether more rows are in its direction.
 
-        A check may have millions of rows: no more are read than the page has.
+        A check may have millions of rows: no more of them are read than the page shows.
 
         Args:
             subset: of the rows.
