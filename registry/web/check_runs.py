@@ -107,7 +107,7 @@ class CheckRuns:
     def __init__(self, site: Checked) -> None:
         self._site = site
         self._lock = threading.Lock()
-        self._one = threading.Lock()  # one run at a time
+        self._one = threading.Lock()  # runs come after each other
         self._runs: OrderedDict[tuple[str, ...], Run] = OrderedDict()
         self._counts: OrderedDict[tuple[str, ...], Result] = OrderedDict()
 

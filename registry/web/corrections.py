@@ -125,12 +125,12 @@ def _words(form: Mapping[str, str], state: State, item_no: int | None) -> list[s
     """
     if REMOVE in form:
         return [REMOVE]
-    shown_fields = IMAGE_FIELDS if item_no is None else _ITEM_FIELDS
+    fields = IMAGE_FIELDS if item_no is None else _ITEM_FIELDS
     is_there = item_no is None or item_no in state.items
     words = [
         f"{name}={form[name].strip()}"
         for name in CORRECTED_FIELDS
-        if name in form and not (name in shown_fields and is_there and form[name].strip() == _text(state, item_no, name))
+        if name in form and not (name in fields and is_there and form[name].strip() == _text(state, item_no, name))
     ]
     if not words:
         raise UsageError("Nothing was written: the values are these already.")
