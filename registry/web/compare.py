@@ -1,4 +1,4 @@
-"""The page that compares the version that is shown with another one."""
+"""The page that compares the version that is shown with another."""
 
 from __future__ import annotations
 
@@ -108,10 +108,10 @@ def compare(site: Site, request: Request) -> Answer:
 
 
 def _one(state: State, name: str, default: str, values: Sequence[str]) -> str:
-    """Return a parameter of the address, one of some values.
+    """Return a parameter of the address.
 
     Raises:
-        UsageError: it is another one.
+        UsageError: it is none of the values.
     """
     value = state.others.get(name, (default,))[-1]
     if value != default and value not in values:

@@ -162,7 +162,7 @@ class Guard:
                 await PlainTextResponse(f"{FAILURE}\n", 500)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
-        """Return the answer to a request that is not passed on; None for one that is."""
+        """Return the answer to a request that is not passed on; None for a request that is."""
         headers = Headers(scope=scope)
         host = headers.get("host", "").lower()
         if len(headers.getlist("host")) != 1 or not self._access.knows(_host(host)):
