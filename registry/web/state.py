@@ -67,7 +67,7 @@ class State:
         for key, value in parameters:
             if value:
                 entries[key] = (*entries.get(key, ()), value)
-        # Thousands of ranges would be a condition too deep for DuckDB's parser, which ends the process.
+        # DuckDB takes long to parse a condition of thousands of ranges, and nothing ends it there.
         if any(len(_parts(values)) > _PARAMETERS for key, values in entries.items() if key in _LISTED):
             raise UsageError(f"Expected at most {_PARAMETERS} values of an option; a list of items may be longer.")
         # DuckDB's parser takes minutes for thousands of open brackets.
