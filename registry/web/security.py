@@ -40,6 +40,8 @@ _SAFE: Final = ("GET", "HEAD")
 #: ``HOST``, ``HOST:PORT`` or ``[ADDRESS]:PORT``.
 _HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{0,5})?")
 #: Bytes of a request beside its address and headers, which hold 64 KiB.
+#: Characters of a path; those of pages are short, and Python refuses to read numbers of thousands of digits.
+_LONGEST_PATH: Final = 1_000
 _LARGEST_BODY: Final = 1 << 20
 #: Pages that may show the site in a frame: notebooks of this machine.
 _NOTEBOOKS: Final = "'self' http://127.0.0.1:* http://localhost:*"
@@ -171,6 +173,8 @@ class Guard:
                 "name its host with --allow-host.\n",
                 status_code=421,
             )
+        if len(scope["path"]) > _LONGEST_PATH:
+            return PlainTextResponse("The address is too long.\n", status_code=414)
         if _is_foreign(scope, headers, host):
             return PlainTextResponse("Only the pages of this server may ask this.\n", status_code=403)
         refusal = self._refusal_of_token(scope, headers) if self._access.token is not None else None
