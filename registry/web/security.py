@@ -39,9 +39,9 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,200}")
 _SAFE: Final = ("GET", "HEAD")
 #: ``HOST``, ``HOST:PORT`` or ``[ADDRESS]:PORT``.
 _HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{0,5})?")
-#: Bytes of a request beside its address and headers, which hold 64 KiB.
 #: Characters of a path; those of pages are short, and Python refuses to read numbers of thousands of digits.
 _LONGEST_PATH: Final = 1_000
+#: Bytes of a request beside its address and headers, which hold 64 KiB.
 _LARGEST_BODY: Final = 1 << 20
 #: Pages that may show the site in a frame: notebooks of this machine.
 _NOTEBOOKS: Final = "'self' http://127.0.0.1:* http://localhost:*"
