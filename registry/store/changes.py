@@ -122,7 +122,7 @@ class Diff:
             change: only those that were ``added``, ``removed`` or ``changed``.
             column: only changed images or items that differ in this column.
             after: the key of the last difference before them.
-            before: the key of the first difference after them; one of both at most.
+            before: the key of the first difference after them; not both.
             size: number of differences at most.
 
         Raises:

@@ -145,8 +145,8 @@ class ChangePage:
     Attributes:
         number: of all differences of their kind.
         changes: those of the page; of pairs the key has all columns.
-        first: key of the first one, where there are others before it.
-        last: key of the last one, where there are others after it.
+        first: key of the first, where there are others before it.
+        last: key of the last, where there are others after it.
     """
 
     number: int

@@ -87,7 +87,8 @@ PAGES: Final[Mapping[str, Described]] = {
         "An image with its predictions.", _SCORE, True, needs="--predictions"
     ),
     "/similar/{split}/{image_id}/{item_no}": Described(
-        "The items nearest to one.", {"distance": "cosine, l2 or dot.", "gallery": "any, shop or user."}, True, _TABLE,
+        "The items nearest to an item.",
+        {"distance": "cosine, l2 or dot.", "gallery": "any, shop or user."}, True, _TABLE,
         "--embeddings",
     ),
     "/checks": Described("The checks with their counts within a subset.", {}, True, _TABLE),

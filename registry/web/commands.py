@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -116,3 +118,16 @@ def _flags(subset: Subset) -> list[str]:
         else:
             words += [f"{flag}={entry}" for entry in (value if isinstance(value, list) else [value])]
     return words
+
+
+def of_difference(site: Site, against: str, subset: Subset) -> dict[str, str]:
+    """Return ``command`` and ``python`` for the differences from another version."""
+    opened = "registry.open" + site.settings.python.partition("registry.open")[2]
+    is_place = "://" in against or os.path.isdir(against)
+    place = re.sub(r", rev='[^']*'", "", opened.removesuffix(")"))
+    old = f"registry.open({against!r})" if is_place else f"{place}, rev={against!r})"
+    arguments = "".join(f", {name}={value!r}" for name, value in _options(subset).items())
+    return {
+        "command": command(site, "diff", against, "--rows", subset=subset),
+        "python": redact(f"import registry\n{old}.diff({opened}{arguments}).summary"),
+    }

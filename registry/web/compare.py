@@ -1,4 +1,4 @@
-"""The page that compares the version that is shown with another one."""
+"""The page that compares the version that is shown with another version."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from registry.dataset.tables import FIELDS, arrow_type
 from registry.errors import NotFoundError, UsageError
 from registry.store.difference import CHANGES, COMPARED, PAIR_COLUMNS
 from registry.web.answers import Answer
+from registry.web.commands import of_difference
 from registry.web.comparison import NEW, OLD, compared_pictures, item_rows
 from registry.web.overlay import hex_colour
 from registry.web.state import place_of
@@ -40,7 +41,7 @@ _KEYS: Final = {
 
 
 def compare(site: Site, request: Request) -> Answer:
-    """Return what differs between another version and the one that is shown, within a subset of both.
+    """Return what differs between another version and that of the pages, within a subset of both.
 
     Parameters of the address, beside the options of a subset: ``of`` (items, images or instance_pairs), ``change``
     (added, removed or changed), ``column`` (only rows that differ in it), ``show`` (crops or photos), ``after`` or
@@ -94,6 +95,7 @@ def compare(site: Site, request: Request) -> Answer:
     }
     context = {
         "state": state,
+        "commands": of_difference(site, old_version.name, state.subset),
         "is_same": diff.summary.is_same,
         "by_category": [row for row in diff.summary.rows() if row["category_name"] is not None],
         "entries": entries,
@@ -108,10 +110,10 @@ def compare(site: Site, request: Request) -> Answer:
 
 
 def _one(state: State, name: str, default: str, values: Sequence[str]) -> str:
-    """Return a parameter of the address, one of some values.
+    """Return a parameter of the address, which must be among some values.
 
     Raises:
-        UsageError: it is another one.
+        UsageError: it is not among them.
     """
     value = state.others.get(name, (default,))[-1]
     if value != default and value not in values:

@@ -37,7 +37,7 @@ def identity(site: Site, request: Request) -> Answer:
     """Return the page of an identity.
 
     Parameters of the address: ``crop`` (0 for whole photos) and the filters of :func:`identities`, which its links to
-    the identity before and the next one keep.
+    the identities before and behind it keep.
 
     Raises:
         NotFoundError: no item has this pair_id and style.
@@ -195,7 +195,7 @@ def _number(request: Request, name: str) -> int:
 
 
 def _sides(items: Sequence[dict[str, Any]], style: int | None = None) -> dict[str, list[dict[str, Any]]]:
-    """Return the items of each source, of all styles or of a single one."""
+    """Return the items of each source, of all styles or of a single style."""
     return {
         source: [item for item in items if item["source"] == source and style in (None, item["style"])]
         for source in SOURCES

@@ -13,7 +13,7 @@ class Job:
 
     Attributes:
         done: set once there is a result or an error.
-        error: why there is no result; None where there is one.
+        error: why there is no result; None with a result.
     """
 
     def __init__(self, make: Callable[[], Any]) -> None:
@@ -54,7 +54,7 @@ class Jobs:
         self._jobs: OrderedDict[Hashable, Job] = OrderedDict()
 
     def start(self, key: Hashable, make: Callable[[], Any], *, again: bool = True) -> Job:
-        """Return the job of a key; it is started where there is none, or ``again`` where the last one failed."""
+        """Return the job of a key; it is started where there is none, or ``again`` where the last job failed."""
         with self._lock:
             job = self._jobs.get(key)
             if job is None or (again and job.done.is_set() and job.error is not None):

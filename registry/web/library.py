@@ -58,7 +58,7 @@ class Library:
         self._opened: dict[str, str | None] = {}
         self._thumbnails: OrderedDict[tuple[str, int, int, Part | None], bytes] = OrderedDict()
         self._bytes = 0
-        # Threads are enough for protected zips too: with the extra zip a photo of one is decrypted in 0.8 ms.
+        # Threads are enough for protected zips too: with the extra zip a photo is decrypted in 0.8 ms.
         self.pool = ThreadPoolExecutor(_THREADS, "photos")
 
     def problem(self, split: str) -> str | None:
@@ -100,7 +100,7 @@ class Library:
         Args:
             split: of the photo.
             image_id: of the photo.
-            width: px; one of :data:`WIDTHS`.
+            width: px, from :data:`WIDTHS`.
             part: left, top, right and bottom end, px of the photo, perhaps beyond it; None for the whole photo.
 
         Raises:

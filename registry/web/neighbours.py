@@ -1,4 +1,4 @@
-"""Vectors of items in memory, and the nearest items of one of them."""
+"""Vectors of items in memory, and the nearest items of each."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Neighbours:
 
     Attributes:
         keys: int64 [n], ascending: see :func:`item_keys`.
-        directions: float32 or float16 [n, numbers]: the vectors with the length 1; zeros for one of zeros.
+        directions: float32 or float16 [n, numbers]: the vectors with the length 1; zeros for a vector of zeros.
         lengths: float64 [n]: of the vectors.
         pair_id, style: int64 [n]: of the items; -1 for NULL.
         is_user: bool [n].

@@ -29,7 +29,7 @@ class Landmark:
         number: landmark_no.
         name: of the landmark.
         x, y: px of the photo, as SVG has them.
-        is_visible: False for an occluded one.
+        is_visible: False for an occluded landmark.
     """
 
     number: int

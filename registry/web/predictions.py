@@ -277,7 +277,7 @@ def _drawing(
 
 
 def _notices(results: Mapping[str, ModelResult]) -> list[str]:
-    """Return the notices of all models; those of one alone have its name before them."""
+    """Return the notices of all models; those of a single model have its name before them."""
     texts = [set(result.evaluation.notices) for result in results.values()]
     common = set.intersection(*texts) if texts else set()
     notices = [text for result in results.values() for text in result.evaluation.notices if text in common]

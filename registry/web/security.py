@@ -39,6 +39,8 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,200}")
 _SAFE: Final = ("GET", "HEAD")
 #: ``HOST``, ``HOST:PORT`` or ``[ADDRESS]:PORT``.
 _HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{0,5})?")
+#: Characters of a path; those of pages are short, and Python refuses to read numbers of thousands of digits.
+_LONGEST_PATH: Final = 1_000
 #: Bytes of a request beside its address and headers, which hold 64 KiB.
 _LARGEST_BODY: Final = 1 << 20
 #: Pages that may show the site in a frame: notebooks of this machine.
@@ -162,7 +164,7 @@ class Guard:
                 await PlainTextResponse(f"{FAILURE}\n", 500)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
-        """Return the answer to a request that is not passed on; None for one that is."""
+        """Return the answer to a request that is not passed on; None for a request that is."""
         headers = Headers(scope=scope)
         host = headers.get("host", "").lower()
         if len(headers.getlist("host")) != 1 or not self._access.knows(_host(host)):
@@ -171,6 +173,8 @@ class Guard:
                 "name its host with --allow-host.\n",
                 status_code=421,
             )
+        if len(scope["path"]) > _LONGEST_PATH:
+            return PlainTextResponse("The address is too long.\n", status_code=414)
         if _is_foreign(scope, headers, host):
             return PlainTextResponse("Only the pages of this server may ask this.\n", status_code=403)
         refusal = self._refusal_of_token(scope, headers) if self._access.token is not None else None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from registry.web.security import Access
     from registry.web.site import Site
 
-#: Port to try first; the next free one is taken where nobody asked for one.
+#: Port to try first; the next free port is taken where nobody asked for this.
 PORT: Final = 8022
 #: Ports that are tried.
 _ATTEMPTS: Final = 20

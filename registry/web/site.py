@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 #: Selections that are kept open.
 _SELECTIONS = 4
-#: Evaluated predictions that are kept, of one model and one subset each.
+#: Evaluated predictions that are kept, of a model and a subset each.
 _MODELS = 4
 #: Plots and tables of statistics that are kept.
 _STATISTICS = 256
-#: Differences from the other version that are kept, of one subset each.
+#: Differences from the other version that are kept, of a subset each.
 _DIFFERENCES = 2
 
 

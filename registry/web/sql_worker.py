@@ -55,14 +55,14 @@ class Opening:
 
 
 def write_frame(stream: BinaryIO, content: bytes) -> None:
-    """Write one frame."""
+    """Write a frame."""
     stream.write(_LENGTH.pack(len(content)))
     stream.write(content)
     stream.flush()
 
 
 def read_frame(stream: BinaryIO, most: int) -> bytes:
-    """Return the content of one frame.
+    """Return the content of a frame.
 
     Raises:
         EOFError: the other side ended, or sends more than ``most`` bytes.

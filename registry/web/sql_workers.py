@@ -33,7 +33,7 @@ _Answer = TypeVar("_Answer")
 
 #: Queries that run at the same time.
 _WORKERS: Final = 2
-#: Queries that wait for one of them; more are refused.
+#: Queries that wait for a process; more are refused.
 _WAITING: Final = 8
 #: Seconds after its time limit, or after its start, until a worker that says nothing is ended.
 _GRACE: Final = 2.0

@@ -27,7 +27,7 @@ _PARAMETERS: Final = 300
 _CONDITION: Final = 8000
 #: How an address says yes and no; a form sends "on".
 _FLAGS: Final = {"1": True, "true": True, "on": True, "0": False, "false": False}
-#: Options with several values without blanks in them, which one parameter may have too: ``pair_id=7 9-12``.
+#: Options with several values without blanks in them, which a single parameter may have too: ``pair_id=7 9-12``.
 _LISTED: Final = ("image_id", "pair_id", "style", "exclude_check")
 #: Options that are whole numbers.
 _NUMBERS: Final = ("seed", "limit")

@@ -1,4 +1,4 @@
-"""The plots of the statistics: each one SELECT for its bars, and one for the pictures behind a bar."""
+"""The plots of the statistics: each has a SELECT for its bars, and another for the pictures behind a bar."""
 
 from __future__ import annotations
 

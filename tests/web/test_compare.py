@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from copy import deepcopy
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -277,3 +278,14 @@ def test_rows_of_the_old_version_are_those_that_are_in_memory(versions: tuple[Re
             for row, expected in zip(found, in_memory, strict=True):
                 assert {*row} >= {*expected} - {"box_area", "num_corrections"}
                 assert all(row[name] == expected[name] for name in {*row} & {*expected})
+
+
+def test_the_command_and_the_python_of_a_page_give_the_same(versions: tuple[Registry, Registry]) -> None:
+    old, new = (version.place.url for version in versions)
+    settings = Settings(against=(versions[0], old), command=f"df2 -r {new}", python=f"registry.open({new!r})")
+    client = TestClient(create_app(Site(versions[1], settings), Access.of("127.0.0.1")), base_url="http://127.0.0.1")
+    page = html(client, "/compare?category=skirt")
+    assert f"df2 -r {new} diff {old} --rows --category=skirt" in page
+    python = unescape(page.split('id="copy-python"')[1].split(">", 1)[1].split("</pre>")[0])
+    summary = eval(python.removeprefix("import registry\n"), {"registry": registry})
+    assert summary == versions[0].diff(versions[1], category="skirt").summary

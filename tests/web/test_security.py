@@ -380,3 +380,9 @@ def test_no_random_request_makes_the_server_fail(app: Starlette, caplog: pytest.
         assert answer.status_code < 500, (method, path, caplog.text)
         assert "root:x:" not in answer.text
     assert client.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("digits", [900, 4_301, 50_000])
+def test_a_number_of_thousands_of_digits_is_no_failure(client: TestClient, digits: int) -> None:
+    for path in ("/image/train/{}", "/thumbnail/train/{}.jpg", "/pair/train/{}", "/identity/train/1/{}"):
+        assert client.get(path.format("1" * digits)).status_code in (400, 404, 414)
