@@ -145,31 +145,44 @@ def run_checks(
     for number, check in enumerate(chosen.by_name.values()):
         if progress:
             progress(number, len(chosen.by_name))
-        limit = settings.limits.get(check.name)
-        lacking = [table for table in check.needs if not _has_rows(tables, table)]
-        if lacking:
-            results.append(Result(check.name, check.severity, None, limit=limit))
-            notices.append(
-                f"{check.name} was not run, as {' and '.join(lacks(table, is_whole=is_whole) for table in lacking)}"
-            )
-            continue
         lines = accepted.get(check.name, ())
-        try:
-            count, used = _count(tables, check, lines)
-        except (QueryError, UsageError) as error:
-            problem = f"The check {check.name} cannot be run: {error}"
-            results.append(Result(check.name, check.severity, None, limit=limit, problem=problem))
-            continue
-        results.append(Result(check.name, check.severity, count, sum(used.values()), limit))
-        stale = [line.place for position, line in enumerate(lines) if position not in used]
-        if stale and is_whole:
-            number_of = plural(len(stale), "accepted exception", "accepted exceptions")
-            notices.append(
-                f"{number_of} of {check.name} {'fits' if len(stale) == 1 else 'fit'} no row any more and can be "
-                f"removed: {first_names(stale, 5)}"
-            )
+        result, about = count_check(tables, check, lines, settings.limits.get(check.name), is_whole=is_whole)
+        results.append(result)
+        notices += about
     results += [Result(name, "error", None, problem=problem) for name, problem in chosen.broken.items()]
     return CheckRun(results, notices, chosen, tables, accepted)
+
+
+def count_check(
+    tables: Tables, check: Check, lines: Sequence[Accepted], limit: int | None, *, is_whole: bool = True
+) -> tuple[Result, list[str]]:
+    """Return the result of a check, and notices on it; a check that cannot be run has its problem in the result.
+
+    Args:
+        tables: see :func:`run_checks`.
+        check: to count.
+        lines: its accepted exceptions.
+        limit: the most rows that it may have.
+        is_whole: see :func:`run_checks`.
+    """
+    lacking = [table for table in check.needs if not _has_rows(tables, table)]
+    if lacking:
+        reasons = " and ".join(lacks(table, is_whole=is_whole) for table in lacking)
+        return Result(check.name, check.severity, None, limit=limit), [f"{check.name} was not run, as {reasons}"]
+    try:
+        count, used = _count(tables, check, lines)
+    except (QueryError, UsageError) as error:
+        problem = f"The check {check.name} cannot be run: {error}"
+        return Result(check.name, check.severity, None, limit=limit, problem=problem), []
+    stale = [line.place for position, line in enumerate(lines) if position not in used]
+    notices = []
+    if stale and is_whole:
+        number_of = plural(len(stale), "accepted exception", "accepted exceptions")
+        notices.append(
+            f"{number_of} of {check.name} {'fits' if len(stale) == 1 else 'fit'} no row any more and can be "
+            f"removed: {first_names(stale, 5)}"
+        )
+    return Result(check.name, check.severity, count, sum(used.values()), limit), notices
 
 
 def load(settings: CheckSettings) -> tuple[Checks, dict[str, list[Accepted]]]:
@@ -199,14 +212,61 @@ def check_rows(
         raise UsageError(checks.broken[name])
     if name not in checks.by_name:
         raise unknown_name("check", name, checks.names)
-    check = checks.by_name[name]
+    return page_of_check(tables, checks.by_name[name], accepted.get(name, ()))
+
+
+def page_of_check(
+    tables: Tables,
+    check: Check,
+    lines: Sequence[Accepted],
+    *,
+    place: Sequence[Any] | None = None,
+    backwards: bool = False,
+    size: int | None = None,
+) -> DuckDBPyRelation:
+    """Return the rows of a check that are not accepted, sorted by its key, as a lazy relation.
+
+    Args:
+        tables: see :func:`run_checks`.
+        check: of the rows.
+        lines: its accepted exceptions.
+        place: values of the key, behind which the rows begin; None for the first row.
+        backwards: whether the rows stand before the place instead, the nearest first.
+        size: the most rows; None for all.
+
+    Raises:
+        QueryError, UsageError: the check is broken, lacks a table, or ``place`` is no key of it.
+    """
     for table in check.needs:
         if not _has_rows(tables, table):
-            raise UsageError(f"The check {name} cannot be run: {lacks(table)}.")
+            raise UsageError(f"The check {check.name} cannot be run: {lacks(table)}.")
     _check_key(tables, check)
-    order = [SPLIT_ORDER if column == "split" else f"found.{quote_name(column)}" for column in check.key]
-    query, params = _query(check, accepted.get(name, ()), "found.*")
-    return tables.sql(f"{query} WHERE accepted.position IS NULL ORDER BY {', '.join(order)}", params)
+    columns = [_order(column, f"found.{quote_name(column)}") for column in check.key]
+    query, params = _query(check, lines, "found.*")
+    conditions = ["accepted.position IS NULL"]
+    if place is not None:
+        if len(place) != len(check.key):
+            raise UsageError(f"Expected {len(check.key)} values of the key {', '.join(check.key)}, found {len(place)}.")
+        params |= {f"place_{number}": value for number, value in enumerate(place)}
+        values = [_order(column, f"$place_{number}") for number, column in enumerate(check.key)]
+        conditions.append(_before(columns, values) if backwards else _before(values, columns))
+    order = ", ".join(f"{column} DESC NULLS FIRST" if backwards else column for column in columns)
+    limit = "" if size is None else f" LIMIT {size:d}"
+    return tables.sql(f"{query} WHERE {' AND '.join(conditions)} ORDER BY {order}{limit}", params)
+
+
+def _order(column: str, value: str) -> str:
+    """Return SQL by which the values of a column of a key are sorted."""
+    return SPLIT_ORDER.replace(", split)", f", {value})") if column.lower() == "split" else value
+
+
+def _before(first: Sequence[str], second: Sequence[str]) -> str:
+    """Return a condition that the first values stand before the second values; NULL is last."""
+    ways = []
+    for number, (value, behind) in enumerate(zip(first, second, strict=True)):
+        same = [f"{a} IS NOT DISTINCT FROM {b}" for a, b in zip(first[:number], second[:number], strict=True)]
+        ways.append(" AND ".join([*same, f"({value} < {behind} OR ({behind} IS NULL AND {value} IS NOT NULL))"]))
+    return f"({' OR '.join(ways)})"
 
 
 def _count(tables: Tables, check: Check, lines: Sequence[Accepted]) -> tuple[int, dict[int, int]]:

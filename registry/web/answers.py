@@ -128,7 +128,8 @@ def error_answer(error: RegistryError, status: int | None = None) -> Answer:
     """Return the page of an error; its text names no secret."""
     kinds = ((NotFoundError, 404), (UsageError, 400), (QueryError, 400), (ConflictError, 409))
     code = status or next((code for kind, code in kinds if isinstance(error, kind)), 503)
-    message = redact(str(error))
+    # JSON may hold half a surrogate pair, and an answer may not.
+    message = redact(str(error)).encode("utf-8", "backslashreplace").decode()
     return Answer("error.html", "That did not work", {"error": message}, status=code, is_fixed=False)
 
 

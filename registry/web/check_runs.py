@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import hashlib
 import threading
-from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +13,8 @@ from weakref import WeakKeyDictionary
 
 from registry.checks.accepted import Accepted
 from registry.checks.find import Checks
-from registry.checks.run import Result, check_rows, load, run_checks
+from registry.checks.run import Result, count_check, load, page_of_check, run_checks
 from registry.checks.settings import CheckSettings, load_check_settings
-from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import RegistryError, UsageError
 from registry.store.connection import duckdb_errors
 from registry.subset.options import Subset
@@ -33,9 +31,10 @@ if TYPE_CHECKING:
 
 #: Runs that are kept.
 _RUNS: Final = 4
-#: Rows of checks that are kept, and the most bytes of each.
-_KEPT_ROWS: Final = 2
-_MOST_BYTES: Final = 48 << 20
+#: Counts of single checks that are kept.
+_KEPT_COUNTS: Final = 256
+#: Rows with the same key that a page shows; the key of a check should tell its rows apart.
+_SAME_KEY: Final = 2_000
 #: How long the end of the process waits for the check that is being counted.
 _LAST_SECONDS: Final = 10
 
@@ -108,9 +107,9 @@ class CheckRuns:
     def __init__(self, site: Checked) -> None:
         self._site = site
         self._lock = threading.Lock()
-        self._one = threading.Lock()  # one run at a time
+        self._one = threading.Lock()  # runs come after each other
         self._runs: OrderedDict[tuple[str, ...], Run] = OrderedDict()
-        self._rows: OrderedDict[tuple[str, ...], pa.Table] = OrderedDict()
+        self._counts: OrderedDict[tuple[str, ...], Result] = OrderedDict()
 
     def load(self) -> Loaded:
         """Return the checks of the parameter file.
@@ -139,27 +138,78 @@ class CheckRuns:
         thread.start()
         return run
 
-    def rows(self, subset: Subset, loaded: Loaded, name: str) -> pa.Table:
-        """Return the rows of a check that are not accepted, in the order of its key.
+    def count(self, subset: Subset, loaded: Loaded, name: str) -> Result:
+        """Return the result of a check alone, which is kept."""
+        key = self._site.version(), subset.digest, loaded.digest(), name
+        with self._lock:
+            if key in self._counts:
+                self._counts.move_to_end(key)
+                return self._counts[key]
+        limit = loaded.settings.limits.get(name)
+        lines = loaded.accepted.get(name, ())
+        result, _ = count_check(self._tables(subset), loaded.checks.by_name[name], lines, limit)
+        with self._lock:
+            self._counts[key] = result
+            while len(self._counts) > _KEPT_COUNTS:
+                self._counts.popitem(last=False)
+        return result
+
+    def has_row(self, loaded: Loaded, name: str, values: Sequence[Any]) -> bool:
+        """Return whether the whole registry has a row of a check with these values of its key."""
+        texts = tuple(None if value is None else str(value) for value in values)
+        lines = [Accepted("", texts)]
+        result, _ = count_check(self._site.registry, loaded.checks.by_name[name], lines, None)
+        return result.accepted > 0
+
+    def page(
+        self,
+        subset: Subset,
+        loaded: Loaded,
+        name: str,
+        *,
+        after: list[Any] | None,
+        before: list[Any] | None,
+        size: int,
+    ) -> tuple[pa.Table, bool]:
+        """Return a page of the rows of a check that are not accepted, and whether more rows are in its direction.
+
+        A check may have millions of rows: no more of them are read than the page shows.
+
+        Args:
+            subset: of the rows.
+            loaded: the checks.
+            name: of the check.
+            after: values of the key that the page begins behind; None for the beginning.
+            before: values that it ends before.
+            size: rows of the page; more where rows at its end have the same key.
 
         Raises:
             UnknownNameError: there is no such check.
-            QueryError, UsageError: the check is broken, or lacks a table.
+            QueryError, UsageError: the check is broken, lacks a table, or the values are not those of its key.
         """
-        key = self._site.version(), subset.digest, loaded.digest(), name
-        with self._lock:
-            if key in self._rows:
-                self._rows.move_to_end(key)
-                return self._rows[key]
-        relation = check_rows(self._tables(subset), loaded.checks, name, loaded.accepted)
-        with duckdb_errors():
-            table = relation.to_arrow_table()
-        if table.nbytes <= _MOST_BYTES:
-            with self._lock:
-                self._rows[key] = table
-                while len(self._rows) > _KEPT_ROWS:
-                    self._rows.popitem(last=False)
-        return table
+        import pyarrow as pa
+
+        checks = loaded.checks
+        if name not in checks.by_name:
+            raise UsageError(checks.broken[name])
+        check, lines, tables = checks.by_name[name], loaded.accepted.get(name, ()), self._tables(subset)
+        backwards = before is not None
+        limit = size + 1
+        while True:
+            place = before if backwards else after
+            with duckdb_errors():
+                relation = page_of_check(tables, check, lines, place=place, backwards=backwards, size=limit)
+                table = relation.to_arrow_table()
+            stop = end_of_page(table, check.key, size)
+            if stop < table.num_rows or table.num_rows < limit:
+                break
+            if limit > _SAME_KEY:
+                raise UsageError(f"More than {_SAME_KEY:,} rows have the same {', '.join(check.key)}, its key.")
+            limit *= 4
+        page = table.slice(0, stop)
+        if backwards:
+            page = page.take(pa.array(range(stop - 1, -1, -1), pa.int64()))
+        return page, stop < table.num_rows
 
     def _tables(self, subset: Subset) -> Tables:
         return self._site.registry if subset == Subset() else self._site.selection(subset)
@@ -202,51 +252,13 @@ def key_values(row: Mapping[str, Any], key: Sequence[str]) -> dict[str, Any]:
     return {name: _plain(by_name[name.lower()]) for name in key}
 
 
-def page_of(
-    table: pa.Table, key: Sequence[str], *, after: list[Any] | None, before: list[Any] | None, size: int
-) -> tuple[int, int]:
-    """Return the first row of a page and that behind its last.
-
-    Args:
-        table: sorted by the key.
-        key: columns.
-        after: values of the key that the page begins behind; None for the beginning.
-        before: values that it ends before.
-        size: rows of the page; more where rows at its end have the same key.
-
-    Raises:
-        UsageError: the values are not those of a key.
-    """
-    by_name = {name.lower(): name for name in table.column_names}
-    columns = [(name, table.column(by_name[name.lower()])) for name in key]
-
-    def place(row: int) -> list[Any]:
-        return [_sortable(name, _plain(column[row].as_py())) for name, column in columns]
-
-    def wanted(values: list[Any]) -> list[Any]:
-        if len(values) != len(key):
-            raise TypeError
-        return [_sortable(name, value) for name, value in zip(key, values, strict=True)]
-
-    count = table.num_rows
-    try:
-        if before is not None:
-            stop = bisect_left(range(count), wanted(before), key=place)
-            return max(0, stop - size), stop
-        start = 0 if after is None else bisect_right(range(count), wanted(after), key=place)
-        stop = min(count, start + size)
-        while 0 < stop < count and place(stop) == place(stop - 1):
-            stop += 1
-    except TypeError:
-        names = ", ".join(key)
-        raise UsageError(f"Expected a place in the rows by {names}, as the links to other pages have it.") from None
-    return start, stop
-
-
-def _sortable(name: str, value: Any) -> tuple[bool, Any]:
-    if name == "split" and value in SPLITS:
-        return False, SPLITS.index(value)
-    return value is None, 0 if value is None else value
+def end_of_page(table: pa.Table, key: Sequence[str], size: int) -> int:
+    """Return the end of a page of sorted rows: behind ``size`` rows, and those after them with the key of the last."""
+    rows = table.select([name for name in table.column_names if name.lower() in {k.lower() for k in key}]).to_pylist()
+    stop = min(size, len(rows))
+    while 0 < stop < len(rows) and rows[stop] == rows[stop - 1]:
+        stop += 1
+    return stop
 
 
 def _plain(value: Any) -> str | int | None:

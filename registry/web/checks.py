@@ -6,14 +6,15 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from registry.checks.accepted import Line, accept
 from registry.dataset.deepfashion2 import unknown_name
 from registry.dataset.tables import IMAGES, ITEMS
 from registry.errors import NotFoundError, RegistryError, UsageError
 from registry.redaction import redact
-from registry.subset.options import Subset
 from registry.web.answers import Answer
-from registry.web.check_runs import key_values, page_of
+from registry.web.check_runs import key_values
 from registry.web.commands import of_checks
 from registry.web.forms import check_edits, text_of
 from registry.web.pictures import load_pictures
@@ -81,15 +82,13 @@ def check(site: Site, request: Request) -> Answer:
     count, links = 0, {}
     try:
         after, before = place_of(state, "after"), place_of(state, "before")
-        table = site.checks.rows(state.subset, loaded, name)
+        table, has_more = site.checks.page(state.subset, loaded, name, after=after, before=before, size=SIZE)
         assert about is not None  # a check without rows has raised its error
-        count = table.num_rows
-        start, stop = page_of(table, about.key, after=after, before=before, size=SIZE)
-        table = table.slice(start, stop - start)
+        count = site.checks.count(state.subset, loaded, name).count or 0
         rows = table.to_pylist()
-        if rows and start:
+        if rows and (has_more if before else after):
             links["previous"] = state.query(before=json.dumps([*key_values(rows[0], about.key).values()]))
-        if rows and stop < count:
+        if rows and (before or has_more):
             links["next"] = state.query(after=json.dumps([*key_values(rows[-1], about.key).values()]))
     except RegistryError as error:
         if {"after", "before"} & {*state.others}:
@@ -137,17 +136,15 @@ def accept_row(site: Site, request: Request, form: Mapping[str, str]) -> Answer:
     if about is None:
         raise unknown_name("check", name, list(loaded.checks.by_name))
     try:
-        key = json.loads(form.get("key", ""))
+        key = msgspec.json.decode(form.get("key", ""))  # unlike json.loads, without halves of surrogate pairs
     except (ValueError, RecursionError):
         key = None
     if not isinstance(key, dict):
         raise UsageError("key: expected the key of a row, as the page of the check sends it.")
-    values = [key.get(column) for column in about.key]
-    table = site.checks.rows(Subset(), loaded, name)
-    position, _ = page_of(table, about.key, after=None, before=values, size=0)
-    found = table.slice(position, 1).to_pylist()
-    if not found or key_values(found[0], about.key) != key:
-        raise UsageError(f"{name} has no row {json.dumps(key)[:200]} that is not accepted yet.")
+    if set(key) != set(about.key):
+        raise UsageError(f"key: expected {', '.join(about.key)}; found {', '.join(map(str, key))[:200] or 'none'}.")
+    if not site.checks.has_row(loaded, name, [key[column] for column in about.key]):
+        raise UsageError(f"{name} has no row {json.dumps(key)[:200]}.")
     path = loaded.settings.accepted
     assert path is not None  # beside a parameter file, which need not exist
     line = accept(path, loaded.checks, Line(name, key, text_of(form, "why"), text_of(form, "who")))

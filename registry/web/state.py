@@ -145,6 +145,7 @@ def place_of(state: State, name: str) -> list[Any] | None:
         return None
     try:
         values = json.loads(text)
+        json.dumps(values, ensure_ascii=False).encode()  # a half of a surrogate pair is no text
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, list) or not all(v is None or isinstance(v, int | float | str) for v in values):

@@ -193,3 +193,9 @@ def test_values_that_a_coco_file_does_not_tell_are_corrected_too(tmp_path: Path)
     ingest("train", str(tmp_path / "coco.json"), place, corrections=folder, jobs=1)
     query = "SELECT item_no, style, scale, source, landmarks FROM items"
     assert registry.open(place).sql(query).fetchall() == [(1, 3, None, "shop", landmarks(9, 0))]
+
+
+def test_an_infinite_number_is_refused_with_the_other_problems(run: Run, tmp_path: Path) -> None:
+    done = run("1", "1", "bounding_box=1,2,3,1e999", code=2)
+    assert "infinite" in done.stderr
+    assert not (tmp_path / "corrections").exists()

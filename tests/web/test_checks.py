@@ -172,24 +172,23 @@ def test_a_value_is_corrected_once(tmp_path: Path, three: Path) -> None:
     row = client.get("/?format=json&show=items").json()["rows"][0]
     split, image_id, item_no = row["split"], row["image_id"], row["item_no"]
     page = client.get(f"/image/{split}/{image_id}").text
-    (seen,) = re.findall(r'name="seen" value="([^"]*)"', page)
+    seen = re.findall(r'name="seen" value="([^"]*)"', page)[0]
     form = {
         "split": split,
         "image_id": image_id,
         "item_no": item_no,
-        "field": "style",
-        "value": "77",
+        "style": "77",
         "why": "same",
         "who": "Ann",
         "seen": seen,
     }
-    wrong = client.post("/corrections", data={**form, "value": "-5"}, headers=ORIGIN)
+    wrong = client.post("/corrections", data={**form, "style": "-5"}, headers=ORIGIN)
     assert wrong.status_code == 400
     assert not list(tmp_path.rglob("*.jsonl"))
     assert client.post("/corrections", data=form, headers=ORIGIN).status_code == 200
     (line,) = (tmp_path / "corrections" / f"{split}.jsonl").read_text().splitlines()
     assert json.loads(line)["new"] == 77
-    again = client.post("/corrections", data={**form, "value": "78"}, headers=ORIGIN)
+    again = client.post("/corrections", data={**form, "style": "78"}, headers=ORIGIN)
     assert again.status_code == 409
     assert client.get("/?format=json&show=items").json()["rows"][0] == row  # the registry is as it was
     (tmp_path / "corrections" / f"{split}.jsonl").write_text("{")
