@@ -114,7 +114,11 @@ def browse(
     subset: Subset,
     tables: dict[str, str],
 ) -> None:
-    """Show the registry in a browser: its images, identities, checks, statistics, and SQL."""
+    """Show the registry in a browser.
+
+    The pages show images, identities, checks, statistics, and the rows of SQL, of the registry or any subset of it; with
+    --against another version beside it, with --predictions and --embeddings a model. docs/browse.md tells more.
+    """
     from registry.web.server import check_installed
 
     check_installed()

@@ -238,10 +238,8 @@ def test_changes_name_their_columns_with_old_and_new_values() -> None:
     change = Change(
         "changed", key, ("style", "landmarks"), {"style": 1, "landmarks": [1] * 90}, {"style": 3, "landmarks": [2] * 90}
     )
-    assert gallery._change_lines(change) == (
-        "changed: train/000001 item 2 skirt",
-        ["style 1 -> 3", "landmarks differs"],
-    )
+    assert gallery._change_title(change) == "changed: train/000001 item 2 skirt"
+    assert change.lines() == ["style 1 -> 3", "landmarks differs"]
 
 
 def is_read(table: str, column: str) -> bool:
