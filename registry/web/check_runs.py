@@ -124,10 +124,13 @@ class CheckRuns:
     def run(self, subset: Subset, loaded: Loaded) -> Run:
         """Return the run of all checks within a subset, which begins where there is none yet."""
         key = self._site.version(), subset.digest, loaded.digest()
-        tables = self._tables(subset)
         with self._lock:
             if key in self._runs:
                 self._runs.move_to_end(key)
+                return self._runs[key]
+        tables = self._tables(subset)  # its errors are those of the address
+        with self._lock:
+            if key in self._runs:
                 return self._runs[key]
             run = self._runs[key] = Run(loaded.checks.names)
             while len(self._runs) > _RUNS:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
 from typing import Any
+
+from registry.errors import StorageError
+
+
+class ForgottenError(StorageError):
+    """A job was pushed out by newer jobs before its turn came."""
 
 
 class Job:
@@ -14,19 +21,25 @@ class Job:
     Attributes:
         done: set once there is a result or an error.
         error: why there is no result; None with a result.
+        is_wanted: False for a job that waits for its turn, and that newer jobs have pushed out.
     """
 
-    def __init__(self, make: Callable[[], Any]) -> None:
+    def __init__(self, make: Callable[[], Any], turn: AbstractContextManager[Any]) -> None:
         self.done = threading.Event()
         self.error: BaseException | None = None
+        self.is_wanted = True
         self._result: Any = None
         self._make: Callable[[], Any] | None = make
+        self._turn = turn
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
         assert self._make is not None
         try:
-            self._result = self._make()
+            with self._turn:
+                if not self.is_wanted:
+                    raise ForgottenError("So many other pages were asked for since that this was left; ask again.")
+                self._result = self._make()
         except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
             self.error = error
         finally:
@@ -45,11 +58,13 @@ class Jobs:
     """The results asked for last, by key.
 
     Args:
-        size: results that are kept.
+        size: results that are kept, and jobs that wait.
+        at_once: jobs that work at the same time.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, at_once: int = 1) -> None:
         self._size = size
+        self._turn = threading.Semaphore(at_once)
         self._lock = threading.Lock()
         self._jobs: OrderedDict[Hashable, Job] = OrderedDict()
 
@@ -57,11 +72,12 @@ class Jobs:
         """Return the job of a key; it is started where there is none, or ``again`` where the last job failed."""
         with self._lock:
             job = self._jobs.get(key)
-            if job is None or (again and job.done.is_set() and job.error is not None):
-                job = self._jobs[key] = Job(make)
+            is_forgotten = job is not None and isinstance(job.error, ForgottenError)
+            if job is None or is_forgotten or (again and job.done.is_set() and job.error is not None):
+                job = self._jobs[key] = Job(make, self._turn)
             self._jobs.move_to_end(key)
             while len(self._jobs) > self._size:
-                self._jobs.popitem(last=False)
+                self._jobs.popitem(last=False)[1].is_wanted = False
             return job
 
     def result(self, key: Hashable, make: Callable[[], Any]) -> Any:

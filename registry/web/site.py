@@ -110,12 +110,13 @@ class Site:
         if settings.against is not None:
             self.old_version = OldVersion(*settings.against, settings.photos is not None)
         self._lock = threading.Lock()
+        self._choosing = threading.Lock()
         self._narrow: tuple[str, NarrowTables] | None = None
         self._identities: tuple[NarrowTables, Identities] | None = None
         self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
         self._columns: tuple[str, list[dict[str, str]]] | None = None
         self.workers = SqlWorkers(registry, settings.sql_seconds)
-        self.statistics = Jobs(_STATISTICS)
+        self.statistics = Jobs(_STATISTICS, at_once=2)
         self.models = Jobs(_MODELS)
         self.embeddings = Jobs(1)
 
@@ -198,13 +199,11 @@ class Site:
         """
         confined = self.confined(subset)
         key = self.version(), confined.digest
-        with self._lock:
+        with self._choosing:  # at most one at a time: each takes memory of its own
             if key in self._selections:
                 self._selections.move_to_end(key)
                 return self._selections[key]
-        selection = self.registry.select(confined)
-        with self._lock:
-            self._selections[key] = selection
+            selection = self._selections[key] = self.registry.select(confined)
             while len(self._selections) > _SELECTIONS:
                 self._selections.popitem(last=False)
-        return selection
+            return selection
