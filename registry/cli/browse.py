@@ -116,8 +116,8 @@ def browse(
 ) -> None:
     """Show the registry in a browser.
 
-    The pages show images, identities, checks, statistics, and the rows of SQL, of the registry or any subset of it; with
-    --against another version beside it, with --predictions and --embeddings a model. docs/browse.md tells more.
+    The pages show images, identities, checks, statistics, and the rows of SQL, of the registry or any subset of it;
+    with --against another version beside it, with --predictions and --embeddings a model. docs/browse.md tells more.
     """
     from registry.web.server import check_installed
 

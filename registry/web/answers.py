@@ -104,8 +104,8 @@ def answer(handler: Handler, request: Request) -> Response:
     try:
         kind = accepted(request)
         version = site.version()
-        etag = _etag(version, request)
-        # The browser asks again whether it changed: by the digest of the manifest, which takes no time.
+        etag = _etag(site, version, request)
+        # The browser asks again whether it changed: by the digest of the manifest and the server, which takes no time.
         caching = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": _VARY}
         if etag in _names(request.headers.get("if-none-match", "")):
             return Response(status_code=304, headers=caching)
@@ -124,10 +124,10 @@ def answer(handler: Handler, request: Request) -> Response:
     return response
 
 
-def error_answer(error: RegistryError, status: int | None = None) -> Answer:
+def error_answer(error: RegistryError) -> Answer:
     """Return the page of an error; its text names no secret."""
     kinds = ((NotFoundError, 404), (UsageError, 400), (QueryError, 400), (ConflictError, 409))
-    code = status or next((code for kind, code in kinds if isinstance(error, kind)), 503)
+    code = next((code for kind, code in kinds if isinstance(error, kind)), 503)
     # JSON may hold half a surrogate pair, and an answer may not.
     message = redact(str(error)).encode("utf-8", "backslashreplace").decode()
     return Answer("error.html", "That did not work", {"error": message}, status=code, is_fixed=False)
@@ -141,14 +141,25 @@ def _written(site: Site, request: Request, result: Answer, kind: str, version: s
     if kind in (ARROW, CSV) and result.status == 200:
         return Response("This answer is no table: ask for JSON.\n", 406, media_type="text/plain")
     if kind != HTML:
-        return Response(json.dumps(plain(result.data), ensure_ascii=False), result.status, media_type=JSON)
+        data = (
+            {**result.data, "links": _whole(site, request, result.data["links"])}
+            if "links" in result.data
+            else result.data
+        )
+        return Response(json.dumps(plain(data), ensure_ascii=False), result.status, media_type=JSON)
     around = {"title": result.title, "site": site, "request": request, "shown_version": version[:12]}
     values = {**result.data, **result.context, **around}
     return HTMLResponse(TEMPLATES.get_template(result.template).render(values), result.status)
 
 
+def _whole(site: Site, request: Request, links: Mapping[str, str]) -> dict[str, str]:
+    """Return links with the path that a script asks for: the query alone is one of the same page."""
+    path = request.url.path.removeprefix(site.root_path)
+    return {name: f"{site.root_path}{path if link.startswith('?') else ''}{link}" for name, link in links.items()}
+
+
 def accepted(request: Request) -> str:
-    """Return the format that a request asks for, by ``?format=`` or the header Accept; HTML by default."""
+    """Return the format that a request asks for: by ``?format=``, or the first that Accept names; HTML by default."""
     chosen = request.query_params.get("format")
     if chosen is not None:
         if chosen not in _FORMATS:
@@ -185,9 +196,15 @@ def _names(header: str) -> list[str]:
     return [name.strip().removeprefix("W/") for name in header.split(",")]
 
 
-def _etag(version: str, request: Request) -> str:
+def _etag(site: Site, version: str, request: Request) -> str:
     """Return the name of an answer's content, which is known before it is made."""
-    asked = (version, str(request.url), request.headers.get("accept", ""), request.headers.get("hx-request", ""))
+    asked = (
+        site.run_id,
+        version,
+        str(request.url),
+        request.headers.get("accept", ""),
+        request.headers.get("hx-request", ""),
+    )
     return f'"{hashlib.sha256(repr((__version__, *asked)).encode()).hexdigest()[:32]}"'
 
 
@@ -197,6 +214,7 @@ TEMPLATES: Final = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    auto_reload=False,  # an upgrade replaces the templates under a running server
 )
 
 
@@ -222,7 +240,7 @@ TEMPLATES.globals |= {
 }
 
 
-def _number(value: Any) -> str:
+def _shown(value: Any) -> str:
     """Return a value for people: separators in whole numbers, nothing for None."""
     if value is None:
         return ""
@@ -231,5 +249,5 @@ def _number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}" if isinstance(value, float) else str(value)
 
 
-TEMPLATES.filters["shown"] = _number
+TEMPLATES.filters["shown"] = _shown
 TEMPLATES.filters["words"] = lambda name: re.sub(r"_+", " ", str(name))

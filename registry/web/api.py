@@ -29,7 +29,6 @@ class Described:
         has_subset: whether the options of a subset are parameters too.
         kinds: media types of its answers.
         needs: option of the command without which there is no such page; empty for all others.
-        method: of HTTP.
     """
 
     summary: str
@@ -37,7 +36,6 @@ class Described:
     has_subset: bool = False
     kinds: tuple[str, ...] = (HTML, JSON)
     needs: str = ""
-    method: str = "get"
 
 
 _TABLE: Final = (HTML, JSON, ARROW, CSV)
@@ -51,7 +49,7 @@ _FILTERS: Final = {
 }  # fmt: skip
 _CROP: Final = {"crop": "0 for whole photos; 1, the default, for the items alone."}
 _SCORE: Final = {"model": "Name of the model.", "min_score": "Predictions of at least this score.",
-                 "skip_bad": "1 to go on without bad records."}  # fmt: skip
+                 "skip_bad": "1 to go on without bad records.", "page": "Number of the page, from 1."}  # fmt: skip
 
 #: Path -> its description, for all pages that answer scripts.
 PAGES: Final[Mapping[str, Described]] = {
@@ -64,7 +62,7 @@ PAGES: Final[Mapping[str, Described]] = {
     "/annotation/{split}/{image_id}.json": Described("The annotation file of an image.", {}, False, (JSON,)),
     "/photo/{split}/{image_id}": Described("The photo as it is stored.", {}, False, ("image/*",)),
     "/thumbnail/{split}/{image_id}.jpg": Described(
-        "A small copy of the photo.", {"w": "224 or 448: longer side in px.", "part": "LEFT,TOP,RIGHT,BOTTOM in px."},
+        "A small copy of the photo.", {"w": "224 or 448: width in px.", "part": "LEFT,TOP,RIGHT,BOTTOM in px."},
         False, ("image/jpeg",),
     ),
     "/identities": Described("Identities with their numbers of items.", {**_FILTERS, **_PLACES}, False, _TABLE),
@@ -73,14 +71,14 @@ PAGES: Final[Mapping[str, Described]] = {
     "/statistics": Described("Counts of a subset.", {"of": "Name of one statistic, as a table."}, True, _TABLE),
     "/statistics/pictures": Described(
         "The items or images that a bar of the statistics counts.",
-        {"of": "Name of the plot.", "key": "Of the bar.", "part": "Column of the bar.", "after": _PLACES["after"]},
+        {"of": "Name of the plot.", "key": "Of the bar.", "part": "Split, source or visibility.", "after": _PLACES["after"]},
         True, _TABLE,
     ),
     "/predictions": Described("Scores, errors and confusion of models.", _SCORE, True, needs="--predictions"),
     "/predictions/pictures": Described(
         "The items and predictions of a kind of error, or of a cell of the confusion.",
         {**_SCORE, "kind": "Of the error.", "truth": "Category of the item.",
-         "predicted": "Category of the prediction.", "after": _PLACES["after"]},
+         "predicted": "Category of the prediction.", "page": "Number of the page, from 1."},
         True, _TABLE, "--predictions",
     ),
     "/predictions/image/{split}/{image_id}": Described(
@@ -135,7 +133,7 @@ def document(root_path: str) -> dict[str, Any]:
             "summary": "Every page answers scripts with the rows it shows.",
         },
         "servers": [{"url": root_path or "/"}],
-        "paths": {path: {page.method: _operation(path, page)} for path, page in PAGES.items()},
+        "paths": {path: {"get": _operation(path, page)} for path, page in PAGES.items()},
         "components": {
             "parameters": options,
             "schemas": {
@@ -161,12 +159,14 @@ def _operation(path: str, page: Described) -> dict[str, Any]:
     error = {"description": "A sentence.", "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}}
     return {
         "summary": page.summary,
-        "operationId": re.sub(r"\W+", "_", f"{page.method}{path}").strip("_"),
+        "operationId": re.sub(r"\W+", "_", f"get{path}").strip("_"),
         "parameters": parameters,
         "responses": {
             "200": {"description": page.summary, "content": {kind: {} for kind in page.kinds}},
+            "202": {"description": "The result is being made: ask again."},
             "400": error,
             "404": error,
+            "503": error,
         },
     }
 

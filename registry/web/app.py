@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from registry.web.answers import Answer
     from registry.web.site import Site
 
-#: The pages, in the order of the navigation; those without a handler in it are shown below others.
+#: The addresses and their handlers.
 ROUTES = (
     Route("/", page(grid)),
     Route("/sql", page(sql)),

@@ -40,8 +40,8 @@ async def thumbnail(request: Request) -> Response:
 
 async def _answer(request: Request, make: Make) -> Response:
     site: Site = request.app.state.site
-    etag = f'"{hashlib.sha256(f"{site.version()} {request.url}".encode()).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "private, max-age=3600"}
+    etag = f'"{hashlib.sha256(f"{site.run_id} {site.version()} {request.url}".encode()).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
     loop = asyncio.get_running_loop()

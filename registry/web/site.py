@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -102,6 +103,8 @@ class Site:
         self.registry = registry
         self.settings = settings
         self.root_path = settings.root_path
+        #: Pages depend on the settings and on files beside the registry too: no answer outlives its server.
+        self.run_id = secrets.token_hex(8)
         self.library = Library(settings.photos)
         self.pictures = PictureReader(registry, self.narrow, settings.photos is not None)
         self.checks = CheckRuns(self)

@@ -52,13 +52,21 @@ def test_the_description_is_openapi(client: TestClient) -> None:
 def test_each_page_answers_in_the_formats_it_names(client: TestClient) -> None:
     values: dict[str, Any] = {"split": "train", "image_id": 1, "pair_id": 1, "style": 1, "name": "degenerate-box"}
     for path, page in PAGES.items():
-        if page.needs or "image/" in page.kinds[0] or page.method != "get" or path == "/statistics/pictures":
+        if page.needs or "image/" in page.kinds[0] or path == "/statistics/pictures":
             continue
         for kind in page.kinds:
             query = "?query=SELECT+1+AS+one" if path == "/sql" else "?of=split_counts" if path == "/statistics" else ""
             response = client.get(path.format_map(values) + query, headers={"Accept": kind})
             assert (path, kind, response.status_code) == (path, kind, 200)
             assert response.headers["content-type"].partition(";")[0] == kind
+
+
+def test_links_of_an_answer_lead_on(client: TestClient) -> None:
+    for path in ("/?split=train", "/identities", "/image/train/1", "/checks/orphan-identity"):
+        links = client.get(path, headers={"Accept": "application/json"}).json()["links"]
+        for link in links.values():
+            assert link.startswith("/")
+            assert client.get(link, headers={"Accept": "application/json"}).status_code == 200
 
 
 def test_parameters_that_the_description_names_are_read() -> None:

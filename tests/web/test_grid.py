@@ -173,6 +173,16 @@ def test_a_replaced_registry_shows_its_new_version(tmp_path: Path) -> None:
     assert client.get("/", headers={"If-None-Match": first.headers["etag"]}).status_code == 200
 
 
+def test_a_server_that_was_started_anew_answers_anew(opened: Any) -> None:
+    clients = [
+        TestClient(create_app(Site(opened, Settings(named=named)), Access.of("127.0.0.1")), base_url="http://127.0.0.1")
+        for named in ({"some": Subset.of(limit=1)}, {"some": Subset.of(limit=2)})
+    ]
+    first = clients[0].get("/?subset=some&format=json")
+    again = clients[1].get("/?subset=some&format=json", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.json()["counts"]["items"]) == (200, 2)
+
+
 def test_conditions_are_refused_without_sql(opened: Any) -> None:
     site = Site(opened, Settings(runs_sql=False))
     client = TestClient(create_app(site, Access.of("127.0.0.1")), base_url="http://127.0.0.1")
