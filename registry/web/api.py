@@ -71,7 +71,8 @@ PAGES: Final[Mapping[str, Described]] = {
     "/statistics": Described("Counts of a subset.", {"of": "Name of one statistic, as a table."}, True, _TABLE),
     "/statistics/pictures": Described(
         "The items or images that a bar of the statistics counts.",
-        {"of": "Name of the plot.", "key": "Of the bar.", "part": "Split, source or visibility.", "after": _PLACES["after"]},
+        {"of": "Name of the plot.", "key": "Of the bar.", "part": "Split, source or visibility.",
+         "after": _PLACES["after"]},
         True, _TABLE,
     ),
     "/predictions": Described("Scores, errors and confusion of models.", _SCORE, True, needs="--predictions"),
