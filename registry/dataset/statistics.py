@@ -22,6 +22,10 @@ STATISTICS: Final = (
     "paper_figure_3",
 )
 
+#: SQL: the share of a photo that a box takes, in steps of 5 % from 0, and the condition that it has one.
+BOX_SHARE_STEP: Final = "least(19, floor(20 * (x2 - x1) * (y2 - y1) / (width::DOUBLE * height)))::INT"
+HAS_BOX_SHARE: Final = "x2 > x1 AND y2 > y1 AND width > 0 AND height > 0"
+
 #: Attributes that every image has.
 IMAGE_ATTRIBUTES: Final = ("split", "source", "orientation")
 #: All attributes that counts can be crossed by.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from registry.dataset.statistics import BOX_SHARE_STEP, HAS_BOX_SHARE
 from registry.report import plots
 from registry.report.elements import Html, element, table
 from registry.store.query import records
@@ -155,9 +156,9 @@ PLOTS: Final = (
         "Share of the items whose box takes this much of the photo, in steps of 5 %.",
         f"""
         WITH boxes AS (
-            SELECT split, least(19, floor(20 * (x2 - x1) * (y2 - y1) / (width::DOUBLE * height)))::INT AS bin
+            SELECT split, {BOX_SHARE_STEP} AS bin
             FROM items JOIN images USING (split, image_id)
-            WHERE x2 > x1 AND y2 > y1 AND width > 0 AND height > 0
+            WHERE {HAS_BOX_SHARE}
         )
         SELECT split, bin / 20 AS "from", count(boxes.bin) AS num_items,
             count(boxes.bin) / sum(count(boxes.bin)) OVER (PARTITION BY split) AS share

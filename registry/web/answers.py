@@ -124,6 +124,19 @@ def answer(handler: Handler, request: Request) -> Response:
     return response
 
 
+def waiting_answer(title: str, waiting: str, query: str, **data: Any) -> Answer:
+    """Return the page of a result that is being made, which asks again by itself.
+
+    Args:
+        title: of the page.
+        waiting: the work that is done.
+        query: of the address.
+        data: for scripts, ``state`` among it.
+    """
+    context = {"waiting": waiting, "query": query}
+    return Answer("waiting.html", title, data, context=context, status=202, is_fixed=False)
+
+
 def error_answer(error: RegistryError) -> Answer:
     """Return the page of an error; its text names no secret."""
     kinds = ((NotFoundError, 404), (UsageError, 400), (QueryError, 400), (ConflictError, 409))

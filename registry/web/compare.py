@@ -12,7 +12,7 @@ from registry.dataset.deepfashion2 import unknown_name
 from registry.dataset.tables import FIELDS, arrow_type
 from registry.errors import NotFoundError, UsageError
 from registry.store.difference import CHANGES, COMPARED, PAIR_COLUMNS
-from registry.web.answers import Answer
+from registry.web.answers import Answer, waiting_answer
 from registry.web.commands import of_difference
 from registry.web.comparison import NEW, OLD, compared_pictures, item_rows
 from registry.web.overlay import hex_colour
@@ -64,9 +64,8 @@ def compare(site: Site, request: Request) -> Answer:
     after, before = place_of(state, "after"), place_of(state, "before")
     job = old_version.start(site.differences, site.registry, state.subset)
     if not job.done.wait(_PATIENCE):
-        query = state.query(keep=tuple(state.others))
-        waiting = {"state": "comparing", "against": old_version.name}
-        return Answer("compare_waiting.html", _TITLE, waiting, None, {"query": query}, status=202, is_fixed=False)
+        query, name = state.query(keep=tuple(state.others)), old_version.name
+        return waiting_answer(_TITLE, f"Comparing with {name}", query, state="comparing", against=name)
     diff: Diff = job.result()
     shown = diff.page(of, change=change or None, column=column or None, after=after, before=before, size=SIZE)
     rows = [row for entry in shown.changes for row in item_rows(entry)]

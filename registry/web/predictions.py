@@ -12,7 +12,7 @@ from registry.dataset.deepfashion2 import CATEGORIES, SPLITS, unknown_name
 from registry.errors import NotFoundError, UsageError
 from registry.redaction import redact
 from registry.web import model_results
-from registry.web.answers import Answer
+from registry.web.answers import Answer, waiting_answer
 from registry.web.commands import of_model
 from registry.web.model_results import ERRORS, ModelResult, image_keys
 from registry.web.pictures import load_pictures
@@ -95,10 +95,8 @@ class _Models:
     def waiting(self) -> Answer:
         running = [name for name, job in self.jobs.items() if not job.done.is_set()]
         query = self.state.query(keep=tuple(self.state.others))
-        return Answer(
-            "predictions_waiting.html", "Predictions", {"state": "evaluating", "models": running}, status=202,
-            is_fixed=False, context={"query": query},
-        )  # fmt: skip
+        waiting = f"Evaluating {' and '.join(running)}, for a large file some minutes"
+        return waiting_answer("Predictions", waiting, query, state="evaluating", models=running)
 
 
 def predictions(site: Site, request: Request) -> Answer:

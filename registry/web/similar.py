@@ -12,7 +12,7 @@ from registry.errors import NotFoundError, UsageError
 from registry.evaluation.embeddings_neighbours import COSINE, DISTANCES
 from registry.redaction import redact
 from registry.subset.options import Subset
-from registry.web.answers import Answer
+from registry.web.answers import Answer, waiting_answer
 from registry.web.neighbours import Neighbours, item_keys, read_neighbours
 from registry.web.pictures import load_pictures
 
@@ -60,10 +60,7 @@ def similar(site: Site, request: Request) -> Answer:
     job = start(site)
     if not job.done.wait(_PATIENCE):
         query = state.query(keep=("distance", "gallery"))
-        return Answer(
-            "similar_waiting.html", "Similar items", {"state": "reading"}, context={"query": query}, status=202,
-            is_fixed=False,
-        )  # fmt: skip
+        return waiting_answer("Similar items", "Reading the vectors", query, state="reading")
     neighbours: Neighbours = job.result()
     at = neighbours.place(split, image_id, item_no)
     if at is None:

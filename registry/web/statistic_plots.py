@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES
+from registry.dataset.statistics import BOX_SHARE_STEP, HAS_BOX_SHARE
 from registry.store.sql import SPLIT_ORDER
 
 #: Counts from this on share a bar.
@@ -71,8 +72,6 @@ def _distribution(view: str, number: str, of: str) -> str:
 
 
 _BAR: Final = f"least({{}}, {_MANY}) = TRY_CAST($key AS INT)"
-_SHARE: Final = "least(19, floor(20 * (x2 - x1) * (y2 - y1) / (width::DOUBLE * height)))::INT"
-_HAS_SIZE: Final = "x2 > x1 AND y2 > y1 AND width > 0 AND height > 0"
 
 PLOTS: Final = (
     Plot(
@@ -188,7 +187,7 @@ PLOTS: Final = (
         "Items whose box takes this much of the photo, in steps of 5 %.",
         f"""
         WITH boxes AS (
-            SELECT split, {_SHARE} AS bin FROM items JOIN images USING (split, image_id) WHERE {_HAS_SIZE}
+            SELECT split, {BOX_SHARE_STEP} AS bin FROM items JOIN images USING (split, image_id) WHERE {HAS_BOX_SHARE}
         )
         SELECT bin::VARCHAR AS key, 5 * bin || ' - ' || 5 * (bin + 1) || ' %' AS label, split AS part,
             count(*) AS number, count(*) / sum(count(*)) OVER (PARTITION BY split) AS share
@@ -196,7 +195,7 @@ PLOTS: Final = (
         """,
         f"""
         SELECT split, image_id, item_no FROM items JOIN images USING (split, image_id)
-        WHERE split = $part AND {_HAS_SIZE} AND {_SHARE} = TRY_CAST($key AS INT)
+        WHERE split = $part AND {HAS_BOX_SHARE} AND {BOX_SHARE_STEP} = TRY_CAST($key AS INT)
         """,
     ),
     Plot(

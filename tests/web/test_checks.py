@@ -81,12 +81,12 @@ def test_rows_are_paged_by_key(tmp_path: Path, three: Path, monkeypatch: pytest.
         got = client.get(path, headers={"Accept": "application/json"}).json()
         rows += got["rows"]
         places.append(got)
-        path = f"/checks/all-items{got['links']['next']}" if "next" in got["links"] else None
+        path = got["links"].get("next", None)
     keys = [(row["split"], row["image_id"], row["item_no"]) for row in rows]
     wanted = registry.open(str(three)).sql("SELECT split, image_id, item_no FROM items").fetchall()
     assert len(keys) == len(wanted)
     assert set(keys) == set(wanted)
-    back = client.get(f"/checks/all-items{places[1]['links']['previous']}", headers={"Accept": "application/json"})
+    back = client.get(places[1]["links"]["previous"], headers={"Accept": "application/json"})
     assert back.json()["rows"] == places[0]["rows"]
     for bad in ("[1]", "x", '[[],"",1]', '["train","x",1]'):
         assert client.get("/checks/all-items", params={"after": bad}).status_code == 400
