@@ -14,7 +14,6 @@ import pyarrow as pa
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import RegistryError
 from registry.evaluation.arrays import Bools, Floats, Ints
-from registry.evaluation.run import evaluate
 
 if TYPE_CHECKING:
     from registry.evaluation.results import Evaluation
@@ -183,6 +182,8 @@ def _compact(table: pa.Table) -> pa.Table:
 
 def start(site: Site, name: str, selection: Selection, *, skip_bad: bool) -> Job:
     """Return the job that evaluates the predictions of a model within a subset; it may be running."""
+    from registry.evaluation.run import evaluate  # takes a tenth of a second, which other pages need not wait for
+
     source = site.settings.predictions[name]
     settings = site.settings
     key = (selection.manifest.sha256, selection.subset.digest, name, skip_bad, _signature(source))

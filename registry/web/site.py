@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Selections that are kept open.
 _SELECTIONS = 4
+#: Seconds for the first page, before a process of SQL takes its share of the machine.
+_FIRST_PAGE = 1.0
 #: Evaluated predictions that are kept, of a model and a subset each.
 _MODELS = 4
 #: Plots and tables of statistics that are kept.
@@ -178,6 +181,7 @@ class Site:
         with suppress(RegistryError):
             self.narrow()
         if self.settings.runs_sql:
+            time.sleep(_FIRST_PAGE)
             with suppress(OSError):
                 self.workers.start()
 
