@@ -36,7 +36,7 @@ from benchmarks.ingest import DF2
 FACETS = {
     "split": ("train", "validation"), "source": ("user", "shop"), "occlusion": ("slight", "medium", "heavy"),
     "category": ("skirt", "shorts", "trousers", "vest", "sling"), "scale": ("small", "modest", "large"),
-    "viewpoint": ("no_wear", "frontal", "side_or_back"), "zoom_in": ("none", "medium", "large"),
+    "viewpoint": ("1", "2", "3"), "zoom_in": ("none", "medium", "large"),
 }  # fmt: skip
 #: Rows that addresses of images and identities are drawn from.
 KEYS = "SELECT split, image_id, pair_id, style FROM items WHERE style > 0 USING SAMPLE 1000 ROWS (reservoir, 1)"
