@@ -34,9 +34,9 @@ from benchmarks.ingest import DF2
 
 #: Options of the subsets that a click may combine.
 FACETS = {
-    "split": ("train", "validation"), "source": ("user", "shop"), "occlusion": ("slight", "medium", "heavy"),
-    "category": ("skirt", "shorts", "trousers", "vest", "sling"), "scale": ("small", "modest", "large"),
-    "viewpoint": ("1", "2", "3"), "zoom_in": ("none", "medium", "large"),
+    "split": ("train", "validation"), "source": ("user", "shop"), "occlusion": ("1", "2", "3"),
+    "category": ("1", "7", "8", "9", "10"), "scale": ("1", "2", "3"),
+    "viewpoint": ("1", "2", "3"), "zoom_in": ("1", "2", "3"),
 }  # fmt: skip
 #: Rows that addresses of images and identities are drawn from.
 KEYS = "SELECT split, image_id, pair_id, style FROM items WHERE style > 0 USING SAMPLE 1000 ROWS (reservoir, 1)"
