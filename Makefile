@@ -78,6 +78,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.checks
 	$(BIN)/python -m benchmarks.photos
 	$(BIN)/python -m benchmarks.remote
+	$(BIN)/python -m benchmarks.browse
 
 # Random manifests, conditions, annotations and archives; takes tens of minutes.
 .PHONY: fuzz
