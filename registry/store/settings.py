@@ -41,10 +41,12 @@ class Limits:
     Attributes:
         memory: bytes that DuckDB may use.
         timeout: seconds that a query may run; None for no limit.
+        caches_files: whether blocks of files that were read stay in that memory for the next query.
     """
 
     memory: int
     timeout: float | None = None
+    caches_files: bool = True
 
     @classmethod
     def of(cls, memory: str | None = None, timeout: float | None = None) -> Limits:
@@ -118,6 +120,8 @@ def open_database(limits: Limits, *, spill: bool = False) -> DuckDBPyConnection:
         "memory_limit": f"{limits.memory / 1024:.0f}KiB",
         "temp_directory": "",
     }
+    if not limits.caches_files:
+        config["enable_external_file_cache"] = "false"
     if limits.timeout is not None:
         config["max_execution_time"] = str(max(1, math.ceil(limits.timeout * 1000)))
     if spill:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from registry.store.narrow import NarrowTables
     from registry.store.registry import Registry
     from registry.store.selection import Selection
+    from registry.store.snapshot import Snapshot
 
 #: Selections that are kept open.
 _SELECTIONS = 4
@@ -153,11 +154,17 @@ class Site:
         from registry.store.narrow import NarrowTables
 
         with self._lock:
-            snapshot = self.registry.snapshot()
+            snapshot = self._snapshot()
             digest = snapshot.manifest.sha256
             if self._narrow is None or self._narrow[0] != digest:
                 self._narrow = (digest, NarrowTables(snapshot))
             return self._narrow[1]
+
+    def _snapshot(self) -> Snapshot:
+        """Return the version that is published now; its connections keep no blocks of files, which they read once."""
+        snapshot = self.registry.snapshot()
+        limits = replace(snapshot.limits, caches_files=False)
+        return replace(snapshot, limits=limits, own_tables=self.registry.own_tables)
 
     def columns(self) -> list[dict[str, str]]:
         """Return the columns of all tables and views; see :meth:`registry.store.registry.Registry.tables`."""
@@ -204,13 +211,15 @@ class Site:
         Raises:
             UsageError: the subset cannot be chosen.
         """
+        from registry.store.selection import Selection
+
         confined = self.confined(subset)
         key = self.version(), confined.digest
         with self._choosing:  # at most one at a time: each takes memory of its own
             if key in self._selections:
                 self._selections.move_to_end(key)
                 return self._selections[key]
-            selection = self._selections[key] = self.registry.select(confined)
+            selection = self._selections[key] = Selection(self._snapshot(), confined)
             while len(self._selections) > _SELECTIONS:
                 self._selections.popitem(last=False)
             return selection
