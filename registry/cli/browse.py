@@ -125,14 +125,18 @@ def browse(
     from registry.web.security import Access
     from registry.web.server import listen, serve
     from registry.web.site import Settings, Site
-    from registry.web.state import start
+    from registry.web.state import START, start
 
     root_path = _read_root_path(root_path)
     access = Access.of(host, allowed, token=os.environ.get(TOKEN_VARIABLE) or None)
     places: Places = ctx.obj
     registry = places.open(tables=tables)
     sources = photo_sources(photos, ctx.params["params"])
-    query, named = start(subset, _named_subsets(ctx.params["params"], tables))
+    of_params = _named_subsets(ctx.params["params"], tables)
+    query, named = start(subset, of_params)
+    if START in of_params and named[START] != of_params[START]:
+        text = f"The subset {START} of {ctx.params['params']} is left out: pages name that of this command so."
+        click.echo(f"warning: {printable(text)}", err=True)
     settings = Settings(
         photos=open_photos(places, sources, password_from_environment(), follow_links),
         named=named,

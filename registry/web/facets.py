@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORY_BY_ID
+from registry.errors import UsageError
 from registry.store.narrow import FACETS, IMAGE_FACETS
-from registry.subset.options import OPTIONS
+from registry.subset.options import OPTIONS, Subset
 from registry.web.state import SUBSET
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ class Value:
         text: its name, as an address has it too.
         number: of images or items.
         is_set: whether the subset asks for it.
-        query: of the address with this value added, or removed where it is set.
+        query: of the address with this value added, or removed where it is set; None where that cannot be.
     """
 
     text: str
     number: int
     is_set: bool
-    query: str
+    query: str | None
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,23 @@ def _value(option: str, value: Any, number: int, state: State) -> Value:
     set_values = [_text(option, entry) for entry in getattr(state.subset, option)]
     # However the address writes the values that are set, the new one has their names.
     changed = [entry for entry in set_values if entry != text] if text in set_values else [*set_values, text]
-    return Value(text, number, text in set_values, state.query(keep=_KEPT, **{option: changed or None}))
+    query = state.query(keep=_KEPT, **{option: changed or None}) if _can_be(option, changed, state) else None
+    return Value(text, number, text in set_values, query)
+
+
+def _can_be(option: str, values: list[str], state: State) -> bool:
+    """Return whether an address with some values of an option asks for them, and for no value if there are none."""
+    if not values and getattr(state.base, option):
+        return False  # without a value in the address, that of the named subset holds
+    if option != "split" or "image_id" not in state.options:
+        return True
+    try:  # names of files choose a split, and no other can be asked for
+        chosen = Subset.of(
+            image_id=" ".join(state.options["image_id"]).split(), **({"split": values} if values else {})
+        )
+    except UsageError:
+        return False
+    return len(chosen.split) == len(values)
 
 
 def fields(state: State) -> list[Field]:

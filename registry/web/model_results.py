@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 WRONG: Final = ("localisation", "classification", "both", "duplicate", "background")
 #: Kinds of error, as pages list them.
 ERRORS: Final = (*WRONG, "missed")
-_NO_ERRORS: Final = ("correct", "ignored")
 _SPLIT_BITS: Final = 32
 
 
@@ -77,36 +76,32 @@ class ModelResult:
         first, last = np.searchsorted(keys, [key, key + 1])
         return order[first:last]
 
-    def _is(self, table: str, kinds: Sequence[str]) -> Bools:
-        """Return which rows of a table are of some kinds."""
-        import pyarrow.compute as pc
-
-        return np.array(pc.is_in(getattr(self, table).column("kind"), value_set=pa.array(kinds)))
-
-    def is_missed(self, min_score: float) -> Bools:
-        """Return which items have no right prediction with at least a score."""
-        score = np.array(self.items.column("score").fill_null(-np.inf))
-        return ~self._is("items", _NO_ERRORS) | (self._is("items", ("correct",)) & (score < min_score))
+    def missed(self, min_score: float) -> pa.Table:
+        """Return the rows of ``matches`` of items that no prediction with at least a score is matched to."""
+        is_item = np.array(self.matches.column("category").is_valid())
+        return self.matches.filter(pa.array(is_item & ~self._is_taken(min_score)))
 
     def is_wrong(self, min_score: float, kinds: Sequence[str] = WRONG) -> Bools:
         """Return which predictions with at least a score are of some kinds of error."""
-        return self._is("detections", kinds) & (self.score >= min_score)
+        import pyarrow.compute as pc
+
+        is_of_kinds = np.array(pc.is_in(self.detections.column("kind"), value_set=pa.array(kinds)))
+        return is_of_kinds & (self.score >= min_score)
 
     def error_rows(self, kind: str, min_score: float) -> pa.Table:
         """Return split, image_id, item_no and position of the errors of a kind, in the order of the data set."""
         if kind == "missed":
-            missed = self._is("items", ("missed", "both")) & self.is_missed(min_score)
-            rows = self.items.filter(pa.array(missed)).select(["split", "image_id", "item_no"])
+            rows = self.missed(min_score).select(["split", "image_id", "item_no"])
             return rows.append_column("position", pa.nulls(rows.num_rows, pa.int64()))
         rows = self.detections.filter(pa.array(self.is_wrong(min_score, (kind,))))
         return rows.select(["split", "image_id", "item_no", "position"])
 
     @cached_property
-    def _images(self) -> tuple[Ints, Ints, Ints]:
-        """Keys of the images with items or predictions, ascending; and the place of each item and detection in them."""
+    def _images(self) -> tuple[Ints, Ints]:
+        """Keys of the images with items or predictions, ascending; and the place of each detection in them."""
         item_keys, detection_keys = image_keys(self.items), image_keys(self.detections)
-        keys, place = np.unique(np.concatenate([item_keys, detection_keys]), return_inverse=True)
-        return keys, place[: len(item_keys)], place[len(item_keys) :]
+        keys = np.unique(np.concatenate([item_keys, detection_keys]))
+        return keys, np.searchsorted(keys, detection_keys)
 
     def worst(self, min_score: float, first: int, number: int) -> tuple[int, list[dict[str, Any]]]:
         """Return how many images have an error, and some of them, the worst first.
@@ -116,9 +111,10 @@ class ModelResult:
             first: number of images to leave out.
             number: of images: split, image_id, num_missed, num_wrong and badness.
         """
-        keys, items, detections = self._images
+        keys, detections = self._images
         wrong = self.is_wrong(min_score)
-        num_missed = np.bincount(items[self.is_missed(min_score)], minlength=len(keys))
+        missed = np.searchsorted(keys, image_keys(self.missed(min_score)))
+        num_missed = np.bincount(missed, minlength=len(keys))
         num_wrong = np.bincount(detections[wrong], minlength=len(keys))
         badness = num_missed + np.bincount(detections[wrong], self.score[wrong], minlength=len(keys))
         order = np.argsort(-badness, kind="stable")

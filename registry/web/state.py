@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -29,6 +29,8 @@ _CONDITION: Final = 8000
 _FLAGS: Final = {"1": True, "true": True, "on": True, "0": False, "false": False}
 #: Options with several values without blanks in them, which a single parameter may have too: ``pair_id=7 9-12``.
 _LISTED: Final = ("image_id", "pair_id", "style", "exclude_check")
+#: Options whose choice depends on the whole subset: with one more option they do not choose among the same items.
+OF_THE_WHOLE: Final = ("paired", "whole_images", "sample", "limit")
 #: Options that are whole numbers.
 _NUMBERS: Final = ("seed", "limit")
 
@@ -42,12 +44,14 @@ class State:
         name: of a named subset that the options are added to; None without one.
         options: those of the address, as they stand in it.
         others: the other parameters of the address, which belong to the page.
+        base: the named subset; everything without one.
     """
 
     subset: Subset
     name: str | None
     options: Mapping[str, tuple[str, ...]]
     others: Mapping[str, tuple[str, ...]]
+    base: Subset = field(default_factory=Subset)
 
     @classmethod
     def of(cls, params: QueryParams, named: Mapping[str, Subset]) -> State:
@@ -79,10 +83,17 @@ class State:
         if name is not None and name not in named:
             raise unknown_name("subset", name, list(named))
         subset = Subset.of_document({key: _value(key, values) for key, values in options.items()})
+        base = named[name] if name is not None else Subset()
         if name is not None:
-            set_options = {key: getattr(subset, key) for key in OPTIONS if getattr(subset, key) != OPTIONS[key].default}
-            subset = replace(named[name], **set_options)
-        return cls(subset, name, dict(sorted(options.items())), others)
+            # image_id may set the split too; and paired=0 replaces the value of the named subset.
+            changed = {key for key in OPTIONS if getattr(subset, key) != OPTIONS[key].default}
+            subset = replace(base, **{key: getattr(subset, key) for key in {*options, *changed}})
+        return cls(subset, name, dict(sorted(options.items())), others, base)
+
+    @property
+    def of_the_whole(self) -> list[str]:
+        """The options that are set of those that choose among the whole subset."""
+        return [name for name in OF_THE_WHOLE if getattr(self.subset, name) != OPTIONS[name].default]
 
     def parameters(self) -> list[tuple[str, str]]:
         """Return the parameters of the subset, for the hidden fields of a form."""
@@ -111,7 +122,7 @@ class State:
 
 
 def start(subset: Subset, named: Mapping[str, Subset]) -> tuple[str, dict[str, Subset]]:
-    """Return the query of an address with a subset, and the named subsets that it needs.
+    """Return the query of an address with a subset, and the named subsets that it needs: its own is :data:`START`.
 
     Args:
         subset: of the command.
@@ -131,7 +142,7 @@ def start(subset: Subset, named: Mapping[str, Subset]) -> tuple[str, dict[str, S
         )
     except UsageError:  # more parameters than an address may have
         has_same = False
-    return (query, dict(named)) if has_same else (f"?{SUBSET}={START}", {START: subset, **named})
+    return (query, dict(named)) if has_same else (f"?{SUBSET}={START}", {**named, START: subset})
 
 
 def place_of(state: State, name: str) -> list[Any] | None:

@@ -26,6 +26,7 @@ class Plot:
         pictures: SELECT of the split, image_id and, of items, item_no behind the bar of ``$key`` and ``$part``.
         option: of a subset that chooses the same items by the key of a bar; None without one.
         part: what the bars of a key differ in; an option of a subset if it is split or source.
+        of: what the pictures show: ``items`` or ``images``.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Plot:
     pictures: str
     option: str | None = None
     part: str = "split"
+    of: str = "items"
 
 
 def _pictures(condition: str, rows: str = "items") -> str:
@@ -85,6 +87,7 @@ PLOTS: Final = (
         FROM images GROUP BY source, split ORDER BY source DESC NULLS LAST, {SPLIT_ORDER}
         """,
         _pictures("coalesce(source, '') = $key", "images"),
+        of="images",
     ),
     Plot(
         "category",
@@ -130,12 +133,14 @@ PLOTS: Final = (
         WHERE split = $part AND images.num_items IS NOT NULL
         GROUP BY split, image_id HAVING """
         + _BAR.format("count(item_no)"),
+        of="images",
     ),
     Plot(
         "styles_per_pair_id",
         "styles_per_pair_id",
         "Styles of a pair_id",
-        "Values of pair_id with so many styles above 0; 0: no item has one.",
+        "Values of pair_id with so many styles above 0; 0: no item has one. The pictures are of all images with such a "
+        "pair_id.",
         _distribution("styles_per_pair_id", "num_styles", "num_pair_ids"),
         """
         WITH counted AS (
@@ -145,12 +150,14 @@ PLOTS: Final = (
         SELECT split, image_id FROM images JOIN counted USING (split, pair_id)
         WHERE split = $part AND """
         + _BAR.format("num_styles"),
+        of="images",
     ),
     Plot(
         "pairs_per_identity",
         "pairs_per_identity",
         "Pairs of an identity",
-        "Identities with so many pairs of a consumer item and a shop item; 0: seen on one side only.",
+        "Identities with so many pairs of a consumer item and a shop item; 0: seen on one side only. The pictures are "
+        "of all items of such identities.",
         _distribution("pairs_per_identity", "num_instance_pairs", "num_identities"),
         """
         SELECT split, image_id, item_no FROM items JOIN identities USING (split, pair_id, style)
@@ -214,6 +221,7 @@ PLOTS: Final = (
         ORDER BY most.total DESC, width DESC, height DESC, {SPLIT_ORDER}
         """,
         _pictures("width || 'x' || height = $key", "images"),
+        of="images",
     ),
     Plot(
         "annotated",

@@ -11,7 +11,6 @@ from registry.dataset.statistics import MASK_AREAS, STATISTICS
 from registry.errors import UsageError
 from registry.store.query import records
 from registry.store.sql import SPLIT_ORDER
-from registry.subset.options import OPTIONS
 from registry.web.answers import Answer
 from registry.web.commands import of_statistics
 from registry.web.pictures import load_pictures
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 #: Pictures of a page.
 SIZE: Final = 60
-#: Options whose choice depends on the whole subset, so that one more option does not choose among the same items.
-_OF_THE_WHOLE: Final = ("paired", "whole_images", "sample", "limit")
 _BY_NAME: Final = {plot.name: plot for plot in PLOTS}
 _ROW_LIMIT: Final = 1000
 
@@ -109,9 +106,7 @@ def _shown(plot: Plot, rows: list[dict[str, Any]], state: State) -> dict[str, An
 
 def _link(plot: Plot, row: Mapping[str, Any], state: State) -> str:
     """Return the address of the pictures of a bar: of the grid where options of a subset choose them."""
-    options = state.subset
-    is_exact = all(getattr(options, name) == OPTIONS[name].default for name in _OF_THE_WHOLE)
-    if plot.option is not None and is_exact:
+    if plot.option is not None and not state.of_the_whole:
         return "/" + state.query(**{"show": "items", plot.option: row["key"], plot.part: row["part"]})
     return "/statistics/pictures" + state.query(of=plot.name, key=row["key"] or None, part=row["part"])
 
@@ -120,7 +115,7 @@ def pictures(site: Site, request: Request) -> Answer:
     """Return the pictures behind a bar, a page of them.
 
     Parameters of the address, beside the options of a subset: ``of`` (name of a plot), ``key`` and ``part`` of the
-    bar, ``after`` (a place, from a link).
+    bar, ``after`` or ``before`` (a place, from a link).
 
     Raises:
         UsageError: there is no such plot, or a parameter cannot be read.
@@ -137,23 +132,31 @@ def pictures(site: Site, request: Request) -> Answer:
     ((count,),) = _kept(
         site, selection, repr((of, key, part)), lambda: selection.sql(f"SELECT count(*) {chosen}", bar).fetchall()
     )
-    has_items = "item_no" in plot.pictures.partition("FROM")[0] or "item_no FROM" in plot.pictures
-    columns = ["place", "image_id", *(["item_no"] if has_items else [])]
-    condition = "true"
-    after = _place(state, len(columns))
-    if after is not None:
-        params |= {f"key_{number}": value for number, value in enumerate(after)}
-        condition = f"({', '.join(columns)}) > ({', '.join(f'$key_{number}' for number in range(len(after)))})"
+    columns = ["place", "image_id", *(["item_no"] if plot.of == "items" else [])]
+    after, before = (_place(state, name, len(columns)) for name in ("after", "before"))
+    backwards = before is not None
+    place = before if backwards else after
+    condition, order = "true", ", ".join(f"{name} {'DESC' if backwards else 'ASC'}" for name in columns)
+    if place is not None:
+        params |= {f"key_{number}": value for number, value in enumerate(place)}
+        keys = ", ".join(f"$key_{number}" for number in range(len(place)))
+        condition = f"({', '.join(columns)}) {'<' if backwards else '>'} ({keys})"
     page_rows = selection.sql(
-        f"SELECT *, {SPLIT_ORDER} AS place {chosen} WHERE {condition} ORDER BY {', '.join(columns)} LIMIT {SIZE + 1}",
+        f"SELECT *, {SPLIT_ORDER} AS place {chosen} WHERE {condition} ORDER BY {order} LIMIT {SIZE + 1}",
         params,
     ).to_arrow_table()
     has_more = page_rows.num_rows > SIZE
     page_rows = page_rows.slice(0, SIZE)
+    if backwards:
+        page_rows = page_rows.take(list(range(page_rows.num_rows))[::-1])
+    # Where a link came from, there are rows.
+    ends = {"previous": ("before", 0, has_more if backwards else after is not None),
+            "next": ("after", -1, backwards or has_more)}  # fmt: skip
     links = {}
-    if has_more:
-        last = [page_rows.column(name)[-1].as_py() for name in columns]
-        links["next"] = state.query(keep=("of", "key", "part"), after=json.dumps(last))
+    for name, (parameter, row, has_rows) in ends.items():
+        if has_rows and page_rows.num_rows:
+            values = [page_rows.column(column)[row].as_py() for column in columns]
+            links[name] = state.query(keep=("of", "key", "part"), **{parameter: json.dumps(values)})
     shown = page_rows.drop_columns(["place"])
     rows = shown.to_pylist()
     return Answer(
@@ -161,7 +164,7 @@ def pictures(site: Site, request: Request) -> Answer:
         f"{plot.title}: {_label(site, selection, plot, key)}, {part}",
         {"of": of, "key": key, "part": part, "count": count, "rows": rows, "links": links},
         shown,
-        {"state": state, "plot": plot, "of_items": has_items, "pictures": load_pictures(site, rows)},
+        {"state": state, "plot": plot, "of_items": plot.of == "items", "pictures": load_pictures(site, rows)},
     )
 
 
@@ -171,13 +174,13 @@ def _label(site: Site, selection: Selection, plot: Plot, key: str) -> str:
     return next((str(row["label"]) for row in rows if row["key"] == key), key)
 
 
-def _place(state: State, length: int) -> list[Any] | None:
-    """Return the place after which the page begins, as a link gives it.
+def _place(state: State, name: str, length: int) -> list[Any] | None:
+    """Return the place after which the page begins, or before which it ends, as a link gives it.
 
     Raises:
         UsageError: it cannot be read.
     """
-    text = state.others.get("after", ("",))[-1]
+    text = state.others.get(name, ("",))[-1]
     if not text:
         return None
     try:
@@ -186,5 +189,5 @@ def _place(state: State, length: int) -> list[Any] | None:
         values = None
     is_place = isinstance(values, list) and len(values) == length
     if not is_place or not all(type(value) is int and abs(value) < 1 << 31 for value in values):
-        raise UsageError("after: expected a place in the order, as the links to other pages have it.")
+        raise UsageError(f"{name}: expected a place in the order, as the links to other pages have it.")
     return list(values)

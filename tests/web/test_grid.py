@@ -20,10 +20,10 @@ from registry.subset.options import Subset
 from registry.web.app import create_app
 from registry.web.security import Access
 from registry.web.site import Settings, Site
-from registry.web.state import State
+from registry.web.state import START, State, start
 from tests.registries import make_three_splits
 
-NAMED = {"skirts": Subset.of(category="skirt", occlusion="1-2")}
+NAMED = {"skirts": Subset.of(category="skirt", occlusion="1-2"), "pairs": Subset.of(paired=True)}
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,7 @@ def in_order(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         ("?image_id=1&image_id=3-9&split=train", {"image_id": ["1", "3-9"], "split": "train"}),
         ("?min_box_area=10.5&sample=50%25&seed=3", {"min_box_area": 10.5, "sample": "50%", "seed": 3}),
         ("?subset=skirts", {"category": "skirt", "occlusion": "1-2"}),
+        ("?subset=pairs&paired=0", {}),
         ("?subset=skirts&occlusion=heavy&split=train", {"category": "skirt", "occlusion": 3, "split": "train"}),
     ],
 )
@@ -137,6 +138,50 @@ def test_every_value_of_a_facet_leads_to_as_many_as_it_says(client: TestClient) 
                 assert "category" not in address
             number_of_links += 1
     assert number_of_links > 10
+
+
+def links_of_facets(page: str) -> dict[str, str]:
+    """Return the lists of a page's facets by option."""
+    facets = re.findall(r'<h2 id="facet-(\w+)">[^<]*<small>\w+</small></h2>\s*<ul>(.*?)</ul>', page, re.DOTALL)
+    return dict(facets)
+
+
+def test_values_that_cannot_be_changed_have_no_link(client: TestClient) -> None:
+    splits = links_of_facets(client.get("/?image_id=train/image/000001.jpg").text)["split"]
+    assert "train" in splits and "<a " not in splits
+    splits = links_of_facets(client.get("/?image_id=1").text)["split"]
+    assert "<a " in splits
+    categories = links_of_facets(client.get("/?subset=skirts").text)["category"]
+    assert 'title="Set by the subset skirts"><span>skirt<' in categories
+    everywhere = ("/?subset=skirts", "/?subset=skirts&category=skirt", "/?image_id=train/image/000001.jpg")
+    for address in (*everywhere, "/?subset=skirts&category=vest"):
+        before = State.of(QueryParams(address[2:]), NAMED).subset
+        for option, values in links_of_facets(client.get(address).text).items():
+            for link in re.findall(r'<a href="([^"]*)"', values):
+                after = State.of(QueryParams(unescape(link)[2:]), NAMED).subset
+                assert getattr(after, option) != getattr(before, option)
+
+
+@pytest.mark.parametrize("query", ["paired=1", "limit=2", "sample=50%25", "whole_images=1", "subset=pairs"])
+def test_numbers_that_a_value_may_change_promise_nothing(client: TestClient, query: str) -> None:
+    assert "chooses anew" in client.get(f"/?{query}").text
+    assert "chooses anew" not in client.get("/?category=skirt").text
+
+
+def test_links_to_other_pages_keep_the_subset(client: TestClient) -> None:
+    for path in ("/", "/statistics", "/checks"):
+        page = unescape(client.get(f"{path}?category=skirt&subset=pairs&sort=image_id").text).split("</nav>")[0]
+        links = re.findall(r'href="(/[^"]*)"', page.split("<nav")[1])
+        expected = "?subset=pairs&category=skirt"
+        assert links == [f"/{expected}", "/identities", f"/statistics{expected}", f"/checks{expected}", "/sql"]
+    assert 'href="/statistics"' in client.get("/?category=nothing").text
+
+
+def test_the_subset_of_the_command_wins_over_one_of_its_name() -> None:
+    mine, other = Subset.of(where=f"x1 > 1{0:02000d}"), Subset.of(category="skirt")
+    query, named = start(mine, {START: other})
+    assert (query, named) == (f"?subset={START}", {START: mine})
+    assert State.of(QueryParams(query[1:]), named).subset == mine
 
 
 def test_the_same_rows_as_arrow(client: TestClient) -> None:

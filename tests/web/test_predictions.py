@@ -106,6 +106,20 @@ def test_each_number_leads_to_as_many_pictures(client: TestClient, model: str, l
             assert shown["count"] == row["models"][model]["count"]
 
 
+@pytest.mark.parametrize("least", ["0", "0.5", "0.9", "2"])
+def test_missed_says_the_same_everywhere_at_a_score(
+    client: TestClient, least: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "SIZE", 1000)
+    page = answer(client, f"/predictions?{TRAIN}&model=old&min_score={least}")
+    missed = next(row["models"]["old"] for row in page["errors"] if row["kind"] == "missed")
+    nothing = [
+        cell["count"] for row in page["confusion"]["rows"] for cell in row["cells"] if cell["predicted"] == "nothing"
+    ]
+    assert missed["count"] == sum(nothing) == sum(row["num_missed"] for row in page["images"])
+    assert missed["count"] == answer(client, missed["link"])["count"]
+
+
 def test_the_confusion_at_the_best_score_is_that_of_evaluate(opened: Any, files: dict[str, Path]) -> None:
     evaluation = evaluate(opened, "boxes", str(files["old"]), subset=Subset.of(split="train"), resamples=0)
     page = answer(

@@ -98,6 +98,28 @@ def test_pages_of_pictures_go_on_after_their_last_row(client: TestClient, monkey
     assert len({(row["split"], row["image_id"]) for row in rows}) == len(rows)
 
 
+def test_pages_of_pictures_go_back_the_way_they_came(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.web.statistics.SIZE", 1)
+    for plot, bar in (("images", "part=train&key=user"), ("annotated", "part=train&key=boxes")):
+        path, forwards = f"/statistics/pictures?of={plot}&{bar}", []
+        while path:
+            shown = answer(client, path)
+            forwards.append(shown["rows"])
+            path = "/statistics/pictures" + shown["links"]["next"] if "next" in shown["links"] else ""
+        backwards = [shown["rows"]]
+        while "previous" in shown["links"]:
+            shown = answer(client, "/statistics/pictures" + shown["links"]["previous"])
+            backwards.append(shown["rows"])
+        assert backwards == forwards[::-1] and len(forwards) > 1
+
+
+def test_a_plot_says_what_its_pictures_are_of_where_its_bars_count_others(opened: Any) -> None:
+    for plot in PLOTS:
+        assert ("he pictures are of" in plot.text) == (plot.name not in COUNTED)
+        columns = opened.sql(plot.pictures, {"key": "1", "part": "train"}).to_arrow_table().column_names
+        assert ("item_no" in columns) == (plot.of == "items")
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
