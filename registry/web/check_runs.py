@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from registry.checks.tables import Tables
     from registry.store.registry import Registry
-    from registry.store.selection import Selection
 
 #: Runs that are kept.
 _RUNS: Final = 4
@@ -96,8 +95,8 @@ class Checked(Protocol):
         """Return the digest of the published version."""
         ...
 
-    def selection(self, subset: Subset) -> Selection:
-        """Return a subset with all views."""
+    def tables(self, subset: Subset) -> Tables:
+        """Return the registry itself, or a subset of it with all views."""
         ...
 
 
@@ -215,7 +214,7 @@ class CheckRuns:
         return page, stop < table.num_rows
 
     def _tables(self, subset: Subset) -> Tables:
-        return self._site.registry if subset == Subset() else self._site.selection(subset)
+        return self._site.tables(subset)
 
     def _count(self, run: Run, tables: Tables, settings: CheckSettings, is_whole: bool) -> None:
         try:

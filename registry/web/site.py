@@ -205,6 +205,14 @@ class Site:
         chosen = self.workers.keys(self.version(), subset.where)
         return replace(subset, where=None, items=chosen if subset.items is None else subset.items.within(chosen))
 
+    def tables(self, subset: Subset) -> Registry | Selection:
+        """Return the registry itself, or a subset of it with all views.
+
+        Raises:
+            UsageError: the subset cannot be chosen.
+        """
+        return self.registry if subset == Subset() else self.selection(subset)
+
     def selection(self, subset: Subset) -> Selection:
         """Return a subset with all views, for pages that count by them; those used last stay open.
 

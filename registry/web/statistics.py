@@ -10,6 +10,7 @@ from registry.dataset.deepfashion2 import SPLITS, unknown_name
 from registry.dataset.statistics import MASK_AREAS, STATISTICS
 from registry.errors import UsageError
 from registry.store.query import records
+from registry.store.registry import Registry
 from registry.store.sql import SPLIT_ORDER
 from registry.web.answers import Answer
 from registry.web.commands import of_statistics
@@ -41,7 +42,7 @@ def statistics(site: Site, request: Request) -> Answer:
     of = state.others.get("of", (None,))[-1]
     if of is not None and of not in STATISTICS:
         raise unknown_name("statistic", of, list(STATISTICS))
-    selection = site.selection(state.subset)
+    selection = site.tables(state.subset)
     plots = []
     # The union of polygons takes too long to be made unasked.
     for plot in PLOTS:
@@ -71,9 +72,10 @@ def statistics(site: Site, request: Request) -> Answer:
     return Answer("statistics.html", title, data, table, context)
 
 
-def _kept(site: Site, selection: Selection, name: str, make: Any) -> Any:
+def _kept(site: Site, selection: Registry | Selection, name: str, make: Any) -> Any:
     """Return a result of a version and a subset, which is made once."""
-    return site.statistics.result((selection.manifest.sha256, selection.subset.digest, name), make)
+    subset = "" if isinstance(selection, Registry) else selection.subset.digest
+    return site.statistics.result((selection.manifest.sha256, subset, name), make)
 
 
 def _shown(plot: Plot, rows: list[dict[str, Any]], state: State) -> dict[str, Any]:
@@ -125,7 +127,7 @@ def pictures(site: Site, request: Request) -> Answer:
     if of not in _BY_NAME:
         raise unknown_name("plot", of, list(_BY_NAME))
     plot = _BY_NAME[of]
-    selection = site.selection(state.subset)
+    selection = site.tables(state.subset)
     params: dict[str, Any] = {"key": key, "part": part}
     chosen = f"FROM ({plot.pictures}) AS chosen"
     bar = dict(params)
@@ -168,7 +170,7 @@ def pictures(site: Site, request: Request) -> Answer:
     )
 
 
-def _label(site: Site, selection: Selection, plot: Plot, key: str) -> str:
+def _label(site: Site, selection: Registry | Selection, plot: Plot, key: str) -> str:
     """Return the name of a bar for people."""
     rows = _kept(site, selection, plot.name, lambda: records(selection.sql(plot.bars)))
     return next((str(row["label"]) for row in rows if row["key"] == key), key)
