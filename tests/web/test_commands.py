@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from starlette.testclient import TestClient
 
 import registry
+from registry.cli.browse import _lists
 from registry.cli.main import main
 from registry.subset.options import Subset
 from registry.web import commands
@@ -128,3 +129,15 @@ def test_a_page_of_a_list_without_file_offers_no_command(site: Site, tmp_path: P
     app = create_app(Site(site.registry, settings), Access.of("127.0.0.1"))
     page = TestClient(app, base_url="http://127.0.0.1").get("/?subset=listed")
     assert page.status_code == 200 and "As a command" not in page.text
+
+
+def test_the_files_of_lists_are_those_of_the_command_and_of_the_named_subsets(tmp_path: Path) -> None:
+    for name, line in (("mine", "train/000001_1"), ("other", "train/000002_1")):
+        (tmp_path / f"{name}.txt").write_text(f"{line}\n")
+    mine, other = (Subset.of(items=str(tmp_path / f"{name}.txt")) for name in ("mine", "other"))
+    params = tmp_path / "params.yaml"
+    params.write_text(f"subsets:\n  listed:\n    items: {tmp_path / 'other.txt'}\n  whole: {{}}\n")
+    files = _lists(str(params), {"listed": other, "whole": Subset()}, str(tmp_path / "mine.txt"), mine)
+    assert mine.items and other.items
+    assert files == {mine.items.text: str(tmp_path / "mine.txt"), other.items.text: str(tmp_path / "other.txt")}
+    assert _lists(str(params), {}, None, Subset()) == {}
