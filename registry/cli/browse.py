@@ -8,7 +8,7 @@ import shlex
 import socket
 import threading
 import webbrowser
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -152,6 +152,8 @@ def browse(
         against=(open_version(places, against, tables), redact(against)) if against else None,
         task=task,
         storage_options=places.storage_options,
+        items=_lists(ctx.params["params"], of_params, ctx.params["items"], subset),
+        tables={name: redact(place) for name, place in tables.items()},
     )
     site = Site(registry, settings)
     address = listen(host, port, access, root_path)
@@ -189,6 +191,17 @@ def _named_subsets(params: str, tables: Collection[str]) -> dict[str, Subset]:
         except RegistryError as error:
             click.echo(f"warning: {printable(f'The subset {name} of {params} is left out: {error}')}", err=True)
     return subsets
+
+
+def _lists(params: str, named: Mapping[str, Subset], path: str | None, subset: Subset) -> dict[str, str]:
+    """Return the file of each list of items: of the named subsets, and of the command."""
+    files = {
+        named[name].items: options["items"]
+        for name, options in load_subsets(params).items()
+        if name in named and "items" in options
+    }
+    files |= {subset.items: path} if path else {}
+    return {items.text: redact(str(file)) for items, file in files.items() if items is not None}
 
 
 def _command(places: Places) -> str:

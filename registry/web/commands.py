@@ -20,10 +20,14 @@ def command(site: Site, *words: str | int, subset: Subset | None = None) -> str:
     Args:
         site: has the beginning of the command.
         words: the command and its arguments.
-        subset: whose options follow.
+        subset: whose options follow, and the tables that a condition may name.
     """
-    rest = [str(word) for word in words] + (_flags(subset) if subset is not None else [])
-    return redact(f"{site.settings.command} {shlex.join(rest)}")
+    rest = [str(word) for word in words]
+    if subset is not None or words[0] == "sql":
+        rest[1:1] = [f"--table={name}={place}" for name, place in site.settings.tables.items()]
+    if subset is not None:
+        rest += _flags(site, subset, "only-items" if words[0] == "evaluate" else "items")
+    return f"{site.settings.command} {shlex.join(rest)}"
 
 
 def python(site: Site, call: str, *arguments: Any, subset: Subset | None = None, within: Subset | None = None) -> str:
@@ -36,18 +40,20 @@ def python(site: Site, call: str, *arguments: Any, subset: Subset | None = None,
         subset: whose options follow by name.
         within: a subset that is one argument, as the functions of the package take it; left out where it is whole.
     """
-    opened = site.settings.python
+    opened = _opened(site)
     written = [repr(value) for value in arguments]
-    written += [f"{name}={value!r}" for name, value in (_options(subset) if subset is not None else {}).items()]
+    written += [f"{name}={value!r}" for name, value in (_options(site, subset) if subset is not None else {}).items()]
     if within is not None and within != Subset():
-        written.append(f"subset={_options(within)!r}")
+        written.append(f"subset={_options(site, within)!r}")
     if call.startswith("registry."):
-        return redact(f"import registry\n{call}({', '.join([opened, *written])})")
-    return redact(f"import registry\n{opened}.{call}({', '.join(written)})")
+        return f"import registry\n{call}({', '.join([opened, *written])})"
+    return f"import registry\n{opened}.{call}({', '.join(written)})"
 
 
 def of_subset(site: Site, subset: Subset) -> dict[str, str]:
     """Return ``command`` and ``python`` for a page about a subset, for its context as ``commands``."""
+    if not _can_be_written(site, subset):
+        return {}
     return {"command": command(site, "subset", subset=subset), "python": python(site, "select", subset=subset)}
 
 
@@ -75,6 +81,8 @@ def of_pairs(site: Site, split: str, pair_id: int) -> dict[str, str]:
 
 def of_statistics(site: Site, subset: Subset, of: str | None = None) -> dict[str, str]:
     """Return ``command`` and ``python`` for the counts of a subset, or for one of its statistics."""
+    if not _can_be_written(site, subset):
+        return {}
     opened = python(site, "select", subset=subset)
     if of is None:
         return {"command": command(site, "stats", subset=subset), "python": f"{opened}.stats()"}
@@ -83,6 +91,8 @@ def of_statistics(site: Site, subset: Subset, of: str | None = None) -> dict[str
 
 def of_checks(site: Site, subset: Subset, name: str | None = None) -> dict[str, str]:
     """Return ``command`` and ``python`` for all checks of a subset, or for one."""
+    if not _can_be_written(site, subset):
+        return {}
     words, arguments = (("check",), ()) if name is None else (("check", "--only", name), (name,))
     return {
         "command": command(site, *words, subset=subset),
@@ -92,27 +102,41 @@ def of_checks(site: Site, subset: Subset, name: str | None = None) -> dict[str, 
 
 def of_model(site: Site, name: str, subset: Subset) -> dict[str, str]:
     """Return ``command`` and ``python`` for the scores of a model."""
-    words = site.settings.task, str(site.settings.predictions[name])
+    if not _can_be_written(site, subset):
+        return {}
+    words = site.settings.task, redact(str(site.settings.predictions[name]))
     return {
         "command": command(site, "evaluate", *words, subset=subset),
         "python": python(site, "registry.evaluate", *words, within=subset),
     }
 
 
-def _options(subset: Subset) -> dict[str, Any]:
+def _options(site: Site, subset: Subset) -> dict[str, Any]:
     """Return the options of a subset that are set, as :meth:`registry.subset.options.Subset.of` reads them."""
-    return {
+    options = {
         name: value[0] if isinstance(value, list) and len(value) == 1 else value
         for name, value in subset.to_dict().items()
-        if name != "items"  # a list in memory has no file
     }
+    return options | ({} if subset.items is None else {"items": site.settings.items[subset.items.text]})
 
 
-def _flags(subset: Subset) -> list[str]:
+def _opened(site: Site, opened: str | None = None) -> str:
+    """Return the expression that opens the registry (or another) with the tables of the user."""
+    opened, tables = opened or site.settings.python, dict(site.settings.tables)
+    comma = "" if opened.endswith("()") else ", "
+    return opened.removesuffix(")") + f"{comma}tables={tables!r})" if tables else opened
+
+
+def _can_be_written(site: Site, subset: Subset) -> bool:
+    """Return whether a command can name a subset: a list of items in memory has no file."""
+    return subset.items is None or subset.items.text in site.settings.items
+
+
+def _flags(site: Site, subset: Subset, items: str) -> list[str]:
     """Return the options of a subset on a command line."""
     words = []
-    for name, value in _options(subset).items():
-        flag = f"--{name.replace('_', '-')}"
+    for name, value in _options(site, subset).items():
+        flag = f"--{items if name == 'items' else name.replace('_', '-')}"
         if OPTIONS[name].default is False:
             words.append(flag)
         else:
@@ -122,12 +146,14 @@ def _flags(subset: Subset) -> list[str]:
 
 def of_difference(site: Site, against: str, subset: Subset) -> dict[str, str]:
     """Return ``command`` and ``python`` for the differences from another version."""
-    opened = "registry.open" + site.settings.python.partition("registry.open")[2]
+    if not _can_be_written(site, subset):
+        return {}
+    opened = _opened(site)
     is_place = "://" in against or os.path.isdir(against)
     place = re.sub(r", rev='[^']*'", "", opened.removesuffix(")"))
-    old = f"registry.open({against!r})" if is_place else f"{place}, rev={against!r})"
-    arguments = "".join(f", {name}={value!r}" for name, value in _options(subset).items())
+    old = _opened(site, f"registry.open({against!r})") if is_place else f"{place}, rev={against!r})"
+    arguments = "".join(f", {name}={value!r}" for name, value in _options(site, subset).items())
     return {
         "command": command(site, "diff", against, "--rows", subset=subset),
-        "python": redact(f"import registry\n{old}.diff({opened}{arguments}).summary"),
+        "python": f"import registry\n{old}.diff({opened}{arguments}).summary",
     }

@@ -64,6 +64,8 @@ class Settings:
         root_path: prefix that a proxy adds to all addresses: ``/fashion``; empty without one.
         task: of the predictions: ``boxes``, ``masks`` or ``landmarks``.
         storage_options: passed to fsspec for URLs of predictions and embeddings.
+        items: files of the lists of items of subsets, by their digests, without secrets.
+        tables: files of the user's tables by name, without secrets.
     """
 
     photos: Photos | None = None
@@ -80,6 +82,8 @@ class Settings:
     root_path: str = ""
     task: str = "boxes"
     storage_options: StorageOptions | None = None
+    items: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
 
 
 class Site:

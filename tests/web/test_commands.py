@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from starlette.testclient import TestClient
 
 import registry
+from registry.cli.browse import _lists
 from registry.cli.main import main
 from registry.subset.options import Subset
 from registry.web import commands
@@ -92,6 +94,50 @@ def test_the_commands_of_an_image_an_identity_and_checks(site: Site, tmp_path: P
         assert value(made["python"])
 
 
-def test_no_secret_is_in_a_command(site: Site) -> None:
-    made = commands.of_query(site, "SELECT 'https://ada:hush-hush@example.org/'")
-    assert "hush-hush" not in str(made)
+def test_a_query_stays_as_it_was_written_and_files_lose_their_secrets(site: Site) -> None:
+    query = "SELECT 'password=hunter2&token=abc' AS a"
+    assert value(commands.of_query(site, query)["python"]).fetchall() == [("password=hunter2&token=abc",)]
+    assert query in shlex.split(commands.of_query(site, query)["command"])
+    where = replace(site.settings, predictions={"a": "https://ada:hush-hush@example.org/a.json"})
+    assert "hush-hush" not in str(commands.of_model(Site(site.registry, where), "a", Subset()))
+
+
+def test_a_list_of_items_and_tables_are_named_by_their_files(site: Site, tmp_path: Path) -> None:
+    path, table = tmp_path / "my items.txt", tmp_path / "mine.csv"
+    path.write_text("train/000001_1\n")
+    table.write_text("split,image_id,item_no,good\ntrain,1,1,true\n")
+    subset = Subset.of(items=str(path), where="mine.good")
+    assert commands.of_subset(site, subset) == {}
+    assert subset.items is not None
+    settings = replace(site.settings, items={subset.items.text: str(path)}, tables={"mine": str(table)})
+    named = Site(registry.open(str(site.registry.place), tables={"mine": str(table)}), settings)
+    made = commands.of_subset(named, subset)
+    assert value(made["python"]).item_keys().num_rows == 1
+    rows = [json.loads(line) for line in run(made["command"], "--format", "jsonl").splitlines()]
+    assert sum(row["items"] for row in rows if row["category_name"]) == 1
+    for made in (commands.of_statistics(named, subset), commands.of_checks(named, subset, "degenerate-box")):
+        result = CliRunner().invoke(main, shlex.split(made["command"])[1:])
+        assert result.exit_code in (0, 1, 3) and result.stdout, result.output
+    queried = commands.of_query(named, "SELECT count(*) AS n FROM mine")
+    assert json.loads(run(queried["command"].replace("sql ", "sql --format jsonl ", 1))) == {"n": 1}
+    assert value(queried["python"]).fetchall() == [(1,)]
+
+
+def test_a_page_of_a_list_without_file_offers_no_command(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("train/000001_1\n")
+    settings = replace(site.settings, named={"listed": Subset.of(items=str(tmp_path / "list.txt"))})
+    app = create_app(Site(site.registry, settings), Access.of("127.0.0.1"))
+    page = TestClient(app, base_url="http://127.0.0.1").get("/?subset=listed")
+    assert page.status_code == 200 and "As a command" not in page.text
+
+
+def test_the_files_of_lists_are_those_of_the_command_and_of_the_named_subsets(tmp_path: Path) -> None:
+    for name, line in (("mine", "train/000001_1"), ("other", "train/000002_1")):
+        (tmp_path / f"{name}.txt").write_text(f"{line}\n")
+    mine, other = (Subset.of(items=str(tmp_path / f"{name}.txt")) for name in ("mine", "other"))
+    params = tmp_path / "params.yaml"
+    params.write_text(f"subsets:\n  listed:\n    items: {tmp_path / 'other.txt'}\n  whole: {{}}\n")
+    files = _lists(str(params), {"listed": other, "whole": Subset()}, str(tmp_path / "mine.txt"), mine)
+    assert mine.items and other.items
+    assert files == {mine.items.text: str(tmp_path / "mine.txt"), other.items.text: str(tmp_path / "other.txt")}
+    assert _lists(str(params), {}, None, Subset()) == {}
