@@ -124,8 +124,12 @@ class NarrowTables:
             chosen = _filtered(cursor, subset)
         else:
             cursor.execute(f"CREATE SCHEMA {schema}")
-            with self._snapshot.read_errors():
-                notices = self._create(cursor, schema, subset)
+            try:
+                with self._snapshot.read_errors():
+                    notices = self._create(cursor, schema, subset)
+            except BaseException:
+                _drop(self._connection.cursor(), schema)
+                raise
             rows = {
                 table.name: f"{table.name} SEMI JOIN {schema}.chosen_{table.name} USING ({', '.join(table.key)})"
                 for table in (IMAGES, ITEMS)

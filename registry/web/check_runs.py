@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Runs that are kept.
 _RUNS: Final = 4
+#: Seconds after which a run is let go that no page asks for; a page asks every second.
+_POLLED: Final = 10.0
 #: Counts of single checks that are kept.
 _KEPT_COUNTS: Final = 256
 #: Rows with the same key that a page shows; the key of a check should tell its rows apart.
@@ -49,6 +52,7 @@ class Run:
         problem: why the run ended early; empty otherwise.
         is_done: whether it ended.
         is_wanted: False once nobody asks for it any more.
+        asked: when its page was asked for last, on the clock of :func:`time.monotonic`.
     """
 
     names: list[str]
@@ -57,6 +61,7 @@ class Run:
     problem: str = ""
     is_done: bool = False
     is_wanted: bool = True
+    asked: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -126,19 +131,27 @@ class CheckRuns:
         with self._lock:
             if key in self._runs:
                 self._runs.move_to_end(key)
+                self._runs[key].asked = time.monotonic()
                 return self._runs[key]
         tables = self._tables(subset)  # its errors are those of the address
         with self._lock:
             if key in self._runs:
                 return self._runs[key]
             run = self._runs[key] = Run(loaded.checks.names)
-            while len(self._runs) > _RUNS:
-                self._runs.popitem(last=False)[1].is_wanted = False
+            self._forget_runs(run)
         arguments = (run, tables, loaded.settings, subset == Subset())
         thread = threading.Thread(target=self._count, args=arguments, daemon=True)
         _COUNTING[thread] = run
         thread.start()
         return run
+
+    def _forget_runs(self, newest: Run) -> None:
+        """Let go of runs that are done, or that nobody has asked for some seconds; the pages of others poll theirs."""
+        for key, run in list(self._runs.items()):
+            if len(self._runs) <= _RUNS:
+                return
+            if run is not newest and (run.is_done or time.monotonic() - run.asked > _POLLED):
+                self._runs.pop(key).is_wanted = False
 
     def count(self, subset: Subset, loaded: Loaded, name: str) -> Result:
         """Return the result of a check alone, which is kept."""

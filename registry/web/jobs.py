@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from registry.errors import StorageError
+
+#: Seconds for a job that works when the process ends.
+_LAST_SECONDS: Final = 10
 
 
 class ForgottenError(StorageError):
@@ -31,7 +36,9 @@ class Job:
         self._result: Any = None
         self._make: Callable[[], Any] | None = make
         self._turn = turn
-        threading.Thread(target=self._run, daemon=True).start()
+        thread = threading.Thread(target=self._run, daemon=True)
+        _WORKING[thread] = self
+        thread.start()
 
     def _run(self) -> None:
         assert self._make is not None
@@ -52,6 +59,20 @@ class Job:
         if self.error is not None:
             raise self.error
         return self._result
+
+
+#: Threads that work, each with its job.
+_WORKING: Final[WeakKeyDictionary[threading.Thread, Job]] = WeakKeyDictionary()
+
+
+@atexit.register
+def _end() -> None:
+    """Wait for the jobs that work: a process that ends amid a query of DuckDB aborts."""
+    working = list(_WORKING.items())
+    for _, job in working:
+        job.is_wanted = False
+    for thread, _ in working:
+        thread.join(_LAST_SECONDS)
 
 
 class Jobs:

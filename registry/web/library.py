@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -27,6 +28,8 @@ WIDTHS: Final = (224, 448)
 _MAX_BYTES: Final = 64 << 20
 #: Threads that read and decode photos; pages have others, so that they do not wait behind thumbnails.
 _THREADS: Final = 4
+#: Seconds after which a place that could not be opened is tried again.
+_AGAIN: Final = 30
 #: Decoded px of a photo from which on it is decoded alone, and those that no photo may exceed: they bound the memory.
 _LARGE: Final = 8_000_000
 _LARGEST: Final = 60_000_000
@@ -55,7 +58,8 @@ class Library:
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._decoding = threading.Lock()
-        self._opened: dict[str, str | None] = {}
+        #: Split -> None once its photos are listed; else the reason why not, and when to try again.
+        self._opened: dict[str, tuple[str, float] | None] = {}
         self._thumbnails: OrderedDict[tuple[str, int, int, Part | None], bytes] = OrderedDict()
         self._bytes = 0
         # Threads are enough for protected zips too: with the extra zip a photo is decrypted in 0.8 ms.
@@ -66,13 +70,15 @@ class Library:
         if self._photos is None:
             return "No photos are named: df2 browse --photos RELEASE shows them."
         with self._opening:  # a place is listed once; reading opens its files anew each time
-            if split not in self._opened:
+            failure = self._opened.get(split, ("", 0.0))
+            if failure is not None and time.monotonic() > failure[1]:
                 try:
                     list(self._photos.find(split, ()))
-                    self._opened[split] = None
+                    failure = None
                 except RegistryError as error:
-                    self._opened[split] = redact(str(error))
-            return self._opened[split]
+                    failure = redact(str(error)), time.monotonic() + _AGAIN
+                self._opened[split] = failure
+            return None if failure is None else failure[0]
 
     def read(self, split: str, image_id: int) -> bytes:
         """Return the bytes of a photo.

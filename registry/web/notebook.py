@@ -40,6 +40,7 @@ class Browsing:
         address = listen("127.0.0.1", port, access)
         self.url = address.url_of(query)
         self._height = int(height)
+        self._site = site
         self._server = make_server(site, access)
         self._thread = threading.Thread(target=self._server.run, args=(list(address.sockets),), daemon=True)
         self._thread.start()
@@ -47,6 +48,8 @@ class Browsing:
         while not self._server.started:
             if time.monotonic() > until or not self._thread.is_alive():
                 self._server.should_exit = True
+                for opened in address.sockets:
+                    opened.close()
                 raise StorageError(f"The server at {self.url} did not begin.")
             time.sleep(0.01)
         self._warming = threading.Thread(target=site.warm_up, daemon=True)
@@ -60,6 +63,7 @@ class Browsing:
         self._server.should_exit = True
         self._thread.join(_SECONDS)
         self._warming.join(_SECONDS)
+        self._site.close()
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import PlainTextResponse, Response
 
 from registry.dataset.deepfashion2 import find_split
-from registry.errors import NotFoundError, UsageError
+from registry.errors import NotFoundError, RegistryError, UsageError
+from registry.redaction import redact
 from registry.web.library import WIDTHS, MissingPhotoError, Part, content_type
 
 if TYPE_CHECKING:
@@ -40,18 +41,23 @@ async def thumbnail(request: Request) -> Response:
 
 async def _answer(request: Request, make: Make) -> Response:
     site: Site = request.app.state.site
-    etag = f'"{hashlib.sha256(f"{site.run_id} {site.version()} {request.url}".encode()).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if request.headers.get("if-none-match") == etag:
-        return Response(status_code=304, headers=headers)
-    loop = asyncio.get_running_loop()
+    return await asyncio.get_running_loop().run_in_executor(site.library.pool, _made, site, request, make)
+
+
+def _made(site: Site, request: Request, make: Make) -> Response:
+    """Return the response, in a thread of the photos: a new version of the registry may have to be opened."""
     try:
-        data, kind = await loop.run_in_executor(site.library.pool, make, site, request)
+        name = hashlib.sha256(f"{site.run_id} {site.version()} {request.url}".encode()).hexdigest()[:32]
+        headers = {"ETag": f'"{name}"', "Cache-Control": "private, no-cache"}
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        data, kind = make(site, request)
     except (MissingPhotoError, NotFoundError) as error:
-        text = error.text if isinstance(error, MissingPhotoError) else str(error)
+        text = error.text if isinstance(error, MissingPhotoError) else redact(str(error))
         return PlainTextResponse(f"{text}\n", 404, {"Cache-Control": "no-store"})
-    except UsageError as error:
-        return PlainTextResponse(f"{error}\n", 400, {"Cache-Control": "no-store"})
+    except RegistryError as error:
+        status = 400 if isinstance(error, UsageError) else 503
+        return PlainTextResponse(f"{redact(str(error))}\n", status, {"Cache-Control": "no-store"})
     return Response(data, media_type=kind, headers=headers)
 
 

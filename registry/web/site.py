@@ -131,6 +131,11 @@ class Site:
         self.models = Jobs(_MODELS)
         self.embeddings = Jobs(1)
 
+    def close(self) -> None:
+        """End the processes of SQL and the threads of photos."""
+        self.workers.close()
+        self.library.pool.shutdown(wait=False, cancel_futures=True)
+
     def navigation(self) -> list[tuple[str, str]]:
         """Return path and name of the pages that have something to show."""
         pages = [("/", "Images"), ("/identities", "Identities"), ("/statistics", "Statistics"), ("/checks", "Checks")]

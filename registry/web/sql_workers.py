@@ -35,6 +35,8 @@ _Answer = TypeVar("_Answer")
 _WORKERS: Final = 2
 #: Queries that wait for a process; more are refused.
 _WAITING: Final = 8
+#: Seconds that a query waits for its turn.
+_PATIENCE: Final = 15.0
 #: Seconds after its time limit, or after its start, until a worker that says nothing is ended.
 _GRACE: Final = 2.0
 _START: Final = 60.0
@@ -129,6 +131,7 @@ class SqlWorkers:
         self._lock = threading.Lock()
         self._free = threading.Semaphore(_WORKERS)
         self._num_waiting = 0
+        self._is_closed = False
         self._idle: list[_Worker] = []
         weakref.finalize(self, _close, self._idle)
         self._keys: OrderedDict[tuple[str, str], ItemList] = OrderedDict()
@@ -136,12 +139,13 @@ class SqlWorkers:
     def start(self) -> None:
         """Start a process, which opens the registry while nobody waits for it."""
         with self._lock:
-            if not self._idle:
+            if not self._idle and not self._is_closed:
                 self._idle.append(self._new_worker())
 
     def close(self) -> None:
-        """End the processes that wait."""
+        """End the processes that wait, and those at work as soon as they are done."""
         with self._lock:
+            self._is_closed = True
             _close(self._idle)
 
     def processes(self) -> list[int]:
@@ -233,14 +237,20 @@ class SqlWorkers:
                 raise BusyError("The server answers as many queries as it can; ask again in some seconds.")
             self._num_waiting += 1
         try:
+            until = time.monotonic() + _PATIENCE
             while not self._free.acquire(timeout=0.1):
                 ticket.check()
+                if time.monotonic() > until:
+                    raise BusyError("The server answers other queries; ask again in some seconds.")
         finally:
             with self._lock:
                 self._num_waiting -= 1
 
     def _give_back(self, worker: _Worker) -> None:
         """Keep a worker for the next query, or start another for one that ended or took much memory."""
+        if self._is_closed:
+            worker.close()
+            return
         if worker.is_spent or not worker.is_alive():
             worker.close()
             try:
