@@ -109,6 +109,7 @@ def make_server(site: Site, access: Access) -> uvicorn.Server:
     import uvicorn
 
     from registry.web.app import create_app
+    from registry.web.protocol import TimedProtocol
 
     class Server(uvicorn.Server):
         @contextmanager
@@ -118,7 +119,7 @@ def make_server(site: Site, access: Access) -> uvicorn.Server:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     config = uvicorn.Config(
         create_app(site, access), log_config=None, access_log=False, lifespan="off", proxy_headers=False,
-        server_header=False, timeout_graceful_shutdown=_GRACE, ws="none", http="h11", loop="asyncio",
+        server_header=False, timeout_graceful_shutdown=_GRACE, ws="none", http=TimedProtocol, loop="asyncio",
         limit_concurrency=400,
     )  # fmt: skip
     return Server(config)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import random
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -386,3 +388,19 @@ def test_no_random_request_makes_the_server_fail(app: Starlette, caplog: pytest.
 def test_a_number_of_thousands_of_digits_is_no_failure(client: TestClient, digits: int) -> None:
     for path in ("/image/train/{}", "/thumbnail/train/{}.jpg", "/pair/train/{}", "/identity/train/1/{}"):
         assert client.get(path.format("1" * digits)).status_code in (400, 404, 414)
+
+
+def test_half_sent_requests_keep_nobody_out(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.web.protocol.HEAD_SECONDS", 0.3)
+    with served(app.state.site) as address:
+        place = urlsplit(address)
+        with (
+            socket.create_connection((place.hostname, place.port)) as half,
+            closing(http.client.HTTPConnection(place.netloc)) as other,
+        ):
+            half.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX:")
+            half.settimeout(30)
+            assert half.recv(100) == b""  # closed, without an answer
+            for _ in range(2):  # on one connection
+                other.request("GET", "/static/site.css")
+                assert other.getresponse().read()
