@@ -161,7 +161,7 @@ def browse(
         subset: a :class:`registry.subset.options.Subset` or its options: what the first page shows.
         port: to listen on; any free one by default.
         height: of the frame in pixels.
-        sql: whether SQL of the pages is answered.
+        sql: whether SQL of the pages is answered; never of a registry at memory://, which no other process can read.
         sql_seconds: after which a query of the pages ends.
 
     Raises:
@@ -184,7 +184,7 @@ def browse(
     settings = Settings(
         photos=photos,
         named=named,
-        runs_sql=sql,
+        runs_sql=sql and not registry.place.url.startswith("memory://"),
         sql_seconds=sql_seconds,
         command=shlex.join(["df2", "-r", place]),
         python=f"registry.open({place!r})",
