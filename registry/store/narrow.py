@@ -226,15 +226,20 @@ class Chosen:
         self._rows = rows
         self._params = dict(params)
         self.notices = list(notices)
+        #: Pages of one subset follow each other: it is counted once.
+        self._counts: dict[str, int] | None = None
+        self._value_counts: dict[tuple[str, ...], dict[str, dict[Any, int]]] = {}
 
     def _read(self, query: str, params: Mapping[str, Any] | None = None) -> DuckDBPyRelation:
         return self._cursor.cursor().sql(query, params={**self._params, **(params or {})})
 
     def counts(self) -> dict[str, int]:
         """Return the number of ``images`` and ``items``."""
-        query = ", ".join(f"(SELECT count(*) FROM {rows}) AS {table}" for table, rows in self._rows.items())
-        ((images, items),) = self._read(f"SELECT {query}").fetchall()
-        return {"images": images, "items": items}
+        if self._counts is None:
+            query = ", ".join(f"(SELECT count(*) FROM {rows}) AS {table}" for table, rows in self._rows.items())
+            ((images, items),) = self._read(f"SELECT {query}").fetchall()
+            self._counts = {"images": images, "items": items}
+        return dict(self._counts)
 
     def item_keys(self) -> pa.Table:
         """Return split_no, image_id, item_no, source, pair_id and style of the items, in no order."""
@@ -243,6 +248,12 @@ class Chosen:
 
     def counts_of(self, options: Sequence[str]) -> dict[str, dict[Any, int]]:
         """Return the number of images or items of each value of options in :data:`FACETS`."""
+        key = tuple(options)
+        if key not in self._value_counts:
+            self._value_counts[key] = self._counted(key)
+        return dict(self._value_counts[key])
+
+    def _counted(self, options: Sequence[str]) -> dict[str, dict[Any, int]]:
         counts: dict[str, dict[Any, int]] = {option: {} for option in options}
         for table, names in (
             ("images", [name for name in options if name in IMAGE_FACETS]),
