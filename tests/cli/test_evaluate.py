@@ -254,7 +254,8 @@ def test_python_gets_the_same_as_plain_data_and_arrow(generated: Path, tmp_path:
     )
     assert registry.evaluate(df2, "boxes", frame, **arguments).records() == result.records()
     assert result.value("AP", "occlusion=heavy") is not None
-    assert list(result.tables) == ["items", "detections", "curves", "confusion", "errors", "worst_images"]
+    names = ["items", "detections", "curves", "confusion", "matches", "shapes", "errors", "worst_images"]
+    assert list(result.tables) == names
     assert result.tables["items"].num_rows == result.facts["items"]
     assert result.facts["detections"] == len(records)
     with pytest.raises(UnknownNameError, match="boxs"):
