@@ -16,6 +16,7 @@ from registry.web.answers import Answer
 from registry.web.commands import of_identity, of_pairs, of_query
 from registry.web.image import item_table, whole_number
 from registry.web.pictures import load_pictures
+from registry.web.state import read_place
 
 if TYPE_CHECKING:
     from starlette.datastructures import QueryParams
@@ -147,7 +148,12 @@ def identities(site: Site, request: Request) -> Answer:
     params = request.query_params
     filters = _filters(site, params)
     listed = site.identities()
-    shown = listed.page(filters, after=_place(params, "after"), before=_place(params, "before"), size=SIZE)
+    shown = listed.page(
+        filters,
+        after=read_place(params.get("after"), "after"),
+        before=read_place(params.get("before"), "before"),
+        size=SIZE,
+    )
     rows = shown.rows.to_pylist()
     links = {
         name: f"/identities{_query(params, **{parameter: json.dumps(values)})}"
@@ -236,24 +242,6 @@ def _filters(site: Site, params: QueryParams) -> dict[str, Any]:
         if int(text):
             filters[name] = int(text)
     return filters
-
-
-def _place(params: QueryParams, name: str) -> list[Any] | None:
-    """Return a place in the order.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    text = params.get(name)
-    if not text:
-        return None
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, list):
-        raise UsageError(f"{name}: expected a place in the order, as the links to other pages have it.")
-    return values
 
 
 def _query(params: QueryParams, **changes: str | None) -> str:

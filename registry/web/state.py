@@ -146,12 +146,20 @@ def start(subset: Subset, named: Mapping[str, Subset]) -> tuple[str, dict[str, S
 
 
 def place_of(state: State, name: str) -> list[Any] | None:
-    """Return a place in an order, as a link gives it; None without one.
+    """Return a place in an order, as a link gives it; None without it.
 
     Raises:
         UsageError: it cannot be read.
     """
-    (text,) = state.others.get(name, ("",))[-1:]
+    return read_place(state.others.get(name, ("",))[-1], name)
+
+
+def read_place(text: str | None, name: str) -> list[Any] | None:
+    """Return a place in an order from the text of a parameter; None without a text.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     if not text:
         return None
     try:

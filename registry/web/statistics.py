@@ -15,6 +15,7 @@ from registry.store.sql import SPLIT_ORDER
 from registry.web.answers import Answer
 from registry.web.commands import of_statistics
 from registry.web.pictures import load_pictures
+from registry.web.state import place_of
 from registry.web.statistic_plots import PLOTS, Plot
 
 if TYPE_CHECKING:
@@ -182,14 +183,9 @@ def _place(state: State, name: str, length: int) -> list[Any] | None:
     Raises:
         UsageError: it cannot be read.
     """
-    text = state.others.get(name, ("",))[-1]
-    if not text:
+    values = place_of(state, name)
+    if values is None:
         return None
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        values = None
-    is_place = isinstance(values, list) and len(values) == length
-    if not is_place or not all(type(value) is int and abs(value) < 1 << 31 for value in values):
+    if len(values) != length or not all(type(value) is int and abs(value) < 1 << 31 for value in values):
         raise UsageError(f"{name}: expected a place in the order, as the links to other pages have it.")
-    return list(values)
+    return values
