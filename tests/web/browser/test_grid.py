@@ -94,3 +94,21 @@ def test_next_and_previous_lead_through_the_grid(page: Any, site_url: str) -> No
     page.wait_for_url("**before=**")
     page.get_by_role("link", name="Previous").wait_for(state="detached")
     assert page.locator(".pictures").inner_html() == first
+
+
+def test_buttons_for_browsers_without_scripts_are_hidden_in_a_page_that_was_swapped_in(page: Any, site_url: str) -> None:
+    page.goto(f"{site_url}/")
+    choose(page, "skirt")
+    button = page.locator("button.without-script")
+    assert button.count() == 1
+    assert not button.is_visible()
+
+
+def test_a_browser_without_scripts_has_a_button_for_the_order(browser: Any, site_url: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site_url}/")
+    page.get_by_label("Sort").select_option("-height")
+    page.locator("button.without-script").click()
+    page.wait_for_url("**sort=-height**")
+    context.close()
