@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from registry.evaluation.arrays import Floats, Ints
+from registry.dataset.arrays import Floats, Ints
 
 #: Ends of a 95 % interval.
 _PERCENTILES: Final = (2.5, 97.5)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from registry.dataset.arrays import Ints
 from registry.dataset.deepfashion2 import CATEGORIES
-from registry.evaluation.arrays import Ints
 from registry.evaluation.detection import LANDMARKS
 from registry.evaluation.matching import Matcher, Ranking
 

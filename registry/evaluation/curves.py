@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from registry.dataset.arrays import Floats
 from registry.dataset.deepfashion2 import CATEGORIES
-from registry.evaluation.arrays import Floats
 from registry.evaluation.matching import THRESHOLDS
 from registry.evaluation.precision import RECALLS
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from registry.evaluation.arrays import Bools
+from registry.dataset.arrays import Bools
 from registry.evaluation.matching import Matcher, Ranking
 from registry.evaluation.overlaps import Overlaps, box_overlaps, landmark_overlaps, mask_overlaps
 from registry.evaluation.precision import Precision, Scorer

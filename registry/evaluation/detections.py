@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from registry.dataset.arrays import Floats, Ints
 from registry.dataset.deepfashion2 import CATEGORIES, NUM_LANDMARK_SLOTS
-from registry.evaluation.arrays import Floats, Ints
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from registry.dataset.arrays import Bools, Floats, Ints
+from registry.embeddings.distances import COSINE, DISTANCES, Vectors, nearest, normalize
+from registry.embeddings.vector_file import EmbeddingsFile, not_finite, open_embeddings
 from registry.errors import NotFoundError, UsageError
-from registry.evaluation.arrays import Bools, Floats, Ints
-from registry.evaluation.embeddings_file import EmbeddingsFile, not_finite, open_embeddings
-from registry.evaluation.embeddings_neighbours import COSINE, DISTANCES, Vectors, nearest, normalize
 from registry.evaluation.embeddings_rows import Candidates, detections, items
 from registry.evaluation.problems import Problems
 from registry.evaluation.results import RESAMPLES, Evaluation

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from registry.dataset.arrays import Bools, Floats, Ints
 from registry.dataset.deepfashion2 import CATEGORIES
-from registry.evaluation.arrays import Bools, Floats, Ints
-from registry.evaluation.embeddings_file import EmbeddingsFile
+from registry.embeddings.vector_file import EmbeddingsFile
 from registry.evaluation.problems import Problems
 from registry.evaluation.retrieval_rows import RetrievalRows, Rows
 from registry.wording import sentence

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from registry.dataset.arrays import Bools, Ints
 from registry.dataset.deepfashion2 import CATEGORIES
 from registry.evaluation import item_results as results
-from registry.evaluation.arrays import Bools, Ints
 from registry.evaluation.item_results import KINDS, Outcome
 from registry.evaluation.precision import average_precision
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from registry.evaluation.arrays import Floats, Ints
+from registry.dataset.arrays import Floats, Ints
 from registry.evaluation.bootstrap import draw, interval
 from registry.evaluation.detection import Comparison, scores
 from registry.evaluation.resampling import Weights, resampled

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from registry.dataset.arrays import Bools, Floats, Ints
 from registry.dataset.deepfashion2 import CATEGORIES
 from registry.dataset.tables import BOX_COLUMNS
-from registry.evaluation.arrays import Bools, Floats, Ints
 from registry.evaluation.matching import THRESHOLDS
 
 if TYPE_CHECKING:

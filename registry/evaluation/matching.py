@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from registry.evaluation.arrays import Bools, Floats, Ints
+from registry.dataset.arrays import Bools, Floats, Ints
 from registry.evaluation.overlaps import Overlaps
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from registry.dataset.arrays import Bools, Floats, Ints
 from registry.dataset.deepfashion2 import CATEGORIES, LANDMARK_SLOTS, NUM_LANDMARK_SLOTS
 from registry.dataset.masks import mask_of
 from registry.errors import AnnotationError
-from registry.evaluation.arrays import Bools, Floats, Ints
 
 if TYPE_CHECKING:
     from registry.evaluation.detections import Detections

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from registry.dataset.arrays import Bools, Floats, Ints
 from registry.dataset.deepfashion2 import CATEGORIES
-from registry.evaluation.arrays import Bools, Floats, Ints
 from registry.evaluation.matching import THRESHOLDS, Matcher, Ranking
 
 if TYPE_CHECKING:

@@ -26,10 +26,6 @@ Records count from 0 in messages and in :attr:`registry.evaluation.detections.De
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from registry.errors import StorageError, UsageError
@@ -37,12 +33,11 @@ from registry.evaluation.coco_results import read_coco_results
 from registry.evaluation.detections import Detections
 from registry.evaluation.image_index import ImageIndex
 from registry.evaluation.records import GEOMETRY, Collector
-from registry.files.private_folder import private_folder
 from registry.files.regular_files import open_regular
 from registry.redaction import redact
 from registry.storage.filesystems import reason
 from registry.storage.options import StorageOptions
-from registry.storage.place import Place
+from registry.subset.local_copy import local_copy
 from registry.subset.row_files import KINDS, suffix_of
 
 
@@ -78,7 +73,7 @@ def read_predictions(
 
         version = read_frame(source, task, collector)
     else:
-        with local_file(name, storage_options) as path:
+        with local_copy(name, storage_options) as path:
             if suffix_of(name) in KINDS:
                 from registry.evaluation.table_results import read_table
 
@@ -95,22 +90,3 @@ def read_predictions(
             f"({str(index.registry_sha256)[:12]}): images and items may differ"
         )
     return collector.detections(skip_bad=skip_bad)
-
-
-@contextmanager
-def local_file(url: str, storage_options: StorageOptions | None) -> Iterator[Path]:
-    """Yield the path of a file; one behind a URL is copied to a private folder first.
-
-    Raises:
-        NotFoundError, StorageError: the file does not exist or cannot be read.
-    """
-    folder, slash, name = url.rpartition("/")
-    place = Place(folder or slash or ".", storage_options)
-    size = place.size(name)
-    if place.path is not None:
-        yield place.path / name
-        return
-    with TemporaryDirectory(dir=private_folder()) as temporary:
-        path = Path(temporary, f"predictions{suffix_of(url)}")
-        place.fetch(name, path, size)
-        yield path

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from registry.dataset.arrays import Bools, Floats, Ints
 from registry.dataset.deepfashion2 import CATEGORIES
-from registry.evaluation.arrays import Bools, Floats, Ints
 from registry.evaluation.matching import THRESHOLDS
 from registry.evaluation.precision import RECALLS
 

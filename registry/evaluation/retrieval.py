@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from registry.dataset.arrays import Bools, Floats, Ints
 from registry.errors import UsageError
-from registry.evaluation.arrays import Bools, Floats, Ints
 from registry.evaluation.problems import Problems
 from registry.evaluation.results import ALL, RESAMPLES, Evaluation
 from registry.evaluation.retrieval_matching import (

@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from registry.evaluation.arrays import Floats, Ints
+from registry.dataset.arrays import Floats, Ints
 from registry.evaluation.overlaps import box_iou
 from registry.evaluation.retrieval_rows import RetrievalRows
 from registry.evaluation.submissions import NUM_ANSWERS, Submission

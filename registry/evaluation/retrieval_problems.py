@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from registry.dataset.arrays import Bools, Ints
 from registry.dataset.deepfashion2 import CATEGORIES
-from registry.evaluation.arrays import Bools, Ints
 from registry.evaluation.problems import Problems
 from registry.evaluation.retrieval_rows import RetrievalRows
 from registry.evaluation.submissions import NUM_ANSWERS, Submission

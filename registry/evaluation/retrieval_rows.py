@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from registry.dataset.arrays import Bools, Floats, Ints
 from registry.errors import NotFoundError, UsageError
-from registry.evaluation.arrays import Bools, Floats, Ints
 from registry.evaluation.splits import select_annotated
 from registry.subset.options import Subset
 from registry.wording import sentence

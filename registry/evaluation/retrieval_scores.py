@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from registry.evaluation.arrays import Bools, Floats, Ints
+from registry.dataset.arrays import Bools, Floats, Ints
 from registry.evaluation.bootstrap import draw, interval
 from registry.evaluation.results import Score
 from registry.evaluation.submissions import NUM_ANSWERS

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from registry.dataset.arrays import Bools
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORY_BY_ID
 from registry.errors import UsageError
-from registry.evaluation.arrays import Bools
 from registry.evaluation.truth import Truth
 
 if TYPE_CHECKING:

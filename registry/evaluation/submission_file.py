@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from registry.evaluation.arrays import Floats
+from registry.dataset.arrays import Floats
 from registry.evaluation.submissions import Submission
 from registry.files.temporary import make_output_folder, replacing
 

@@ -23,9 +23,8 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 import msgspec
 import numpy as np
 
+from registry.dataset.arrays import Bools, Floats, Ints
 from registry.errors import AnnotationError, StorageError, UsageError
-from registry.evaluation.arrays import Bools, Floats, Ints
-from registry.evaluation.predictions import local_file
 from registry.evaluation.problems import Problems
 from registry.files.regular_files import open_regular
 from registry.parsing.json_stream import JsonStream, StreamError
@@ -33,6 +32,7 @@ from registry.redaction import redact
 from registry.storage.filesystems import reason
 from registry.storage.options import StorageOptions
 from registry.store.settings import machine_memory
+from registry.subset.local_copy import local_copy
 from registry.subset.row_files import KINDS, frame_rows, read_row_file, suffix_of
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def read_submission(source: Any, problems: Problems, storage_options: StorageOpt
         rows, _ = read_row_file(name, "the submission", machine_memory() // 2, storage_options)
         _read_table(rows, builder, problems)
         return builder.submission()
-    with local_file(name, storage_options) as path:
+    with local_copy(name, storage_options) as path:
         try:
             with open_regular(path) as descriptor, open(descriptor, "rb", closefd=False) as file:
                 _read_json(file, builder, problems)

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registry.dataset.arrays import Bools, Floats, Ints
 from registry.dataset.deepfashion2 import CATEGORIES, SPLITS
 from registry.errors import NotFoundError
-from registry.evaluation.arrays import Bools, Floats, Ints
 from registry.store.sql import SPLIT_ORDER
 from registry.wording import sentence
 

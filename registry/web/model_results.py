@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from registry.dataset.arrays import Bools, Floats, Ints
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import RegistryError
-from registry.evaluation.arrays import Bools, Floats, Ints
 
 if TYPE_CHECKING:
     from registry.evaluation.results import Evaluation

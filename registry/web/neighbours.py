@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from registry.dataset.arrays import Bools, Floats, Ints
 from registry.dataset.deepfashion2 import SPLITS, unknown_name
+from registry.embeddings.distances import COSINE, DISTANCES, L2
+from registry.embeddings.vector_file import not_finite, open_embeddings
 from registry.errors import UsageError
-from registry.evaluation.arrays import Bools, Floats, Ints
-from registry.evaluation.embeddings_file import not_finite, open_embeddings
-from registry.evaluation.embeddings_neighbours import COSINE, DISTANCES, L2
 from registry.wording import sentence
 
 if TYPE_CHECKING:
-    from registry.evaluation.embeddings_file import EmbeddingsFile
+    from registry.embeddings.vector_file import EmbeddingsFile
     from registry.web.site import Site
 
 #: Bytes from which on vectors are held as numbers of half the size, with about three digits.

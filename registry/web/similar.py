@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from registry.dataset.deepfashion2 import SPLITS
+from registry.embeddings.distances import COSINE, DISTANCES
 from registry.errors import NotFoundError, UsageError
-from registry.evaluation.embeddings_neighbours import COSINE, DISTANCES
 from registry.redaction import redact
 from registry.subset.options import Subset
 from registry.web.answers import Answer, waiting_answer
@@ -19,7 +19,7 @@ from registry.web.pictures import load_pictures
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from registry.evaluation.arrays import Bools
+    from registry.dataset.arrays import Bools
     from registry.web.jobs import Job
     from registry.web.site import Site
     from registry.web.state import State

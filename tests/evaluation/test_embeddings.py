@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import registry
+from registry.embeddings.distances import nearest, normalize
 from registry.errors import AnnotationError, UsageError
 from registry.evaluation.embeddings import evaluate_embeddings
-from registry.evaluation.embeddings_neighbours import nearest, normalize
 from registry.evaluation.retrieval import evaluate_retrieval
 from registry.store.registry import Registry
 from tests.evaluation.retrieval_registry import LEFT, RIGHT, make_retrieval
@@ -177,7 +177,7 @@ def test_wrong_columns_are_refused(data: Registry) -> None:
 def test_neighbours_are_those_of_a_full_sort_with_ties_by_position(
     distance: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("registry.evaluation.embeddings_neighbours._BLOCK", 700)
+    monkeypatch.setattr("registry.embeddings.distances._BLOCK", 700)
     for seed in range(20):
         draw = np.random.default_rng(seed)
         queries = draw.integers(-2, 3, (17, 3)).astype(np.float32)

@@ -96,7 +96,7 @@ def test_next_and_previous_lead_through_the_grid(page: Any, site_url: str) -> No
     assert page.locator(".pictures").inner_html() == first
 
 
-def test_buttons_for_browsers_without_scripts_are_hidden_in_a_page_that_was_swapped_in(page: Any, site_url: str) -> None:
+def test_buttons_for_browsers_without_scripts_are_hidden_after_a_swap(page: Any, site_url: str) -> None:
     page.goto(f"{site_url}/")
     choose(page, "skirt")
     button = page.locator("button.without-script")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from registry.dataset.arrays import Bools, Ints
+from registry.embeddings.distances import Vectors
 from registry.errors import StorageError, UsageError
-from registry.evaluation.arrays import Bools, Ints
-from registry.evaluation.embeddings_neighbours import Vectors
-from registry.evaluation.predictions import local_file
 from registry.redaction import redact
 from registry.storage.filesystems import reason
 from registry.storage.options import StorageOptions
 from registry.store.settings import machine_memory
+from registry.subset.local_copy import local_copy
 from registry.subset.row_files import KINDS, frame_rows, read_row_file, suffix_of
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def open_embeddings(source: Any, storage_options: StorageOptions | None = None) 
         rows, _ = read_row_file(name, "the embeddings", most, storage_options)
         yield _of_table(rows)
         return
-    with local_file(name, storage_options) as path:
+    with local_copy(name, storage_options) as path:
         with _reading(name), pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             _check_vector(file.schema_arrow)

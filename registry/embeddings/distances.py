@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from registry.evaluation.arrays import Floats, Ints
+from registry.dataset.arrays import Floats, Ints
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 

@@ -1,0 +1,1 @@
+"""Subsets as datasets to train on, with their photos; only this room imports torch."""
