@@ -10,8 +10,11 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from registry.dataset.arrays import Bools
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORIES, SOURCES
 from registry.dataset.file_names import PHOTO_NAME, PHOTO_SUFFIXES_TEXT
 from registry.dataset.names import shown
@@ -48,13 +51,11 @@ class _Cells:
     image_ids: pa.Array | None = None
     num_items: Sequence[int] = ()
 
-    def require(self, name: str, is_sound: pa.Array) -> None:
+    def require(self, name: str, is_sound: Bools) -> None:
         """Raise RegistryFormatError for the first row whose cell is not sound."""
-        if not is_sound.false_count:
+        if is_sound.all():
             return
-        import pyarrow.compute as pc
-
-        position = pc.index(is_sound, False).as_py()
+        position = int(np.argmin(is_sound))
         expected = _EXPECTED.get(name, "a value that 'df2 ingest' writes")
         value = shown(self.rows.column(name)[position].as_py())
         raise RegistryFormatError(
@@ -107,7 +108,6 @@ def check_items(
     Raises:
         RegistryFormatError: ingestion writes no such row; the message names the split and the image.
     """
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     cells = _Cells(items, split, place, image_ids, num_items)
@@ -116,24 +116,22 @@ def check_items(
         _check_file_names(cells)
     if "category_id" not in items.schema.names:
         return
-    positions = pc.subtract(items.column("category_id").cast(pa.int32()), 1)
+    positions = _numpy(items.column("category_id")).astype(np.intp) - 1
     if "category_name" in items.schema.names:
-        expected = pa.array([category.name for category in CATEGORIES]).take(positions)
-        cells.require("category_name", pc.equal(items.column("category_name"), expected))
+        expected = np.array([category.name for category in CATEGORIES], object)[positions]
+        cells.require("category_name", _numpy(items.column("category_name")) == expected)
     if "landmarks" in items.schema.names:
-        lengths = pa.array([3 * category.num_landmarks for category in CATEGORIES], pa.int32()).take(positions)
-        cells.require("landmarks", pc.equal(pc.list_value_length(items.column("landmarks")), lengths))
+        lengths = np.array([3 * category.num_landmarks for category in CATEGORIES])[positions]
+        cells.require("landmarks", _numpy(pc.list_value_length(items.column("landmarks"))) == lengths)
 
 
 def _check_columns(cells: _Cells) -> None:
-    import pyarrow.compute as pc
-
     for field, values in zip(cells.rows.schema, cells.rows.columns, strict=True):
         if values.null_count and not field.nullable:
-            cells.require(field.name, values.is_valid())
+            cells.require(field.name, _numpy(values.is_valid()))
         is_sound = _is_sound(field.name, values, cells.split)
         if is_sound is not None:
-            cells.require(field.name, pc.fill_null(is_sound, True))
+            cells.require(field.name, is_sound | _numpy(values.is_null()) if values.null_count else is_sound)
 
 
 def _check_file_names(cells: _Cells) -> None:
@@ -141,9 +139,9 @@ def _check_file_names(cells: _Cells) -> None:
     import pyarrow.compute as pc
 
     names = cells.rows.column("file_name")
-    cells.require("file_name", pc.match_substring_regex(names, f"^{PHOTO_NAME}$"))
+    cells.require("file_name", _numpy(pc.match_substring_regex(names, f"^{PHOTO_NAME}$")))
     numbers = pc.replace_substring_regex(names, r"\..*$", "").cast(pa.int32())
-    cells.require("file_name", pc.equal(numbers, cells.rows.column("image_id")))
+    cells.require("file_name", _numpy(numbers) == _numpy(cells.rows.column("image_id")))
 
 
 _EXPECTED: Final = {
@@ -172,43 +170,51 @@ _RANGES: Final = {
 }
 
 
-def _is_sound(name: str, values: pa.Array, split: str) -> pa.Array | None:
-    """Return for each row whether ingestion admits its cell; None if it admits all."""
+def _numpy(values: pa.Array) -> Any:
+    """Return values as a numpy array; of whole numbers with NULLs as doubles with NaN."""
+    import pyarrow as pa
+
+    # pyarrow's own way imports pandas where that is installed (0.25 s), and so does a number of Python as an argument.
+    if not values.null_count and (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        return np.from_dlpack(values)
+    return values.to_numpy(zero_copy_only=False)
+
+
+def _is_sound(name: str, values: pa.Array, split: str) -> Bools | None:
+    """Return for each row whether ingestion admits its cell; None if it admits all. That of NULL may be either."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    is_sound = None
+    is_sound: Bools | None = None
     if name in _RANGES:
         low, high = _RANGES[name]
         bounds = pc.min_max(values).as_py()
         if bounds["min"] is not None and not (low <= bounds["min"] and bounds["max"] <= high):
-            wide = values.cast(pa.int64())
-            is_sound = pc.and_(pc.greater_equal(wide, low), pc.less_equal(wide, high))
+            wide = _numpy(values)
+            is_sound = (wide >= low) & (wide <= high)
     elif name in BOX_COLUMNS:
-        is_sound = pc.less(pc.abs(values), _EXACT)  # false for NaN
+        is_sound = np.abs(_numpy(values)) < _EXACT  # false for NaN
     elif name in _WORDS:
-        is_sound = pc.or_(pc.is_in(values, value_set=pa.array(_WORDS[name])), values.is_null())
+        is_sound = _numpy(pc.is_in(values, value_set=pa.array(_WORDS[name])))
     elif name == "split":
-        is_sound = pc.equal(values, split)
+        is_sound = _numpy(pc.fill_null(pc.equal(values, split), False))
     elif name == "segmentation":
         is_sound = _sound_segmentations(values)
     elif name == "landmarks" and values.flatten().null_count:
-        is_sound = pa.array([None not in (row or ()) for row in values.to_pylist()])
+        is_sound = np.array([None not in (row or ()) for row in values.to_pylist()], bool)
     return is_sound
 
 
-def _sound_segmentations(values: pa.Array) -> pa.Array | None:
-    import pyarrow as pa
+def _sound_segmentations(values: pa.Array) -> Bools | None:
     import pyarrow.compute as pc
 
     polygons = values.flatten()
     coordinates = polygons.flatten()
-    lengths = pc.list_value_length(polygons)
-    has_points = pc.and_(pc.greater_equal(lengths, 6), pc.equal(pc.bit_wise_and(lengths, 1), 0))
-    is_small = pc.less(pc.abs(coordinates), _EXACT)
-    if not (polygons.null_count or coordinates.null_count or has_points.false_count or is_small.false_count):
-        return None
-    return pa.array([all(_is_polygon(polygon) for polygon in row or ()) for row in values.to_pylist()])
+    if not (polygons.null_count or coordinates.null_count):
+        lengths = _numpy(pc.list_value_length(polygons))
+        if ((lengths >= 6) & (lengths % 2 == 0)).all() and (np.abs(_numpy(coordinates)) < _EXACT).all():
+            return None
+    return np.array([all(_is_polygon(polygon) for polygon in row or ()) for row in values.to_pylist()], bool)
 
 
 def _is_polygon(polygon: list[float | None] | None) -> bool:
