@@ -119,10 +119,12 @@ def check_items(
     positions = _numpy(items.column("category_id")).astype(np.intp) - 1
     if "category_name" in items.schema.names:
         expected = np.array([category.name for category in CATEGORIES], object)[positions]
-        cells.require("category_name", _numpy(items.column("category_name")) == expected)
+        names = items.column("category_name")
+        cells.require("category_name", _or_null(_numpy(names) == expected, names))
     if "landmarks" in items.schema.names:
         lengths = np.array([3 * category.num_landmarks for category in CATEGORIES])[positions]
-        cells.require("landmarks", _numpy(pc.list_value_length(items.column("landmarks"))) == lengths)
+        landmarks = items.column("landmarks")
+        cells.require("landmarks", _or_null(_numpy(pc.list_value_length(landmarks)) == lengths, landmarks))
 
 
 def _check_columns(cells: _Cells) -> None:
@@ -131,7 +133,7 @@ def _check_columns(cells: _Cells) -> None:
             cells.require(field.name, _numpy(values.is_valid()))
         is_sound = _is_sound(field.name, values, cells.split)
         if is_sound is not None:
-            cells.require(field.name, is_sound | _numpy(values.is_null()) if values.null_count else is_sound)
+            cells.require(field.name, _or_null(is_sound, values))
 
 
 def _check_file_names(cells: _Cells) -> None:
@@ -168,6 +170,11 @@ _RANGES: Final = {
     "category_id": (1, len(CATEGORIES)),
     "orientation": (1, 8),
 }
+
+
+def _or_null(is_sound: Bools, values: pa.Array) -> Bools:
+    """Return which rows are sound or have NULL, which other checks judge."""
+    return is_sound | _numpy(values.is_null()) if values.null_count else is_sound
 
 
 def _numpy(values: pa.Array) -> Any:

@@ -32,8 +32,11 @@ def mask(item: Mapping[str, Any], view: View) -> list[Rings]:
     ]
 
 
-def united(polygons: Sequence[Line]) -> BaseGeometry:
-    """Return the union of polygons; where one crosses itself, what it goes round an even number of times is outside."""
+def united(polygons: Sequence[Any]) -> BaseGeometry:
+    """Return the union of polygons, each a list or array of points.
+
+    Of one that crosses itself, the parts that it encloses an even number of times are outside.
+    """
     return shapely.union_all(shapely.make_valid([shapely.Polygon(points) for points in polygons]))
 
 

@@ -6,10 +6,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.store.narrow import check_place, page_of
+from registry.store.row_pages import check_place, page_of
 
 if TYPE_CHECKING:
-    from registry.store.narrow import NarrowTables, Page
+    from registry.store.narrow import NarrowTables
+    from registry.store.row_pages import Page
 
 #: Columns that order identities.
 _KEY: Final = ("split_no", "pair_id", "style")
@@ -64,8 +65,8 @@ class Identities:
         Args:
             filters: by names of :data:`FILTERS`; ``orphans`` (seen on one side only) and ``mixed`` (of several
                 categories) need no value.
-            after: :attr:`registry.store.narrow.Page.last` of the page before.
-            before: :attr:`registry.store.narrow.Page.first` of the page behind.
+            after: :attr:`registry.store.row_pages.Page.last` of the page before.
+            before: :attr:`registry.store.row_pages.Page.first` of the page behind.
             size: number of rows.
 
         Raises:
@@ -81,11 +82,12 @@ class Identities:
             conditions.append(f"({', '.join(_KEY)}) {'<' if backwards else '>'} ($key_0, $key_1, $key_2)")
             params |= {f"key_{position}": value for position, value in enumerate(place)}
         order = ", ".join(f"{column} {'DESC' if backwards else 'ASC'}" for column in _KEY)
-        rows = self._cursor.cursor().sql(
-            f"SELECT * FROM identities WHERE {' AND '.join(conditions) or 'true'} ORDER BY {order} LIMIT {size + 1}",
-            params=params,
-        )
-        return page_of(rows.to_arrow_table(), _KEY, size, backwards, after is not None)
+        query = f"FROM identities WHERE {' AND '.join(conditions) or 'true'} ORDER BY {order} LIMIT {size + 1}"
+        cursor = self._cursor.cursor()
+        rows = cursor.sql(f"FROM ({query}) ORDER BY {', '.join(_KEY)}", params=params).to_arrow_table()
+        has_more = rows.num_rows > size
+        rows = rows.slice(1 if backwards and has_more else 0, size)
+        return page_of(rows, _KEY, has_more, backwards, after is not None)
 
     def counts(self, split: str | None = None) -> dict[str, int]:
         """Return the number of ``identities``, of ``orphans``, and of ``mixed``."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import ATTRIBUTE_CODES, CATEGORY_BY_ID
 from registry.errors import UsageError
-from registry.store.narrow import FACETS, IMAGE_FACETS
+from registry.store.facet_counts import FACETS, IMAGE_FACETS
 from registry.subset.options import OPTIONS, Subset
 from registry.web.state import SUBSET
 

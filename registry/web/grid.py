@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from registry.errors import UsageError
-from registry.store.narrow import IMAGE_SORTS, ITEM_SORTS
+from registry.store.narrow_subset import IMAGE_SORTS, ITEM_SORTS
 from registry.web.answers import Answer
 from registry.web.commands import of_subset
 from registry.web.facets import chips, facets, fields, hidden
@@ -52,7 +52,7 @@ def grid(site: Site, request: Request) -> Answer:
         before=place_of(state, "before"),
         size=SIZE,
     )
-    counts = chosen.counts()
+    counts = narrow.counts(subset)
     rows = shown.rows.to_pylist()
     links = {
         name: state.query(keep=("show", "sort"), **{parameter: json.dumps(values)})

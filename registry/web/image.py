@@ -13,7 +13,8 @@ from registry.pictures.palette import item_colours
 from registry.pictures.view import View, box_of
 from registry.redaction import redact
 from registry.store.connection import duckdb_errors
-from registry.store.narrow import IMAGE_SORTS, ITEM_SORTS, split_no
+from registry.store.narrow import split_no
+from registry.store.narrow_subset import IMAGE_SORTS, ITEM_SORTS
 from registry.store.query import records
 from registry.subset.rows import Part
 from registry.web.answers import Answer

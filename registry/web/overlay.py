@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import shapely
 
 from registry.dataset.deepfashion2 import LANDMARK_SLOTS, SKELETON
 from registry.pictures.outlines import parts, united
 from registry.pictures.palette import Colour, item_colours
 from registry.pictures.view import Rect, box_of, labelled_landmarks
-
-#: Writes a coordinate.
-Write = Callable[[float], str]
 
 #: Name of each landmark by category and landmark_no.
 _NAMES = {(slot.category_id, slot.landmark_no): slot.name for slot in LANDMARK_SLOTS}
@@ -87,7 +87,7 @@ def shapes(
     """
     items = sorted(items, key=lambda item: -_area(box_of(item)))
     colours = colours or item_colours(item["item_no"] for item in items)
-    return [_shapes(item, region, _writer(digits), named, hex_colour(colours[item["item_no"]])) for item in items]
+    return [_shapes(item, region, digits, named, hex_colour(colours[item["item_no"]])) for item in items]
 
 
 def hex_colour(colour: Colour) -> str:
@@ -95,89 +95,93 @@ def hex_colour(colour: Colour) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def _writer(digits: int | None) -> Write:
-    """Return a function that writes coordinates with some digits behind the point."""
+def _write(value: float) -> str:
+    """Return a coordinate as SVG has it."""
+    return str(int(value)) if value == int(value) else repr(value)
 
-    def write(value: float) -> str:
-        if digits is not None:
-            value = round(value, digits)
-        return str(int(value)) if value == int(value) else repr(float(value))
 
-    return write
+def _rounded(points: Any, digits: int | None) -> list[list[float]]:
+    """Return points with some digits behind the point of their coordinates; None for all."""
+    array = np.asarray(points, np.float64).reshape(-1, 2)
+    rows: list[list[float]] = (array if digits is None else np.round(array, digits) + 0.0).tolist()
+    return rows
 
 
 def _area(box: Rect) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _shapes(item: Mapping[str, Any], region: Rect, write: Write, named: bool, colour: str) -> Shapes:
+def _shapes(item: Mapping[str, Any], region: Rect, digits: int | None, named: bool, colour: str) -> Shapes:
     box = box_of(item)
     landmarks = labelled_landmarks(item)
     category = item["category_id"]
+    rows = _rounded([(x, y) for x, y, _ in landmarks.values()], digits)
+    texts = {number: (_write(x), _write(y)) for number, (x, y) in zip(landmarks, rows, strict=True)}
+    is_visible = {number: v == 2 for number, (_, _, v) in landmarks.items()}
+    places = {number: f"M{x} {y}" for number, (x, y) in texts.items()}
     links: tuple[list[str], list[str]] = ([], [])
     for first, second in SKELETON[category]:
-        if first in landmarks and second in landmarks:
-            (x1, y1, v1), (x2, y2, v2) = landmarks[first], landmarks[second]
-            links[v1 == v2 == 2].append(f"M{write(x1)} {write(y1)}L{write(x2)} {write(y2)}")
-    points: tuple[list[str], list[str]] = ([], [])
-    for x, y, v in landmarks.values():
-        points[v == 2].append(f"M{write(x)} {write(y)}{'h.01' if v == 2 else 'l.01 .01'}")
+        if first in texts and second in texts:
+            x, y = texts[second]
+            links[is_visible[first] and is_visible[second]].append(f"{places[first]}L{x} {y}")
+    (x1, y1), (width, height) = _rounded([*box[:2], box[2] - box[0], box[3] - box[1]], digits)
     return Shapes(
         item["item_no"],
         f"{item['item_no']} {item['category_name']}",
         colour,
-        None if box == (0, 0, 0, 0) else (write(box[0]), write(box[1]), write(box[2] - box[0]), write(box[3] - box[1])),
-        mask_path(item.get("segmentation") or (), region, write),
+        None if box == (0, 0, 0, 0) else (_write(x1), _write(y1), _write(width), _write(height)),
+        mask_path(item.get("segmentation") or (), region, digits),
         "".join(links[True]),
         "".join(links[False]),
-        "".join(points[True]),
-        "".join(points[False]),
-        tuple(_landmarks(category, landmarks, write)) if named else (),
+        "".join(f"{place}h.01" for number, place in places.items() if is_visible[number]),
+        "".join(f"{place}l.01 .01" for number, place in places.items() if not is_visible[number]),
+        tuple(
+            Landmark(number, _NAMES.get((category, number), str(number)), *texts[number], is_visible[number])
+            for number in (texts if named else ())
+        ),
     )
 
 
-def _landmarks(category: int, landmarks: Mapping[int, tuple[float, float, int]], write: Write) -> Iterator[Landmark]:
-    for number, (x, y, v) in landmarks.items():
-        yield Landmark(number, _NAMES.get((category, number), str(number)), write(x), write(y), v == 2)
-
-
-def mask_path(segmentation: Sequence[Sequence[float]], region: Rect, write: Write) -> str:
+def mask_path(segmentation: Sequence[Sequence[float]], region: Rect, digits: int | None = None) -> str:
     """Return the union of polygons as a path to be filled by the rule evenodd, cut at a distance around a region."""
-    polygons = [list(zip(flat[0::2], flat[1::2], strict=True)) for flat in segmentation if len(flat) >= 6]
+    polygons = [np.reshape(flat, (-1, 2)) for flat in segmentation if len(flat) >= 6]
     if not polygons:
         return ""
-    if len(polygons) == 1 and _is_near(polygons[0], region):
-        rings: Iterable[Sequence[tuple[float, float]]] = polygons
-    else:
+    rings: Iterable[Any] = polygons
+    if not _are_apart(polygons, region):
         try:
             x1, y1, x2, y2 = _around(region)
             shape = shapely.intersection(united(polygons), shapely.box(x1, y1, x2, y2))
             rings = [
-                list(ring.coords)[:-1]
+                shapely.get_coordinates(ring)[:-1]
                 for part in parts(shape)
                 if part.geom_type == "Polygon"
                 for ring in (part.exterior, *part.interiors)
             ]
         except shapely.errors.GEOSException:  # coordinates that geometry cannot reckon with
             return ""
-    return "".join(_ring(ring, write) for ring in rings)
+    return "".join(_ring(_rounded(ring, digits)) for ring in rings)
 
 
-def _ring(points: Sequence[tuple[float, float]], write: Write) -> str:
+def _ring(points: Sequence[Sequence[float]]) -> str:
     """Return a closed line without points that fall together."""
-    texts = [f"{write(x)} {write(y)}" for x, y in points]
-    distinct = [text for number, text in enumerate(texts) if not number or text != texts[number - 1]]
-    return f"M{distinct[0]}L{' '.join(distinct[1:])}z" if len(distinct) > 1 else ""
+    distinct = [point for number, point in enumerate(points) if not number or point != points[number - 1]]
+    (x, y), *others = distinct
+    return f"M{_write(x)} {_write(y)}L{' '.join(f'{_write(x)} {_write(y)}' for x, y in others)}z" if others else ""
+
+
+def _are_apart(polygons: Sequence[npt.NDArray[np.float64]], region: Rect) -> bool:
+    """Return whether the bounds of polygons lie apart and near a region: they are their union as they are."""
+    bounds = [(*points.min(0).tolist(), *points.max(0).tolist()) for points in polygons]
+    left, top, right, bottom = _around(region)
+    return all(left <= x1 and top <= y1 and x2 <= right and y2 <= bottom for x1, y1, x2, y2 in bounds) and all(
+        a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1] for a, b in combinations(bounds, 2)
+    )
 
 
 def _around(region: Rect) -> Rect:
     margin = max(region[2] - region[0], region[3] - region[1])
     return region[0] - margin, region[1] - margin, region[2] + margin, region[3] + margin
-
-
-def _is_near(points: Sequence[tuple[float, float]], region: Rect) -> bool:
-    x1, y1, x2, y2 = _around(region)
-    return all(x1 <= x <= x2 and y1 <= y <= y2 for x, y in points)
 
 
 def digits_of(width: float, shown: int) -> int:

@@ -16,7 +16,9 @@ import registry
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import UnknownNameError, UsageError
 from registry.ingest.build import ingest
-from registry.store.narrow import FACETS, IMAGE_FACETS, IMAGE_SORTS, ITEM_SORTS, NarrowTables
+from registry.store.facet_counts import FACETS, IMAGE_FACETS
+from registry.store.narrow import NarrowTables
+from registry.store.narrow_subset import IMAGE_SORTS, ITEM_SORTS
 from registry.store.registry import Registry
 from registry.subset.options import Subset
 from tests.helpers import write_split
@@ -80,7 +82,7 @@ def test_a_subset_is_that_of_a_selection(opened: Registry, narrow: NarrowTables,
     items = [(row["split"], row["image_id"], row["item_no"]) for row in selection.item_keys().to_pylist()]
     assert keys(narrow, subset, "images") == in_order(images)
     assert keys(narrow, subset, "items") == in_order(items)
-    assert narrow.choose(subset).counts() == {"images": len(images), "items": len(items)}
+    assert narrow.counts(subset) == {"images": len(images), "items": len(items)}
 
 
 @settings(max_examples=8, deadline=None)

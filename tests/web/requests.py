@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote, quote_plus
 
-from registry.store.narrow import IMAGE_SORTS, ITEM_SORTS
+from registry.store.narrow_subset import IMAGE_SORTS, ITEM_SORTS
 from registry.subset.options import OPTIONS
 from registry.web.app import ROUTES
 

@@ -174,17 +174,26 @@ def test_an_item_is_cropped_with_a_margin(site: Site) -> None:
     assert (crop.path, crop.item_no) == ("/image/train/1", 2)
 
 
-def write(value: float) -> str:
-    return f"{value:g}"
-
-
 @pytest.mark.parametrize("second", [[5, 5, 15, 5, 15, 15, 5, 15], [5, 5, 5, 15, 15, 15, 15, 5]])
 def test_overlapping_polygons_have_one_outline_whichever_way_they_go_round(second: list[float]) -> None:
     region = (0.0, 0.0, 100.0, 100.0)
-    path = mask_path([[0, 0, 10, 0, 10, 10, 0, 10], second], region, write)  # type: ignore[arg-type]
+    path = mask_path([[0, 0, 10, 0, 10, 10, 0, 10], second], region)
     assert path.count("M") == 1
     corners = {(0, 0), (10, 0), (10, 5), (15, 5), (15, 15), (5, 15), (5, 10), (0, 10)}
     assert set(re.findall(r"(\d+) (\d+)", path)) == {(str(x), str(y)) for x, y in corners}
+
+
+@pytest.mark.parametrize(
+    ("digits", "path"),
+    [
+        (None, "M0.25 0L10 0.04L5 9.96zM20 0L30 0 30 10z"),
+        (1, "M0.2 0L10 0 5 10zM20 0L30 0 30 10z"),
+        (0, "M0 0L10 0 5 10zM20 0L30 0 30 10z"),
+    ],
+)
+def test_polygons_apart_are_drawn_as_they_are(digits: int | None, path: str) -> None:
+    polygons = [[0.25, 0, 10, 0.04, 10, 0.04, 5, 9.96], [20, -0.0, 30, 0, 30, 10]]
+    assert mask_path(polygons, (0.0, 0.0, 100.0, 100.0), digits) == path.replace("0.04L", "0.04 ")
 
 
 def test_visible_and_occluded_landmarks_differ_in_shape() -> None:
