@@ -123,14 +123,18 @@ def browse(
 
     check_installed()
     from registry.web.security import Access
-    from registry.web.server import listen, serve
-    from registry.web.site import Settings, Site
-    from registry.web.state import START, start
 
     root_path = _read_root_path(root_path)
     access = Access.of(host, allowed, token=os.environ.get(TOKEN_VARIABLE) or None)
     places: Places = ctx.obj
     registry = places.open(tables=tables)
+    from registry.web.tables import read_tables
+
+    in_memory = read_tables(registry)  # the other modules are loaded meanwhile
+    from registry.web.server import listen, serve
+    from registry.web.site import Settings, Site
+    from registry.web.state import START, start
+
     sources = photo_sources(photos, ctx.params["params"])
     of_params = _named_subsets(ctx.params["params"], tables)
     query, named = start(subset, of_params)
@@ -155,7 +159,7 @@ def browse(
         items=_lists(ctx.params["params"], of_params, ctx.params["items"], subset),
         tables={name: redact(place) for name, place in tables.items()},
     )
-    site = Site(registry, settings)
+    site = Site(registry, settings, in_memory)
     address = listen(host, port, access, root_path)
     url = address.url_of(query)
 

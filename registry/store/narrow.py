@@ -137,13 +137,11 @@ class NarrowTables:
     def _filtered(self, cursor: DuckDBPyConnection, subset: Subset) -> Chosen:
         """Return the images and items of a subset whose options are conditions on single rows."""
         condition, params = item_conditions(subset)
-        items = f"(FROM items WHERE {condition}) AS items"
+        items = ITEMS.name if condition == "true" else f"(FROM items WHERE {condition}) AS items"
         of_images, _ = image_conditions(subset)
-        images = (
-            f"images SEMI JOIN {items} USING (split_no, image_id)"
-            if subset.picks_items
-            else f"(FROM images WHERE {of_images}) AS images"
-        )
+        images = IMAGES.name if of_images == "true" else f"(FROM images WHERE {of_images}) AS images"
+        if subset.picks_items:
+            images = f"images SEMI JOIN {items} USING (split_no, image_id)"
         return Chosen(cursor, self._orders, {IMAGES.name: images, ITEMS.name: items}, params)
 
     def find(self, table: str, keys: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:

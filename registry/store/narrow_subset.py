@@ -123,6 +123,8 @@ class Chosen:
     ) -> list[int]:
         """Return the numbers of the next rows behind (or before) a place, in the order of reading."""
         is_descending = descending != backwards
+        if sort == "image_id" and self._rows[table] == table:
+            return self._neighbours(table, place, size, is_descending)
         condition, params = "true", dict[str, Any]()
         if place is not None:
             condition, params = beyond(sort, place, self._orders[table], is_descending, backwards)
@@ -133,6 +135,13 @@ class Chosen:
             order = f"{sort} {direction} NULLS {nulls}, row_no {by_key}"
         query = f"SELECT row_no FROM {self._rows[table]} WHERE {condition} ORDER BY {order} LIMIT {size}"
         return [number for (number,) in self._fetch(query, params)]
+
+    def _neighbours(self, table: str, place: Sequence[Any] | None, size: int, is_descending: bool) -> list[int]:
+        """Return the numbers of the next rows of a whole table behind a key, without a query."""
+        before, up_to = (len(self._orders[table]), 0) if place is None else self._orders[table].bounds(place)
+        if is_descending:
+            return list(range(before - 1, max(before - 1 - size, -1), -1))
+        return list(range(up_to, min(up_to + size, len(self._orders[table]))))
 
     def _fetch(self, query: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = (

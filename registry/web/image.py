@@ -61,15 +61,16 @@ def image(site: Site, request: Request) -> Answer:
     if not set(hidden) <= set(LAYERS):
         raise UsageError(f"hide: expected {', '.join(LAYERS)}, found {', '.join(hidden)[:40]!r}.")
     narrow = site.narrow()
-    pictures = load_pictures(site, [{"split": key[0], "image_id": key[1]}])
-    if key not in pictures.images:
+    row = next(iter(narrow.find(IMAGES.name, [key])), None)
+    if row is None:
         site.registry.image(*key)  # its error lists the images
         raise NotFoundError(f"{key[0]} has no image {key[1]}.")
-    row, items = pictures.images[key], pictures.items[key]
-    item_no = _item_no(state, items, key)
     group = [] if row["pair_id"] is None else narrow.equal(IMAGES.name, split=key[0], pair_id=row["pair_id"])
     by_source = {source: [other for other in group if other["source"] == source] for source in SOURCES}
     shown = {source: _around(rows, key) for source, rows in by_source.items()}
+    pictures = load_pictures(site, [row, *(other for rows in shown.values() for other in rows)])
+    items = pictures.items[key]
+    item_no = _item_no(state, items, key)
     about = {"split": key[0], "image_id": key[1]}
     links = _links(site, state, row, items, item_no)
     part = pictures.region(key)
@@ -103,7 +104,7 @@ def image(site: Site, request: Request) -> Answer:
             "codes": ATTRIBUTE_CODES,
             "group": by_source,
             "shown": shown,
-            "pictures": load_pictures(site, [other for rows in shown.values() for other in rows]),
+            "pictures": pictures,
             "problem": site.library.problem(key[0]),
             "query": state.query(keep=KEPT),
             "correction": _correction(site, key),

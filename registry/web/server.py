@@ -127,7 +127,7 @@ def make_server(site: Site, access: Access) -> uvicorn.Server:
 
 def serve(site: Site, access: Access, address: Address, when_ready: Callable[[], None]) -> None:
     """Serve until the process is asked to end; ``when_ready`` is called once requests are accepted."""
-    # The tables of the grid are read while the modules are loaded and the browser starts.
+    # The first page is prepared while the modules are loaded and the browser starts.
     threading.Thread(target=site.warm_up, daemon=True).start()
     server = make_server(site, access)
     # Not in the main thread, where a signal would raise its exception in the midst of asyncio, which logs and drops it.

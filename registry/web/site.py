@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from registry.web.library import Library
 from registry.web.pictures import PictureReader
 from registry.web.sql_workers import SqlWorkers
 from registry.web.state import State
+from registry.web.tables import published
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -31,10 +33,11 @@ if TYPE_CHECKING:
     from registry.store.narrow import NarrowTables
     from registry.store.registry import Registry
     from registry.store.selection import Selection
-    from registry.store.snapshot import Snapshot
 
 #: Selections that are kept open.
 _SELECTIONS = 4
+#: Templates of the first page, which take some 50 ms to compile.
+_FIRST_TEMPLATES = ("base.html", "commands.html", "facets.html", "grid.html", "picture.html")
 #: Seconds for the first page, before a process of SQL takes its share of the machine.
 _FIRST_PAGE = 1.0
 #: Evaluated predictions that are kept, of a model and a subset each.
@@ -92,6 +95,7 @@ class Site:
     Args:
         registry: to show; where it is local and replaced, the pages show the new version.
         settings: how to serve it.
+        tables: in memory, of the version that was published at the start; None to read them when they are needed.
 
     Attributes:
         registry, settings: as given.
@@ -107,7 +111,7 @@ class Site:
         old_version: the other version; None without one.
     """
 
-    def __init__(self, registry: Registry, settings: Settings) -> None:
+    def __init__(self, registry: Registry, settings: Settings, tables: Future[NarrowTables] | None = None) -> None:
         self.registry = registry
         self.settings = settings
         self.root_path = settings.root_path
@@ -122,6 +126,7 @@ class Site:
             self.old_version = OldVersion(*settings.against, settings.photos is not None)
         self._lock = threading.Lock()
         self._choosing = threading.Lock()
+        self._first_tables = tables
         self._narrow: tuple[str, NarrowTables] | None = None
         self._identities: tuple[NarrowTables, Identities] | None = None
         self._selections: OrderedDict[tuple[str, str], Selection] = OrderedDict()
@@ -163,17 +168,15 @@ class Site:
         from registry.store.narrow import NarrowTables
 
         with self._lock:
-            snapshot = self._snapshot()
+            snapshot = published(self.registry)
             digest = snapshot.manifest.sha256
+            if self._first_tables is not None:
+                first, self._first_tables = self._first_tables, None
+                if first.exception() is None:
+                    self._narrow = (first.result().version, first.result())
             if self._narrow is None or self._narrow[0] != digest:
                 self._narrow = (digest, NarrowTables(snapshot))
             return self._narrow[1]
-
-    def _snapshot(self) -> Snapshot:
-        """Return the version that is published now; its connections keep no blocks of files, which they read once."""
-        snapshot = self.registry.snapshot()
-        limits = replace(snapshot.limits, caches_files=False)
-        return replace(snapshot, limits=limits, own_tables=self.registry.own_tables)
 
     def columns(self) -> list[dict[str, str]]:
         """Return the columns of all tables and views; see :meth:`registry.store.registry.Registry.tables`."""
@@ -193,9 +196,13 @@ class Site:
             return self._identities[1]
 
     def warm_up(self) -> None:
-        """Read the tables in memory before the first request needs them; an error is left to that request."""
+        """Prepare the first page before its request; an error is left to that request."""
+        from registry.web.answers import TEMPLATES
+
+        for name in _FIRST_TEMPLATES:
+            TEMPLATES.get_template(name)
         with suppress(RegistryError):
-            self.narrow()
+            self.narrow().facets(Subset())
         if self.settings.runs_sql:
             time.sleep(_FIRST_PAGE)
             with suppress(OSError):
@@ -236,7 +243,7 @@ class Site:
             if key in self._selections:
                 self._selections.move_to_end(key)
                 return self._selections[key]
-            selection = self._selections[key] = Selection(self._snapshot(), confined)
+            selection = self._selections[key] = Selection(published(self.registry), confined)
             while len(self._selections) > _SELECTIONS:
                 self._selections.popitem(last=False)
             return selection
