@@ -2,7 +2,8 @@
 
 Ingests a synthetic release of full size (:mod:`benchmarks.corpus`), unless a registry is named. Times from the command
 to the first page; then asks one server for each kind of page with fresh values, so that no answer is kept from before;
-then lets 20 users click at once; and reads the memory of the server and of its workers, after the statistics and all
+then lets 20 users click at the same time, who look at each page for a second and then
+for no time at all; and reads the memory of the server and of its workers, after the statistics and all
 checks too. The memory is that of the processes as the system counts it (resident), the largest seen. Exits with 1
 where an answer is not 200.
 
@@ -131,8 +132,10 @@ def addresses(folder: str) -> dict[str, Callable[[random.Random], str]]:
     return {"grid": grid, "facet": subset, "identity": identity, "image": image}
 
 
-def click(server: Server, pages: dict[str, Callable[[random.Random], str]], users: int, seconds: float) -> list[Answer]:
-    """Return the answers to users who click one page after another, all at once."""
+def click(
+    server: Server, pages: dict[str, Callable[[random.Random], str]], users: int, seconds: float, look: float
+) -> list[Answer]:
+    """Return the answers to users who click at the same time, and look at each page for some seconds."""
     answers: list[Answer] = []
     end = time.monotonic() + seconds
 
@@ -141,6 +144,7 @@ def click(server: Server, pages: dict[str, Callable[[random.Random], str]], user
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)
         while time.monotonic() < end:
             answers.append(server.seconds(pages[rng.choice(sorted(pages))](rng), connection))
+            time.sleep(rng.uniform(0.5, 1.5) * look)
 
     threads = [threading.Thread(target=user, args=(number,)) for number in range(users)]
     for thread in threads:
@@ -184,11 +188,13 @@ def main() -> int:
             statuses += [status for _, status in answers]
             print(f"| {name}, median of 20 | {statistics.median(took for took, _ in answers):.3f} | {most} |")
         note("pages of one user")
-        answers = click(server, pages, options.users, options.seconds)
-        statuses += [status for _, status in answers]
-        times = sorted(took for took, _ in answers)
-        print(f"| {options.users} users, median of {len(times)} | {statistics.median(times):.2f} | |")
-        print(f"| {options.users} users, 95th percentile | {times[int(0.95 * len(times))]:.2f} | 1 |")
+        for look in (1, 0):
+            answers = click(server, pages, options.users, options.seconds, look)
+            statuses += [status for _, status in answers]
+            times = sorted(took for took, _ in answers)
+            text = f"{options.users} users, {'a second for each page' if look else 'without a pause'}"
+            print(f"| {text}, median of {len(times)} | {statistics.median(times):.2f} | |")
+            print(f"| {text}, 95th percentile | {times[int(0.95 * len(times))]:.2f} | 1 |")
         note(f"{options.users} users")
         for path in ("/statistics", "/checks"):
             took, status = server.seconds(path)

@@ -119,9 +119,10 @@ def browse(
     The pages show images, identities, checks, statistics, and the rows of SQL, of the registry or any subset of it;
     with --against another version beside it, with --predictions and --embeddings a model. docs/browse.md tells more.
     """
-    from registry.web.server import check_installed
+    from registry.web.server import check_installed, share_heaps
 
     check_installed()
+    share_heaps()
     from registry.web.security import Access
 
     root_path = _read_root_path(root_path)

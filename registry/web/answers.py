@@ -7,7 +7,9 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +41,8 @@ HTML: Final = "text/html"
 JSON: Final = "application/json"
 ARROW: Final = "application/vnd.apache.arrow.stream"
 CSV: Final = "text/csv"
+#: Pages that are made at once: more would take memory, and no page would be done sooner.
+_AT_ONCE: Final = threading.BoundedSemaphore(2 + (os.cpu_count() or 1))
 #: Parameters with SQL of users.
 _SQL: Final = frozenset(["query", "where"])
 _VARY: Final = "Accept, HX-Request"
@@ -78,7 +82,7 @@ def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
 
     async def endpoint(request: Request) -> Response:
         if not _SQL.intersection(request.query_params):
-            return await run_in_threadpool(answer, handler, request)
+            return await run_in_threadpool(_answer_in_turn, handler, request)
         ticket = Ticket()
         TICKET.set(ticket)  # the thread of the handler has the same context
         watch = asyncio.create_task(_cancel_when_gone(request, ticket))
@@ -88,6 +92,12 @@ def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
             watch.cancel()
 
     return endpoint
+
+
+def _answer_in_turn(handler: Handler, request: Request) -> Response:
+    """Return the response of a handler that does not wait for SQL of users."""
+    with _AT_ONCE:
+        return answer(handler, request)
 
 
 async def _cancel_when_gone(request: Request, ticket: Ticket) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
 import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 PORT: Final = 8022
 #: Ports that are tried.
 _ATTEMPTS: Final = 20
+#: Name of the setting in malloc.h of glibc.
+_M_ARENA_MAX: Final = -8
 #: Seconds for running answers at the end.
 _GRACE: Final = 1
 
@@ -51,6 +54,16 @@ class Address:
         """Return the address of the grid with a query, ``?...`` or an empty text, and with the token."""
         token = "" if self.token is None else f"{'&' if query else '?'}token={self.token}"
         return f"{self.base}/{query}{token}"
+
+
+def share_heaps() -> None:
+    """Let all threads of this process allocate from two heaps: each keeps the most that was used at a time.
+
+    By default glibc makes eight a core; with two, a server of a full-size registry needs 60 MB less. Other systems have
+    no such setting.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def check_installed() -> None:
