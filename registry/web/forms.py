@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import timeout
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a form.
 _MOST_BYTES: Final = 1 << 20
+#: Seconds in which a form must arrive.
+_SECONDS: Final = 10
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -31,10 +34,14 @@ def form_page(
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
             return PlainTextResponse(f"Expected a form ({_FORM}).\n", 415)
         body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _MOST_BYTES:
-                return PlainTextResponse(f"Expected a form of at most {_MOST_BYTES:,} bytes.\n", 413)
+        try:
+            async with timeout(_SECONDS):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > _MOST_BYTES:
+                        return PlainTextResponse(f"Expected a form of at most {_MOST_BYTES:,} bytes.\n", 413)
+        except TimeoutError:
+            return PlainTextResponse(f"Expected the whole form within {_SECONDS} s.\n", 408)
 
         def handle(site: Site, request: Request) -> Answer:
             try:

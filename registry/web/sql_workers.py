@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import pickle
 import signal
-import subprocess
-import sys
 import threading
 import time
 import weakref
 from collections import OrderedDict
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from registry.errors import QueryError, RegistryError, StorageError, UnknownNameError, UsageError
 from registry.subset.item_list import ItemList
-from registry.web.sql_worker import Opening, read_frame, write_frame
+from registry.web.sql_process import SqlProcess
+from registry.web.sql_worker import Opening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,17 +34,14 @@ _WORKERS: Final = 2
 _WAITING: Final = 8
 #: Seconds that a query waits for its turn.
 _PATIENCE: Final = 15.0
-#: Seconds after its time limit, or after its start, until a worker that says nothing is ended.
-_GRACE: Final = 2.0
-_START: Final = 60.0
-#: Bytes of the keys that a condition chooses, and of a frame beside its rows.
+#: Bytes of the keys that a condition chooses.
 _KEYS: Final = 256 << 20
-_HEAD: Final = 1 << 20
+#: Bytes of an Arrow stream beside its values.
+_BESIDE: Final = 1 << 20
 #: Conditions whose keys are kept.
 _CONDITIONS: Final = 8
 #: Exit codes of processes that somebody ended.
 _KILLED: Final = (-signal.SIGTERM, -9)
-_COMMAND: Final = "from registry.web.sql_worker import main; main()"
 _ERRORS: Final[Mapping[str, type[RegistryError]]] = {
     kind.__name__: kind for kind in (QueryError, UsageError, UnknownNameError)
 }
@@ -132,7 +126,7 @@ class SqlWorkers:
         self._free = threading.Semaphore(_WORKERS)
         self._num_waiting = 0
         self._is_closed = False
-        self._idle: list[_Worker] = []
+        self._idle: list[SqlProcess] = []
         weakref.finalize(self, _close, self._idle)
         self._keys: OrderedDict[tuple[str, str], ItemList] = OrderedDict()
 
@@ -166,7 +160,7 @@ class SqlWorkers:
             BusyError: too many queries run already, or nobody waits any longer.
         """
         begin = time.monotonic()
-        head, table = self._ask({"task": "query", "query": query, "rows": rows, "bytes": bytes}, 2 * bytes + _HEAD)
+        head, table = self._ask({"task": "query", "query": query, "rows": rows, "bytes": bytes}, 2 * bytes + _BESIDE)
         return Result(table, bool(head.get("is_cut")), time.monotonic() - begin)
 
     def keys(self, version: str, where: str) -> ItemList:
@@ -246,7 +240,7 @@ class SqlWorkers:
             with self._lock:
                 self._num_waiting -= 1
 
-    def _give_back(self, worker: _Worker) -> None:
+    def _give_back(self, worker: SqlProcess) -> None:
         """Keep a worker for the next query, or start another for one that ended or took much memory."""
         if self._is_closed:
             worker.close()
@@ -260,8 +254,8 @@ class SqlWorkers:
         with self._lock:
             self._idle.append(worker)
 
-    def _new_worker(self) -> _Worker:
-        return _Worker(pickle.dumps(Opening(self._registry.opening(), self._seconds)))
+    def _new_worker(self) -> SqlProcess:
+        return SqlProcess(pickle.dumps(Opening(self._registry.opening(), self._seconds)))
 
     def _error(self, head: Mapping[str, Any]) -> RegistryError:
         kind, text = str(head["error"]), str(head.get("text"))
@@ -280,7 +274,7 @@ class SqlWorkers:
         )
 
 
-def _close(workers: list[_Worker]) -> None:
+def _close(workers: list[SqlProcess]) -> None:
     while workers:
         workers.pop().close()
 
@@ -306,108 +300,3 @@ def _read_table(rows: bytes) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         raise QueryError(f"The answer holds a value that Arrow does not have: {error}") from error
     return table
-
-
-class _Worker:
-    """One process, which opens the registry as soon as it starts."""
-
-    def __init__(self, opening: bytes) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _COMMAND],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            # The C library's arenas and Arrow's pool take address space, which is limited, long before they use it.
-            env={**os.environ, "MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"},
-        )
-        self.is_late = False
-        self.is_spent = False
-        self._is_open = False
-        # Secrets of storage options go through the pipe: arguments and environment of a process are for all to read.
-        self._opening: bytes = opening
-
-    def is_alive(self) -> bool:
-        """Return whether the process runs."""
-        return self.process.poll() is None
-
-    def kill(self) -> None:
-        """End the process; whoever waits for its answer gets an EOFError."""
-        self.process.kill()
-
-    def ended(self) -> int:
-        """Return the exit code of a process that said its last word."""
-        try:
-            return self.process.wait(0.5)
-        except subprocess.TimeoutExpired:
-            return 0
-
-    def close(self) -> None:
-        """End the process, for which nobody waits."""
-        self.kill()
-        self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout):
-            with suppress(OSError):
-                cast("BinaryIO", stream).close()
-
-    def ask(self, task: Mapping[str, Any], seconds: float, most: int) -> tuple[dict[str, Any], bytes]:
-        """Return head and rows of the answer.
-
-        Raises:
-            EOFError: the process ended.
-        """
-        reader = cast("BinaryIO", self.process.stdout)
-        if not self._is_open:
-            head = self._timed(_START, lambda: self._opened(reader))
-            if "error" in head:
-                self.kill()
-                return head, b""
-            self._is_open = True
-
-        def answer() -> tuple[dict[str, Any], bytes]:
-            self._send(json.dumps(task).encode())
-            return _head(read_frame(reader, _HEAD)), read_frame(reader, most)
-
-        head, rows = self._timed(seconds + _GRACE, answer)
-        self.is_spent = head.get("is_spent") is True or head.get("error") in ("memory", "time")
-        return head, rows
-
-    def _opened(self, reader: BinaryIO) -> dict[str, Any]:
-        self._send(self._opening)
-        self._opening = b""
-        return _head(read_frame(reader, _HEAD))
-
-    def _send(self, content: bytes) -> None:
-        try:
-            write_frame(cast("BinaryIO", self.process.stdin), content)
-        except OSError as error:
-            raise EOFError from error
-
-    def _timed(self, seconds: float, ask: Callable[[], _Answer]) -> _Answer:
-        """Return the answer of a worker, which is ended after some seconds."""
-
-        def end() -> None:
-            self.is_late = True
-            self.process.kill()
-
-        timer = threading.Timer(seconds, end)
-        timer.daemon = True
-        timer.start()
-        try:
-            return ask()
-        finally:
-            timer.cancel()
-
-
-def _head(frame: bytes) -> dict[str, Any]:
-    """Return the head of an answer.
-
-    Raises:
-        EOFError: it is none.
-    """
-    try:
-        head = json.loads(frame)
-    except (ValueError, RecursionError) as error:
-        raise EOFError from error
-    if not isinstance(head, dict):
-        raise EOFError
-    return head

@@ -390,6 +390,20 @@ def test_a_number_of_thousands_of_digits_is_no_failure(client: TestClient, digit
         assert client.get(path.format("1" * digits)).status_code in (400, 404, 414)
 
 
+def test_a_half_sent_form_is_refused_in_time(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.web.forms._SECONDS", 0.3)
+    with served(app.state.site) as address:
+        place = urlsplit(address)
+        with socket.create_connection((place.hostname, place.port)) as half:
+            half.sendall(
+                b"POST /checks/orphan-identity HTTP/1.1\r\nHost: " + place.netloc.encode() + b"\r\n"
+                b"Origin: " + address.encode() + b"\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+                b"Content-Length: 100\r\n\r\nwhy="
+            )
+            half.settimeout(30)
+            assert half.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
 def test_half_sent_requests_keep_nobody_out(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("registry.web.protocol.HEAD_SECONDS", 0.3)
     with served(app.state.site) as address:
