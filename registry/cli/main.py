@@ -2,61 +2,88 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
-from typing import Any
+from collections import UserDict
+from collections.abc import Iterator
+from typing import Any, Final
 
 import click
 
 from registry.cli.boundary import DEBUG_VARIABLE, BoundedCommand
-from registry.cli.browse import browse
-from registry.cli.check import check
-from registry.cli.completion import completion
 from registry.cli.context import Places, storage_option
-from registry.cli.correct import correct_command, import_command
-from registry.cli.croissant import croissant
-from registry.cli.diff import diff
-from registry.cli.evaluate import evaluate
-from registry.cli.export import export_command
-from registry.cli.ingest import fingerprint, ingest
 from registry.cli.log import log_to_stderr
-from registry.cli.maintain import catalog, manifest, sample
 from registry.cli.paths import PLACE
-from registry.cli.photos import photos
-from registry.cli.query import image, pairs, sql, style, tables
-from registry.cli.report import report_command
-from registry.cli.show import show
-from registry.cli.stage import stage
-from registry.cli.stats import stats
-from registry.cli.subset import subset_command
-from registry.cli.sync import sync
-from registry.cli.verify import verify
-from registry.cli.versions import versions
 from registry.redaction import install
 from registry.storage.filesystems import set_network_timeout
 from registry.version import __version__
 
-SECTIONS = {
-    "Ask": (sql, tables, pairs, style, image, stats),
-    "Check": (check,),
-    "Evaluate": (evaluate,),
-    "See": (show, browse, report_command),
-    "Export": (subset_command, export_command, verify, croissant),
-    "Compare": (versions, diff),
-    "Correct": (correct_command, import_command),
-    "Move": (sync,),
-    "Make": (ingest, sample, catalog, manifest, fingerprint, photos, stage),
-    "Shell": (completion,),
+#: Title -> command -> module and name in it. A command's module is imported when the command runs.
+SECTIONS: Final = {
+    "Ask": {
+        "sql": "query:sql",
+        "tables": "query:tables",
+        "pairs": "query:pairs",
+        "style": "query:style",
+        "image": "query:image",
+        "stats": "stats:stats",
+    },
+    "Check": {"check": "check:check"},
+    "Evaluate": {"evaluate": "evaluate:evaluate"},
+    "See": {"show": "show:show", "browse": "browse:browse", "report": "report:report_command"},
+    "Export": {
+        "subset": "subset:subset_command",
+        "export": "export:export_command",
+        "verify": "verify:verify",
+        "croissant": "croissant:croissant",
+    },
+    "Compare": {"versions": "versions:versions", "diff": "diff:diff"},
+    "Correct": {"correct": "correct:correct_command", "import": "correct:import_command"},
+    "Move": {"sync": "sync:sync"},
+    "Make": {
+        "ingest": "ingest:ingest",
+        "sample": "maintain:sample",
+        "catalog": "maintain:catalog",
+        "manifest": "maintain:manifest",
+        "fingerprint": "ingest:fingerprint",
+        "photos": "photos:photos",
+        "stage": "stage:stage",
+    },
+    "Shell": {"completion": "completion:completion"},
 }
+
+
+class _Commands(UserDict[str, click.Command]):
+    """The commands by name, each imported at its first use: all of them take longer than most commands run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places = {name: place for section in SECTIONS.values() for name, place in section.items()}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self.data:
+            module, _, attribute = self._places[name].partition(":")
+            self.data[name] = getattr(importlib.import_module(f"registry.cli.{module}"), attribute)
+        return self.data[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 class _Group(BoundedCommand, click.Group):
     """A group that prints its commands by section."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for title, commands in SECTIONS.items():
+        for title, names in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(command.name or "", command.get_short_help_str(90)) for command in commands])
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(90)) for name in names])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -140,9 +167,7 @@ def main(
     ctx.obj = Places(registry, rev, repo, cache, ctx.meta.get("df2.storage_options", {}), quiet)
 
 
-for _commands in SECTIONS.values():
-    for _command in _commands:
-        main.add_command(_command)
+main.commands = _Commands()
 
 if __name__ == "__main__":
     sys.exit(main())
