@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -12,22 +14,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from registry.errors import NotFoundError
-from registry.web import predictions
 from registry.web.answers import answer, page
-from registry.web.api import api, openapi
-from registry.web.checks import accept_row, check, checks
-from registry.web.compare import compare
-from registry.web.corrections import correct_value
 from registry.web.forms import form_page
 from registry.web.grid import grid
-from registry.web.identity import identities, identity, pair
-from registry.web.image import annotation, image
 from registry.web.photos import photo, thumbnail
 from registry.web.security import Access, Guard
-from registry.web.similar import similar
-from registry.web.sql import sql, words
 from registry.web.static import static_file
-from registry.web.statistics import pictures, statistics
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -35,32 +27,43 @@ if TYPE_CHECKING:
     from registry.web.answers import Answer
     from registry.web.site import Site
 
+
+def _later(module: str, name: str) -> Callable[..., Answer]:
+    """Return a handler whose module is imported by its first request: the first page is sooner there."""
+
+    def handler(*arguments: Any) -> Answer:
+        answered: Answer = getattr(import_module(f"registry.web.{module}"), name)(*arguments)
+        return answered
+
+    return handler
+
+
 #: The addresses and their handlers.
 ROUTES = (
     Route("/", page(grid)),
-    Route("/sql", page(sql)),
-    Route("/sql/words", page(words)),
-    Route("/api", page(api)),
-    Route("/openapi.json", page(openapi)),
+    Route("/sql", page(_later("sql", "sql"))),
+    Route("/sql/words", page(_later("sql", "words"))),
+    Route("/api", page(_later("api", "api"))),
+    Route("/openapi.json", page(_later("api", "openapi"))),
     Route("/static/{name}", static_file),
-    Route("/identities", page(identities)),
-    Route("/identity/{split}/{pair_id:int}/{style:int}", page(identity)),
-    Route("/pair/{split}/{pair_id:int}", page(pair)),
-    Route("/image/{split}/{image_id:int}", page(image)),
-    Route("/annotation/{split}/{image_id:int}.json", page(annotation)),
+    Route("/identities", page(_later("identity", "identities"))),
+    Route("/identity/{split}/{pair_id:int}/{style:int}", page(_later("identity", "identity"))),
+    Route("/pair/{split}/{pair_id:int}", page(_later("identity", "pair"))),
+    Route("/image/{split}/{image_id:int}", page(_later("image", "image"))),
+    Route("/annotation/{split}/{image_id:int}.json", page(_later("image", "annotation"))),
     Route("/photo/{split}/{image_id:int}", photo),
     Route("/thumbnail/{split}/{image_id:int}.jpg", thumbnail),
-    Route("/statistics", page(statistics)),
-    Route("/statistics/pictures", page(pictures)),
-    Route("/predictions", page(predictions.predictions)),
-    Route("/predictions/pictures", page(predictions.pictures)),
-    Route("/predictions/image/{split}/{image_id:int}", page(predictions.image)),
-    Route("/similar/{split}/{image_id:int}/{item_no:int}", page(similar)),
-    Route("/checks", page(checks)),
-    Route("/checks/{name}", page(check), methods=["GET"]),
-    Route("/checks/{name}", form_page(accept_row), methods=["POST"]),
-    Route("/compare", page(compare)),
-    Route("/corrections", form_page(correct_value), methods=["POST"]),
+    Route("/statistics", page(_later("statistics", "statistics"))),
+    Route("/statistics/pictures", page(_later("statistics", "pictures"))),
+    Route("/predictions", page(_later("predictions", "predictions"))),
+    Route("/predictions/pictures", page(_later("predictions", "pictures"))),
+    Route("/predictions/image/{split}/{image_id:int}", page(_later("predictions", "image"))),
+    Route("/similar/{split}/{image_id:int}/{item_no:int}", page(_later("similar", "similar"))),
+    Route("/checks", page(_later("checks", "checks"))),
+    Route("/checks/{name}", page(_later("checks", "check")), methods=["GET"]),
+    Route("/checks/{name}", form_page(_later("checks", "accept_row")), methods=["POST"]),
+    Route("/compare", page(_later("compare", "compare"))),
+    Route("/corrections", form_page(_later("corrections", "correct_value")), methods=["POST"]),
 )
 
 

@@ -138,10 +138,19 @@ def make_server(site: Site, access: Access) -> uvicorn.Server:
     return Server(config)
 
 
+def _warm_up(site: Site) -> None:
+    """Prepare the first page: its templates take some 50 ms to compile."""
+    from registry.web.answers import TEMPLATES
+
+    for name in ("base.html", "commands.html", "facets.html", "grid.html", "picture.html"):
+        TEMPLATES.get_template(name)
+    site.warm_up()
+
+
 def serve(site: Site, access: Access, address: Address, when_ready: Callable[[], None]) -> None:
     """Serve until the process is asked to end; ``when_ready`` is called once requests are accepted."""
     # The first page is prepared while the modules are loaded and the browser starts.
-    threading.Thread(target=site.warm_up, daemon=True).start()
+    threading.Thread(target=_warm_up, args=(site,), daemon=True).start()
     server = make_server(site, access)
     # Not in the main thread, where a signal would raise its exception in the midst of asyncio, which logs and drops it.
     serving = threading.Thread(target=server.run, args=(list(address.sockets),), daemon=True)

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 #: Selections that are kept open.
 _SELECTIONS = 4
-#: Templates of the first page, which take some 50 ms to compile.
-_FIRST_TEMPLATES = ("base.html", "commands.html", "facets.html", "grid.html", "picture.html")
 #: Seconds for the first page, before a process of SQL takes its share of the machine.
 _FIRST_PAGE = 1.0
 #: Evaluated predictions that are kept, of a model and a subset each.
@@ -197,10 +195,6 @@ class Site:
 
     def warm_up(self) -> None:
         """Prepare the first page before its request; an error is left to that request."""
-        from registry.web.answers import TEMPLATES
-
-        for name in _FIRST_TEMPLATES:
-            TEMPLATES.get_template(name)
         with suppress(RegistryError):
             self.narrow().facets(Subset())
         if self.settings.runs_sql:
