@@ -1,8 +1,9 @@
 # make        builds the sample registry with 'dvc repro' and shows it
 # make test   lint, types and all tests
+# make test-torch   the tests of the loaders for torch, in an environment of its own (5 GB)
 # make wheel  dist/*.whl, to install elsewhere
 .DEFAULT_GOAL := demo
-.PHONY: demo install test lint wheel docs bench clean
+.PHONY: demo install test test-torch lint wheel docs bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -61,6 +62,24 @@ lint: $(VENV)/.installed-dev
 test: lint $(DUCKDB1)
 	DF2_DUCKDB1="$(CURDIR)/$(DUCKDB1)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
+# The wheels of torch for Linux bring CUDA, and no other test needs them.
+TORCH_VENV := .venv-torch
+ifeq ($(UV),)
+  MAKE_TORCH_VENV = $(PYTHON) -m venv $(TORCH_VENV)
+  TORCH_PIP = $(TORCH_VENV)/bin/python -m pip --quiet --disable-pip-version-check
+else
+  MAKE_TORCH_VENV = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(TORCH_VENV)
+  TORCH_PIP = VIRTUAL_ENV="$(CURDIR)/$(TORCH_VENV)" $(UV) pip --quiet
+endif
+
+$(TORCH_VENV)/.installed: pyproject.toml constraints.txt
+	$(MAKE_TORCH_VENV)
+	$(TORCH_PIP) install -c constraints.txt -e '.[zip,torch]' pytest pytest-timeout pytest-xdist hypothesis
+	touch $@
+
+test-torch: $(TORCH_VENV)/.installed
+	$(TORCH_VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup tests/loaders/own
+
 wheel: $(VENV)/.installed
 	$(BUILD_WHEEL)
 	@ls dist/*.whl
@@ -94,4 +113,4 @@ release-check: install
 	$(BIN)/python -m registry.cli.release_check $(or $(TAG),$(error Name the tag: make release-check TAG=v1.0)) $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(TORCH_VENV) build dist .mypy_cache .pytest_cache .ruff_cache
