@@ -69,6 +69,7 @@ Base64 = Annotated[
 _PARTITION_VALUES: Final = {
     "split": "|".join(SPLITS),
     "category_id": "|".join(str(category.id) for category in CATEGORIES),
+    "model": "[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
 }
 #: Problems that a message lists.
 _MOST_LISTED: Final = 20
@@ -99,6 +100,11 @@ def is_data_path(path: str) -> bool:
     ``items/split=train/category_id=9/0123456789abcdef.parquet``.
     """
     return _data_pattern().match(path) is not None
+
+
+def is_partition_value(column: str, value: str) -> bool:
+    """Return whether a partition column has a value in folder names."""
+    return re.fullmatch(_PARTITION_VALUES[column], value, re.ASCII) is not None
 
 
 @lru_cache

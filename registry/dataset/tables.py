@@ -28,6 +28,7 @@ DUCKDB_TYPES: Final = {
     "binary": "BLOB",
     "list<int32>": "INTEGER[]",
     "list<string>": "VARCHAR[]",
+    "list<float32>": "FLOAT[]",
     "list<float64>": "DOUBLE[]",
     "list<list<float64>>": "DOUBLE[][]",
 }
@@ -175,7 +176,20 @@ _FIELD_LIST: Final = (
         "grey levels squared",
         "photo",
     ),
+    Field("model", "string", "Name of the model that made the vectors.", source="df2 embeddings"),
+    Field(
+        "vector",
+        "list<float32>",
+        "The vector, of length 1; stored as half floats unless the model says float32.",
+        source="df2 embeddings",
+    ),
+    Field("dimensions", "int32", "Numbers in each vector.", "numbers", "df2 embeddings"),
+    Field("dtype", "string", "Type of the stored numbers: float16 or float32.", source="df2 embeddings"),
+    Field("weights", "string", "SHA-256 of the model's weights, hex digits; NULL where not told.", source="user"),
+    Field("crop", "string", "How items were cut out of photos, in words; NULL where not told.", source="user"),
+    Field("registry_sha256", "string", "SHA-256 of the manifest that the vectors were added to.", source="ingest"),
     # Columns of views.
+    Field("state", "string", "missing, stale or unknown.", source="compared"),
     Field("other_split", "string", "Split of the other photo.", source="ingest"),
     Field("other_image_id", "int32", "The other photo, as image_id.", source="file name"),
     Field(
@@ -378,6 +392,26 @@ PHOTOS: Final = Table(
     order=("image_id",),
 )
 
+EMBEDDINGS: Final = Table(
+    "embeddings",
+    "One row per vector that a model made of an item, with the box and the photo that it was made of.",
+    _columns("split model image_id item_no x1 y1 x2 y2 sha256? vector"),
+    key=("model", "split", "image_id", "item_no"),
+    partition=("split", "model"),
+    order=("image_id", "item_no"),
+    row_group_size=8_192,
+)
+EMBEDDING_MODELS: Final = Table(
+    "embedding_models",
+    "One row per model and split with vectors in the table embeddings.",
+    _columns("split model dimensions dtype weights? crop? registry_sha256"),
+    key=("model", "split"),
+    partition=("split", "model"),
+    order=("dimensions",),
+)
+#: Tables of models, which an ingestion of their split leaves as they are.
+MODEL_TABLES: Final = (EMBEDDINGS, EMBEDDING_MODELS)
+
 TABLES: Final[dict[str, Table]] = {
     table.name: table
     for table in (
@@ -389,6 +423,8 @@ TABLES: Final[dict[str, Table]] = {
         QUARANTINE,
         CORRECTIONS,
         PHOTOS,
+        EMBEDDINGS,
+        EMBEDDING_MODELS,
     )
 }
 
@@ -404,7 +440,8 @@ def arrow_type(name: str) -> pa.DataType:
 
     if name.startswith("list<"):
         return pa.list_(pa.field("element", arrow_type(name[5:-1]), nullable=False))
-    return {"bool": pa.bool_(), "binary": pa.binary(), "string": pa.string()}.get(name) or pa.type_for_alias(name)
+    special = {"bool": pa.bool_(), "binary": pa.binary(), "string": pa.string(), "float32": pa.float32()}
+    return special.get(name) or pa.type_for_alias(name)
 
 
 def arrow_schema(table: Table, *, stored: bool = True) -> pa.Schema:

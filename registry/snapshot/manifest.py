@@ -28,7 +28,7 @@ from registry.dataset.names import (
     parse_json,
     shown,
 )
-from registry.dataset.tables import SCHEMA_VERSION, TABLES
+from registry.dataset.tables import MODEL_TABLES, SCHEMA_VERSION, TABLES
 from registry.errors import NotFoundError, RegistryFormatError
 from registry.storage.place import Place
 
@@ -124,14 +124,26 @@ class Manifest:
         return [file for file in self.files if file.table == table]
 
     def with_split(self, split: str, files: Iterable[DataFile], source: str) -> Manifest:
-        """Return a manifest with new files for a split, and for the tables without split."""
-        other_splits = [file for file in self.files if file.split not in (split, None)]
+        """Return a manifest with new files for a split, and for the tables without split; those of models stay."""
+        of_models = {table.name for table in MODEL_TABLES}
+        other_splits = [file for file in self.files if file.split not in (split, None) or file.table in of_models]
         sources = dict(sorted({**self.sources, split: source}.items()))
         return replace(self, files=tuple(sorted([*other_splits, *files])), sources=sources, read_sha256=None)
 
     def with_table(self, split: str, table: str, files: Iterable[DataFile]) -> Manifest:
         """Return a manifest with new files for one table of a split."""
         other_files = [file for file in self.files if (file.split, file.table) != (split, table)]
+        return replace(self, files=tuple(sorted([*other_files, *files])), read_sha256=None)
+
+    def of_model(self, model: str) -> list[DataFile]:
+        """Return the files of a model's vectors, and those that tell of it; sorted by path."""
+        tables = {table.name for table in MODEL_TABLES}
+        return [file for file in self.files if file.table in tables and f"/model={model}/" in file.path]
+
+    def with_model(self, model: str, files: Iterable[DataFile]) -> Manifest:
+        """Return a manifest with new files in place of those of a model."""
+        old = set(self.of_model(model))
+        other_files = [file for file in self.files if file not in old]
         return replace(self, files=tuple(sorted([*other_files, *files])), read_sha256=None)
 
     def to_json(self) -> bytes:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from registry.dataset.tables import ITEMS, SCHEMA_VERSION, Table, arrow_schema
+from registry.dataset.tables import EMBEDDINGS, ITEMS, SCHEMA_VERSION, Table, arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+#: Encodings of columns of floating-point numbers, by table.
+_ENCODINGS: Final = {
+    ITEMS.name: {"segmentation.list.element.list.element": "BYTE_STREAM_SPLIT"},
+    EMBEDDINGS.name: {"vector.list.element": "BYTE_STREAM_SPLIT"},
+}
 #: Batches that are held before they are copied into one.
 _MOST_PENDING: Final = 8
 
@@ -31,6 +36,15 @@ def writing() -> Iterator[None]:
         raise WriteError(error.errno, os.strerror(error.errno) if error.errno else str(error)) from error
 
 
+def _schema(table: Table, types: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Return the Arrow schema of a table's files."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [field.with_type(types[field.name]) if field.name in types else field for field in arrow_schema(table)]
+    )
+
+
 class TableWriter:
     """Writes the rows of a Parquet file, in row groups of the table's size.
 
@@ -38,9 +52,12 @@ class TableWriter:
         path: local file to write.
         table: declares the columns.
         split: the split, or None for a table of facts.
+        types: of columns that are stored in another type than the declared one.
     """
 
-    def __init__(self, path: Path, table: Table, split: str | None) -> None:
+    def __init__(
+        self, path: Path, table: Table, split: str | None, types: Mapping[str, pa.DataType] | None = None
+    ) -> None:
         import pyarrow.parquet as pq
 
         with writing():
@@ -49,7 +66,7 @@ class TableWriter:
         self.rows = 0
         self.table = table
         self.split = split
-        self._schema = arrow_schema(table)
+        self._schema = _schema(table, types or {})
         # Landmarks and coordinates hardly repeat: a dictionary would be built and discarded for every row group.
         dictionary = [c.name for c in table.stored_columns if c.field.type == "string" and c.name != "file_name"]
         with writing():
@@ -61,9 +78,7 @@ class TableWriter:
                 use_dictionary=dictionary,
                 # Neighbouring coordinates share their leading bytes: this takes half the time and, for whole
                 # numbers, half the size.
-                column_encoding={"segmentation.list.element.list.element": "BYTE_STREAM_SPLIT"}
-                if table.name == ITEMS.name
-                else None,
+                column_encoding=_ENCODINGS.get(table.name),
                 write_statistics=[c.name for c in table.stored_columns if not c.field.type.startswith("list")],
                 store_schema=False,
             )

@@ -21,6 +21,7 @@ from registry.dataset.tables import (
     CATEGORIES_TABLE,
     IMAGES,
     LANDMARK_SLOTS_TABLE,
+    MODEL_TABLES,
     TABLES,
     Table,
     record_batch,
@@ -42,7 +43,7 @@ from registry.storage.filesystems import reason
 from registry.storage.place import Place
 
 if TYPE_CHECKING:
-    pass
+    import pyarrow as pa
 
 _STAGING: Final = ".staging"
 #: Attempts to replace the manifest of a remote place that other writers replace at the same time.
@@ -68,12 +69,18 @@ class Publication:
         self._writers: dict[str, TableWriter] = {}
         self._kept: list[DataFile] = []
 
-    def writer(self, table: Table, **partition: Any) -> TableWriter:
-        """Return the writer of a table's partition; the first call creates it."""
+    def writer(self, table: Table, types: Mapping[str, pa.DataType] | None = None, **partition: Any) -> TableWriter:
+        """Return the writer of a table's partition; the first call creates it.
+
+        Args:
+            table: declares the columns.
+            types: of columns that are stored in another type than the declared one, which they are read in.
+            partition: value of each partition column.
+        """
         folder = "/".join([table.name, *(f"{name}={partition[name]}" for name in table.partition)])
         if folder not in self._writers:
-            split = self.split if "split" in table.partition else None
-            self._writers[folder] = TableWriter(self._folder / folder / "new.parquet", table, split)
+            split = partition["split"] if "split" in table.partition else None
+            self._writers[folder] = TableWriter(self._folder / folder / "new.parquet", table, split, types)
         return self._writers[folder]
 
     def keep(self, files: Iterable[DataFile]) -> None:
@@ -119,7 +126,7 @@ class Publication:
         new = self._publish(change, {IMAGES: {"df2.source": source}})
         # DVC tracks the folder of a split, so it exists even if it is empty.
         for table in TABLES.values():
-            if "split" in table.partition:
+            if "split" in table.partition and table not in MODEL_TABLES:
                 self.place.make_folder(f"{table.name}/split={self.split}")
         return new
 
@@ -131,6 +138,14 @@ class Publication:
         """
         self.writer(table, split=self.split)
         return self._publish(lambda old, files: old.with_table(self.split, table.name, files), {})
+
+    def publish_model(self, model: str) -> Manifest:
+        """Replace the files of a model by those whose rows were written; return the new manifest.
+
+        Raises:
+            StorageError: a file cannot be written; readers still see the old version.
+        """
+        return self._publish(lambda old, files: old.with_model(model, files), {})
 
     def _publish(
         self, change: Callable[[Manifest, Iterable[DataFile]], Manifest], notes: Mapping[Table, dict[str, str]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
-from registry.dataset.tables import IMAGES, PHOTOS, TABLES
+from registry.dataset.tables import EMBEDDINGS, IMAGES, ITEMS, PHOTOS, TABLES
 from registry.errors import QueryError, RegistryError
 from registry.snapshot.manifest import Manifest
 from registry.storage.place import Place
@@ -65,8 +65,8 @@ def connect(
         blocks: reads them.
         limits: memory and time for a query.
         spill: see :func:`registry.store.settings.open_database`; False for a user's SQL.
-        keys: the tables ``images`` and ``items``, and so all views, have these rows only, ``photos`` those of these
-            images; the schema ``whole`` has all images and items.
+        keys: the tables ``images`` and ``items``, and so all views, have these rows only, ``photos``
+            and ``embeddings`` those of these; the schema ``whole`` has all images and items.
         own_tables: tables of the user; a user's SQL finds them by their names.
 
     Raises:
@@ -101,7 +101,7 @@ def connect(
 def _create_subset_tables(connection: DuckDBPyConnection, keys: Keys, tables: dict[str, str]) -> dict[str, str]:
     """Create the schemas of a subset; return the queries of its tables for ``main``.
 
-    These are ``images``, ``items``, and ``photos`` of the chosen images.
+    These are ``images``, ``items``, ``photos`` of the chosen images and ``embeddings`` of the chosen items.
     """
     for schema in ("whole", "chosen", *keys.schemas):
         connection.execute(f"CREATE SCHEMA {quote_name(schema)}")
@@ -118,6 +118,8 @@ def _create_subset_tables(connection: DuckDBPyConnection, keys: Keys, tables: di
             connection.execute(
                 f"CREATE VIEW {quote_name(schema)}.{name} AS FROM whole.{name} SEMI JOIN {chosen} USING ({key})"
             )
+    key = ", ".join(ITEMS.key)
+    queries[EMBEDDINGS.name] = f"FROM ({tables[EMBEDDINGS.name]}) SEMI JOIN chosen.{ITEMS.name} USING ({key})"
     key = ", ".join(IMAGES.key)
     queries[PHOTOS.name] = f"FROM ({tables[PHOTOS.name]}) SEMI JOIN chosen.{IMAGES.name} USING ({key})"
     return queries

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
-from registry.dataset.deepfashion2 import CATEGORY_BY_ID, SPLITS
+from registry.dataset.names import is_partition_value
 from registry.dataset.tables import TABLES
 from registry.errors import RegistryFormatError
 from registry.snapshot.manifest import DataFile, Manifest
@@ -37,17 +37,14 @@ def virtual_path(file: DataFile) -> str:
 
 def _partition(file: DataFile, folder: str) -> list[str]:
     """Return ``column=value`` for the partition columns of a file, from its folder."""
-    allowed: dict[str, set[str | None]] = {
-        "split": {file.split} & set(SPLITS),
-        "category_id": set(map(str, CATEGORY_BY_ID)),
-    }
     table = TABLES.get(file.table)
     columns = table.partition if table else ()
     first, *parts = folder.split("/")
     if table and first == table.name and len(parts) == len(columns):
         values = [part.removeprefix(f"{column}=") for column, part in zip(columns, parts, strict=True)]
         rebuilt = [f"{column}={value}" for column, value in zip(columns, values, strict=True)]
-        if parts == rebuilt and all(value in allowed[column] for column, value in zip(columns, values, strict=True)):
+        is_of_split = "split" not in columns or values[columns.index("split")] == file.split
+        if parts == rebuilt and is_of_split and all(map(is_partition_value, columns, values)):
             return parts
     expected = "/".join([file.table, *(f"{column}=VALUE" for column in columns), "NAME.parquet"])
     raise RegistryFormatError(
