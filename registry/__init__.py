@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from registry.checks.official import ReleaseComparison
     from registry.checks.run import CheckRun
+    from registry.embeddings.similar import SimilarItems
     from registry.evaluation.results import Evaluation
     from registry.exports.manifest import ExportManifest
     from registry.pictures.album import Album
@@ -46,7 +47,10 @@ if TYPE_CHECKING:
     from registry.subset.resplit import Resplit
     from registry.web.notebook import Browsing
 
-__all__ = ["__version__", "browse", "check", "compare_with_release", "evaluate", "export", "open", "show", "show_rows"]
+__all__ = [
+    "__version__", "browse", "check", "compare_with_release", "evaluate", "export", "open", "show", "show_rows",
+    "similar",
+]  # fmt: skip
 
 
 def open(
@@ -142,6 +146,46 @@ def show_rows(registry: Registry, query: str, params: Any = None, *, crop: bool 
     return row_pages(_album(registry), rows, crop=crop)
 
 
+def similar(
+    registry: Registry,
+    split: str,
+    image_id: int,
+    item_no: int,
+    k: int = 20,
+    *,
+    subset: Subset | Mapping[str, Any] | None = None,
+    embeddings: Any = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> SimilarItems:
+    """Return the items whose vectors have the largest cosine with that of an item, as ``df2 similar`` does.
+
+    ``.rows`` is an Arrow table with a row for each, the most similar first; equally similar ones stand in the order of
+    their keys. All vectors are compared. They stay in memory for the next call on the same registry.
+
+    Args:
+        registry: an open registry.
+        split: of the item.
+        image_id: of the item.
+        item_no: of the item, which need not be in the subset.
+        k: number of items.
+        subset: a :class:`registry.subset.options.Subset` or its options: the items to choose from.
+        embeddings: name of a model whose vectors are beside the registry, by default the only one; or path or URL of a
+            file, Arrow table, or frame of pandas or polars with split, image_id, item_no and vector.
+        storage_options: passed to fsspec for a URL of embeddings.
+
+    Raises:
+        registry.errors.NotFoundError: there is no such item, it has no vector, or no item of the subset has one.
+        registry.errors.UnknownNameError: there is no such split or model.
+        registry.errors.UsageError: ``k`` is below 1, or the embeddings cannot be used.
+    """
+    from registry.embeddings.similar import similar_items
+
+    return similar_items(
+        registry, split, image_id, item_no, k,
+        subset=_subset(subset), embeddings=embeddings, storage_options=storage_options,
+    )  # fmt: skip
+
+
 def browse(
     registry: Registry,
     *,
@@ -150,6 +194,7 @@ def browse(
     height: int = 800,
     sql: bool = True,
     sql_seconds: float = 10.0,
+    embeddings: str | None = None,
 ) -> Browsing:
     """Serve a registry to browsers of this machine, as ``df2 browse`` does; notebooks show it in a frame.
 
@@ -163,6 +208,8 @@ def browse(
         height: of the frame in pixels.
         sql: whether SQL of the pages is answered; never of a registry at memory://, which no other process can read.
         sql_seconds: after which a query of the pages ends.
+        embeddings: path or URL of a file with vectors of items, whose nearest items the pages show; without it, those
+            of the models in the registry.
 
     Raises:
         registry.errors.MissingDependencyError: the extra ``browse`` is not installed.
@@ -186,6 +233,7 @@ def browse(
         named=named,
         runs_sql=sql and not registry.place.url.startswith("memory://"),
         sql_seconds=sql_seconds,
+        embeddings=embeddings,
         command=shlex.join(["df2", "-r", place]),
         python=f"registry.open({place!r})",
     )

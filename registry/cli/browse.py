@@ -85,7 +85,10 @@ TOKEN_VARIABLE: Final = "DF2_BROWSE_TOKEN"
     help="What is predicted.",
 )
 @click.option(
-    "--embeddings", type=PLACE, metavar="FILE|URL", help="Vectors of items, to show the nearest items of each."
+    "--embeddings",
+    type=PLACE,
+    metavar="MODEL|FILE|URL",
+    help="Vectors of items, to show the nearest items of each. Default: those of the models in the registry.",
 )
 @click.option(
     "--edit", "edits", is_flag=True, help="Let pages write checks/accepted.jsonl and corrections beside --params."

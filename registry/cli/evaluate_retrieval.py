@@ -84,6 +84,7 @@ def retrieval(
 @examples(
     "df2 evaluate embeddings embeddings.parquet",
     "df2 evaluate embeddings embeddings.parquet --distance l2 --by scale",
+    "df2 evaluate embeddings colour-texture --split validation",
     "df2 evaluate embeddings embeddings.parquet --submission submission.json",
 )
 @click.command("embeddings")
@@ -108,9 +109,11 @@ def embeddings(
 ) -> None:
     """Score embeddings of items: each query gets its 20 nearest gallery items, and the official protocol scores them.
 
-    EMBEDDINGS is a Parquet or Arrow file, or its URL, with the columns split, image_id, item_no and vector (a list of
-    numbers), a row for each consumer and shop item: their annotated boxes are taken. With x1, y1, x2, y2, score and
-    category_id instead of item_no, a row is a detection; the detections in shop images are the gallery.
+    EMBEDDINGS is a model whose vectors are in the registry (df2 embeddings list), or a Parquet or Arrow file, or its
+    URL, with the columns split, image_id, item_no and vector (a list of numbers), a row for each consumer and shop
+    item: their annotated boxes are taken. With x1, y1, x2, y2, score and category_id instead of item_no, a row is a
+    detection; the detections in shop images are the gallery. A word without a slash and without the suffix of a file
+    (.parquet, .arrow, ...) is a model.
 
     Options of a subset choose the queries that count; the gallery stays whole.
 

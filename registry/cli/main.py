@@ -31,7 +31,12 @@ SECTIONS: Final = {
     },
     "Check": {"check": "check:check"},
     "Evaluate": {"evaluate": "evaluate:evaluate"},
-    "See": {"show": "show:show", "browse": "browse:browse", "report": "report:report_command"},
+    "See": {
+        "show": "show:show",
+        "similar": "similar:similar",
+        "browse": "browse:browse",
+        "report": "report:report_command",
+    },
     "Export": {
         "subset": "subset:subset_command",
         "export": "export:export_command",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from registry.dataset.deepfashion2 import SPLITS
 from registry.dataset.tables import EMBEDDINGS
-from registry.errors import StorageError
 from registry.embeddings.vector_file import EmbeddingsFile, open_parts
+from registry.errors import StorageError
 from registry.files.private_folder import private_folder
 from registry.files.regular_files import regular_digest
 
@@ -98,7 +98,9 @@ def open_model(registry: Registry, name: str) -> Iterator[EmbeddingsFile]:
         folder = None
         if registry.place.path is None:
             folder = Path(stack.enter_context(TemporaryDirectory(dir=private_folder())))
-        yield open_parts([(str(file.split), _local(registry, file, folder)) for file in files], f"{name} of the registry")
+        yield open_parts(
+            [(str(file.split), _local(registry, file, folder)) for file in files], f"{name} of the registry"
+        )
 
 
 def _local(registry: Registry, file: DataFile, folder: Path | None) -> Path:

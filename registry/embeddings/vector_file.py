@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -20,7 +21,11 @@ from registry.subset.local_copy import local_copy
 from registry.subset.row_files import KINDS, frame_rows, read_row_file, suffix_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
+
+_Value = TypeVar("_Value")
 
 VECTOR: Final = "vector"
 #: Columns of a row for an item.
@@ -39,7 +44,7 @@ class EmbeddingsFile:
 
     Args:
         keys: all columns but the vectors.
-        source: path of a Parquet file, or a table with the vectors.
+        source: paths of Parquet files, one after another, or a table with the vectors.
         name: of the file, as the user gave it.
     """
 
@@ -88,38 +93,81 @@ class EmbeddingsFile:
             raise UsageError(f"The column split of the embeddings: expected texts, found {column.type}.") from error
         return np.array(equal.to_numpy(), bool)
 
-    def blocks(self) -> Iterator[tuple[int, Vectors, Ints]]:
-        """Yield the number of the first row of a block, the vectors, and the length of each: -1 for NULL.
-
-        A vector whose length differs from that of the first vector in the file is filled with NaN.
-        """
-        start, size = 0, -1
-        for column in self._columns():
-            lengths, flat, starts = _flat(column)
-            if size < 0 and (lengths > 0).any():
-                size = int(lengths[lengths > 0][0])
-            vectors = np.full((len(lengths), max(0, size)), np.nan, np.float32)
-            is_right = lengths == size
-            if is_right.all() and len(flat) == vectors.size:
-                vectors[:] = flat.reshape(vectors.shape)
-            else:
-                at = np.flatnonzero(is_right)
-                vectors[at] = flat[starts[at][:, None] + np.arange(max(0, size))]
-            yield start, vectors, lengths
-            start += len(lengths)
-
-    def _columns(self) -> Iterator[pa.Array]:
+    @property
+    def is_half(self) -> bool:
+        """Whether the vectors are lists of float16."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         if isinstance(self._source, pa.Table):
+            schema = self._source.schema
+        else:
+            with _reading(self._name):
+                schema = pq.read_schema(self._source[0])
+        return bool(pa.types.is_float16(schema.field(VECTOR).type.value_type))
+
+    def blocks(self, is_wanted: Bools | None = None, kind: Any = np.float32) -> Iterator[tuple[int, Vectors, Ints]]:
+        """Yield the number of the first row of a block, the vectors, and the length of each: -1 for NULL.
+
+        A vector whose length differs from that of the first vector that is read is filled with NaN.
+
+        Args:
+            is_wanted: bool [rows]: row groups of a Parquet file without such a row are not read.
+            kind: of the numbers: float32, or float16 where :attr:`is_half`.
+        """
+        size = -1
+        for start, column in self._columns(is_wanted):
+            lengths, flat, starts = _flat(column, kind)
+            if size < 0 and (lengths > 0).any():
+                size = int(lengths[lengths > 0][0])
+            is_right = lengths == size
+            if size > 0 and is_right.all() and len(flat) == size * len(lengths):
+                vectors = flat.reshape(len(lengths), size)
+            else:
+                vectors = np.full((len(lengths), max(0, size)), np.nan, kind)
+                at = np.flatnonzero(is_right)
+                vectors[at] = flat[starts[at][:, None] + np.arange(max(0, size))]
+            yield start, vectors, lengths
+
+    def _columns(self, is_wanted: Bools | None) -> Iterator[tuple[int, pa.Array]]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        start = 0
+        if isinstance(self._source, pa.Table):
             for batch in self._source.select([VECTOR]).to_batches(max_chunksize=_BLOCK):
-                yield batch.column(0)
+                yield start, batch.column(0)
+                start += len(batch)
             return
-        # Without a buffer size, all pages of a row group are read at once: as much memory as the vectors again.
-        with _reading(self._name), pq.ParquetFile(self._source, pre_buffer=False, buffer_size=_BUFFER) as file:
-            for batch in file.iter_batches(batch_size=_BLOCK, columns=[VECTOR]):
-                yield batch.column(0)
+        with _reading(self._name):
+            for path in self._source:
+                # Without a buffer size, all pages of a row group are read at once: as much memory as the vectors again.
+                with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER) as file:
+                    end = start + file.metadata.num_rows
+                    for first, column in _ahead(_batches(file, None if is_wanted is None else is_wanted[start:end])):
+                        yield start + first, column
+                    start = end
+
+
+def _batches(file: Any, is_wanted: Bools | None) -> Iterator[tuple[int, pa.Array]]:
+    """Yield the number of the first row and the vectors of each batch of the wanted row groups."""
+    start = 0
+    for group in range(file.num_row_groups):
+        end = start + file.metadata.row_group(group).num_rows
+        if is_wanted is None or is_wanted[start:end].any():
+            for batch in file.iter_batches(batch_size=_BLOCK, row_groups=[group], columns=[VECTOR]):
+                yield start, batch.column(0)
+                start += len(batch)
+        start = end
+
+
+def _ahead(values: Iterator[_Value]) -> Iterator[_Value]:
+    """Yield values; a thread makes the next while the caller works on the last."""
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(next, values, None)
+        while (value := upcoming.result()) is not None:
+            upcoming = pool.submit(next, values, None)
+            yield value
 
 
 @contextmanager
@@ -164,7 +212,29 @@ def open_embeddings(source: Any, storage_options: StorageOptions | None = None) 
             names = file.schema_arrow.names
             _check_vector(file.schema_arrow)
             keys = file.read([column for column in names if column != VECTOR])
-        yield EmbeddingsFile(keys, path, name)
+        yield EmbeddingsFile(keys, [path], name)
+
+
+def open_parts(parts: Sequence[tuple[str, Path]], name: str) -> EmbeddingsFile:
+    """Return the rows of Parquet files, one after another, each of a split.
+
+    Args:
+        parts: split and path.
+        name: of all of them, for messages.
+
+    Raises:
+        UsageError, StorageError: a file cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    with _reading(name):
+        for split, path in parts:
+            rows = pq.read_table(path, columns=["image_id", "item_no"], partitioning=None)
+            splits = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows.num_rows, np.int8)), [split])
+            tables.append(rows.append_column("split", splits.cast(pa.string())))
+    return EmbeddingsFile(pa.concat_tables(tables), [path for _, path in parts], name)
 
 
 def _of_table(rows: pa.Table) -> EmbeddingsFile:
@@ -183,7 +253,7 @@ def _check_vector(schema: pa.Schema) -> None:
         raise UsageError(f"The column vector of the embeddings: expected lists of numbers, found {kind}.")
 
 
-def _flat(column: pa.Array) -> tuple[Ints, Vectors, Ints]:
+def _flat(column: pa.Array, kind: Any) -> tuple[Ints, Vectors, Ints]:
     """Return the length of each list (-1 for NULL), all numbers, and where those of each list begin."""
     import pyarrow.compute as pc
 
@@ -191,7 +261,8 @@ def _flat(column: pa.Array) -> tuple[Ints, Vectors, Ints]:
     numbers = pc.list_flatten(column)
     filled = numbers if not numbers.null_count else numbers.cast("float64").fill_null(np.nan)
     with np.errstate(over="ignore"):
-        flat: Vectors = filled.to_numpy(zero_copy_only=False).astype(np.float32)
+        # A copy, as callers change the vectors, and those of Arrow are read-only.
+        flat: Vectors = filled.to_numpy(zero_copy_only=False).astype(kind)
     counted = np.maximum(lengths, 0)
     return lengths, flat, np.cumsum(counted) - counted
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from registry.dataset.arrays import Bools, Floats, Ints
 from registry.embeddings.distances import COSINE, DISTANCES, Vectors, nearest, normalize
-from registry.embeddings.vector_file import EmbeddingsFile, not_finite, open_embeddings
+from registry.embeddings.sources import open_vectors
+from registry.embeddings.vector_file import EmbeddingsFile, not_finite
 from registry.errors import NotFoundError, UsageError
 from registry.evaluation.embeddings_rows import Candidates, detections, items
 from registry.evaluation.problems import Problems
@@ -53,7 +54,7 @@ def evaluate_embeddings(
 
     Args:
         registry: the registry.
-        embeddings: path or URL of a file, Arrow table, or frame of pandas or polars.
+        embeddings: name of a model in the registry, path or URL of a file, Arrow table, or frame of pandas or polars.
         subset: the queries that count. Where it names no split and several have annotations, validation
             is evaluated.
         distance: ``cosine``, ``l2`` or ``dot``.
@@ -75,7 +76,7 @@ def evaluate_embeddings(
     truth = read_rows(selection, split, rows)
     name = redact(os.fspath(embeddings)) if isinstance(embeddings, str | os.PathLike) else "the embeddings"
     problems = Problems(name)
-    with open_embeddings(embeddings, storage_options) as file:
+    with open_vectors(registry, embeddings, storage_options) as file:
         candidates = (items if file.is_of_items else detections)(selection, truth, file, problems)
         queries, gallery = _vectors(file, candidates, problems, is_cosine=distance == COSINE)
     problem_notices = problems.lines() if skip_bad else problems.check(None, _REMEDY)

@@ -87,8 +87,8 @@ PAGES: Final[Mapping[str, Described]] = {
     ),
     "/similar/{split}/{image_id}/{item_no}": Described(
         "The items nearest to an item.",
-        {"distance": "cosine, l2 or dot.", "gallery": "any, shop or user."}, True, _TABLE,
-        "--embeddings",
+        {"distance": "cosine, l2 or dot.", "gallery": "any, shop or user.", "model": "Of the registry."}, True, _TABLE,
+        "--embeddings, or vectors of a model in the registry",
     ),
     "/checks": Described("The checks with their counts within a subset.", {}, True, _TABLE),
     "/checks/{name}": Described("The rows of a check.", _PLACES, True, _TABLE),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from registry.dataset.deepfashion2 import SPLITS
+from registry.dataset.deepfashion2 import SPLITS, unknown_name
 from registry.embeddings.distances import COSINE, DISTANCES
+from registry.embeddings.neighbours import Neighbours, keys_of, read_neighbours
+from registry.embeddings.sources import open_vectors, signature
 from registry.errors import NotFoundError, UsageError
-from registry.redaction import redact
 from registry.subset.options import Subset
 from registry.web.answers import Answer, waiting_answer
-from registry.web.neighbours import Neighbours, item_keys, read_neighbours
 from registry.web.pictures import load_pictures
 
 if TYPE_CHECKING:
@@ -30,21 +29,30 @@ SIZE: Final = 60
 _PATIENCE: Final = 2.0
 #: Which items to choose from: all, or those of shops or of consumers.
 GALLERIES: Final = ("any", "shop", "user")
+#: Parameters that links to other items keep.
+_KEPT: Final = ("distance", "gallery", "model")
 
 
 def similar(site: Site, request: Request) -> Answer:
     """Return the nearest items of an item.
 
     Parameters of the address, beside the options of a subset (the nearest of its items): ``distance`` (cosine, l2 or
-    dot) and ``gallery`` (any, shop or user).
+    dot), ``gallery`` (any, shop or user), and ``model`` of the registry (the first without it).
 
     Raises:
         UsageError: a parameter cannot be read, or the embeddings cannot be used.
         NotFoundError: there are no embeddings, no such item, or it has no vector.
     """
-    if site.settings.embeddings is None:
-        raise NotFoundError("This server has no embeddings: df2 browse --embeddings FILE shows the nearest items.")
+    if not site.has_embeddings():
+        raise NotFoundError(
+            "This server has no embeddings: df2 browse --embeddings FILE shows the nearest items, and df2 embeddings "
+            "add keeps vectors in the registry."
+        )
     state = site.state(request)
+    models = site.embedding_models()
+    model = state.others.get("model", tuple(models[:1]) or (None,))[-1]
+    if models and model not in models:
+        raise unknown_name("model", str(model)[:20], models)
     distance, gallery = (
         state.others.get(name, (usual,))[-1] for name, usual in (("distance", COSINE), ("gallery", "any"))
     )
@@ -57,9 +65,9 @@ def similar(site: Site, request: Request) -> Answer:
     loaded = load_pictures(site, [row] if is_key else [])
     if not any(item["item_no"] == item_no for items in loaded.items.values() for item in items):
         raise NotFoundError(f"The registry has no item {split[:20]}/{str(image_id)[:20]} item {str(item_no)[:20]}.")
-    job = start(site)
+    job = start(site, model)
     if not job.done.wait(_PATIENCE):
-        query = state.query(keep=("distance", "gallery"))
+        query = state.query(keep=_KEPT)
         return waiting_answer("Similar items", "Reading the vectors", query, state="reading")
     neighbours: Neighbours = job.result()
     at = neighbours.place(split, image_id, item_no)
@@ -67,7 +75,7 @@ def similar(site: Site, request: Request) -> Answer:
         raise NotFoundError(f"The embeddings have no vector of {split}/{image_id} item {item_no}.")
     allowed = _allowed(site, neighbours, state)
     if gallery != "any":
-        allowed = allowed & (neighbours.is_user == (gallery == "user"))
+        allowed = allowed & (neighbours.is_user if gallery == "user" else neighbours.is_shop)
     near, far = neighbours.nearest(at, SIZE, distance, allowed)
     is_same = neighbours.is_same_identity(at)
     rows = []
@@ -76,7 +84,7 @@ def similar(site: Site, request: Request) -> Answer:
         rows.append(
             {
                 **dict(zip(("split", "image_id", "item_no"), key, strict=True)),
-                "source": "user" if neighbours.is_user[position] else "shop",
+                "source": neighbours.source(position),
                 "distance": value,
                 "is_same_identity": bool(is_same[position]),
             }
@@ -85,6 +93,7 @@ def similar(site: Site, request: Request) -> Answer:
         **row,
         "distance": distance,
         "gallery": gallery,
+        **({"model": model} if models else {}),
         "num_allowed": int(allowed.sum() - allowed[at]),
         "num_same_identity": int(is_same.sum() - is_same[at]),
         "num_same_allowed": int((is_same & allowed).sum() - (is_same & allowed)[at]),
@@ -98,22 +107,25 @@ def similar(site: Site, request: Request) -> Answer:
         "hidden": state.parameters(),
         "distances": DISTANCES,
         "galleries": GALLERIES,
-        "own_query": state.query(keep=("distance", "gallery")),
+        "own_query": state.query(keep=_KEPT),
+        "models": models,
         "whole_query": Subset() != state.subset,
     }
     title = f"Similar to {split}/{image_id:06d} item {item_no}"
     return Answer("similar.html", title, data, _table(rows), context, is_fixed=False)
 
 
-def start(site: Site) -> Job:
-    """Return the job that reads the vectors; it may be running."""
-    source = str(site.settings.embeddings)
-    try:
-        status = os.stat(source)
-        signature: Any = (status.st_mtime_ns, status.st_size)
-    except OSError:
-        signature = None
-    return site.embeddings.start((site.version(), redact(source), signature), lambda: read_neighbours(site))
+def start(site: Site, model: str | None = None) -> Job:
+    """Return the job that reads the vectors of the settings, or else of a model; it may be running."""
+    source = model if site.settings.embeddings is None else site.settings.embeddings
+    key = (site.version(), signature(site.registry, source))
+    return site.embeddings.start(key, lambda: _read(site, source))
+
+
+def _read(site: Site, source: str | None) -> Neighbours:
+    items = site.narrow().choose(Subset()).item_keys()
+    with open_vectors(site.registry, source, site.settings.storage_options) as file:
+        return read_neighbours(items, file)
 
 
 def _allowed(site: Site, neighbours: Neighbours, state: State) -> Bools:
@@ -122,8 +134,7 @@ def _allowed(site: Site, neighbours: Neighbours, state: State) -> Bools:
     if subset == Subset():
         return np.ones(len(neighbours.keys), bool)
     items = site.narrow().choose(subset).item_keys()
-    keys = item_keys(*(np.array(items.column(name), np.int64) for name in ("split_no", "image_id", "item_no")))
-    return np.isin(neighbours.keys, keys)
+    return np.isin(neighbours.keys, keys_of(items))
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:

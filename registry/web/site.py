@@ -57,7 +57,7 @@ class Settings:
         edits: whether pages may write exceptions and corrections to the working tree.
         against: another version to compare with, and its name.
         predictions: of models, by name.
-        embeddings: file with the vectors of items; None without one.
+        embeddings: model or file with the vectors of items; None for all models in the registry.
         runs_sql: whether SQL of users is answered.
         sql_seconds: after which a query of users ends.
         command: beginning of a command line for the same registry: ``df2 -r data/registry``.
@@ -145,6 +145,16 @@ class Site:
         pages += [("/predictions", "Predictions")] if self.settings.predictions else []
         pages += [("/compare", "Compare")] if self.settings.against else []
         return pages + ([("/sql", "SQL")] if self.settings.runs_sql else [])
+
+    def embedding_models(self) -> list[str]:
+        """Return the models to choose from for similar items; none where the settings name the vectors."""
+        from registry.embeddings.table import model_names
+
+        return [] if self.settings.embeddings is not None else model_names(self.registry)
+
+    def has_embeddings(self) -> bool:
+        """Return whether there are vectors of items."""
+        return self.settings.embeddings is not None or bool(self.embedding_models())
 
     def version(self) -> str:
         """Return the digest of the manifest of the version that is published now."""

@@ -12,7 +12,9 @@ import pytest
 from starlette.testclient import TestClient
 
 import registry
-from registry.web import neighbours, similar
+from registry.embeddings import neighbours, sources
+from registry.embeddings.vector_file import open_embeddings
+from registry.web import similar
 from registry.web.app import create_app
 from registry.web.security import Access
 from registry.web.site import Settings, Site
@@ -82,7 +84,7 @@ def test_the_nearest_are_those_of_a_comparison_of_all(
 ) -> None:
     if is_half:
         monkeypatch.setattr(neighbours, "_MOST", 0)
-        monkeypatch.setattr(neighbours, "_ROWS", 3)
+        monkeypatch.setattr(neighbours, "ROWS", 3)
     keys = keys_of(opened)
     vectors = random_vectors(len(keys))
     order = np.random.default_rng(1).permutation(len(keys))
@@ -180,3 +182,27 @@ def test_a_server_without_embeddings_says_how_to_show_them(opened: Any) -> None:
     response = client_of(opened, None).get("/similar/train/1/1")
     assert response.status_code == 404
     assert "--embeddings FILE" in response.text
+
+
+def test_pages_choose_among_the_models_of_the_registry(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = keys_of(opened)
+    tables = {}
+    for name, seed in (("first", 5), ("second", 6)):
+        columns = [list(column) for column in zip(*(key[:3] for key in keys), strict=True)]
+        vectors = np.random.default_rng(seed).normal(size=(len(keys), 3)).tolist()
+        tables[name] = pa.table([*columns, vectors], names=["split", "image_id", "item_no", "vector"])
+    monkeypatch.setattr(sources, "model_names", lambda registry: list(tables))
+    monkeypatch.setattr(sources, "open_model", lambda registry, name: open_embeddings(tables[name]))
+    client = client_of(opened, None)
+    pages = {name: client.get(f"/similar/train/1/1?model={name}", headers=JSON).json() for name in tables}
+    for name, page in pages.items():
+        assert page["model"] == name
+        nearest = registry.similar(opened, "train", 1, 1, 60, embeddings=tables[name]).rows
+        assert [row["image_id"] for row in page["rows"]] == nearest.column("image_id").to_pylist()
+    assert pages["first"]["rows"] != pages["second"]["rows"]
+    assert client.get("/similar/train/1/1", headers=JSON).json() == pages["first"]
+    assert client.get("/similar/train/1/1?model=third").status_code == 400
+    text = client.get("/similar/train/1/1?model=second").text
+    assert "<option selected>second</option>" in text
+    assert "model=second" in text
+    assert "/similar/train/1/1" in client.get("/image/train/1").text
