@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from registry.errors import SourceError, UsageError, first_names
 from registry.sources.faults import Fault
@@ -52,6 +53,10 @@ class Photos:
         self._caches_all = caches_all
         self.notices: list[str] = []
         self._opened: dict[str, tuple[Source, dict[int, Entry]]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the arguments: the sources are opened again where the object is unpickled."""
+        return self.__dict__ | {"_opened": {}}
 
     def check(self, split: str, image_ids: Sequence[int]) -> None:
         """Raise if photos are missing.

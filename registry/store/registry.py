@@ -99,6 +99,10 @@ class Registry:
             "tables": self.own_tables,
         }
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Open the registry again where it is unpickled, as in a worker process, with its limits and thumbnails."""
+        return _reopen, (self.opening(), self.limits), {"thumbnails": self.thumbnails}
+
     @property
     def manifest(self) -> Manifest:
         """The manifest that was read last."""
@@ -411,3 +415,8 @@ class Registry:
         except OSError:  # reading the manifest reports the error
             return None
         return status.st_ino, status.st_mtime_ns
+
+
+def _reopen(opening: Mapping[str, Any], limits: Limits) -> Registry:
+    """Return a registry opened in this process as another process had it open."""
+    return Registry(**opening, memory=f"{limits.memory}B", timeout=limits.timeout)

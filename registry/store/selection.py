@@ -259,6 +259,56 @@ class Selection:
             f"{own_columns.joins(columns)} ORDER BY {SPLIT_ORDER}, image_id, items.item_order"
         )
 
+    def item_table(self, columns: Sequence[str], part: str | None = None) -> pa.Table:
+        """Return columns of the chosen items as an Arrow table in the order of :meth:`items`.
+
+        Args:
+            columns: as for :meth:`items`; also ``width`` and ``height`` of the photo.
+            part: of this part only.
+        """
+        sizes = [name for name in columns if name in ("width", "height")]
+        wanted = [name for name in columns if name not in sizes]
+        own_columns = OwnColumns.of((name for name in wanted if "." in name), self._snapshot.own_tables)
+        selected = own_columns.select(wanted) + "".join(f", photos.{name}" for name in sizes)
+        condition, params = ("true", {}) if part is None else ("part = $part", {"part": part})
+        with self._snapshot.read_errors():
+            return (
+                self._connection.cursor()
+                .sql(
+                    f"SELECT {selected} FROM items SEMI JOIN (FROM chosen_items WHERE {condition}) AS chosen "
+                    f"USING (split, image_id, item_no){own_columns.joins(columns)} "
+                    "LEFT JOIN (SELECT split, image_id, width, height FROM images) AS photos "
+                    "ON photos.split = items.split AND photos.image_id = items.image_id "
+                    f"ORDER BY list_position({list(SPLITS)}, items.split), items.image_id, items.item_order",
+                    params=params,
+                )
+                .to_arrow_table()
+            )
+
+    def image_table(self, part: str | None = None) -> pa.Table:
+        """Return the chosen images as an Arrow table in order of split and image_id.
+
+        Args:
+            part: of this part only.
+
+        Returns:
+            ``split``, ``image_id``, ``width``, ``height``, ``source``, ``pair_id`` and ``num_items``, the number of
+            chosen items.
+        """
+        condition, params = ("true", {}) if part is None else ("part = $part", {"part": part})
+        with self._snapshot.read_errors():
+            return (
+                self._connection.cursor()
+                .sql(
+                    "SELECT split, image_id, width, height, source, pair_id, chosen.num_items "
+                    f"FROM (SELECT split, image_id, num_items FROM chosen_images WHERE {condition}) AS chosen "
+                    "JOIN (SELECT split, image_id, width, height, source, pair_id FROM images) AS photos "
+                    f"USING (split, image_id) ORDER BY {SPLIT_ORDER}, image_id",
+                    params=params,
+                )
+                .to_arrow_table()
+            )
+
     def item_values(self, expressions: Sequence[str]) -> DuckDBPyRelation:
         """Return the values of SQL expressions of the chosen items as a lazy relation, in the order of :meth:`items`.
 

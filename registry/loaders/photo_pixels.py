@@ -1,0 +1,100 @@
+"""Photos as pixels for datasets, with errors that name the photo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from registry.errors import SourceError, UsageError
+from registry.sources.photo_crops import crop_box
+from registry.sources.photo_decoding import PhotoError, decode_rgb
+from registry.sources.photo_reader import PhotoReader
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class PhotoPixels:
+    """Reads and decodes the photos of a dataset; pickles in a few kB.
+
+    Args:
+        photos: release or mapping from split to release, as for ``df2 ingest``, or a PhotoReader.
+        splits: that are listed at once, so that worker processes need not.
+        password: of protected zips.
+        storage_options: passed to fsspec.
+
+    Raises:
+        UsageError: no photos are named.
+        SourceError: they cannot be listed.
+    """
+
+    def __init__(
+        self,
+        photos: str | Mapping[str, str] | PhotoReader | None,
+        splits: Sequence[str],
+        password: str | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if photos is None:
+            raise UsageError(
+                "Photos are needed: photos=RELEASE names the folder, zip or URL that holds them, as for 'df2 ingest'."
+            )
+        if hasattr(photos, "read"):
+            self._reader: Any = photos
+        else:
+            releases = photos if isinstance(photos, Mapping) else str(photos)
+            self._reader = PhotoReader(releases, password=password, storage_options=storage_options)
+        self._reader.prepare(splits)
+
+    def photo(self, row: Mapping[str, Any], prefix: str = "") -> Pixels:
+        """Return a photo, uint8 (height, width, 3), as its pixels are stored.
+
+        Args:
+            row: has ``split`` and ``image_id``; ``width`` and ``height`` where they are known.
+            prefix: of the column ``image_id``.
+
+        Raises:
+            SourceError: it cannot be read or decoded, or has another size than in the registry.
+        """
+        split, image_id = row["split"], row[f"{prefix}image_id"]
+        data = self._reader.read(split, image_id)
+        try:
+            pixels: Pixels = decode_rgb(data)
+        except PhotoError as error:
+            raise SourceError(f"Cannot decode {photo_key(split, image_id)}: {error}") from error
+        height, width = pixels.shape[:2]
+        if row.get("width") not in (None, width) or row.get("height") not in (None, height):
+            raise SourceError(
+                f"{photo_key(split, image_id)} has {width} x {height} px, and {row['width']} x {row['height']} px in "
+                "the registry: expected the photos from which it was ingested."
+            )
+        return pixels
+
+    def crop(self, row: Mapping[str, Any], margin: float, prefix: str = "") -> tuple[Pixels, tuple[int, int]]:
+        """Return the crop of an item's box, uint8 (height, width, 3), and its left and top edge in the photo, px."""
+        return cropped(self.photo(row, prefix), row, margin, prefix)
+
+
+def cropped(pixels: Pixels, row: Mapping[str, Any], margin: float, prefix: str = "") -> tuple[Pixels, tuple[int, int]]:
+    """Return the crop of an item's box out of a photo, and its left and top edge, px."""
+    box = (row[f"{prefix}x1"], row[f"{prefix}y1"], row[f"{prefix}x2"], row[f"{prefix}y2"])
+    x1, y1, x2, y2 = crop_box(box, margin, pixels.shape[1], pixels.shape[0])
+    return pixels[y1:y2, x1:x2], (x1, y1)
+
+
+def check_margin(margin: Any) -> None:
+    """Refuse a margin that is no number from 0 to 10."""
+    if not isinstance(margin, int | float) or not 0 <= margin <= 10:
+        raise UsageError(f"margin: expected a fraction of the box from 0 to 10, found {margin!r}.")
+
+
+def photo_key(split: str, image_id: int) -> str:
+    """Return the place of a photo in the release, such as ``train/image/000012.jpg``."""
+    return f"{split}/image/{image_id:06d}.jpg"
+
+
+def item_key(row: Mapping[str, Any], prefix: str = "") -> str:
+    """Return the key of an item, such as ``train/000012_1``, as lists of items have it."""
+    return f"{row['split']}/{row[f'{prefix}image_id']:06d}_{row[f'{prefix}item_no']}"

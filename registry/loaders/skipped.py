@@ -1,0 +1,101 @@
+"""Elements that a dataset skips because their photo cannot be read, counted over all worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeVar
+
+from registry.errors import PasswordError, SourceError, UnreadableSourceError, UsageError
+from registry.files.private_folder import private_folder
+from registry.loaders.shared_table import remove_own
+
+_Element = TypeVar("_Element")
+
+OnError = Literal["raise", "skip"]
+#: A line of the log is appended whole by each process up to some 4 kB.
+_MOST_CHARACTERS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The place of an element whose photo cannot be read, with ``on_error="skip"``.
+
+    Attributes:
+        key: of the element: ``train/000012_1`` of an item, ``train/image/000012.jpg`` of an image.
+        reason: the message of the error.
+    """
+
+    key: str
+    reason: str
+
+
+class SkippedLog:
+    """The elements that were skipped in this process and in its workers; pickles as the path of a file."""
+
+    def __init__(self) -> None:
+        self._path = private_folder() / f"skipped-{os.urandom(8).hex()}.jsonl"
+        self._path.touch(mode=0o600)
+        weakref.finalize(self, remove_own, self._path, os.getpid())
+
+    def add(self, skipped: Skipped) -> None:
+        """Append an element."""
+        line = json.dumps([skipped.key, skipped.reason[:_MOST_CHARACTERS]]) + "\n"
+        file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(file, line.encode("ascii"))
+        finally:
+            os.close(file)
+
+    def read(self) -> dict[str, str]:
+        """Return the reason of each skipped element by its key, in the order of their first skip."""
+        reasons: dict[str, str] = {}
+        for line in self._path.read_text("ascii").splitlines():
+            key, reason = json.loads(line)
+            reasons.setdefault(key, reason)
+        return reasons
+
+
+def check_on_error(on_error: str) -> None:
+    """Refuse a policy that does not exist."""
+    if on_error not in ("raise", "skip"):
+        raise UsageError(f"on_error: expected 'raise' or 'skip', found {on_error!r}.")
+
+
+def is_of_one_photo(error: SourceError) -> bool:
+    """Return whether an error tells of a single photo, so that it may be skipped, and not of the whole place."""
+    return not isinstance(error, PasswordError | UnreadableSourceError)
+
+
+def kept(elements: Sequence[_Element | Skipped]) -> list[_Element]:
+    """Return the elements of a batch that were not skipped.
+
+    Raises:
+        SourceError: all were.
+    """
+    rest = [element for element in elements if not isinstance(element, Skipped)]
+    if elements and not rest:
+        reason = next(element.reason for element in elements if isinstance(element, Skipped))
+        raise SourceError(f"No photo of a batch of {len(elements)} can be read; the first: {reason}")
+    return rest
+
+
+def collate(elements: Sequence[Any]) -> tuple[list[Any], ...]:
+    """Return a batch as lists: of images and of targets, as detection models of torchvision take them.
+
+    Elements that were skipped are left out.
+    """
+    return tuple(map(list, zip(*kept(elements), strict=True)))
+
+
+def stack(elements: Sequence[Any]) -> Any:
+    """Return a batch as torch stacks it by default, without the elements that were skipped.
+
+    The images need one size: a transform resizes them.
+    """
+    from torch.utils.data import default_collate
+
+    return default_collate(kept(elements))
