@@ -53,6 +53,7 @@ SECTIONS: Final = {
         "manifest": "maintain:manifest",
         "fingerprint": "ingest:fingerprint",
         "photos": "photos:photos",
+        "embeddings": "embeddings:embeddings",
         "stage": "stage:stage",
     },
     "Shell": {"completion": "completion:completion"},

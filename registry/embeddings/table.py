@@ -17,7 +17,7 @@ from registry.files.private_folder import private_folder
 from registry.files.regular_files import regular_digest
 
 if TYPE_CHECKING:
-    from registry.snapshot.manifest import DataFile
+    from registry.snapshot.manifest import DataFile, Manifest
     from registry.store.registry import Registry
 
 _QUERY: Final = """
@@ -73,7 +73,12 @@ def models(registry: Registry) -> list[ModelPart]:
 
 def model_names(registry: Registry) -> list[str]:
     """Return the names of the models whose vectors are in a registry, sorted."""
-    return sorted({_model_of(file) for file in registry.manifest.of_table(EMBEDDINGS.name)})
+    return names_in(registry.manifest)
+
+
+def names_in(manifest: Manifest) -> list[str]:
+    """Return the names of the models whose vectors a manifest names, sorted."""
+    return sorted({_model_of(file) for file in manifest.of_table(EMBEDDINGS.name)})
 
 
 def _model_of(file: DataFile) -> str:

@@ -16,12 +16,12 @@ from registry.embeddings.sources import open_vectors
 from registry.embeddings.vector_file import EmbeddingsFile, not_finite
 from registry.errors import NotFoundError, UsageError
 from registry.evaluation.embeddings_rows import Candidates, detections, items
-from registry.evaluation.problems import Problems
 from registry.evaluation.results import RESAMPLES, Evaluation
 from registry.evaluation.retrieval import score_submission
 from registry.evaluation.retrieval_rows import AUTO, read_rows, select_split
 from registry.evaluation.submission_file import write_submission
 from registry.evaluation.submissions import NUM_ANSWERS, Submission, as_xywh
+from registry.parsing.problems import Problems
 from registry.redaction import redact
 from registry.storage.options import StorageOptions
 from registry.subset.options import Subset

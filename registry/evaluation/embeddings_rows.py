@@ -11,8 +11,8 @@ import numpy as np
 from registry.dataset.arrays import Bools, Floats, Ints
 from registry.dataset.deepfashion2 import CATEGORIES
 from registry.embeddings.vector_file import EmbeddingsFile
-from registry.evaluation.problems import Problems
 from registry.evaluation.retrieval_rows import RetrievalRows, Rows
+from registry.parsing.problems import Problems
 from registry.wording import sentence
 
 if TYPE_CHECKING:

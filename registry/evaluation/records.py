@@ -18,11 +18,11 @@ from registry.evaluation.image_index import (
     ImageIndex,
 )
 from registry.evaluation.landmark_numbers import JsonLandmarkLists, LandmarkLists
-from registry.evaluation.problems import Problems
 from registry.evaluation.record_keys import NO_CATEGORY, RecordKeys
 from registry.evaluation.repeated import repeated_records
 from registry.evaluation.rle_masks import RleMasks
 from registry.evaluation.segmentations import Segmentation, read_masks
+from registry.parsing.problems import Problems
 from registry.wording import sentence
 
 _CATEGORY_NAMES: Final = ", ".join(f"{category.id} {category.name}" for category in CATEGORIES)

@@ -11,7 +11,6 @@ import numpy as np
 
 from registry.dataset.arrays import Bools, Floats, Ints
 from registry.errors import UsageError
-from registry.evaluation.problems import Problems
 from registry.evaluation.results import ALL, RESAMPLES, Evaluation
 from registry.evaluation.retrieval_matching import (
     DISPLACED,
@@ -28,6 +27,7 @@ from registry.evaluation.retrieval_scores import Answered, cmc_table, rank_table
 from registry.evaluation.retrieval_strict import check_strictly
 from registry.evaluation.slices import item_values, values_of
 from registry.evaluation.submissions import Submission, read_submission
+from registry.parsing.problems import Problems
 from registry.redaction import redact
 from registry.storage.options import StorageOptions
 from registry.subset.options import Subset

@@ -8,9 +8,9 @@ import numpy as np
 
 from registry.dataset.arrays import Bools, Ints
 from registry.dataset.deepfashion2 import CATEGORIES
-from registry.evaluation.problems import Problems
 from registry.evaluation.retrieval_rows import RetrievalRows
 from registry.evaluation.submissions import NUM_ANSWERS, Submission
+from registry.parsing.problems import Problems
 from registry.wording import counted, sentence
 
 

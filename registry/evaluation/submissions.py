@@ -25,9 +25,9 @@ import numpy as np
 
 from registry.dataset.arrays import Bools, Floats, Ints
 from registry.errors import AnnotationError, StorageError, UsageError
-from registry.evaluation.problems import Problems
 from registry.files.regular_files import open_regular
 from registry.parsing.json_stream import JsonStream, StreamError
+from registry.parsing.problems import Problems
 from registry.redaction import redact
 from registry.storage.filesystems import reason
 from registry.storage.options import StorageOptions

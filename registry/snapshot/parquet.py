@@ -8,16 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from registry.dataset.tables import EMBEDDINGS, ITEMS, SCHEMA_VERSION, Table, arrow_schema
+from registry.dataset.tables import SCHEMA_VERSION, Table, arrow_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Encodings of columns of floating-point numbers, by table.
-_ENCODINGS: Final = {
-    ITEMS.name: {"segmentation.list.element.list.element": "BYTE_STREAM_SPLIT"},
-    EMBEDDINGS.name: {"vector.list.element": "BYTE_STREAM_SPLIT"},
-}
 #: Batches that are held before they are copied into one.
 _MOST_PENDING: Final = 8
 
@@ -36,7 +31,24 @@ def writing() -> Iterator[None]:
         raise WriteError(error.errno, os.strerror(error.errno) if error.errno else str(error)) from error
 
 
-def _schema(table: Table, types: Mapping[str, pa.DataType]) -> pa.Schema:
+def _encodings(schema: pa.Schema) -> dict[str, str] | None:
+    """Return the encodings of columns of lists of floating-point numbers.
+
+    DuckDB 2.0 reads this encoding of float32 and float64, and not of float16.
+    """
+    import pyarrow as pa
+
+    encodings = {}
+    for field in schema:
+        path, kind = field.name, field.type
+        while pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+            path, kind = f"{path}.list.element", kind.value_type
+        if path != field.name and pa.types.is_floating(kind) and not pa.types.is_float16(kind):
+            encodings[path] = "BYTE_STREAM_SPLIT"
+    return encodings or None
+
+
+def stored_schema(table: Table, types: Mapping[str, pa.DataType]) -> pa.Schema:
     """Return the Arrow schema of a table's files."""
     import pyarrow as pa
 
@@ -66,7 +78,7 @@ class TableWriter:
         self.rows = 0
         self.table = table
         self.split = split
-        self._schema = _schema(table, types or {})
+        self._schema = stored_schema(table, types or {})
         # Landmarks and coordinates hardly repeat: a dictionary would be built and discarded for every row group.
         dictionary = [c.name for c in table.stored_columns if c.field.type == "string" and c.name != "file_name"]
         with writing():
@@ -78,7 +90,7 @@ class TableWriter:
                 use_dictionary=dictionary,
                 # Neighbouring coordinates share their leading bytes: this takes half the time and, for whole
                 # numbers, half the size.
-                column_encoding=_ENCODINGS.get(table.name),
+                column_encoding=_encodings(self._schema),
                 write_statistics=[c.name for c in table.stored_columns if not c.field.type.startswith("list")],
                 store_schema=False,
             )

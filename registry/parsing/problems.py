@@ -1,4 +1,4 @@
-"""Records of a predictions file that cannot be evaluated: counted by kind, each kind with its first places."""
+"""Records of a file that cannot be used: counted by kind, each kind with its first places."""
 
 from __future__ import annotations
 
