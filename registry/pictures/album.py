@@ -11,9 +11,10 @@ from registry.dataset.tables import BOX_COLUMNS, IMAGES, ITEMS, Table, arrow_sch
 from registry.errors import NotFoundError, PasswordError, SourceError, UnreadableSourceError, UsageError, first_names
 from registry.pictures.annotated import SIZE, Annotated, annotate
 from registry.pictures.palette import Colour, item_colours
-from registry.pictures.photo import Photo, PhotoError, decode
+from registry.pictures.photo import Photo, decode
 from registry.pictures.predicted import Prediction
 from registry.sources.faults import Fault
+from registry.sources.photo_decoding import PhotoError
 from registry.store.connection import duckdb_errors
 from registry.wording import sentence
 

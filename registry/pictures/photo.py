@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from registry.sources.photo_decoding import photo_errors
 from registry.sources.photo_pixels import converted
-
-
-class PhotoError(Exception):
-    """A photo that cannot be decoded; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +36,11 @@ def decode(data: bytes, size: int | None = None) -> Photo:
     Raises:
         PhotoError: it is no photo, or damaged.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice that size is an error
-            with Image.open(io.BytesIO(data)) as opened:
-                width, height = opened.size
-                if size is not None:
-                    ratio = size / max(width, height)
-                    opened.draft("RGB", (max(1, int(width * ratio)), max(1, int(height * ratio))))
-                pixels = converted(opened, "RGB")
-    except (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError) as error:
-        reason = "no JPEG, PNG or WebP" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
-        raise PhotoError(reason[:200]) from error
+    with photo_errors(), Image.open(io.BytesIO(data)) as opened:
+        width, height = opened.size
+        if size is not None:
+            ratio = size / max(width, height)
+            opened.draft("RGB", (max(1, int(width * ratio)), max(1, int(height * ratio))))
+        pixels = converted(opened, "RGB")
     pixels.info.clear()  # keep colour profile, comment and resolution of the photo out of the picture
     return Photo(pixels, width, height)

@@ -1,4 +1,4 @@
-"""Crops of photos by the boxes of items."""
+"""Crops of items out of photos."""
 
 from __future__ import annotations
 
@@ -8,29 +8,50 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+Edges = tuple[int, int, int, int]
 
-def crop_box(box: Sequence[float], margin: float, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the left, top, right and bottom edge of a crop: the rule of ``df2 export crops``, and at least 1 px.
+
+def crop_within(box: Sequence[float], margin: float, width: int, height: int) -> Edges | None:
+    """Return the box with its margin, rounded outwards to whole pixels and cut at the edges of the photo.
 
     Args:
-        box: x1, y1, x2, y2, px.
+        box: x1, y1, x2, y2.
         margin: fraction of the box's width that is added left and right, and of its height above and below.
         width: of the photo, px.
         height: of the photo, px.
+
+    Returns:
+        Left, top, right and bottom edge, or None where the box has no area within the photo.
     """
     x1, y1, x2, y2 = box
+    if min(x2, width) <= max(x1, 0) or min(y2, height) <= max(y1, 0):
+        return None
     right, down = margin * (x2 - x1), margin * (y2 - y1)
-    first_column = min(max(math.floor(x1 - right), 0), width - 1)
-    first_row = min(max(math.floor(y1 - down), 0), height - 1)
     return (
-        first_column,
-        first_row,
-        max(min(math.ceil(x2 + right), width), first_column + 1),
-        max(min(math.ceil(y2 + down), height), first_row + 1),
+        max(math.floor(x1 - right), 0),
+        max(math.floor(y1 - down), 0),
+        min(math.ceil(x2 + right), width),
+        min(math.ceil(y2 + down), height),
     )
 
 
+def crop_box(box: Sequence[float], margin: float, width: int, height: int) -> Edges:
+    """Return the edges of :func:`crop_within`; those of the nearest pixels where the box has no area in the photo."""
+    edges = crop_within(box, margin, width, height)
+    if edges is not None:
+        return edges
+    x1, y1, x2, y2 = box
+    x_start, top = min(max(math.floor(x1), 0), width - 1), min(max(math.floor(y1), 0), height - 1)
+    return x_start, top, min(max(math.ceil(x2), x_start + 1), width), min(max(math.ceil(y2), top + 1), height)
+
+
 def crop(pixels: npt.NDArray[np.uint8], corners: Sequence[float], margin: float = 0.0) -> npt.NDArray[np.uint8]:
-    """Return the crop of a box out of a photo (height, width, 3), as a view; see :func:`crop_box`."""
-    x1, y1, x2, y2 = crop_box(corners, margin, pixels.shape[1], pixels.shape[0])
-    return pixels[y1:y2, x1:x2]
+    """Return a view of the pixels within a box and its margin; at least one pixel.
+
+    Args:
+        pixels: (height, width, 3).
+        corners: x1, y1, x2, y2 of the box, px.
+        margin: see :func:`crop_within`.
+    """
+    x_start, top, right, bottom = crop_box(corners, margin, pixels.shape[1], pixels.shape[0])
+    return pixels[top:bottom, x_start:right]

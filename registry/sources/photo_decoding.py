@@ -1,32 +1,77 @@
-"""Photos decoded to arrays."""
+"""Photos decoded as arrays of pixels."""
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
-from registry.sources.photo_pixels import converted
+Pixels = npt.NDArray[np.uint8]
+
+_JPEG: Final = b"\xff\xd8\xff"
+#: Pixels of a photo above which Pillow decides: it refuses the sizes that would fill the memory.
+_MAX_PIXELS: Final = 64 << 20
 
 
 class PhotoError(Exception):
     """A photo that cannot be decoded; the message is the reason."""
 
 
-def decode_rgb(data: bytes) -> npt.NDArray[np.uint8]:
-    """Return a photo as RGB, uint8 (height, width, 3), as its pixels are stored: an EXIF tag does not turn it.
+@contextmanager
+def photo_errors() -> Iterator[None]:
+    """Turn the errors of Pillow about a photo into a PhotoError."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice that size is an error
+            yield
+    except (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError) as error:
+        reason = "no JPEG, PNG or WebP" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
+        raise PhotoError(reason[:200]) from error
+
+
+def decode_rgb(data: bytes) -> Pixels:
+    """Return a photo, uint8 (height, width, 3), as its pixels are stored: an EXIF tag does not turn it.
+
+    JPEGs are decoded by simplejpeg where it is installed. Pillow decodes all others, and those that simplejpeg
+    refuses (CMYK, damaged): which photos are accepted does not depend on it.
 
     Raises:
         PhotoError: it is no photo, or damaged.
     """
+    simplejpeg = _simplejpeg()
+    if simplejpeg is not None and data[:3] == _JPEG:
+        try:
+            height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+            if height * width <= _MAX_PIXELS and colours in ("YCbCr", "Gray", "RGB"):
+                pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB")
+                return pixels
+        except ValueError:
+            pass
+    return _decode_by_pillow(data)
+
+
+def _decode_by_pillow(data: bytes) -> Pixels:
+    from PIL import Image
+
+    from registry.sources.photo_pixels import converted
+
+    with photo_errors(), Image.open(io.BytesIO(data)) as opened:
+        return np.array(converted(opened, "RGB"))  # a copy, which may be written to
+
+
+@cache
+def _simplejpeg() -> Any:
+    """Return the module simplejpeg; None if it is not installed."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice that size is an error
-            with Image.open(io.BytesIO(data)) as opened:
-                return np.array(converted(opened, "RGB"))
-    except (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError) as error:
-        reason = "no JPEG, PNG or WebP" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
-        raise PhotoError(reason[:200]) from error
+        import simplejpeg
+    except ImportError:
+        return None
+    return simplejpeg

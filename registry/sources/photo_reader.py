@@ -1,25 +1,45 @@
-"""Photos at random access, for the worker processes of a loader."""
+"""Photos at random access, for worker processes and threads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
+from registry.dataset.file_names import PHOTO_SUFFIXES
+from registry.errors import SourceError, UsageError
+from registry.sources.faults import MAX_PHOTO, Fault
+from registry.sources.folders import LocalFolder
+from registry.sources.listing import Entry, Source
+from registry.sources.local_reader import LocalReader
+from registry.sources.locate import locate_source
+from registry.sources.open import open_location
 from registry.sources.photo_cache import PhotoCache
-from registry.sources.photos import Photos
-from registry.storage.filesystems import StorageOptions
+from registry.sources.photo_index import PhotoIndex, write_index
+from registry.sources.photo_ranges import RangeReader
+from registry.sources.tars import TarSource
+from registry.sources.zip_parts import ZipParts
+from registry.sources.zips import ZipSource
+from registry.storage.filesystems import StorageOptions, local_path
 
 
 class PhotoReader:
-    """The photos of a release at random access.
+    """The photos of a release, a photo at a time, in any order.
 
-    It pickles as its arguments, the password among them: a process that unpickles it lists the photos anew, a forked
-    process shares the listing. Every read opens the file or archive, so no file is shared between processes.
+    It pickles in a few kB, with the password, which worker processes need: a pickle of it is a secret. Places of photos
+    are listed once, into files of a private temporary folder that all processes map into memory; the process that
+    listed them removes the folder. Each process opens the sources for itself, and no two reads share a position.
 
     Args:
-        release: as for :class:`registry.sources.photos.Photos`.
+        release: path or URL of a release, as for ``df2 ingest``; or a mapping from split to such a path.
         password: of protected zips.
         storage_options: passed to fsspec.
-        cache: keeps photos of remote places.
+        cache: folder that keeps remote photos on the local disk, within the bound of
+            :mod:`registry.sources.photo_cache`.
         follow_links: whether photos may be links that lead out of their folder.
     """
 
@@ -29,27 +49,179 @@ class PhotoReader:
         *,
         password: str | None = None,
         storage_options: StorageOptions | None = None,
-        cache: PhotoCache | None = None,
+        cache: str | Path | None = None,
         follow_links: bool = False,
     ) -> None:
-        self._photos = Photos(release, password, storage_options, follow_links=follow_links, cache=cache)
+        self._release = release if isinstance(release, str) else dict(release)
+        self._password = password
+        self._options = storage_options
+        self._cache = None if cache is None else Path(cache)
+        self._follow_links = follow_links
+        #: Split -> its source and the file with the places of its photos; None where names alone tell them.
+        self._listed: dict[str, tuple[Source, Path | None]] = {}
+        self._folder: Path | None = None
+        self._removal: weakref.finalize[Any, Any] | None = None
+        self._forget()
 
-    def prepare(self, splits: Sequence[str]) -> None:
-        """List the photos of splits.
+    def __repr__(self) -> str:
+        return f"PhotoReader({self._release!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        opened = ("_pid", "_handles", "_indexes", "_folder", "_removal")
+        return {name: value for name, value in self.__dict__.items() if name not in opened}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._folder = self._removal = None
+        self._forget()
+
+    def prepare(self, splits: Iterable[str]) -> None:
+        """List the photos of splits, so that the processes that get this reader need not.
 
         Raises:
             SourceError: they cannot be listed.
+            PasswordError: a zip is protected and the password missing or wrong.
         """
         for split in splits:
-            self._photos.check(split, [])
+            if split not in self._listed:
+                self._list(split)
 
     def read(self, split: str, image_id: int) -> bytes:
         """Return the bytes of a photo.
 
         Raises:
-            SourceError: it is missing or cannot be read; the message names it.
+            SourceError: it is missing or cannot be read; the message has its key.
         """
-        return next(self._photos.read(split, [image_id]))
+        if self._pid != os.getpid():
+            self._forget()
+        self.prepare([split])
+        source, path = self._listed[split]
+        key = f"{split}/image/{image_id:06d}.jpg"
+        if path is None:
+            assert isinstance(source, LocalFolder)
+            data: bytes | Fault | None = self._read_file(split, source, image_id)
+        else:
+            entry = self._index(split, path).find(image_id)
+            data = None if entry is None else self._read_entry(split, source, entry)
+        if data is None:
+            raise SourceError(f"{key} is not among the photos in {self._place(split)}.")
+        if isinstance(data, Fault):
+            raise SourceError(f"Cannot read {key} in {self._place(split)}: {data}.")
+        return data
 
     def close(self) -> None:
-        """Do nothing: no file stays open."""
+        """Close all files, and remove the listing if this process made it; the next read lists again."""
+        for handle in self._handles.values():
+            handle.close()
+        if self._removal is not None:
+            self._removal()
+            self._listed.clear()
+        self._folder = self._removal = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget open files: in a forked process they are those of the parent."""
+        self._pid = os.getpid()
+        self._handles: dict[str, RangeReader | _Folder] = {}
+        self._indexes: dict[str, PhotoIndex] = {}
+
+    def _place(self, split: str) -> str:
+        if isinstance(self._release, str):
+            return self._release
+        if split not in self._release:
+            raise UsageError(f"No place of the photos of {split} is known: photos= names none.")
+        return self._release[split]
+
+    def _list(self, split: str) -> None:
+        located = locate_source(self._place(split), split, self._options)
+        source = open_location(located, split, self._options, self._password, follow_links=self._follow_links)
+        if isinstance(source, LocalFolder):
+            self._listed[split] = source, None
+            return
+        photos = source.list_files(split, photos=True).photos
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="df2-photos-"))
+            self._removal = weakref.finalize(self, _remove, self._folder, os.getpid())
+        path = self._folder / f"{len(self._listed)}-{os.getpid()}"
+        write_index(path, photos)
+        self._listed[split] = source, path
+
+    def _index(self, split: str, path: Path) -> PhotoIndex:
+        if split not in self._indexes:
+            try:
+                self._indexes[split] = PhotoIndex(path)
+            except FileNotFoundError:  # the process that listed them has ended
+                self._list(split)
+                listed = self._listed[split][1]
+                assert listed is not None
+                self._indexes[split] = PhotoIndex(listed)
+        return self._indexes[split]
+
+    def _read_file(self, split: str, source: LocalFolder, image_id: int) -> bytes | Fault | None:
+        """Return the bytes of a photo of a local folder; the folder is listed only where a name is unusual."""
+        folder = self._handles.get(split)
+        if folder is None:
+            folder = self._handles.setdefault(split, _Folder(source, split))
+        assert isinstance(folder, _Folder)
+        return folder.read(image_id)
+
+    def _read_entry(self, split: str, source: Source, entry: Entry) -> bytes | Fault:
+        """Return the bytes of a listed photo, out of the cache if it is remote."""
+        cache = PhotoCache(self._cache) if self._cache and local_path(self._place(split)) is None else None
+        if cache is not None and (hit := cache.read(split, entry)):
+            return hit[0]
+        data = self._fetch(source, entry)
+        if cache is not None and not isinstance(data, Fault):
+            cache.add(split, entry, data)
+        return data
+
+    def _fetch(self, source: Source, entry: Entry) -> bytes | Fault:
+        if isinstance(source, ZipParts):
+            number, locator = entry.locator
+            source, entry = source.parts[number], entry._replace(locator=locator)
+        if isinstance(source, ZipSource):
+            return self._ranges(source.url, source.members.options).member(source.members, entry.locator, MAX_PHOTO)
+        if isinstance(source, TarSource) and isinstance(entry.locator[0], int):
+            offset, size = entry.locator
+            return self._ranges(source.url, source.options).content(offset, size, MAX_PHOTO)
+        return next(iter(source.read_photos([entry])))
+
+    def _ranges(self, url: str, options: Mapping[str, Any]) -> RangeReader:
+        handle = self._handles.get(url)
+        if handle is None:
+            handle = self._handles.setdefault(url, RangeReader(url, options))
+        assert isinstance(handle, RangeReader)
+        return handle
+
+
+class _Folder:
+    """The photos of an open local folder."""
+
+    def __init__(self, source: LocalFolder, split: str) -> None:
+        self._source, self._split = source, split
+        self._reader: LocalReader = source.reader("image")
+        self._names: dict[int, str] | None = None
+
+    def read(self, image_id: int) -> bytes | Fault | None:
+        """Return the bytes of a photo, its fault, or None where there is none."""
+        usual = f"{image_id:06d}.{PHOTO_SUFFIXES[0]}"
+        try:
+            return self._reader.read(usual, MAX_PHOTO)
+        except SourceError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+        if self._names is None:
+            photos = self._source.list_files(self._split, photos=True).photos
+            self._names = {number: entry.name for number, entry in photos.items()}
+        name = self._names.get(image_id)
+        return None if name in (None, usual) else self._reader.read(name or "", MAX_PHOTO)
+
+    def close(self) -> None:
+        """Close the folder."""
+        self._reader.__exit__()
+
+
+def _remove(folder: Path, pid: int) -> None:
+    """Remove the listing, unless this process is a fork of the one that made it."""
+    if os.getpid() == pid:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 from registry.errors import MissingDependencyError
 from registry.sources.archives import is_system_error, reopen
@@ -46,18 +46,24 @@ class MemberReader:
         The zipfile classes read the whole central directory when they open an archive (seconds for this dataset). So
         they open an empty archive here, and its file is then replaced by the real one.
         """
-        file = FileProxy(io.BytesIO(_EMPTY_ZIP))
+        proxy = FileProxy(io.BytesIO())
+        archive = self.open_without_file(proxy)
+        with closing(reopen(self.url, self.options)) as proxy.target, archive.archive:
+            yield OpenArchive(self, archive.archive, proxy.target)
+
+    def open_without_file(self, proxy: FileProxy) -> OpenArchive:
+        """Return an archive that reads from the proxy, whose target is still to be set."""
+        proxy.target = io.BytesIO(_EMPTY_ZIP)
         archive: Any
         if self.aes:
-            archive = self._pyzipper().AESZipFile(file)
+            archive = self._pyzipper().AESZipFile(proxy)
         else:
             with suppress(ImportError):  # without it zipfile's own ZipCrypto, pure Python, takes 20 times as long
                 import fast_zip_decryption  # noqa: F401  # replaces it when imported
-            archive = zipfile.ZipFile(file)
+            archive = zipfile.ZipFile(cast(Any, proxy))
         if self.password:
             archive.setpassword(self.password)
-        with closing(reopen(self.url, self.options)) as file.target, archive:
-            yield OpenArchive(self, archive, file.target)
+        return OpenArchive(self, archive, cast(BinaryIO, proxy))
 
     @property
     def damage_errors(self) -> tuple[type[Exception], ...]:
@@ -105,6 +111,12 @@ class OpenArchive:
                 return too_large(member.size, max_bytes) if member.size > max_bytes else _read_plain(self.file, member)
             info = self.reader.zip_info(locator)
             return too_large(info.file_size, max_bytes) if info.file_size > max_bytes else self.read_whole(info)
+        return faults[0]
+
+    def read_info(self, info: Any) -> bytes | Fault:
+        """Return the bytes of a member by its ZipInfo, in the class that the archive's reader expects, or its fault."""
+        with self._faults() as faults:
+            return self.read_whole(info)
         return faults[0]
 
     def photo_size(self, locator: Any) -> Size:

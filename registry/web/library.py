@@ -15,9 +15,10 @@ from PIL import Image
 
 from registry.errors import RegistryError
 from registry.pictures.palette import SURROUNDINGS
-from registry.pictures.photo import Photo, PhotoError, decode
+from registry.pictures.photo import Photo, decode
 from registry.redaction import redact
 from registry.sources.faults import Fault
+from registry.sources.photo_decoding import PhotoError
 
 if TYPE_CHECKING:
     from registry.sources.photos import Photos

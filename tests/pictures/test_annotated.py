@@ -15,9 +15,10 @@ from registry.dataset.deepfashion2 import CATEGORIES
 from registry.pictures import labels
 from registry.pictures.annotated import annotate
 from registry.pictures.palette import BLACK, ITEM_COLOURS, LABEL, WHITE, contrast, item_colours
-from registry.pictures.photo import Photo, PhotoError, decode
+from registry.pictures.photo import Photo, decode
 from registry.pictures.predicted import Prediction
 from registry.pictures.view import Rect
+from registry.sources.photo_decoding import PhotoError
 from tests.helpers import item, photo
 from tests.pictures.items import skirt
 

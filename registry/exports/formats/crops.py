@@ -17,6 +17,7 @@ from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import SourceError, UsageError
 from registry.execution.in_order import in_order
 from registry.exports.job import Job
+from registry.sources.photo_crops import crop_within
 from registry.sources.photo_pixels import converted
 from registry.subset.rows import Chunk, Part
 
@@ -100,7 +101,7 @@ def cut(photo: bytes, boxes: Sequence[Box], margin: float, quality: int, name: s
     Args:
         photo: bytes of the photo.
         boxes: x1, y1, x2, y2, px from the top-left corner of the photo as it is stored.
-        margin: see :func:`crop_box`.
+        margin: see :func:`registry.sources.photo_crops.crop_within`.
         quality: of the JPEGs.
         name: of the photo, for errors.
 
@@ -118,7 +119,7 @@ def cut(photo: bytes, boxes: Sequence[Box], margin: float, quality: int, name: s
     image.info.clear()  # keep colour profile, comment and resolution out of the crop
     crops: list[Crop | None] = []
     for box in boxes:
-        edges = crop_box(box, margin, image.width, image.height)
+        edges = crop_within(box, margin, image.width, image.height)
         if edges is None:
             crops.append(None)
             continue
@@ -127,30 +128,6 @@ def cut(photo: bytes, boxes: Sequence[Box], margin: float, quality: int, name: s
         image.crop(edges).save(out, "JPEG", quality=quality, subsampling=0)
         crops.append(Crop(edges, out.getvalue()))
     return crops
-
-
-def crop_box(box: Box, margin: float, width: int, height: int) -> tuple[int, int, int, int] | None:
-    """Return the box with its margin, rounded outwards to whole pixels and cut at the edges of the photo.
-
-    Args:
-        box: x1, y1, x2, y2.
-        margin: fraction of the box's width that is added left and right, and of its height above and below.
-        width: of the photo, px.
-        height: of the photo, px.
-
-    Returns:
-        Left, top, right and bottom edge, or None where the box has no area within the photo.
-    """
-    x1, y1, x2, y2 = box
-    if min(x2, width) <= max(x1, 0) or min(y2, height) <= max(y1, 0):
-        return None
-    right, down = margin * (x2 - x1), margin * (y2 - y1)
-    return (
-        max(math.floor(x1 - right), 0),
-        max(math.floor(y1 - down), 0),
-        min(math.ceil(x2 + right), width),
-        min(math.ceil(y2 + down), height),
-    )
 
 
 def identity(part: Part, split: str, item: Mapping[str, Any]) -> str:

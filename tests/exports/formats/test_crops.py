@@ -11,9 +11,10 @@ from PIL import Image, ImageDraw
 
 import registry
 from registry.errors import SourceError, UsageError
-from registry.exports.formats.crops import crop_box, cut
+from registry.exports.formats.crops import cut
 from registry.exports.run import Plan, export
 from registry.ingest.build import ingest
+from registry.sources.photo_crops import crop_within
 from registry.subset.options import Subset
 from registry.subset.resplit import Resplit
 from tests.exports.releases import run_export
@@ -129,7 +130,7 @@ def test_a_margin_adds_the_surroundings_of_the_box(painted: tuple[Path, Path], t
     ],
 )
 def test_a_box_becomes_the_pixels_it_touches(box: Any, margin: float, expected: Any) -> None:
-    assert crop_box(box, margin, 100, 80) == expected
+    assert crop_within(box, margin, 100, 80) == expected
 
 
 def test_boxes_count_the_pixels_as_they_are_stored() -> None:
