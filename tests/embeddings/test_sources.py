@@ -2,51 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import registry
 from registry.embeddings import sources
-from registry.embeddings.vector_file import EmbeddingsFile, open_embeddings
+from registry.embeddings.add import add_embeddings, remove_embeddings
 from registry.errors import NotFoundError, UnknownNameError, UsageError
+from registry.snapshot.sync import sync
+from registry.storage.place import Place
 from tests.embeddings.test_similar import embeddings_of, opened  # noqa: F401 - a fixture
+from tests.registries import make_three_splits
 
 NAMES = ["colour-texture", "resnet50"]
 
 
-@pytest.fixture
-def two_models(opened: Any, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: F811
-    tables = {name: embeddings_of(opened, size=number + 3) for number, name in enumerate(NAMES)}
+def keys_of(answer: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = answer.rows.select(["split", "image_id", "item_no"]).to_pylist()
+    return rows
 
-    @contextmanager
-    def open_model(registry: Any, name: str) -> Iterator[EmbeddingsFile]:
-        with open_embeddings(tables[name]) as file:
-            yield file
 
-    monkeypatch.setattr(sources, "model_names", lambda registry: NAMES)
-    monkeypatch.setattr(sources, "open_model", open_model)
-    return opened
+@pytest.fixture(scope="module")
+def two_models(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = str(make_three_splits(tmp_path_factory.mktemp("models")))
+    for number, name in enumerate(NAMES):
+        add_embeddings(folder, name, embeddings_of(registry.open(folder), size=number + 3), dtype="float32")
+    return registry.open(folder)
 
 
 def test_a_model_is_found_by_its_name(two_models: Any) -> None:
-    answers = [registry.similar(two_models, "train", 1, 1, embeddings=name).rows for name in NAMES]
+    answers = [keys_of(registry.similar(two_models, "train", 1, 1, embeddings=name)) for name in NAMES]
     expected = [
-        registry.similar(two_models, "train", 1, 1, embeddings=embeddings_of(two_models, size=size)).rows
+        keys_of(registry.similar(two_models, "train", 1, 1, embeddings=embeddings_of(two_models, size=size)))
         for size in (3, 4)
     ]
     assert answers == expected
     assert answers[0] != answers[1]
 
 
-def test_the_only_model_needs_no_name(two_models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_only_model_needs_no_name(two_models: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has 2 models: colour-texture, resnet50"):
         registry.similar(two_models, "train", 1, 1)
-    monkeypatch.setattr(sources, "model_names", lambda registry: NAMES[:1])
-    named = registry.similar(two_models, "train", 1, 1, embeddings=NAMES[0])
-    assert registry.similar(two_models, "train", 1, 1).rows == named.rows
+    sync(two_models.place, Place(str(tmp_path / "one")))
+    remove_embeddings(str(tmp_path / "one"), NAMES[1])
+    of_only = registry.similar(registry.open(str(tmp_path / "one")), "train", 1, 1)
+    assert of_only.rows == registry.similar(two_models, "train", 1, 1, embeddings=NAMES[0]).rows
 
 
 def test_an_unknown_model_is_told_with_those_there_are_and_the_suffixes_of_files(two_models: Any) -> None:
