@@ -12,8 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 import registry
-from registry.embeddings import neighbours, sources
-from registry.embeddings.vector_file import open_embeddings
+from registry.embeddings import neighbours
+from registry.embeddings.add import add_embeddings
 from registry.web import similar
 from registry.web.app import create_app
 from registry.web.security import Access
@@ -184,15 +184,16 @@ def test_a_server_without_embeddings_says_how_to_show_them(opened: Any) -> None:
     assert "--embeddings FILE" in response.text
 
 
-def test_pages_choose_among_the_models_of_the_registry(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = keys_of(opened)
+def test_pages_choose_among_the_models_of_the_registry(tmp_path: Path) -> None:
+    folder = str(make_three_splits(tmp_path))
+    keys = keys_of(registry.open(folder))
     tables = {}
     for name, seed in (("first", 5), ("second", 6)):
         columns = [list(column) for column in zip(*(key[:3] for key in keys), strict=True)]
         vectors = np.random.default_rng(seed).normal(size=(len(keys), 3)).tolist()
         tables[name] = pa.table([*columns, vectors], names=["split", "image_id", "item_no", "vector"])
-    monkeypatch.setattr(sources, "model_names", lambda registry: list(tables))
-    monkeypatch.setattr(sources, "open_model", lambda registry, name: open_embeddings(tables[name]))
+        add_embeddings(folder, name, tables[name], dtype="float32")
+    opened = registry.open(folder)
     client = client_of(opened, None)
     pages = {name: client.get(f"/similar/train/1/1?model={name}", headers=JSON).json() for name in tables}
     for name, page in pages.items():
