@@ -16,7 +16,6 @@ from registry.dataset.deepfashion2 import SPLITS, unknown_name
 from registry.dataset.names import is_partition_value
 from registry.dataset.tables import BOX_COLUMNS, EMBEDDING_MODELS, EMBEDDINGS, record_batch
 from registry.embeddings.neighbours import item_keys
-from registry.embeddings.table import names_in
 from registry.embeddings.vector_file import EmbeddingsFile, not_finite, open_embeddings
 from registry.errors import ConflictError, UnknownNameError, UsageError
 from registry.files.private_folder import private_folder
@@ -132,7 +131,7 @@ def remove_embeddings(registry: str, model: str, storage_options: StorageOptions
     place = Place(registry, storage_options)
     splits = read_manifest(place).splits
     with publication(place, splits[0] if splits else SPLITS[0]) as tables:
-        names = names_in(tables.old)
+        names = tables.old.models
         if not names:
             raise UnknownNameError(f"{place} has no model {model!r}, nor any other.")
         if model not in names:

@@ -17,7 +17,7 @@ from registry.files.private_folder import private_folder
 from registry.files.regular_files import regular_digest
 
 if TYPE_CHECKING:
-    from registry.snapshot.manifest import DataFile, Manifest
+    from registry.snapshot.manifest import DataFile
     from registry.store.registry import Registry
 
 _QUERY: Final = """
@@ -73,17 +73,7 @@ def models(registry: Registry) -> list[ModelPart]:
 
 def model_names(registry: Registry) -> list[str]:
     """Return the names of the models whose vectors are in a registry, sorted."""
-    return names_in(registry.manifest)
-
-
-def names_in(manifest: Manifest) -> list[str]:
-    """Return the names of the models whose vectors a manifest names, sorted."""
-    return sorted({_model_of(file) for file in manifest.of_table(EMBEDDINGS.name)})
-
-
-def _model_of(file: DataFile) -> str:
-    """Return the model of a file, which stands in its path."""
-    return file.path.split("/")[2].removeprefix("model=")
+    return registry.manifest.models
 
 
 @contextmanager
@@ -97,7 +87,7 @@ def open_model(registry: Registry, name: str) -> Iterator[EmbeddingsFile]:
     Raises:
         StorageError: a file cannot be read, or is not the one that the manifest names.
     """
-    files = [file for file in registry.manifest.of_table(EMBEDDINGS.name) if _model_of(file) == name]
+    files = [file for file in registry.manifest.of_model(name) if file.table == EMBEDDINGS.name]
     files.sort(key=lambda file: SPLITS.index(str(file.split)))
     with ExitStack() as stack:
         folder = None

@@ -28,7 +28,7 @@ from registry.dataset.names import (
     parse_json,
     shown,
 )
-from registry.dataset.tables import MODEL_TABLES, SCHEMA_VERSION, TABLES
+from registry.dataset.tables import EMBEDDINGS, MODEL_TABLES, SCHEMA_VERSION, TABLES
 from registry.errors import NotFoundError, RegistryFormatError
 from registry.storage.place import Place
 
@@ -134,6 +134,12 @@ class Manifest:
         """Return a manifest with new files for one table of a split."""
         other_files = [file for file in self.files if (file.split, file.table) != (split, table)]
         return replace(self, files=tuple(sorted([*other_files, *files])), read_sha256=None)
+
+    @property
+    def models(self) -> list[str]:
+        """The models whose vectors it names, sorted."""
+        # embeddings/split=train/model=NAME/...
+        return sorted({file.path.split("/")[2].removeprefix("model=") for file in self.of_table(EMBEDDINGS.name)})
 
     def of_model(self, model: str) -> list[DataFile]:
         """Return the files of a model's vectors, and those that tell of it; sorted by path."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import CATEGORY_BY_ID, SPLITS
-from registry.dataset.tables import IMAGES, ITEM_COLUMNS, ITEMS
+from registry.dataset.tables import EMBEDDINGS, IMAGES, ITEM_COLUMNS, ITEMS
 from registry.errors import UnknownNameError, UsageError
 from registry.store.connection import duckdb_errors
 from registry.store.diff_side import KEY_SQL, Side
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
+    from registry.snapshot.manifest import Manifest
     from registry.store.snapshot import Snapshot
 
 #: Items whose rows are read and held at a time.
@@ -61,6 +62,7 @@ class Diff:
         _check_splits(self.subset, old, new)
         self._sides = {"old": Side.of(old, self.subset), "new": Side.of(new, self.subset)}
         self.notices = list(dict.fromkeys(notice for side in self._sides.values() for notice in side.notices))
+        self.notices += _model_notices(old.manifest, new.manifest)
         # A column that one side is too old for is not known there, which is no difference.
         version = min(old.manifest.schema_version, new.manifest.schema_version)
         newer = {column.name for column in IMAGES.columns if column.since > version}
@@ -359,3 +361,17 @@ def _change(
         return Change(change, key, (), old if change == "removed" else None, new if change == "added" else None)
     assert old is not None and new is not None
     return Change(change, key, fields, {name: old[name] for name in fields}, {name: new[name] for name in fields})
+
+
+def _model_notices(old: Manifest, new: Manifest) -> list[str]:
+    """Return a sentence for each model whose vectors are in one of two registries only, or differ."""
+    notices = []
+    for model in sorted({*old.models, *new.models}):
+        sides = [
+            {(file.split, file.sha256) for file in manifest.of_model(model) if file.table == EMBEDDINGS.name}
+            for manifest in (old, new)
+        ]
+        if sides[0] != sides[1]:
+            change = "are new" if not sides[0] else "are gone" if not sides[1] else "changed"
+            notices.append(f"the vectors of the model {model} {change}")
+    return notices

@@ -219,3 +219,15 @@ def test_half_floats_are_stored_as_such(small: Path) -> None:
     add_embeddings(str(small), "toy", of_small())
     (path,) = (small / "embeddings").rglob("*.parquet")
     assert pa.types.is_float16(pq.read_schema(path).field("vector").type.value_type)
+
+
+def test_a_difference_names_the_models_whose_vectors_differ(small: Path, tmp_path: Path) -> None:
+    sync(Place(str(small)), Place(str(tmp_path / "new")))
+    add_embeddings(str(small), "gone", of_small())
+    for place in (small, tmp_path / "new"):
+        add_embeddings(str(place), "same", of_small())
+    add_embeddings(str(small), "toy", of_small())
+    add_embeddings(str(tmp_path / "new"), "toy", of_small([(1, 1), (1, 0), (0, 1)]))
+    difference = registry.open(str(small)).diff(registry.open(str(tmp_path / "new")))
+    assert difference.summary.is_same
+    assert difference.notices == ["the vectors of the model gone are gone", "the vectors of the model toy changed"]
