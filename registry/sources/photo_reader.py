@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import weakref
+import threading
 from collections.abc import Iterable, Mapping
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,14 @@ class PhotoReader:
         #: Split -> its source and the file with the places of its photos; None where names alone tell them.
         self._listed: dict[str, tuple[Source, Path | None]] = {}
         self._folder: Path | None = None
-        self._removal: weakref.finalize[Any, Any] | None = None
+        self._removal: Finalize | None = None
         self._forget()
 
     def __repr__(self) -> str:
         return f"PhotoReader({self._release!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        opened = ("_pid", "_handles", "_indexes", "_folder", "_removal")
+        opened = ("_pid", "_listing", "_photo_cache", "_handles", "_indexes", "_folder", "_removal")
         return {name: value for name, value in self.__dict__.items() if name not in opened}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -84,7 +85,9 @@ class PhotoReader:
         """
         for split in splits:
             if split not in self._listed:
-                self._list(split)
+                with self._listing:
+                    if split not in self._listed:  # another thread may have listed it meanwhile
+                        self._list(split)
 
     def read(self, split: str, image_id: int) -> bytes:
         """Return the bytes of a photo.
@@ -93,6 +96,7 @@ class PhotoReader:
             SourceError: it is missing or cannot be read; the message has its key.
         """
         if self._pid != os.getpid():
+            self._folder = self._removal = None  # those of the parent, which may remove them
             self._forget()
         self.prepare([split])
         source, path = self._listed[split]
@@ -122,6 +126,9 @@ class PhotoReader:
     def _forget(self) -> None:
         """Forget open files: in a forked process they are those of the parent."""
         self._pid = os.getpid()
+        self._listing = threading.Lock()
+        #: Kept, because a cache measures its folder before the first photo that it adds.
+        self._photo_cache = PhotoCache(self._cache) if self._cache else None
         self._handles: dict[str, RangeReader | _Folder] = {}
         self._indexes: dict[str, PhotoIndex] = {}
 
@@ -141,8 +148,9 @@ class PhotoReader:
         photos = source.list_files(split, photos=True).photos
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="df2-photos-"))
-            self._removal = weakref.finalize(self, _remove, self._folder, os.getpid())
-        path = self._folder / f"{len(self._listed)}-{os.getpid()}"
+            # Worker processes run no other functions at their end; a fork does not call it.
+            self._removal = Finalize(self, shutil.rmtree, (self._folder, True), exitpriority=0)
+        path = Path(tempfile.mkdtemp(dir=self._folder)) / "photos"
         write_index(path, photos)
         self._listed[split] = source, path
 
@@ -151,8 +159,10 @@ class PhotoReader:
             try:
                 self._indexes[split] = PhotoIndex(path)
             except FileNotFoundError:  # the process that listed them has ended
-                self._list(split)
-                listed = self._listed[split][1]
+                with self._listing:
+                    if self._listed[split][1] == path:
+                        self._list(split)
+                    listed = self._listed[split][1]
                 assert listed is not None
                 self._indexes[split] = PhotoIndex(listed)
         return self._indexes[split]
@@ -167,7 +177,7 @@ class PhotoReader:
 
     def _read_entry(self, split: str, source: Source, entry: Entry) -> bytes | Fault:
         """Return the bytes of a listed photo, out of the cache if it is remote."""
-        cache = PhotoCache(self._cache) if self._cache and local_path(self._place(split)) is None else None
+        cache = self._photo_cache if local_path(self._place(split)) is None else None
         if cache is not None and (hit := cache.read(split, entry)):
             return hit[0]
         data = self._fetch(source, entry)
@@ -219,9 +229,3 @@ class _Folder:
     def close(self) -> None:
         """Close the folder."""
         self._reader.__exit__()
-
-
-def _remove(folder: Path, pid: int) -> None:
-    """Remove the listing, unless this process is a fork of the one that made it."""
-    if os.getpid() == pid:
-        shutil.rmtree(folder, ignore_errors=True)

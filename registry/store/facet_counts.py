@@ -71,5 +71,5 @@ class FacetCounts:
 
 def _in_order(option: str, values: set[Any]) -> list[Any]:
     """Return values in the order of the data set; NULL last."""
-    known = _TEXTS.get(option, ())
-    return sorted(values, key=lambda value: (value is None, (*known, value).index(value) if known else 0, value or 0))
+    texts = _TEXTS.get(option, ())
+    return sorted(values, key=lambda value: (value is None, (*texts, value).index(value) if texts else 0, value or 0))

@@ -158,12 +158,12 @@ def _pictures(site: Site, row: Mapping[str, Any]) -> list[dict[str, Any]]:
     if split is None:
         return []
     if _is_number(row.get("image_id")):
-        found = [{"split": split, "image_id": row["image_id"], "item_no": row.get("item_no")}]
+        pictured = [{"split": split, "image_id": row["image_id"], "item_no": row.get("item_no")}]
         if _is_number(row.get("other_image_id")):
-            found.append({"split": row.get("other_split", split), "image_id": row["other_image_id"]})
+            pictured.append({"split": row.get("other_split", split), "image_id": row["other_image_id"]})
         elif _is_number(row.get("other_item_no")):
-            found.append({"split": split, "image_id": row["image_id"], "item_no": row["other_item_no"]})
-        return found
+            pictured.append({"split": split, "image_id": row["image_id"], "item_no": row["other_item_no"]})
+        return pictured
     if not _is_number(row.get("pair_id")):
         return []
     if _is_number(row.get("style")):

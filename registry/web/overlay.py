@@ -166,15 +166,15 @@ def mask_path(segmentation: Sequence[Sequence[float]], region: Rect, digits: int
 def _ring(points: Sequence[Sequence[float]]) -> str:
     """Return a closed line without points that fall together."""
     distinct = [point for number, point in enumerate(points) if not number or point != points[number - 1]]
-    (x, y), *others = distinct
-    return f"M{_write(x)} {_write(y)}L{' '.join(f'{_write(x)} {_write(y)}' for x, y in others)}z" if others else ""
+    (x, y), *further = distinct
+    return f"M{_write(x)} {_write(y)}L{' '.join(f'{_write(x)} {_write(y)}' for x, y in further)}z" if further else ""
 
 
 def _are_apart(polygons: Sequence[npt.NDArray[np.float64]], region: Rect) -> bool:
     """Return whether the bounds of polygons lie apart and near a region: they are their union as they are."""
     bounds = [(*points.min(0).tolist(), *points.max(0).tolist()) for points in polygons]
-    left, top, right, bottom = _around(region)
-    return all(left <= x1 and top <= y1 and x2 <= right and y2 <= bottom for x1, y1, x2, y2 in bounds) and all(
+    x_min, top, right, bottom = _around(region)
+    return all(x_min <= x1 and top <= y1 and x2 <= right and y2 <= bottom for x1, y1, x2, y2 in bounds) and all(
         a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1] for a, b in combinations(bounds, 2)
     )
 

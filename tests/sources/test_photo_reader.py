@@ -5,7 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import re
+import threading
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 import fsspec
@@ -13,8 +17,12 @@ import numpy as np
 import pytest
 
 from registry.errors import PasswordError, SourceError
+from registry.sources import photo_reader
+from registry.sources.listing import Entry
+from registry.sources.photo_cache import PhotoCache
 from registry.sources.photo_crops import crop, crop_box
 from registry.sources.photo_decoding import PhotoError, decode_rgb
+from registry.sources.photo_index import write_index
 from registry.sources.photo_reader import PhotoReader
 from tests.helpers import annotation, jpeg, photo, write_split
 from tests.sources.packing import files_in, write_zip, write_zipcrypto
@@ -80,6 +88,45 @@ def test_threads_share_a_reader(reader: PhotoReader) -> None:
     assert found == [content(image_id) for image_id in IDS] * 20
 
 
+@pytest.fixture
+def three_splits(tmp_path: Path) -> PhotoReader:
+    """Return a reader of zips; photo 1 differs from split to split."""
+    release = {}
+    for split, image_id in (("train", 40), ("validation", 50), ("test", 60)):
+        folder = write_split(tmp_path / split, {1: annotation()}, {"000001.jpg": content(image_id)})
+        members = {f"{split}/{name}": data for name, data in files_in(folder).items()}
+        release[split] = str(write_zip(tmp_path / f"{split}.zip", members))
+    return PhotoReader(release)
+
+
+def test_a_copy_lists_several_splits_again(three_splits: PhotoReader) -> None:
+    three_splits.prepare(["validation", "test"])
+    copy = pickle.loads(pickle.dumps(three_splits))
+    three_splits.close()
+    for _ in range(2):
+        assert copy.read("validation", 1) == content(50)
+        assert copy.read("test", 1) == content(60)
+    again = pickle.loads(pickle.dumps(copy))
+    assert again.read("validation", 1) == content(50)
+    assert again.read("test", 1) == content(60)
+
+
+def test_threads_may_list_splits_at_the_same_time(three_splits: PhotoReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = three_splits
+    reader.prepare(["train"])
+    meeting = threading.Barrier(2)
+
+    def write_together(path: Path, entries: Mapping[int, Entry]) -> None:
+        write_index(path, entries)
+        with suppress(threading.BrokenBarrierError):  # splits are listed in turn: the other thread waits
+            meeting.wait(0.5)
+
+    monkeypatch.setattr(photo_reader, "write_index", write_together)
+    with ThreadPoolExecutor(2) as pool:
+        photos = list(pool.map(lambda split: reader.read(split, 1), ["validation", "test"]))
+    assert photos == [content(50), content(60)]
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.parametrize("kind", ["folder", ".zip", "ZipCrypto", ".tar"])
 def test_processes_read_after_their_parent_did(kind: str, method: str, folder: Path, tmp_path: Path) -> None:
@@ -101,6 +148,43 @@ def test_the_listing_is_removed_and_made_again(folder: Path, tmp_path: Path) -> 
     assert not listing.exists()
     assert all_read(copy) == EXPECTED
     assert all_read(reader) == EXPECTED
+
+
+def read_and_end(reader: PhotoReader, folders: SimpleQueue[str]) -> None:
+    """Read a photo, and send the folder of the listing."""
+    reader.read("train", 1)
+    folders.put(str(reader._folder))
+
+
+def test_a_fork_lists_again_what_its_parent_removed(three_splits: PhotoReader) -> None:
+    three_splits.prepare(["validation"])
+    context = multiprocessing.get_context("fork")
+    is_closed, sizes = context.Event(), context.SimpleQueue()
+
+    def read_late() -> None:
+        is_closed.wait(10)
+        sizes.put(len(three_splits.read("validation", 1)))
+
+    process = context.Process(target=read_late)
+    process.start()
+    three_splits.close()
+    is_closed.set()
+    process.join(20)
+    assert process.exitcode == 0
+    assert sizes.get() == len(content(50))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_process_that_lists_removes_its_listing(method: str, three_splits: PhotoReader) -> None:
+    context = multiprocessing.get_context(method)
+    folders = context.SimpleQueue()
+    process = context.Process(target=read_and_end, args=(three_splits, folders))
+    process.start()
+    listing = Path(folders.get())
+    process.join()
+    assert process.exitcode == 0
+    assert listing.name.startswith("df2-photos-")
+    assert not listing.exists()
 
 
 def test_a_damaged_photo_in_a_zip_is_an_error_with_its_key(tmp_path: Path, folder: Path) -> None:
@@ -143,6 +227,16 @@ def test_remote_photos_are_kept_in_a_cache(folder: Path, tmp_path: Path) -> None
     assert all_read(reader) == EXPECTED
     memory.pipe("/cached/train.zip", b"")
     assert all_read(reader) == EXPECTED
+
+
+def test_the_folder_of_a_cache_is_measured_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+    monkeypatch.setattr(PhotoCache, "_shrink", lambda cache: measured.append(cache) or 0)
+    members = {f"train/{name}": data for name, data in files_in(folder).items()}
+    fsspec.filesystem("memory").pipe("/measured/train.zip", write_zip(tmp_path / "train.zip", members).read_bytes())
+    reader = PhotoReader({"train": "memory://measured/train.zip"}, cache=tmp_path / "cache")
+    assert all_read(reader) == EXPECTED
+    assert len(measured) == 1
 
 
 def test_a_long_local_header_is_read_whole(tmp_path: Path) -> None:
