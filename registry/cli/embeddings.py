@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
 from registry.cli.context import Places, note, storage_option
+from registry.cli.embeddings_make import make
+from registry.cli.embeddings_output import check_writable, tell
 from registry.cli.examples import examples
 from registry.cli.output import Output, Rows, output_options, write_rows
 from registry.cli.paths import PLACE
-from registry.errors import StorageError, UsageError
+from registry.errors import StorageError
 from registry.redaction import printable
-from registry.wording import plural
-
-if TYPE_CHECKING:
-    from registry.embeddings.add import AddReport
 
 
 @examples("df2 embeddings add resnet50 vectors.parquet --weights resnet50.pth", "df2 embeddings list")
@@ -115,12 +112,6 @@ def remove(places: Places, model: str) -> None:
     click.echo(f"{printable(model)}: removed.")
 
 
-def check_writable(places: Places) -> None:
-    """Raise UsageError for a registry of a git revision, which cannot be changed."""
-    if places.rev is not None:
-        raise UsageError("A git revision cannot be changed: name the registry itself, without --rev.")
-
-
 def digest_of(weights: str | None) -> str | None:
     """Return the SHA-256 that a user names, or that of the file; None for None."""
     from registry.files.regular_files import regular_digest
@@ -135,10 +126,4 @@ def digest_of(weights: str | None) -> str | None:
     return digest.hex()
 
 
-def tell(report: AddReport) -> None:
-    """Print what was added."""
-    for notice in report.notices:
-        note(f"note: {printable(notice)}")
-    if report.num_missing:
-        note(f"note: {plural(report.num_missing, 'item')} of the same splits have no vector")
-    click.echo(f"{report.model}: {plural(report.num_vectors, 'vector')} of {report.dimensions:,} numbers.")
+embeddings.add_command(make)

@@ -95,7 +95,7 @@ def add_embeddings(
         ConflictError: the registry has a model of this name.
         NotFoundError, StorageError: the file or the registry does not exist, or cannot be read or written.
     """
-    _check(model, dtype, weights)
+    check_model(model, dtype, weights)
     place = Place(registry, storage_options)
     splits = read_manifest(place).splits
     with publication(place, splits[0] if splits else SPLITS[0]) as tables:
@@ -139,7 +139,8 @@ def remove_embeddings(registry: str, model: str, storage_options: StorageOptions
         return tables.publish_model(model)
 
 
-def _check(model: str, dtype: str, weights: str | None) -> None:
+def check_model(model: str, dtype: str, weights: str | None) -> None:
+    """Refuse a name, a type of vectors or a digest of weights that cannot be used."""
     if not is_partition_value("model", model) or suffix_of(model) in KINDS:
         raise UsageError(
             f"{model!r} cannot name a model: expected at most 63 letters, digits, dots, hyphens and underscores, "

@@ -1,0 +1,30 @@
+"""What the commands of ``df2 embeddings`` that add vectors check and print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from registry.cli.context import Places, note
+from registry.errors import UsageError
+from registry.redaction import printable
+from registry.wording import plural
+
+if TYPE_CHECKING:
+    from registry.embeddings.add import AddReport
+
+
+def check_writable(places: Places) -> None:
+    """Raise UsageError for a registry of a git revision, which cannot be changed."""
+    if places.rev is not None:
+        raise UsageError("A git revision cannot be changed: name the registry itself, without --rev.")
+
+
+def tell(report: AddReport) -> None:
+    """Print what was added."""
+    for notice in report.notices:
+        note(f"note: {printable(notice)}")
+    if report.num_missing:
+        note(f"note: {plural(report.num_missing, 'item')} of the same splits have no vector")
+    click.echo(f"{report.model}: {plural(report.num_vectors, 'vector')} of {report.dimensions:,} numbers.")
