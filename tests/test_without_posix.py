@@ -43,7 +43,11 @@ IMPORT = """
 import importlib, pkgutil, registry
 for module in pkgutil.walk_packages(registry.__path__, "registry."):
     if module.name != "registry.history.dvc_internals":  # imports DVC, which asks the system's name for its modules
-        importlib.import_module(module.name)
+        try:
+            importlib.import_module(module.name)
+        except ModuleNotFoundError as error:
+            if error.name not in ("torch", "torchvision"):
+                raise
 """
 RUN = """
 from registry.cli.main import main

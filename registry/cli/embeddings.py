@@ -59,8 +59,8 @@ def add(
 ) -> None:
     """Add the vectors of MODEL: FILE has the columns split, image_id, item_no and vector.
 
-    FILE is a path or URL of Parquet, Arrow, JSON lines or CSV. The vectors are divided by their lengths and stored in
-    the order of the items. Rows that cannot be used are an error that counts all of them, and nothing is changed.
+    FILE is a path or URL of Parquet, Arrow or JSON lines. The vectors are divided by their lengths and stored in the
+    order of the items. Rows that cannot be used are an error that counts all of them, and nothing is changed.
     """
     from registry.embeddings.add import add_embeddings
 

@@ -11,6 +11,7 @@ from registry.cli import issues_file
 from registry.cli.completion import complete_split
 from registry.cli.context import Places, note, storage_option
 from registry.cli.examples import examples
+from registry.cli.model_notices import note_out_of_date
 from registry.cli.password import password_from_environment, with_password
 from registry.cli.paths import FILE, FOLDER, PLACE
 from registry.cli.progress import progress_bar
@@ -141,6 +142,7 @@ def ingest(
     _print_report(report)
     if has_file:
         note(f"All of them are in {issues_path}.")
+    note_out_of_date(places, registry, report.split)
 
 
 def _write_issues(report: IngestReport, path: Path) -> bool:

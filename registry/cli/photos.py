@@ -11,6 +11,7 @@ import click
 from registry.cli.completion import complete_split
 from registry.cli.context import Places, note, storage_option
 from registry.cli.examples import examples
+from registry.cli.model_notices import note_out_of_date
 from registry.cli.password import with_password
 from registry.cli.paths import PLACE, FileType
 from registry.cli.photo_options import photos_option
@@ -102,6 +103,7 @@ def describe(places: Places, photos: str | None, splits: tuple[str, ...], follow
             click.echo(summarise([printable(str(issue)) for issue in report.issues]), err=True)
         if report.notices:
             click.echo(summarise(map(printable, report.notices), "notice"), err=True)
+        note_out_of_date(places, places.registry, find_split(split))
 
 
 @examples(

@@ -104,6 +104,9 @@ def add_embeddings(
                 f"{place} has vectors of a model {model}: expected another name, or --replace to put these in their "
                 "place."
             )
+        alike = [name for name in tables.old.models if name != model and name.lower() == model.lower()]
+        if alike:  # the folders of both would be a single folder on file systems of macOS and Windows
+            raise ConflictError(f"{place} has vectors of a model {alike[0]}: expected a name that differs in letters.")
         items = Registry(registry, storage_options).sql(_ITEMS).to_arrow_table()
         with TemporaryDirectory(dir=private_folder()) as folder, open_embeddings(source, storage_options) as file:
             problems = Problems("The embeddings")

@@ -15,6 +15,7 @@ from registry.embeddings.vector_file import EmbeddingsFile, open_parts
 from registry.errors import StorageError
 from registry.files.private_folder import private_folder
 from registry.files.regular_files import regular_digest
+from registry.wording import plural
 
 if TYPE_CHECKING:
     from registry.snapshot.manifest import DataFile
@@ -69,6 +70,25 @@ class ModelPart:
 def models(registry: Registry) -> list[ModelPart]:
     """Return the models of a registry, a part for each split, sorted by name."""
     return [ModelPart(*row) for row in registry.sql(_QUERY, {"splits": list(SPLITS)}).fetchall()]
+
+
+def out_of_date(registry: Registry, split: str) -> list[str]:
+    """Return a sentence for each model whose vectors of a split do not fit its items or photos any more."""
+    notices = []
+    for part in models(registry):
+        counts = []
+        if part.num_stale:
+            counts.append(f"{plural(part.num_stale, 'vector')} of an item whose box or photo changed")
+        if part.num_unknown:
+            counts.append(f"{plural(part.num_unknown, 'vector')} of no item")
+        if part.num_missing:
+            counts.append(f"{plural(part.num_missing, 'item')} without a vector")
+        if part.split == split and counts:
+            notices.append(
+                f"model {part.model}, {split}: {', '.join(counts)}; the view embedding_states has their keys, and "
+                "'df2 embeddings add --replace' renews them"
+            )
+    return notices
 
 
 def model_names(registry: Registry) -> list[str]:

@@ -62,7 +62,7 @@ def share_heaps() -> None:
     By default glibc makes eight a core; with two, a server of a full-size registry needs 60 MB less. Other systems have
     no such setting.
     """
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 

@@ -1,7 +1,7 @@
 -- One row per item whose vector is missing or stale, and per vector of no item, of each model and the splits it has.
--- key: model, split, image_id, item_no
+-- key: split, image_id, item_no, model
 -- source: embeddings, embedding_models, items and photos
--- state: missing: the item has no vector; stale: its box or photo is another than the vector was made of; unknown: there is no such item.
+-- state: missing: the item has no vector, stale: its box or photo is another than the vector was made of, unknown: there is no such item.
 SELECT
     embeddings.model,
     embeddings.split,

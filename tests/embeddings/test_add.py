@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,18 @@ def test_a_model_is_replaced_only_when_asked(small: Path) -> None:
     assert rows(small, dimensions) == [("other", 2)]
     with pytest.raises(UnknownNameError, match="Did you mean 'other'"):
         remove_embeddings(str(small), "othe")
+
+
+def test_names_that_differ_in_case_alone_are_refused(small: Path) -> None:
+    add_embeddings(str(small), "toy", of_small())
+    with pytest.raises(ConflictError, match="has vectors of a model toy: expected a name that differs in letters"):
+        add_embeddings(str(small), "Toy", of_small(), replace=True)
+
+
+def test_vectors_are_read_from_json_lines(small: Path, tmp_path: Path) -> None:
+    lines = [json.dumps(row) for row in of_small().to_pylist()]
+    (tmp_path / "vectors.jsonl").write_text("\n".join(lines))
+    assert add_embeddings(str(small), "toy", str(tmp_path / "vectors.jsonl")).num_vectors == 3
 
 
 def test_an_ingestion_keeps_the_vectors_and_tells_which_are_out_of_date(small: Path, tmp_path: Path) -> None:

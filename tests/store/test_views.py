@@ -36,6 +36,7 @@ VIEW_COLUMNS = {
     "polygons": "split image_id item_no category_id polygon_no points",
     "query_items": " ".join(column.name for column in TABLES["items"].columns),
     "retrieval_ground_truth": "split pair_id style query_image_id query_item_no gallery_image_id gallery_item_no",
+    "embedding_states": "model split image_id item_no state",
     "similar_photos": "split image_id other_split other_image_id kind distance has_same_bytes source other_source "
     "pair_id other_pair_id",
     "split_counts": "split num_images num_user_images num_shop_images num_items num_pair_ids num_identities "
@@ -447,6 +448,7 @@ def test_the_key_of_a_view_is_unique(database: duckdb.DuckDBPyConnection, name: 
         images="(split, image_id, source, pair_id, num_items) "
         "SELECT split, image_id, source, pair_id, count(*) FROM items GROUP BY ALL",
         photos="(split, image_id, sha256, dhash) SELECT split, image_id, image_id // 2, image_id % 3 FROM images",
+        embedding_models="(split, model, dimensions) SELECT DISTINCT split, 'toy', 2 FROM items",
     )
     database.execute("UPDATE items SET landmarks = [1, 2, 2, 0, 0, 0], segmentation = [[1.0], [2.0]]")
     database.execute("UPDATE items SET scale = 1, occlusion = 2, zoom_in = 3, viewpoint = item_no")
