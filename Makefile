@@ -99,6 +99,12 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.remote
 	$(BIN)/python -m benchmarks.browse
 
+# Beside torchvision and WebDataset; takes ten minutes and 5 GB.
+.PHONY: bench-torch
+bench-torch: $(TORCH_VENV)/.installed
+	$(TORCH_PIP) install -c constraints.txt webdataset
+	$(TORCH_VENV)/bin/python -m benchmarks.loaders
+
 # Random manifests, conditions, annotations and archives; takes tens of minutes.
 .PHONY: fuzz
 fuzz: $(VENV)/.installed-dev

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,9 +87,19 @@ def kept(elements: Sequence[_Element | Skipped]) -> list[_Element]:
 def collate(elements: Sequence[Any]) -> tuple[list[Any], ...]:
     """Return a batch as lists: of images and of targets, as detection models of torchvision take them.
 
-    Elements that were skipped are left out.
+    Elements that were skipped are left out. In a worker process of torch, all tensors of a batch share memory.
     """
-    return tuple(map(list, zip(*kept(elements), strict=True)))
+    batch = tuple(map(list, zip(*kept(elements), strict=True)))
+    if "torch" not in sys.modules:
+        return batch
+    from torch.utils.data import get_worker_info
+
+    if get_worker_info() is None:
+        return batch
+    from registry.loaders.shared_batch import in_shared_memory
+
+    shared: tuple[list[Any], ...] = in_shared_memory(batch)
+    return shared
 
 
 def stack(elements: Sequence[Any]) -> Any:

@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -73,20 +74,26 @@ def _zipcrypto(data: bytes, password: bytes, check: int) -> bytes:
     return bytes(out)
 
 
+@lru_cache(maxsize=64)
+def _protected(data: bytes, password: str) -> tuple[int, bytes]:
+    """Return the CRC of a member's bytes, and the bytes deflated and encrypted."""
+    crc = zlib.crc32(data)
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    return crc, _zipcrypto(packer.compress(data) + packer.flush(), password.encode(), crc >> 24)
+
+
 def write_zipcrypto(path: Path, members: Mapping[str, bytes], password: str) -> Path:
     """Write a zip archive whose members are deflated and encrypted as Info-ZIP's ``zip -P`` does."""
-    out = bytearray()
     directory = bytearray()
-    for name, data in members.items():
-        crc = zlib.crc32(data)
-        packer = zlib.compressobj(6, zlib.DEFLATED, -15)
-        content = _zipcrypto(packer.compress(data) + packer.flush(), password.encode(), crc >> 24)
-        # needs 2.0, encrypted, deflated, time 0, 1980-01-01, CRC, sizes, length of the name, no extra field
-        header = struct.pack("<HHHHHIIIHH", 20, 1, 8, 0, 33, crc, len(content), len(data), len(name), 0)
-        directory += b"PK\x01\x02\x14\x00" + header + struct.pack("<HHHII", 0, 0, 0, 0, len(out)) + name.encode()
-        out += b"PK\x03\x04" + header + name.encode() + content
-    end = struct.pack("<HHHHIIH", 0, 0, len(members), len(members), len(directory), len(out), 0)
-    path.write_bytes(bytes(out) + bytes(directory) + b"PK\x05\x06" + end)
+    with open(path, "wb") as out:
+        for name, data in members.items():
+            crc, content = _protected(data, password)
+            # needs 2.0, encrypted, deflated, time 0, 1980-01-01, CRC, sizes, length of the name, no extra field
+            header = struct.pack("<HHHHHIIIHH", 20, 1, 8, 0, 33, crc, len(content), len(data), len(name), 0)
+            directory += b"PK\x01\x02\x14\x00" + header + struct.pack("<HHHII", 0, 0, 0, 0, out.tell()) + name.encode()
+            out.write(b"PK\x03\x04" + header + name.encode() + content)
+        end = struct.pack("<HHHHIIH", 0, 0, len(members), len(members), len(directory), out.tell(), 0)
+        out.write(bytes(directory) + b"PK\x05\x06" + end)
     return path
 
 
