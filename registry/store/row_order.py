@@ -28,10 +28,14 @@ class RowOrder:
 
     def __init__(self, connection: DuckDBPyConnection, table: str) -> None:
         has_items = table == ITEMS.name
-        columns = "split_no, image_id" + (", item_no" if has_items else "")
-        arrays: dict[str, Any] = connection.execute(f"SELECT {columns} FROM {table} ORDER BY row_no").fetchnumpy()
-        self._image: Ints = arrays["split_no"].astype(np.int64) << _IMAGE_BITS | arrays["image_id"]
-        self._item_no: Ints | None = arrays["item_no"] if has_items else None
+        columns = "row_no, split_no, image_id" + (", item_no" if has_items else "")
+        arrays: dict[str, Any] = connection.execute(f"SELECT {columns} FROM {table}").fetchnumpy()
+        self._image: Ints = np.empty(len(arrays["row_no"]), np.int64)
+        self._image[arrays["row_no"]] = arrays["split_no"].astype(np.int64) << _IMAGE_BITS | arrays["image_id"]
+        self._item_no: Ints | None = None
+        if has_items:
+            self._item_no = np.empty(len(self._image), np.int64)
+            self._item_no[arrays["row_no"]] = arrays["item_no"]
 
     def __len__(self) -> int:
         return len(self._image)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from registry.errors import MissingDependencyError, StorageError
@@ -72,15 +73,12 @@ def check_installed() -> None:
     Raises:
         MissingDependencyError: the packages of the extra are not installed.
     """
-    try:
-        import jinja2  # noqa: F401
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"The pages need packages that are not installed ({error.name}): "
-            "pip install 'deepfashion2-registry[browse]'."
-        ) from error
+    for name in ("jinja2", "starlette", "uvicorn"):
+        if find_spec(name) is None:  # to import them would keep the tables of the first page waiting
+            raise MissingDependencyError(
+                f"The pages need packages that are not installed ({name}): "
+                "pip install 'deepfashion2-registry[browse]'."
+            )
 
 
 def listen(host: str, port: int | None, access: Access, root_path: str = "") -> Address:
