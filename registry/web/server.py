@@ -76,8 +76,7 @@ def check_installed() -> None:
     for name in ("jinja2", "starlette", "uvicorn"):
         if find_spec(name) is None:  # to import them would keep the tables of the first page waiting
             raise MissingDependencyError(
-                f"The pages need packages that are not installed ({name}): "
-                "pip install 'deepfashion2-registry[browse]'."
+                f"The pages need packages that are not installed ({name}): pip install 'deepfashion2-registry[browse]'."
             )
 
 
