@@ -9,7 +9,7 @@ import click
 
 from registry.cli.context import Places, note, storage_option
 from registry.cli.embeddings_make import make
-from registry.cli.embeddings_output import check_writable, tell
+from registry.cli.embeddings_output import check_writable, dtype_option, tell
 from registry.cli.examples import examples
 from registry.cli.output import Output, Rows, output_options, write_rows
 from registry.cli.paths import PLACE
@@ -36,13 +36,7 @@ def embeddings() -> None:
 @click.argument("source", metavar="FILE", type=PLACE)
 @click.option("--weights", metavar="FILE|SHA256", help="The model's weights, or the SHA-256 of their file.")
 @click.option("--crop", metavar="TEXT", help="How items were cut out of photos, in words.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float16", "float32"]),
-    default="float16",
-    show_default=True,
-    help="Type of the stored numbers.",
-)
+@dtype_option
 @click.option("--replace", is_flag=True, help="Put the vectors in place of those of a model of this name.")
 @click.option("--skip-unknown", is_flag=True, help="Leave out rows of no item of the registry.")
 @storage_option

@@ -9,7 +9,7 @@ import click
 
 from registry.cli.completion import complete_split
 from registry.cli.context import Places, storage_option
-from registry.cli.embeddings_output import check_writable, tell
+from registry.cli.embeddings_output import check_writable, dtype_option, tell
 from registry.cli.examples import examples
 from registry.cli.password import with_password
 from registry.cli.photo_options import PASSWORD_PROMPT, photo_sources, photos_option
@@ -41,13 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Worker processes. Default: the number of cores."
 )
-@click.option(
-    "--dtype",
-    type=click.Choice(["float16", "float32"]),
-    default="float16",
-    show_default=True,
-    help="Type of the stored numbers.",
-)
+@dtype_option
 @click.option("--replace", is_flag=True, help="Put the vectors in place of those of a model of this name.")
 @storage_option
 @click.pass_obj

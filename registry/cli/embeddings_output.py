@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from registry.embeddings.add import AddReport
 
 
+dtype_option = click.option(
+    "--dtype",
+    type=click.Choice(["float16", "float32"]),
+    default="float16",
+    show_default=True,
+    help="Type of the stored numbers.",
+)
+
+
 def check_writable(places: Places) -> None:
     """Raise UsageError for a registry of a git revision, which cannot be changed."""
     if places.rev is not None:
@@ -22,7 +31,7 @@ def check_writable(places: Places) -> None:
 
 
 def tell(report: AddReport) -> None:
-    """Print what was added."""
+    """Print the number of vectors that were added, and notes on items without one."""
     for notice in report.notices:
         note(f"note: {printable(notice)}")
     if report.num_missing:
