@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.checks.accepted import Accepted, read_accepted
@@ -15,6 +16,9 @@ from registry.checks.unknown import unknown_notices
 from registry.dataset.checks import Check, lacks
 from registry.dataset.deepfashion2 import unknown_name
 from registry.errors import QueryError, UsageError, first_names
+from registry.execution.cluster import ClusterExecutor
+from registry.execution.in_order import in_order
+from registry.execution.packing import pack, unpack
 from registry.store.connection import duckdb_errors
 from registry.store.html import html_table
 from registry.store.sql import SPLIT_ORDER, quote_name
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 
     from registry.execution.progress import Progress
 
+#: Arguments of :func:`count_check` behind the tables.
+_Work = tuple[Check, Sequence[Accepted], int | None, bool]
 #: A text or name in quotes, a comment, or another character of SQL.
 _TOKEN: Final = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\S""", re.DOTALL)
 
@@ -122,6 +128,7 @@ def run_checks(
     severities: Sequence[str] = (),
     *,
     is_whole: bool = True,
+    executor: ClusterExecutor | None = None,
     progress: Progress | None = None,
 ) -> CheckRun:
     """Run checks and return their results.
@@ -132,6 +139,7 @@ def run_checks(
         only: names of checks; all without any.
         severities: of the checks; all without any.
         is_whole: whether an accepted exception without its row fits nothing any more, as it may in a subset.
+        executor: counts the rows of each check where the registry is readable, too; this process does without one.
         progress: called with the number of checks that are done and that there are.
 
     Raises:
@@ -142,19 +150,44 @@ def run_checks(
     chosen = checks.chosen(only, severities)
     results: list[Result] = []
     notices = unknown_notices(tables, chosen.by_name.values())
-    for number, check in enumerate(chosen.by_name.values()):
+    work = [
+        (check, accepted.get(check.name, ()), settings.limits.get(check.name), is_whole)
+        for check in chosen.by_name.values()
+    ]
+    for result, about in _counted(tables, work, executor):
         if progress:
-            progress(number, len(chosen.by_name))
-        lines = accepted.get(check.name, ())
-        result, about = count_check(tables, check, lines, settings.limits.get(check.name), is_whole=is_whole)
+            progress(len(results), len(work))
         results.append(result)
         notices += about
     results += [Result(name, "error", None, problem=problem) for name, problem in chosen.broken.items()]
     return CheckRun(results, notices, chosen, tables, accepted)
 
 
+def _counted(
+    tables: Tables, work: Sequence[_Work], executor: ClusterExecutor | None
+) -> Iterator[tuple[Result, list[str]]]:
+    """Yield the result of each check, and the notices on it."""
+    if executor is None:
+        yield from (count_check(tables, *arguments) for arguments in work)
+        return
+    packed = pack(tables, {})
+    calls = ((None, executor.submit(_count_on_worker, packed, arguments)) for arguments in work)
+    yield from (counted for _, counted in in_order(calls, len(work)))
+
+
+def _count_on_worker(packed: bytes, arguments: _Work) -> tuple[Result, list[str]]:
+    return count_check(_unpacked(packed), *arguments)
+
+
+@lru_cache(maxsize=1)
+def _unpacked(packed: bytes) -> Tables:
+    """Return the tables of a worker, which keeps them open for its next check."""
+    tables: Tables = unpack(packed)
+    return tables
+
+
 def count_check(
-    tables: Tables, check: Check, lines: Sequence[Accepted], limit: int | None, *, is_whole: bool = True
+    tables: Tables, check: Check, lines: Sequence[Accepted], limit: int | None, is_whole: bool = True
 ) -> tuple[Result, list[str]]:
     """Return the result of a check, and notices on it; a check that cannot be run has its problem in the result.
 

@@ -16,10 +16,12 @@ from registry.cli.official import print_comparison
 from registry.cli.output import Output, Rows, output_options, write_rows
 from registry.cli.paths import FILE
 from registry.cli.progress import progress_bar
+from registry.cli.scheduler_option import scheduler_option, workers
 from registry.cli.subset_options import undivided_subset_options, within
 from registry.cli.values import json_text
 from registry.dataset.checks import SEVERITIES
 from registry.dataset.tables import PHOTOS
+from registry.execution.cluster import for_cluster
 from registry.files.temporary import make_output_folder, write_text
 from registry.subset.options import Subset
 
@@ -75,6 +77,7 @@ _MEMORY: Final = "128MB"
     metavar="LIMIT",
     help="Most memory that DuckDB may use, such as 2GB; 0 for half of the machine's.",
 )
+@scheduler_option
 @undivided_subset_options
 @functools.partial(output_options, more_formats=("junit",))
 @click.pass_context
@@ -87,6 +90,7 @@ def check(
     beside_release: bool,
     metrics: Path | None,
     memory: int | None,
+    scheduler: str | None,
     subset: Subset,
     tables: dict[str, str],
     output: Output,
@@ -127,8 +131,9 @@ def check(
     if metrics:
         make_output_folder(metrics.parent)
     data, notices = _open(places, subset, tables, memory)
-    with progress_bar("Checking") as progress:
-        run = run_checks(data, settings, only, severities, is_whole=is_whole, progress=progress)
+    with progress_bar("Checking") as progress, workers(scheduler) as executor:
+        cluster = for_cluster(executor, 1, places.storage_options, None, places.registry)
+        run = run_checks(data, settings, only, severities, is_whole=is_whole, executor=cluster, progress=progress)
     if metrics:
         write_text(metrics, json_text({result.name: result.count for result in run}, indent=1) + "\n")
     _write(run, output)

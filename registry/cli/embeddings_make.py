@@ -14,6 +14,7 @@ from registry.cli.examples import examples
 from registry.cli.password import with_password
 from registry.cli.photo_options import PASSWORD_PROMPT, photo_sources, photos_option
 from registry.cli.progress import progress_bar
+from registry.cli.scheduler_option import scheduler_option, workers
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import UsageError
 from registry.redaction import printable
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Worker processes. Default: the number of cores."
 )
+@scheduler_option
 @dtype_option
 @click.option("--replace", is_flag=True, help="Put the vectors in place of those of a model of this name.")
 @storage_option
@@ -53,6 +55,7 @@ def make(
     follow_links: bool,
     splits: tuple[str, ...],
     jobs: int | None,
+    scheduler: str | None,
     dtype: str,
     replace: bool,
 ) -> None:
@@ -74,7 +77,7 @@ def make(
         raise UsageError("No place of the photos is known: name it with --photos RELEASE.")
 
     def attempt(password: str | None) -> AddReport:
-        with progress_bar(f"Embedding with {printable(embedder or model)}") as progress:
+        with progress_bar(f"Embedding with {printable(embedder or model)}") as progress, workers(scheduler) as executor:
             return make_embeddings(
                 places.registry,
                 embedder or model,
@@ -87,6 +90,7 @@ def make(
                 password=password,
                 storage_options=places.storage_options,
                 follow_links=follow_links,
+                executor=executor,
                 progress=progress,
             )
 

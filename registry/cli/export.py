@@ -14,6 +14,7 @@ from registry.cli.password import with_password
 from registry.cli.paths import PLACE
 from registry.cli.photo_options import PASSWORD_PROMPT, photo_sources, photos_option
 from registry.cli.progress import progress_bar
+from registry.cli.scheduler_option import scheduler_option, workers
 from registry.cli.subset_options import subset_options, table_option
 from registry.dataset.deepfashion2 import SPLITS
 from registry.redaction import printable, redact
@@ -118,6 +119,7 @@ def _format_command(export_format: Format) -> click.Command:
         photo_cache: str | None,
         overwrite: bool,
         follow_links: bool,
+        scheduler: str | None = None,
         **options: Any,
     ) -> None:
         from registry.exports.run import Plan, export
@@ -129,24 +131,28 @@ def _format_command(export_format: Format) -> click.Command:
         sources = _photo_sources(images, photos, click.get_current_context().params["params"])
 
         def attempt(password: str | None, progress: Progress | None) -> ExportManifest:
-            return export(
-                registry,
-                plan,
-                dest,
-                photos=sources,
-                password=password,
-                storage_options=places.storage_options,
-                follow_links=follow_links,
-                photo_cache=photo_cache,
-                overwrite=overwrite,
-                revision=revision,
-                progress=progress,
-            )
+            with workers(scheduler) as executor:
+                return export(
+                    registry,
+                    plan,
+                    dest,
+                    photos=sources,
+                    password=password,
+                    storage_options=places.storage_options,
+                    follow_links=follow_links,
+                    photo_cache=photo_cache,
+                    overwrite=overwrite,
+                    revision=revision,
+                    executor=executor,
+                    progress=progress,
+                )
 
         _report(_with_password_and_progress(attempt, dest), dest)
 
     command: Any = subset_options(run)
     command = _destination_options(command)
+    if export_format.uses_cluster:
+        command = scheduler_option(command)
     command = click.option(
         "--classes",
         metavar="CLASSES",

@@ -15,12 +15,11 @@ from registry.cli.model_notices import note_out_of_date
 from registry.cli.password import password_from_environment, with_password
 from registry.cli.paths import FILE, FOLDER, PLACE
 from registry.cli.progress import progress_bar
+from registry.cli.scheduler_option import scheduler_option, workers
 from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import StorageError
-from registry.execution.dask import dask_executor
 from registry.execution.memory import lean_memory
 from registry.redaction import printable
-from registry.storage.timeouts import network_timeout
 from registry.wording import plural
 
 if TYPE_CHECKING:
@@ -89,7 +88,8 @@ _corrections = click.option(
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Worker processes. Default: the number of cores."
 )
-@click.option("--dask", metavar="ADDRESS", help="Run on the workers of this Dask scheduler (tcp://HOST:PORT).")
+@scheduler_option
+@click.option("--dask", "scheduler", hidden=True, help="The name of --scheduler in version 0.1.")
 @click.option(
     "--issues",
     type=FILE,
@@ -105,7 +105,7 @@ def ingest(
     registry: str,
     split: str,
     issues: Path | None,
-    dask: str | None,
+    scheduler: str | None,
     **options: Any,
 ) -> None:
     """Replace one split of REGISTRY by the annotations of SOURCE.
@@ -128,7 +128,7 @@ def ingest(
     options["storage_options"] = places.storage_options
 
     def attempt(password: str | None) -> IngestReport:
-        with progress_bar(f"Ingesting {split}") as progress, dask_executor(dask, network_timeout()) as executor:
+        with progress_bar(f"Ingesting {split}") as progress, workers(scheduler) as executor:
             return run(split, source, registry, password=password, executor=executor, progress=progress, **options)
 
     try:

@@ -16,6 +16,7 @@ from registry.cli.password import with_password
 from registry.cli.paths import PLACE, FileType
 from registry.cli.photo_options import photos_option
 from registry.cli.progress import progress_bar
+from registry.cli.scheduler_option import scheduler_option, workers
 from registry.dataset.deepfashion2 import SPLITS, find_split
 from registry.errors import UsageError
 from registry.redaction import printable, redact
@@ -51,9 +52,17 @@ def photos() -> None:
 @click.option(
     "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Worker processes. Default: the number of cores."
 )
+@scheduler_option
 @storage_option
 @click.pass_obj
-def describe(places: Places, photos: str | None, splits: tuple[str, ...], follow_links: bool, jobs: int | None) -> None:
+def describe(
+    places: Places,
+    photos: str | None,
+    splits: tuple[str, ...],
+    follow_links: bool,
+    jobs: int | None,
+    scheduler: str | None,
+) -> None:
     """Read every photo once into the table photos.
 
     Its columns are SHA-256, difference hash, size, EXIF orientation, brightness and sharpness; the checks of photos
@@ -82,7 +91,7 @@ def describe(places: Places, photos: str | None, splits: tuple[str, ...], follow
         source = photos or sources[split]
 
         def attempt(password: str | None, split: str = split, source: str = source) -> DescribeReport:
-            with progress_bar(f"Describing {split}") as progress:
+            with progress_bar(f"Describing {split}") as progress, workers(scheduler) as executor:
                 return describe_photos(
                     split,
                     source,
@@ -92,6 +101,7 @@ def describe(places: Places, photos: str | None, splits: tuple[str, ...], follow
                     storage_options=places.storage_options,
                     follow_links=follow_links,
                     cache=places.cache,
+                    executor=executor,
                     progress=progress,
                 )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
@@ -27,7 +27,9 @@ from registry.errors import (
     UnreadableSourceError,
     UsageError,
 )
+from registry.execution.cluster import for_cluster
 from registry.execution.in_order import in_order
+from registry.execution.packing import pack, unpack
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
 from registry.files.private_folder import private_folder
@@ -36,7 +38,7 @@ from registry.sources.photo_crops import crop_within
 from registry.sources.photo_decoding import PhotoError, decode_rgb
 from registry.sources.photo_reader import PhotoReader
 from registry.storage.options import StorageOptions
-from registry.storage.place import Place
+from registry.storage.place import Place, absolute_urls
 from registry.store.registry import Registry
 from registry.store.sql import SPLIT_ORDER
 from registry.wording import plural
@@ -108,6 +110,7 @@ def make_embeddings(
     password: str | None = None,
     storage_options: StorageOptions | None = None,
     follow_links: bool = False,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> AddReport:
     """Make a vector of each item out of its photo, add them to a registry as a model's, and return a report.
@@ -127,6 +130,7 @@ def make_embeddings(
         password: of protected zips.
         storage_options: passed to fsspec, for the photos and the registry.
         follow_links: whether photos may be links that lead out of their folder.
+        executor: makes the vectors instead of local processes, as for :func:`registry.ingest.build.ingest`.
         progress: called with the number of photos done, and of all.
 
     Raises:
@@ -140,7 +144,11 @@ def make_embeddings(
     manifest = read_manifest(place)
     chosen = _splits(place, manifest, splits)
     is_remote_memory = any(url.startswith("memory://") for url in _places(photos))
-    with process_pool(None, 1 if is_remote_memory else jobs) as pool:
+    cluster = for_cluster(executor, jobs, storage_options, password, *_places(photos))
+    if cluster:
+        jobs = cluster.num_workers
+        photos = absolute_urls(photos)
+    with process_pool(cluster, 1 if is_remote_memory else jobs) as pool:
         maker = find_embedder(embedder) if isinstance(embedder, str) else embedder
         model = maker.name if model is None else model
         check_model(model, dtype, getattr(maker, "weights", None))
@@ -149,7 +157,7 @@ def make_embeddings(
         try:
             table = Registry(registry, storage_options).sql(_ITEMS, {"splits": chosen}).to_arrow_table()
             reader.prepare(table.column("split").unique().to_pylist())
-            work = pickle.dumps((embedder, reader)) if pool else b""
+            work = pack((embedder, reader), cluster.secrets if cluster else {}) if pool else b""
 
             def results() -> Iterator[tuple[list[_Item], _Made]]:
                 if pool is None:
@@ -228,7 +236,7 @@ def _items(table: pa.Table) -> Iterator[_Item]:
 @lru_cache(maxsize=1)
 def _loaded(work: bytes) -> tuple[Embedder, PhotoReader]:
     """Return the embedder and the photos of a worker process, which keeps them for its next run of photos."""
-    embedder, reader = pickle.loads(work)
+    embedder, reader = unpack(work)
     return find_embedder(embedder) if isinstance(embedder, str) else embedder, reader
 
 

@@ -1,26 +1,34 @@
-"""The workers of a Dask cluster as an executor."""
+"""The workers of a Dask scheduler as an executor."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import Executor
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Executor, Future
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
-from registry.errors import MissingDependencyError, StorageError, UsageError
+from registry.errors import MissingDependencyError, SourceError, StorageError, UsageError
+from registry.version import __version__
+
+#: Seconds that the end of a connection may take.
+_CLOSING: Final = 5.0
 
 
 @contextmanager
 def dask_executor(address: str | None, timeout: float) -> Iterator[Executor | None]:
     """Yield an executor that runs calls on the workers of a Dask scheduler; None without an address.
 
+    A call whose worker dies is run again by another worker, up to the ``allowed-failures`` of the scheduler (3).
+
     Args:
         address: such as ``tcp://10.0.0.1:8786``.
-        timeout: seconds to wait for the scheduler.
+        timeout: seconds to wait for the scheduler, and for its first worker.
 
     Raises:
         MissingDependencyError: the package distributed is not installed.
         UsageError: the address is not valid.
-        StorageError: the scheduler cannot be reached.
+        StorageError: the scheduler cannot be reached, or has no worker.
     """
     if address is None:
         yield None
@@ -28,12 +36,94 @@ def dask_executor(address: str | None, timeout: float) -> Iterator[Executor | No
     try:
         from distributed import Client
     except ImportError as error:
-        raise MissingDependencyError("--dask needs: pip install 'deepfashion2-registry[dask]'") from error
+        raise MissingDependencyError("--scheduler needs: pip install 'deepfashion2-registry[dask]'") from error
+    _hand_over_logs()
     try:
-        client = Client(address, timeout=timeout)  # type: ignore[no-untyped-call,unused-ignore]
+        client = Client(address, timeout=timeout, set_as_default=False)  # type: ignore[no-untyped-call,unused-ignore]
     except (ValueError, TypeError) as error:
-        raise UsageError(f"--dask is {address!r}: expected tcp://HOST:PORT; {error}.") from error
+        raise UsageError(f"--scheduler is {address!r}: expected tcp://HOST:PORT; {error}.") from error
     except OSError as error:
         raise StorageError(f"Cannot reach the Dask scheduler at {address}: {error}") from error
-    with client, client.get_executor(retries=2) as executor:  # type: ignore[no-untyped-call,unused-ignore]
-        yield executor
+    try:
+        try:
+            client.wait_for_workers(1, timeout=timeout)  # type: ignore[no-untyped-call,unused-ignore]
+        except TimeoutError as error:
+            raise StorageError(
+                f"The Dask scheduler at {address} has no worker: start some with 'dask worker {address}'."
+            ) from error
+        yield _DaskExecutor(client, address)
+    finally:
+        with suppress(TimeoutError):
+            client.close(timeout=_CLOSING)  # type: ignore[no-untyped-call,unused-ignore]
+
+
+class _DaskExecutor(Executor):
+    """Runs calls on the workers of a client.
+
+    The executor of Dask's own client waits for ever for a result that was under way when the scheduler died.
+
+    Attributes:
+        num_workers: calls that run at a time.
+    """
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._client = client
+        self._address = address
+        self.num_workers: int = sum(client.nthreads().values())
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Start a call and return its future."""
+        return _DaskFuture(self._client, self._address, self._client.submit(fn, *args, pure=False, **kwargs))
+
+
+class _DaskFuture(Future[Any]):
+    """The result of a call on a worker."""
+
+    def __init__(self, client: Any, address: str, future: Any) -> None:
+        super().__init__()
+        self._client = client
+        self._address = address
+        self._future = future
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Return the result, or raise the error of the call.
+
+        Raises:
+            SourceError: the call was lost with several workers.
+            StorageError: the scheduler went away.
+            MissingDependencyError: this package, or what a call needs, is not installed on a worker.
+        """
+        from distributed import KilledWorker
+        from distributed.comm.core import CommClosedError
+
+        try:
+            return self._future.result(timeout)
+        except KilledWorker as error:
+            raise SourceError(
+                f"Workers of the Dask scheduler at {self._address} died again and again over the same files (out of "
+                "memory, or killed). The registry is as it was; give each worker more memory."
+            ) from error
+        except (CancelledError, CommClosedError) as error:
+            raise StorageError(
+                f"The Dask scheduler at {self._address} went away before the work was done. The registry is as "
+                "it was; run this again."
+            ) from error
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(
+                f"A worker of the Dask scheduler at {self._address} lacks a package: {error}. Install "
+                f"deepfashion2-registry {__version__} on all of them, with the packages that its embedders need."
+            ) from error
+
+    def cancel(self) -> bool:
+        """Give up a call that has not begun, if the scheduler can be told."""
+        if self._client.status == "running":
+            self._future.cancel()
+        return True
+
+
+def _hand_over_logs() -> None:
+    """Leave the log of Dask to the handlers of this process; it writes to stderr what is raised here as an error."""
+    for name, log in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] == "distributed" and isinstance(log, logging.Logger):
+            log.handlers[:] = [logging.NullHandler()]
+            log.propagate = True

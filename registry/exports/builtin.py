@@ -321,6 +321,7 @@ _FORMATS: Final = (
         photo_path=None,
         check="registry.exports.formats.crops:check",
         has_classes=True,
+        uses_cluster=True,
         next_step=_python("from torchvision.datasets import ImageFolder; print(ImageFolder('{dest}/{part}'))"),
         needs=PAIRING,
     ),

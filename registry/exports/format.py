@@ -80,6 +80,7 @@ class Format:
             file); or a function of the options that returns it.
         needs_photos: whether ``next_step`` works only with photos in the export.
         needs: columns of items of which the format cannot store NULL, or a function of the options that returns them.
+        uses_cluster: whether work on photos runs on :attr:`registry.exports.job.Job.cluster`, if there is one.
         has_classes: whether the files have the classes of the job (:attr:`registry.exports.job.Job.classes`), so that
             ``--classes`` can change them.
     """
@@ -95,6 +96,7 @@ class Format:
     needs_photos: bool = False
     needs: Callable[[Mapping[str, Any]], tuple[str, ...]] | tuple[str, ...] = ()
     has_classes: bool = False
+    uses_cluster: bool = False
 
     def run(self, job: Job) -> None:
         """Write the files of an export."""

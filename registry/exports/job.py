@@ -13,6 +13,7 @@ from registry.subset.rows import Chunk, Part
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from registry.execution.cluster import ClusterExecutor
     from registry.execution.progress import Progress
     from registry.exports.files import Files
     from registry.sources.photos import Photos
@@ -27,6 +28,7 @@ class Job:
         files: writes the files.
         options: value of every option of the format, by name with hyphens.
         images: one of :data:`registry.exports.format.IMAGES`.
+        cluster: runs work on photos where the release is readable, too; None for this process.
         classes: of the items, for every file that names or numbers classes.
         counts: part name -> ``images``, ``items`` and the counts of :meth:`count`.
         left_out: (what, why) -> number, from :meth:`leave_out`.
@@ -47,12 +49,14 @@ class Job:
         progress: Progress | None,
         *,
         classes: Classes,
+        cluster: ClusterExecutor | None = None,
         puts_photos: bool = False,
     ) -> None:
         self.files = files
         self.options = options
         self.images = images
         self.classes = classes
+        self.cluster = cluster
         self.counts = {part.name: dict(rows.counts(part)) for part in rows.parts}
         self.left_out: Counter[tuple[str, str]] = Counter()
         self.noticed: Counter[tuple[str, str]] = Counter()
@@ -118,6 +122,18 @@ class Job:
             SourceError: a photo is missing or cannot be read.
         """
         return self._require_photos().read(chunk.split, chunk.images.column("image_id").to_pylist())
+
+    def source_of_photos(self, part: Part) -> Photos:
+        """Return the source of photos, which lists those of a part, to be read on a cluster.
+
+        Raises:
+            UsageError: the export has none.
+            SourceError: it cannot be opened.
+        """
+        photos = self._require_photos()
+        for split in part.splits:
+            photos.check(split, ())
+        return photos
 
     def note_suffixes(self, chunk: Chunk) -> None:
         """Count the photos of a chunk that have another suffix than in the registry, whose names the files take."""

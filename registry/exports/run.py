@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryFormatError, UsageError
+from registry.execution.cluster import ClusterExecutor, for_cluster
 from registry.execution.progress import Progress
 from registry.exports.columns.own_values import own_columns
 from registry.exports.destination import open_destination
@@ -21,7 +23,7 @@ from registry.exports.overwrite import OverwriteCheck
 from registry.sources.photo_cache import CACHE_FOLDER, PhotoCache
 from registry.sources.photos import Photos
 from registry.storage.filesystems import StorageOptions, local_path
-from registry.storage.place import Place
+from registry.storage.place import Place, absolute_urls
 from registry.subset.classes import ClassChoice, Classes, categories_of, read_choice, read_document
 from registry.subset.item_list import ItemList, read_item_list
 from registry.subset.options import Subset
@@ -121,6 +123,7 @@ def export(
     photo_cache: str | None = None,
     overwrite: bool = False,
     revision: Mapping[str, Any] | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> ExportManifest:
     """Write an export and return its manifest, which the export holds as ``export.json``.
@@ -142,6 +145,7 @@ def export(
         overwrite: whether an earlier export at ``dest`` may be replaced. Other files are never replaced, but those
             that trainers left there are removed with it (:func:`registry.exports.overwrite.OverwriteCheck`).
         revision: revision of the registry for the manifest, from :func:`registry.history.git.revision_of`.
+        executor: cuts crops on other machines, as for :func:`registry.ingest.build.ingest`; other formats do without.
         progress: called with the number of images done and in total; an image counts twice if its photo is put there
             after the files of the format.
 
@@ -172,8 +176,9 @@ def export(
     _check_known(plan, rows)
     category_counts = {part.name: rows.category_counts(part) for part in rows.parts}
     classes = Classes.of(plan.classes, sorted(set().union(*category_counts.values())))
-    source = None
+    source, cluster = None, None
     if photos:
+        photos, cluster = _shared(photos, executor, storage_options, password)
         cache = _photo_cache(registry.place, photo_cache)
         caches_all = photo_cache is not None
         source = Photos(
@@ -189,6 +194,7 @@ def export(
             source,
             progress,
             classes=classes,
+            cluster=cluster,
             puts_photos=photo_path is not None,
         )
         plan.format.run(job)
@@ -201,6 +207,20 @@ def export(
         files.finish(manifest.to_json())
         logging.getLogger(__name__).info("%s: %d files written to %s", plan.format.name, len(manifest.files), dest)
     return manifest
+
+
+def _shared(
+    photos: str | Mapping[str, str],
+    executor: Executor | None,
+    storage_options: StorageOptions | None,
+    password: str | None,
+) -> tuple[str | Mapping[str, str], ClusterExecutor | None]:
+    """Return the places of photos as the workers of an executor name them, and the executor for them."""
+    if executor is None:
+        return photos, None
+    urls = [photos] if isinstance(photos, str) else photos.values()
+    cluster = for_cluster(executor, 1, storage_options, password, *urls)
+    return absolute_urls(photos), cluster
 
 
 def _check_known(plan: Plan, rows: Selection) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 from registry.dataset.deepfashion2 import find_split
 from registry.dataset.tables import CORRECTIONS
 from registry.errors import SourceError, UsageError
+from registry.execution.cluster import for_cluster
 from registry.execution.in_order import in_order
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
@@ -74,8 +75,8 @@ def ingest(
         password: password of a protected zip.
         storage_options: passed to fsspec, for the source and the registry.
         follow_links: whether files of a local source may be links that lead out of it.
-        executor: runs the chunks instead of local processes, such as Dask's ``Client.getprocess_pool()``; the source
-            must be readable where it runs.
+        executor: runs the chunks instead of local processes, such as Dask's ``Client.get_executor()``; the source must
+            be readable where it runs; :func:`registry.execution.cluster.for_cluster` says where secrets come from.
         progress: called with the number of files (images of a COCO file) done, and of all.
         source_of: user or shop by image_id, or a file of them (:func:`registry.ingest.source_of.read_sources`), for
             images whose source the files do not tell: those of COCO files and photos without annotation.
@@ -93,7 +94,10 @@ def ingest(
     corrected = read_corrections(corrections, split) if corrections is not None else Corrections()
     sources = read_sources(source_of, split, storage_options) if isinstance(source_of, str) else dict(source_of or {})
     jobs = 1 if source.startswith("memory://") else jobs or os.cpu_count() or 1  # other processes cannot read memory://
-    with process_pool(executor, jobs) as pool:
+    cluster = for_cluster(executor, jobs, storage_options, password, source)
+    if cluster:
+        jobs, source = cluster.num_workers, Place(source, storage_options).absolute_url
+    with process_pool(cluster, jobs) as pool:
         coco = find_coco(source, storage_options, password)
         if coco:
             lists = read_retrieval(split, retrieval, storage_options, password)

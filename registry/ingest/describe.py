@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from registry.dataset.deepfashion2 import find_split
 from registry.dataset.tables import PHOTOS, record_batch
 from registry.errors import UnknownNameError
+from registry.execution.cluster import for_cluster
 from registry.execution.in_order import in_order
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
@@ -75,6 +76,7 @@ def describe_photos(
     storage_options: StorageOptions | None = None,
     follow_links: bool = False,
     cache: str | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> DescribeReport:
     """Measure the photos of a source, replace the rows of a split in the table photos, and return a report.
@@ -91,6 +93,7 @@ def describe_photos(
         storage_options: passed to fsspec, for the source and the registry.
         follow_links: whether photos of a local source may be links that lead out of it.
         cache: folder for the journal of a remote registry; without it none is kept.
+        executor: reads the photos instead of local processes, as for :func:`registry.ingest.build.ingest`.
         progress: called with the number of photos done, and of all.
 
     Raises:
@@ -109,7 +112,10 @@ def describe_photos(
     batches: list[pa.RecordBatch] = []
     checksums: list[tuple[Entry, PhotoChecksum | Fault]] = []
     jobs = 1 if source.startswith("memory://") else jobs  # other processes cannot read memory://
-    with process_pool(None, jobs, "What was read is kept") as pool:
+    cluster = for_cluster(executor, jobs, storage_options, password, source)
+    if cluster:
+        jobs, source = cluster.num_workers, Place(source, storage_options).absolute_url
+    with process_pool(cluster, jobs, "What was read is kept") as pool:
         opened, photos = _open(source, split, report, password, storage_options, follow_links)
         journal = Journal(_journal_folder(place, cache), split)
         for entries, chunk in _read_photos(pool if len(photos) > 2 * _CHUNK else None, opened, photos, journal, jobs):

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from registry.errors import NotFoundError, RegistryFormatError, StorageError
 from registry.files.bounded_folder import remove_oldest
@@ -52,12 +52,17 @@ class Blocks:
 
     def __init__(self, place: Place, folder: str | None = None) -> None:
         self.place = place
+        self._folder = folder
         self._disk = _Disk(Path(folder).expanduser()) if folder else None
         self._most = (LOCAL_MEMORY_BYTES if place.is_local else MEMORY_BYTES) // BLOCK_BYTES
         self._memory: OrderedDict[_Key, bytes] = OrderedDict()
         self._digests: dict[str, bytes] = {}
         self._coming: dict[_Key, Future[bytes]] = {}
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Read the same files where this is unpickled, with nothing in memory."""
+        return Blocks, (self.place, self._folder)
 
     def read(self, file: DataFile, start: int, end: int) -> bytes:
         """Return the bytes of a file from ``start`` up to ``end``, or to its end.

@@ -73,7 +73,7 @@ class ChunkReader:
         with ThreadPoolExecutor(1) as pool:
             started = ((bound, pool.submit(self._read, part, bound, columns)) for bound in ranges)
             for _, chunk in in_order(started, 2):
-                yield from _slices(chunk)
+                yield from chunk.slices(CHUNK_IMAGES)
                 del chunk  # frees its memory before the next chunk is awaited
 
     def _read(self, part: Part, bound: tuple[str, int, int], columns: Sequence[str]) -> Chunk:
@@ -122,14 +122,3 @@ class ChunkReader:
             raise RegistryFormatError(f"{self._place} has columns of other types than declared: {error}") from error
         batches = table.combine_chunks().to_batches()
         return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=schema)
-
-
-def _slices(chunk: Chunk) -> Iterator[Chunk]:
-    """Yield a chunk in pieces of at most :data:`CHUNK_IMAGES` images; the rows are not copied."""
-    first_item = 0
-    for start in range(0, chunk.images.num_rows, CHUNK_IMAGES):
-        num_items = chunk.num_items[start : start + CHUNK_IMAGES]
-        images = chunk.images.slice(start, CHUNK_IMAGES)
-        items = chunk.items.slice(first_item, sum(num_items))
-        yield Chunk(chunk.part, chunk.split, images, items, num_items)
-        first_item += sum(num_items)

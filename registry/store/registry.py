@@ -93,7 +93,7 @@ class Registry:
     def opening(self) -> dict[str, Any]:
         """Return the arguments that open the same registry in another process; its limits are left to that."""
         return {
-            "url": self.place.url,
+            "url": self.place.absolute_url,  # the other process may run in another folder
             "storage_options": self._storage_options,
             "cache": self._cache,
             "tables": self.own_tables,

@@ -79,6 +79,7 @@ class Selection:
     ) -> None:
         self.subset = subset or Subset()
         self.resplit = resplit
+        self._arguments = snapshot, self.subset, resplit, category_ids, columns
         tables = snapshot.own_tables
         in_condition = check_condition(self.subset.where, tables) if self.subset.where else {}
         self._own_columns = OwnColumns.of(columns, tables)
@@ -111,6 +112,10 @@ class Selection:
             needed = PAIRING if self.subset.paired or self.subset.source else ("pair_id",)
             with snapshot.read_errors():
                 self.notices += unknown_texts(self._connection.cursor(), needed)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Choose the same items of the same version where this is unpickled, as in a worker process."""
+        return Selection, self._arguments
 
     def __repr__(self) -> str:
         counts = {part.name: self.counts(part) for part in self.parts}

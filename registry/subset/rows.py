@@ -87,6 +87,15 @@ class Chunk:
         """Return the name of the photo of each image, unique within the part."""
         return [self.part.file_name(self.split, name) for name in self.images.column("file_name").to_pylist()]
 
+    def slices(self, num_images: int) -> Iterator[Chunk]:
+        """Yield the chunk in pieces of at most ``num_images`` images; the rows are not copied."""
+        first_item = 0
+        for start in range(0, self.images.num_rows, num_images):
+            num_items = self.num_items[start : start + num_images]
+            items = self.items.slice(first_item, sum(num_items))
+            yield Chunk(self.part, self.split, self.images.slice(start, num_images), items, num_items)
+            first_item += sum(num_items)
+
     def owners(self) -> pa.Array:
         """Return the position in ``images`` of the image of each item."""
         import pyarrow as pa

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
+from functools import lru_cache
+from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -16,9 +17,11 @@ import pyarrow as pa
 from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import SourceError, UsageError
 from registry.execution.in_order import in_order
+from registry.execution.packing import pack, unpack
 from registry.exports.job import Job
 from registry.sources.photo_crops import crop_within
 from registry.sources.photo_pixels import converted
+from registry.sources.photos import Photos
 from registry.subset.rows import Chunk, Part
 
 _COLUMNS: Final = (
@@ -27,6 +30,8 @@ _COLUMNS: Final = (
 _HEADER: Final = "path,part,split,image_id,item_no,pair_id,style,identity,category,source,x1,y1,x2,y2\n"
 #: Photos read ahead per thread.
 _AHEAD: Final = 4
+#: Images whose crops a worker of a cluster cuts in a call.
+_SLICE: Final = 64
 
 Box = tuple[float, float, float, float]
 
@@ -43,25 +48,101 @@ class Crop(NamedTuple):
     data: bytes
 
 
+#: A chunk, and the crops of each of its images.
+_CutChunk = tuple[Chunk, Iterable[list[Crop | None]]]
+
+
 def write(job: Job) -> None:
     """Write ``PART/CATEGORY/IDENTITY/SOURCE/NAME.jpg`` for every item, and ``crops.csv``.
 
     Raises:
         SourceError: a photo cannot be decoded.
     """
-    threads = os.cpu_count() or 1
-    with job.files.open("crops.csv") as index, ThreadPoolExecutor(threads) as pool:
+    with job.files.open("crops.csv") as index, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         index.write(_HEADER.encode())
         for part in job.parts:
             written = 0
-            for chunk in job.chunks(part, _COLUMNS):
-                if not chunk.items.num_rows:
-                    continue
+            cut_chunks = _cut_on_cluster(job, part) if job.cluster else _cut_here(job, part, pool)
+            for chunk, crops in cut_chunks:
                 lines: list[str] = []
-                job.files.write_all(_chunk_files(job, _with_items(chunk), pool, _AHEAD * threads, lines))
+                job.files.write_all(_chunk_files(job, chunk, crops, lines))
                 index.write("".join(lines).encode())
                 written += len(lines)
             job.count(part, "crops", written)
+
+
+def _chunks(job: Job, part: Part) -> Iterator[Chunk]:
+    """Yield the chunks of a part without images that have no items, so that their photos are not read."""
+    return (_with_items(chunk) for chunk in job.chunks(part, _COLUMNS) if chunk.items.num_rows)
+
+
+def _cut_here(job: Job, part: Part, pool: ThreadPoolExecutor) -> Iterator[_CutChunk]:
+    """Yield each chunk and the crops of each of its images, cut by threads while the next photos are read."""
+    margin, quality = job.options["margin"], job.options["quality"]
+    for chunk in _chunks(job, part):
+        calls = (
+            (None, pool.submit(cut, photo, boxes, margin, quality, name))
+            for photo, boxes, name in zip(job.photos(chunk), _boxes(chunk), _names(chunk), strict=True)
+        )
+        yield chunk, (crops for _, crops in in_order(calls, _AHEAD * pool._max_workers))
+
+
+def _cut_on_cluster(job: Job, part: Part) -> Iterator[_CutChunk]:
+    """Yield each chunk and the crops of each of its images, read and cut by workers."""
+    cluster = job.cluster
+    assert cluster is not None
+    photos = pack(job.source_of_photos(part), cluster.secrets)
+    margin, quality = job.options["margin"], job.options["quality"]
+    calls = (
+        (
+            chunk,
+            cluster.submit(
+                _cut_in_worker,
+                photos,
+                chunk.split,
+                chunk.images.column("image_id").to_pylist(),
+                list(_boxes(chunk)),
+                margin,
+                quality,
+                _names(chunk),
+            ),
+        )
+        for whole in _chunks(job, part)
+        for chunk in whole.slices(_SLICE)
+    )
+    yield from in_order(calls, 2 * cluster.num_workers + 1)
+
+
+def _cut_in_worker(
+    photos: bytes,
+    split: str,
+    image_ids: Sequence[int],
+    boxes: Sequence[Sequence[Box]],
+    margin: float,
+    quality: int,
+    names: Sequence[str],
+) -> list[list[Crop | None]]:
+    """Return the crops of each image of a run. The work of a worker on another machine."""
+    data = _opened(photos).read(split, image_ids)
+    return [cut(photo, group, margin, quality, name) for photo, group, name in zip(data, boxes, names, strict=True)]
+
+
+@lru_cache(maxsize=1)
+def _opened(photos: bytes) -> Photos:
+    """Return the photos of a worker, which lists them once."""
+    opened: Photos = unpack(photos)
+    return opened
+
+
+def _boxes(chunk: Chunk) -> Iterator[list[Box]]:
+    """Yield the boxes of each image of a chunk."""
+    boxes = zip(*(chunk.items.column(side).to_pylist() for side in BOX_COLUMNS), strict=True)
+    return ([*islice(boxes, number)] for number in chunk.num_items)
+
+
+def _names(chunk: Chunk) -> list[str]:
+    """Return the name of the photo of each image in messages."""
+    return [f"{chunk.split}/image/{name}" for name in chunk.images.column("file_name").to_pylist()]
 
 
 def _with_items(chunk: Chunk) -> Chunk:
@@ -71,28 +152,19 @@ def _with_items(chunk: Chunk) -> Chunk:
 
 
 def _chunk_files(
-    job: Job, chunk: Chunk, pool: ThreadPoolExecutor, ahead: int, lines: list[str]
+    job: Job, chunk: Chunk, crops_of_images: Iterable[list[Crop | None]], lines: list[str]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield path and bytes of each crop of a chunk; append its line of ``crops.csv`` to ``lines``."""
     class_names = job.classes.names(chunk.items.column("category_id"))
     items = iter(chunk.items.append_column("class_name", class_names).to_pylist())
-    groups = ([*islice(items, number)] for number in chunk.num_items)
-    names = chunk.images.column("file_name").to_pylist()
-    margin, quality = job.options["margin"], job.options["quality"]
-
-    def start() -> Iterator[tuple[list[dict[str, Any]], Future[list[Crop | None]]]]:
-        for photo, name, group in zip(job.photos(chunk), names, groups, strict=True):
-            boxes = [tuple(item[side] for side in BOX_COLUMNS) for item in group]
-            yield group, pool.submit(cut, photo, boxes, margin, quality, f"{chunk.split}/image/{name}")
-
-    for group, crops in in_order(start(), ahead):
-        for item, crop in zip(group, crops, strict=True):
-            if crop is None:
-                job.leave_out("crops", "were left out, as the box has no area within the photo")
-                continue
-            path = crop_path(chunk.part, chunk.split, item)
-            lines.append(_line(path, chunk, item, crop))
-            yield path, crop.data
+    for crop in chain.from_iterable(crops_of_images):
+        item = next(items)
+        if crop is None:
+            job.leave_out("crops", "were left out, as the box has no area within the photo")
+            continue
+        path = crop_path(chunk.part, chunk.split, item)
+        lines.append(_line(path, chunk, item, crop))
+        yield path, crop.data
 
 
 def cut(photo: bytes, boxes: Sequence[Box], margin: float, quality: int, name: str) -> list[Crop | None]:

@@ -1,0 +1,142 @@
+"""Work on a Dask scheduler and its workers, started as processes on 127.0.0.1."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from registry.errors import SourceError, StorageError
+from registry.execution.cluster import ClusterExecutor
+from registry.execution.dask import dask_executor
+from registry.sample import write_sample
+from tests.execution.dask_cluster import Cluster, cluster, die_once, sleep
+from tests.sources.packing import files_in, write_zipcrypto
+from tests.waiting import until_empty
+
+pytestmark = pytest.mark.xdist_group("dask")
+BIN = Path(sys.executable).parent
+SECRET = "marker-Geheimnis-7391"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Yield a cluster of two workers that know the password of a zip."""
+    with cluster(tmp_path_factory.mktemp("workers"), 2, DF2_ZIP_PASSWORD=SECRET) as started:
+        yield started
+
+
+def run(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    """Return a command that has ended."""
+    command = [str(BIN / "df2"), *map(str, words)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+
+
+def df2(folder: Path, *words: object) -> None:
+    """Run a command that must not fail."""
+    done = run(folder, *words)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_cluster_makes_the_same_registry(running: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DF2_ZIP_PASSWORD", SECRET)
+    write_sample(tmp_path / "drawn", 240, 0)
+    (tmp_path / "release").mkdir()
+    write_zipcrypto(tmp_path / "release" / "train.zip", files_in(tmp_path / "drawn" / "train"), SECRET)
+    there = ["--scheduler", running.address]
+    for target, processes, where in (("here", ["-j", 1], []), ("there", there, there)):
+        df2(tmp_path, "ingest", "--split", "train", "release", target, *processes)
+        df2(tmp_path, "-r", target, "photos", "describe", "--photos", "release", *processes)
+        df2(tmp_path, "-r", target, "export", "crops", f"{target}/crops", "--photos", "release", *where)
+        df2(tmp_path, "-r", target, "embeddings", "make", "colour-texture", "--photos", "release", *processes)
+    made_here, made_there = (
+        {name: data for name, data in files_in(tmp_path / target).items() if not name.startswith(".df2/")}
+        for target in ("here", "there")
+    )
+    assert made_here == made_there
+    assert {name.partition("/")[0] for name in made_here} > {"crops", "embeddings", "items", "photos"}
+
+
+def test_a_bad_file_is_an_issue_of_its_own(running: Cluster, small_source: Path, tmp_path: Path) -> None:
+    (small_source / "annos" / "000003.json").write_text("{")
+    for target, *where in (("q",), ("r", "--dask", running.address)):
+        df2(tmp_path, "ingest", "--split", "train", small_source, target, "--on-error", "quarantine", *where)
+    assert files_in(tmp_path / "r") == files_in(tmp_path / "q")
+
+
+def test_a_cluster_counts_the_same_rows(running: Cluster, small_registry: Path, tmp_path: Path) -> None:
+    for options in ([], ["--source", "user"]):
+        here = run(tmp_path, "-r", "registry", "check", *options)
+        there = run(tmp_path, "-r", "registry", "check", *options, "--scheduler", running.address)
+        assert (there.returncode, there.stdout, there.stderr) == (here.returncode, here.stdout, here.stderr)
+        assert '"count": 1' in here.stdout
+
+
+def test_workers_without_the_password_are_one_error(
+    tmp_path: Path, small_source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_zipcrypto(tmp_path / "train.zip", files_in(small_source), SECRET)
+    with cluster(tmp_path, 1, DF2_ZIP_PASSWORD="") as started:
+        monkeypatch.setenv("DF2_ZIP_PASSWORD", SECRET)
+        where = ["--scheduler", started.address, "--on-error", "quarantine"]
+        done = run(tmp_path, "ingest", "--split", "train", source, "r", *where)
+    assert done.returncode == 3
+    assert "A worker has no DF2_ZIP_PASSWORD in its environment: start every worker with it." in done.stderr
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_call_whose_worker_dies_is_run_again(tmp_path: Path) -> None:
+    with cluster(tmp_path, 2) as started, dask_executor(started.address, 30) as executor:
+        assert executor is not None
+        calls = [executor.submit(die_once, str(tmp_path / "died"), number) for number in range(8)]
+        assert [call.result() for call in calls] == list(range(8))
+    assert (tmp_path / "died").exists()
+
+
+def test_a_call_that_kills_its_workers_is_one_error(tmp_path: Path) -> None:
+    no_second_try = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    with cluster(tmp_path, 1, **no_second_try) as started, dask_executor(started.address, 30) as executor:
+        assert executor is not None
+        call = executor.submit(die_once, str(tmp_path / "died"), 0)
+        with pytest.raises(SourceError, match="died again and again over the same files"):
+            call.result()
+
+
+def test_a_scheduler_that_goes_away_is_one_error(tmp_path: Path) -> None:
+    with cluster(tmp_path, 1) as started, dask_executor(started.address, 30) as executor:
+        assert executor is not None
+        call = ClusterExecutor(executor, 1, {}).submit(sleep, str(tmp_path / "begun"))
+        assert until_empty(lambda: not (tmp_path / "begun").exists(), 60) is False
+        threading.Timer(0.5, started.scheduler.kill).start()
+        with pytest.raises(StorageError, match="went away before the work was done"):
+            call.result()
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "message"),
+    [
+        ("nonsense", 2, "--scheduler is 'nonsense': expected tcp://HOST:PORT; missing port number"),
+        ("magic://127.0.0.1:1", 2, "--scheduler is 'magic://127.0.0.1:1': expected tcp://HOST:PORT"),
+        ("tcp://127.0.0.1:1", 4, "Cannot reach the Dask scheduler at tcp://127.0.0.1:1: Timed out"),
+    ],
+)
+def test_an_address_without_a_scheduler_is_one_error(
+    small_source: Path, tmp_path: Path, address: str, code: int, message: str
+) -> None:
+    where = ["--scheduler", address]
+    done = run(tmp_path, "--network-timeout", 2, "ingest", "--split", "train", small_source, "r", *where)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(f"Error: {message}")
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_scheduler_without_workers_is_one_error(small_source: Path, tmp_path: Path) -> None:
+    with cluster(tmp_path, 0) as started:
+        where = ["--scheduler", started.address]
+        done = run(tmp_path, "--network-timeout", 2, "ingest", "--split", "train", small_source, "r", *where)
+    assert done.returncode == 4
+    assert done.stderr.startswith(f"Error: The Dask scheduler at {started.address} has no worker: start some with")
