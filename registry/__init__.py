@@ -7,6 +7,7 @@ Public are:
     :func:`evaluate`: score the predictions of a model.
     :func:`compare_with_release`: a registry beside the published numbers of the official release.
     :func:`show`, :func:`show_rows`: draw images, items and rows.
+    :func:`similar`, :func:`similar_to_photo`: the items that look most like an item or a photo.
     :func:`browse`: show a registry in a browser or a notebook.
     :data:`__version__`: the version of this distribution.
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from registry.checks.official import ReleaseComparison
     from registry.checks.run import CheckRun
+    from registry.embeddings.embedders import Embedder
     from registry.embeddings.similar import SimilarItems
     from registry.evaluation.results import Evaluation
     from registry.exports.manifest import ExportManifest
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__", "browse", "check", "compare_with_release", "evaluate", "export", "open", "show", "show_rows",
-    "similar",
+    "similar", "similar_to_photo",
 ]  # fmt: skip
 
 
@@ -184,6 +186,49 @@ def similar(
         registry, split, image_id, item_no, k,
         subset=_subset(subset), embeddings=embeddings, storage_options=storage_options,
     )  # fmt: skip
+
+
+def similar_to_photo(
+    registry: Registry,
+    photo: str | Path,
+    k: int = 20,
+    *,
+    box: Sequence[float] | None = None,
+    subset: Subset | Mapping[str, Any] | None = None,
+    embeddings: Any = None,
+    embedder: str | Embedder | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> SimilarItems:
+    """Return the items that are most similar to a garment in a photo of your own, as ``df2 similar --photo`` does.
+
+    The embedder of the model makes the vector of the photo; the answer is that of :func:`similar`.
+
+    Args:
+        registry: an open registry.
+        photo: path or fsspec URL of a JPEG, PNG or WebP. It is turned by its EXIF orientation, as viewers show it.
+        k: number of items.
+        box: x1, y1, x2, y2 of the garment, px; the whole photo without it.
+        subset: a :class:`registry.subset.options.Subset` or its options: the items to choose from.
+        embeddings: see :func:`similar`.
+        embedder: that made these vectors, or its name; by default that of the model's name.
+        storage_options: passed to fsspec for URLs.
+
+    Raises:
+        registry.errors.NotFoundError: there is no such photo, or no item of the subset has a vector.
+        registry.errors.UnknownNameError: there is no such model or embedder.
+        registry.errors.UsageError: the file is no photo, the box is none of the photo, ``k`` is below 1, or the
+            embedder is not that of the model.
+    """
+    from registry.embeddings.photo_vector import photo_vector
+    from registry.embeddings.similar import SimilarItems, similar_to_vector
+
+    asked = photo_vector(
+        registry, photo, box, embeddings=embeddings, embedder=embedder, storage_options=storage_options
+    )
+    answer = similar_to_vector(
+        registry, asked.vector, k, subset=_subset(subset), embeddings=embeddings, storage_options=storage_options
+    )
+    return SimilarItems(answer.rows, [*asked.notices, *answer.notices])
 
 
 def browse(

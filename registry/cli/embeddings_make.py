@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from registry.cli.completion import complete_split
 from registry.cli.context import Places, storage_option
 from registry.cli.embeddings_output import check_writable, dtype_option, tell
 from registry.cli.examples import examples
 from registry.cli.password import with_password
-from registry.cli.photo_options import PASSWORD_PROMPT, photo_sources, photos_option
+from registry.cli.photo_options import PASSWORD_PROMPT, jobs_option, photo_sources, photos_option, splits_option
 from registry.cli.progress import progress_bar
 from registry.cli.scheduler_option import scheduler_option, workers
-from registry.dataset.deepfashion2 import SPLITS
 from registry.errors import UsageError
 from registry.redaction import printable
 
@@ -29,19 +27,12 @@ if TYPE_CHECKING:
 )
 @click.command("make")
 @click.argument("model", metavar="MODEL")
-@click.option("--embedder", metavar="NAME", help="What makes the vectors. Default: the embedder called MODEL.")
+@click.option(
+    "--embedder", metavar="NAME", help="The embedder that makes the vectors. Default: the embedder called MODEL."
+)
 @photos_option
-@click.option(
-    "--split",
-    "splits",
-    multiple=True,
-    metavar="|".join(SPLITS),
-    shell_complete=complete_split,
-    help="Split whose items get vectors; repeatable. Default: all splits of the registry.",
-)
-@click.option(
-    "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Worker processes. Default: the number of cores."
-)
+@splits_option("Split whose items get vectors")
+@jobs_option
 @scheduler_option
 @dtype_option
 @click.option("--replace", is_flag=True, help="Put the vectors in place of those of a model of this name.")

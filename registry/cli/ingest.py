@@ -14,6 +14,7 @@ from registry.cli.examples import examples
 from registry.cli.model_notices import note_out_of_date
 from registry.cli.password import password_from_environment, with_password
 from registry.cli.paths import FILE, FOLDER, PLACE
+from registry.cli.photo_options import jobs_option
 from registry.cli.progress import progress_bar
 from registry.cli.scheduler_option import scheduler_option, workers
 from registry.dataset.deepfashion2 import SPLITS
@@ -85,9 +86,7 @@ _corrections = click.option(
     help="File that names the source of images, in lines such as 000001.jpg,user: for COCO files and photos without "
     "annotation, which do not tell it.",
 )
-@click.option(
-    "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Worker processes. Default: the number of cores."
-)
+@jobs_option
 @scheduler_option
 @click.option("--dask", "scheduler", hidden=True, help="The name of --scheduler in version 0.1.")
 @click.option(

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from registry.cli.completion import complete_split
 from registry.cli.context import Places, note, storage_option
 from registry.cli.examples import examples
 from registry.cli.model_notices import note_out_of_date
 from registry.cli.password import with_password
 from registry.cli.paths import PLACE, FileType
-from registry.cli.photo_options import photos_option
+from registry.cli.photo_options import jobs_option, photos_option, splits_option
 from registry.cli.progress import progress_bar
 from registry.cli.scheduler_option import scheduler_option, workers
 from registry.dataset.deepfashion2 import SPLITS, find_split
@@ -41,17 +40,8 @@ def photos() -> None:
 )
 @photos.command("describe")
 @photos_option
-@click.option(
-    "--split",
-    "splits",
-    multiple=True,
-    metavar="|".join(SPLITS),
-    shell_complete=complete_split,
-    help="Split to describe; repeatable. Default: all splits of the registry.",
-)
-@click.option(
-    "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Worker processes. Default: the number of cores."
-)
+@splits_option("Split to describe")
+@jobs_option
 @scheduler_option
 @storage_option
 @click.pass_obj
@@ -123,9 +113,7 @@ def describe(
 @photos.command("unlock")
 @click.argument("source", metavar="SRC", type=PLACE)
 @click.argument("dest", metavar="DST", type=FileType(path_type=Path))
-@click.option(
-    "-j", "--jobs", type=click.IntRange(1), metavar="N", help="Worker processes. Default: the number of cores."
-)
+@jobs_option
 @storage_option
 @click.pass_obj
 def unlock(places: Places, source: str, dest: Path, jobs: int | None) -> None:

@@ -33,8 +33,8 @@ class ColourTexture:
     """Describes crops by histograms of their colours, edges and fine structure.
 
     Nothing in it was trained, and it knows no garments: it finds the same print and the same colours, not the same cut.
-    Light of another colour misleads it, and it hardly tells how wide stripes are. It is a baseline, and a way to try
-    what works with vectors.
+    Light of another colour misleads it, and it hardly tells how wide stripes are. It is a baseline, and
+    a way to try the commands that use vectors.
 
     On ``df2 sample --images 600 --seed 7``, which had no part in the choice of its numbers, the nearest shop item is of
     the same identity for half of the queries, by ``df2 evaluate embeddings``: top-1 0.50 of 252 in train (by chance

@@ -1,4 +1,4 @@
-"""Embedders: what makes a vector of the crop of an item; those of the package, and those of plug-ins."""
+"""Embedders, which make a vector of the crop of an item: those of the package, and those of plug-ins."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from registry.dataset.deepfashion2 import unknown_name
 from registry.embeddings.colour_texture import ColourTexture
 from registry.errors import RegistryError, UsageError
 from registry.redaction import printable
+from registry.wording import plural
 
 #: Group of the entry points of plug-ins: the name of an embedder, and a class or function that makes it.
 ENTRY_POINTS: Final = "deepfashion2_registry.embedders"
 
+Vectors = npt.NDArray[np.float32]
+
 
 @runtime_checkable
 class Embedder(Protocol):
-    """What makes vectors of crops.
+    """Makes vectors of crops.
 
     A plug-in is a package with an entry point in the group :data:`ENTRY_POINTS` that names a class or function without
     arguments, which returns an embedder. Each worker process calls it once. It may also have an attribute ``weights``:
@@ -89,6 +92,36 @@ def find_embedder(name: str) -> Embedder:
             f"{type(embedder).__name__}."
         )
     return embedder
+
+
+def embed(embedder: Embedder, crops: Sequence[npt.NDArray[np.uint8]], names: Sequence[str]) -> Vectors:
+    """Return the vectors of crops, float32 [crops, dimensions], none of them zeros.
+
+    Args:
+        embedder: makes them.
+        crops: RGB [height, width, 3].
+        names: of the crops, for messages.
+
+    Raises:
+        UsageError: the embedder fails, or returns something else.
+    """
+    name = f"The embedder {printable(embedder.name)}"
+    batch = names[0] if len(crops) == 1 else f"a batch of {plural(len(crops), 'crop')} that begins with {names[0]}"
+    try:
+        vectors = np.asarray(embedder.embed(crops), np.float32)
+    except RegistryError:
+        raise
+    except Exception as error:  # a plug-in may raise anything
+        raise UsageError(f"{name} failed on {batch}: {_reason(error)}") from error
+    expected = (len(crops), embedder.dimensions)
+    if vectors.shape != expected:
+        raise UsageError(f"{name} returned an array {vectors.shape} for {batch}: expected {expected}.")
+    bad = np.flatnonzero(~np.isfinite(vectors).all(1) | ~vectors.any(1))
+    if len(bad):
+        raise UsageError(
+            f"{name} returned a vector of zeros, or with numbers that are not finite, for {names[int(bad[0])]}."
+        )
+    return vectors
 
 
 def _plug_ins() -> dict[str, EntryPoint]:

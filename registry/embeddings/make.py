@@ -17,11 +17,10 @@ import numpy.typing as npt
 from registry.dataset.arrays import Ints
 from registry.dataset.deepfashion2 import find_split
 from registry.embeddings.add import AddReport, add_embeddings, check_model
-from registry.embeddings.embedders import Embedder, find_embedder
+from registry.embeddings.embedders import Embedder, Vectors, embed, find_embedder
 from registry.errors import (
     ConflictError,
     PasswordError,
-    RegistryError,
     SourceError,
     UnknownNameError,
     UnreadableSourceError,
@@ -59,8 +58,6 @@ _ITEMS: Final = f"""
     WHERE list_contains($splits, split) ORDER BY {SPLIT_ORDER}, image_id, item_no
 """
 
-Vectors = npt.NDArray[np.float32]
-
 
 class _Item(NamedTuple):
     """A row of :data:`_ITEMS`."""
@@ -82,7 +79,7 @@ class _Item(NamedTuple):
 
 @dataclass(slots=True)
 class _Made:
-    """The vectors of a run of photos, and what was left out.
+    """The vectors of the items in a run of photos, and the photos and items without one.
 
     Attributes:
         items: positions in the run of the items with a vector.
@@ -253,7 +250,7 @@ def _embed(embedder: Embedder, reader: PhotoReader, items: Sequence[_Item]) -> _
     def finish() -> None:
         if waiting:
             result.items.extend(at for at, _ in waiting)
-            result.vectors.append(_vectors(embedder, [crop for _, crop in waiting], [items[at] for at, _ in waiting]))
+            result.vectors.append(embed(embedder, [crop for _, crop in waiting], [items[at].key for at, _ in waiting]))
             waiting.clear()
 
     for (split, image_id), group in groupby(enumerate(items), key=lambda pair: (pair[1].split, pair[1].image_id)):
@@ -296,32 +293,6 @@ def _photo(reader: PhotoReader, split: str, image_id: int, item: _Item) -> npt.N
     if item.width not in (None, width) or item.height not in (None, height):
         return f"{key} has {width} x {height} px, and {item.width} x {item.height} px in the registry"
     return pixels
-
-
-def _vectors(embedder: Embedder, crops: Sequence[npt.NDArray[np.uint8]], items: Sequence[_Item]) -> Vectors:
-    """Return the vectors of crops.
-
-    Raises:
-        UsageError: the embedder fails, or returns something else.
-    """
-    name = f"The embedder {embedder.name}"
-    batch = f"a batch of {plural(len(crops), 'crop')} that begins with {items[0].key}"
-    try:
-        vectors = np.asarray(embedder.embed(crops), np.float32)
-    except RegistryError:
-        raise
-    except Exception as error:  # a plug-in may raise anything
-        reason = " ".join(str(error).split())[:300]
-        raise UsageError(f"{name} failed on {batch}: {type(error).__name__}: {reason}") from error
-    expected = (len(crops), embedder.dimensions)
-    if vectors.shape != expected:
-        raise UsageError(f"{name} returned an array {vectors.shape} for {batch}: expected {expected}.")
-    bad = np.flatnonzero(~np.isfinite(vectors).all(1) | ~vectors.any(1))
-    if len(bad):
-        raise UsageError(
-            f"{name} returned a vector of zeros, or with numbers that are not finite, for {items[int(bad[0])].key}."
-        )
-    return vectors
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""Vectors of items in memory, and the nearest items of a vector: the pages and ``df2 similar`` answer by it."""
+"""Vectors of items in memory, and the items nearest to a vector, for ``df2 similar`` and the pages."""
 
 from __future__ import annotations
 
@@ -289,11 +289,11 @@ def item_keys(split_no: Ints, image_id: Ints, item_no: Ints) -> Ints:
 
 
 def _rows(items: pa.Table, file: EmbeddingsFile) -> tuple[Ints, Ints, Bools, Ints, list[str]]:
-    """Return what the rows of a file are of.
+    """Return the item of each row of a file of vectors.
 
     Returns:
-        The keys of the items, and the order that sorts them; which rows are the first of an item of the registry; of
-        each row the position of its item in that order; and notices on the other rows.
+        The keys of the items; the order that sorts them; for each row, whether it is the first of an item of the
+        registry; for each row, the position of its item in that order; and notices on the rows that are not used.
     """
     if not file.is_of_items:
         raise UsageError(

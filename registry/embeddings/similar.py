@@ -1,4 +1,4 @@
-"""The items that are most similar to an item or a vector, with what a user asks about them."""
+"""The items that are most similar to an item, a photo or a vector, with the columns that a user looks at."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 
 from registry.dataset.arrays import Bools, Floats, Ints
 from registry.dataset.deepfashion2 import CATEGORY_BY_ID, SPLITS
@@ -119,12 +120,13 @@ def similar_items(
 
 def similar_to_vector(
     registry: Registry,
-    vector: Floats,
+    vector: npt.ArrayLike,
     number: int = NUMBER,
     *,
     subset: Subset | None = None,
     embeddings: Any = None,
     storage_options: StorageOptions | None = None,
+    keeps: bool = True,
 ) -> SimilarItems:
     """Return the items of a subset whose vectors have the largest cosine with a vector; see :func:`similar_items`.
 
@@ -132,15 +134,18 @@ def similar_to_vector(
         UsageError: the vector has another length than those of the items, or cannot be compared.
     """
     _check_number(number)
-    vector = np.asarray(vector, np.float64).ravel()
-    if not np.isfinite(vector).all() or not vector.any():
+    asked: Floats = np.asarray(vector, np.float64).ravel()
+    if not np.isfinite(asked).all() or not asked.any():
         raise UsageError("Expected a vector of finite numbers that are not all 0.")
     chosen = _chosen(registry, subset)
-    items = _items(registry)
-    with open_vectors(registry, embeddings, storage_options) as file:
-        neighbours = read_nearest(items, file, vector, number, chosen)
-    allowed = _allowed(neighbours, chosen)
-    near, far = neighbours.nearest_to(vector, number, COSINE, allowed)
+    if keeps:
+        held = _held(registry, embeddings, storage_options)
+        items, neighbours = held.items, held.neighbours
+    else:
+        items = _items(registry)
+        with open_vectors(registry, embeddings, storage_options) as file:
+            neighbours = read_nearest(items, file, asked, number, chosen)
+    near, far = neighbours.nearest_to(asked, number, COSINE, _allowed(neighbours, chosen))
     return _answer(items, neighbours, near, far, None)
 
 

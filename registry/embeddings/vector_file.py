@@ -216,7 +216,7 @@ def open_embeddings(source: Any, storage_options: StorageOptions | None = None) 
 
 
 def open_parts(parts: Sequence[tuple[str, Path]], name: str) -> EmbeddingsFile:
-    """Return the rows of Parquet files, one after another, each of a split.
+    """Return the rows of Parquet files, each with the items of a split, behind each other.
 
     Args:
         parts: split and path.

@@ -45,7 +45,7 @@ class PhotoDataset(ABC):
     Attributes:
         rows: a row for each element, in mapped memory.
         classes: names of the classes, by label.
-        notices: what the subset or the dataset left out, in plain sentences with counts.
+        notices: plain sentences that count the images, items and elements that are left out.
 
     Raises:
         NotFoundError: there is no such registry, or the subset is empty.

@@ -142,15 +142,25 @@ class Album:
         registry: an open registry.
         photos: None to draw annotations on plain canvases.
         must_have_photos: whether a missing photo is bad input: the user has named the release.
+        only_boxes: whether photos get boxes without masks and landmarks, which would hide the colours of garments. On a
+            plain canvas the whole annotation is drawn.
 
     Attributes:
-        registry, photos: as given.
+        registry, photos, only_boxes: as given.
     """
 
-    def __init__(self, registry: Registry, photos: Photos | None = None, *, must_have_photos: bool = False) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        photos: Photos | None = None,
+        *,
+        must_have_photos: bool = False,
+        only_boxes: bool = False,
+    ) -> None:
         self.registry = registry
         self.problems = Problems()
         self.photos = photos
+        self.only_boxes = only_boxes
         self._must_have_photos = must_have_photos
         self._without_photos: set[str] = set()
 
@@ -210,8 +220,11 @@ class Album:
         photo = self._decode(shown, None if crop else size)
         if photo is not None and listed not in (None, (photo.width, photo.height)):
             self.problems.add("have another size than in the registry, so that annotations may not fit", _name(shown))
+        items = shown.items
+        if photo is not None and self.only_boxes:
+            items = [{**item, "segmentation": [], "landmarks": []} for item in items]
         return annotate(
-            shown.items, photo, image_size=listed, size=size, crop=crop, has_labels=has_labels,
+            items, photo, image_size=listed, size=size, crop=crop, has_labels=has_labels,
             colours=shown.colours, predictions=predictions,
         )  # fmt: skip
 

@@ -15,6 +15,8 @@ from registry.pictures.album import Album, Shown, Subject
 from registry.pictures.palette import CANVAS
 from registry.pictures.sheet import (
     ACROSS,
+    BOX,
+    MARKS,
     ROWS,
     TEXT,
     THUMBNAIL,
@@ -161,24 +163,36 @@ def with_items(registry: Registry, rows: pa.Table) -> pa.Table:
     return joined.sort_by([(name, "ascending") for name in (*keys, "image_id", "item_no")])
 
 
-def num_row_pages(rows: pa.Table) -> int:
-    """Return the number of pages of :func:`row_pages`."""
-    number: int = rows.num_rows
+def num_row_pages(rows: pa.Table, num_before: int = 0) -> int:
+    """Return the number of pages of :func:`row_pages`, with so many cells before those of the rows."""
+    number: int = rows.num_rows + num_before
     return ceil(number / cells_on_page(len(RowKeys.of(rows.column_names).images)))
 
 
-def row_pages(album: Album, rows: pa.Table, title: str = "", *, crop: bool = False) -> Iterator[Image.Image]:
+def row_pages(
+    album: Album, rows: pa.Table, title: str = "", *, crop: bool = False, before: Sequence[Cell] = ()
+) -> Iterator[Image.Image]:
     """Yield contact sheets with a cell for each row: its image, item or pair, and its other columns as caption.
+
+    Args:
+        album: reads the photos.
+        rows: of any query.
+        title: for the foot of the page.
+        crop: only the boxes of the items.
+        before: cells that stand before those of the rows; fewer than a page holds.
 
     Raises:
         UsageError: no columns name an image.
     """
     keys = RowKeys.of(rows.column_names)
-    on_page, total = cells_on_page(len(keys.images)), num_row_pages(rows)
+    on_page, total = cells_on_page(len(keys.images)), num_row_pages(rows, len(before))
     for page in range(total):
-        cells = row_cells(album, keys, rows.slice(page * on_page, on_page).to_pylist(), crop=crop)
+        start, end = (max(0, number * on_page - len(before)) for number in (page, page + 1))
+        cells = row_cells(album, keys, rows.slice(start, end - start).to_pylist(), crop=crop)
+        cells[:0] = before if page == 0 else ()
         footer = " · ".join([title] * bool(title) + [f"page {page + 1:,} of {total:,}"] * (total > 1))
-        yield sheet([Block("", cells, max(1, ACROSS // len(keys.images)))], footer)
+        marks = (BOX,) if album.only_boxes and album.photos is not None else MARKS
+        yield sheet([Block("", cells, max(1, ACROSS // len(keys.images)))], footer, marks)
 
 
 def row_cells(album: Album, keys: RowKeys, records: Sequence[Mapping[str, Any]], *, crop: bool = False) -> list[Cell]:

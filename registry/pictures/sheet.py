@@ -20,6 +20,10 @@ ROWS: Final = 4
 #: Pictures beside each other on a page.
 ACROSS: Final = 5
 
+#: The marks that the legend names.
+BOX: Final = "box"
+MARKS: Final = ("visible landmark", "occluded landmark", "mask", BOX)
+
 _GAP: Final = 14
 #: Px between the pictures of a cell.
 _BESIDE: Final = 4
@@ -90,10 +94,10 @@ def figure(picture: Image.Image, title: str) -> Image.Image:
     return page
 
 
-def sheet(blocks: Sequence[Block], footer: str = "") -> Image.Image:
-    """Return a page with blocks beside each other, and the legend below them."""
+def sheet(blocks: Sequence[Block], footer: str = "", marks: Sequence[str] = MARKS) -> Image.Image:
+    """Return a page with blocks beside each other, and the legend of some marks below them."""
     drawn = [_drawn_block(block) for block in blocks]
-    legend = _legend(TEXT)
+    legend = _legend(TEXT, marks)
     foot = min(math.ceil(text_width(drawable(footer), TEXT)), THUMBNAIL) + _GAP if footer else 0
     width = max(sum(block.width for block in drawn) + _GAP * (len(drawn) + 1), legend.width + foot + 2 * _GAP)
     height = max(block.height for block in drawn) + 2 * _GAP + legend.height + _GAP // 2
@@ -142,15 +146,14 @@ def _drawn_block(block: Block) -> Image.Image:
     return drawn
 
 
-def _legend(size: int) -> Image.Image:
-    """Return the meaning of the marks, as a line on a page."""
+def _legend(size: int, marks: Sequence[str] = MARKS) -> Image.Image:
+    """Return the meaning of marks, as a line on a page."""
     height = round(size * 1.6)
-    entries = ("visible landmark", "occluded landmark", "mask", "box")
-    width = math.ceil(sum(text_width(text, size) + 2.4 * size for text in entries))
+    width = math.ceil(sum(text_width(text, size) + 2.4 * size for text in marks))
     legend = Image.new("RGB", (width, height), PAGE)
     draw, x = ImageDraw.Draw(legend), 0.0
     colour, y, radius = ITEM_COLOURS[0], height / 2, size * 0.36
-    for text in entries:
+    for text in marks:
         centre = x + size * 0.6
         outer, inner = Stencil(), Stencil()
         if text == "visible landmark":

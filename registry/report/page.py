@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from registry.checks.official import compare_with_release
@@ -14,6 +13,7 @@ from registry.checks.settings import CheckSettings
 from registry.pictures.album import Album, Problems
 from registry.report.changes import changes
 from registry.report.checks import checks
+from registry.report.document import document
 from registry.report.elements import Html, element, join, section
 from registry.report.evaluation import evaluation_section
 from registry.report.official import official
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from registry.store.registry import Registry
     from registry.store.selection import Selection
 
-_STYLE: Final = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-#: The page may load nothing: a browser refuses whatever this does not name.
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 _TITLE: Final = "DeepFashion2 registry: report"
 _SECTION: Final = re.compile(r'<section id="([a-z]+)"[^>]*><h2 [^>]*>(.*?)</h2>')
 
@@ -121,30 +118,10 @@ def _page(subset: Subset, sections: list[Html]) -> str:
     body = join(*sections)
     links = [element("li", element("a", Html(title), href=f"#{anchor}")) for anchor, title in _SECTION.findall(body)]
     title = _TITLE if subset == Subset() else f"{_TITLE} on a subset"
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        element("meta", name="robots", content="noindex"),
-        element("meta", name="referrer", content="no-referrer"),
-        element("title", title),
-        element("link", rel="icon", href="data:,"),
-        element("style", Html(_STYLE)),
-    )
-    header = element(
-        "header",
+    header = join(
         element("h1", title),
         element("p", "Subset: ", element("code", subset.text)) if subset != Subset() else None,
         terms(),
     )
     contents = element("nav", element("h2", "Contents"), element("ul", *links), aria_label="Contents")
-    page = element(
-        "body",
-        element("a", "Skip to the content", href="#main", class_="skip"),
-        header,
-        contents,
-        element("main", body, id="main"),
-        element("footer", "Made by df2 report of deepfashion2-registry. It loads nothing and opens offline."),
-    )
-    return f"<!DOCTYPE html>\n{element('html', head, page, lang='en')}\n"
+    return document(title, header, body, command="df2 report", contents=contents)

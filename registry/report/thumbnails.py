@@ -14,6 +14,8 @@ from registry.report.elements import Html, element
 from registry.wording import plural
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from registry.pictures.annotated import Annotated
     from registry.pictures.predicted import Prediction
     from registry.store.difference import Change
@@ -46,6 +48,16 @@ class Thumbnails:
             rows: split, image_id and item_no; other columns stand in the caption.
         """
         return self._figures(rows, RowKeys.of(list(rows[0])), crop=True) if rows else None
+
+    def of_subjects(self, subjects: Sequence[Subject], *, crop: bool = True, size: int = _SIZE) -> list[Html | None]:
+        """Return a picture of each subject; None for those beyond the bytes that a page may have."""
+        return [self._image(self._album, shown, crop=crop, size=size) for shown in self._album.load(subjects)]
+
+    def of_picture(self, picture: Image, text: str) -> Html:
+        """Return a picture that is drawn already, and a text in place of it."""
+        address = data_uri(webp(picture), "webp")
+        self._bytes += len(address)
+        return element("img", src=address, alt=text, width=picture.width, height=picture.height)
 
     def of_rows(self, rows: Sequence[Mapping[str, Any]]) -> Html | None:
         """Return pictures of rows that name images or items; None if they name none."""

@@ -1,12 +1,9 @@
-"""Crops of items out of photos."""
+"""The edges of the crops of items in photos."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-import numpy as np
-import numpy.typing as npt
 
 Edges = tuple[int, int, int, int]
 
@@ -43,15 +40,3 @@ def crop_box(box: Sequence[float], margin: float, width: int, height: int) -> Ed
     x1, y1, x2, y2 = box
     x_start, top = min(max(math.floor(x1), 0), width - 1), min(max(math.floor(y1), 0), height - 1)
     return x_start, top, min(max(math.ceil(x2), x_start + 1), width), min(max(math.ceil(y2), top + 1), height)
-
-
-def crop(pixels: npt.NDArray[np.uint8], corners: Sequence[float], margin: float = 0.0) -> npt.NDArray[np.uint8]:
-    """Return a view of the pixels within a box and its margin; at least one pixel.
-
-    Args:
-        pixels: (height, width, 3).
-        corners: x1, y1, x2, y2 of the box, px.
-        margin: see :func:`crop_within`.
-    """
-    x_start, top, right, bottom = crop_box(corners, margin, pixels.shape[1], pixels.shape[0])
-    return pixels[top:bottom, x_start:right]

@@ -17,6 +17,10 @@ Pixels = npt.NDArray[np.uint8]
 _JPEG: Final = b"\xff\xd8\xff"
 #: Pixels of a photo above which Pillow decides: it refuses the sizes that would fill the memory.
 _MAX_PIXELS: Final = 64 << 20
+#: EXIF tag, and its values: the steps through the rows and columns; from the fifth on, rows are columns first.
+_ORIENTATION: Final = 0x0112
+_FLIPS: Final = {1: (1, 1), 2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
+_FIRST_TRANSPOSED: Final = 5
 
 
 class PhotoError(Exception):
@@ -56,6 +60,24 @@ def decode_rgb(data: bytes) -> Pixels:
         except ValueError:
             pass
     return _decode_by_pillow(data)
+
+
+def decode_upright(data: bytes) -> tuple[Pixels, int]:
+    """Return a photo as viewers show it, turned by its EXIF orientation, and that orientation: 1 is not turned.
+
+    Raises:
+        PhotoError: it is no photo, or damaged.
+    """
+    from PIL import Image
+
+    with photo_errors(), Image.open(io.BytesIO(data)) as opened:
+        orientation = opened.getexif().get(_ORIENTATION, 1)
+    pixels = decode_rgb(data)
+    if orientation not in _FLIPS:
+        return pixels, 1
+    down, across = _FLIPS[orientation]
+    upright = pixels.swapaxes(0, 1) if orientation >= _FIRST_TRANSPOSED else pixels
+    return np.ascontiguousarray(upright[::down, ::across]), orientation
 
 
 def _decode_by_pillow(data: bytes) -> Pixels:

@@ -197,7 +197,7 @@ class NarrowTables:
             UsageError: the subset cannot be chosen.
         """
         if not _filters_rows(subset):
-            return self.choose(subset).counts()
+            return self.choose(subset).num_rows()
         return {
             "images": self.choose(_without(subset, *IMAGE_FACETS)).facet_counts(IMAGES.name).total(subset),
             "items": self.choose(_without(subset, *FACETS)).facet_counts(ITEMS.name).total(subset),

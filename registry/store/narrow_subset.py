@@ -32,7 +32,7 @@ class Chosen:
     Args:
         cursor: of the database with the tables ``images`` and ``items``.
         orders: of the rows of each table by their keys.
-        rows: table -> what has its chosen rows: the table, or a query in parentheses.
+        rows: table -> SQL of its chosen rows: the name of the table, or a query in parentheses.
         params: values of the parameters of the queries.
         notices: see :class:`registry.store.selection.Selection`.
 
@@ -55,17 +55,17 @@ class Chosen:
         self.notices = list(notices)
         self._lock = threading.Lock()
         #: Pages of one subset follow each other: it is counted once.
-        self._counts: dict[str, int] | None = None
+        self._num_rows: dict[str, int] | None = None
         self._facet_counts: dict[str, FacetCounts] = {}
 
-    def counts(self) -> dict[str, int]:
-        """Return the number of ``images`` and ``items``."""
+    def num_rows(self) -> dict[str, int]:
+        """Return the number of chosen ``images`` and ``items``."""
         with self._lock:
-            if self._counts is None:
+            if self._num_rows is None:
                 query = ", ".join(f"(SELECT count(*) FROM {rows}) AS {table}" for table, rows in self._rows.items())
                 ((images, items),) = self._fetch(f"SELECT {query}")
-                self._counts = {"images": images, "items": items}
-            return dict(self._counts)
+                self._num_rows = {"images": images, "items": items}
+            return dict(self._num_rows)
 
     def facet_counts(self, table: str) -> FacetCounts:
         """Return the counts of the options of ``images`` or ``items``, of all their combinations."""

@@ -1,4 +1,4 @@
-"""The descriptor of colours and texture: its shape, what it tells apart, and the sample's identities."""
+"""The descriptor of colours and texture: its vectors, prints that it tells apart, and identities of a drawn sample."""
 
 from __future__ import annotations
 

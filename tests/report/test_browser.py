@@ -12,8 +12,12 @@ import pyarrow as pa
 import pytest
 
 import registry
+from registry.pictures.album import Album, Subject
 from registry.report.page import report
 from registry.report.provenance import Against
+from registry.report.similar import similar_page
+from registry.subset.options import Subset
+from tests.embeddings.test_similar import embeddings_of
 from tests.registries import make_newer, make_three_splits
 
 pytest.importorskip("altair", reason="needs the extra report")
@@ -97,6 +101,17 @@ def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def similar_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of a page of similar items."""
+    folder = tmp_path_factory.mktemp("similar")
+    opened = registry.open(str(make_three_splits(folder)))
+    answer = registry.similar(opened, "train", 1, 1, 8, embeddings=embeddings_of(opened))
+    html = similar_page(Album(opened), Subject("train", 1, 1), answer, vectors="model toy", subset=Subset.of(limit=9))
+    (folder / "similar.html").write_text(html, encoding="utf-8")
+    return folder / "similar.html"
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Yield a browser without a window."""
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -110,9 +125,11 @@ def browser() -> Iterator[Any]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("name", ["page_path", "similar_path"])
 def test_the_page_is_quiet_fits_the_window_and_can_be_read(
-    browser: Any, page_path: Path, width: int, scheme: str
+    browser: Any, request: pytest.FixtureRequest, name: str, width: int, scheme: str
 ) -> None:
+    page_path = request.getfixturevalue(name)
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
     page = context.new_page()
     messages: list[str] = []

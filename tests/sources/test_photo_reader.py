@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import pickle
 import re
@@ -15,13 +16,14 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from registry.errors import PasswordError, SourceError
 from registry.sources import photo_reader
 from registry.sources.listing import Entry
 from registry.sources.photo_cache import PhotoCache
-from registry.sources.photo_crops import crop, crop_box
-from registry.sources.photo_decoding import PhotoError, decode_rgb
+from registry.sources.photo_crops import crop_box
+from registry.sources.photo_decoding import PhotoError, decode_rgb, decode_upright
 from registry.sources.photo_index import write_index
 from registry.sources.photo_reader import PhotoReader
 from tests.helpers import annotation, jpeg, photo, write_split
@@ -268,5 +270,15 @@ def test_photos_are_decoded_as_stored() -> None:
 )
 def test_a_crop_has_a_pixel_at_least(box: tuple[int, ...], margin: float, expected: tuple[int, ...]) -> None:
     assert crop_box(box, margin, 100, 80) == expected
-    pixels = crop(np.zeros((80, 100, 3), np.uint8), box, margin)
-    assert pixels.shape == (expected[3] - expected[1], expected[2] - expected[0], 3)
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_upright_photos_are_turned_as_viewers_turn_them(orientation: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (5, 7, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG", exif=exif)
+    upright, told = decode_upright(out.getvalue())
+    assert (upright == np.asarray(ImageOps.exif_transpose(Image.open(out)))).all()
+    assert told == (orientation if 1 <= orientation <= 8 else 1)

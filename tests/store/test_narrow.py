@@ -162,4 +162,4 @@ def test_subsets_that_nobody_uses_give_their_memory_back(opened: Registry) -> No
         "SELECT count(*) FROM duckdb_schemas() WHERE schema_name LIKE 'chosen%'"
     )
     assert schemas.fetchone() == (17,)  # those asked for last, and the one that is held
-    assert held.counts()["items"] == 1
+    assert held.num_rows()["items"] == 1
