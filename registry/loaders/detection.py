@@ -26,6 +26,7 @@ from registry.loaders.chosen_rows import ITEM_ROWS, ChosenRows
 from registry.loaders.dataset import PhotoDataset
 from registry.loaders.landmarks import swapped_landmarks
 from registry.loaders.photo_pixels import photo_key
+from registry.loaders.shapes import Shapes
 from registry.loaders.shared_table import SharedTable
 from registry.loaders.tensors import image_tensor
 from registry.subset.rows import Part
@@ -41,6 +42,8 @@ TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "masks": ("segmentation",),
     "keypoints": ("landmarks",),
 }
+
+_SIZE: Final = ("width", "height")
 
 
 class Detection(PhotoDataset):
@@ -88,8 +91,8 @@ class Detection(PhotoDataset):
         super().__init__(registry_or_url, subset, **options)
 
     def _read_rows(self, chosen: ChosenRows) -> pa.Table:
-        columns = [*ITEM_ROWS, *(name for target in self.targets for name in TARGETS[target])]
-        items = chosen.items(columns, may_be_empty=True)
+        # The photo's size is in the rows of images.
+        items = chosen.items([name for name in ITEM_ROWS if name not in _SIZE], may_be_empty=True)
         self._check_category(items)
         images = chosen.selection.image_table(chosen.part)
         x1, y1, x2, y2 = (items[name].to_numpy().astype(np.float32) for name in BOX_COLUMNS)
@@ -100,7 +103,14 @@ class Detection(PhotoDataset):
         bounds = np.concatenate([[0], np.cumsum(images["num_items"].to_numpy())])
         if bounds[-1] != len(has_area):
             raise UsageError(f"{chosen.selection.place}: the tables images and items do not fit together.")
+        image_of_item = pa.array(np.repeat(np.arange(images.num_rows), np.diff(bounds)))
+        for name in _SIZE:
+            items = items.append_column(name, images[name].take(image_of_item))
+        columns = [name for target in self.targets for name in TARGETS[target]]
+        self._shapes = Shapes(chosen, items, columns) if columns else None
         kept_bounds = np.concatenate([[0], np.cumsum(has_area)])[bounds]
+        if self._shapes:
+            items = items.append_column("shape", pa.array(self._shapes.places))
         self._items = SharedTable(items.filter(pa.array(has_area)) if self.num_boxes_left_out else items)
         self._part = Part("all", tuple(chosen.splits))
         numbers = {"num_items": np.diff(kept_bounds), "first_item": kept_bounds[:-1]}
@@ -142,7 +152,7 @@ class Detection(PhotoDataset):
 
     @property
     def item_rows(self) -> pa.Table:
-        """A row for each item, image by image, in mapped memory."""
+        """A row for each item, image by image, in mapped memory, without the polygons and landmarks of ``targets``."""
         return self._items.table
 
     def _key(self, row: dict[str, Any]) -> str:
@@ -150,6 +160,8 @@ class Detection(PhotoDataset):
 
     def _element(self, row: dict[str, Any]) -> Any:
         items = self.item_rows.slice(row["first_item"], row["num_items"]).to_pylist()
+        if self._shapes:
+            items = [item | self._shapes.row(item["shape"]) for item in items]
         pixels = self._photos.photo(row)
         height, width = pixels.shape[:2]
         image = tv_tensors.Image(image_tensor(pixels))

@@ -19,7 +19,7 @@ class SharedTable:
     Only the process that made it removes the file: with the last reference, or at its end.
 
     Args:
-        table: the rows. They lie in a single batch afterwards.
+        rows: a table, which lies in a single batch afterwards, or a reader, whose batches stay.
 
     Attributes:
         table: the same rows, in mapped memory.
@@ -28,11 +28,12 @@ class SharedTable:
         StorageError: the file cannot be written.
     """
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, rows: pa.Table | pa.RecordBatchReader) -> None:
         self._path = private_folder() / f"rows-{os.urandom(8).hex()}.arrow"
         try:
-            with pa.OSFile(str(self._path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-                writer.write_table(table.combine_chunks())
+            with pa.OSFile(str(self._path), "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
+                for batch in rows.combine_chunks().to_batches() if isinstance(rows, pa.Table) else rows:
+                    writer.write_batch(batch)
         except OSError as error:
             raise StorageError(f"Cannot write the rows of a loader to {self._path}: {error}") from error
         self.table = _mapped(self._path)

@@ -17,13 +17,14 @@ from registry.sources.faults import MAX_PHOTO, Fault
 from registry.sources.folders import LocalFolder
 from registry.sources.listing import Entry, Source
 from registry.sources.local_reader import LocalReader
-from registry.sources.locate import locate_source
+from registry.sources.locate import Location, archive_suffix, locate_source
 from registry.sources.open import open_location
 from registry.sources.photo_cache import PhotoCache
 from registry.sources.photo_index import PhotoIndex, write_index
 from registry.sources.photo_ranges import RangeReader
 from registry.sources.tars import TarSource
 from registry.sources.zip_parts import ZipParts
+from registry.sources.zip_photos import ZipPhotoIndex, ZipPhotos, list_zip_photos
 from registry.sources.zips import ZipSource
 from registry.storage.filesystems import StorageOptions, local_path
 
@@ -130,7 +131,7 @@ class PhotoReader:
         #: Kept, because a cache measures its folder before the first photo that it adds.
         self._photo_cache = PhotoCache(self._cache) if self._cache else None
         self._handles: dict[str, RangeReader | _Folder] = {}
-        self._indexes: dict[str, PhotoIndex] = {}
+        self._indexes: dict[str, PhotoIndex | ZipPhotoIndex] = {}
 
     def _place(self, split: str) -> str:
         if isinstance(self._release, str):
@@ -141,30 +142,45 @@ class PhotoReader:
 
     def _list(self, split: str) -> None:
         located = locate_source(self._place(split), split, self._options)
+        zip_photos = self._zip_photos(located, split)
+        if zip_photos is not None:
+            path = self._new_folder() / "photos.npy"
+            zip_photos.write_index(path)
+            self._listed[split] = zip_photos.source, path
+            return
         source = open_location(located, split, self._options, self._password, follow_links=self._follow_links)
         if isinstance(source, LocalFolder):
             self._listed[split] = source, None
             return
-        photos = source.list_files(split, photos=True).photos
+        path = self._new_folder() / "photos"
+        write_index(path, source.list_files(split, photos=True).photos)
+        self._listed[split] = source, path
+
+    def _zip_photos(self, located: Location, split: str) -> ZipPhotos | None:
+        """Return the photos of an ordinary zip archive; None for all other places."""
+        if len(located.urls) > 1 or archive_suffix(located.url) != ".zip":
+            return None
+        return list_zip_photos(located.url, split, self._options, self._password)
+
+    def _new_folder(self) -> Path:
+        """Return a new folder that is removed at the end of this process."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="df2-photos-"))
             # Worker processes run no other functions at their end; a fork does not call it.
             self._removal = Finalize(self, shutil.rmtree, (self._folder, True), exitpriority=0)
-        path = Path(tempfile.mkdtemp(dir=self._folder)) / "photos"
-        write_index(path, photos)
-        self._listed[split] = source, path
+        return Path(tempfile.mkdtemp(dir=self._folder))
 
-    def _index(self, split: str, path: Path) -> PhotoIndex:
+    def _index(self, split: str, path: Path) -> PhotoIndex | ZipPhotoIndex:
         if split not in self._indexes:
             try:
-                self._indexes[split] = PhotoIndex(path)
+                self._indexes[split] = _open_index(path, self._listed[split][0])
             except FileNotFoundError:  # the process that listed them has ended
                 with self._listing:
                     if self._listed[split][1] == path:
                         self._list(split)
                     listed = self._listed[split][1]
                 assert listed is not None
-                self._indexes[split] = PhotoIndex(listed)
+                self._indexes[split] = _open_index(listed, self._listed[split][0])
         return self._indexes[split]
 
     def _read_file(self, split: str, source: LocalFolder, image_id: int) -> bytes | Fault | None:
@@ -202,6 +218,14 @@ class PhotoReader:
             handle = self._handles.setdefault(url, RangeReader(url, options))
         assert isinstance(handle, RangeReader)
         return handle
+
+
+def _open_index(path: Path, source: Source) -> PhotoIndex | ZipPhotoIndex:
+    """Return the index in a file: of an ordinary zip archive, or of any other source."""
+    if path.suffix:
+        assert isinstance(source, ZipSource)
+        return ZipPhotoIndex(path, source)
+    return PhotoIndex(path)
 
 
 class _Folder:

@@ -40,7 +40,7 @@ READ_ERRORS: Final = (
 
 #: Maximum bytes of a central directory; that of train with its photos has some 40 MB, and takes ten times as much
 #: memory.
-_MAX_DIRECTORY: Final = 128 << 20
+MAX_DIRECTORY: Final = 128 << 20
 _PACKED: Final = struct.Struct("<QQQLHHH")
 
 
@@ -178,6 +178,6 @@ class _DirectoryFile(FileProxy):
     """A file that refuses reads beyond the maximum directory: zipfile reads as much as the end record claims."""
 
     def read(self, size: int = -1) -> bytes:
-        if size > _MAX_DIRECTORY:
-            raise zipfile.BadZipFile(f"its directory is to have {size:,} bytes; expected at most {_MAX_DIRECTORY:,}")
-        return self.target.read(_MAX_DIRECTORY if size < 0 else size)
+        if size > MAX_DIRECTORY:
+            raise zipfile.BadZipFile(f"its directory is to have {size:,} bytes; expected at most {MAX_DIRECTORY:,}")
+        return self.target.read(MAX_DIRECTORY if size < 0 else size)

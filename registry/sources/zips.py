@@ -42,7 +42,7 @@ from registry.storage.filesystems import StorageOptions
 
 #: Members to try the password on before the work begins. ZipCrypto's own check accepts 1 wrong password of 256; the
 #: CRC of the content does not.
-_PASSWORD_TRIALS: Final = 2
+PASSWORD_TRIALS: Final = 2
 
 
 @dataclass
@@ -210,7 +210,7 @@ def member_reader(
 
 def check_password(members: MemberReader, infos: Sequence[zipfile.ZipInfo]) -> bool:
     """Return whether any of these members is protected; raise PasswordError unless the password opens the first."""
-    infos = [info for info in infos if info.flag_bits & ENCRYPTED_FLAG and info.file_size][:_PASSWORD_TRIALS]
+    infos = [info for info in infos if info.flag_bits & ENCRYPTED_FLAG and info.file_size][:PASSWORD_TRIALS]
     if not infos:
         return False
     if not members.password:

@@ -112,14 +112,14 @@ def choose(
         choice = Choice(tuple(Part(name, tuple(splits)) for name, _ in resplit.fractions))
         choice.balance = _divide(connection, resplit)
     else:
-        connection.execute("ALTER TABLE images_found ADD COLUMN part VARCHAR")
-        connection.execute("UPDATE images_found SET part = split")
+        connection.execute("CREATE OR REPLACE TABLE images_found AS SELECT *, split AS part FROM images_found")
         occurring = {split for (split,) in connection.execute("SELECT DISTINCT split FROM images_found").fetchall()}
         # Without the option split, a split without rows is no part; an empty subset has all splits as parts.
         part_names = subset.split or occurring or splits
         choice = Choice(tuple(Part(split, (split,)) for split in splits if split in part_names))
+    of_items = "items_found JOIN images_found USING (split, image_id)" if resplit else "items_found"
     connection.execute(
-        "CREATE TABLE chosen_items AS SELECT part, i.* FROM items_found AS i JOIN images_found USING (split, image_id)"
+        f"CREATE TABLE chosen_items AS SELECT {'part' if resplit else 'split AS part'}, items_found.* FROM {of_items}"
     )
     # The full join keeps items without an image, for the check.
     connection.execute(

@@ -33,21 +33,25 @@ _BATCH_ROWS: Final = 32_768
 _BLOCK_ROWS: Final = 4_000_000
 
 _LISTED: Final = ", ".join(PAIRED_COLUMNS)
-#: ``place`` counts from 0 in file order. Consumer items of style 0 are in no row.
+#: ``place`` counts from 0 in file order. Consumer items of style 0 are in no row. Chances are drawn where they are
+#: needed: an md5 for each row takes as long as all the rest.
 _ITEMS: Final = f"""
     CREATE OR REPLACE TEMP TABLE paired_items AS
     SELECT
         (row_number() OVER (ORDER BY image_id, item_order) - 1)::INTEGER AS place,
         source,
         {_LISTED},
-        md5(concat_ws('/', $seed::VARCHAR, split, image_id, item_no)) AS chance,
-        md5(concat_ws('/', $seed::VARCHAR, split, pair_id)) AS chance_of_pair_id
+        CASE WHEN $has_negatives AND source = 'shop' THEN
+            md5(concat_ws('/', $seed::VARCHAR, split, image_id, item_no))
+        END AS chance,
+        CASE WHEN $has_negatives AND source = 'shop' THEN
+            md5(concat_ws('/', $seed::VARCHAR, split, pair_id))
+        END AS chance_of_pair_id
     FROM items
     SEMI JOIN (SELECT split, image_id, item_no FROM chosen_items WHERE part = $part AND split = $split) AS chosen
     USING (split, image_id, item_no)
     JOIN (SELECT split, image_id, file_name FROM images WHERE split = $split) AS photos USING (split, image_id)
     WHERE split = $split AND (source = 'shop' OR style > 0)
-    ORDER BY place
 """
 _POSITIVES: Final = """
     CREATE OR REPLACE TEMP TABLE positive_pairs AS
@@ -58,9 +62,11 @@ _POSITIVES: Final = """
         pairs.pair_id,
         pairs.style,
         pairs.shop_category_id AS category_id,
-        md5_number_lower(concat_ws(
-            '/', $seed::VARCHAR, $split, user_image_id, user_item_no, shop_image_id, shop_item_no
-        )) AS chance
+        CASE WHEN $has_negatives THEN
+            md5_number_lower(concat_ws(
+                '/', $seed::VARCHAR, $split, user_image_id, user_item_no, shop_image_id, shop_item_no
+            ))
+        END AS chance
     FROM ({instance_pairs}) AS pairs
     JOIN paired_items AS users ON users.image_id = user_image_id AND users.item_no = user_item_no
     JOIN paired_items AS shops ON shops.image_id = shop_image_id AND shops.item_no = shop_item_no
@@ -202,10 +208,12 @@ def read_pairs(
 def _pairs_of_split(
     cursor: DuckDBPyConnection, params: dict[str, Any], negatives: int, hard_negatives: int, place: object
 ) -> Iterator[pa.RecordBatch]:
-    split, seed = params["split"], params["seed"]
+    split = params["split"]
+    params = params | {"has_negatives": negatives + hard_negatives > 0}
     cursor.execute(_ITEMS, params)
     instance_pairs = view_over("instance_pairs", items="SELECT $split AS split, * FROM paired_items")
-    cursor.execute(_POSITIVES.format(instance_pairs=instance_pairs), {"split": split, "seed": seed})
+    del params["part"]
+    cursor.execute(_POSITIVES.format(instance_pairs=instance_pairs), params)
     queries = [
         "SELECT pair_no, 0 AS kind, 0 AS step, user_place, shop_place FROM positive_pairs "
         "WHERE pair_no BETWEEN $low AND $high"

@@ -114,17 +114,22 @@ def test_detection_has_the_targets_of_torchvision(release: Release) -> None:
     assert not target["keypoints"][1, 25:].any()
 
 
-def test_masks_are_those_of_the_coco_export(release: Release) -> None:
+@pytest.mark.parametrize("subset", [{"split": "train"}, {"split": "train", "category": "skirt"}, {}])
+def test_masks_are_those_of_the_coco_export(release: Release, subset: dict[str, str]) -> None:
     from registry.dataset.masks import mask_area
 
     polygons = pq.read_table(Path(release.registry) / "items").to_pylist()
-    areas = {(row["image_id"], row["item_no"]): mask_area(row["segmentation"], WIDTH, HEIGHT) for row in polygons}
-    images = Detection(release.registry, {"split": "train"}, photos=release.photos, targets=["masks"])
+    areas = {
+        (row["split"], row["image_id"], row["item_no"]): mask_area(row["segmentation"], WIDTH, HEIGHT)
+        for row in polygons
+    }
+    made = Detection(release.registry, subset, photos=release.photos, targets=["masks"])
+    images = pickle.loads(pickle.dumps(made))
     for number in range(len(images)):
         first, count = (images.rows[name][number].as_py() for name in ("first_item", "num_items"))
         keys = images.item_rows.slice(first, count).to_pylist()
         found = images[number][1]["masks"].sum((1, 2)).tolist()
-        assert found == [areas[row["image_id"], row["item_no"]] for row in keys]
+        assert found == [areas[row["split"], row["image_id"], row["item_no"]] for row in keys]
 
 
 def test_items_whose_box_has_no_area_are_left_out_with_a_count(release: Release) -> None:
