@@ -14,6 +14,8 @@ from PIL import Image
 import registry
 from registry.embeddings.make import make_embeddings
 from registry.ingest.build import ingest
+from registry.pictures.album import Album, Subject
+from registry.sources.photos import Photos
 from tests.cli.conftest import Run
 from tests.embeddings.test_similar import embeddings_of
 from tests.helpers import annotation, item, write_split
@@ -138,3 +140,14 @@ def test_photos_and_boxes_that_cannot_be_used_are_refused(
     assert result.exit_code == code, result.output
     assert text in result.stderr
     assert result.stdout == ""
+
+
+def test_pictures_of_similar_items_keep_the_colours_of_garments(plain: Path, tmp_path: Path) -> None:
+    colours = {}
+    for only_boxes in (True, False):
+        photos = Photos(str(tmp_path / "release"))
+        album = Album(registry.open(str(plain)), photos, only_boxes=only_boxes)
+        picture = album.draw(album.find(Subject("train", 1, 1)), crop=True, has_labels=False).picture
+        colours[only_boxes] = {colour for _, colour in picture.getcolors(1 << 20)}
+    assert (200, 0, 0) in colours[True]
+    assert len(colours[True]) < len(colours[False])  # those of the mask and the landmarks as well
