@@ -13,6 +13,7 @@ from typing import Final
 from registry.dataset.tables import IMAGES, ITEMS, record_batch
 from registry.execution.in_order import in_order
 from registry.execution.progress import Progress
+from registry.files.positions import read_at
 from registry.ingest.chunks import CHUNK_BYTES, CHUNK_FILES, corrections_of
 from registry.ingest.coco_decode import CocoChunk, CocoRows, read_coco_chunk
 from registry.ingest.coco_index import CocoImage, CocoIndex, read_index
@@ -144,7 +145,7 @@ def _read(index: CocoIndex, positions: Sequence[int], descriptors: Sequence[int]
                 break
             last, end = offset, offset + index.lengths[position]
             stop += 1
-        data = os.pread(descriptors[file], end - begin, begin)
+        data = read_at(descriptors[file], end - begin, begin)
         for position in positions[start:stop]:
             offset = index.offsets[position] - begin
             yield data[offset : offset + index.lengths[position]]

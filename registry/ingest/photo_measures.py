@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from registry.sources.faults import Fault
+from registry.sources.photo_decoding import MAX_PIXELS, PHOTO_FORMATS
 from registry.sources.photo_headers import image_size
 from registry.sources.photo_pixels import converted
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 MEASURES: Final = 1
 #: Photos are halved (by 2, 4 or 8) while their shorter side keeps at least this length.
 SHORTEST_SIDE: Final = 640
-#: Pixels of the largest photo that is decoded; the release's have some 300,000.
-MAX_PIXELS: Final = 80_000_000
 #: Decimals of brightness, spread and sharpness.
 _DECIMALS: Final = 3
 #: Pixels that a photo is averaged to for its difference hash.
@@ -67,7 +66,10 @@ def measure_photo(data: bytes) -> tuple[Measures, Fault | None]:
     if width * height > MAX_PIXELS:
         return Measures(digest), Fault(f"expected at most {MAX_PIXELS:,} pixels, found {width:,} x {height:,}")
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data)) as opened:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(data), formats=PHOTO_FORMATS) as opened,
+        ):
             grey = _grey(opened)
     except Exception as error:  # noqa: BLE001 - decoders raise errors of many kinds for damaged photos
         return Measures(digest), Fault(f"cannot be decoded: {error or type(error).__name__}")

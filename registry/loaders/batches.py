@@ -11,6 +11,7 @@ from registry.errors import SourceError, UsageError
 from registry.loaders.chosen_rows import ATTRIBUTES, ITEM_ROWS, ChosenRows
 from registry.loaders.photo_pixels import PhotoPixels, check_margin, cropped, photo_key
 from registry.loaders.random_keys import random_order
+from registry.loaders.resuming import is_whole
 from registry.loaders.shared_table import SharedTable
 from registry.loaders.skipped import OnError, check_on_error, is_of_one_photo
 
@@ -68,8 +69,10 @@ def iterate(
         SourceError: a photo cannot be read.
     """
     check_on_error(on_error)
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if not is_whole(batch_size) or batch_size < 1:
         raise UsageError(f"batch_size: expected a number of at least 1, found {batch_size!r}.")
+    if shuffle is not None and not (is_whole(shuffle) and shuffle >= 0):
+        raise UsageError(f"shuffle: expected a whole number of 0 or more as seed, found {shuffle!r}.")
     if pictures not in ("crops", "photos"):
         raise UsageError(f"pictures: expected 'crops' or 'photos', found {pictures!r}.")
     check_margin(margin)
@@ -104,7 +107,8 @@ class _Pixels:
                     self._last_photo = self._photos.photo(row)
                     self._last_image = (row["split"], row["image_id"])
                 photo = self._last_photo
-                images.append(photo if self._pictures == "photos" else cropped(photo, row, self._margin)[0].copy())
+                crop = photo if self._pictures == "photos" else cropped(photo, row, self._margin)[0]
+                images.append(crop.copy())  # a caller may write to it
                 positions.append(position)
             except SourceError as error:
                 if not self._skips or not is_of_one_photo(error):
@@ -119,7 +123,13 @@ def _tables(
     """Yield the rows of each batch."""
     if batches is not None:
         for positions in batches:
-            yield rows.table.take(pa.array(positions, pa.int64()))
+            try:
+                yield rows.table.take(pa.array(positions, pa.int64()))
+            except (pa.ArrowInvalid, IndexError) as error:
+                raise UsageError(
+                    f"batches: expected lists of positions from 0 to {rows.table.num_rows - 1:,}, found a list with "
+                    f"others: {error}."
+                ) from error
         return
     order = None if shuffle is None else random_order(rows.table.num_rows, shuffle)
     for first in range(0, rows.table.num_rows, size):

@@ -61,7 +61,7 @@ class ChosenRows:
             NotFoundError: there is no such registry, or the subset has no image.
         """
         opened = _opened(registry_or_url, open_options)
-        chosen = subset if isinstance(subset, Subset) else Subset.of(**(subset or {}))
+        chosen = as_subset(subset)
         division = Resplit.parse(resplit) if isinstance(resplit, str) else resplit
         choice = _own_choice(chosen) if classes is None else read_choice(classes)
         selection = Selection(opened.snapshot(), chosen, division, categories_of(choice))
@@ -102,6 +102,21 @@ class ChosenRows:
     def labels(self) -> dict[int, int]:
         """Return the index of the class, from 0, of each category_id."""
         return {category.id: member.id - 1 for member in self.classes for category in member.categories}
+
+
+def as_subset(subset: Any) -> Subset:
+    """Return a subset for the argument of a dataset: a Subset, its options by name, or None for everything.
+
+    Raises:
+        UsageError: it is something else, or has an option that does not exist.
+    """
+    if isinstance(subset, Subset):
+        return subset
+    if subset is not None and not isinstance(subset, Mapping):
+        raise UsageError(
+            f"subset: expected a Subset or its options by name, such as {{'category': 'skirt'}}, found {subset!r:.200}."
+        )
+    return Subset.of(**(subset or {}))
 
 
 def _opened(registry_or_url: Registry | str, options: Mapping[str, Any]) -> Registry:

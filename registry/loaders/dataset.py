@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from registry.errors import SourceError
 from registry.loaders.chosen_rows import ChosenRows
-from registry.loaders.photo_pixels import PhotoPixels
+from registry.loaders.photo_pixels import PhotoPixels, box_notices
 from registry.loaders.shared_table import SharedTable
 from registry.loaders.skipped import OnError, Skipped, SkippedLog, check_on_error, is_of_one_photo
 
@@ -53,6 +54,9 @@ class PhotoDataset(ABC):
         SourceError: the photos cannot be listed.
     """
 
+    #: Prefixes of the columns of the boxes that elements are cropped to.
+    _cropped: tuple[str, ...] = ()
+
     def __init__(
         self,
         registry_or_url: Registry | str,
@@ -76,7 +80,9 @@ class PhotoDataset(ABC):
         self._labels = chosen.labels()
         self.transform = transform
         self.on_error = on_error
-        self._rows = SharedTable(self._read_rows(chosen))
+        rows = self._read_rows(chosen)
+        self.notices += box_notices(rows, self._cropped)
+        self._rows = SharedTable(rows)
         self._photos = PhotoPixels(photos, chosen.splits, password, open_options.get("storage_options"))
         self._log = SkippedLog()
 
@@ -122,7 +128,7 @@ class PhotoDataset(ABC):
 
     def _row(self, index: int) -> dict[str, Any]:
         """Return the row of an element; a negative index counts from the end."""
-        position = int(index)
+        position = operator.index(index)
         if not -len(self) <= position < len(self):
             raise IndexError(f"There is no element {position}; the dataset has {len(self)}.")
         row: dict[str, Any] = self.rows.slice(position % len(self), 1).to_pylist()[0]

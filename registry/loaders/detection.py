@@ -24,7 +24,7 @@ from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import AnnotationError, SourceError, UsageError
 from registry.loaders.chosen_rows import ITEM_ROWS, ChosenRows
 from registry.loaders.dataset import PhotoDataset
-from registry.loaders.landmarks import swapped_landmarks
+from registry.loaders.landmarks import check_landmarks, swapped_landmarks
 from registry.loaders.photo_pixels import photo_key
 from registry.loaders.shapes import Shapes
 from registry.loaders.shared_table import SharedTable
@@ -96,7 +96,8 @@ class Detection(PhotoDataset):
         self._check_category(items)
         images = chosen.selection.image_table(chosen.part)
         x1, y1, x2, y2 = (items[name].to_numpy().astype(np.float32) for name in BOX_COLUMNS)
-        has_area = (x2 > x1) & (y2 > y1)
+        with np.errstate(invalid="ignore"):  # a box that is not finite has no area
+            has_area = (x2 - x1 > 0) & (y2 - y1 > 0) & np.isfinite(x1 + y1 + x2 + y2)
         self.num_boxes_left_out = int((~has_area).sum())
         if self.num_boxes_left_out:
             self.notices.append(f"{plural(self.num_boxes_left_out, 'item')} left out: the box has no area.")
@@ -177,7 +178,7 @@ class Detection(PhotoDataset):
         if "masks" in self.targets:
             target["masks"] = tv_tensors.Mask(self._masks(items, self._key(row), height, width))
         if "keypoints" in self.targets:
-            target["keypoints"] = self._keypoints(items)
+            target["keypoints"] = self._keypoints(items, row)
         return self.transform(image, target) if self.transform else (image, target)
 
     def _masks(self, items: Sequence[Mapping[str, Any]], key: str, height: int, width: int) -> torch.Tensor:
@@ -193,11 +194,15 @@ class Detection(PhotoDataset):
                 masks[number] = mask.decode(union)
         return torch.from_numpy(masks)
 
-    def _keypoints(self, items: Sequence[Mapping[str, Any]]) -> torch.Tensor:
+    def _keypoints(self, items: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> torch.Tensor:
         size = NUM_LANDMARK_SLOTS if self._category is None else self._category.num_landmarks
         keypoints = torch.zeros(len(items), size, 3)
         for number, item in enumerate(items):
-            landmarks = torch.tensor(item["landmarks"] or [], dtype=torch.float32).reshape(-1, 3)
-            first = CATEGORY_BY_ID[item["category_id"]].landmark_offset if self._category is None else 0
+            values, category = item["landmarks"] or [], CATEGORY_BY_ID[item["category_id"]]
+            if values:
+                key = f"{row['split']}/{row['image_id']:06d}_{item['item_no']}"
+                check_landmarks(values, category.num_landmarks, key)
+            landmarks = torch.tensor(values, dtype=torch.float32).reshape(-1, 3)
+            first = category.landmark_offset if self._category is None else 0
             keypoints[number, first : first + len(landmarks)] = landmarks
         return keypoints

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
@@ -12,13 +13,17 @@ import pyarrow as pa
 from registry.errors import UsageError
 from registry.loaders.identities import SIDES, Identities, Ints, group_by_identity
 from registry.loaders.random_keys import random_order
-from registry.loaders.resuming import check_settings
+from registry.loaders.resuming import check_epoch, check_state, checksum_of, is_whole
 from registry.wording import plural, sentence
 
 #: First number after seed and epoch: every use of random keys has its own stream.
 _IDENTITIES, _COUPLES, _STYLES, _ITEMS = range(4)
 
 SINGLES: Final = ("drop", "repeat")
+#: Columns of items that batches depend on.
+_GROUPING: Final = ("split", "pair_id", "style", "source")
+#: Maximum items of an identity in a batch. Identities with fewer repeat theirs, so that memory grows with it.
+_MOST_ITEMS: Final = 1_000
 
 
 class HasRows(Protocol):
@@ -97,8 +102,10 @@ class IdentitySampler:
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
-        rows = items if isinstance(items, pa.Table) else items.rows
-        missing = [name for name in ("split", "pair_id", "style", "source") if name not in rows.column_names]
+        rows = items if isinstance(items, pa.Table) else getattr(items, "rows", None)
+        if not isinstance(rows, pa.Table):
+            raise UsageError(f"IdentitySampler: expected a dataset of items or a table of Arrow, found {items!r}.")
+        missing = [name for name in _GROUPING if name not in rows.column_names]
         if missing:
             raise UsageError(f"IdentitySampler: the rows lack {', '.join(missing)}; give a dataset of items.")
         self.identities = group_by_identity(rows, sides, drop_singles=singles == "drop")
@@ -111,7 +118,8 @@ class IdentitySampler:
         self._couples = _couples(self.identities)
         self.notices = (*self.identities.notices, *self._notices())
         self._settings = {
-            "items": rows.num_rows, "identities": number, "num_identities": num_identities,
+            "items": rows.num_rows, "items_checksum": checksum_of(rows, _GROUPING), "identities": number,
+            "num_identities": num_identities,
             "num_items": num_items, "sides": sides, "hard": hard, "singles": singles, "drop_last": drop_last,
             "seed": seed, "world_size": world_size,
         }  # fmt: skip
@@ -132,8 +140,7 @@ class IdentitySampler:
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next pass. A position that was loaded for the same epoch is kept."""
-        if epoch < 0:
-            raise UsageError(f"The epoch is {epoch}; expected 0 or more.")
+        check_epoch(epoch)
         if epoch != self.epoch or self._has_begun():
             self._position = 0
         self.epoch = epoch
@@ -230,8 +237,8 @@ class IdentitySampler:
 
     def _checked_position(self, state: Mapping[str, Any]) -> tuple[int, int]:
         """Return epoch and position of a state that fits this sampler."""
-        check_settings(state, self._settings, "another sampler")
-        epoch, batches = int(state["epoch"]), int(state["batches"])
+        check_state(state, self._settings, "another sampler", ("epoch", "batches"))
+        epoch, batches = state["epoch"], state["batches"]
         if not 0 <= batches <= len(self):
             raise UsageError(f"The state has taken {batches} batches; an epoch has {len(self)}.")
         return epoch, batches
@@ -298,14 +305,25 @@ def _check(
     num_identities: int, num_items: int, sides: str, hard: float, singles: str, seed: int, rank: int, world_size: int
 ) -> None:
     """Refuse arguments out of range, all in a single message."""
+    numbers = {
+        "num_identities": num_identities, "num_items": num_items, "seed": seed, "rank": rank,
+        "world_size": world_size,
+    }  # fmt: skip
+    not_whole = [
+        f"{name} is {value!r}; expected a whole number" for name, value in numbers.items() if not is_whole(value)
+    ]
+    if not_whole:
+        raise UsageError(f"IdentitySampler: {'; '.join(not_whole)}.")
     problems = []
-    for name, value in (("num_identities", num_identities), ("num_items", num_items)):
-        if value < 2:
-            problems.append(f"{name} is {value}; expected 2 or more")
+    for name in ("num_identities", "num_items"):
+        if numbers[name] < 2:
+            problems.append(f"{name} is {numbers[name]}; expected 2 or more")
+    if num_items > _MOST_ITEMS:
+        problems.append(f"num_items is {num_items:,}; expected at most {_MOST_ITEMS:,}")
     if sides not in SIDES:
         problems.append(f"sides is {sides!r}; expected one of {', '.join(SIDES)}")
-    if not 0 <= hard <= 1:
-        problems.append(f"hard is {hard}; expected a share from 0 to 1")
+    if not isinstance(hard, Real) or not 0 <= hard <= 1:
+        problems.append(f"hard is {hard!r}; expected a share from 0 to 1")
     if singles not in SINGLES:
         problems.append(f"singles is {singles!r}; expected one of {', '.join(SINGLES)}")
     if seed < 0:

@@ -39,6 +39,8 @@ class Items(PhotoDataset):
         NotFoundError, UsageError, SourceError: see there.
     """
 
+    _cropped = ("",)
+
     def __init__(
         self,
         registry_or_url: Registry | str,

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from registry.dataset.deepfashion2 import LANDMARK_SLOTS, Category, find_category
-from registry.errors import UsageError
-from registry.loaders.chosen_rows import ITEM_ROWS, ChosenRows
+from registry.errors import SourceError, UsageError
+from registry.loaders.chosen_rows import ITEM_ROWS, ChosenRows, as_subset
 from registry.loaders.dataset import PhotoDataset
 from registry.loaders.photo_pixels import check_margin, item_key
+from registry.loaders.resuming import is_whole
 from registry.loaders.tensors import image_tensor, resized
-from registry.subset.options import Subset
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from registry.store.registry import Registry
+    from registry.subset.options import Subset
+
+
+#: Maximum height and width of resized crops, px.
+_LONGEST_SIDE: Final = 10_000
 
 
 class Landmarks(PhotoDataset):
@@ -46,6 +51,8 @@ class Landmarks(PhotoDataset):
         NotFoundError, SourceError: as for all datasets.
     """
 
+    _cropped = ("",)
+
     def __init__(
         self,
         registry_or_url: Registry | str,
@@ -57,10 +64,10 @@ class Landmarks(PhotoDataset):
         **options: Any,
     ) -> None:
         check_margin(margin)
-        if size is not None and not (len(size) == 2 and all(type(number) is int and number > 0 for number in size)):
-            raise UsageError(f"size: expected a height and a width in px, found {size!r}.")
+        if size is not None:
+            _check_size(size)
         chosen_category = find_category(category)
-        chosen = subset if isinstance(subset, Subset) else Subset.of(**(subset or {}))
+        chosen = as_subset(subset)
         if chosen.category not in ((), (chosen_category.id,)):
             raise UsageError(
                 f"category: the subset has {', '.join(chosen.to_dict()['category'])}, and the landmarks are of "
@@ -84,6 +91,7 @@ class Landmarks(PhotoDataset):
     def _element(self, row: dict[str, Any]) -> Any:
         pixels, corner = self._photos.crop(row, self.margin)
         values = row["landmarks"] or [0] * 3 * len(self.flip_indices)  # a COCO file may have none
+        check_landmarks(values, len(self.flip_indices), item_key(row))
         landmarks = torch.tensor(values, dtype=torch.float32).reshape(-1, 3)
         is_labelled = landmarks[:, 2] > 0
         landmarks[is_labelled, :2] -= torch.tensor(corner, dtype=torch.float32)
@@ -101,6 +109,26 @@ class Landmarks(PhotoDataset):
         is_labelled = landmarks[:, 2] > 0
         landmarks[is_labelled, 0] = image.shape[-1] - landmarks[is_labelled, 0]
         return image.flip(-1), target | {"landmarks": landmarks}
+
+
+def check_landmarks(values: Sequence[float], number: int, key: str) -> None:
+    """Refuse landmarks of an item that are not ``number`` times x, y, v.
+
+    Raises:
+        SourceError: the registry is damaged.
+    """
+    if len(values) != 3 * number:
+        raise SourceError(
+            f"{key} has {len(values)} numbers as landmarks in the registry: expected {3 * number}, x, y and v of "
+            f"{number}. Ingest it again."
+        )
+
+
+def _check_size(size: Any) -> None:
+    """Refuse a size of crops that is no height and width in px."""
+    is_pair = isinstance(size, Sequence) and len(size) == 2
+    if not is_pair or not all(is_whole(number) and 0 < number <= _LONGEST_SIDE for number in size):
+        raise UsageError(f"size: expected a height and a width from 1 to {_LONGEST_SIDE:,} px, found {size!r}.")
 
 
 def swapped_landmarks(category: Category) -> list[int]:

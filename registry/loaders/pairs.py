@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from registry.dataset.deepfashion2 import SPLITS
 from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import NotFoundError, UsageError
 from registry.loaders.chosen_rows import ChosenRows
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from registry.store.registry import Registry
     from registry.subset.options import Subset
 
-_ITEM_COLUMNS = ("image_id", "item_no", "pair_id", "style", "category_id", *BOX_COLUMNS)
+_ITEM_COLUMNS = ("image_id", "item_no", "pair_id", "style", "category_id", "width", "height", *BOX_COLUMNS)
 
 
 class _PairedItems(PhotoDataset):
@@ -78,7 +81,7 @@ class _PairedItems(PhotoDataset):
                 f"The subset {chosen.selection.subset.text} of {chosen.selection.place} has no pair: no identity has "
                 f"both a user and a shop item.{notices}"
             )
-        return pa.Table.from_batches(pair_batches)
+        return _with_sizes(pa.Table.from_batches(pair_batches), chosen.selection.image_table(chosen.part))
 
     @abstractmethod
     def _target(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +100,28 @@ class _PairedItems(PhotoDataset):
         return tuple(images), self._target(row) | keys
 
 
+def _with_sizes(pairs: pa.Table, images: pa.Table) -> pa.Table:
+    """Return pairs with ``user_width``, ``user_height``, ``shop_width`` and ``shop_height`` of their photos.
+
+    Args:
+        pairs: has ``split``, ``user_image_id`` and ``shop_image_id``.
+        images: all photos of the pairs, in order of split and image_id.
+    """
+    keys = _photo_numbers(images["split"], images["image_id"])
+    for role in ("user", "shop"):
+        places = np.searchsorted(keys, _photo_numbers(pairs["split"], pairs[f"{role}_image_id"]))
+        for name in ("width", "height"):
+            pairs = pairs.append_column(f"{role}_{name}", images[name].take(places))
+    return pairs
+
+
+def _photo_numbers(splits: pa.ChunkedArray, image_ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Return a number for each photo that ascends with split and image_id."""
+    split_numbers = pc.index_in(splits.cast(pa.string()), pa.array(SPLITS)).to_numpy().astype(np.int64)
+    numbers: npt.NDArray[np.int64] = (split_numbers << 32) + image_ids.to_numpy()
+    return numbers
+
+
 class Pairs(_PairedItems):
     """An element for each pair of a user item and a shop item: ``((user, shop), target)``.
 
@@ -107,6 +132,7 @@ class Pairs(_PairedItems):
     """
 
     _roles = ("user", "shop")
+    _cropped = ("user_", "shop_")
 
     def _read_rows(self, chosen: ChosenRows) -> pa.Table:
         return self._pairs(chosen)
@@ -124,6 +150,7 @@ class Triplets(_PairedItems):
     """
 
     _roles = ("anchor", "positive", "negative")
+    _cropped = ("anchor_", "positive_", "negative_")
 
     def __init__(
         self,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from registry.errors import SourceError, UsageError
+from registry.errors import PasswordError, SourceError, UsageError
 from registry.sources.photo_crops import crop_box
-from registry.sources.photo_decoding import PhotoError, decode_rgb
+from registry.sources.photo_decoding import PhotoError, PhotoSizeError, decode_rgb
 from registry.sources.photo_reader import PhotoReader
+from registry.wording import sentence
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -41,36 +46,38 @@ class PhotoPixels:
             raise UsageError(
                 "Photos are needed: photos=RELEASE names the folder, zip or URL that holds them, as for 'df2 ingest'."
             )
-        if hasattr(photos, "read"):
+        if hasattr(photos, "read") and hasattr(photos, "prepare"):
             self._reader: Any = photos
         else:
             releases = photos if isinstance(photos, Mapping) else str(photos)
             self._reader = PhotoReader(releases, password=password, storage_options=storage_options)
-        self._reader.prepare(splits)
+        try:
+            self._reader.prepare(splits)
+        except PasswordError as error:
+            raise PasswordError(f"{error} In Python, password= gives it.") from error
 
     def photo(self, row: Mapping[str, Any], prefix: str = "") -> Pixels:
         """Return a photo, uint8 (height, width, 3), as its pixels are stored.
 
         Args:
             row: has ``split`` and ``image_id``; ``width`` and ``height`` where they are known.
-            prefix: of the column ``image_id``.
+            prefix: of the columns ``image_id``, ``width`` and ``height``.
 
         Raises:
             SourceError: it cannot be read or decoded, or has another size than in the registry.
         """
         split, image_id = row["split"], row[f"{prefix}image_id"]
         data = self._reader.read(split, image_id)
+        size = (row[f"{prefix}width"], row[f"{prefix}height"])
         try:
-            pixels: Pixels = decode_rgb(data)
+            return decode_rgb(data, None if None in size else size)
+        except PhotoSizeError as error:
+            raise SourceError(
+                f"{photo_key(split, image_id)} has {error.width} x {error.height} px, and {size[0]} x {size[1]} px in "
+                "the registry: expected the photos from which it was ingested."
+            ) from error
         except PhotoError as error:
             raise SourceError(f"Cannot decode {photo_key(split, image_id)}: {error}") from error
-        height, width = pixels.shape[:2]
-        if row.get("width") not in (None, width) or row.get("height") not in (None, height):
-            raise SourceError(
-                f"{photo_key(split, image_id)} has {width} x {height} px, and {row['width']} x {row['height']} px in "
-                "the registry: expected the photos from which it was ingested."
-            )
-        return pixels
 
     def crop(self, row: Mapping[str, Any], margin: float, prefix: str = "") -> tuple[Pixels, tuple[int, int]]:
         """Return the crop of an item's box, uint8 (height, width, 3), and its left and top edge in the photo, px."""
@@ -78,15 +85,45 @@ class PhotoPixels:
 
 
 def cropped(pixels: Pixels, row: Mapping[str, Any], margin: float, prefix: str = "") -> tuple[Pixels, tuple[int, int]]:
-    """Return the crop of an item's box out of a photo, and its left and top edge, px."""
+    """Return the crop of an item's box out of a photo, and its left and top edge, px.
+
+    Raises:
+        SourceError: the box has a number that is not finite.
+    """
     box = (row[f"{prefix}x1"], row[f"{prefix}y1"], row[f"{prefix}x2"], row[f"{prefix}y2"])
+    if not all(map(math.isfinite, box)):
+        raise SourceError(
+            f"{item_key(row, prefix)} has the box {', '.join(map(str, box))} in the registry: expected finite numbers. "
+            "'df2 verify' tells whether the registry is damaged; ingest it again."
+        )
     x1, y1, x2, y2 = crop_box(box, margin, pixels.shape[1], pixels.shape[0])
     return pixels[y1:y2, x1:x2], (x1, y1)
 
 
+def box_notices(rows: pa.Table, prefixes: Sequence[str]) -> list[str]:
+    """Return a notice of the elements with a box that has no area in its photo, if there are any.
+
+    Args:
+        rows: elements, with a box and the size of its photo for each prefix.
+        prefixes: of their columns.
+    """
+    is_empty = np.zeros(rows.num_rows, bool)
+    for prefix in prefixes:
+        for first, last, size in (("x1", "x2", "width"), ("y1", "y2", "height")):
+            lower, upper = rows[prefix + first].to_numpy(), rows[prefix + last].to_numpy()
+            length = pc.fill_null(rows[prefix + size].cast(pa.float64()), math.inf).to_numpy()
+            is_empty |= ~(np.minimum(upper, length) > np.maximum(lower, 0))
+    if not is_empty.any():
+        return []
+    count = int(is_empty.sum())
+    return [
+        f"{sentence(count, 'elements', 'have a box without area in the photo')}: such a crop is a pixel wide or high."
+    ]
+
+
 def check_margin(margin: Any) -> None:
     """Refuse a margin that is no number from 0 to 10."""
-    if not isinstance(margin, int | float) or not 0 <= margin <= 10:
+    if isinstance(margin, bool) or not isinstance(margin, Real) or not 0 <= float(margin) <= 10:
         raise UsageError(f"margin: expected a fraction of the box from 0 to 10, found {margin!r}.")
 
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from registry.errors import UsageError
+from registry.errors import RegistryFormatError, UsageError
 from registry.exports.files import MANIFEST_NAME
 from registry.exports.manifest import ExportManifest
 from registry.loaders.random_keys import random_keys, random_order
-from registry.loaders.resuming import check_settings
+from registry.loaders.resuming import check_epoch, check_state, is_whole
 from registry.loaders.tar_samples import ShardList, TarSamples
 from registry.storage.options import StorageOptions
 from registry.storage.place import Place
@@ -80,10 +80,14 @@ class ShardSamples:
             NotFoundError: there is no export.
             UsageError: it is of another format, has no such part, or an argument is out of range.
         """
-        if shuffle < 0 or seed < 0 or not 0 <= rank < world_size:
+        if (
+            not all(map(is_whole, (shuffle, seed, rank, world_size)))
+            or min(shuffle, seed) < 0
+            or not (0 <= rank < world_size)
+        ):
             raise UsageError(
-                f"Shards: shuffle is {shuffle}, seed {seed}, rank {rank} and world_size {world_size}; expected "
-                "shuffle and seed of 0 or more and 0 <= rank < world_size."
+                f"Shards: shuffle is {shuffle!r}, seed {seed!r}, rank {rank!r} and world_size {world_size!r}; expected "
+                "whole numbers, shuffle and seed of 0 or more, and 0 <= rank < world_size."
             )
         self.transform = transform
         self.shuffle = shuffle
@@ -91,6 +95,11 @@ class ShardSamples:
         self._shards = _shards(url, part, storage_options)
         self._files = TarSamples(url, storage_options, decode=decode)
         total = self._shards.num_samples
+        if total < world_size:
+            raise UsageError(
+                f"The part {part} of {url} has {plural(total, 'sample')}, and world_size is {world_size}: each rank "
+                "needs a sample. Take fewer processes, or another part."
+            )
         share = total // world_size
         self._first = rank * share if drop_last else rank * total // world_size
         self.num_samples = share if drop_last else (rank + 1) * total // world_size - self._first
@@ -101,7 +110,8 @@ class ShardSamples:
             self.notices = (text,)
         self._settings = {
             "part": part, "samples": total, "shards": len(self._shards), "shuffle": shuffle, "drop_last": drop_last,
-            "seed": seed, "world_size": world_size,
+            "seed": seed, "world_size": world_size, "shard_size": self._shards.shard_size,
+            "registry": self._shards.registry,
         }  # fmt: skip
         self._shared: Any = np.array([0, -1, 0, 1, 0, 1], dtype=np.int64)
 
@@ -112,8 +122,7 @@ class ShardSamples:
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next pass; without it, each pass has the same order."""
-        if epoch < 0:
-            raise UsageError(f"The epoch is {epoch}; expected 0 or more.")
+        check_epoch(epoch)
         if epoch != self.epoch:
             self._shared[_RESUMED_EPOCH] = -1
         self._shared[_EPOCH] = epoch
@@ -141,10 +150,14 @@ class ShardSamples:
         Raises:
             UsageError: the position is of other shards or other settings.
         """
-        check_settings(state, self._settings, "other shards")
-        names = ("epoch", "epoch", "batches", "batch_size", "loader_drops_last", "workers")
-        for place, name in enumerate(names):
-            self._shared[place] = int(state[name])
+        names = ("epoch", "batches", "batch_size", "workers")
+        check_state(state, self._settings, "other shards", names)
+        if not (state["batch_size"] and state["workers"]):
+            raise UsageError("The state is damaged: batch_size or workers is 0; expected 1 or more.")
+        drops_last = bool(state.get("loader_drops_last"))
+        numbers = (state["epoch"], *(state[name] for name in names[:3]), drops_last, state["workers"])
+        for place, number in enumerate(numbers):
+            self._shared[place] = int(number)
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the samples of this worker."""
@@ -219,7 +232,13 @@ def _shards(url: str, part: str, storage_options: StorageOptions | None) -> Shar
         raise UsageError(f"{place} is an export in the format {manifest.format}; expected webdataset.")
     if part not in manifest.counts:
         raise UsageError(f"{place} has no part {part!r}; expected one of {', '.join(manifest.counts)}.")
-    return ShardList(part, manifest.counts[part]["images"], manifest.options["shard-size"])
+    size, number = manifest.options.get("shard-size"), manifest.counts[part].get("images")
+    if not is_whole(size) or not is_whole(number) or size < 1:
+        raise RegistryFormatError(
+            f"{place}/{MANIFEST_NAME}: shard-size is {size!r} and the part {part} has {number!r} images; expected "
+            "whole numbers, and a shard-size of 1 or more. Export the shards again."
+        )
+    return ShardList(part, number, size, manifest.images == "copy", manifest.registry["manifest_sha256"])
 
 
 def _taken_by_workers(sizes: list[int], batches: int, batch_size: int, *, drops_last: bool) -> tuple[list[int], int]:

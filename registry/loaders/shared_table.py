@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from registry.errors import NotFoundError, StorageError
-from registry.files.private_folder import private_folder
+from registry.files.private_folder import check_own, private_folder
 
 
 class SharedTable:
@@ -61,6 +61,7 @@ def _mapped(path: Path) -> pa.Table:
         NotFoundError: there is no such file.
     """
     try:
+        check_own(path.parent)
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except FileNotFoundError as error:
         raise NotFoundError(

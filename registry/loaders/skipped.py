@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 
-from registry.errors import PasswordError, SourceError, UnreadableSourceError, UsageError
+from registry.errors import PasswordError, SourceError, StorageError, UnreadableSourceError, UsageError
 from registry.files.private_folder import private_folder
 from registry.loaders.shared_table import remove_own
 
@@ -43,21 +45,43 @@ class SkippedLog:
         weakref.finalize(self, remove_own, self._path, os.getpid())
 
     def add(self, skipped: Skipped) -> None:
-        """Append an element."""
-        line = json.dumps([skipped.key, skipped.reason[:_MOST_CHARACTERS]]) + "\n"
-        file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
-        try:
-            os.write(file, line.encode("ascii"))
-        finally:
-            os.close(file)
+        """Append an element.
+
+        Raises:
+            StorageError: the file was removed, or the disk is full.
+        """
+        line = (json.dumps([skipped.key, skipped.reason[:_MOST_CHARACTERS]]) + "\n").encode("ascii")
+        with self._errors():
+            file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+            try:
+                if os.write(file, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            finally:
+                os.close(file)
 
     def read(self) -> dict[str, str]:
-        """Return the reason of each skipped element by its key, in the order of their first skip."""
+        """Return the reason of each skipped element by its key, in the order of their first skip.
+
+        Raises:
+            StorageError: the file was removed.
+        """
         reasons: dict[str, str] = {}
-        for line in self._path.read_text("ascii").splitlines():
+        with self._errors():
+            lines = self._path.read_text("ascii").splitlines()
+        for line in lines:
             key, reason = json.loads(line)
             reasons.setdefault(key, reason)
         return reasons
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(
+                f"The file of the skipped elements, {self._path}, cannot be used: {error.strerror}. Was the temporary "
+                "folder removed? Make the dataset again; TMPDIR names another folder."
+            ) from error
 
 
 def check_on_error(on_error: str) -> None:

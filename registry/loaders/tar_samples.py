@@ -5,21 +5,31 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from registry.errors import SourceError
+from registry.sources.faults import MAX_PHOTO, shown_name, too_large
 from registry.sources.file_objects import open_file
 from registry.sources.tar_headers import READ_ERRORS, Header
 from registry.storage.options import StorageOptions
 from registry.storage.paths import trimmed
 from registry.wording import plural
 
-#: Suffix -> bytes of the file.
-Files = dict[str, bytes]
+
+class Files(NamedTuple):
+    """The files of a sample.
+
+    Attributes:
+        key: their name up to the first dot, such as ``train_000012``.
+        by_suffix: suffix -> bytes.
+    """
+
+    key: str
+    by_suffix: dict[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +39,12 @@ class Shard:
     Attributes:
         name: of the file.
         num_samples: number of images in it.
+        has_photos: whether each image has its photo.
     """
 
     name: str
     num_samples: int
+    has_photos: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +55,15 @@ class ShardList:
         part: name of the part.
         num_samples: number of its images.
         shard_size: images of a shard.
+        has_photos: whether each image has its photo.
+        registry: digest of the manifest of the registry that was exported.
     """
 
     part: str
     num_samples: int
     shard_size: int
+    has_photos: bool
+    registry: str
 
     def __len__(self) -> int:
         """Return the number of shards with images."""
@@ -55,7 +71,8 @@ class ShardList:
 
     def __getitem__(self, number: int) -> Shard:
         """Return a shard by its number, from 0."""
-        return Shard(f"{self.part}-{number:06d}.tar", min(self.shard_size, self.num_samples - number * self.shard_size))
+        num_samples = min(self.shard_size, self.num_samples - number * self.shard_size)
+        return Shard(f"{self.part}-{number:06d}.tar", num_samples, self.has_photos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +108,11 @@ class TarSamples:
                 open_file(url, self.storage_options) as file,
                 tarfile.open(fileobj=file, mode="r:", tarinfo=Header) as archive,
             ):
-                for place, members in enumerate(_samples(archive)):
+                for place, (key, members) in enumerate(_samples(archive)):
                     if place >= stop:
                         break
                     if place >= first and wanted[place - first]:
-                        yield place, {suffix: _bytes(archive, member) for suffix, member in members}
+                        yield place, Files(key, _contents(archive, members))
         except FileNotFoundError:
             raise SourceError(f"{url} is missing: export the shards again, or copy all of them.") from None
         except READ_ERRORS as error:
@@ -112,13 +129,19 @@ class TarSamples:
         Raises:
             SourceError: JSON or photo are damaged.
         """
-        photos = [data for suffix, data in files.items() if suffix != "json"]
-        if "json" not in files:
-            raise SourceError(f"{trimmed(self.url)}/{shard.name}: a sample has no JSON.")
+        url, key = f"{trimmed(self.url)}/{shard.name}", files.key
+        photos = [data for suffix, data in files.by_suffix.items() if suffix != "json"]
+        if "json" not in files.by_suffix or len(photos) != shard.has_photos:
+            expected = "its JSON and a photo" if shard.has_photos else "its JSON alone"
+            found = ", ".join(f"{key}.{suffix}" for suffix in files.by_suffix)
+            raise SourceError(f"{url}: {key}: expected {expected}, found {shown_name(found)}. Export or copy it again.")
         try:
-            sample = msgspec.json.decode(files["json"], type=dict[str, Any])
-        except msgspec.MsgspecError as error:
-            raise SourceError(f"{trimmed(self.url)}/{shard.name}: the JSON of a sample is damaged: {error}.") from error
+            sample = msgspec.json.decode(files.by_suffix["json"], type=dict[str, Any])
+            found_key = f"{sample['split']}_{sample['image_id']:06d}"
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, LookupError, TypeError, ValueError) as error:
+            raise SourceError(f"{url}: the JSON of {key} is damaged: {error or type(error).__name__}.") from error
+        if found_key != key:
+            raise SourceError(f"{url}: the JSON of {key} is that of {found_key}. Export or copy it again.")
         sample["photo"] = photos[0] if photos else None
         if photos and self.decode:
             sample["photo"] = self._decoded(shard, sample)
@@ -136,26 +159,40 @@ class TarSamples:
             raise SourceError(f"{trimmed(self.url)}/{shard.name}: {key}: {error}.") from error
 
 
-def _samples(archive: tarfile.TarFile) -> Iterator[list[tuple[str, tarfile.TarInfo]]]:
-    """Yield the members of each sample, with their suffixes."""
+def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, list[tuple[str, tarfile.TarInfo]]]]:
+    """Yield the key of each sample, and its members with their suffixes."""
     sample_key = None
     members: list[tuple[str, tarfile.TarInfo]] = []
     for member in archive:
         archive.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps all headers
         key, _, suffix = member.name.partition(".")
-        if key != sample_key and members:
-            yield members
+        if sample_key is not None and key != sample_key:
+            yield sample_key, members
             members = []
         sample_key = key
         members.append((suffix, member))
-    if members:
-        yield members
+    if sample_key is not None:
+        yield sample_key, members
 
 
-def _bytes(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    """Return the bytes of a member."""
-    file = archive.extractfile(member)
-    data = file.read() if file is not None else b""
-    if len(data) < member.size:
-        raise tarfile.ReadError(f"{member.name} ends after {plural(len(data), 'byte')} of {member.size:,}")
-    return data
+def _contents(archive: tarfile.TarFile, members: Sequence[tuple[str, tarfile.TarInfo]]) -> dict[str, bytes]:
+    """Return the bytes of the members of a sample by their suffixes.
+
+    Raises:
+        tarfile.ReadError: a member is no file, too large or cut, or two have the same name.
+    """
+    contents: dict[str, bytes] = {}
+    for suffix, member in members:
+        name = shown_name(member.name)
+        if not member.isreg() or member.issparse():
+            raise tarfile.ReadError(f"{name} is no plain file")
+        if member.size > MAX_PHOTO:
+            raise tarfile.ReadError(f"{name}: {too_large(member.size, MAX_PHOTO)}")
+        if suffix in contents:
+            raise tarfile.ReadError(f"{name} is there twice")
+        file = archive.extractfile(member)
+        data = file.read() if file is not None else b""
+        if len(data) < member.size:
+            raise tarfile.ReadError(f"{name} ends after {plural(len(data), 'byte')} of {member.size:,}")
+        contents[suffix] = data
+    return contents

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 from PIL import Image
 
-from registry.sources.photo_decoding import photo_errors
+from registry.sources.photo_decoding import opened_photo
 from registry.sources.photo_pixels import converted
 
 
@@ -36,7 +35,7 @@ def decode(data: bytes, size: int | None = None) -> Photo:
     Raises:
         PhotoError: it is no photo, or damaged.
     """
-    with photo_errors(), Image.open(io.BytesIO(data)) as opened:
+    with opened_photo(data) as opened:
         width, height = opened.size
         if size is not None:
             ratio = size / max(width, height)

@@ -65,12 +65,14 @@ class Listing:
     Attributes:
         annotations: annotation files in ascending order of image_id.
         photos: photos by image_id, ascending; empty if there are none or they were not requested.
+        repeated_photos: image_id of each photo whose number another file has, too.
         issues: files with wrong names or with the number of another file.
         notices: oddities of the source that were accepted or passed over: a sentence each, with a count.
     """
 
     annotations: list[Entry] = field(default_factory=list)
     photos: dict[int, Entry] = field(default_factory=dict)
+    repeated_photos: set[int] = field(default_factory=set)
     issues: list[Issue] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
@@ -186,6 +188,7 @@ def build_listing(split: str, files: Iterable[tuple[Kind, str, Any, int | None, 
     listing.issues += _duplicate_issues(split, duplicates, entries)
     listing.annotations = [entry for _, entry in sorted(entries["annos"].items())]
     listing.photos = dict(sorted(entries["image"].items()))
+    listing.repeated_photos = {image_id for kind, _, image_id in duplicates if kind == "image"}
     return listing
 
 

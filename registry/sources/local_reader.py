@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from registry.files.positions import read_at
 from registry.sources.faults import OPEN_FLAGS, Fault, cannot_read, kind_of_file, shown_name, too_large
 
 _NO_LINK: Final = OPEN_FLAGS | getattr(os, "O_NOFOLLOW", 0)
@@ -80,9 +81,9 @@ class LocalReader:
             return opened
         descriptor, size = opened
         try:
-            first = os.pread(descriptor, num_first, 0)
+            first = read_at(descriptor, num_first, 0)
             start = max(num_first, size - num_last)
-            last = os.pread(descriptor, size - start, start) if num_last and size > num_first else b""
+            last = read_at(descriptor, size - start, start) if num_last and size > num_first else b""
             return size, first, last
         except OSError as error:
             raise cannot_read(self._folder / name, error) from error

@@ -50,6 +50,11 @@ class PhotoCache:
         #: Bytes of all cached photos; unknown before the first is added.
         self._size: int | None = None
 
+    @staticmethod
+    def can_find(entry: Entry) -> bool:
+        """Return whether a cached photo can be found again: its listing has a checksum."""
+        return entry.size is not None and _listed_checksum(entry) is not None
+
     def read(self, split: str, entry: Entry) -> tuple[bytes, Path] | None:
         """Return the bytes and the path of a cached photo; None if it is not cached, or damaged.
 

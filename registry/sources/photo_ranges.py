@@ -5,17 +5,24 @@ from __future__ import annotations
 import io
 import os
 import struct
+import tarfile
 import threading
 import weakref
 from collections.abc import Mapping
 from typing import Any, Final
 
+from registry.errors import UnreadableSourceError
+from registry.files.positions import read_at
 from registry.sources.archives import reopen
 from registry.sources.faults import Fault, cannot_read, too_large
 from registry.sources.zip_directory import FileProxy, Member
 from registry.sources.zip_members import MemberReader, OpenArchive
 from registry.storage.filesystems import filesystem, local_path, retried
 
+#: Bytes of the field of a name in the header of a tar.
+_NAME_LENGTH: Final = 100
+#: No archive is so large; the operating system refuses offsets beyond its numbers.
+_MAX_OFFSET: Final = 1 << 50
 #: Bytes of a member's header that are fetched with its content: fixed part, name and extra fields.
 _HEADER: Final = 30 + 256
 
@@ -43,21 +50,41 @@ class RangeReader:
         Raises:
             SourceError: they cannot be read.
         """
+        if offset + size > _MAX_OFFSET:
+            return b""
         try:
             if self._descriptor is not None:
-                return os.pread(self._descriptor, size, offset)
+                return read_at(self._descriptor, size, offset)
             fs, path = filesystem(self._url, self._options)
             data: bytes = retried(lambda: fs.cat_file(path, start=offset, end=offset + size))
-            return data
         except OSError as error:
             raise cannot_read(self._url, error) from error
+        if len(data) > size:
+            raise UnreadableSourceError(
+                f"Cannot read {self._url}: the server sent {len(data):,} bytes where {size:,} were asked for; it seems "
+                "to answer no HTTP ranges. Download the archive first, and name the local file."
+            )
+        return data
 
-    def content(self, offset: int, size: int, max_bytes: int) -> bytes | Fault:
-        """Return the bytes of a member of a tar archive, or its fault."""
+    def content(self, offset: int, size: int, max_bytes: int, name: str) -> bytes | Fault:
+        """Return the bytes of a member of a tar archive, or its fault.
+
+        A tar has no checksum of the content. The header before it tells whether this is still the member that was
+        listed: another process may have replaced the archive.
+
+        Args:
+            offset: of the content.
+            size: bytes of the content.
+            max_bytes: that are allowed.
+            name: of the member, without folders.
+        """
         if size > max_bytes:
             return too_large(size, max_bytes)
-        data = self.read(offset, size)
-        return data if len(data) == size else Fault("cannot be read: the archive ends in the middle of it")
+        data = self.read(offset - tarfile.BLOCKSIZE, tarfile.BLOCKSIZE + size)
+        header, content = data[: tarfile.BLOCKSIZE], data[tarfile.BLOCKSIZE :]
+        if len(header) == tarfile.BLOCKSIZE and not _is_header_of(header, name, size):
+            return Fault("is no longer there: the archive was changed after its photos were listed; open it again")
+        return content if len(content) == size else Fault("cannot be read: the archive ends in the middle of it")
 
     def member(self, members: MemberReader, locator: Any, max_bytes: int) -> bytes | Fault:
         """Return the bytes of a member of a zip archive, whose checksum is checked, or its fault.
@@ -113,3 +140,13 @@ class RangeReader:
         """Close the archive."""
         if self._close is not None:
             self._close()
+
+
+def _is_header_of(header: bytes, name: str, size: int) -> bool:
+    """Return whether a block is the header of a file with this name, as far as a header has room for it."""
+    try:
+        info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    is_cut = b"\0" not in header[:_NAME_LENGTH]  # a header before it has the whole name
+    return info.isreg() and info.size == size and (is_cut or info.name.rpartition("/")[2] == name)

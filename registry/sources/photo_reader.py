@@ -6,13 +6,16 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from registry.dataset.file_names import PHOTO_SUFFIXES
-from registry.errors import SourceError, UsageError
+from registry.errors import SourceError, StorageError, UnreadableSourceError, UsageError
+from registry.files.private_folder import check_own, private_folder
 from registry.sources.faults import MAX_PHOTO, Fault
 from registry.sources.folders import LocalFolder
 from registry.sources.listing import Entry, Source
@@ -27,6 +30,8 @@ from registry.sources.zip_parts import ZipParts
 from registry.sources.zip_photos import ZipPhotoIndex, ZipPhotos, list_zip_photos
 from registry.sources.zips import ZipSource
 from registry.storage.filesystems import StorageOptions, local_path
+
+_REPEATED: Final = Fault("several files have this number: expected a single one")
 
 
 class PhotoReader:
@@ -55,6 +60,9 @@ class PhotoReader:
         follow_links: bool = False,
     ) -> None:
         self._release = release if isinstance(release, str) else dict(release)
+        places = [self._release] if isinstance(self._release, str) else self._release.values()
+        if not all(isinstance(place, str) for place in places) or not isinstance(password, str | None):
+            raise UsageError("Photos: expected texts as places of the photos and as password.")
         self._password = password
         self._options = storage_options
         self._cache = None if cache is None else Path(cache)
@@ -145,16 +153,32 @@ class PhotoReader:
         zip_photos = self._zip_photos(located, split)
         if zip_photos is not None:
             path = self._new_folder() / "photos.npy"
-            zip_photos.write_index(path)
+            with self._write_errors():
+                zip_photos.write_index(path)
             self._listed[split] = zip_photos.source, path
             return
         source = open_location(located, split, self._options, self._password, follow_links=self._follow_links)
         if isinstance(source, LocalFolder):
             self._listed[split] = source, None
             return
+        listing = source.list_files(split, photos=True)
+        for image_id in listing.repeated_photos:
+            listing.photos[image_id] = listing.photos[image_id]._replace(locator=_REPEATED)
         path = self._new_folder() / "photos"
-        write_index(path, source.list_files(split, photos=True).photos)
+        with self._write_errors():
+            write_index(path, listing.photos)
         self._listed[split] = source, path
+
+    @contextmanager
+    def _write_errors(self) -> Iterator[None]:
+        """Name the folder of the listing in errors of writing it."""
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(
+                f"Cannot write the listing of the photos to {self._folder}: {error.strerror}. TMPDIR names another "
+                "folder for temporary files."
+            ) from error
 
     def _zip_photos(self, located: Location, split: str) -> ZipPhotos | None:
         """Return the photos of an ordinary zip archive; None for all other places."""
@@ -164,17 +188,20 @@ class PhotoReader:
 
     def _new_folder(self) -> Path:
         """Return a new folder that is removed at the end of this process."""
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="df2-photos-"))
+        if self._folder is None or not self._folder.is_dir():  # a cleaner of temporary folders may have removed it
+            parent = private_folder()
+            with self._write_errors():
+                self._folder = Path(tempfile.mkdtemp(prefix="df2-photos-", dir=parent))
             # Worker processes run no other functions at their end; a fork does not call it.
             self._removal = Finalize(self, shutil.rmtree, (self._folder, True), exitpriority=0)
-        return Path(tempfile.mkdtemp(dir=self._folder))
+        with self._write_errors():
+            return Path(tempfile.mkdtemp(dir=self._folder))
 
     def _index(self, split: str, path: Path) -> PhotoIndex | ZipPhotoIndex:
         if split not in self._indexes:
             try:
                 self._indexes[split] = _open_index(path, self._listed[split][0])
-            except FileNotFoundError:  # the process that listed them has ended
+            except (OSError, ValueError):  # the process that listed them has ended, or the file was cut
                 with self._listing:
                     if self._listed[split][1] == path:
                         self._list(split)
@@ -193,12 +220,22 @@ class PhotoReader:
 
     def _read_entry(self, split: str, source: Source, entry: Entry) -> bytes | Fault:
         """Return the bytes of a listed photo, out of the cache if it is remote."""
-        cache = self._photo_cache if local_path(self._place(split)) is None else None
+        if isinstance(entry.locator, Fault):
+            return entry.locator
+        is_kept = local_path(self._place(split)) is None and PhotoCache.can_find(entry)
+        cache = self._photo_cache if is_kept else None
         if cache is not None and (hit := cache.read(split, entry)):
             return hit[0]
         data = self._fetch(source, entry)
         if cache is not None and not isinstance(data, Fault):
-            cache.add(split, entry, data)
+            try:
+                cache.add(split, entry, data)
+            except StorageError as error:
+                detail = getattr(error.__cause__, "strerror", None) or str(error)
+                raise StorageError(
+                    f"Cannot keep photos in {self._cache}: {detail}. cache= names another folder; without it, photos "
+                    "are read from their place each time."
+                ) from error
         return data
 
     def _fetch(self, source: Source, entry: Entry) -> bytes | Fault:
@@ -209,8 +246,13 @@ class PhotoReader:
             return self._ranges(source.url, source.members.options).member(source.members, entry.locator, MAX_PHOTO)
         if isinstance(source, TarSource) and isinstance(entry.locator[0], int):
             offset, size = entry.locator
-            return self._ranges(source.url, source.options).content(offset, size, MAX_PHOTO)
-        return next(iter(source.read_photos([entry])))
+            return self._ranges(source.url, source.options).content(offset, size, MAX_PHOTO, entry.name)
+        try:
+            return next(iter(source.read_photos([entry])))
+        except UnreadableSourceError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return Fault("is no longer there: it was removed after the photos were listed")
+            raise
 
     def _ranges(self, url: str, options: Mapping[str, Any]) -> RangeReader:
         handle = self._handles.get(url)
@@ -222,6 +264,7 @@ class PhotoReader:
 
 def _open_index(path: Path, source: Source) -> PhotoIndex | ZipPhotoIndex:
     """Return the index in a file: of an ordinary zip archive, or of any other source."""
+    check_own(path.parent)
     if path.suffix:
         assert isinstance(source, ZipSource)
         return ZipPhotoIndex(path, source)
@@ -234,6 +277,7 @@ class _Folder:
     def __init__(self, source: LocalFolder, split: str) -> None:
         self._source, self._split = source, split
         self._reader: LocalReader = source.reader("image")
+        self._close = weakref.finalize(self, self._reader.__exit__)
         self._names: dict[int, str] | None = None
 
     def read(self, image_id: int) -> bytes | Fault | None:
@@ -252,4 +296,4 @@ class _Folder:
 
     def close(self) -> None:
         """Close the folder."""
-        self._reader.__exit__()
+        self._close()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from registry.dataset.file_names import PHOTO_SUFFIXES, number_in
 from registry.sources.archives import SkippedMembers, choose_prefix, folders_at, other_split_notice
 from registry.sources.faults import Fault, shown_name
 from registry.sources.issues import MAX_NAME_ISSUES, Issue
@@ -54,6 +55,7 @@ class ZipParts:
         firsts: dict[tuple[Kind, str], Entry] = {}
         num_doubles = 0
         issues: list[Issue] = []
+        differing: set[int] = set()
         url = self.parts[0].url
 
         def files() -> Iterator[tuple[Kind, str, Any, int, int]]:
@@ -71,11 +73,14 @@ class ZipParts:
                         archives = [_file_name(self.parts[k].url) for k in (first.locator[0], number)]
                         text = f"differs between {archives[0]} and {archives[1]}; expected the same bytes, or one file"
                         issues.append(Issue(f"{split}/{kind}/{shown_name(name)}", (), text))
+                        if kind == "image" and (image_id := number_in(name, PHOTO_SUFFIXES)) is not None:
+                            differing.add(image_id)
 
         try:
             listing = build_listing(split, files())
         except (OverflowError, ValueError) as error:  # sizes or offsets that no archive can have
             raise incomplete(url, error) from error
+        listing.repeated_photos |= differing
         listing.issues += issues[:MAX_NAME_ISSUES]
         if len(issues) > MAX_NAME_ISSUES:
             text = f"{len(issues) - MAX_NAME_ISSUES:,} more files differ between two archives"

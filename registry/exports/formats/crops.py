@@ -20,6 +20,7 @@ from registry.execution.in_order import in_order
 from registry.execution.packing import pack, unpack
 from registry.exports.job import Job
 from registry.sources.photo_crops import crop_within
+from registry.sources.photo_decoding import PhotoError, opened_photo
 from registry.sources.photo_pixels import converted
 from registry.sources.photos import Photos
 from registry.subset.rows import Chunk, Part
@@ -180,13 +181,11 @@ def cut(photo: bytes, boxes: Sequence[Box], margin: float, quality: int, name: s
     Raises:
         SourceError: it cannot be decoded.
     """
-    from PIL import Image
-
     # Boxes are in pixels of the photo as stored, so EXIF orientation is ignored.
     try:
-        with Image.open(io.BytesIO(photo)) as opened:
+        with opened_photo(photo) as opened:
             image = converted(opened, "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except PhotoError as error:
         raise SourceError(f"Cannot decode {name}: {error}") from error
     image.info.clear()  # keep colour profile, comment and resolution out of the crop
     crops: list[Crop | None] = []
