@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +17,16 @@ from registry.dataset.arrays import Ints
 from registry.dataset.deepfashion2 import SPLITS, unknown_name
 from registry.dataset.names import is_partition_value
 from registry.dataset.tables import BOX_COLUMNS, EMBEDDING_MODELS, EMBEDDINGS, record_batch
-from registry.embeddings.neighbours import item_keys
+from registry.embeddings.neighbours import item_keys, keys_of
 from registry.embeddings.vector_file import EmbeddingsFile, not_finite, open_embeddings
-from registry.errors import ConflictError, UnknownNameError, UsageError
+from registry.errors import ConflictError, StorageError, UnknownNameError, UsageError
 from registry.files.private_folder import private_folder
 from registry.parsing.problems import Problems
+from registry.redaction import printable
 from registry.snapshot.manifest import Manifest, read_manifest
 from registry.snapshot.parquet import stored_schema
 from registry.snapshot.publish import Publication, publication
+from registry.storage.filesystems import reason
 from registry.storage.options import StorageOptions
 from registry.storage.place import Place
 from registry.store.registry import Registry
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 DTYPES: Final = ("float16", "float32")
 #: Vectors that are written at a time.
 _ROWS: Final = EMBEDDINGS.row_group_size
+#: Characters of the words on how items were cut out.
+_CROP: Final = 1000
 _ITEMS: Final = f"""
     SELECT split, {SPLIT_ORDER} AS split_no, image_id, item_no, x1, y1, x2, y2, sha256
     FROM items LEFT JOIN photos USING (split, image_id) ORDER BY split_no, image_id, item_no
@@ -73,6 +79,7 @@ def add_embeddings(
     replace: bool = False,
     skip_unknown: bool = False,
     storage_options: StorageOptions | None = None,
+    seen: pa.Table | None = None,
 ) -> AddReport:
     """Add the vectors of a model to a registry, and return a report.
 
@@ -89,13 +96,15 @@ def add_embeddings(
         replace: whether the vectors of a model of this name are replaced.
         skip_unknown: whether rows of no item are left out, with a notice, instead of an error.
         storage_options: passed to fsspec.
+        seen: the items that the vectors were made of, with the columns of :data:`_ITEMS` in its order. Their boxes and
+            digests are stored instead, so that the vector of an item that changed since is stale.
 
     Raises:
         UsageError: the name or an option cannot be used, or rows cannot; the message counts all of them.
         ConflictError: the registry has a model of this name.
         NotFoundError, StorageError: the file or the registry does not exist, or cannot be read or written.
     """
-    check_model(model, dtype, weights)
+    check_model(model, dtype, weights, crop)
     place = Place(registry, storage_options)
     splits = read_manifest(place).splits
     with publication(place, splits[0] if splits else SPLITS[0]) as tables:
@@ -111,13 +120,14 @@ def add_embeddings(
         with TemporaryDirectory(dir=private_folder()) as folder, open_embeddings(source, storage_options) as file:
             problems = Problems("The embeddings")
             rows, notices = _rows_of_items(items, file, problems, skip_unknown)
-            vectors = _vectors(file, rows >= 0, rows, np.dtype(dtype), Path(folder, "vectors"), problems)
+            vectors = _vectors(file, rows >= 0, np.dtype(dtype), Path(folder, "vectors"), problems)
             if problems:
                 lines = "\n".join(f"  {line}" for line in problems.lines())
                 raise UsageError(f"The embeddings cannot be added, and nothing was changed:\n{lines}")
+            if seen is not None:
+                items = _as_seen(items, seen)
             counts = _write(tables, model, items, rows, vectors, (weights, crop))
-            dimensions = int(vectors.shape[1])
-            del vectors
+            dimensions = vectors.width
         tables.publish_model(model)
     num_items = sum(number for number, _ in counts)
     num_vectors = sum(number for _, number in counts)
@@ -142,17 +152,24 @@ def remove_embeddings(registry: str, model: str, storage_options: StorageOptions
         return tables.publish_model(model)
 
 
-def check_model(model: str, dtype: str, weights: str | None) -> None:
-    """Refuse a name, a type of vectors or a digest of weights that cannot be used."""
-    if not is_partition_value("model", model) or suffix_of(model) in KINDS:
+def check_model(model: str, dtype: str, weights: str | None, crop: str | None = None) -> None:
+    """Refuse a name, a type of vectors, a digest of weights or words on crops that cannot be used."""
+    if not isinstance(model, str) or not is_partition_value("model", model) or suffix_of(model) in KINDS:
         raise UsageError(
             f"{model!r} cannot name a model: expected at most 63 letters, digits, dots, hyphens and underscores, "
             f"beginning with a letter or digit and not ending in {', '.join(KINDS)}."
         )
     if dtype not in DTYPES:
         raise unknown_name("type of vectors", dtype, list(DTYPES))
-    if weights is not None and (len(weights) != 64 or set(weights) - set("0123456789abcdef")):
-        raise UsageError(f"The digest of the weights: expected 64 hex digits (SHA-256), found {weights[:80]!r}.")
+    if weights is not None and not (isinstance(weights, str) and re.fullmatch("[0-9a-f]{64}", weights)):
+        raise UsageError(
+            f"The digest of the weights: expected 64 hex digits (SHA-256) in lower case, found {str(weights)[:80]!r}."
+        )
+    if crop is not None and not (isinstance(crop, str) and crop.isprintable() and len(crop) <= _CROP):
+        raise UsageError(
+            f"How items were cut out of photos: expected at most {_CROP} printable characters, found "
+            f"{printable(str(crop)[:80])!r}."
+        )
 
 
 def _keys(split_no: Ints, image_id: Ints, item_no: Ints) -> Ints:
@@ -178,8 +195,7 @@ def _rows_of_items(
     at[~is_item] = -1
 
     def places(rows: Ints) -> Iterator[str]:
-        splits = ("?", *SPLITS)
-        return (f"row {row}: {splits[split_no[row]]}/{image_id[row]} item {item_no[row]}" for row in rows[:4].tolist())
+        return (f"row {row}: {file.split_of(row)}/{image_id[row]} item {item_no[row]}" for row in rows[:4].tolist())
 
     notices = []
     unknown = np.flatnonzero(~is_item)
@@ -199,47 +215,102 @@ def _rows_of_items(
     again = np.flatnonzero(is_again)
     if len(again):
         problems.add("rows of an item of an earlier row", "one row for each item", places(again), len(again))
-    if not is_item.any():
-        problems.add("rows, none of them of an item of the registry", "a row for each item", [], len(at))
+    if not is_item.any() and not problems:
+        raise UsageError("The embeddings have no row of an item of the registry: nothing was changed.")
     return at, notices
 
 
-def _vectors(
-    file: EmbeddingsFile, is_wanted: Any, rows: Ints, kind: np.dtype[Any], path: Path, problems: Problems
-) -> npt.NDArray[Any]:
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Vectors on disk, in the order of their file: a map of them would count as memory of the process.
+
+    Attributes:
+        path: of the file.
+        kind: of the numbers.
+        width: numbers in each vector.
+    """
+
+    path: Path
+    kind: np.dtype[Any]
+    width: int
+
+    def take(self, file: BinaryIO, rows: Ints) -> npt.NDArray[Any]:
+        """Return the vectors of rows out of the opened file."""
+        taken = np.empty((len(rows), self.width), self.kind)
+        size = self.width * self.kind.itemsize
+        ends = (np.flatnonzero(np.diff(rows) != 1) + 1).tolist()
+        for first, end in pairwise([0, *ends, len(rows)]):
+            file.seek(int(rows[first]) * size)
+            if file.readinto(taken[first:end].view(np.uint8)) != (end - first) * size:  # type: ignore[attr-defined]
+                raise StorageError(f"The temporary file {self.path} was cut by another program.")
+        return taken
+
+
+def _vectors(file: EmbeddingsFile, is_wanted: Any, kind: np.dtype[Any], path: Path, problems: Problems) -> _Stored:
     """Return the directions of the vectors in the order of their file, on disk; note bad ones.
 
     Args:
         file: the embeddings.
-        is_wanted: bool [rows]: rows to read.
-        rows: position of the item of each row.
+        is_wanted: bool [rows]: rows that are used.
         kind: of the stored numbers.
         path: of the file to write.
         problems: gathers the problems.
+
+    Raises:
+        StorageError: the file cannot be written.
     """
-    vectors: npt.NDArray[Any] | None = None
-    for start, block, lengths in file.blocks():
-        wanted = is_wanted[start : start + len(block)]
-        width = block.shape[1]
-        number = np.arange(start, start + len(block))
-        if vectors is None and width:
-            vectors = np.memmap(path, kind, "w+", shape=(len(rows), width))
-        is_right = lengths == width
-        with np.errstate(invalid="ignore", over="ignore"):
-            norms = np.sqrt(np.einsum("ij,ij->i", block, block, dtype=np.float64))
-        bad = {
-            ("vectors of another length", f"{width} numbers, as the first vector has"): ~is_right,
-            ("vectors with NaN or too large numbers", "finite numbers"): is_right & not_finite(block),
-            ("vectors of zeros", "a vector that has a direction"): is_right & (norms == 0),
-        }
-        for (name, expected), is_bad in bad.items():
-            at = number[wanted & is_bad]
-            if len(at):
-                problems.add(name, expected, (f"row {row}" for row in at[:4].tolist()), len(at))
-        is_good = wanted & is_right & np.isfinite(norms) & (norms > 0)
-        if vectors is not None and is_good.any():
-            vectors[number[is_good]] = block[is_good] / norms[is_good, None].astype(np.float32)
-    return vectors if vectors is not None else np.zeros((0, 0), kind)
+    stored = 0
+    with open(path, "wb") as out:
+        for start, block, lengths in file.blocks():
+            wanted = is_wanted[start : start + len(block)]
+            width = block.shape[1]
+            number = np.arange(start, start + len(block))
+            has_vector = lengths > 0
+            is_right = has_vector & (lengths == width)
+            with np.errstate(invalid="ignore", over="ignore"):
+                norms = np.sqrt(np.einsum("ij,ij->i", block, block, dtype=np.float64))
+            bad = {
+                ("rows without a vector", "a list of numbers"): ~has_vector,
+                ("vectors of another length", f"{width} numbers, as the first vector has"): has_vector & ~is_right,
+                (
+                    "vectors with NaN, or numbers too large or too small",
+                    "finite numbers up to 1e15, not all below 1e-30",
+                ): is_right & not_finite(block),
+                ("vectors of zeros", "a vector that has a direction"): is_right & ~block.any(1),
+            }
+            for (name, expected), is_bad in bad.items():
+                at = number[wanted & is_bad]
+                if len(at):
+                    problems.add(name, expected, (f"row {row}" for row in at[:4].tolist()), len(at))
+            if width and not problems:
+                norms[~wanted] = 1  # rows that are left out may hold anything
+                with np.errstate(invalid="ignore", over="ignore"):
+                    directions = np.divide(block, norms.astype(np.float32)[:, None], out=block).astype(kind, copy=False)
+                stored = max(stored, width)
+                try:
+                    out.seek(start * width * kind.itemsize)  # blocks before the first vector are not written
+                    out.write(directions.data)
+                except OSError as error:
+                    raise StorageError(f"Cannot write the vectors to {path.parent}: {reason(error)}.") from error
+    return _Stored(path, kind, stored)
+
+
+def _as_seen(items: pa.Table, seen: pa.Table) -> pa.Table:
+    """Return items with the boxes and digests that they had when they were seen.
+
+    Vectors are of seen items only; those of the other items are not looked at.
+    """
+    import pyarrow as pa
+
+    if not seen.num_rows:
+        return items
+    key, known = keys_of(items), keys_of(seen)
+    row = np.minimum(np.searchsorted(known, key), len(known) - 1)
+    names = (*BOX_COLUMNS, "sha256")
+    values = seen.select(names).take(pa.array(row))
+    for name in names:
+        items = items.set_column(items.column_names.index(name), name, values.column(name))
+    return items
 
 
 def _write(
@@ -247,7 +318,7 @@ def _write(
     model: str,
     items: pa.Table,
     rows: Ints,
-    vectors: npt.NDArray[Any],
+    vectors: _Stored,
     about: tuple[str | None, str | None],
 ) -> list[tuple[int, int]]:
     """Write the rows of a model; return the number of items and of vectors of each split with vectors."""
@@ -256,8 +327,8 @@ def _write(
     of_item = np.full(items.num_rows, -1, np.int64)
     of_item[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
     split_no = np.array(items.column("split_no"), np.int64)
-    width = int(vectors.shape[1])
-    number = pa.float16() if vectors.dtype == np.float16 else pa.float32()
+    width = vectors.width
+    number = pa.float16() if vectors.kind == np.float16 else pa.float32()
     types = {"vector": pa.list_(pa.field("element", number, nullable=False), width)}
     schema = stored_schema(EMBEDDINGS, types)
     counts = []
@@ -268,13 +339,15 @@ def _write(
             continue
         counts.append((int(behind - first), len(chosen)))
         writer = tables.writer(EMBEDDINGS, types, split=split, model=model)
-        for start in range(0, len(chosen), _ROWS):
-            part = chosen[start : start + _ROWS]
-            columns = items.take(pa.array(part)).combine_chunks()
-            flat = pa.array(np.asarray(vectors[of_item[part]]).reshape(-1))
-            arrays = [columns.column(name).combine_chunks() for name in ("image_id", "item_no", *BOX_COLUMNS, "sha256")]
-            arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=types["vector"]))
-            writer.write(pa.record_batch(arrays, schema=schema))
-        row = [[value] for value in (width, str(vectors.dtype), *about, tables.old.sha256)]
+        with open(vectors.path, "rb") as file:
+            for start in range(0, len(chosen), _ROWS):
+                part = chosen[start : start + _ROWS]
+                columns = items.take(pa.array(part))
+                flat = pa.array(vectors.take(file, of_item[part]).reshape(-1))
+                names = ("image_id", "item_no", *BOX_COLUMNS, "sha256")
+                arrays = [columns.column(name).combine_chunks() for name in names]
+                arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=types["vector"]))
+                writer.write(pa.record_batch(arrays, schema=schema))
+        row = [[value] for value in (width, str(vectors.kind), *about, tables.old.sha256)]
         tables.writer(EMBEDDING_MODELS, split=split, model=model).write(record_batch(EMBEDDING_MODELS, row))
     return counts

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from registry.dataset.deepfashion2 import unknown_name
 from registry.embeddings.colour_texture import ColourTexture
+from registry.embeddings.vector_file import not_finite
 from registry.errors import RegistryError, UsageError
 from registry.redaction import printable
 from registry.wording import plural
 
 #: Group of the entry points of plug-ins: the name of an embedder, and a class or function that makes it.
 ENTRY_POINTS: Final = "deepfashion2_registry.embedders"
+#: Numbers that a vector may have.
+_DIMENSIONS: Final = 1 << 20
 
 Vectors = npt.NDArray[np.float32]
 
@@ -84,7 +87,7 @@ def find_embedder(name: str) -> Embedder:
         embedder = point.load()()
     except RegistryError:
         raise
-    except Exception as error:  # a plug-in may raise anything
+    except (Exception, SystemExit) as error:  # a plug-in may raise anything
         raise UsageError(f"{place} cannot be loaded: {_reason(error)}.") from error
     if not isinstance(embedder, Embedder):
         raise UsageError(
@@ -92,6 +95,18 @@ def find_embedder(name: str) -> Embedder:
             f"{type(embedder).__name__}."
         )
     return embedder
+
+
+def open_embedder(embedder: str | Embedder) -> Embedder:
+    """Return an embedder, which may be given by its name, with attributes that can be used.
+
+    Raises:
+        UnknownNameError: there is no embedder of this name.
+        UsageError: it cannot be loaded, or an attribute cannot be used.
+    """
+    opened = find_embedder(embedder) if isinstance(embedder, str) else embedder
+    check_embedder(opened)
+    return opened
 
 
 def embed(embedder: Embedder, crops: Sequence[npt.NDArray[np.uint8]], names: Sequence[str]) -> Vectors:
@@ -108,20 +123,52 @@ def embed(embedder: Embedder, crops: Sequence[npt.NDArray[np.uint8]], names: Seq
     name = f"The embedder {printable(embedder.name)}"
     batch = names[0] if len(crops) == 1 else f"a batch of {plural(len(crops), 'crop')} that begins with {names[0]}"
     try:
-        vectors = np.asarray(embedder.embed(crops), np.float32)
+        returned = np.asarray(embedder.embed(crops))
+        if returned.dtype.kind not in "fiu":
+            raise TypeError(f"expected an array of numbers, found {returned.dtype}")
+        with np.errstate(over="ignore"):
+            # A copy: an embedder may write the vectors of the next batch into the same array.
+            vectors = returned.astype(np.float32)
     except RegistryError:
         raise
-    except Exception as error:  # a plug-in may raise anything
+    except (Exception, SystemExit) as error:  # a plug-in may raise anything
         raise UsageError(f"{name} failed on {batch}: {_reason(error)}") from error
     expected = (len(crops), embedder.dimensions)
     if vectors.shape != expected:
         raise UsageError(f"{name} returned an array {vectors.shape} for {batch}: expected {expected}.")
-    bad = np.flatnonzero(~np.isfinite(vectors).all(1) | ~vectors.any(1))
+    bad = np.flatnonzero(not_finite(vectors) | ~vectors.any(1))
     if len(bad):
         raise UsageError(
-            f"{name} returned a vector of zeros, or with numbers that are not finite, for {names[int(bad[0])]}."
+            f"{name} returned a vector of zeros, or with numbers that are not finite, for {names[int(bad[0])]}: "
+            "expected finite numbers up to 1e15, not all below 1e-30."
         )
     return vectors
+
+
+def check_embedder(embedder: Embedder) -> None:
+    """Refuse an embedder whose attributes cannot be used.
+
+    Raises:
+        UsageError: one of them is of another type, or raises.
+    """
+    expected: dict[str, tuple[str, Callable[[Any], bool]]] = {
+        "name": ("a text", lambda value: isinstance(value, str)),
+        "dimensions": (
+            f"a whole number from 1 to {_DIMENSIONS:,}",
+            lambda value: isinstance(value, int) and 1 <= value <= _DIMENSIONS,
+        ),
+        "margin": ("a number from 0", lambda value: isinstance(value, int | float) and 0 <= value < float("inf")),
+        "crop": ("a text", lambda value: isinstance(value, str)),
+        "weights": ("a text, or none of this name", lambda value: value is None or isinstance(value, str)),
+    }
+    for attribute, (wanted, is_right) in expected.items():
+        try:
+            value = getattr(embedder, "weights", None) if attribute == "weights" else getattr(embedder, attribute)
+        except Exception as error:  # a plug-in may raise anything
+            raise UsageError(f"The {attribute} of the embedder cannot be read: {_reason(error)}.") from error
+        if not is_right(value):
+            found = printable(repr(value)[:80])
+            raise UsageError(f"The {attribute} of the embedder: expected {wanted}, found {found}.")
 
 
 def _plug_ins() -> dict[str, EntryPoint]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from registry.dataset.arrays import Ints
 from registry.dataset.deepfashion2 import find_split
 from registry.embeddings.add import AddReport, add_embeddings, check_model
-from registry.embeddings.embedders import Embedder, Vectors, embed, find_embedder
+from registry.embeddings.embedders import Embedder, Vectors, embed, open_embedder
 from registry.errors import (
     ConflictError,
     PasswordError,
@@ -53,8 +54,8 @@ _MAX_BYTES: Final = 128 << 20
 #: Keys that a notice names.
 _NAMED: Final = 3
 _ITEMS: Final = f"""
-    SELECT split, image_id, item_no, x1, y1, x2, y2, images.width, images.height
-    FROM items JOIN images USING (split, image_id)
+    SELECT split, image_id, item_no, x1, y1, x2, y2, images.width, images.height, sha256, {SPLIT_ORDER} AS split_no
+    FROM items JOIN images USING (split, image_id) LEFT JOIN photos USING (split, image_id)
     WHERE list_contains($splits, split) ORDER BY {SPLIT_ORDER}, image_id, item_no
 """
 
@@ -71,6 +72,7 @@ class _Item(NamedTuple):
     y2: float
     width: int | None
     height: int | None
+    sha256: str | None
 
     @property
     def key(self) -> str:
@@ -146,9 +148,9 @@ def make_embeddings(
         jobs = cluster.num_workers
         photos = absolute_urls(photos)
     with process_pool(cluster, 1 if is_remote_memory else jobs) as pool:
-        maker = find_embedder(embedder) if isinstance(embedder, str) else embedder
+        maker = open_embedder(embedder)
         model = maker.name if model is None else model
-        check_model(model, dtype, getattr(maker, "weights", None))
+        check_model(model, dtype, getattr(maker, "weights", None), maker.crop)
         _check_free(place, manifest, model, chosen, replace)
         reader = PhotoReader(photos, password=password, storage_options=storage_options, follow_links=follow_links)
         try:
@@ -174,7 +176,9 @@ def make_embeddings(
                     weights=getattr(maker, "weights", None),
                     crop=maker.crop,
                     replace=replace,
+                    skip_unknown=True,  # of items that another process removed meanwhile
                     storage_options=storage_options,
+                    seen=table,
                 )
         finally:
             reader.close()
@@ -226,7 +230,7 @@ def _runs(table: pa.Table) -> Iterator[list[_Item]]:
 
 
 def _items(table: pa.Table) -> Iterator[_Item]:
-    for batch in table.to_batches(max_chunksize=4096):
+    for batch in table.select(_Item._fields).to_batches(max_chunksize=4096):
         yield from map(_Item._make, zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
 
@@ -234,7 +238,7 @@ def _items(table: pa.Table) -> Iterator[_Item]:
 def _loaded(work: bytes) -> tuple[Embedder, PhotoReader]:
     """Return the embedder and the photos of a worker process, which keeps them for its next run of photos."""
     embedder, reader = unpack(work)
-    return find_embedder(embedder) if isinstance(embedder, str) else embedder, reader
+    return open_embedder(embedder), reader
 
 
 def _embed_in_worker(work: bytes, items: Sequence[_Item]) -> _Made:
@@ -265,8 +269,9 @@ def _embed(embedder: Embedder, reader: PhotoReader, items: Sequence[_Item]) -> _
             if edges is None:
                 result.no_area.append(item.key)
             else:
-                waiting.append((at, pixels[edges[1] : edges[3], edges[0] : edges[2]]))
-        num_bytes += pixels.nbytes
+                # A copy: an embedder that changes a crop would change other crops of the same photo.
+                waiting.append((at, pixels[edges[1] : edges[3], edges[0] : edges[2]].copy()))
+                num_bytes += waiting[-1][1].nbytes
         if len(waiting) >= _BATCH or num_bytes >= _MAX_BYTES:
             finish()
             num_bytes = 0
@@ -282,7 +287,10 @@ def _photo(reader: PhotoReader, split: str, image_id: int, item: _Item) -> npt.N
     """
     key = f"{split}/image/{image_id:06d}.jpg"
     try:
-        pixels = decode_rgb(reader.read(split, image_id))
+        data = reader.read(split, image_id)
+        if item.sha256 is not None and hashlib.sha256(data).hexdigest() != item.sha256:
+            return f"{key} is another file than the one that 'df2 photos describe' has read"
+        pixels = decode_rgb(data)
     except (PasswordError, UnreadableSourceError):
         raise
     except SourceError as error:
@@ -347,7 +355,7 @@ def _notices(left_out: _Made) -> list[str]:
         num_items = sum(number for _, number in left_out.photos)
         first = _first([reason for reason, _ in left_out.photos])
         notices.append(
-            f"{plural(len(left_out.photos), 'photo')} missing, damaged or of another size, so that "
+            f"{plural(len(left_out.photos), 'photo')} missing, damaged or another than the registry has, so that "
             f"{plural(num_items, 'item')} got no vector ({first})"
         )
     if left_out.no_area:

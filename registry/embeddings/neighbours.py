@@ -312,6 +312,7 @@ def _rows(items: pa.Table, file: EmbeddingsFile) -> tuple[Ints, Ints, Bools, Int
         (int(is_known.sum() - is_first.sum()), "have the item of an earlier row: not used"),
     )
     notices = [sentence(number, "rows of the embeddings", text) for number, text in numbers if number]
+    notices = [*file.notices, *notices]
     return keys, order, is_first, place, notices
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from registry.embeddings.embedders import Embedder, Vectors, embed, find_embedder
+from registry.embeddings.embedders import Embedder, Vectors, embed, open_embedder
 from registry.embeddings.sources import find_model, is_model_name
 from registry.errors import UnknownNameError, UsageError
 from registry.redaction import printable, redact
@@ -151,18 +151,18 @@ def _embedder_of(registry: Registry, embeddings: Any, embedder: str | Embedder |
     if embeddings is not None and not is_model_name(embeddings):
         if embedder is None:
             raise UsageError("A file of vectors does not tell which embedder made them: name it with --embedder.")
-        return find_embedder(embedder) if isinstance(embedder, str) else embedder, []
+        return open_embedder(embedder), []
     model = find_model(registry, embeddings)
     if embedder is None:
         try:
-            maker = find_embedder(model)
+            maker = open_embedder(model)
         except UnknownNameError as error:
             raise UnknownNameError(
                 f"No embedder that is installed has the name of the model {model}: install it, or name the embedder "
                 f"that made the vectors with --embedder. {error}"
             ) from error
     else:
-        maker = find_embedder(embedder) if isinstance(embedder, str) else embedder
+        maker = open_embedder(embedder)
     query = "SELECT dimensions, weights, crop FROM embedding_models WHERE model = $model LIMIT 1"
     ((dimensions, weights, crop),) = registry.sql(query, {"model": model}).fetchall()
     name = f"the embedder {printable(maker.name)}"

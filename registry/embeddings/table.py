@@ -15,7 +15,7 @@ from registry.embeddings.vector_file import EmbeddingsFile, open_parts
 from registry.errors import StorageError
 from registry.files.private_folder import private_folder
 from registry.files.regular_files import regular_digest
-from registry.wording import plural
+from registry.wording import plural, sentence
 
 if TYPE_CHECKING:
     from registry.snapshot.manifest import DataFile
@@ -34,6 +34,7 @@ _QUERY: Final = """
     ) USING (model, split)
     ORDER BY model, list_position($splits, split)
 """
+_STALE: Final = "SELECT count(*) FROM embedding_states WHERE model = $model AND state = 'stale'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +114,13 @@ def open_model(registry: Registry, name: str) -> Iterator[EmbeddingsFile]:
         folder = None
         if registry.place.path is None:
             folder = Path(stack.enter_context(TemporaryDirectory(dir=private_folder())))
-        yield open_parts(
-            [(str(file.split), _local(registry, file, folder)) for file in files], f"{name} of the registry"
-        )
+        parts = [(str(file.split), _local(registry, file, folder)) for file in files]
+        opened = open_parts(parts, f"{name} of the registry")
+        ((num_stale,),) = registry.sql(_STALE, {"model": name}).fetchall()
+        if num_stale:
+            text = "are of an item whose box or photo changed since: 'df2 embeddings add --replace' renews them"
+            opened.notices.append(sentence(num_stale, f"vectors of the model {name}", text))
+        yield opened
 
 
 def _local(registry: Registry, file: DataFile, folder: Path | None) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 from registry.dataset.arrays import Bools, Ints
 from registry.embeddings.distances import Vectors
 from registry.errors import StorageError, UsageError
-from registry.redaction import redact
+from registry.redaction import printable, redact
 from registry.storage.filesystems import reason
 from registry.storage.options import StorageOptions
 from registry.store.settings import machine_memory
@@ -34,6 +34,8 @@ ITEM_COLUMNS: Final = ("split", "image_id", "item_no")
 DETECTION_COLUMNS: Final = ("split", "image_id", "x1", "y1", "x2", "y2", "score", "category_id")
 #: Larger numbers have squares that a float32 cannot hold.
 _LARGEST: Final = 1e15
+#: Where all numbers but zeros are smaller, a float32 has few of their digits, and the vector has another direction.
+_SMALLEST: Final = 1e-30
 _BLOCK: Final = 2048
 #: Bytes of a file that are read at a time.
 _BUFFER: Final = 1 << 20
@@ -46,16 +48,21 @@ class EmbeddingsFile:
         keys: all columns but the vectors.
         source: paths of Parquet files, one after another, or a table with the vectors.
         name: of the file, as the user gave it.
+        found: names of all columns, for messages; those of the keys without it.
+
+    Attributes:
+        notices: plain sentences with a count on rows that are out of date.
     """
 
-    def __init__(self, keys: pa.Table, source: Any, name: str = "") -> None:
+    def __init__(self, keys: pa.Table, source: Any, name: str = "", found: Sequence[str] = ()) -> None:
+        self.notices: list[str] = []
         names = ITEM_COLUMNS if "item_no" in keys.column_names else DETECTION_COLUMNS
         missing = [name for name in names if name not in keys.column_names]
         if missing:
             raise UsageError(
                 f"The embeddings lack the columns {', '.join(missing)}: expected {', '.join(ITEM_COLUMNS)} and vector, "
                 f"a row for each item; or {', '.join(DETECTION_COLUMNS)} and vector, a row for each detection. Found "
-                f"{', '.join(keys.column_names)}."
+                f"{', '.join(map(printable, found or keys.column_names))}."
             )
         self.keys = keys.select(names)
         self.is_of_items = names is ITEM_COLUMNS
@@ -72,6 +79,8 @@ class EmbeddingsFile:
 
         column = self.keys.column(name)
         target = pa.from_numpy_dtype(kind)
+        if pa.types.is_boolean(column.type) or pa.types.is_temporal(column.type):  # Arrow would make numbers of them
+            raise UsageError(f"The column {name} of the embeddings: expected numbers, found {column.type}.")
         try:
             column = column.cast(target)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -80,6 +89,11 @@ class EmbeddingsFile:
                 f"The column {name} of the embeddings: expected {expected}, found {column.type}: {error}"
             ) from error
         return np.array(column.fill_null(-1 if kind is np.int64 else np.nan).to_numpy(), kind)
+
+    def split_of(self, row: int) -> str:
+        """Return the name of the split of a row as the file has it, for messages."""
+        value = self.keys.column("split")[row].as_py()
+        return "NULL" if value is None else printable(str(value)[:40])
 
     def is_of_split(self, split: str) -> Bools:
         """Return which rows are of a split."""
@@ -100,11 +114,11 @@ class EmbeddingsFile:
         import pyarrow.parquet as pq
 
         if isinstance(self._source, pa.Table):
-            schema = self._source.schema
+            schemas = [self._source.schema]
         else:
             with _reading(self._name):
-                schema = pq.read_schema(self._source[0])
-        return bool(pa.types.is_float16(schema.field(VECTOR).type.value_type))
+                schemas = [pq.read_schema(path) for path in self._source]
+        return all(pa.types.is_float16(schema.field(VECTOR).type.value_type) for schema in schemas)
 
     def blocks(self, is_wanted: Bools | None = None, kind: Any = np.float32) -> Iterator[tuple[int, Vectors, Ints]]:
         """Yield the number of the first row of a block, the vectors, and the length of each: -1 for NULL.
@@ -211,8 +225,8 @@ def open_embeddings(source: Any, storage_options: StorageOptions | None = None) 
         with _reading(name), pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             _check_vector(file.schema_arrow)
-            keys = file.read([column for column in names if column != VECTOR])
-        yield EmbeddingsFile(keys, [path], name)
+            keys = file.read([name for name in names if name in {*ITEM_COLUMNS, *DETECTION_COLUMNS}])
+        yield EmbeddingsFile(keys, [path], name, names)
 
 
 def open_parts(parts: Sequence[tuple[str, Path]], name: str) -> EmbeddingsFile:
@@ -231,7 +245,9 @@ def open_parts(parts: Sequence[tuple[str, Path]], name: str) -> EmbeddingsFile:
     tables = []
     with _reading(name):
         for split, path in parts:
-            rows = pq.read_table(path, columns=["image_id", "item_no"], partitioning=None)
+            with pq.ParquetFile(path) as file:
+                _check_vector(file.schema_arrow)
+                rows = file.read(["image_id", "item_no"])
             splits = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows.num_rows, np.int8)), [split])
             tables.append(rows.append_column("split", splits.cast(pa.string())))
     return EmbeddingsFile(pa.concat_tables(tables), [path for _, path in parts], name)
@@ -245,8 +261,12 @@ def _of_table(rows: pa.Table) -> EmbeddingsFile:
 def _check_vector(schema: pa.Schema) -> None:
     import pyarrow as pa
 
+    used = {VECTOR, *ITEM_COLUMNS, *DETECTION_COLUMNS}
+    twice = sorted({name for name in schema.names if name in used and schema.names.count(name) > 1})
+    if twice:
+        raise UsageError(f"The embeddings: expected each column once, found {', '.join(twice)} twice or more.")
     if VECTOR not in schema.names:
-        raise UsageError(f"The embeddings have no column vector: found {', '.join(schema.names)}.")
+        raise UsageError(f"The embeddings have no column vector: found {', '.join(map(printable, schema.names))}.")
     kind = schema.field(VECTOR).type
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if not is_list or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
@@ -268,6 +288,8 @@ def _flat(column: pa.Array, kind: Any) -> tuple[Ints, Vectors, Ints]:
 
 
 def not_finite(vectors: Vectors) -> Bools:
-    """Return which vectors have numbers that are not finite, or too large to be compared."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(~(np.abs(vectors) <= _LARGEST).all(1), bool)
+    """Return which vectors have numbers that are not finite, or too large or all too small to be compared."""
+    if not vectors.shape[1]:
+        return np.zeros(len(vectors), bool)
+    largest = np.maximum(vectors.max(1), -vectors.min(1))  # NaN where a number is
+    return np.asarray(~(largest <= _LARGEST) | ((largest > 0) & (largest < _SMALLEST)), bool)

@@ -130,7 +130,7 @@ def _vectors(
         wrong = [
             (lengths <= 0, "rows without a vector", "a list of numbers"),
             (lengths != size, "vectors of another length", f"{size} numbers, as the first vector has"),
-            (not_finite(vectors), "vectors without finite numbers", "numbers up to 1e15"),
+            (not_finite(vectors), "vectors without finite numbers", "numbers up to 1e15, not all below 1e-30"),
         ]
         for is_wrong, kind, expected in wrong:
             _note(is_wrong, is_good, problems, kind, expected, start)

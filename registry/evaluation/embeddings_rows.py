@@ -156,7 +156,8 @@ def _of_split(file: EmbeddingsFile, split: str) -> tuple[Bools, list[str]]:
     """Return which rows are of the split, and a notice on the others."""
     is_of_split = file.is_of_split(split)
     number = int((~is_of_split).sum())
-    return is_of_split, [sentence(number, "rows", f"are of no image of {split}: not used")] if number else []
+    notices = [sentence(number, "rows", f"are of no image of {split}: not used")] if number else []
+    return is_of_split, [*file.notices, *notices]
 
 
 def _reporter(is_used: Bools, problems: Problems) -> Callable[[Bools, str, str, Callable[[int], str]], None]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
-from mmap import mmap
-from typing import Annotated, Final
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, BinaryIO, Final
 
 import msgspec
 from msgspec import Meta
@@ -29,7 +31,10 @@ from registry.dataset.names import (
     shown,
 )
 from registry.dataset.tables import EMBEDDINGS, MODEL_TABLES, SCHEMA_VERSION, TABLES
-from registry.errors import NotFoundError, RegistryFormatError
+from registry.errors import NotFoundError, RegistryFormatError, StorageError
+from registry.files.private_folder import private_folder
+from registry.files.regular_files import open_regular
+from registry.storage.filesystems import reason
 from registry.storage.place import Place
 
 MANIFEST_NAME: Final = "manifest.json"
@@ -39,7 +44,8 @@ BLOCK_DIGEST_BYTES: Final = 8
 #: Foreign files that a message lists.
 _MOST_LISTED: Final = 20
 
-_Data = bytes | mmap
+_Data = bytes
+_Block = bytes | memoryview
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -70,9 +76,24 @@ class DataFile:
     def of(cls, data: _Data, folder: str, table: str, split: str | None, rows: int) -> DataFile:
         """Return the entry of a file with this content and the current schema version."""
         with memoryview(data) as view:
-            digest = hashlib.sha256(view).hexdigest()
-            path, blocks = f"{folder}/{digest[:16]}.parquet", block_digests(view)
-            return cls(path, table, split, rows, len(view), digest, blocks, SCHEMA_VERSION)
+            blocks = (view[start : start + BLOCK_BYTES] for start in range(0, len(view), BLOCK_BYTES))
+            return cls._of_blocks(blocks, folder, table, split, rows)
+
+    @classmethod
+    def of_file(cls, file: BinaryIO, folder: str, table: str, split: str | None, rows: int) -> DataFile:
+        """Return the entry of an opened file as :meth:`of` does, a block of it in memory at a time."""
+        return cls._of_blocks(iter(lambda: file.read(BLOCK_BYTES), b""), folder, table, split, rows)
+
+    @classmethod
+    def _of_blocks(cls, blocks: Iterable[_Block], folder: str, table: str, split: str | None, rows: int) -> DataFile:
+        whole, digests, size = hashlib.sha256(), [], 0
+        for block in blocks:
+            whole.update(block)
+            digests.append(block_digest(block))
+            size += len(block)
+        path = f"{folder}/{whole.hexdigest()[:16]}.parquet"
+        text = base64.b64encode(b"".join(digests)).decode()
+        return cls(path, table, split, rows, size, whole.hexdigest(), text, SCHEMA_VERSION)
 
 
 def block_digest(block: bytes | memoryview) -> bytes:
@@ -294,18 +315,43 @@ def _data_file(place: Place, path: str, table: str) -> tuple[DataFile, str | Non
     Raises:
         ValueError: its content does not fit its path; the message is to follow the path.
     """
-    import io
-
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     if not is_data_path(path):
         raise ValueError("has no name that 'df2 ingest' gives")
     if place.path is not None and not (place.path / path).is_file():
         raise ValueError("is no regular file")
-    data = place.read(path)
+    with _opened(place, path) as data:
+        return _entry(data, path, table)
+
+
+@contextmanager
+def _opened(place: Place, path: str) -> Iterator[BinaryIO]:
+    """Yield an opened file, which may be larger than memory: vectors of a model are."""
+    if place.path is None:
+        with TemporaryDirectory(dir=private_folder()) as folder:
+            local = Path(folder, "file")
+            place.fetch(path, local, place.size(path))
+            with open(local, "rb") as file:
+                yield file
+        return
+    with ExitStack() as stack:
+        try:
+            descriptor = stack.enter_context(open_regular(place.path / path))
+        except OSError as error:
+            raise StorageError(f"Cannot read {place}/{path}: {reason(error)}") from error
+        yield stack.enter_context(open(descriptor, "rb", closefd=False))
+
+
+def _entry(data: BinaryIO, path: str, table: str) -> tuple[DataFile, str | None]:
+    """Return the entry of an opened data file, and the fingerprint in it.
+
+    Raises:
+        ValueError: it was not written by an ingestion.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        metadata = pq.read_metadata(io.BytesIO(data))
+        metadata = pq.read_metadata(data)
         notes = {key.decode(): value.decode() for key, value in (metadata.metadata or {}).items()}
         version = int(notes.get("df2.schema_version", "0"))
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -320,7 +366,8 @@ def _data_file(place: Place, path: str, table: str) -> tuple[DataFile, str | Non
         raise ValueError("does not say which split it belongs to")
     if not 1 <= version <= SCHEMA_VERSION:
         raise ValueError(f"has schema version {version}; expected 1 to {SCHEMA_VERSION}")
-    file = DataFile.of(data, folder, table, split or None, metadata.num_rows)
+    data.seek(0)
+    file = DataFile.of_file(data, folder, table, split or None, metadata.num_rows)
     if file.path != path:
         raise ValueError(f"has another content than its name says, which is that of {file.path}: it was changed")
     return replace(file, schema_version=version), notes.get("df2.source")

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -155,12 +154,8 @@ class Publication:
         try:
             for folder, writer in self._writers.items():
                 writer.close(notes.get(writer.table))
-                with (
-                    writing(),
-                    open(writer.path, "rb") as opened,
-                    mmap(opened.fileno(), 0, access=ACCESS_READ) as data,
-                ):
-                    file = DataFile.of(data, folder, writer.table.name, writer.split, writer.rows)
+                with writing(), open(writer.path, "rb") as opened:
+                    file = DataFile.of_file(opened, folder, writer.table.name, writer.split, writer.rows)
                 files[file] = writer.path
                 self._put(file, writer.path)
             old, new = exchange_manifest(self.place, self.split, lambda old: change(old, files))

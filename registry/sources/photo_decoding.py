@@ -122,8 +122,6 @@ def _check_size(width: int, height: int, size: tuple[int, int] | None = None) ->
         raise PhotoError(f"{width:,} x {height:,} px: expected at most {MAX_PIXELS:,} px in all")
 
 
-
-
 def _decode_by_pillow(data: bytes, size: tuple[int, int] | None = None) -> Pixels:
     from registry.sources.photo_pixels import converted
 

@@ -25,7 +25,8 @@ def test_vectors_are_made_and_searched(run: Run, small: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout == "colour-texture: 2 vectors of 448 numbers.\n"
     assert (
-        "note: 1 photo missing, damaged or of another size, so that 1 item got no vector (train/image/" in result.stderr
+        "note: 1 photo missing, damaged or another than the registry has, so that 1 item got no vector (train/image/"
+        in result.stderr
     )
     assert "note: 1 item of the same splits have no vector" in result.stderr
     again = run("embeddings", "make", "colour-texture", "--photos", "release", registry=small)

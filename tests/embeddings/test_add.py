@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,11 @@ import pytest
 
 import registry
 from registry.dataset.names import is_data_path
+from registry.embeddings import add
 from registry.embeddings.add import add_embeddings, remove_embeddings
+from registry.embeddings.similar import similar_items
 from registry.embeddings.table import model_names, models, open_model
+from registry.embeddings.vector_file import open_parts
 from registry.errors import ConflictError, StorageError, UnknownNameError, UsageError
 from registry.ingest.build import ingest
 from registry.snapshot.manifest import MANIFEST_NAME, read_manifest, rebuild_manifest
@@ -108,11 +114,101 @@ def test_all_bad_rows_are_told_together_and_nothing_is_changed(small: Path) -> N
         "(row 4: test/1 item 1; row 5: train/77 item 1)",
         "  1 row of an item of an earlier row; expected one row for each item (row 3: train/1 item 1)",
         "  1 vector of another length; expected 2 numbers, as the first vector has (row 1)",
-        "  1 vector with NaN or too large numbers; expected finite numbers (row 3)",
+        "  1 vector with NaN, or numbers too large or too small; "
+        "expected finite numbers up to 1e15, not all below 1e-30 (row 3)",
         "  1 vector of zeros; expected a vector that has a direction (row 2)",
     ]
     assert (small / MANIFEST_NAME).read_bytes() == before
     assert not (small / "embeddings").exists()
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+def test_vectors_whose_digits_a_float_loses_are_refused(small: Path, kind: pa.DataType) -> None:
+    vectors = pa.array([[1.0, 1e-40], [3e-42, 1e-42], [0.0, 1e-31]], pa.list_(kind))
+    with pytest.raises(UsageError, match=r"2 vectors with .* too small; .* \(row 1; row 2\)"):
+        add_embeddings(str(small), "toy", of_small().set_column(3, "vector", vectors))
+
+
+def test_a_row_without_a_vector_is_no_vector_of_another_length(small: Path) -> None:
+    vectors = pa.array([None, [], [1.0]], pa.list_(pa.float32()))
+    with pytest.raises(UsageError, match=r"changed:\n  2 rows without a vector; expected .* \(row 0; row 1\)$"):
+        add_embeddings(str(small), "toy", of_small().set_column(3, "vector", vectors))
+
+
+def test_blocks_without_a_used_row_before_the_vectors_are_kept_apart(small: Path, tmp_path: Path) -> None:
+    keys = {"split": ["train"] * 5003, "image_id": [77] * 5000 + [1, 1, 2], "item_no": [1] * 5000 + [1, 2, 1]}
+    vectors = pa.array([None] * 5000 + [[3.0, 4.0], [1.0, 0.0], [0.0, -1.0]], pa.list_(pa.float32()))
+    pq.write_table(pa.table({**keys, "vector": vectors}), tmp_path / "v.parquet")
+    add_embeddings(str(small), "toy", str(tmp_path / "v.parquet"), dtype="float32", skip_unknown=True)
+    kept = rows(small, "SELECT vector FROM embeddings ORDER BY image_id, item_no")
+    assert [list(vector) for (vector,) in kept] == [pytest.approx([0.6, 0.8]), [1.0, 0.0], [0.0, -1.0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "text"),
+    [
+        ("item_no", [True, True, True], "The column item_no of the embeddings: expected numbers, found bool"),
+        ("image_id", pa.array([2, 1, 1], pa.timestamp("s")), "expected numbers, found timestamp"),
+        ("split", ["\x1b[1m", "train", "train"], r"\(row 0: \\x1b\[1m/2 item 1\)$"),
+        ("split", [None, "train", "train"], r"\(row 0: NULL/2 item 1\)$"),
+    ],
+)
+def test_keys_that_are_none_are_told_as_they_are(small: Path, name: str, values: Any, text: str) -> None:
+    table = of_small()
+    with pytest.raises(UsageError, match=text):
+        add_embeddings(str(small), "toy", table.set_column(table.column_names.index(name), name, pa.array(values)))
+
+
+@pytest.mark.parametrize("name", ["vector", "image_id"])
+def test_a_column_twice_in_a_parquet_file_is_refused(small: Path, tmp_path: Path, name: str) -> None:
+    table = of_small()
+    pq.write_table(table.append_column(name, table.column(name)), tmp_path / "v.parquet")
+    with pytest.raises(UsageError, match=f"expected each column once, found {name} twice"):
+        add_embeddings(str(small), "toy", str(tmp_path / "v.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ({"crop": "\udcff"}, "printable characters"),
+        ({"crop": "x" * 1001}, "at most 1000"),
+        ({"crop": 3}, "printable characters, found '3'"),
+        ({"weights": 3}, "64 hex digits .* found '3'"),
+        ({"model": 3}, "3 cannot name a model"),
+    ],
+)
+def test_words_about_a_model_that_cannot_be_kept_are_refused(small: Path, words: dict[str, Any], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        add_embeddings(str(small), **{"model": "toy", "source": of_small(), **words})
+
+
+def test_a_full_disk_of_temporary_files_changes_nothing(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (small / MANIFEST_NAME).read_bytes()
+
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(add, "open", lambda *_: Full(), raising=False)
+    with pytest.raises(StorageError, match=r"Cannot write the vectors to .*: No space left on device"):
+        add_embeddings(str(small), "toy", of_small())
+    assert (small / MANIFEST_NAME).read_bytes() == before
+
+
+def test_stored_vectors_of_another_type_than_lists_of_numbers_are_refused(small: Path) -> None:
+    with pytest.raises(UsageError, match=r"column vector of the embeddings: expected lists of numbers, found string"):
+        path = small.parent / "v.parquet"
+        pq.write_table(pa.table({"image_id": [1], "item_no": [1], "vector": ["a"]}), path)
+        open_parts([("train", path)], "toy")
+
+
+def test_parts_are_half_floats_only_where_all_are(tmp_path: Path) -> None:
+    parts = []
+    for split, kind in (("train", pa.float16()), ("validation", pa.float32())):
+        vectors = pa.array([[np.float16(1)]] if kind == pa.float16() else [[1e6]], pa.list_(kind))
+        pq.write_table(pa.table({"image_id": [1], "item_no": [1], "vector": vectors}), tmp_path / split)
+        parts.append((split, tmp_path / split))
+    assert not open_parts(parts, "toy").is_half
 
 
 def test_rows_of_no_item_can_be_left_out_and_items_without_a_vector_are_counted(small: Path) -> None:
@@ -181,6 +277,11 @@ def test_a_photo_that_changed_makes_its_vectors_stale(small: Path, tmp_path: Pat
     (tmp_path / "release" / "train" / "image" / "000002.jpg").write_bytes(photo(41, 30))
     describe_photos("train", str(tmp_path / "release" / "train"), str(small), jobs=1)
     assert rows(small, "FROM embedding_states") == [("toy", "train", 2, 1, "stale")]
+    opened = registry.open(str(small))
+    notice = "1 vector of the model toy is of an item whose box or photo changed since: 'df2 embeddings add --replace'"
+    for keeps in (True, False):
+        (told,) = similar_items(opened, "train", 1, 1, keeps=keeps).notices
+        assert told.startswith(notice)
 
 
 def test_vectors_are_files_of_the_registry_like_others(folder: Path, tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ from registry.embeddings import make
 from registry.embeddings.make import make_embeddings
 from registry.errors import ConflictError, SourceError, StorageError, UnknownNameError, UsageError
 from registry.ingest.build import ingest
+from registry.ingest.describe import describe_photos
 from registry.snapshot.manifest import MANIFEST_NAME
-from tests.embeddings.toy_embedders import Failing, Mean, Short, Wide, Zero, register
+from tests.embeddings.toy_embedders import Careless, Complex, Failing, Leaving, Mean, Short, Tiny, Wide, Zero, register
 from tests.helpers import annotation, item, jpeg, write_split
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)
@@ -126,7 +127,9 @@ def test_missing_and_broken_photos_are_left_out_and_named(small: Path) -> None:
     report = make_embeddings(str(small), Mean(), release_of(small))
     assert (report.num_vectors, report.num_missing) == (1, 3)
     (notice,) = report.notices
-    assert notice.startswith("2 photos missing, damaged or of another size, so that 3 items got no vector (")
+    assert notice.startswith(
+        "2 photos missing, damaged or another than the registry has, so that 3 items got no vector ("
+    )
     assert "train/image/000001.jpg: no JPEG, PNG or WebP; train/image/000003.jpg is not among the photos" in notice
     assert [row[:2] for row in vectors(small)] == [(2, 1)]
 
@@ -165,10 +168,13 @@ def test_without_any_photo_nothing_is_changed(small: Path) -> None:
     [
         (Short(), "The embedder short returned an array (4, 3) for a batch of 4 crops that begins with train/000001"),
         (Zero(), "The embedder zero returned a vector of zeros, or with numbers that are not finite, for train/000001"),
+        (Leaving(), "The embedder leaving failed on a batch of 4 crops that begins with train/000001"),
+        (Complex(), "TypeError: expected an array of numbers, found complex64"),
+        (Tiny(), "for train/000001 item 1: expected finite numbers up to 1e15, not all below 1e-30"),
         (Failing(), "The embedder failing failed on a batch of 4 crops that begins with train/000001 item 1: "
          "RuntimeError: out of memory"),
     ],
-    ids=["short", "zero", "failing"],
+    ids=["short", "zero", "leaving", "complex", "tiny", "failing"],
 )  # fmt: skip
 def test_an_embedder_that_fails_changes_nothing(small: Path, embedder: Any, text: str, jobs: int) -> None:
     before = (small / MANIFEST_NAME).read_bytes()
@@ -208,6 +214,73 @@ def test_bad_words_are_refused(small: Path, options: dict[str, Any], error: Any,
     words = {"embedder": "colour-texture", "photos": release_of(small), **options}
     with pytest.raises(error, match=text):
         make_embeddings(str(small), **words)
+
+
+def test_an_embedder_that_writes_into_its_arrays_spoils_no_vector(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make, "_BATCH", 1)
+    make_embeddings(str(small), Mean(), release_of(small))
+    make_embeddings(str(small), Careless(), release_of(small))
+    assert vectors(small, "careless") == vectors(small)
+
+
+def test_overlapping_crops_are_apart(small: Path) -> None:
+    box = {"bounding_box": [0, 10, 150, 200]}
+    write_split(small.parent / "release" / "train", {1: annotation([item(1, **box), item(9, **box)])}, {})
+    ingest("train", str(small.parent / "release" / "train"), str(small), jobs=1)
+
+    class Clearing(Mean):
+        def embed(self, crops: Any) -> Any:
+            means = []
+            for crop in crops:
+                means.append(super().embed([crop])[0])
+                crop[:] = 0
+            return means
+
+    make_embeddings(str(small), Clearing(), release_of(small))
+    first, second, *_ = vectors(small)
+    assert first[2] == second[2]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("name", 3),
+        ("dimensions", 0),
+        ("dimensions", "5"),
+        ("margin", float("nan")),
+        ("margin", -1),
+        ("crop", None),
+        ("weights", 3),
+    ],
+)
+def test_an_embedder_that_tells_of_itself_wrongly_is_refused(small: Path, attribute: str, value: Any) -> None:
+    embedder = Mean()
+    setattr(embedder, attribute, value)
+    with pytest.raises(UsageError, match=rf"The {attribute} of the embedder: expected .*, found {value!r}"):
+        make_embeddings(str(small), embedder, release_of(small))
+
+
+def test_a_photo_of_other_bytes_than_the_registry_knows_gets_no_vector(small: Path) -> None:
+    describe_photos("train", release_of(small) + "/train", str(small), jobs=1)
+    photo = small.parent / "release" / "train" / "image" / "000002.jpg"
+    photo.write_bytes(photo.read_bytes() + b" ")
+    (notice,) = make_embeddings(str(small), Mean(), release_of(small)).notices
+    assert "(train/image/000002.jpg is another file than the one that 'df2 photos describe' has read)" in notice
+
+
+def test_an_item_that_changes_while_vectors_are_made_has_a_stale_vector(small: Path) -> None:
+    release = small.parent / "release" / "train"
+
+    class Late(Mean):
+        def embed(self, crops: Any) -> Any:
+            write_split(release, {2: annotation([item(8, bounding_box=[0, 10, 90, 200])])})
+            (release / "annos" / "000003.json").unlink()
+            ingest("train", str(release), str(small), jobs=1)
+            return super().embed(crops)
+
+    (notice,) = make_embeddings(str(small), Late(), release_of(small)).notices
+    assert notice.startswith("1 row of no item of the registry left out (the first: row 3: train/3 item 1)")
+    assert registry.open(str(small)).sql("FROM embedding_states").fetchall() == [("mean", "train", 2, 1, "stale")]
 
 
 def test_an_embedder_of_a_plug_in_works_by_name_in_worker_processes(

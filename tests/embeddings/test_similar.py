@@ -122,6 +122,9 @@ def test_a_vector_has_similar_items(opened: Any) -> None:
     assert shown(answer)[0] == tuple(table.slice(0, 1).select(KEYS.split(", ")).to_pylist()[0].values())
     assert answer.rows.column("similarity")[0].as_py() == pytest.approx(1)
     assert answer.rows.column("is_same_identity").null_count == 4
+    for scale in (1e200, 1e-200):  # whose squares are no doubles
+        scaled = similar_to_vector(opened, scale * vector, 4, embeddings=table).rows
+        assert scaled.column("similarity").to_pylist() == pytest.approx(answer.rows.column("similarity").to_pylist())
     for wrong in (vector[:2], vector * 0, vector * np.nan):
         with pytest.raises(UsageError, match=r"vector of (finite|4) numbers"):
             similar_to_vector(opened, wrong, embeddings=table)

@@ -44,6 +44,40 @@ class Failing(Mean):
         raise RuntimeError("out of\nmemory")
 
 
+class Leaving(Mean):
+    name = "leaving"
+
+    def embed(self, crops: Any) -> Any:
+        raise SystemExit(0)
+
+
+class Complex(Mean):
+    name = "complex"
+
+    def embed(self, crops: Any) -> Any:
+        return super().embed(crops) * 1j
+
+
+class Tiny(Mean):
+    name = "tiny"
+
+    def embed(self, crops: Any) -> Any:
+        return super().embed(crops) * np.float32(1e-36)
+
+
+class Careless(Mean):
+    """Writes all its answers into the same array, and its means into the crops."""
+
+    name = "careless"
+    answers = np.zeros((64, 5), np.float32)
+
+    def embed(self, crops: Any) -> Any:
+        self.answers[: len(crops)] = super().embed(crops)
+        for crop in crops:
+            crop[:] = 0
+        return self.answers[: len(crops)]
+
+
 class Wide(Mean):
     name = "wide"
     margin = 0.5

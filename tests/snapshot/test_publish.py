@@ -119,6 +119,12 @@ def test_the_manifest_is_rebuilt_from_the_files(small_registry: Path, tmp_path: 
     assert rebuild_manifest(Place(str(tmp_path / "nothing"))) == Manifest()
 
 
+def test_a_file_of_any_size_is_in_a_rebuilt_manifest(small_registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(str(small_registry))
+    monkeypatch.setattr(Place, "read", lambda *_: pytest.fail("has more bytes than are read whole"))
+    assert rebuild_manifest(place).files
+
+
 def test_files_that_contradict_their_path_are_refused(small_registry: Path) -> None:
     place = Place(str(small_registry))
     [images] = (small_registry / "images").rglob("*.parquet")
