@@ -137,7 +137,7 @@ def similar_to_vector(
     asked: Floats = np.asarray(vector, np.float64).ravel()
     if not np.isfinite(asked).all() or not asked.any():
         raise UsageError("Expected a vector of finite numbers that are not all 0.")
-    vector = vector / np.abs(vector).max()  # the squares of 1e200 and of 1e-200 are no doubles
+    asked = asked / np.abs(asked).max()  # the squares of 1e200 and of 1e-200 are no doubles
     chosen = _chosen(registry, subset)
     if keeps:
         held = _held(registry, embeddings, storage_options)
