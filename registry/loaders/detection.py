@@ -25,6 +25,7 @@ from registry.errors import AnnotationError, SourceError, UsageError
 from registry.loaders.chosen_rows import ITEM_ROWS, ChosenRows
 from registry.loaders.dataset import PhotoDataset
 from registry.loaders.landmarks import check_landmarks, swapped_landmarks
+from registry.loaders.photo_memory import PhotoMemory, is_in
 from registry.loaders.photo_pixels import photo_key
 from registry.loaders.shapes import Shapes
 from registry.loaders.shared_table import SharedTable
@@ -159,13 +160,25 @@ class Detection(PhotoDataset):
     def _key(self, row: dict[str, Any]) -> str:
         return photo_key(row["split"], row["image_id"])
 
-    def _element(self, row: dict[str, Any]) -> Any:
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """Return the elements of a batch, as torch's DataLoader asks for them."""
+        rows = [self._row(index) for index in indices]
+        if self.transform is not None or torch.utils.data.get_worker_info() is None:
+            return [self._checked(row) for row in rows]
+        memory = PhotoMemory(rows)
+        return [self._checked(row, memory) for row in rows]
+
+    def _element(self, row: dict[str, Any], *arguments: PhotoMemory) -> Any:
         items = self.item_rows.slice(row["first_item"], row["num_items"]).to_pylist()
         if self._shapes:
             items = [item | self._shapes.row(item["shape"]) for item in items]
-        pixels = self._photos.photo(row)
+        place = arguments[0].place(row) if arguments else None
+        pixels = self._photos.photo(row, place=None if place is None else place.numpy())
         height, width = pixels.shape[:2]
-        image = tv_tensors.Image(image_tensor(pixels))
+        if place is not None and is_in(pixels, place):
+            image = tv_tensors.Image(place.permute(2, 0, 1))
+        else:
+            image = tv_tensors.Image(image_tensor(pixels))
         corners = torch.tensor([[item[name] for name in BOX_COLUMNS] for item in items], dtype=torch.float32)
         boxes = corners.reshape(-1, 4)
         target: dict[str, Any] = {

@@ -90,7 +90,7 @@ class _PairedItems(PhotoDataset):
     def _key(self, row: dict[str, Any]) -> str:
         return " ".join(item_key(row, f"{role}_") for role in self._roles)
 
-    def _element(self, row: dict[str, Any]) -> Any:
+    def _element(self, row: dict[str, Any], *arguments: Any) -> Any:
         images = []
         for role in self._roles:
             pixels, _ = self._photos.crop(row, self.margin, f"{role}_")

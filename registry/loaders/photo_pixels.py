@@ -56,12 +56,13 @@ class PhotoPixels:
         except PasswordError as error:
             raise PasswordError(f"{error} In Python, password= gives it.") from error
 
-    def photo(self, row: Mapping[str, Any], prefix: str = "") -> Pixels:
+    def photo(self, row: Mapping[str, Any], prefix: str = "", place: Pixels | None = None) -> Pixels:
         """Return a photo, uint8 (height, width, 3), as its pixels are stored.
 
         Args:
             row: has ``split`` and ``image_id``; ``width`` and ``height`` where they are known.
             prefix: of the columns ``image_id``, ``width`` and ``height``.
+            place: memory of this size that it may be decoded into.
 
         Raises:
             SourceError: it cannot be read or decoded, or has another size than in the registry.
@@ -70,7 +71,7 @@ class PhotoPixels:
         data = self._reader.read(split, image_id)
         size = (row[f"{prefix}width"], row[f"{prefix}height"])
         try:
-            return decode_rgb(data, None if None in size else size)
+            return decode_rgb(data, None if None in size else size, place)
         except PhotoSizeError as error:
             raise SourceError(
                 f"{photo_key(split, image_id)} has {error.width} x {error.height} px, and {size[0]} x {size[1]} px in "

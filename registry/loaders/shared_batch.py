@@ -47,7 +47,8 @@ def _mapped(value: Any, change: Callable[[torch.Tensor], Any]) -> Any:
 
 def _can_move(tensor: torch.Tensor) -> bool:
     is_usual = type(tensor) is torch.Tensor or isinstance(tensor, TVTensor)
-    return is_usual and tensor.device.type == "cpu" and tensor.layout == torch.strided and not tensor.requires_grad
+    is_plain = is_usual and tensor.device.type == "cpu" and tensor.layout == torch.strided
+    return is_plain and not tensor.requires_grad and not tensor.is_shared()
 
 
 def _copied(tensor: torch.Tensor, memory: torch.UntypedStorage, start: int) -> torch.Tensor:

@@ -70,7 +70,7 @@ def opened_photo(data: bytes) -> Iterator[Image.Image]:
         raise PhotoError(reason[:200]) from error
 
 
-def decode_rgb(data: bytes, size: tuple[int, int] | None = None) -> Pixels:
+def decode_rgb(data: bytes, size: tuple[int, int] | None = None, place: Pixels | None = None) -> Pixels:
     """Return a photo, uint8 (height, width, 3), as its pixels are stored: an EXIF tag does not turn it.
 
     JPEGs are decoded by simplejpeg where it is installed. Pillow decodes all others, and those that simplejpeg
@@ -79,6 +79,7 @@ def decode_rgb(data: bytes, size: tuple[int, int] | None = None) -> Pixels:
     Args:
         data: bytes of the file.
         size: expected width and height, px; a photo whose header says otherwise is not decoded.
+        place: contiguous memory of this size, which simplejpeg decodes into; other decoders do not use it.
 
     Raises:
         PhotoError: it is no photo, damaged, or too large.
@@ -90,7 +91,7 @@ def decode_rgb(data: bytes, size: tuple[int, int] | None = None) -> Pixels:
             height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
             _check_size(width, height, size)
             if colours in ("YCbCr", "Gray", "RGB"):
-                pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB")
+                pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", buffer=place if size else None)
                 return pixels
         except ValueError:
             pass
