@@ -72,6 +72,12 @@ def test_a_second_repro_runs_no_stage(project: Project) -> None:
     assert project.ran(project.run("dvc", "repro")) == set()
 
 
+def test_another_scheduler_runs_no_stage(project: Project) -> None:
+    project.set_params(cluster={"scheduler": "tcp://127.0.0.1:1"})
+    assert project.ran(project.run("dvc", "repro")) == set()
+    project.run("git", "checkout", "params.yaml")
+
+
 def test_an_edited_annotation_runs_only_its_split_and_metrics_diff_shows_the_counts(project: Project) -> None:
     path = sorted((project.root / "raw/train/annos").iterdir())[0]
     before = path.read_bytes()
