@@ -1,9 +1,10 @@
 # make        builds the sample registry with 'dvc repro' and shows it
 # make test   lint, types and all tests
 # make test-torch   the tests of the loaders for torch, in an environment of its own (5 GB)
+# make test-spark   every view in Spark SQL beside DuckDB, in an environment of its own (1 GB)
 # make wheel  dist/*.whl, to install elsewhere
 .DEFAULT_GOAL := demo
-.PHONY: demo install test test-torch lint wheel docs bench clean
+.PHONY: demo install test test-torch test-spark lint wheel docs bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -80,6 +81,26 @@ $(TORCH_VENV)/.installed: pyproject.toml constraints.txt
 test-torch: $(TORCH_VENV)/.installed
 	$(TORCH_VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadgroup tests/loaders/own
 
+# Spark's client needs an older pandas than the other tests.
+SPARK_VENV := .venv-spark
+SPARK := pysail==0.7.2 pyspark-client==4.0.1 pandas==2.3.3
+ifeq ($(UV),)
+  MAKE_SPARK_VENV = $(PYTHON) -m venv $(SPARK_VENV)
+  SPARK_PIP = $(SPARK_VENV)/bin/python -m pip --quiet --disable-pip-version-check
+else
+  MAKE_SPARK_VENV = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(SPARK_VENV)
+  SPARK_PIP = VIRTUAL_ENV="$(CURDIR)/$(SPARK_VENV)" $(UV) pip --quiet
+endif
+
+$(SPARK_VENV)/.installed: pyproject.toml constraints.txt Makefile
+	$(MAKE_SPARK_VENV)
+	grep -v '^pandas==' constraints.txt > $(SPARK_VENV)/constraints.txt
+	$(SPARK_PIP) install -c $(SPARK_VENV)/constraints.txt -e '.[zip,s3]' $(SPARK) 'moto[server]' pytest pytest-timeout pytest-xdist hypothesis
+	touch $@
+
+test-spark: $(SPARK_VENV)/.installed
+	$(SPARK_VENV)/bin/python -m pytest -q -n 1 --dist loadgroup tests/engines
+
 wheel: $(VENV)/.installed
 	$(BUILD_WHEEL)
 	@ls dist/*.whl
@@ -119,4 +140,4 @@ release-check: install
 	$(BIN)/python -m registry.cli.release_check $(or $(TAG),$(error Name the tag: make release-check TAG=v1.0)) $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(TORCH_VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(TORCH_VENV) $(SPARK_VENV) build dist .mypy_cache .pytest_cache .ruff_cache

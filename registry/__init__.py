@@ -9,6 +9,7 @@ Public are:
     :func:`show`, :func:`show_rows`: draw images, items and rows.
     :func:`similar`, :func:`similar_to_photo`: the items that look most like an item or a photo.
     :func:`browse`: show a registry in a browser or a notebook.
+    :func:`views_sql`: the tables and views as SQL for other engines.
     :data:`__version__`: the version of this distribution.
 
 The errors that they raise are in :mod:`registry.errors`.
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from registry.evaluation.results import Evaluation
     from registry.exports.manifest import ExportManifest
     from registry.pictures.album import Album
+    from registry.store.ddl import Ddl
     from registry.store.registry import Registry
     from registry.store.selection import Selection
     from registry.subset.options import Subset
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__", "browse", "check", "compare_with_release", "evaluate", "export", "open", "show", "show_rows",
-    "similar", "similar_to_photo",
+    "similar", "similar_to_photo", "views_sql",
 ]  # fmt: skip
 
 
@@ -463,3 +465,23 @@ def compare_with_release(registry: Registry | Selection) -> ReleaseComparison:
     from registry.checks.official import compare_with_release
 
     return compare_with_release(registry)
+
+
+def views_sql(registry: Registry, dialect: str = "duckdb", names: Sequence[str] = ()) -> Ddl:
+    """Return the statements that create the tables and views of a registry in another engine.
+
+    ``.statements`` are to be run in order, ``.notices`` say what the engine cannot read, and ``str()`` is the text
+    of ``df2 views``. The engine reads the Parquet files itself, as docs/engines.md tells.
+
+    Args:
+        registry: an open registry.
+        dialect: ``duckdb`` or ``spark``.
+        names: tables and views, to which those that they read are added; all by default.
+
+    Raises:
+        registry.errors.UnknownNameError: there is no such dialect, table or view.
+        registry.errors.UsageError: the engine cannot name the registry's path.
+    """
+    from registry.store.ddl import make_ddl
+
+    return make_ddl(registry, dialect, names)

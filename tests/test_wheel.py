@@ -29,6 +29,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_contains_views_and_table_schemas_but_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {f"registry/schemas/views/{name}.sql" for name in load_views()} <= set(names)
+    spark = {f"registry/schemas/views_spark/{file.name}" for file in (schemas_folder() / "views_spark").iterdir()}
+    assert spark and spark <= set(names)
     assert {f"registry/schemas/checks/{name}.sql" for name in load_checks()} <= set(names)
     tables = {f"registry/schemas/tables/{file.name}" for file in (schemas_folder() / "tables").iterdir()}
     assert tables <= set(names)

@@ -24,6 +24,7 @@ SECTIONS: Final = {
     "Ask": {
         "sql": "query:sql",
         "tables": "query:tables",
+        "views": "views:views",
         "pairs": "query:pairs",
         "style": "query:style",
         "image": "query:image",

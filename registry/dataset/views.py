@@ -11,7 +11,7 @@ from registry.dataset.tables import FIELDS
 
 @cache
 def schemas_folder() -> Path:
-    """Return the folder with ``views/`` and ``tables/``."""
+    """Return the folder with ``views/``, ``views_spark/`` and ``tables/``."""
     inside = Path(__file__).parents[1] / "schemas"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "schemas"
 
@@ -55,3 +55,10 @@ def load_views() -> dict[str, View]:
     """Return all views by name, sorted by name."""
     files = sorted((schemas_folder() / "views").glob("*.sql"))
     return {file.stem: parse_view(file.stem, file.read_text(encoding="utf-8")) for file in files}
+
+
+@cache
+def spark_views() -> dict[str, str]:
+    """Return the SQL of all views for Spark, by name: that of ``views_spark`` where Spark does not take the other."""
+    other = {file.stem: file.read_text(encoding="utf-8") for file in (schemas_folder() / "views_spark").glob("*.sql")}
+    return {name: other.get(name, view.sql) for name, view in load_views().items()}

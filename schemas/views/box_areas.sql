@@ -19,11 +19,11 @@ SELECT
     category_id,
     category_name,
     count(*) AS num_items,
-    quantile_cont(area, 0.5) AS median_area,
-    quantile_cont(area / image_area, 0.5) AS median_share_of_image,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY area) AS median_area,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY area / image_area) AS median_share_of_image,
     min(area) AS min_area,
-    quantile_cont(area, 0.25) AS lower_quartile_area,
-    quantile_cont(area, 0.75) AS upper_quartile_area,
+    percentile_cont(0.25) WITHIN GROUP (ORDER BY area) AS lower_quartile_area,
+    percentile_cont(0.75) WITHIN GROUP (ORDER BY area) AS upper_quartile_area,
     max(area) AS max_area,
     round(avg(area), 1) AS mean_area
 FROM areas

@@ -8,7 +8,7 @@ SELECT
     count(*) FILTER (WHERE source = 'user') AS num_user_items,
     count(*) FILTER (WHERE source = 'shop') AS num_shop_items,
     count(DISTINCT image_id) AS num_images,
-    list_sort(list(DISTINCT category_name)) AS categories
+    array_sort(array_agg(DISTINCT category_name)) AS categories
 FROM items
 WHERE style > 0
 GROUP BY split, pair_id, style

@@ -10,4 +10,4 @@ SELECT
     count(*) / sum(count(*)) OVER (PARTITION BY split) AS share
 FROM images
 GROUP BY split, width, height
-ORDER BY split, num_images DESC, width, height
+ORDER BY split, num_images DESC, width NULLS LAST, height NULLS LAST

@@ -11,4 +11,4 @@ SELECT
     count(*) / sum(count(*)) OVER (PARTITION BY split) AS share
 FROM identities
 GROUP BY split, num_user_items * num_shop_items
-ORDER BY split, num_user_items * num_shop_items
+ORDER BY split, num_instance_pairs

@@ -1,6 +1,6 @@
 -- One row per split: the numbers of Table 1 of the dataset's paper and README.
 -- key: split
--- source: split_counts, items
+-- source: split_counts, items, polygons
 -- num_boxes: Items, each of which has a bounding box.
 -- num_landmarks: Items with at least one labelled landmark.
 -- num_masks: Items with at least one polygon.
@@ -8,9 +8,16 @@ WITH annotated AS (
     SELECT
         split,
         count(*) AS num_boxes,
-        count(*) FILTER (WHERE num_landmarks_labelled > 0) AS num_landmarks,
-        count(*) FILTER (WHERE len(segmentation) > 0) AS num_masks
+        count(*) FILTER (WHERE num_landmarks_labelled > 0) AS num_landmarks
     FROM items
+    GROUP BY split
+),
+masks AS (
+    SELECT
+        split,
+        count(*) AS num_masks
+    FROM polygons
+    WHERE polygon_no = 1
     GROUP BY split
 )
 SELECT
@@ -25,4 +32,5 @@ SELECT
     num_gallery_items
 FROM split_counts
 LEFT JOIN annotated ON annotated.split = split_counts.split
+LEFT JOIN masks ON masks.split = split_counts.split
 ORDER BY split_counts.split
