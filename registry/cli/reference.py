@@ -37,6 +37,7 @@ def table_schema(table: Table) -> dict[str, Any]:
         "partition": list(table.partition),
         "order": list(table.order),
         "row_group_size": table.row_group_size,
+        "max_row_group_size": table.max_row_group_size or table.row_group_size,
         "columns": [
             {
                 "name": column.name,

@@ -296,6 +296,7 @@ class Table:
         partition: hive partition columns, outermost first.
         order: columns by which the rows of a file are sorted.
         row_group_size: rows in a Parquet row group (measured in docs/benchmarks.md).
+        max_row_group_size: rows in a row group of a large file; 0 if all groups have ``row_group_size`` rows.
     """
 
     name: str
@@ -305,6 +306,7 @@ class Table:
     partition: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
     row_group_size: int = 16_384
+    max_row_group_size: int = 0
 
     @property
     def stored_columns(self) -> tuple[Column, ...]:
@@ -327,6 +329,7 @@ IMAGES: Final = Table(
     key=("split", "image_id"),
     partition=("split",),
     order=("image_id",),
+    max_row_group_size=65_536,
 )
 ITEMS: Final = Table(
     "items",
@@ -343,6 +346,7 @@ ITEMS: Final = Table(
     partition=("split", "category_id"),
     order=("image_id", "item_no"),
     row_group_size=2_048,
+    max_row_group_size=8_192,
 )
 RETRIEVAL_LISTS: Final = Table(
     "retrieval_lists",

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 #: Batches that are held before they are copied into one.
 _MOST_PENDING: Final = 8
+#: Row groups of a size that a file has before the size doubles. DuckDB looks at every group of a file that it reads:
+#: some 4 us, and 0.7 us for each column of the query.
+_GROUPS_OF_A_SIZE: Final = 16
 
 
 class WriteError(OSError):
@@ -58,7 +61,7 @@ def stored_schema(table: Table, types: Mapping[str, pa.DataType]) -> pa.Schema:
 
 
 class TableWriter:
-    """Writes the rows of a Parquet file, in row groups of the table's size.
+    """Writes the rows of a Parquet file, in row groups of the table's size; they are larger in a large file.
 
     Args:
         path: local file to write.
@@ -96,6 +99,7 @@ class TableWriter:
             )
         self._pending: list[pa.RecordBatch] = []
         self._num_pending = 0
+        self._group_size = table.row_group_size
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add rows; full row groups are written at once."""
@@ -107,9 +111,11 @@ class TableWriter:
 
             self._pending = [pa.concat_batches(self._pending)]
         self.rows += batch.num_rows
-        size = self.table.row_group_size
-        while self._num_pending >= size:
-            self._write_group(size)
+        while self._num_pending >= self._group_size:
+            self._write_group(self._group_size)
+            num_written = self.rows - self._num_pending
+            if self._group_size < self.table.max_row_group_size and num_written >= _GROUPS_OF_A_SIZE * self._group_size:
+                self._group_size *= 2
 
     def close(self, notes: dict[str, str] | None = None) -> None:
         """Write the remaining rows and the footer, with schema version, table, split and ``notes`` as metadata."""

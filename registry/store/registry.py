@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -188,19 +188,24 @@ class Registry:
             UnknownNameError: there is no such split.
             NotFoundError: no item has this pair_id and style; the message lists what there is.
         """
-        params = {"split": self.check_split(split), "pair_id": pair_id}
-        condition = "split = $split AND pair_id = $pair_id"
-        rows = self._rows(f"SELECT DISTINCT style FROM items WHERE {condition} ORDER BY style", params)
-        styles = [number for (number,) in rows]
-        if style not in styles:
-            listed = ", ".join(map(str, styles))
-            hint = f"the styles there are {listed}" if styles else "no item of the split has this pair_id"
-            raise NotFoundError(f"{split} has no item of pair_id {pair_id} and style {style}; {hint}.")
-        return self.sql(
-            f"SELECT {', '.join(ITEM_COLUMNS)} FROM items WHERE {condition} AND style = $style "
-            "ORDER BY source DESC, image_id, item_no",
-            {**params, "style": style},
-        )
+
+        def find() -> DuckDBPyRelation:
+            params = {"split": self.check_split(split), "pair_id": pair_id}
+            condition = "split = $split AND pair_id = $pair_id"
+            rows = self._rows(f"SELECT DISTINCT style, category_id FROM items WHERE {condition} ORDER BY ALL", params)
+            styles = list(dict.fromkeys(number for number, _ in rows))
+            if style not in styles:
+                listed = ", ".join(map(str, styles))
+                hint = f"the styles there are {listed}" if styles else "no item of the split has this pair_id"
+                raise NotFoundError(f"{split} has no item of pair_id {pair_id} and style {style}; {hint}.")
+            return self.sql(
+                f"SELECT {', '.join(ITEM_COLUMNS)} FROM items WHERE {condition} AND style = $style "
+                f"AND {_in_categories(category_id for number, category_id in rows if number == style)} "
+                "ORDER BY source DESC, image_id, item_no",
+                {**params, "style": style},
+            )
+
+        return self._of_one_version(find)
 
     def image(self, split: str, image_id: int) -> DuckDBPyRelation:
         """Return an image: its row of the table images, with its items as a list of structs in file order.
@@ -209,20 +214,27 @@ class Registry:
             UnknownNameError: there is no such split.
             NotFoundError: there is no such image.
         """
-        params = {"split": self.check_split(split), "image_id": image_id}
-        condition = "split = $split AND image_id = $image_id"
-        if not self._rows(f"SELECT 1 FROM images WHERE {condition}", params):
-            ((low, high),) = self._rows(
-                "SELECT min(image_id), max(image_id) FROM images WHERE split = $split", {"split": split}
+
+        def find() -> DuckDBPyRelation:
+            params = {"split": self.check_split(split), "image_id": image_id}
+            condition = "split = $split AND image_id = $image_id"
+            # The items are few, and the columns of their files many: only files that have some of them are read whole.
+            categories = self._rows(f"SELECT DISTINCT category_id FROM items WHERE {condition} ORDER BY ALL", params)
+            if not categories and not self._rows(f"SELECT 1 FROM images WHERE {condition}", params):
+                ((low, high),) = self._rows(
+                    "SELECT min(image_id), max(image_id) FROM images WHERE split = $split", {"split": split}
+                )
+                hint = f"its images are {low} to {high}" if low is not None else "it has no image at all"
+                raise NotFoundError(f"{split} has no image {image_id}; {hint}.")
+            members = ", ".join(f"{name} := {name}" for name in ITEM_COLUMNS if name not in _IMAGE_COLUMNS)
+            return self.sql(
+                f"SELECT *, (SELECT coalesce(list(struct_pack({members}) ORDER BY item_order), []) FROM items "
+                f"WHERE {condition} AND {_in_categories(number for (number,) in categories)}) AS items "
+                f"FROM images WHERE {condition}",
+                params,
             )
-            hint = f"its images are {low} to {high}" if low is not None else "it has no image at all"
-            raise NotFoundError(f"{split} has no image {image_id}; {hint}.")
-        members = ", ".join(f"{name} := {name}" for name in ITEM_COLUMNS if name not in _IMAGE_COLUMNS)
-        return self.sql(
-            f"SELECT *, (SELECT coalesce(list(struct_pack({members}) ORDER BY item_order), []) FROM items "
-            f"WHERE {condition}) AS items FROM images WHERE {condition}",
-            params,
-        )
+
+        return self._of_one_version(find)
 
     def table_notices(self) -> list[str]:
         """Return plain sentences on keys of the user's tables that fit no row or stand twice."""
@@ -358,6 +370,14 @@ class Registry:
                 with self._lock:
                     self._open()
 
+    def _of_one_version(self, find: Callable[[], _Answer]) -> _Answer:
+        """Return the answer of several queries, which are asked again if another version was published meanwhile."""
+        while True:
+            before = self.snapshot()
+            answer = find()
+            if self._snapshot is before:
+                return answer
+
     def check_split(self, split: str) -> str:
         """Return ``split`` if the registry has it.
 
@@ -415,6 +435,11 @@ class Registry:
         except OSError:  # reading the manifest reports the error
             return None
         return status.st_ino, status.st_mtime_ns
+
+
+def _in_categories(numbers: Iterable[int]) -> str:
+    """Return a condition on items: DuckDB reads the files of these categories only."""
+    return f"category_id IN ({', '.join(map(str, numbers)) or 'NULL'})"
 
 
 def _reopen(opening: Mapping[str, Any], limits: Limits) -> Registry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -11,11 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from registry.dataset.tables import IMAGES, ITEMS, SCHEMA_VERSION, TABLES, arrow_schema
+from registry.dataset.tables import (
+    IMAGES,
+    ITEMS,
+    LANDMARK_SLOTS_TABLE,
+    SCHEMA_VERSION,
+    TABLES,
+    arrow_schema,
+    record_batch,
+)
 from registry.errors import NotFoundError, RegistryFormatError, StorageError
 from registry.files.staging import claim
 from registry.ingest.build import ingest
 from registry.snapshot.manifest import DataFile, Manifest, read_manifest, rebuild_manifest
+from registry.snapshot.parquet import TableWriter
 from registry.snapshot.publish import publication
 from registry.storage.place import Place
 from tests.helpers import annotation, item, write_split
@@ -107,6 +117,18 @@ def test_row_groups_have_exactly_the_declared_size(tmp_path: Path) -> None:
     metadata = pq.read_metadata(path)
     sizes = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
     assert sizes == [ITEMS.row_group_size, ITEMS.row_group_size, 1]
+
+
+def test_row_groups_double_in_size_as_a_file_grows(tmp_path: Path) -> None:
+    table = dataclasses.replace(LANDMARK_SLOTS_TABLE, row_group_size=2, max_row_group_size=8)
+    writer = TableWriter(tmp_path / "slots.parquet", table, None)
+    row = record_batch(table, [[0], [1], [1], [0], [0.1]])
+    for _ in range(180):
+        writer.write(row)
+    writer.close()
+    metadata = pq.read_metadata(tmp_path / "slots.parquet")
+    sizes = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
+    assert sizes == [2] * 16 + [4] * 8 + [8] * 14 + [4]
 
 
 def test_the_manifest_is_rebuilt_from_the_files(small_registry: Path, tmp_path: Path) -> None:
