@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ from registry.ingest.source_of import read_sources
 from registry.ingest.split_writer import SplitWriter
 from registry.snapshot.publish import Publication, publication
 from registry.sources.coco_files import find_coco, local_files
+from registry.sources.issues import MAX_NAME_ISSUES
 from registry.sources.listing import Listing, Source
 from registry.sources.locate import locate_source, release_lists
 from registry.sources.open import open_location
@@ -114,8 +116,8 @@ def ingest(
         listing = opened.list_files(split, photos=image_sizes or split == "test")
         counts = len(listing.annotations), len(listing.photos)
         logging.getLogger(__name__).info("%s: %d annotation files, %d photos listed", split, *counts)
-        found = release_lists(location, split, storage_options)
-        lists = read_retrieval(split, retrieval, storage_options, password, found=found)
+        list_places = release_lists(location, split, storage_options)
+        lists = read_retrieval(split, retrieval, storage_options, password, found=list_places)
         _check_not_empty(source, split, listing)
         report = _begin_report(split, listing, image_sizes)
         report.notices += [*location.notices, *lists.notices, *corrected.notices]
@@ -124,7 +126,7 @@ def ingest(
         lists.named_sources = sources
         with publication(place, split) as tables:
             report.notices += _lost_corrections(tables) if corrections is None else []
-            report.notices += keep_described(tables, opened, list(listing.photos.values()), pool, jobs)
+            report.notices += keep_described(tables, opened, listing.photos, pool, jobs)
             writer = SplitWriter(tables, report, lists, corrected, keeps_raw=on_error == "quarantine")
             writer.add_bad_files(lists.bad_files)
             if listing.annotations:
@@ -194,13 +196,18 @@ def _no_photos(listing: Listing, split: str) -> str:
 
 
 def _unmatched_files(listing: Listing, split: str) -> list[str]:
-    """Return a notice for each photo without annotation and each annotation without photo."""
-    annotated = {entry.image_id for entry in listing.annotations}
-    photos = [photo.name for image_id, photo in listing.photos.items() if image_id not in annotated]
-    annotations = [entry.name for entry in listing.annotations if entry.image_id not in listing.photos]
-    return [f"{split}/image/{name}: the photo has no annotation and was not registered" for name in photos] + [
-        f"{split}/annos/{name}: the annotation has no photo; width and height are NULL" for name in annotations
-    ]
+    """Return notices of photos without annotation and annotations without photo: of each, up to a limit."""
+    photos, annotations = listing.photos.not_in(listing.annotations), listing.annotations.not_in(listing.photos)
+    notices = []
+    for kind, entries, text, rest in (
+        ("image", photos, "the photo has no annotation and was not registered", "photos without annotation"),
+        ("annos", annotations, "the annotation has no photo; width and height are NULL", "annotations without photo"),
+    ):
+        notices += [f"{split}/{kind}/{entry.name}: {text}" for entry in islice(entries, MAX_NAME_ISSUES)]
+        num_more = sum(1 for _ in entries)
+        if num_more:
+            notices.append(f"{split}/{kind}: {num_more:,} more {rest}")
+    return notices
 
 
 def _read_chunks(pool: Executor | None, source: Source, chunks: Iterable[FileChunk], jobs: int) -> Iterator[ChunkRows]:

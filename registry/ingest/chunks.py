@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from registry.ingest.corrections import RawLine
+from registry.sources.entries import Entry
 from registry.sources.faults import MAX_ANNOTATION
-from registry.sources.listing import Entry, Listing
+from registry.sources.listing import Listing
 
 #: Maximum files in a chunk: enough to outweigh the cost of sending it, few enough for the processor's caches.
 CHUNK_FILES: Final = 512
@@ -40,7 +41,7 @@ def make_chunks(
     for entries in _runs(listing.annotations):
         photos: list[Entry | None] | None = None
         if image_sizes and listing.photos:
-            photos = [listing.photos.get(entry.image_id) for entry in entries]
+            photos = listing.photos.find([entry.image_id for entry in entries])
         of_entries = corrections_of((entry.image_id for entry in entries), corrections)
         yield FileChunk(split, entries, photos, of_entries)
 
@@ -52,15 +53,17 @@ def corrections_of(
     return {image_id: corrections[image_id] for image_id in image_ids if image_id in corrections} if corrections else {}
 
 
-def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+def _runs(entries: Iterable[Entry]) -> Iterator[Sequence[Entry]]:
     """Yield runs of at most CHUNK_FILES files; also of at most CHUNK_BYTES bytes if the listing has sizes."""
-    start = num_bytes = 0
-    for end, entry in enumerate(entries):
+    run: list[Entry] = []
+    num_bytes = 0
+    for entry in entries:
         # A file above MAX_ANNOTATION counts as empty: it is refused without being read.
         size = entry.size if entry.size is not None and entry.size <= MAX_ANNOTATION else 0
-        if end > start and (end - start == CHUNK_FILES or num_bytes + size > CHUNK_BYTES):
-            yield entries[start:end]
-            start, num_bytes = end, 0
+        if run and (len(run) == CHUNK_FILES or num_bytes + size > CHUNK_BYTES):
+            yield run
+            run, num_bytes = [], 0
+        run.append(entry)
         num_bytes += size
-    if start < len(entries):
-        yield entries[start:]
+    if run:
+        yield run

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from registry.sources.entries import Entry
 from registry.sources.faults import Fault
-from registry.sources.listing import Entry
 from registry.sources.photo_headers import PhotoChecksum
 
 
@@ -43,6 +43,9 @@ class ContentDigest:
 
 def photos_digest(checksums: Iterable[tuple[Entry, PhotoChecksum | Fault]]) -> str:
     """Return the digest of photos, each with its checksum or its fault."""
-    return ContentDigest(
-        (entry.name, str(checksum) if isinstance(checksum, Fault) else checksum) for entry, checksum in checksums
-    ).hexdigest()
+    return ContentDigest(photo_records(checksums)).hexdigest()
+
+
+def photo_records(checksums: Iterable[tuple[Entry, PhotoChecksum | Fault]]) -> Iterator[tuple[str, object]]:
+    """Yield the record of each photo: its name, and its checksum or its fault."""
+    return ((entry.name, str(checksum) if isinstance(checksum, Fault) else checksum) for entry, checksum in checksums)

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from registry.dataset.deepfashion2 import find_split
-from registry.dataset.tables import PHOTOS, record_batch
+from registry.dataset.tables import PHOTOS, arrow_schema, record_batch
 from registry.errors import UnknownNameError
 from registry.execution.cluster import for_cluster
 from registry.execution.in_order import in_order
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
-from registry.ingest.content_digest import photos_digest
+from registry.ingest.content_digest import ContentDigest, photo_records
 from registry.ingest.described import note_described
 from registry.ingest.photo_journal import FOLDER, Journal
 from registry.ingest.photo_measures import Measures, measure_photo
 from registry.snapshot.manifest import read_manifest
 from registry.snapshot.publish import publication
 from registry.sources.coco_files import find_coco
+from registry.sources.entries import Entry
 from registry.sources.faults import Fault
 from registry.sources.issues import Issue
-from registry.sources.listing import Entry, Source
+from registry.sources.listing import Source
 from registry.sources.locate import archive_suffix, locate_source
 from registry.sources.open import open_location
 from registry.sources.photo_headers import PhotoChecksum
@@ -56,6 +58,28 @@ class DescribeReport:
     read: int = 0
     issues: list[Issue] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+
+
+class _StoredRows:
+    """Rows that wait in a temporary file until all are there: the registry is locked for their writing alone."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        import pyarrow as pa
+
+        self._file = file
+        self._writer = pa.ipc.new_stream(file, arrow_schema(PHOTOS))
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        self._writer.write_batch(batch)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows."""
+        import pyarrow as pa
+
+        self._writer.close()
+        self._file.seek(0)
+        yield from pa.ipc.open_stream(self._file)
 
 
 class _Photo(NamedTuple):
@@ -109,26 +133,29 @@ def describe_photos(
             f"{place} has no {split}; there is: {', '.join(splits) or 'none yet'}. Ingest it first, with 'df2 ingest'."
         )
     report = DescribeReport(split)
-    batches: list[pa.RecordBatch] = []
-    checksums: list[tuple[Entry, PhotoChecksum | Fault]] = []
+    digest = ContentDigest()
     jobs = 1 if source.startswith("memory://") else jobs  # other processes cannot read memory://
     cluster = for_cluster(executor, jobs, storage_options, password, source)
     if cluster:
         jobs, source = cluster.num_workers, Place(source, storage_options).absolute_url
-    with process_pool(cluster, jobs, "What was read is kept") as pool:
-        opened, photos = _open(source, split, report, password, storage_options, follow_links)
-        journal = Journal(_journal_folder(place, cache), split)
-        for entries, chunk in _read_photos(pool if len(photos) > 2 * _CHUNK else None, opened, photos, journal, jobs):
-            batches.append(_add(report, journal, entries, chunk))
-            checksums += zip(entries, (photo.checksum for photo in chunk), strict=True)
-            if progress:
-                progress(report.photos, len(photos))
-    with publication(place, split) as tables:
-        for batch in batches:
-            tables.writer(PHOTOS, split=split).write(batch)
-        manifest = tables.publish_table(PHOTOS)
-        note_described(place, split, manifest, photos_digest(checksums))
-    journal.forget_others(entry.name for entry in photos)
+    with tempfile.TemporaryFile() as file:
+        rows = _StoredRows(file)
+        with process_pool(cluster, jobs, "What was read is kept") as pool:
+            opened, photos = _open(source, split, report, password, storage_options, follow_links)
+            journal = Journal(_journal_folder(place, cache), split)
+            for entries, chunk in _read_photos(
+                pool if len(photos) > 2 * _CHUNK else None, opened, photos, journal, jobs
+            ):
+                rows.add(_add(report, journal, entries, chunk))
+                digest.update(photo_records(zip(entries, (photo.checksum for photo in chunk), strict=True)))
+                if progress:
+                    progress(report.photos, len(photos))
+        with publication(place, split) as tables:
+            for batch in rows.batches():
+                tables.writer(PHOTOS, split=split).write(batch)
+            manifest = tables.publish_table(PHOTOS)
+            note_described(place, split, manifest, digest.hexdigest())
+        journal.forget_others(entry.name for entry in photos)
     report.notices.sort()
     return report
 
@@ -140,7 +167,7 @@ def _open(
     password: str | None,
     options: StorageOptions | None,
     follow_links: bool,
-) -> tuple[Source | None, list[Entry]]:
+) -> tuple[Source | None, Sequence[Entry]]:
     """Return the source of a split and its photos, none where it has none that can be read; add notices to a report."""
     without = f"so the table photos has no rows of {split}; --photos RELEASE names another place"
     if find_coco(url, options, password):
@@ -154,7 +181,7 @@ def _open(
         return None, []
     opened = open_location(location, split, options, password, follow_links=follow_links)
     listing = opened.list_files(split, photos=True)
-    photos = list(listing.photos.values())
+    photos = listing.photos
     report.notices += [*location.notices, *listing.notices]
     report.issues += [issue for issue in listing.issues if issue.file.startswith(f"{split}/image")]
     if not photos:

@@ -14,8 +14,9 @@ from registry.ingest.content_digest import photos_digest
 from registry.ingest.photo_journal import FOLDER, make_journal_folder
 from registry.snapshot.manifest import DataFile, Manifest
 from registry.snapshot.publish import Publication
+from registry.sources.entries import Entry
 from registry.sources.faults import Fault
-from registry.sources.listing import Entry, Source
+from registry.sources.listing import Source
 from registry.sources.photo_headers import PhotoChecksum
 from registry.storage.place import Place
 from registry.wording import plural

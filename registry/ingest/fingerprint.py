@@ -29,9 +29,10 @@ from registry.ingest.content_digest import ContentDigest, annotation_record, pho
 from registry.ingest.corrections import corrections_digest
 from registry.ingest.retrieval_lists import folder_of_lists, retrieval_files
 from registry.sources.coco_files import CocoFile, find_coco, local_files
+from registry.sources.entries import Entry
 from registry.sources.faults import Fault
 from registry.sources.folders import LocalFolder
-from registry.sources.listing import Entry, Source
+from registry.sources.listing import Source
 from registry.sources.locate import locate_source, release_lists
 from registry.sources.open import open_location
 from registry.sources.stat_digests import StatDigest, stat_digests
@@ -245,7 +246,7 @@ def _content(
         usable: digests (``annos``, ``image``) of unchanged files.
     """
     listing = source.list_files(split, photos=photos or split == "test")
-    annotations, images = listing.annotations, list(listing.photos.values())
+    annotations, images = listing.annotations, listing.photos
     digests = {
         "annos": usable.get("annos") or _digest_annotations(source, annotations),
         "image": usable.get("image") or _digest_photos(source, images),

@@ -14,12 +14,12 @@ from registry.ingest.diagnose_lists import ListEntry, read_list
 from registry.ingest.list_comparison import SOURCE_OF_ROLE, AnnotatedRows
 from registry.ingest.shard import BadFile
 from registry.parsing.text import MARK
+from registry.sources.entries import Entry
 from registry.sources.faults import MAX_LIST, Fault, cannot_read, shown_name
 from registry.sources.file_objects import read_file
 from registry.sources.folder_names import folders_in, names_in
 from registry.sources.folders import RemoteFolder
 from registry.sources.issues import Issue
-from registry.sources.listing import Entry
 from registry.sources.local_reader import LocalReader
 from registry.sources.locate import archive_suffix, is_remote_folder
 from registry.sources.zips import zip_lists

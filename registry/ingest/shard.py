@@ -13,9 +13,10 @@ from registry.ingest.content_digest import annotation_record
 from registry.ingest.correct import Corrected, correct
 from registry.ingest.decode import Annotations, RawFile, decode_annotations
 from registry.parsing.text import MARK, without_mark
+from registry.sources.entries import Entry
 from registry.sources.faults import Fault
 from registry.sources.issues import Issue
-from registry.sources.listing import Entry, Source
+from registry.sources.listing import Source
 from registry.sources.photo_headers import Size
 
 if TYPE_CHECKING:

@@ -118,7 +118,7 @@ class SplitWriter:
 
     def add_photos(self, source: Source, listing: Listing, image_sizes: bool) -> None:
         """Write the images of a split without annotations; their source is known from the retrieval lists."""
-        photos = list(listing.photos.values())
+        photos = listing.photos
         images = self._tables.writer(IMAGES, split=self._report.split)
         for start in range(0, len(photos), CHUNK_FILES):
             entries = photos[start : start + CHUNK_FILES]

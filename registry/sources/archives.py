@@ -59,12 +59,13 @@ class SkippedMembers:
         self.refused += refused
         return refused
 
-    def skip(self, name: str, kinds: Sequence[Kind]) -> None:
-        """Record a member outside the split's folders if it looks like data of the split.
+    def skip(self, name: str, kinds: Sequence[Kind], number: int = 1) -> None:
+        """Record members outside the split's folders if they look like data of the split.
 
         Args:
-            name: path of the member.
+            name: path of a member.
             kinds: folders to read: ``annos``, ``image`` or both.
+            number: members like this in its folder.
         """
         file = _DATA.fullmatch(name)
         match = file and (MEMBER.fullmatch(name) or INNER_MEMBER.fullmatch(name))
@@ -72,7 +73,7 @@ class SkippedMembers:
             return
         parent = (match["lead"] or "").rpartition("/")[2]
         if parent not in SPLITS or parent == self.split:
-            self._folders[file["folder"]] += 1
+            self._folders[file["folder"]] += number
 
     def issues(self, prefix: str) -> list[Issue]:
         """Return an issue for each refused name and each skipped folder.

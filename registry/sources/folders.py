@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from registry.errors import UnreadableSourceError
+from registry.sources.build_listing import build_listing
+from registry.sources.entries import Entry, NamePlaces
 from registry.sources.faults import (
     MAX_ANNOTATION,
     MAX_LIST,
@@ -23,10 +25,8 @@ from registry.sources.faults import (
 )
 from registry.sources.folder_names import folders_in, is_absence, listed_folders
 from registry.sources.listing import (
-    Entry,
     Kind,
     Listing,
-    build_listing,
     choose_folders,
     kinds_to_list,
     passed_over_notices,
@@ -67,14 +67,15 @@ class LocalFolder:
             for kind in kinds:
                 path = self.path(kind)
                 try:
-                    yield from ((kind, name, name, None, None) for name in os.listdir(path))
+                    with os.scandir(path) as items:  # a list of all names grows with the folder
+                        yield from ((kind, item.name, item.name, None, None) for item in items)
                 except FileNotFoundError:
                     continue
                 except OSError as error:
                     raise UnreadableSourceError(f"Cannot list {path}: {error.strerror}") from error
 
         kinds = kinds_to_list(photos)
-        listing = build_listing(split, files())
+        listing = build_listing(split, files(), NamePlaces)
         folders = {kind: self.path(kind).name for kind in kinds}
         listing.notices += renamed_folder_notices(split, folders, kinds)
         listing.notices += passed_over_notices(split, folders, folders_in(self.folder))

@@ -1,6 +1,6 @@
 """The files of a split in a source (a folder or an archive, local or remote), and how they are read.
 
-A source and its listing can be pickled: a process lists the files, others read them.
+A source and its entries can be pickled: a process lists the files, others read them.
 """
 
 from __future__ import annotations
@@ -8,20 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, Protocol
 
-from registry.dataset.file_names import (
-    ANNOTATION_FOLDERS,
-    PHOTO_FOLDERS,
-    PHOTO_SUFFIXES,
-    PHOTO_SUFFIXES_TEXT,
-    number_in,
-)
+from registry.dataset.file_names import ANNOTATION_FOLDERS, PHOTO_FOLDERS
 from registry.errors import SourceError
+from registry.sources.entries import Entries, Entry
 from registry.sources.faults import Fault, shown_name
-from registry.sources.issues import MAX_NAME_ISSUES, Issue
+from registry.sources.issues import Issue
 from registry.sources.photo_headers import PhotoChecksum, Size
-from registry.sources.side_files import side_file_notices
 
 #: Folder of a split that a file lies in.
 Kind = Literal["annos", "image"]
@@ -36,26 +30,6 @@ _FOLDER: Final = rf"(?P<folder>(?i:{'|'.join(_FOLDERS)}))"
 MEMBER: Final = re.compile(rf"(?:(?P<lead>.*)/)?{_FOLDER}/(?P<name>[^/]+)")
 #: Path of a file in a folder below such a folder.
 INNER_MEMBER: Final = re.compile(rf"(?:(?P<lead>.*?)/)?{_FOLDER}/.+/(?P<name>[^/]+)")
-_SUFFIXES: Final = {"annos": ("json",), "image": PHOTO_SUFFIXES}
-_EXPECTED_NAMES: Final = {"annos": "NNNNNN.json", "image": f"NNNNNN with {PHOTO_SUFFIXES_TEXT}"}
-
-
-class Entry(NamedTuple):
-    """A file of a source.
-
-    Attributes:
-        image_id: number in its name.
-        name: its name without folders.
-        locator: the source's own record of where its bytes are.
-        size: bytes; None if the listing does not tell.
-        crc: CRC-32 of the bytes, or a store's checksum as text; None if the listing does not tell.
-    """
-
-    image_id: int
-    name: str
-    locator: Any
-    size: int | None = None
-    crc: int | str | None = None
 
 
 @dataclass(slots=True)
@@ -63,15 +37,15 @@ class Listing:
     """The files of a split in a source.
 
     Attributes:
-        annotations: annotation files in ascending order of image_id.
-        photos: photos by image_id, ascending; empty if there are none or they were not requested.
+        annotations: annotation files.
+        photos: photos; empty if there are none or they were not requested.
         repeated_photos: image_id of each photo whose number another file has, too.
         issues: files with wrong names or with the number of another file.
         notices: oddities of the source that were accepted or passed over: a sentence each, with a count.
     """
 
-    annotations: list[Entry] = field(default_factory=list)
-    photos: dict[int, Entry] = field(default_factory=dict)
+    annotations: Entries
+    photos: Entries
     repeated_photos: set[int] = field(default_factory=set)
     issues: list[Issue] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -157,63 +131,3 @@ def passed_over_notices(split: str, folders: Mapping[Kind, str], names: Iterable
         for name in sorted(names)
         if (kind := folder_kind(name)) and kind in folders and name not in folders.values()
     ]
-
-
-def build_listing(split: str, files: Iterable[tuple[Kind, str, Any, int | None, int | str | None]]) -> Listing:
-    """Return the listing of files, given as (kind, name, locator, size, crc) in any order.
-
-    Hidden files (``.DS_Store``, ``._000001.json``), which operating systems leave behind, are ignored. Other files that
-    cannot be data of the split become notices.
-    """
-    listing = Listing()
-    entries: dict[Kind, dict[int, Entry]] = {"annos": {}, "image": {}}
-    duplicates: list[tuple[Kind, str, int]] = []
-    misnamed: dict[Kind, list[str]] = {"annos": [], "image": []}
-    for kind, name, locator, size, crc in files:
-        image_id = number_in(name, _SUFFIXES[kind])
-        if image_id is None:
-            if not name.startswith("."):
-                misnamed[kind].append(name)
-            continue
-        entry = Entry(image_id, name, locator, size, crc)
-        first = entries[kind].setdefault(image_id, entry)
-        if first is not entry:
-            # The smaller name wins: file systems list names in any order.
-            entries[kind][image_id], duplicate = (first, entry) if first.name <= name else (entry, first)
-            duplicates.append((kind, duplicate.name, image_id))
-    for kind, names in misnamed.items():
-        bad_names, notices = side_file_notices(f"{split}/{kind}", names)
-        listing.issues += _name_issues(split, kind, bad_names)
-        listing.notices += notices
-    listing.issues += _duplicate_issues(split, duplicates, entries)
-    listing.annotations = [entry for _, entry in sorted(entries["annos"].items())]
-    listing.photos = dict(sorted(entries["image"].items()))
-    listing.repeated_photos = {image_id for kind, _, image_id in duplicates if kind == "image"}
-    return listing
-
-
-def _name_issues(split: str, kind: Kind, names: Sequence[str]) -> list[Issue]:
-    """Return an issue for each of the first names, and one for the rest."""
-    expected = _EXPECTED_NAMES[kind]
-    issues = [
-        Issue(f"{split}/{kind}/{shown_name(name)}", (), f"expected a name like {expected}")
-        for name in names[:MAX_NAME_ISSUES]
-    ]
-    if len(names) > MAX_NAME_ISSUES:
-        text = f"{len(names) - MAX_NAME_ISSUES:,} more files whose names are not like {expected}"
-        issues.append(Issue(f"{split}/{kind}", (), text))
-    return issues
-
-
-def _duplicate_issues(
-    split: str, duplicates: Sequence[tuple[Kind, str, int]], entries: dict[Kind, dict[int, Entry]]
-) -> list[Issue]:
-    """Return an issue for each file, given as (kind, name, image_id), whose number another file has."""
-    issues = [
-        Issue(f"{split}/{kind}/{name}", (), f"has the same number as {entries[kind][image_id].name}")
-        for kind, name, image_id in duplicates[:MAX_NAME_ISSUES]
-    ]
-    if len(duplicates) > MAX_NAME_ISSUES:
-        text = f"{len(duplicates) - MAX_NAME_ISSUES:,} more files with the number of another file"
-        issues.append(Issue(split, (), text))
-    return issues

@@ -20,7 +20,7 @@ from registry.files.bounded_folder import remove_oldest
 from registry.files.durability import make_folders, sync_file
 from registry.files.regular_files import read_regular
 from registry.files.temporary import temporary
-from registry.sources.listing import Entry
+from registry.sources.entries import Entry
 from registry.storage.local_folder import CACHES
 
 #: Folder of the cache in the folder of a registry.

@@ -16,18 +16,19 @@ from typing import Any, Final
 from registry.dataset.file_names import PHOTO_SUFFIXES
 from registry.errors import SourceError, StorageError, UnreadableSourceError, UsageError
 from registry.files.private_folder import check_own, private_folder
+from registry.sources.entries import Entries, Entry
 from registry.sources.faults import MAX_PHOTO, Fault
 from registry.sources.folders import LocalFolder
-from registry.sources.listing import Entry, Source
+from registry.sources.listing import Source
 from registry.sources.local_reader import LocalReader
-from registry.sources.locate import Location, archive_suffix, locate_source
+from registry.sources.locate import locate_source
 from registry.sources.open import open_location
 from registry.sources.photo_cache import PhotoCache
-from registry.sources.photo_index import PhotoIndex, write_index
+from registry.sources.photo_index import PhotoIndex, ZipPhotoIndex, write_index, write_zip_index
 from registry.sources.photo_ranges import RangeReader
 from registry.sources.tars import TarSource
+from registry.sources.zip_listing import ZipPlaces
 from registry.sources.zip_parts import ZipParts
-from registry.sources.zip_photos import ZipPhotoIndex, ZipPhotos, list_zip_photos
 from registry.sources.zips import ZipSource
 from registry.storage.filesystems import StorageOptions, local_path
 
@@ -150,23 +151,20 @@ class PhotoReader:
 
     def _list(self, split: str) -> None:
         located = locate_source(self._place(split), split, self._options)
-        zip_photos = self._zip_photos(located, split)
-        if zip_photos is not None:
-            path = self._new_folder() / "photos.npy"
-            with self._write_errors():
-                zip_photos.write_index(path)
-            self._listed[split] = zip_photos.source, path
-            return
         source = open_location(located, split, self._options, self._password, follow_links=self._follow_links)
         if isinstance(source, LocalFolder):
             self._listed[split] = source, None
             return
         listing = source.list_files(split, photos=True)
-        for image_id in listing.repeated_photos:
-            listing.photos[image_id] = listing.photos[image_id]._replace(locator=_REPEATED)
         path = self._new_folder() / "photos"
         with self._write_errors():
-            write_index(path, listing.photos)
+            if isinstance(listing.photos.places, ZipPlaces):
+                path = path.with_suffix(".npy")
+                write_zip_index(path, listing.photos, listing.photos.places)
+            else:
+                repeated = listing.repeated_photos
+                photos = (e._replace(locator=_REPEATED) if e.image_id in repeated else e for e in listing.photos)
+                write_index(path, photos)
         self._listed[split] = source, path
 
     @contextmanager
@@ -179,12 +177,6 @@ class PhotoReader:
                 f"Cannot write the listing of the photos to {self._folder}: {error.strerror}. TMPDIR names another "
                 "folder for temporary files."
             ) from error
-
-    def _zip_photos(self, located: Location, split: str) -> ZipPhotos | None:
-        """Return the photos of an ordinary zip archive; None for all other places."""
-        if len(located.urls) > 1 or archive_suffix(located.url) != ".zip":
-            return None
-        return list_zip_photos(located.url, split, self._options, self._password)
 
     def _new_folder(self) -> Path:
         """Return a new folder that is removed at the end of this process."""
@@ -278,7 +270,7 @@ class _Folder:
         self._source, self._split = source, split
         self._reader: LocalReader = source.reader("image")
         self._close = weakref.finalize(self, self._reader.__exit__)
-        self._names: dict[int, str] | None = None
+        self._photos: Entries | None = None
 
     def read(self, image_id: int) -> bytes | Fault | None:
         """Return the bytes of a photo, its fault, or None where there is none."""
@@ -288,11 +280,10 @@ class _Folder:
         except SourceError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
-        if self._names is None:
-            photos = self._source.list_files(self._split, photos=True).photos
-            self._names = {number: entry.name for number, entry in photos.items()}
-        name = self._names.get(image_id)
-        return None if name in (None, usual) else self._reader.read(name or "", MAX_PHOTO)
+        if self._photos is None:
+            self._photos = self._source.list_files(self._split, photos=True).photos
+        entry = self._photos.find([image_id])[0]
+        return None if entry is None or entry.name == usual else self._reader.read(entry.name, MAX_PHOTO)
 
     def close(self) -> None:
         """Close the folder."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from registry.errors import SourceError, UsageError, first_names
+from registry.sources.entries import Entries, Entry
 from registry.sources.faults import Fault
 from registry.sources.folders import LocalFolder
-from registry.sources.listing import Entry, Source
+from registry.sources.listing import Source
 from registry.sources.locate import locate_source
 from registry.sources.open import open_location
 from registry.sources.photo_cache import PhotoCache
@@ -52,7 +53,7 @@ class Photos:
         self._cache = cache
         self._caches_all = caches_all
         self.notices: list[str] = []
-        self._opened: dict[str, tuple[Source, dict[int, Entry]]] = {}
+        self._opened: dict[str, tuple[Source, Entries]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the arguments: the sources are opened again where the object is unpickled."""
@@ -64,8 +65,8 @@ class Photos:
         Raises:
             SourceError: the message has the number of missing photos and the first names.
         """
-        _, entries = self._of_split(split)
-        missing = [image_id for image_id in image_ids if image_id not in entries]
+        _, photos = self._of_split(split)
+        missing = photos.missing(image_ids)
         if missing:
             names = [f"{split}/image/{image_id:06d}.jpg" for image_id in missing]  # as in the release
             raise SourceError(f"{self.place(split)} lacks photos that the subset needs: {first_names(names, 5)}.")
@@ -76,9 +77,7 @@ class Photos:
         Raises:
             SourceError: a photo is missing.
         """
-        self.check(split, image_ids)
-        _, entries = self._of_split(split)
-        return [entries[image_id].name for image_id in image_ids]
+        return [entry.name for batch in self._batches(split, image_ids) for entry in batch]
 
     def read(self, split: str, image_ids: Sequence[int]) -> Iterator[bytes]:
         """Yield the bytes of each photo.
@@ -95,13 +94,13 @@ class Photos:
         Raises:
             SourceError: the release cannot be opened, or its place fails.
         """
-        source, entries = self._of_split(split)
+        source, photos = self._of_split(split)
         for start in range(0, len(image_ids), _BATCH):
-            batch = image_ids[start : start + _BATCH]
-            listed = [entries[image_id] for image_id in batch if image_id in entries]
+            entries = photos.find(image_ids[start : start + _BATCH])
+            listed = [entry for entry in entries if entry is not None]
             contents = source.read_photos(listed) if listed else iter(())
-            for image_id in batch:
-                yield next(contents) if image_id in entries else None
+            for entry in entries:
+                yield None if entry is None else next(contents)
 
     def are_cached(self, split: str) -> bool:
         """Return whether photos are linked through the cache: they are in an archive or remote, or all photos are."""
@@ -136,9 +135,9 @@ class Photos:
     def _batches(self, split: str, image_ids: Sequence[int]) -> Iterator[list[Entry]]:
         """Yield the photos in batches; raise a SourceError before the first if photos are missing."""
         self.check(split, image_ids)
-        _, entries = self._of_split(split)
+        _, photos = self._of_split(split)
         for start in range(0, len(image_ids), _BATCH):
-            yield [entries[image_id] for image_id in image_ids[start : start + _BATCH]]
+            yield [entry for entry in photos.find(image_ids[start : start + _BATCH]) if entry is not None]
 
     def _read(self, split: str, batch: Sequence[Entry]) -> Iterator[bytes]:
         """Yield the bytes of each photo; raise a SourceError for one that cannot be read."""
@@ -154,10 +153,10 @@ class Photos:
         Raises:
             SourceError: a photo is missing, or is a link out of the release.
         """
-        self.check(split, image_ids)
-        source, entries = self._of_split(split)
+        source, _ = self._of_split(split)
         assert isinstance(source, LocalFolder)
-        paths = [source.path("image") / entries[image_id].name for image_id in image_ids]
+        folder = source.path("image")
+        paths = [folder / name for name in self.names(split, image_ids)]
         with source.reader("image") as reader:
             for path in filter(Path.is_symlink, paths):
                 ends = reader.read_ends(path.name, 1)
@@ -177,7 +176,7 @@ class Photos:
             raise UsageError(f"No place of the photos of {split} is known: name it with --photos RELEASE.")
         return self._release[split]
 
-    def _of_split(self, split: str) -> tuple[Source, dict[int, Entry]]:
+    def _of_split(self, split: str) -> tuple[Source, Entries]:
         """Return the source of a split and its photos by image_id; opened and listed at the first call."""
         if split not in self._opened:
             located = locate_source(self.place(split), split, self._options)

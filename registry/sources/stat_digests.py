@@ -73,22 +73,23 @@ def digest_folder(folder: str) -> StatDigest:
     """Return the digest of the files in a local folder."""
     now = time.time_ns()
     horizon = now - _CLOCK_STEP
-    lines, recent = [], []
+    # The sum of a digest of each file is the same in any order, so no line is kept.
+    total = 0
+    recent: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_symlink():
                 line, is_recent = _describe_link(entry, horizon)
-                lines.append(line)
-                if is_recent:
-                    recent.append(entry.name)
-                continue
-            # Written out, as _describe() and _is_recent() would take longer for hundreds of thousands of files.
-            status = entry.stat(follow_symlinks=False)
-            modified, changed = status.st_mtime_ns, status.st_ctime_ns
-            lines.append(f"{entry.name} {status.st_ino} {status.st_size} {modified} {changed}")
-            if changed >= horizon or horizon <= modified <= now:
+            else:
+                # Written out, as _describe() and _is_recent() would take longer for hundreds of thousands of files.
+                status = entry.stat(follow_symlinks=False)
+                modified, changed = status.st_mtime_ns, status.st_ctime_ns
+                line = f"{entry.name} {status.st_ino} {status.st_size} {modified} {changed}"
+                is_recent = changed >= horizon or horizon <= modified <= now
+            total += int.from_bytes(hashlib.sha256(line.encode(errors="surrogateescape")).digest(), "little")
+            if is_recent and len(recent) <= _MAX_RECENT:
                 recent.append(entry.name)
-    return StatDigest(_digest(sorted(lines)), tuple(sorted(recent)) if len(recent) <= _MAX_RECENT else None)
+    return StatDigest(_digest([str(total)]), tuple(sorted(recent)) if len(recent) <= _MAX_RECENT else None)
 
 
 def _digest_file(path: Path) -> StatDigest:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from typing import Any, BinaryIO, cast
 
 from registry.errors import SourceError
@@ -23,6 +22,8 @@ from registry.sources.archives import (
     other_split_notice,
     reopen,
 )
+from registry.sources.build_listing import FileGroup, list_groups
+from registry.sources.entries import Entry, RangePlaces, StoredPlaces
 from registry.sources.faults import (
     MAX_ANNOTATION,
     MAX_PHOTO,
@@ -35,16 +36,7 @@ from registry.sources.faults import (
 )
 from registry.sources.file_objects import open_file
 from registry.sources.issues import Issue
-from registry.sources.listing import (
-    MEMBER,
-    Entry,
-    Kind,
-    Listing,
-    build_listing,
-    folder_kind,
-    kinds_to_list,
-    renamed_folder_notices,
-)
+from registry.sources.listing import MEMBER, Kind, Listing, folder_kind, kinds_to_list, renamed_folder_notices
 from registry.sources.locate import archive_suffix
 from registry.sources.photo_headers import (
     PhotoChecksum,
@@ -61,11 +53,11 @@ class _Folder:
     """Members of an archive's ``annos`` or ``image``, or of a folder with another name that stands for it.
 
     Attributes:
-        files: (kind, name, locator, size, None) of each file, as for :func:`build_listing`.
+        files: the files.
         issues: links, devices and folders instead of files.
     """
 
-    files: list[tuple[Kind, str, Any, int, None]] = field(default_factory=list)
+    files: FileGroup
     issues: list[Issue] = field(default_factory=list)
 
 
@@ -107,12 +99,13 @@ class TarSource:
         members = [f"{path}/x" for path in paths]
         prefix = choose_prefix(skipped, members)
         chosen = folders_at(self.url, prefix, members)
-        read_folders = [paths.pop(f"{prefix}/{name}" if prefix else name) for name in chosen.values()]
+        read_folders = {kind: paths.pop(f"{prefix}/{name}" if prefix else name) for kind, name in chosen.items()}
         for path, folder in paths.items():
-            for _, name, *_ in folder.files:
+            for name in folder.files.names():
                 skipped.skip(f"{path}/{name}", kinds)
-        listing = build_listing(split, chain.from_iterable(folder.files for folder in read_folders))
-        listing.issues += [issue for folder in read_folders for issue in folder.issues] + skipped.issues(prefix)
+        listing = list_groups(split, {kind: folder.files for kind, folder in read_folders.items()})
+        listing.issues += [issue for folder in read_folders.values() for issue in folder.issues]
+        listing.issues += skipped.issues(prefix)
         listing.notices += renamed_folder_notices(split, chosen, kinds)
         listing.notices += other_split_notice(self.url, prefix, split)
         return listing
@@ -129,9 +122,12 @@ class TarSource:
                     pass
                 elif match and (kind := folder_kind(match["folder"])) and kind in kinds:
                     name = match["name"]
-                    folder = folders.setdefault((match["lead"] or "", match["folder"]), _Folder())
+                    place = match["lead"] or "", match["folder"]
+                    if place not in folders:
+                        folders[place] = _Folder(FileGroup(kind, StoredPlaces() if self._compressed else RangePlaces()))
+                    folder = folders[place]
                     if member.isreg() and not member.issparse():
-                        folder.files.append((kind, name, self._locator(archive, member, kind), member.size, None))
+                        folder.files.add(name, self._locator(archive, member, kind), member.size, None)
                     elif not name.startswith("."):
                         text = f"expected a file, found {_kind_of_member(member)}"
                         folder.issues.append(Issue(f"{split}/{kind}/{shown_name(name)}", (), text))

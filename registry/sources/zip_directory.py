@@ -22,6 +22,9 @@ from registry.wording import plural
 AES_METHOD: Final = 99
 #: Flag of an encrypted member.
 ENCRYPTED_FLAG: Final = 0x1
+#: Members to try the password on before the work begins. ZipCrypto's own check accepts 1 wrong password of 256; the
+#: CRC of the content does not.
+PASSWORD_TRIALS: Final = 2
 #: Errors that the zipfile classes raise for a damaged archive; ValueError for names and offsets. An OSError with a
 #: number is the operating system's.
 READ_ERRORS: Final = (
@@ -38,8 +41,8 @@ READ_ERRORS: Final = (
     NotImplementedError,
 )
 
-#: Maximum bytes of a central directory; that of train with its photos has some 40 MB, and takes ten times as much
-#: memory.
+#: Maximum bytes of a central directory for zipfile; that of train with its photos has some 40 MB, and takes ten times
+#: as much memory. Ordinary directories are read by :mod:`registry.sources.zip_records`.
 MAX_DIRECTORY: Final = 128 << 20
 _PACKED: Final = struct.Struct("<QQQLHHH")
 

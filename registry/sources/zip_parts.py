@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 from registry.dataset.file_names import PHOTO_SUFFIXES, number_in
 from registry.sources.archives import SkippedMembers, choose_prefix, folders_at, other_split_notice
+from registry.sources.build_listing import build_listing
+from registry.sources.entries import Entry
 from registry.sources.faults import Fault, shown_name
 from registry.sources.issues import MAX_NAME_ISSUES, Issue
-from registry.sources.listing import Entry, Kind, Listing, Source, build_listing, kinds_to_list, renamed_folder_notices
+from registry.sources.listing import Kind, Listing, Source, kinds_to_list, renamed_folder_notices
 from registry.sources.photo_headers import PhotoChecksum, Size
 from registry.sources.zip_directory import incomplete
 from registry.sources.zips import ZipSource
@@ -29,6 +31,9 @@ def open_zips(
         SourceError: an archive does not exist or is damaged, or none holds the split.
         PasswordError: an archive is protected and the password missing or wrong.
     """
+    ordinary = ZipSource.open_ordinary(urls[0], split, options, password) if len(urls) == 1 else None
+    if ordinary:
+        return ordinary
     parts = [ZipSource.open(url, split, options, password) for url in urls]
     whole = SkippedMembers(", ".join(urls), split, [name for part in parts for name in part.refused])
     prefix = choose_prefix(whole, (name for part in parts for name in part.names))

@@ -6,7 +6,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from registry.errors import PasswordError
 from registry.sources.archives import (
@@ -16,33 +16,25 @@ from registry.sources.archives import (
     refused_list,
     unsafe_names,
 )
+from registry.sources.build_listing import build_listing
+from registry.sources.entries import Entry
 from registry.sources.faults import MAX_ANNOTATION, MAX_LIST, MAX_PHOTO, Fault, cannot_read, shown_name
 from registry.sources.issues import Issue
-from registry.sources.listing import (
-    MEMBER,
-    Entry,
-    Kind,
-    Listing,
-    build_listing,
-    kinds_to_list,
-    renamed_folder_notices,
-)
+from registry.sources.listing import MEMBER, Kind, Listing, kinds_to_list, renamed_folder_notices
 from registry.sources.photo_headers import PhotoChecksum, Size
 from registry.sources.zip_directory import (
     AES_METHOD,
     ENCRYPTED_FLAG,
+    PASSWORD_TRIALS,
     all_names,
     incomplete,
     pack_members,
     read_directory,
     turn_backslashes,
 )
+from registry.sources.zip_listing import OrdinaryZip, read_ordinary_zip
 from registry.sources.zip_members import MemberReader
 from registry.storage.filesystems import StorageOptions
-
-#: Members to try the password on before the work begins. ZipCrypto's own check accepts 1 wrong password of 256; the
-#: CRC of the content does not.
-PASSWORD_TRIALS: Final = 2
 
 
 @dataclass
@@ -66,6 +58,25 @@ class ZipSource:
     notices: list[str] = field(default_factory=list)
     _infos: list[zipfile.ZipInfo] = field(default_factory=list, repr=False)
     _skipped: SkippedMembers | None = field(default=None, repr=False)
+    _ordinary: OrdinaryZip | None = field(default=None, repr=False)
+
+    @classmethod
+    def open_ordinary(
+        cls, url: str, split: str, options: Mapping[str, Any] | None = None, password: str | None = None
+    ) -> ZipSource | None:
+        """Read the directory of an ordinary archive, and try the password; return None for all others.
+
+        Raises:
+            SourceError: several folders could be the split's.
+            PasswordError: the archive is protected and the password missing or wrong.
+        """
+        ordinary = read_ordinary_zip(url, split, options)
+        if ordinary is None:
+            return None
+        members = member_reader(url, [], options, password)
+        check_password(members, ordinary.protected)
+        skipped = SkippedMembers(url, split)
+        return cls(url, ordinary.prefix, members, ordinary.folders, _skipped=skipped, _ordinary=ordinary)
 
     @classmethod
     def open(
@@ -87,7 +98,7 @@ class ZipSource:
         return cls(url, "", members, notices=notices, _infos=infos, _skipped=skipped)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_infos": [], "_skipped": None}  # other processes do not list
+        return {**self.__dict__, "_infos": [], "_skipped": None, "_ordinary": None}  # other processes do not list
 
     @property
     def names(self) -> Iterator[str]:
@@ -111,7 +122,10 @@ class ZipSource:
         """
         kinds = kinds_to_list(photos)
         try:
-            listing = build_listing(split, self.files(kinds))
+            if self._ordinary and self._skipped:
+                listing = self._ordinary.list_files(kinds, self._skipped)
+            else:
+                listing = build_listing(split, self.files(kinds))
         except (OverflowError, ValueError) as error:  # sizes or offsets that no archive can have
             raise incomplete(self.url, error) from error
         listing.issues += self.skipped_issues()

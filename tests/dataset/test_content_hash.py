@@ -20,7 +20,7 @@ from registry.dataset.deepfashion2 import CATEGORIES
 from registry.dataset.tables import ITEMS, arrow_schema
 from registry.ingest.chunks import FileChunk
 from registry.ingest.shard import read_chunk
-from registry.sources.listing import Entry
+from registry.sources.entries import Entry
 from tests.helpers import annotation, annotations, item, landmarks, to_bytes
 
 SKIRT = item(

@@ -19,7 +19,7 @@ from registry.errors import PasswordError, SourceError, UsageError
 from registry.ingest import chunks, split_writer
 from registry.ingest.build import ingest
 from registry.ingest.diagnose import check_annotation
-from registry.sources import faults, listing
+from registry.sources import build_listing, faults
 from registry.sources.photo_headers import image_size
 from tests.helpers import SMALL_SPLIT, annotation, jpeg, to_bytes, write_split
 from tests.sources.ingesting import open_source
@@ -246,7 +246,7 @@ def test_the_limit_on_kept_bytes_covers_lists_and_other_bad_files(
 
 
 def test_issues_about_wrong_names_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "MAX_NAME_ISSUES", 2)
+    monkeypatch.setattr(build_listing, "MAX_NAME_ISSUES", 2)
     source = write_split(tmp_path / "train", {1: annotation(), **{f"x{k}": b"" for k in range(5)}})
     assert issues(source, tmp_path / "r")[0] == "train/annos: 3 more files whose names are not like NNNNNN.json"
 

@@ -14,6 +14,7 @@ import pytest
 
 import registry
 from registry.errors import MissingDependencyError, SourceError, StorageError
+from registry.ingest import build
 from registry.ingest.build import ingest
 from registry.sources.locate import locate_source
 from registry.sources.photo_headers import image_size
@@ -365,3 +366,16 @@ def test_photos_alone_are_refused_as_a_train_split(tmp_path: Path) -> None:
     source = write_split(tmp_path / "train", {}, {1: jpeg()})
     with pytest.raises(SourceError, match=r"holds no file of train: expected annos/NNNNNN\.json"):
         ingest("train", str(source), str(tmp_path / "r"))
+
+
+def test_notices_about_photos_without_annotation_are_limited(
+    photographed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "MAX_NAME_ISSUES", 2)
+    for number in range(10, 15):
+        (photographed / "image" / f"0000{number}.jpg").write_bytes(jpeg(2, 2))
+    assert ingest("train", str(photographed), str(tmp_path / "r")).notices == [
+        "train/image/000010.jpg: the photo has no annotation and was not registered",
+        "train/image/000011.jpg: the photo has no annotation and was not registered",
+        "train/image: 3 more photos without annotation",
+    ]

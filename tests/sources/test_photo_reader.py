@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 
 from registry.errors import PasswordError, SourceError
 from registry.sources import photo_reader
-from registry.sources.listing import Entry
+from registry.sources.entries import Entry
 from registry.sources.photo_cache import PhotoCache
 from registry.sources.photo_crops import crop_box
 from registry.sources.photo_decoding import PhotoError, decode_rgb, decode_upright
