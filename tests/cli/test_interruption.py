@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import shutil
 import signal
@@ -196,7 +197,10 @@ def seconds_after_two_signals(registry: Path) -> float:
     df2.let_work(1)
     df2.process.send_signal(signal.SIGINT)
     df2.let_work(0.2)
-    seconds = df2.seconds_to_end(signal.SIGINT)
+    try:
+        seconds = df2.seconds_to_end(signal.SIGINT)
+    except ProcessLookupError:  # on a busy machine it may have ended before the second signal
+        return math.inf
     assert (df2.process.returncode, df2.stderr) == (130, "Interrupted.\n")
     return seconds
 
