@@ -20,7 +20,7 @@ from registry.cli.scheduler_option import scheduler_option, workers
 from registry.cli.subset_options import undivided_subset_options, within
 from registry.cli.values import json_text
 from registry.dataset.checks import SEVERITIES
-from registry.dataset.tables import PHOTOS
+from registry.dataset.tables import ITEMS, PHOTOS
 from registry.execution.cluster import for_cluster
 from registry.files.temporary import make_output_folder, write_text
 from registry.subset.options import Subset
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 #: Values of ``--format`` and suffixes of ``-o`` for JUnit's XML.
 _JUNIT: Final = ("junit", "xml")
 #: DuckDB keeps the blocks that it reads up to its limit. At full size the checks need less than this, except for those
-#: of photos that look alike, which need 1 GB.
-_MEMORY: Final = "128MB"
+#: of photos that look alike, which need 1 GB; at four times the size, they need less than so many bytes an item.
+_MEMORY: Final = 128_000_000
+_MEMORY_OF_ITEM: Final = 700
 
 
 @examples(
@@ -73,7 +74,7 @@ _MEMORY: Final = "128MB"
 @click.option(
     "--memory",
     type=SizeType(),
-    show_default=f"{_MEMORY}; half of the machine's with described photos and with --rows",
+    show_default="128MB, 700 bytes an item above 365,714 items; half of the machine's with described photos and with --rows",
     metavar="LIMIT",
     help="Most memory that DuckDB may use, such as 2GB; 0 for half of the machine's.",
 )
@@ -157,9 +158,13 @@ def _open(
         tables: of the user.
         memory: limit of DuckDB, bytes; 0 for half of the machine's, None for what the checks need.
     """
-    registry = places.open(tables=tables, memory=f"{memory}B" if memory else None if memory == 0 else _MEMORY)
-    if memory is None and any(file.rows for file in registry.manifest.of_table(PHOTOS.name)):
-        registry = places.open(tables=tables)
+    registry = places.open(tables=tables, memory=f"{memory}B" if memory else None if memory == 0 else f"{_MEMORY}B")
+    if memory is None:
+        num_items = sum(file.rows for file in registry.manifest.of_table(ITEMS.name))
+        if any(file.rows for file in registry.manifest.of_table(PHOTOS.name)):
+            registry = places.open(tables=tables)
+        elif num_items * _MEMORY_OF_ITEM > 2 * _MEMORY:  # more than the release
+            registry = places.open(tables=tables, memory=f"{num_items * _MEMORY_OF_ITEM}B")
     return within(registry, subset)
 
 
