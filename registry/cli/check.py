@@ -74,7 +74,7 @@ _MEMORY_OF_ITEM: Final = 700
 @click.option(
     "--memory",
     type=SizeType(),
-    show_default="128MB, 700 bytes an item above 365,714 items; half of the machine's with described photos and with --rows",
+    show_default="128MB; 700 bytes an item above 365,714 items; half of the machine's with --rows or described photos",
     metavar="LIMIT",
     help="Most memory that DuckDB may use, such as 2GB; 0 for half of the machine's.",
 )
