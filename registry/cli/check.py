@@ -27,15 +27,17 @@ from registry.subset.options import Subset
 
 if TYPE_CHECKING:
     from registry.checks.run import CheckRun
+    from registry.snapshot.manifest import Manifest
     from registry.store.registry import Registry
     from registry.store.selection import Selection
 
 #: Values of ``--format`` and suffixes of ``-o`` for JUnit's XML.
 _JUNIT: Final = ("junit", "xml")
 #: DuckDB keeps the blocks that it reads up to its limit. At full size the checks need less than this, except for those
-#: of photos that look alike, which need 1 GB; at four times the size, they need less than so many bytes an item.
+#: of photos that look alike, which need 1 GB. Two checks keep the keys of all items.
 _MEMORY: Final = 128_000_000
-_MEMORY_OF_ITEM: Final = 700
+_ITEMS: Final = 365_000
+_BYTES_OF_ITEM: Final = 700
 
 
 @examples(
@@ -74,7 +76,7 @@ _MEMORY_OF_ITEM: Final = 700
 @click.option(
     "--memory",
     type=SizeType(),
-    show_default="128MB; 700 bytes an item above 365,714 items; half of the machine's with --rows or described photos",
+    show_default="128MB and 700 bytes for each item above 365,000; half of the machine's with photos or --rows",
     metavar="LIMIT",
     help="Most memory that DuckDB may use, such as 2GB; 0 for half of the machine's.",
 )
@@ -158,14 +160,19 @@ def _open(
         tables: of the user.
         memory: limit of DuckDB, bytes; 0 for half of the machine's, None for what the checks need.
     """
-    registry = places.open(tables=tables, memory=f"{memory}B" if memory else None if memory == 0 else f"{_MEMORY}B")
-    if memory is None:
-        num_items = sum(file.rows for file in registry.manifest.of_table(ITEMS.name))
-        if any(file.rows for file in registry.manifest.of_table(PHOTOS.name)):
-            registry = places.open(tables=tables)
-        elif num_items * _MEMORY_OF_ITEM > 2 * _MEMORY:  # more than the release
-            registry = places.open(tables=tables, memory=f"{num_items * _MEMORY_OF_ITEM}B")
+    first = _MEMORY if memory is None else memory
+    registry = places.open(tables=tables, memory=f"{first}B" if first else None)
+    if memory is None and (needed := needed_memory(registry.manifest)) != _MEMORY:
+        registry = places.open(tables=tables, memory=f"{needed}B" if needed else None)
     return within(registry, subset)
+
+
+def needed_memory(manifest: Manifest) -> int | None:
+    """Return the bytes that DuckDB may use for the checks of a registry; None for half of the machine's memory."""
+    if any(file.rows for file in manifest.of_table(PHOTOS.name)):
+        return None
+    num_items = sum(file.rows for file in manifest.of_table(ITEMS.name))
+    return _MEMORY + _BYTES_OF_ITEM * max(0, num_items - _ITEMS)
 
 
 def _write(run: CheckRun, output: Output) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from registry.cli.check import needed_memory
+from registry.snapshot.manifest import read_manifest
+from registry.storage.place import Place
 from tests.cli.conftest import Run
 from tests.registries import make_odd
 
@@ -121,3 +125,13 @@ def test_a_subset_and_an_export_without_the_rows_of_a_check(run: Run, odd: Path)
     assert run("export", "csv", "sound", "--exclude-check", "degenerate-box", registry=odd).exit_code == 0
     again = run("export", "--from-manifest", "sound/export.json", "again", registry=odd)
     assert again.exit_code == 0 and "with the same bytes as before" in again.stdout
+
+
+def test_the_memory_grows_with_the_items_above_those_of_the_release(odd: Path) -> None:
+    manifest = read_manifest(Place(str(odd)))
+    assert needed_memory(manifest) == 128_000_000
+    (first, *_), others = manifest.of_table("items"), [file for file in manifest.files if file.table != "items"]
+    large = replace(manifest, files=(*others, replace(first, rows=1_365_000)))
+    assert needed_memory(large) == 828_000_000
+    photos = replace(manifest, files=(*manifest.files, replace(first, table="photos", rows=1)))
+    assert needed_memory(photos) is None
