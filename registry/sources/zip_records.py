@@ -48,6 +48,8 @@ _BLOCK: Final = 1 << 20
 _MAX_VERSION: Final = 63
 _MAX_EXTRA_FIELDS: Final = 16
 _ZIP64_FIELD: Final = 1
+#: Flag of a member whose name is UTF-8.
+_UTF8_FLAG: Final = 0x800
 #: Extra fields that change a name or the encryption.
 _ODD_FIELDS: Final = (0x7075, 0x9901)
 _WIDE: Final = 0xFFFFFFFF
@@ -152,7 +154,11 @@ def _parse(data: bytes) -> tuple[ZipRecords, bytes]:
     extra_starts = name_starts + name_lengths
     if not _read_zip64(data, members, extra_starts, extra_starts + rows["extra_length"]):
         raise UnusualZipError
-    return ZipRecords(data, members, name_starts, name_lengths), data[start:]
+    records = ZipRecords(data, members, name_starts, name_lengths)
+    # zipfile refuses an archive with a damaged name.
+    if not all(records.name(number).isascii() for number in np.flatnonzero(rows["flags"] & _UTF8_FLAG).tolist()):
+        raise UnusualZipError
+    return records, data[start:]
 
 
 def _read_zip64(data: bytes, members: npt.NDArray[Any], starts: _Ints, ends: _Ints) -> bool:

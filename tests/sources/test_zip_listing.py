@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from registry.errors import PasswordError, RegistryError, SourceError
@@ -213,6 +213,7 @@ _NAMES = st.one_of(
 )
 
 
+@example(names=["README.txt", "train/", "\x80", ""], limit=60, extra=b"", changes=[(168, 0)])  # a damaged name
 @given(
     names=st.lists(_NAMES, unique=True, max_size=8),
     limit=st.sampled_from([zipfile.ZIP64_LIMIT, 0, 60]),
