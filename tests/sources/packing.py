@@ -74,8 +74,8 @@ def _zipcrypto(data: bytes, password: bytes, check: int) -> bytes:
     return bytes(out)
 
 
-@lru_cache(maxsize=64)
-@lru_cache(maxsize=64)  # benchmarks write the same photos under thousands of names
+@lru_cache(maxsize=256)
+@lru_cache(maxsize=256)  # benchmarks write the same photos under thousands of names
 def _protected(data: bytes, password: str) -> tuple[int, bytes]:
     """Return the CRC of a member's bytes, and the bytes deflated and encrypted."""
     crc = zlib.crc32(data)
