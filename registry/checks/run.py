@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.checks.accepted import Accepted, read_accepted
@@ -18,7 +17,7 @@ from registry.dataset.deepfashion2 import unknown_name
 from registry.errors import QueryError, UsageError, first_names
 from registry.execution.cluster import ClusterExecutor
 from registry.execution.in_order import in_order
-from registry.execution.packing import pack, unpack
+from registry.execution.packing import pack, unpack_once
 from registry.store.connection import duckdb_errors
 from registry.store.html import html_table
 from registry.store.sql import SPLIT_ORDER, quote_name
@@ -155,10 +154,10 @@ def run_checks(
         for check in chosen.by_name.values()
     ]
     for result, about in _counted(tables, work, executor):
-        if progress:
-            progress(len(results), len(work))
         results.append(result)
         notices += about
+        if progress:
+            progress(len(results), len(work))
     results += [Result(name, "error", None, problem=problem) for name, problem in chosen.broken.items()]
     return CheckRun(results, notices, chosen, tables, accepted)
 
@@ -176,14 +175,7 @@ def _counted(
 
 
 def _count_on_worker(packed: bytes, arguments: _Work) -> tuple[Result, list[str]]:
-    return count_check(_unpacked(packed), *arguments)
-
-
-@lru_cache(maxsize=1)
-def _unpacked(packed: bytes) -> Tables:
-    """Return the tables of a worker, which keeps them open for its next check."""
-    tables: Tables = unpack(packed)
-    return tables
+    return count_check(unpack_once(packed), *arguments)
 
 
 def count_check(

@@ -21,7 +21,6 @@ from registry.cli.subset_options import undivided_subset_options, within
 from registry.cli.values import json_text
 from registry.dataset.checks import SEVERITIES
 from registry.dataset.tables import ITEMS, PHOTOS
-from registry.execution.cluster import for_cluster
 from registry.files.temporary import make_output_folder, write_text
 from registry.subset.options import Subset
 
@@ -110,6 +109,7 @@ def check(
     from registry.checks.junit import count_text
     from registry.checks.run import check_rows, load, run_checks
     from registry.checks.settings import load_check_settings
+    from registry.execution.cluster import for_cluster
 
     places: Places = ctx.obj
     if beside_release:
@@ -135,7 +135,7 @@ def check(
         make_output_folder(metrics.parent)
     data, notices = _open(places, subset, tables, memory)
     with progress_bar("Checking") as progress, workers(scheduler) as executor:
-        cluster = for_cluster(executor, 1, places.storage_options, None, places.registry)
+        cluster = for_cluster(executor, 1, places.storage_options, None, places.registry) if executor else None
         run = run_checks(data, settings, only, severities, is_whole=is_whole, executor=cluster, progress=progress)
     if metrics:
         write_text(metrics, json_text({result.name: result.count for result in run}, indent=1) + "\n")

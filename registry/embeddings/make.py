@@ -27,18 +27,18 @@ from registry.errors import (
     UnreadableSourceError,
     UsageError,
 )
-from registry.execution.cluster import for_cluster
 from registry.execution.in_order import in_order
 from registry.execution.packing import pack, unpack
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
 from registry.files.private_folder import private_folder
 from registry.snapshot.manifest import Manifest, read_manifest
+from registry.sources.cluster_places import for_workers
 from registry.sources.photo_crops import crop_within
 from registry.sources.photo_decoding import PhotoError, decode_rgb
 from registry.sources.photo_reader import PhotoReader
 from registry.storage.options import StorageOptions
-from registry.storage.place import Place, absolute_urls
+from registry.storage.place import Place
 from registry.store.registry import Registry
 from registry.store.sql import SPLIT_ORDER
 from registry.wording import plural
@@ -143,10 +143,7 @@ def make_embeddings(
     manifest = read_manifest(place)
     chosen = _splits(place, manifest, splits)
     is_remote_memory = any(url.startswith("memory://") for url in _places(photos))
-    cluster = for_cluster(executor, jobs, storage_options, password, *_places(photos))
-    if cluster:
-        jobs = cluster.num_workers
-        photos = absolute_urls(photos)
+    cluster, jobs, photos = for_workers(executor, jobs, photos, storage_options, password)
     with process_pool(cluster, 1 if is_remote_memory else jobs) as pool:
         maker = open_embedder(embedder)
         model = maker.name if model is None else model

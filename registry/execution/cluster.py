@@ -35,13 +35,13 @@ class ClusterExecutor(Executor):
 
 
 def for_cluster(
-    executor: Executor | None,
+    executor: Executor,
     jobs: int,
     storage_options: Mapping[str, Any] | None,
     password: str | None,
     *urls: str,
-) -> ClusterExecutor | None:
-    """Return an executor that keeps the secrets of a source to itself; None without an executor.
+) -> ClusterExecutor:
+    """Return an executor that keeps the secrets of a source to itself.
 
     Args:
         executor: of Dask, Ray, Spark or another engine.
@@ -53,8 +53,6 @@ def for_cluster(
     Raises:
         UsageError: an option or a URL holds a secret, or a URL is in the memory of this process.
     """
-    if executor is None:
-        return None
     check_without_secrets(storage_options, *urls)
     for url in urls:
         if url.startswith("memory://"):

@@ -91,7 +91,7 @@ class _DaskFuture(Future[Any]):
         Raises:
             SourceError: the call was lost with several workers.
             StorageError: the scheduler went away.
-            MissingDependencyError: this package, or what a call needs, is not installed on a worker.
+            MissingDependencyError: a worker lacks this package, or a package that the call imports.
         """
         from distributed import KilledWorker
         from distributed.comm.core import CommClosedError
@@ -122,7 +122,7 @@ class _DaskFuture(Future[Any]):
 
 
 def _hand_over_logs() -> None:
-    """Leave the log of Dask to the handlers of this process; it writes to stderr what is raised here as an error."""
+    """Take the handlers of Dask away, which write to stderr; its problems are raised here as errors."""
     for name, log in logging.root.manager.loggerDict.items():
         if name.partition(".")[0] == "distributed" and isinstance(log, logging.Logger):
             log.handlers[:] = [logging.NullHandler()]

@@ -7,7 +7,6 @@ import hmac
 import io
 import os
 import pickle
-import socket
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -42,6 +41,12 @@ def unpack(data: bytes) -> Any:
     return _Unpickler(io.BytesIO(data)).load()
 
 
+@lru_cache(maxsize=1)
+def unpack_once(data: bytes) -> Any:
+    """Return what :func:`unpack` does; a worker keeps it for the next calls with the same bytes."""
+    return unpack(data)
+
+
 def run_packed(version: str, call: bytes) -> Any:
     """Return the result of a packed ``(function, arguments)``. The work of a worker on another machine.
 
@@ -59,6 +64,8 @@ def run_packed(version: str, call: bytes) -> Any:
     except (SourceError, UnreadableSourceError) as error:
         if type(error) not in (SourceError, UnreadableSourceError):
             raise
+        import socket
+
         raise type(error)(f"Worker {socket.gethostname()}: {error}") from error
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryFormatError, UsageError
-from registry.execution.cluster import ClusterExecutor, for_cluster
 from registry.execution.progress import Progress
 from registry.exports.columns.own_values import own_columns
 from registry.exports.destination import open_destination
@@ -20,10 +19,11 @@ from registry.exports.job import Job
 from registry.exports.manifest import ExportManifest, differing
 from registry.exports.notices import notices
 from registry.exports.overwrite import OverwriteCheck
+from registry.sources.cluster_places import for_workers
 from registry.sources.photo_cache import CACHE_FOLDER, PhotoCache
 from registry.sources.photos import Photos
 from registry.storage.filesystems import StorageOptions, local_path
-from registry.storage.place import Place, absolute_urls
+from registry.storage.place import Place
 from registry.subset.classes import ClassChoice, Classes, categories_of, read_choice, read_document
 from registry.subset.item_list import ItemList, read_item_list
 from registry.subset.options import Subset
@@ -178,7 +178,7 @@ def export(
     classes = Classes.of(plan.classes, sorted(set().union(*category_counts.values())))
     source, cluster = None, None
     if photos:
-        photos, cluster = _shared(photos, executor, storage_options, password)
+        cluster, _, photos = for_workers(executor, 1, photos, storage_options, password)
         cache = _photo_cache(registry.place, photo_cache)
         caches_all = photo_cache is not None
         source = Photos(
@@ -207,20 +207,6 @@ def export(
         files.finish(manifest.to_json())
         logging.getLogger(__name__).info("%s: %d files written to %s", plan.format.name, len(manifest.files), dest)
     return manifest
-
-
-def _shared(
-    photos: str | Mapping[str, str],
-    executor: Executor | None,
-    storage_options: StorageOptions | None,
-    password: str | None,
-) -> tuple[str | Mapping[str, str], ClusterExecutor | None]:
-    """Return the places of photos as the workers of an executor name them, and the executor for them."""
-    if executor is None:
-        return photos, None
-    urls = [photos] if isinstance(photos, str) else photos.values()
-    cluster = for_cluster(executor, 1, storage_options, password, *urls)
-    return absolute_urls(photos), cluster
 
 
 def _check_known(plan: Plan, rows: Selection) -> None:

@@ -13,7 +13,6 @@ from typing import Final
 from registry.dataset.deepfashion2 import find_split
 from registry.dataset.tables import CORRECTIONS
 from registry.errors import SourceError, UsageError
-from registry.execution.cluster import for_cluster
 from registry.execution.in_order import in_order
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
@@ -27,6 +26,7 @@ from registry.ingest.shard import BadFile, ChunkRows, read_chunk
 from registry.ingest.source_of import read_sources
 from registry.ingest.split_writer import SplitWriter
 from registry.snapshot.publish import Publication, publication
+from registry.sources.cluster_places import for_workers
 from registry.sources.coco_files import find_coco, local_files
 from registry.sources.issues import MAX_NAME_ISSUES
 from registry.sources.listing import Listing, Source
@@ -96,9 +96,7 @@ def ingest(
     corrected = read_corrections(corrections, split) if corrections is not None else Corrections()
     sources = read_sources(source_of, split, storage_options) if isinstance(source_of, str) else dict(source_of or {})
     jobs = 1 if source.startswith("memory://") else jobs or os.cpu_count() or 1  # other processes cannot read memory://
-    cluster = for_cluster(executor, jobs, storage_options, password, source)
-    if cluster:
-        jobs, source = cluster.num_workers, Place(source, storage_options).absolute_url
+    cluster, jobs, source = for_workers(executor, jobs, source, storage_options, password)
     with process_pool(cluster, jobs) as pool:
         coco = find_coco(source, storage_options, password)
         if coco:

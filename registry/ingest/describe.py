@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 from registry.dataset.deepfashion2 import find_split
 from registry.dataset.tables import PHOTOS, arrow_schema, record_batch
 from registry.errors import UnknownNameError
-from registry.execution.cluster import for_cluster
 from registry.execution.in_order import in_order
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
@@ -23,6 +22,7 @@ from registry.ingest.photo_journal import FOLDER, Journal
 from registry.ingest.photo_measures import Measures, measure_photo
 from registry.snapshot.manifest import read_manifest
 from registry.snapshot.publish import publication
+from registry.sources.cluster_places import for_workers
 from registry.sources.coco_files import find_coco
 from registry.sources.entries import Entry
 from registry.sources.faults import Fault
@@ -135,9 +135,7 @@ def describe_photos(
     report = DescribeReport(split)
     digest = ContentDigest()
     jobs = 1 if source.startswith("memory://") else jobs  # other processes cannot read memory://
-    cluster = for_cluster(executor, jobs, storage_options, password, source)
-    if cluster:
-        jobs, source = cluster.num_workers, Place(source, storage_options).absolute_url
+    cluster, jobs, source = for_workers(executor, jobs, source, storage_options, password)
     with tempfile.TemporaryFile() as file:
         rows = _StoredRows(file)
         with process_pool(cluster, jobs, "What was read is kept") as pool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -346,10 +346,3 @@ class Place:
             if local is not None and error.filename in (local, str(local)):
                 raise StorageError(f"Cannot read {local}: {reason(error)}") from error
             raise StorageError(f"Cannot write {self.url}/{name}: {reason(error)}") from error
-
-
-def absolute_urls(places: str | Mapping[str, str]) -> str | dict[str, str]:
-    """Return a place, or the place of each split, as processes in other folders understand it."""
-    if isinstance(places, str):
-        return Place(places).absolute_url
-    return {split: Place(url).absolute_url for split, url in places.items()}

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
@@ -16,13 +15,13 @@ import pyarrow as pa
 
 from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import SourceError, UsageError
+from registry.execution.cluster import ClusterExecutor
 from registry.execution.in_order import in_order
-from registry.execution.packing import pack, unpack
+from registry.execution.packing import pack, unpack_once
 from registry.exports.job import Job
 from registry.sources.photo_crops import crop_within
 from registry.sources.photo_decoding import PhotoError, opened_photo
 from registry.sources.photo_pixels import converted
-from registry.sources.photos import Photos
 from registry.subset.rows import Chunk, Part
 
 _COLUMNS: Final = (
@@ -59,11 +58,11 @@ def write(job: Job) -> None:
     Raises:
         SourceError: a photo cannot be decoded.
     """
-    with job.files.open("crops.csv") as index, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with job.files.open("crops.csv") as index:
         index.write(_HEADER.encode())
         for part in job.parts:
             written = 0
-            cut_chunks = _cut_on_cluster(job, part) if job.cluster else _cut_here(job, part, pool)
+            cut_chunks = _cut_on_cluster(job, part, job.cluster) if job.cluster else _cut_here(job, part)
             for chunk, crops in cut_chunks:
                 lines: list[str] = []
                 job.files.write_all(_chunk_files(job, chunk, crops, lines))
@@ -77,21 +76,21 @@ def _chunks(job: Job, part: Part) -> Iterator[Chunk]:
     return (_with_items(chunk) for chunk in job.chunks(part, _COLUMNS) if chunk.items.num_rows)
 
 
-def _cut_here(job: Job, part: Part, pool: ThreadPoolExecutor) -> Iterator[_CutChunk]:
+def _cut_here(job: Job, part: Part) -> Iterator[_CutChunk]:
     """Yield each chunk and the crops of each of its images, cut by threads while the next photos are read."""
     margin, quality = job.options["margin"], job.options["quality"]
-    for chunk in _chunks(job, part):
-        calls = (
-            (None, pool.submit(cut, photo, boxes, margin, quality, name))
-            for photo, boxes, name in zip(job.photos(chunk), _boxes(chunk), _names(chunk), strict=True)
-        )
-        yield chunk, (crops for _, crops in in_order(calls, _AHEAD * pool._max_workers))
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        for chunk in _chunks(job, part):
+            calls = (
+                (None, pool.submit(cut, photo, boxes, margin, quality, name))
+                for photo, boxes, name in zip(job.photos(chunk), _boxes(chunk), _names(chunk), strict=True)
+            )
+            yield chunk, (crops for _, crops in in_order(calls, _AHEAD * threads))
 
 
-def _cut_on_cluster(job: Job, part: Part) -> Iterator[_CutChunk]:
+def _cut_on_cluster(job: Job, part: Part, cluster: ClusterExecutor) -> Iterator[_CutChunk]:
     """Yield each chunk and the crops of each of its images, read and cut by workers."""
-    cluster = job.cluster
-    assert cluster is not None
     photos = pack(job.source_of_photos(part), cluster.secrets)
     margin, quality = job.options["margin"], job.options["quality"]
     calls = (
@@ -124,15 +123,8 @@ def _cut_in_worker(
     names: Sequence[str],
 ) -> list[list[Crop | None]]:
     """Return the crops of each image of a run. The work of a worker on another machine."""
-    data = _opened(photos).read(split, image_ids)
+    data = unpack_once(photos).read(split, image_ids)
     return [cut(photo, group, margin, quality, name) for photo, group, name in zip(data, boxes, names, strict=True)]
-
-
-@lru_cache(maxsize=1)
-def _opened(photos: bytes) -> Photos:
-    """Return the photos of a worker, which lists them once."""
-    opened: Photos = unpack(photos)
-    return opened
 
 
 def _boxes(chunk: Chunk) -> Iterator[list[Box]]:
