@@ -91,12 +91,8 @@ class PhotoDataset(ABC):
         """Return a row for each element."""
 
     @abstractmethod
-    def _element(self, row: dict[str, Any], *arguments: Any) -> Any:
+    def _element(self, row: dict[str, Any]) -> Any:
         """Return the element of a row.
-
-        Args:
-            row: of ``rows``.
-            arguments: of the class; none where a single element is asked for.
 
         Raises:
             SourceError: its photo cannot be read.
@@ -120,12 +116,12 @@ class PhotoDataset(ABC):
         return int(self.rows.num_rows)
 
     def __getitem__(self, index: int) -> Any:
-        return self._checked(self._row(index))
+        return self._made(self._row(index), self._element)
 
-    def _checked(self, row: dict[str, Any], *arguments: Any) -> Any:
-        """Return the element of a row, or that it is skipped."""
+    def _made(self, row: dict[str, Any], make: Callable[[dict[str, Any]], Any]) -> Any:
+        """Return the element that a function makes of a row, or that it is skipped."""
         try:
-            return self._element(row, *arguments)
+            return make(row)
         except SourceError as error:
             if self.on_error == "raise" or not is_of_one_photo(error):
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -163,16 +164,15 @@ class Detection(PhotoDataset):
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Return the elements of a batch, as torch's DataLoader asks for them."""
         rows = [self._row(index) for index in indices]
-        if self.transform is not None or torch.utils.data.get_worker_info() is None:
-            return [self._checked(row) for row in rows]
-        memory = PhotoMemory(rows)
-        return [self._checked(row, memory) for row in rows]
+        is_handed_over = self.transform is None and torch.utils.data.get_worker_info() is not None
+        make = partial(self._element, memory=PhotoMemory(rows)) if is_handed_over else self._element
+        return [self._made(row, make) for row in rows]
 
-    def _element(self, row: dict[str, Any], *arguments: PhotoMemory) -> Any:
+    def _element(self, row: dict[str, Any], memory: PhotoMemory | None = None) -> Any:
         items = self.item_rows.slice(row["first_item"], row["num_items"]).to_pylist()
         if self._shapes:
             items = [item | self._shapes.row(item["shape"]) for item in items]
-        place = arguments[0].place(row) if arguments else None
+        place = memory.place(row) if memory else None
         pixels = self._photos.photo(row, place=None if place is None else place.numpy())
         height, width = pixels.shape[:2]
         if place is not None and is_in(pixels, place):

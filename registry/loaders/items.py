@@ -61,7 +61,7 @@ class Items(PhotoDataset):
     def _key(self, row: dict[str, Any]) -> str:
         return item_key(row)
 
-    def _element(self, row: dict[str, Any], *arguments: Any) -> Any:
+    def _element(self, row: dict[str, Any]) -> Any:
         pixels, _ = self._photos.crop(row, self.margin)
         image = image_tensor(pixels)
         names = dict.fromkeys([*ATTRIBUTES, "pair_id", "style", *self._columns])

@@ -88,7 +88,7 @@ class Landmarks(PhotoDataset):
     def _key(self, row: dict[str, Any]) -> str:
         return item_key(row)
 
-    def _element(self, row: dict[str, Any], *arguments: Any) -> Any:
+    def _element(self, row: dict[str, Any]) -> Any:
         pixels, corner = self._photos.crop(row, self.margin)
         values = row["landmarks"] or [0] * 3 * len(self.flip_indices)  # a COCO file may have none
         check_landmarks(values, len(self.flip_indices), item_key(row))

@@ -7,15 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from registry.dataset.deepfashion2 import SPLITS
 from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import NotFoundError, UsageError
 from registry.loaders.chosen_rows import ChosenRows
 from registry.loaders.dataset import PhotoDataset
+from registry.loaders.key_numbers import key_numbers
 from registry.loaders.photo_pixels import check_margin, item_key
 from registry.loaders.tensors import image_tensor
 from registry.wording import plural
@@ -90,7 +88,7 @@ class _PairedItems(PhotoDataset):
     def _key(self, row: dict[str, Any]) -> str:
         return " ".join(item_key(row, f"{role}_") for role in self._roles)
 
-    def _element(self, row: dict[str, Any], *arguments: Any) -> Any:
+    def _element(self, row: dict[str, Any]) -> Any:
         images = []
         for role in self._roles:
             pixels, _ = self._photos.crop(row, self.margin, f"{role}_")
@@ -107,19 +105,12 @@ def _with_sizes(pairs: pa.Table, images: pa.Table) -> pa.Table:
         pairs: has ``split``, ``user_image_id`` and ``shop_image_id``.
         images: all photos of the pairs, in order of split and image_id.
     """
-    keys = _photo_numbers(images["split"], images["image_id"])
+    keys = key_numbers(images, ("split", "image_id"))
     for role in ("user", "shop"):
-        places = np.searchsorted(keys, _photo_numbers(pairs["split"], pairs[f"{role}_image_id"]))
+        places = np.searchsorted(keys, key_numbers(pairs, ("split", f"{role}_image_id")))
         for name in ("width", "height"):
             pairs = pairs.append_column(f"{role}_{name}", images[name].take(places))
     return pairs
-
-
-def _photo_numbers(splits: pa.ChunkedArray, image_ids: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    """Return a number for each photo that ascends with split and image_id."""
-    split_numbers = pc.index_in(splits.cast(pa.string()), pa.array(SPLITS)).to_numpy().astype(np.int64)
-    numbers: npt.NDArray[np.int64] = (split_numbers << 32) + image_ids.to_numpy()
-    return numbers
 
 
 class Pairs(_PairedItems):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from registry.loaders.shared_batch import aligned
+
 if TYPE_CHECKING:
     from registry.loaders.photo_pixels import Pixels
-
-#: Photos begin at multiples of this.
-_ALIGNMENT: Final = 64
 
 
 class PhotoMemory:
@@ -46,4 +45,4 @@ def is_in(pixels: Pixels, place: torch.Tensor) -> bool:
 
 def _size(row: Mapping[str, Any]) -> int:
     """Return the bytes of a photo, rounded up; 0 where its size is not known."""
-    return -(-3 * (row["width"] or 0) * (row["height"] or 0) // _ALIGNMENT) * _ALIGNMENT
+    return aligned(3 * (row["width"] or 0) * (row["height"] or 0))

@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from registry.dataset.deepfashion2 import SPLITS
+from registry.dataset.arrays import Ints
+from registry.dataset.tables import ITEMS
 from registry.errors import UsageError
+from registry.loaders.key_numbers import key_numbers
 from registry.loaders.shared_table import SharedTable
 
 if TYPE_CHECKING:
     from registry.loaders.chosen_rows import ChosenRows
-
-_Ints = npt.NDArray[np.int64]
 
 
 class Shapes:
@@ -38,11 +36,11 @@ class Shapes:
     def __init__(self, chosen: ChosenRows, items: pa.Table, columns: Sequence[str]) -> None:
         with chosen.selection.item_batches(columns, chosen.part) as batches:
             self._rows = SharedTable(batches)
-        keys, wanted = _numbers(self._rows.table), _numbers(items)
+        keys, wanted = (key_numbers(rows, ITEMS.key) for rows in (self._rows.table, items))
         order = np.argsort(keys, kind="stable")
         if not np.array_equal(keys[order], np.sort(wanted)):
             raise UsageError(f"{chosen.selection.place}: the items have changed while they were read.")
-        self.places: _Ints = order[np.searchsorted(keys[order], wanted)]
+        self.places: Ints = order[np.searchsorted(keys[order], wanted)]
         self._map()
 
     def _map(self) -> None:
@@ -64,12 +62,3 @@ class Shapes:
         first = int(self._ends[number]) - batch.num_rows
         row: dict[str, Any] = batch.slice(place - first, 1).to_pylist()[0]
         return row
-
-
-def _numbers(rows: pa.Table) -> _Ints:
-    """Return a number for each key of an item, another for each other key."""
-    split = pc.index_in(pc.cast(rows["split"], pa.string()), pa.array(SPLITS))
-    columns = (split, rows["image_id"], rows["item_no"])
-    split_no, image_id, item_no = (pc.cast(column, pa.int64()).to_numpy() for column in columns)
-    numbers: _Ints = (image_id * len(SPLITS) + split_no << 16) + item_no
-    return numbers

@@ -26,12 +26,17 @@ def in_shared_memory(batch: Any) -> Any:
     starts, size = [], 0
     for tensor in tensors:
         starts.append(size)
-        size += -(-tensor.numel() * tensor.element_size() // _ALIGNMENT) * _ALIGNMENT
+        size += aligned(tensor.numel() * tensor.element_size())
     if not size:
         return batch
     memory = torch.UntypedStorage._new_shared(size)
     places = iter(starts)
     return _mapped(batch, lambda tensor: _copied(tensor, memory, next(places)))
+
+
+def aligned(num_bytes: int) -> int:
+    """Return a number of bytes rounded up, so that the next tensor may begin behind them."""
+    return -(-num_bytes // _ALIGNMENT) * _ALIGNMENT
 
 
 def _mapped(value: Any, change: Callable[[torch.Tensor], Any]) -> Any:
