@@ -44,7 +44,6 @@ BLOCK_DIGEST_BYTES: Final = 8
 #: Foreign files that a message lists.
 _MOST_LISTED: Final = 20
 
-_Data = bytes
 _Block = bytes | memoryview
 
 
@@ -73,11 +72,9 @@ class DataFile:
     schema_version: int = 1
 
     @classmethod
-    def of(cls, data: _Data, folder: str, table: str, split: str | None, rows: int) -> DataFile:
+    def of(cls, data: _Block, folder: str, table: str, split: str | None, rows: int) -> DataFile:
         """Return the entry of a file with this content and the current schema version."""
-        with memoryview(data) as view:
-            blocks = (view[start : start + BLOCK_BYTES] for start in range(0, len(view), BLOCK_BYTES))
-            return cls._of_blocks(blocks, folder, table, split, rows)
+        return cls._of_blocks(_blocks(memoryview(data)), folder, table, split, rows)
 
     @classmethod
     def of_file(cls, file: BinaryIO, folder: str, table: str, split: str | None, rows: int) -> DataFile:
@@ -106,8 +103,11 @@ def block_digests(data: memoryview) -> str:
 
     Eight bytes a block detect damage and keep the manifest of the released data near 100 kB.
     """
-    blocks = (data[start : start + BLOCK_BYTES] for start in range(0, len(data), BLOCK_BYTES))
-    return base64.b64encode(b"".join(map(block_digest, blocks))).decode()
+    return base64.b64encode(b"".join(map(block_digest, _blocks(data)))).decode()
+
+
+def _blocks(data: memoryview) -> Iterator[memoryview]:
+    return (data[start : start + BLOCK_BYTES] for start in range(0, len(data), BLOCK_BYTES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ import pickle
 from array import array
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from registry.sources.entries import Entries, Entry
 from registry.sources.zip_directory import Member
@@ -42,9 +44,8 @@ class PhotoIndex:
 
     def find(self, image_id: int) -> Entry | None:
         """Return the entry of a photo; None if there is none."""
-        ids = self._ids[:-1]
-        at = int(np.searchsorted(ids, image_id))
-        if at == len(ids) or ids[at] != image_id:
+        at = _position(self._ids[:-1], image_id)
+        if at is None:
             return None
         record = self._records[self._ends[at] : self._ends[at + 1]].tobytes()
         return Entry(*pickle.loads(record))  # from a private folder of this reader
@@ -75,11 +76,16 @@ class ZipPhotoIndex:
 
     def find(self, image_id: int) -> Entry | None:
         """Return the entry of a photo; None if there is none."""
-        ids = self._index["image_id"]
-        at = int(np.searchsorted(ids, image_id))
-        if at == len(ids) or ids[at] != image_id:
+        at = _position(self._index["image_id"], image_id)
+        if at is None:
             return None
         packed = self._index["member"][at].tobytes()
         member, name = Member.unpack(packed), f"{image_id:06d}.jpg"
         locator = packed if member.is_plain else (self._folder + name, packed)
         return Entry(image_id, name, locator, member.size, member.crc)
+
+
+def _position(image_ids: npt.NDArray[Any], image_id: int) -> int | None:
+    """Return the position of a number among ascending numbers; None if it is not there."""
+    at = int(np.searchsorted(image_ids, image_id))
+    return at if at < len(image_ids) and image_ids[at] == image_id else None

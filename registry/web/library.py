@@ -18,7 +18,7 @@ from registry.pictures.palette import SURROUNDINGS
 from registry.pictures.photo import Photo, decode
 from registry.redaction import redact
 from registry.sources.faults import Fault
-from registry.sources.photo_decoding import PHOTO_FORMATS, PhotoError
+from registry.sources.photo_decoding import PhotoError, opened_photo
 
 if TYPE_CHECKING:
     from registry.sources.photos import Photos
@@ -130,9 +130,9 @@ class Library:
 
     def _smaller(self, data: bytes, width: int, part: Part | None) -> bytes:
         try:
-            with Image.open(io.BytesIO(data), formats=PHOTO_FORMATS) as opened:
+            with opened_photo(data) as opened:
                 size = opened.size
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except PhotoError as error:
             raise MissingPhotoError("The photo cannot be decoded.") from error
         num_pixels = size[0] * size[1]
         if num_pixels > _LARGEST:
