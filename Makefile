@@ -15,21 +15,22 @@ DUCKDB1 := $(VENV)/duckdb-1
 # Two processes of tests a core: many tests wait for servers, time limits and disks.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) \* 2)
 
+# $(call make_venv,FOLDER) makes an environment, $(call pip_of,FOLDER) installs into it.
 ifeq ($(UV),)
-  MAKE_VENV = $(PYTHON) -m venv $(VENV)
-  PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
+  make_venv = $(PYTHON) -m venv $(1)
+  pip_of = $(1)/bin/python -m pip --quiet --disable-pip-version-check
   BUILD_WHEEL = $(PIP) wheel --no-deps --wheel-dir dist .
   # Installed beside the environment: a conflict with its packages does not matter.
   APART = --no-warn-conflicts
 else
-  MAKE_VENV = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-  PIP = $(UV) pip --quiet
+  make_venv = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(1)
+  pip_of = VIRTUAL_ENV="$(CURDIR)/$(1)" $(UV) pip --quiet
   BUILD_WHEEL = $(UV) build --quiet --wheel --out-dir dist
-  export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 endif
+PIP = $(call pip_of,$(VENV))
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	$(MAKE_VENV)
+	$(call make_venv,$(VENV))
 	$(PIP) install -c constraints.txt -e '.[zip,report,browse]'
 	touch $@
 
@@ -65,17 +66,9 @@ test: lint $(DUCKDB1)
 
 # The wheels of torch for Linux bring CUDA, and no other test needs them.
 TORCH_VENV := .venv-torch
-ifeq ($(UV),)
-  MAKE_TORCH_VENV = $(PYTHON) -m venv $(TORCH_VENV)
-  TORCH_PIP = $(TORCH_VENV)/bin/python -m pip --quiet --disable-pip-version-check
-else
-  MAKE_TORCH_VENV = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(TORCH_VENV)
-  TORCH_PIP = VIRTUAL_ENV="$(CURDIR)/$(TORCH_VENV)" $(UV) pip --quiet
-endif
-
 $(TORCH_VENV)/.installed: pyproject.toml constraints.txt
-	$(MAKE_TORCH_VENV)
-	$(TORCH_PIP) install -c constraints.txt -e '.[zip,torch]' pytest pytest-timeout pytest-xdist hypothesis
+	$(call make_venv,$(TORCH_VENV))
+	$(call pip_of,$(TORCH_VENV)) install -c constraints.txt -e '.[zip,torch]' pytest pytest-timeout pytest-xdist hypothesis
 	touch $@
 
 test-torch: $(TORCH_VENV)/.installed
@@ -84,18 +77,10 @@ test-torch: $(TORCH_VENV)/.installed
 # Spark's client needs an older pandas than the other tests.
 SPARK_VENV := .venv-spark
 SPARK := pysail==0.7.2 pyspark-client==4.0.1 pandas==2.3.3
-ifeq ($(UV),)
-  MAKE_SPARK_VENV = $(PYTHON) -m venv $(SPARK_VENV)
-  SPARK_PIP = $(SPARK_VENV)/bin/python -m pip --quiet --disable-pip-version-check
-else
-  MAKE_SPARK_VENV = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(SPARK_VENV)
-  SPARK_PIP = VIRTUAL_ENV="$(CURDIR)/$(SPARK_VENV)" $(UV) pip --quiet
-endif
-
 $(SPARK_VENV)/.installed: pyproject.toml constraints.txt Makefile
-	$(MAKE_SPARK_VENV)
+	$(call make_venv,$(SPARK_VENV))
 	grep -v '^pandas==' constraints.txt > $(SPARK_VENV)/constraints.txt
-	$(SPARK_PIP) install -c $(SPARK_VENV)/constraints.txt -e '.[zip,s3]' $(SPARK) 'moto[server]' pytest pytest-timeout pytest-xdist hypothesis
+	$(call pip_of,$(SPARK_VENV)) install -c $(SPARK_VENV)/constraints.txt -e '.[zip,s3]' $(SPARK) 'moto[server]' pytest pytest-timeout pytest-xdist hypothesis
 	touch $@
 
 test-spark: $(SPARK_VENV)/.installed
@@ -123,7 +108,7 @@ bench: $(VENV)/.installed-dev
 # Beside torchvision and WebDataset; takes ten minutes and 5 GB.
 .PHONY: bench-torch
 bench-torch: $(TORCH_VENV)/.installed
-	$(TORCH_PIP) install -c constraints.txt webdataset
+	$(call pip_of,$(TORCH_VENV)) install -c constraints.txt webdataset
 	$(TORCH_VENV)/bin/python -m benchmarks.loaders
 
 # Random manifests, conditions, annotations and archives; takes tens of minutes.
