@@ -470,8 +470,8 @@ def compare_with_release(registry: Registry | Selection) -> ReleaseComparison:
 def views_sql(registry: Registry, dialect: str = "duckdb", names: Sequence[str] = ()) -> Ddl:
     """Return the statements that create the tables and views of a registry in another engine.
 
-    ``.statements`` are to be run in order, ``.notices`` say what the engine cannot read, and ``str()`` is the text
-    of ``df2 views``. The engine reads the Parquet files itself, as docs/engines.md tells.
+    Run ``.statements`` in their order. ``.notices`` name the columns that the engine cannot read. ``str()`` is the
+    text of ``df2 views``. The engine reads the Parquet files itself, as docs/engines.md tells.
 
     Args:
         registry: an open registry.

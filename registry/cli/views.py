@@ -22,9 +22,9 @@ from registry.cli.examples import examples
 def views(places: Places, names: tuple[str, ...], dialect: str) -> None:
     """Print the SQL that creates all tables and views in another engine.
 
-    They read the Parquet files of the registry as it is now: print them again after the next ingestion. With names,
-    only these tables and views, and those that they read. The engine needs its own access to the files, and compares
-    no digests; see docs/engines.md.
+    The tables and views read the Parquet files that the registry has now, so print the SQL again after each ingestion.
+    NAME is a table or view; those that it reads are printed as well. Without a NAME, all are. The engine needs its own
+    access to the files, and compares no digests; see docs/engines.md.
     """
     from registry.store.ddl import make_ddl
 

@@ -1,7 +1,7 @@
 """The central directory of an ordinary zip archive as arrays, thousands of members at a time.
 
-zipfile takes some 9 µs and 400 bytes for each member. Where an archive has anything unusual, these functions raise
-UnusualZipError, and zipfile decides what it means.
+zipfile takes some 9 µs and 400 bytes for each member. These functions raise UnusualZipError for an archive that is not
+ordinary; it is then read by zipfile.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Ddl:
 
     Attributes:
         statements: to be run in this order, without semicolons at their ends.
-        notices: sentences on what the engine cannot read.
+        notices: a sentence on each column that the engine cannot read.
     """
 
     statements: tuple[str, ...]
