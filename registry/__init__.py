@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 from registry.version import __version__
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
     from pathlib import Path
 
     from PIL.Image import Image as PictureImage
@@ -310,6 +311,7 @@ def export(
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     follow_links: bool = False,
+    executor: Executor | None = None,
     **options: Any,
 ) -> ExportManifest:
     """Write a subset in a training format; return its manifest (the content of ``export.json``).
@@ -330,6 +332,8 @@ def export(
         overwrite: replace an earlier export at ``dest``.
         storage_options: passed to fsspec for ``dest`` and ``photos``.
         follow_links: follow links of photos that lead out of their release.
+        executor: processes or other machines that make the text of annotations and cut crops (docs/scaling.md); they
+            read the registry and the photos themselves. Without it, this process does it.
         options: of the format, with underscores.
 
     Raises:
@@ -352,6 +356,7 @@ def export(
         photo_cache=photo_cache,
         overwrite=overwrite,
         revision=revision_of(registry.place),
+        executor=executor,
     )
 
 
@@ -363,6 +368,7 @@ def check(
     subset: Subset | Mapping[str, Any] | None = None,
     params: str | Path | None = None,
     tables: Mapping[str, Any] | None = None,
+    executor: Executor | None = None,
 ) -> CheckRun:
     """Count what is odd in a registry; return the results, whose ``.rows(name)`` are the rows of a check.
 
@@ -374,6 +380,7 @@ def check(
         params: a parameter file (params.yaml) with limits and folders of your checks below ``checks``; the accepted
             exceptions are ``checks/accepted.jsonl`` beside it. Neither without it.
         tables: tables of your own for the condition of the subset.
+        executor: processes or other machines that count the rows of a check each; they read the registry themselves.
 
     Raises:
         registry.errors.UnknownNameError: there is no such check or severity.
@@ -383,6 +390,7 @@ def check(
     from registry.checks.settings import CheckSettings, load_check_settings
     from registry.dataset.checks import SEVERITIES
     from registry.dataset.deepfashion2 import unknown_name
+    from registry.execution.cluster import for_cluster
     from registry.subset.options import Subset
 
     names = [only] if isinstance(only, str) else list(only)
@@ -394,7 +402,11 @@ def check(
     is_whole = chosen == Subset()
     settings = CheckSettings() if params is None else load_check_settings(params)
     rows = registry if is_whole else registry.select(chosen, tables=tables)
-    return run_checks(rows, settings, names, severities, is_whole=is_whole)
+    cluster = None
+    if executor:
+        opening = registry.opening()
+        cluster = for_cluster(executor, 1, opening["storage_options"], None, opening["url"])
+    return run_checks(rows, settings, names, severities, is_whole=is_whole, executor=cluster)
 
 
 def evaluate(

@@ -130,6 +130,7 @@ _FORMATS: Final = (
         check=_CHECK_OWN,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
         needs=_coco_needs,
+        uses_cluster=True,
     ),
     Format(
         "coco-per-category",
@@ -140,6 +141,7 @@ _FORMATS: Final = (
         check=_CHECK_OWN,
         next_step=_python("from pycocotools.coco import COCO; COCO('{dest}/{file}')"),
         needs=("landmarks",),
+        uses_cluster=True,
     ),
     Format(
         "yolo",
@@ -177,6 +179,7 @@ _FORMATS: Final = (
         next_step=_train_yolo,
         needs_photos=True,
         needs=_yolo_needs,
+        uses_cluster=True,
     ),
     Format(
         "voc",
@@ -197,6 +200,7 @@ _FORMATS: Final = (
         ),
         needs_photos=True,
         needs=_voc_needs,
+        uses_cluster=True,
     ),
     Format(
         "deepfashion2",
@@ -213,6 +217,7 @@ _FORMATS: Final = (
         photo_path=None,
         next_step="df2 ingest --split {split} {dest}/{part} REGISTRY",
         needs=(*PAIRING, "scale", "occlusion", "zoom_in", "viewpoint", "landmarks"),
+        uses_cluster=True,
     ),
     Format(
         "retrieval",
@@ -297,6 +302,7 @@ _FORMATS: Final = (
             "from webdataset import WebDataset; "
             "print(next(iter(WebDataset('{dest}/{part}-000000.tar', shardshuffle=0))).keys())"
         ),
+        uses_cluster=True,
     ),
     Format(
         "huggingface",
@@ -308,6 +314,7 @@ _FORMATS: Final = (
         has_classes=True,
         check=_CHECK_OWN,
         next_step=_python("from datasets import load_dataset; print(load_dataset('{dest}'))"),
+        uses_cluster=True,
     ),
     Format(
         "crops",

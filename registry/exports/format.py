@@ -80,7 +80,8 @@ class Format:
             file); or a function of the options that returns it.
         needs_photos: whether ``next_step`` works only with photos in the export.
         needs: columns of items of which the format cannot store NULL, or a function of the options that returns them.
-        uses_cluster: whether work on photos runs on :attr:`registry.exports.job.Job.cluster`, if there is one.
+        uses_cluster: whether its work runs on :attr:`registry.exports.job.Job.cluster`, if there is one: by
+            :meth:`registry.exports.job.Job.map`, or on photos.
         has_classes: whether the files have the classes of the job (:attr:`registry.exports.job.Job.classes`), so that
             ``--classes`` can change them.
     """

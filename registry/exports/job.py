@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from registry.dataset.file_names import suffix
 from registry.errors import UsageError
+from registry.exports.work import ChunkWork, Result, results_of_workers
 from registry.subset.rows import Chunk, Part
 
 if TYPE_CHECKING:
@@ -21,19 +21,15 @@ if TYPE_CHECKING:
     from registry.subset.rows import SubsetRows
 
 
-class Job:
+class Job(ChunkWork):
     """A running export: a format reads rows and photos from it and writes files to it.
 
     Attributes:
         files: writes the files.
-        options: value of every option of the format, by name with hyphens.
-        images: one of :data:`registry.exports.format.IMAGES`.
-        cluster: runs work on photos where the release is readable, too; None for this process.
-        classes: of the items, for every file that names or numbers classes.
+        cluster: runs :meth:`map` and the work on photos where the registry and the release are readable, too; None for
+            this process.
         counts: part name -> ``images``, ``items`` and the counts of :meth:`count`.
-        left_out: (what, why) -> number, from :meth:`leave_out`.
         num_links_out: photos that are symbolic links out of the export.
-        noticed: (words of a single thing, words of several) -> number, from :meth:`notice`.
 
     ``puts_photos`` tells that :meth:`put_all_photos` follows the format's own work: an image then counts twice for
     ``progress``.
@@ -52,14 +48,10 @@ class Job:
         cluster: ClusterExecutor | None = None,
         puts_photos: bool = False,
     ) -> None:
+        super().__init__(options, images, classes)
         self.files = files
-        self.options = options
-        self.images = images
-        self.classes = classes
         self.cluster = cluster
         self.counts = {part.name: dict(rows.counts(part)) for part in rows.parts}
-        self.left_out: Counter[tuple[str, str]] = Counter()
-        self.noticed: Counter[tuple[str, str]] = Counter()
         self.num_links_out = 0
         self._rows = rows
         self._photos = photos
@@ -87,6 +79,25 @@ class Job:
             if columns:
                 self._advance(chunk)
 
+    def map(
+        self, part: Part, columns: Sequence[str], function: Callable[[ChunkWork, Chunk], Result]
+    ) -> Iterator[tuple[Chunk, Result]]:
+        """Yield each chunk of a part and a function's result of it, in file order; workers call it if there are any.
+
+        Args:
+            part: the part.
+            columns: of the items, for the function alone: those of the chunk that is yielded may be missing.
+            function: gets the options, and counts, by its first argument; on workers as
+                :func:`registry.exports.work.results_of_workers` says.
+        """
+        if self.cluster is None:
+            for chunk in self.chunks(part, columns):
+                yield chunk, function(self, chunk)
+            return
+        for chunk, result in results_of_workers(self.cluster, self, self._rows, part, columns, function):
+            yield chunk, result
+            self._advance(chunk)
+
     def own_schema(self) -> pa.Schema:
         """Return the Arrow fields of the columns of the user's tables that the options name (``TABLE.COLUMN``)."""
         return self._rows.own_schema()
@@ -103,16 +114,6 @@ class Job:
     def num_other_suffixes(self) -> int:
         """Return the number of photos that were put under the name in the registry though theirs has another suffix."""
         return sum(map(len, self._other_suffixes.values()))
-
-    def photo_names(self, chunk: Chunk) -> list[str]:
-        """Return the name of each image's photo for data files.
-
-        ``PART/NAME``, relative to the format's folder of photos, where photos are linked or copied; otherwise the path
-        in the release (``train/image/000001.jpg``).
-        """
-        if self.images in ("link", "copy"):
-            return [f"{chunk.part.name}/{name}" for name in chunk.file_names()]
-        return [f"{chunk.split}/image/{name}" for name in chunk.images.column("file_name").to_pylist()]
 
     def photos(self, chunk: Chunk) -> Iterator[bytes]:
         """Yield the bytes of each image's photo.
@@ -188,21 +189,6 @@ class Job:
             for chunk in self.chunks(part):
                 self.put_photos(chunk, (template.format(part=part.name, name=name) for name in chunk.file_names()))
                 self._advance(chunk)
-
-    def leave_out(self, what: str, why: str, number: int = 1) -> None:
-        """Count rows that are missing from the files or changed in them; the manifest and the command report them."""
-        self.left_out[what, why] += number
-
-    def notice(self, number: int, singular: str, plural: str) -> None:
-        """Count something odd that the files hold; the manifest and the command report it.
-
-        Args:
-            number: added to the count; 0 is no notice.
-            singular: the sentence after the number 1: ``image has no annotation``.
-            plural: the sentence after any other number: ``images have no annotation``.
-        """
-        if number:
-            self.noticed[singular, plural] += number
 
     def count(self, part: Part, name: str, number: int) -> None:
         """Add to a count of the part in the manifest."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryFormatError, UsageError
+from registry.execution.cluster import for_cluster
 from registry.execution.progress import Progress
 from registry.exports.columns.own_values import own_columns
 from registry.exports.destination import open_destination
@@ -145,7 +146,8 @@ def export(
         overwrite: whether an earlier export at ``dest`` may be replaced. Other files are never replaced, but those
             that trainers left there are removed with it (:func:`registry.exports.overwrite.OverwriteCheck`).
         revision: revision of the registry for the manifest, from :func:`registry.history.git.revision_of`.
-        executor: cuts crops on other machines, as for :func:`registry.ingest.build.ingest`; other formats do without.
+        executor: makes the files' texts and cuts crops on other machines, as for
+            :func:`registry.ingest.build.ingest`, for formats with ``uses_cluster``; the others do without.
         progress: called with the number of images done and in total; an image counts twice if its photo is put there
             after the files of the format.
 
@@ -177,8 +179,12 @@ def export(
     category_counts = {part.name: rows.category_counts(part) for part in rows.parts}
     classes = Classes.of(plan.classes, sorted(set().union(*category_counts.values())))
     source, cluster = None, None
+    if executor and plan.format.uses_cluster:
+        opening = registry.opening()
+        cluster = for_cluster(executor, 1, opening["storage_options"], None, opening["url"])
     if photos:
-        cluster, _, photos = for_workers(executor, 1, photos, storage_options, password)
+        of_photos, _, photos = for_workers(executor, 1, photos, storage_options, password)
+        cluster = cluster and of_photos
         cache = _photo_cache(registry.place, photo_cache)
         caches_all = photo_cache is not None
         source = Photos(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from registry.dataset.cells import NOT_INGESTED, check_images, check_items
 from registry.dataset.tables import IMAGE_COLUMNS, IMAGES, ITEMS, arrow_schema
 from registry.errors import RegistryFormatError
 from registry.execution.in_order import in_order
-from registry.subset.rows import Chunk, Part
+from registry.subset.rows import Chunk, Part, Slice
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -60,25 +61,38 @@ class ChunkReader:
             RegistryFormatError: the rows are not as an ingestion writes them.
             duckdb.Error: a file cannot be read.
         """
-        bounds = self._connection.execute(
-            """
-            SELECT split, min(image_id), max(image_id) FROM (
-                SELECT split, image_id, (row_number() OVER (PARTITION BY split ORDER BY image_id) - 1) // $size AS no
-                FROM chosen_images WHERE part = $part
-            ) GROUP BY split, no ORDER BY min(image_id)
-            """,
-            {"part": part.name, "size": READ_IMAGES},
-        ).fetchall()
-        ranges = [bound for split in part.splits for bound in bounds if bound[0] == split]
         with ThreadPoolExecutor(1) as pool:
-            started = ((bound, pool.submit(self._read, part, bound, columns)) for bound in ranges)
+            started = ((piece, pool.submit(self._read, piece, columns)) for piece in self.slices(part, READ_IMAGES))
             for _, chunk in in_order(started, 2):
                 yield from chunk.slices(CHUNK_IMAGES)
                 del chunk  # frees its memory before the next chunk is awaited
 
-    def _read(self, part: Part, bound: tuple[str, int, int], columns: Sequence[str]) -> Chunk:
-        """Return the images of a split whose ids are between two bounds, with their items."""
-        split, low, high = bound
+    def slices(self, part: Part, num_images: int) -> list[Slice]:
+        """Return the images of a part in slices of at most ``num_images``, split by split, ascending by image_id."""
+        bounds = self._connection.execute(
+            """
+            SELECT split, min(image_id), max(image_id), sum(num_items)::BIGINT FROM (
+                SELECT split, image_id, num_items,
+                    (row_number() OVER (PARTITION BY split ORDER BY image_id) - 1) // $size AS no
+                FROM chosen_images WHERE part = $part
+            ) GROUP BY split, no ORDER BY min(image_id)
+            """,
+            {"part": part.name, "size": num_images},
+        ).fetchall()
+        ordered = [bound for split in part.splits for bound in bounds if bound[0] == split]
+        items_before = accumulate((bound[3] for bound in ordered), initial=0)
+        return [
+            Slice(part, split, low, high, before)
+            for (split, low, high, _), before in zip(ordered, items_before, strict=False)
+        ]
+
+    def read(self, piece: Slice, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Yield the images of a slice, as :meth:`chunks` does."""
+        return self._read(piece, columns).slices(CHUNK_IMAGES)
+
+    def _read(self, piece: Slice, columns: Sequence[str]) -> Chunk:
+        """Return the images of a slice, with their items."""
+        part, split, low, high = piece.part, piece.split, piece.low, piece.high
         params: dict[str, Any] = {"part": part.name, "split": split, "low": low, "high": high}
         in_range = "split = $split AND image_id BETWEEN $low AND $high"
         of_items = "items.split = $split AND items.image_id BETWEEN $low AND $high"
@@ -95,7 +109,7 @@ class ChunkReader:
         images = images.select(schema.names)
         check_images(images, split, self._place)
         if not columns:
-            return Chunk(part, split, images, pa.record_batch([]), num_items)
+            return Chunk(part, split, images, pa.record_batch([]), num_items, piece.items_before)
         query = (
             f"SELECT {self._own.select(columns)} FROM items SEMI JOIN (SELECT split, image_id, item_no "
             f"FROM chosen_items WHERE part = $part AND {in_range}) AS chosen USING (split, image_id, item_no)"
@@ -112,7 +126,7 @@ class ChunkReader:
             )
         of_registry = items.select([name for name in columns if name not in self._own.found])
         check_items(of_registry, split, self._place, images.column("image_id"), num_items)
-        return Chunk(part, split, images, items, num_items)
+        return Chunk(part, split, images, items, num_items, piece.items_before)
 
     def _batch(self, query: str, params: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
         """Return the rows of a query as one batch of a schema."""

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
+    from registry.store.chunks import ChunkReader
     from registry.store.snapshot import Snapshot
     from registry.subset.resplit import Resplit
-    from registry.subset.rows import Chunk, Part
+    from registry.subset.rows import Chunk, Part, Slice
 
 #: The chosen items of a part with the columns that views of counts and pairs read, without reading a file.
 _ITEMS_OF_PART: Final = """
@@ -242,11 +243,26 @@ class Selection:
 
         A column may be one of a table of the user, ``TABLE.COLUMN``, that the selection was made with.
         """
+        with self._snapshot.read_errors():
+            yield from self._reader().chunks(part, columns)
+
+    def slices(self, part: Part, num_images: int) -> Sequence[Slice]:
+        """Return the images of a part in slices of at most ``num_images``, in the order of :meth:`chunks`.
+
+        Another process that unpickles the selection can read them by :meth:`read_slice`.
+        """
+        with self._snapshot.read_errors():
+            return self._reader().slices(part, num_images)
+
+    def read_slice(self, piece: Slice, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Yield the images of a slice, as :meth:`chunks` does."""
+        with self._snapshot.read_errors():
+            yield from self._reader().read(piece, columns)
+
+    def _reader(self) -> ChunkReader:
         from registry.store.chunks import ChunkReader
 
-        with self._snapshot.read_errors():
-            reader = ChunkReader(self._connection, self.place, self._choice.category_ids, self._own_columns)
-            yield from reader.chunks(part, columns)
+        return ChunkReader(self._connection, self.place, self._choice.category_ids, self._own_columns)
 
     def pairs(self, part: Part, negatives: int, hard_negatives: int, seed: int) -> Iterator[pa.RecordBatch]:
         """Yield the pairs of items within a part; see :func:`registry.store.pairs.read_pairs`."""

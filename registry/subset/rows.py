@@ -75,6 +75,7 @@ class Chunk:
         images: rows of the table images, ascending by image_id.
         items: rows of the table items with the requested columns, image by image, in file order.
         num_items: number of items of each image, in the order of ``images``.
+        items_before: number of items of the part before the chunk.
     """
 
     part: Part
@@ -82,6 +83,7 @@ class Chunk:
     images: pa.RecordBatch
     items: pa.RecordBatch
     num_items: Sequence[int]
+    items_before: int = 0
 
     def file_names(self) -> list[str]:
         """Return the name of the photo of each image, unique within the part."""
@@ -93,8 +95,13 @@ class Chunk:
         for start in range(0, self.images.num_rows, num_images):
             num_items = self.num_items[start : start + num_images]
             items = self.items.slice(first_item, sum(num_items))
-            yield Chunk(self.part, self.split, self.images.slice(start, num_images), items, num_items)
+            before = self.items_before + first_item
+            yield Chunk(self.part, self.split, self.images.slice(start, num_images), items, num_items, before)
             first_item += sum(num_items)
+
+    def without_items(self) -> Chunk:
+        """Return the chunk without the rows of its items; ``num_items`` counts them."""
+        return replace(self, items=self.items.slice(0, 0))
 
     def owners(self) -> pa.Array:
         """Return the position in ``images`` of the image of each item."""
@@ -125,6 +132,24 @@ class Chunk:
         return chunks
 
 
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Consecutive images of a split within a part.
+
+    Attributes:
+        part: the part.
+        split: the split of all images.
+        low, high: the first and the last image_id.
+        items_before: number of items of the part before them.
+    """
+
+    part: Part
+    split: str
+    low: int
+    high: int
+    items_before: int
+
+
 class SubsetRows(Protocol):
     """The rows of a subset, by part."""
 
@@ -144,6 +169,12 @@ class SubsetRows(Protocol):
             columns: columns of the table items, or of the user's tables; without any, chunks have no items, and
                 ``num_items`` counts them.
         """
+
+    def slices(self, part: Part, num_images: int) -> Sequence[Slice]:
+        """Return the images of a part in slices of at most ``num_images``, in the order of :meth:`chunks`."""
+
+    def read_slice(self, piece: Slice, columns: Sequence[str]) -> Iterator[Chunk]:
+        """Yield the images of a slice, as :meth:`chunks` does."""
 
     def own_schema(self) -> pa.Schema:
         """Return the Arrow fields of the columns of the user's tables (``TABLE.COLUMN``) that chunks can have."""

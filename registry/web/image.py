@@ -154,7 +154,7 @@ def annotation(site: Site, request: Request) -> Answer:
     (batch,) = items.combine_chunks().to_batches()
     (image_batch,) = images.combine_chunks().to_batches()
     chunk = Chunk(Part(key[0], (key[0],)), key[0], image_batch, batch, [items.num_rows])
-    ((_, text),) = annotation_files(chunk)
+    ((_, text),) = annotation_files(chunk).with_bytes()
     return Response(bytes(text), media_type="application/json")  # type: ignore[return-value]
 
 

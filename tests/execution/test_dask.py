@@ -7,13 +7,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
+import registry
 from registry.errors import SourceError, StorageError
 from registry.execution.cluster import ClusterExecutor
 from registry.execution.dask import dask_executor
+from registry.ingest.build import ingest
 from registry.sample import write_sample
+from registry.subset.resplit import Resplit
 from tests.execution.dask_cluster import Cluster, cluster, die_once, sleep
 from tests.sources.packing import files_in, write_zipcrypto
 from tests.waiting import until_empty
@@ -59,6 +64,40 @@ def test_a_cluster_makes_the_same_registry(running: Cluster, tmp_path: Path, mon
     )
     assert made_here == made_there
     assert {name.partition("/")[0] for name in made_here} > {"crops", "embeddings", "items", "photos"}
+
+
+#: Every format that workers can make, with options that count what is odd.
+EXPORTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("coco", {"attributes": True, "classes": "tops=short sleeve top,vest; skirts=skirt"}),
+    ("coco-per-category", {"columns": "scores.score"}),
+    ("yolo", {"task": "segment"}),
+    ("yolo", {"task": "pose", "landmarks": "per-category", "images": "copy", "photos": "release"}),
+    ("voc", {"resplit": Resplit.parse("a=0.5,b=0.5", 0)}),
+    ("deepfashion2", {"renumber": True, "subset": {"where": "scores.score > 2"}}),
+    ("webdataset", {"images": "copy", "photos": "release", "shard_size": 50}),
+    ("huggingface", {"images": "none"}),
+)
+
+
+def test_a_cluster_makes_the_same_exports(running: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_sample(tmp_path / "release", 90, 45)
+    for split in ("train", "validation"):
+        ingest(split, "release", "registry", jobs=1)
+    scores = pa.table({"split": ["train"] * 2, "image_id": [1, 2], "item_no": [1, 1], "score": [7, 3]})
+    opened = registry.open("registry", tables={"scores": scores})
+    with dask_executor(running.address, 60) as workers:
+        for number, (name, options) in enumerate(EXPORTS):
+            for target, executor in (("here", None), ("there", workers)):
+                registry.export(opened, name, f"{target}/{number}", executor=executor, **options)
+    assert files_in(tmp_path / "here") == files_in(tmp_path / "there")
+    assert {path.partition("/")[0] for path in files_in(tmp_path / "here")} == set(map(str, range(len(EXPORTS))))
+
+
+def test_formats_without_a_map_have_no_scheduler(tmp_path: Path) -> None:
+    done = run(tmp_path, "export", "pairs", "out", "--scheduler", "tcp://127.0.0.1:1")
+    assert done.returncode == 2
+    assert "--scheduler" in done.stderr
 
 
 def test_a_bad_file_is_an_issue_of_its_own(running: Cluster, small_source: Path, tmp_path: Path) -> None:

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from registry.dataset.tables import IMAGES, ITEMS, arrow_schema
 from registry.exports.find import find_format
+from registry.exports.work import ChunkWork, Result
 from registry.subset.classes import Classes
 from registry.subset.rows import Chunk, Part
 
 
-class Recorder:
+class Recorder(ChunkWork):
     """A job with a single chunk that keeps its files in memory; implements only a part of Job."""
 
-    images = "none"
-    classes = Classes.of()
-
     def __init__(self, chunk: Chunk, options: Mapping[str, Any]) -> None:
-        self.options = options
+        super().__init__(options, "none", Classes.of())
         self.parts = [chunk.part]
         self.chunk = chunk
         self.files = self
         self.written: dict[str, bytes] = {}
-        self.left_out: Counter[str] = Counter()
 
     def chunks(self, part: Part, columns: Sequence[str] = ()) -> Iterator[Chunk]:
         yield self.chunk
+
+    def map(
+        self, part: Part, columns: Sequence[str], function: Callable[[ChunkWork, Chunk], Result]
+    ) -> Iterator[tuple[Chunk, Result]]:
+        yield self.chunk, function(self, self.chunk)
 
     def write(self, path: str, data: bytes) -> None:
         self.written[path] = bytes(data)
@@ -38,15 +39,12 @@ class Recorder:
         for path, data in files:
             self.write(path, data)
 
-    def leave_out(self, what: str, why: str, number: int = 1) -> None:
-        self.left_out[f"{what}: {why}"] += number
-
     def count(self, part: Part, what: str, number: int) -> None:
         assert what == "rows"
 
     def num_left_out(self, what: str) -> int:
         """Return the number left out or changed."""
-        return sum(number for text, number in self.left_out.items() if text.startswith(f"{what}:"))
+        return sum(number for (name, _), number in self.left_out.items() if name == what)
 
     def rows(self) -> list[list[float]]:
         text = self.written["labels/train/000001.txt"].decode()

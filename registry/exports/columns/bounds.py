@@ -14,6 +14,7 @@ from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import UsageError, first_names
 from registry.exports.columns.text import numbers
 from registry.exports.job import Job
+from registry.exports.work import ChunkWork
 from registry.subset.rows import Chunk
 
 #: Normalized coordinates are rounded to a multiple of 1/SHARES: 7 decimals.
@@ -128,11 +129,11 @@ def cut_boxes(chunk: Chunk, sizes: Sizes) -> Boxes:
     return Boxes(cut(x1, sizes.width), cut(y1, sizes.height), cut(x2, sizes.width), cut(y2, sizes.height))
 
 
-def note_boxes(job: Job, chunk: Chunk, boxes: Boxes, has_box: pa.Array) -> None:
+def note_boxes(work: ChunkWork, chunk: Chunk, boxes: Boxes, has_box: pa.Array) -> None:
     """Count boxes cut at the border, and items left out because their box is empty.
 
     Args:
-        job: the export that counts.
+        work: the export that counts.
         chunk: the items with their boxes as annotated.
         boxes: the boxes after cutting.
         has_box: whether each item has an entry in the export.
@@ -141,9 +142,9 @@ def note_boxes(job: Job, chunk: Chunk, boxes: Boxes, has_box: pa.Array) -> None:
     for name, values in zip(BOX_COLUMNS, boxes, strict=True):
         differs = pc.not_equal(chunk.items.column(name), values)
         moved = differs if moved is None else pc.or_(moved, differs)
-    note(job, "boxes", "reach outside the image: cut at its border", pc.sum(pc.and_(moved, has_box)).as_py())
+    note(work, "boxes", "reach outside the image: cut at its border", pc.sum(pc.and_(moved, has_box)).as_py())
     why = "were left out, as the box has no width or no height inside the image"
-    note(job, "items", why, pc.sum(pc.invert(has_box)).as_py())
+    note(work, "items", why, pc.sum(pc.invert(has_box)).as_py())
 
 
 def has_area(x1: pa.Array, y1: pa.Array, x2: pa.Array, y2: pa.Array) -> pa.Array:
@@ -151,45 +152,45 @@ def has_area(x1: pa.Array, y1: pa.Array, x2: pa.Array, y2: pa.Array) -> pa.Array
     return pc.and_(pc.greater(x2, x1), pc.greater(y2, y1))
 
 
-def note_boxes_without_area(job: Job, items: pa.RecordBatch) -> None:
+def note_boxes_without_area(work: ChunkWork, items: pa.RecordBatch) -> None:
     """Report the boxes without area of items that a format writes with their boxes as annotated."""
     if set(BOX_COLUMNS) <= set(items.schema.names):
-        notice_boxes(job, items.num_rows - has_area(*(items.column(name) for name in BOX_COLUMNS)).true_count)
+        notice_boxes(work, items.num_rows - has_area(*(items.column(name) for name in BOX_COLUMNS)).true_count)
 
 
-def notice_boxes(job: Job, number: int) -> None:
+def notice_boxes(work: ChunkWork, number: int) -> None:
     """Report a number of items whose box has no area."""
     why = "without width or height, at which torchvision and other trainers stop"
     remedy = "--min-box-area 0 leaves such items out"
-    job.notice(number, f"item has a box {why}: {remedy}", f"items have a box {why}: {remedy}")
+    work.notice(number, f"item has a box {why}: {remedy}", f"items have a box {why}: {remedy}")
 
 
-def note_items_without_polygon(job: Job, items: pa.RecordBatch) -> None:
+def note_items_without_polygon(work: ChunkWork, items: pa.RecordBatch) -> None:
     """Report the items without a polygon of a format from which masks are learned."""
     number = pc.equal(pc.list_value_length(items.column("segmentation")), 0).true_count
     why = "no polygon, at which detectron2 and torchvision's reference training stop for masks"
     remedy = "--where 'len(segmentation) > 0' leaves such items out"
-    job.notice(number, f"item has {why}: {remedy}", f"items have {why}: {remedy}")
+    work.notice(number, f"item has {why}: {remedy}", f"items have {why}: {remedy}")
 
 
-def note_without_category(job: Job, chunk: Chunk, where: str) -> None:
+def note_without_category(work: ChunkWork, chunk: Chunk, where: str) -> None:
     """Report the images that a format by category writes nowhere.
 
     Args:
-        job: the export.
+        work: the export.
         chunk: its images with the number of their items.
         where: holds the images of a category: ``file`` or ``dataset``.
     """
-    note(job, "images", f"are in no {where}: no item, and each {where} is of a category", chunk.num_items.count(0))
+    note(work, "images", f"are in no {where}: no item, and each {where} is of a category", chunk.num_items.count(0))
 
 
-def note_unlabelled(job: Job, chunk: Chunk) -> None:
+def note_unlabelled(work: ChunkWork, chunk: Chunk) -> None:
     """Report the images without annotation that a format writes as images without items."""
     why = "no annotation in the release: that no item is listed does not say that no clothes are shown"
-    job.notice(chunk.images.column("num_items").null_count, f"image has {why}", f"images have {why}")
+    work.notice(chunk.images.column("num_items").null_count, f"image has {why}", f"images have {why}")
 
 
-def note(job: Job, what: str, why: str, number: int | None) -> None:
+def note(work: ChunkWork, what: str, why: str, number: int | None) -> None:
     """Count something left out or changed, unless the number is 0 or None."""
     if number:
-        job.leave_out(what, why, number)
+        work.leave_out(what, why, number)

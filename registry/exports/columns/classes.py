@@ -7,7 +7,7 @@ from typing import Final
 import pyarrow as pa
 
 from registry.dataset.tables import arrow_type
-from registry.exports.job import Job
+from registry.exports.work import ChunkWork
 from registry.subset.classes import Classes
 
 #: Columns of rows of items that ``--classes`` adds -> their types. Without it, they are the released category.
@@ -27,8 +27,8 @@ def with_class_columns(classes: Classes, items: pa.RecordBatch) -> pa.RecordBatc
     return items
 
 
-def note_merged(job: Job, number: int) -> None:
+def note_merged(work: ChunkWork, number: int) -> None:
     """Report items whose landmarks are left out, as their class merges several categories."""
-    names = ", ".join(member.name for member in job.classes.merged)
+    names = ", ".join(member.name for member in work.classes.merged)
     why = f"without landmarks, as the class merges categories with different ones: {names}"
-    job.notice(number, f"item is {why}", f"items are {why}")
+    work.notice(number, f"item is {why}", f"items are {why}")

@@ -14,32 +14,32 @@ from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.bounds import note_boxes_without_area, note_items_without_polygon, note_unlabelled
 from registry.exports.columns.own_values import json_texts, note_no_numbers, own_columns
 from registry.exports.columns.text import concat, numbers, polygon_lists
-from registry.exports.job import Job
+from registry.exports.work import ChunkWork
 from registry.subset.classes import Class
 from registry.subset.rows import Chunk
 
 COLUMNS: Final = ("image_id", "pair_id", "style", "category_id", *BOX_COLUMNS, "segmentation")
 
 
-def image_texts(job: Job, chunk: Chunk) -> pa.Array:
+def image_texts(work: ChunkWork, chunk: Chunk) -> pa.Array:
     """Return the COCO record of each image of a chunk as JSON text. An unknown size is null.
 
     With the option attributes, the items of the chunk need the column ``style``.
     """
     images = chunk.images
-    note_unlabelled(job, chunk)
+    note_unlabelled(work, chunk)
     sizes = [numbers(images.column(name)).fill_null("null") for name in ("width", "height")]
     unknown = images.column("width").null_count
     if unknown:
-        job.leave_out(
+        work.leave_out(
             "sizes of images",
             "are not known, so width and height are null: ingest with the photos to have them",
             unknown,
         )
-    names = job.photo_names(chunk) if job.images == "reference" else chunk.file_names()
+    names = work.photo_names(chunk) if work.images == "reference" else chunk.file_names()
     ids = numbers(pc.add(images.column("image_id").cast(pa.int64()), chunk.part.offset(chunk.split)))
     pieces = ('{"coco_url": "", "date_captured": "", "file_name": ', pa.array(map(json.dumps, names), pa.string()))
-    attributes = _image_attributes(chunk) if job.options["attributes"] else []
+    attributes = _image_attributes(chunk) if work.options["attributes"] else []
     return concat(
         *pieces, ', "flickr_url": "", "id": ', ids, ', "license": 0, "width": ', sizes[0], ', "height": ', sizes[1],
         *attributes, "}",
@@ -68,38 +68,39 @@ def _image_attributes(chunk: Chunk) -> list[pa.Array | str]:
     ]  # fmt: skip
 
 
-def class_record(job: Job, member: Class) -> dict[str, Any]:
+def class_record(work: ChunkWork, member: Class) -> dict[str, Any]:
     """Return the COCO record of a class, which COCO calls a category, without keypoints."""
-    name = member.coco_name if job.options["names"] == "converter" else member.name
+    name = member.coco_name if work.options["names"] == "converter" else member.name
     return {"id": member.id, "name": name, "supercategory": "clothes"}
 
 
-def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Array | str]) -> pa.Array:
-    """Return the COCO record of each item of a chunk as JSON text.
+def annotation_pieces(
+    work: ChunkWork, chunk: Chunk, landmarks: list[pa.Array | str]
+) -> tuple[list[pa.Array | str], list[pa.Array | str]]:
+    """Return the pieces of the COCO record of each item of a chunk as JSON text, before and after its id.
 
     Args:
-        job: the export, for its options area and attributes.
+        work: the export, for its options area and attributes.
         chunk: items with :data:`COLUMNS` and the columns of the options.
-        first: id of the first annotation; ids are consecutive.
         landmarks: pieces of the JSON of the landmarks, starting with a comma; [] for no landmarks.
     """
     items = chunk.items
-    note_boxes_without_area(job, items)
-    note_items_without_polygon(job, items)
+    note_boxes_without_area(work, items)
+    note_items_without_polygon(work, items)
     offset = chunk.part.offset(chunk.split)
     x1, y1, x2, y2 = (items.column(name) for name in BOX_COLUMNS)
     width, height = pc.subtract(x2, x1), pc.subtract(y2, y1)
-    area = mask_areas(chunk) if job.options["area"] == "mask" else pc.multiply(width, height)
-    pieces: list[pa.Array | str] = ['{"area": ', numbers(area), ', "bbox": [']
+    area = mask_areas(chunk) if work.options["area"] == "mask" else pc.multiply(width, height)
+    before: list[pa.Array | str] = ['{"area": ', numbers(area), ', "bbox": [']
     for position, side in enumerate((x1, y1, width, height)):
-        pieces += [", " if position else "", numbers(side)]
-    pieces += ['], "category_id": ', numbers(job.classes.ids(items.column("category_id")))]
-    pieces += [', "id": ', numbers(pa.array(range(first, first + items.num_rows), pa.int64()))]
+        before += [", " if position else "", numbers(side)]
+    before += ['], "category_id": ', numbers(work.classes.ids(items.column("category_id"))), ', "id": ']
+    pieces: list[pa.Array | str] = []
     for name in ("pair_id", "image_id"):
         pieces += [f', "{name}": ', numbers(pc.add(items.column(name).cast(pa.int64()), offset)).fill_null("null")]
     pieces += [', "iscrowd": 0, "style": ', numbers(items.column("style")).fill_null("null"), *landmarks]
     pieces += [', "segmentation": ', polygon_lists(items.column("segmentation"))]
-    if job.options["attributes"]:
+    if work.options["attributes"]:
         for name in COCO_ATTRIBUTES:
             column = items.column(name)
             quoted = concat('"', column, '"') if name == "source" else numbers(column)
@@ -107,10 +108,10 @@ def annotation_texts(job: Job, chunk: Chunk, first: int, landmarks: list[pa.Arra
         # x1 + width is not always x2: the difference of two doubles may be rounded.
         corners = [piece for side in (x1, y1, x2, y2) for piece in (", ", numbers(side))]
         pieces += [', "bbox_xyxy": [', *corners[1:], "]"]
-    note_no_numbers(job, items)
-    for name in own_columns(job.options):
+    note_no_numbers(work, items)
+    for name in own_columns(work.options):
         pieces += [f", {json.dumps(name)}: ", json_texts(items.column(name))]
-    return concat(*pieces, "}")
+    return before, [*pieces, "}"]
 
 
 def mask_areas(chunk: Chunk) -> pa.Array:

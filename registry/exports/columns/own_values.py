@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from registry.errors import UsageError
 from registry.exports.columns.text import concat, number_lists, typed_numbers
-from registry.exports.job import Job
+from registry.exports.work import ChunkWork
 
 _SPECIAL_IN_CSV = r'[",\r\n]'
 
@@ -79,12 +79,12 @@ def csv_name(name: str) -> str:
     return str(csv_texts(pa.array([name]))[0])
 
 
-def note_no_numbers(job: Job, items: pa.RecordBatch) -> None:
+def note_no_numbers(work: ChunkWork, items: pa.RecordBatch) -> None:
     """Report numbers of the user's tables that JSON has not."""
-    for name in own_columns(job.options):
+    for name in own_columns(work.options):
         number = _num_not_finite(items.column(name))
         why = "NaN or infinite, which JSON has not: null stands there"
-        job.notice(number, f"number of {name} is {why}", f"numbers of {name} are {why}")
+        work.notice(number, f"number of {name} is {why}", f"numbers of {name} are {why}")
 
 
 def _num_not_finite(values: pa.Array) -> int:

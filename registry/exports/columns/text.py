@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -73,6 +73,22 @@ def join_groups(texts: pa.Array, lengths: Sequence[int], separator: str) -> pa.A
 def join_all(texts: pa.Array, separator: str) -> bytes:
     """Return all texts of a column joined, as bytes."""
     return b"".join(slices(join_groups(texts, [len(texts)], separator)))
+
+
+class TextFiles(NamedTuple):
+    """Small files.
+
+    Attributes:
+        paths: path of each in the export.
+        texts: text of each.
+    """
+
+    paths: Sequence[str]
+    texts: pa.Array
+
+    def with_bytes(self) -> Iterator[tuple[str, memoryview]]:
+        """Yield the path and the bytes of each file, without copying."""
+        return zip(self.paths, slices(self.texts), strict=True)
 
 
 class Records:

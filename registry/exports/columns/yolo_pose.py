@@ -27,12 +27,13 @@ from registry.errors import UsageError
 from registry.exports.columns.bounds import Sizes, note, share_texts, shares
 from registry.exports.columns.text import choose, concat, join_groups, numbers
 from registry.exports.job import Job
+from registry.exports.work import ChunkWork
 
 _MOST: Final = max(category.num_landmarks for category in CATEGORIES)
 _NOTHING: Final = "0 0 0"
 
 
-def landmark_texts(job: Job, items: pa.RecordBatch, sizes: Sizes) -> pa.Array:
+def landmark_texts(work: ChunkWork, items: pa.RecordBatch, sizes: Sizes) -> pa.Array:
     """Return the keypoints of each item: ``x y v x y v ...``."""
     landmarks = items.column("landmarks")
     counts = pc.divide(pc.list_value_length(landmarks), 3)
@@ -45,11 +46,11 @@ def landmark_texts(job: Job, items: pa.RecordBatch, sizes: Sizes) -> pa.Array:
     inside = pc.and_(_is_between(x, width), _is_between(y, height))
     shown = pc.and_(labelled, inside)
     outside = pc.sum(pc.and_(labelled, pc.invert(inside))).as_py()
-    note(job, "landmarks", "lie outside the image: written as not labelled (0 0 0)", outside)
+    note(work, "landmarks", "lie outside the image: written as not labelled (0 0 0)", outside)
     texts = concat(share_texts(shares(x, width)), " ", share_texts(shares(y, height)), " ", numbers(v))
     keypoints = join_groups(pc.if_else(shown, texts, _NOTHING), counts.to_pylist(), " ")
 
-    layout = job.options["landmarks"]
+    layout = work.options["landmarks"]
     if layout == "per-category":
         return keypoints
     position = pc.subtract(items.column("category_id").cast(pa.int32()), 1)

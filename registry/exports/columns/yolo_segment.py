@@ -30,6 +30,7 @@ from registry.exports.columns.bounds import cut, item_sizes, note, share_texts, 
 from registry.exports.columns.polygons import bridge, largest
 from registry.exports.columns.text import join_groups
 from registry.exports.job import Job
+from registry.exports.work import ChunkWork
 from registry.subset.rows import Chunk
 
 
@@ -49,14 +50,14 @@ class _Rings(NamedTuple):
     num_empty: int
 
 
-def polygon_rows(job: Job, chunk: Chunk) -> tuple[pa.Array, Sequence[int]]:
+def polygon_rows(work: ChunkWork, chunk: Chunk) -> tuple[pa.Array, Sequence[int]]:
     """Return the text of each row, ``x y x y ...``, and the number of rows of each item."""
     polygons = _rings(chunk)
-    note(job, "polygons", "reach outside the image: points outside were moved to its border", polygons.num_moved)
+    note(work, "polygons", "reach outside the image: points outside were moved to its border", polygons.num_moved)
     why = "were left out, as all of their points inside the image lie on one line"
-    note(job, "polygons", why, polygons.num_empty)
-    rings, per_item = _one_ring_each(job, polygons)
-    note(job, "items", "were left out, as they have no polygon that covers something", per_item.count(0))
+    note(work, "polygons", why, polygons.num_empty)
+    rings, per_item = _one_ring_each(work, polygons)
+    note(work, "items", "were left out, as they have no polygon that covers something", per_item.count(0))
 
     owners = pa.array([k for k, number in enumerate(per_item) for _ in range(number)], pa.int32())
     texts = share_texts(shares_above(rings.flatten(), _limits(chunk, rings, owners)))
@@ -144,25 +145,25 @@ def _marked(positions: pa.Array, length: int) -> pa.Array:
     return pc.is_in(pa.array(range(length), pa.int64()), value_set=pc.unique(positions.cast(pa.int64())))
 
 
-def _one_ring_each(job: Job, polygons: _Rings) -> tuple[pa.ListArray, Sequence[int]]:
+def _one_ring_each(work: ChunkWork, polygons: _Rings) -> tuple[pa.ListArray, Sequence[int]]:
     """Return the rings that become rows after ``--multipolygon``, and the number of rings of each item."""
     rings, per_item, *_ = polygons
     several = [number for number in per_item if number > 1]
     if not several:
         return rings, per_item
-    if job.options["multipolygon"] == "split":
+    if work.options["multipolygon"] == "split":
         why = "have several polygons: each is a row, so that readers take it for an item"
-        note(job, "items", why, len(several))
+        note(work, "items", why, len(several))
         return rings, per_item
     is_single = list(chain.from_iterable([number == 1] * number for number in per_item))
     singles = rings.filter(pa.array(is_single, pa.bool_()))
     of_several = iter(rings.filter(pa.array([not single for single in is_single], pa.bool_())).to_pylist())
-    if job.options["multipolygon"] == "largest":
+    if work.options["multipolygon"] == "largest":
         merged = [largest(list(islice(of_several, number))) for number in several]
-        note(job, "polygons", "were left out: not the largest of the item", sum(several) - len(several))
+        note(work, "polygons", "were left out: not the largest of the item", sum(several) - len(several))
     else:
         merged = [bridge(list(islice(of_several, number))) for number in several]
-        note(job, "items", "have several polygons: joined into one ring around what they cover", len(several))
+        note(work, "items", "have several polygons: joined into one ring around what they cover", len(several))
     # Restore the order of the items: `singles` come first in the concatenation, `merged` after them.
     rows, order = [], []
     next_single, next_merged = count(), count()

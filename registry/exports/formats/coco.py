@@ -15,11 +15,12 @@ import pyarrow.compute as pc
 from registry.dataset.deepfashion2 import CATEGORIES, NUM_LANDMARK_SLOTS
 from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.classes import note_merged
-from registry.exports.columns.coco_records import COLUMNS, annotation_texts, class_record, image_texts
+from registry.exports.columns.coco_records import COLUMNS, annotation_pieces, class_record, image_texts
 from registry.exports.columns.own_values import own_columns
 from registry.exports.columns.text import Records, choose, concat, number_lists, numbers
 from registry.exports.job import Job
-from registry.subset.rows import Part
+from registry.exports.work import ChunkWork
+from registry.subset.rows import Chunk, Part
 
 
 def write(job: Job) -> None:
@@ -28,8 +29,8 @@ def write(job: Job) -> None:
         with job.files.open(f"annotations/{part.name}.json") as file:
             file.write(b'{"info": {}, "licenses": [], "images": [')
             records = Records(file)
-            for chunk in job.chunks(part, ("style",) if job.options["attributes"] else ()):
-                records.add(image_texts(job, chunk))
+            for _, texts in job.map(part, ("style",) if job.options["attributes"] else (), image_texts):
+                records.add(texts)
             file.write(b'],\n"annotations": [')
             _add_annotations(job, part, Records(file))
             file.write(b'],\n"categories": [\n')
@@ -46,26 +47,32 @@ def categories(job: Job) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def _has_landmarks(job: Job) -> bool:
+def _has_landmarks(work: ChunkWork) -> bool:
     """Return whether annotations have landmarks: those of a class that merges categories are zeros."""
-    return job.options["landmarks"] == "union" and any(member.category for member in job.classes)
+    return work.options["landmarks"] == "union" and any(member.category for member in work.classes)
 
 
 def _add_annotations(job: Job, part: Part, records: Records) -> None:
     columns = [*COLUMNS]
-    with_landmarks = _has_landmarks(job)
-    merged = pa.array([member.id for member in job.classes.merged], pa.int32())
-    if with_landmarks:
+    if _has_landmarks(job):
         columns += ["landmarks", "num_landmarks_labelled"]
     if job.options["attributes"]:
         columns += [name for name in COCO_ATTRIBUTES if name not in columns]
     columns += own_columns(job.options)
-    for chunk in job.chunks(part, columns):
-        is_merged = pc.is_in(job.classes.ids(chunk.items.column("category_id")), value_set=merged)
-        if job.options["landmarks"] == "union":
-            note_merged(job, is_merged.true_count)
-        landmarks = _union_landmarks(chunk.items, is_merged) if with_landmarks else []
-        records.add(annotation_texts(job, chunk, records.length + 1, landmarks))
+    for _, texts in job.map(part, columns, _annotation_texts):
+        records.add(texts)
+
+
+def _annotation_texts(work: ChunkWork, chunk: Chunk) -> pa.Array:
+    """Return the record of each item of a chunk; ids count from 1 in each part."""
+    merged = pa.array([member.id for member in work.classes.merged], pa.int32())
+    is_merged = pc.is_in(work.classes.ids(chunk.items.column("category_id")), value_set=merged)
+    if work.options["landmarks"] == "union":
+        note_merged(work, is_merged.true_count)
+    landmarks = _union_landmarks(chunk.items, is_merged) if _has_landmarks(work) else []
+    before, after = annotation_pieces(work, chunk, landmarks)
+    first = chunk.items_before + 1
+    return concat(*before, numbers(pa.array(range(first, first + chunk.items.num_rows), pa.int64())), *after)
 
 
 def _union_landmarks(items: pa.RecordBatch, is_merged: pa.Array) -> list[pa.Array | str]:

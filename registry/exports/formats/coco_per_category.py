@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pprint import pformat
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -18,10 +18,11 @@ from registry.dataset.deepfashion2 import LANDMARK_SLOTS, SKELETON, Category, La
 from registry.exports.builtin import COCO_ATTRIBUTES
 from registry.exports.columns.bounds import note_without_category
 from registry.exports.columns.classes import note_merged
-from registry.exports.columns.coco_records import COLUMNS, annotation_texts, class_record, image_texts
+from registry.exports.columns.coco_records import COLUMNS, annotation_pieces, class_record, image_texts
 from registry.exports.columns.own_values import own_columns
-from registry.exports.columns.text import Records, number_lists, numbers
+from registry.exports.columns.text import Records, concat, number_lists, numbers
 from registry.exports.job import Job
+from registry.exports.work import ChunkWork
 from registry.subset.classes import Class
 from registry.subset.rows import Chunk, Part
 
@@ -51,17 +52,13 @@ def _write_part(job: Job, part: Part) -> None:
             annotations[member.id] = Records(files[member.id])
         # Images follow the annotations, so that all files are written in a single pass over the rows.
         images: dict[int, list[pa.Array]] = {member.id: [] for member in job.classes}
-        merged_ids = {member.id for member in job.classes.merged}
-        for chunk in job.chunks(part, columns):
-            note_without_category(job, chunk, "file")
-            for class_id, class_chunk in chunk.divided_by(job.classes.ids(chunk.items.column("category_id"))).items():
-                is_merged = class_id in merged_ids
-                if is_merged:
-                    note_merged(job, class_chunk.items.num_rows)
-                keypoints = [] if is_merged else _keypoint_pieces(class_chunk)
+        for _, texts_by_class in job.map(part, columns, _texts_by_class):
+            for class_id, texts in texts_by_class.items():
                 records = annotations[class_id]
-                records.add(annotation_texts(job, class_chunk, records.length + 1, keypoints))
-                images[class_id].append(image_texts(job, class_chunk))
+                first = records.length + 1
+                ids = pa.array(range(first, first + len(texts.before_id)), pa.int64())
+                records.add(concat(texts.before_id, numbers(ids), texts.after_id))
+                images[class_id].append(texts.images)
         for member in job.classes:
             file = files[member.id]
             file.write(b'],\n"images": [')
@@ -69,6 +66,33 @@ def _write_part(job: Job, part: Part) -> None:
             for texts in images[member.id]:
                 records.add(texts)
             file.write(f'],\n"categories": [\n{json.dumps(keypoint_record(job, member))}]}}\n'.encode("ascii"))
+
+
+class _Texts(NamedTuple):
+    """The records of a class in a chunk.
+
+    Attributes:
+        images: record of each image.
+        before_id, after_id: the record of each annotation before and after its id, which counts those of a file.
+    """
+
+    images: pa.Array
+    before_id: pa.Array
+    after_id: pa.Array
+
+
+def _texts_by_class(work: ChunkWork, chunk: Chunk) -> dict[int, _Texts]:
+    """Return the records of each class that a chunk has items of, by the id of the class."""
+    note_without_category(work, chunk, "file")
+    merged_ids = {member.id for member in work.classes.merged}
+    by_class = {}
+    for class_id, class_chunk in chunk.divided_by(work.classes.ids(chunk.items.column("category_id"))).items():
+        is_merged = class_id in merged_ids
+        if is_merged:
+            note_merged(work, class_chunk.items.num_rows)
+        pieces = annotation_pieces(work, class_chunk, [] if is_merged else _keypoint_pieces(class_chunk))
+        by_class[class_id] = _Texts(image_texts(work, class_chunk), *(concat(*texts) for texts in pieces))
+    return by_class
 
 
 def _keypoint_pieces(chunk: Chunk) -> list[pa.Array | str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import accumulate
 from typing import Final
@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from registry.dataset.file_names import suffix
 from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.columns.bounds import note, note_boxes_without_area
-from registry.exports.columns.text import concat, join_groups, number_lists, numbers, polygon_lists, slices
+from registry.exports.columns.text import TextFiles, concat, join_groups, number_lists, numbers, polygon_lists
 from registry.exports.job import Job
+from registry.exports.work import ChunkWork
 from registry.subset.rows import Chunk
 
 #: Columns of items in an annotation file.
@@ -32,16 +33,21 @@ def write(job: Job) -> None:
     the released test split.
     """
     for part in job.parts:
-        for chunk in job.chunks(part, ANNOTATION_COLUMNS):
-            note_boxes_without_area(job, chunk.items)
-            job.files.write_all(annotation_files(_renumbered(job, chunk) if job.options["renumber"] else chunk))
-            num_unlabelled = chunk.images.column("num_items").null_count
-            note(job, "images", "have no annotation in the release, and so no file here", num_unlabelled)
+        for chunk, files in job.map(part, ANNOTATION_COLUMNS, _chunk_files):
+            job.files.write_all(files.with_bytes())
             if job.images != "none":
                 job.put_photos(chunk, (f"{part.name}/image/{name}" for name in _photo_names(chunk)))
 
 
-def _renumbered(job: Job, chunk: Chunk) -> Chunk:
+def _chunk_files(work: ChunkWork, chunk: Chunk) -> TextFiles:
+    """Return the file of each image of a chunk that has items, and count what is odd."""
+    note_boxes_without_area(work, chunk.items)
+    num_unlabelled = chunk.images.column("num_items").null_count
+    note(work, "images", "have no annotation in the release, and so no file here", num_unlabelled)
+    return annotation_files(_renumbered(work, chunk) if work.options["renumber"] else chunk)
+
+
+def _renumbered(work: ChunkWork, chunk: Chunk) -> Chunk:
     """Return the chunk with the items of each image numbered from 1 in the order of their numbers; counts changes.
 
     An image of which all items were chosen keeps its numbers.
@@ -53,7 +59,7 @@ def _renumbered(job: Job, chunk: Chunk) -> Chunk:
         new += [in_order.index(item_no) + 1 for item_no in old[len(new) : len(new) + number]]
     num_changed = sum(before != after for before, after in zip(old, new, strict=True))
     note(
-        job,
+        work,
         "items",
         "have another number than in the release, as --renumber counts those of each image from 1",
         num_changed,
@@ -77,13 +83,13 @@ def _photo_names(chunk: Chunk) -> list[str]:
     return [f"{number}.{suffix(name)}" for number, name in zip(_names(chunk), names, strict=True)]
 
 
-def annotation_files(chunk: Chunk) -> Iterator[tuple[str, memoryview]]:
-    """Yield the path and text of each annotated image of a chunk that has items."""
+def annotation_files(chunk: Chunk) -> TextFiles:
+    """Return the file of each annotated image of a chunk that has items."""
     has_items = pa.array([number > 0 for number in chunk.num_items], pa.bool_())
     lengths = [number for number in chunk.num_items if number]
     images = chunk.images.filter(has_items)
     if not images.num_rows:
-        return
+        return TextFiles([], pa.array([], pa.string()))
     # In each file, all items but the last precede source and pair_id.
     texts = item_texts(chunk.items)
     ends = [end - 1 for end in accumulate(lengths)]
@@ -96,8 +102,7 @@ def annotation_files(chunk: Chunk) -> Iterator[tuple[str, memoryview]]:
         texts.filter(is_last), "}",
     )  # fmt: skip
     names = [name for name, number in zip(_names(chunk), chunk.num_items, strict=True) if number]
-    for name, text in zip(names, slices(files), strict=True):
-        yield f"{chunk.part.name}/annos/{name}.json", text
+    return TextFiles([f"{chunk.part.name}/annos/{name}.json" for name in names], files)
 
 
 def _mark(positions: Iterable[int], length: int) -> list[bool]:

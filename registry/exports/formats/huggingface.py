@@ -21,6 +21,7 @@ from registry.exports.columns.own_values import feature, feature_type, own_colum
 from registry.exports.huggingface_card import card
 from registry.exports.huggingface_layout import data_path, split_names
 from registry.exports.job import Job
+from registry.exports.work import ChunkWork
 from registry.subset.classes import Classes
 from registry.subset.rows import Chunk, Part
 
@@ -138,11 +139,7 @@ def _groups(job: Job, part: Part, shards: Sequence[int]) -> Iterator[pa.Table]:
     group_sizes = (min(_GROUP, rows - start) for rows in shards for start in range(0, rows, _GROUP))
     num_missing = next(group_sizes, 0)
     pieces: list[pa.Table] = []
-    more_columns = own_columns(job.options)
-    for chunk in job.chunks(part, [*_COLUMNS, *more_columns]):
-        note_unlabelled(job, chunk)
-        note_boxes_without_area(job, chunk.items)
-        rows = _rows(job.classes, chunk, more_columns)
+    for chunk, rows in job.map(part, [*_COLUMNS, *own_columns(job.options)], _rows):
         photos = job.photos(chunk) if job.images == "copy" else None
         start = 0
         while start < rows.num_rows:
@@ -163,13 +160,17 @@ def _images(chunk: Chunk, rows: pa.Table, photos: Iterator[bytes]) -> pa.Array:
     return pa.StructArray.from_arrays([data, pa.array(names, pa.string())], ["bytes", "path"])
 
 
-def _rows(classes: Classes, chunk: Chunk, own: Sequence[str]) -> pa.Table:
+def _rows(work: ChunkWork, chunk: Chunk) -> pa.Table:
     """Return a row per image of a chunk, with all columns but the photo."""
+    note_unlabelled(work, chunk)
+    note_boxes_without_area(work, chunk.items)
     images = chunk.images
     columns = {name: images.column(name) for name in _FEATURES if name in images.schema.names}
     columns["source"] = pc.index_in(images.column("source"), pa.array(SOURCES)).cast(pa.int64())
     offsets = pa.array(accumulate(chunk.num_items, initial=0), pa.int32())
-    columns["objects"] = pa.ListArray.from_arrays(offsets, _objects(classes, chunk.items, own))
+    columns["objects"] = pa.ListArray.from_arrays(
+        offsets, _objects(work.classes, chunk.items, own_columns(work.options))
+    )
     return pa.table(columns)
 
 

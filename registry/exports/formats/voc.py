@@ -28,8 +28,8 @@ Source: the development kits of VOC2007 and VOC2012, http://host.robots.ox.ac.uk
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator
+from itertools import compress, islice
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -40,8 +40,9 @@ from registry.dataset.file_names import stem
 from registry.dataset.tables import BOX_COLUMNS
 from registry.exports.builtin import VOC_ATTRIBUTES
 from registry.exports.columns.bounds import cut_boxes, item_sizes, note, note_boxes, require_sizes
-from registry.exports.columns.text import choose, concat, join_groups, numbers, slices
+from registry.exports.columns.text import TextFiles, choose, concat, join_groups, numbers
 from registry.exports.job import Job
+from registry.exports.work import ChunkWork
 from registry.subset.rows import Chunk
 
 _COLUMNS: Final = ("category_id", *BOX_COLUMNS, "viewpoint", "zoom_in", "occlusion")
@@ -55,11 +56,11 @@ def write(job: Job) -> None:
     columns = tuple(dict.fromkeys((*_COLUMNS, *VOC_ATTRIBUTES))) if job.options["attributes"] else _COLUMNS
     for part in job.parts:
         stems: dict[bool, list[str]] = {True: [], False: []}  # with and without an XML
-        for chunk in job.chunks(part, columns):
-            names = chunk.file_names()
-            for name, is_annotated in zip(names, chunk.images.column("num_items").is_valid().to_pylist(), strict=True):
-                stems[is_annotated].append(f"{part.name}/{stem(name)}\n")
-            job.files.write_all(_files(chunk, names, *_objects(job, chunk)))
+        for chunk, files in job.map(part, columns, _chunk_files):
+            is_annotated = chunk.images.column("num_items").is_valid().to_pylist()
+            for name, has_file in zip(chunk.file_names(), is_annotated, strict=True):
+                stems[has_file].append(f"{part.name}/{stem(name)}\n")
+            job.files.write_all(files.with_bytes())
         listed = stems[True] or stems[False]
         job.files.write(f"ImageSets/Main/{part.name}.txt", "".join(listed).encode())
         place = "on the list" if listed is stems[False] else "not on the list"
@@ -68,18 +69,11 @@ def write(job: Job) -> None:
     job.files.write("labelmap.txt", ("\n".join(labels) + "\n").encode("ascii"))
 
 
-def _files(
-    chunk: Chunk, names: list[str], texts: pa.Array, num_objects: Sequence[int]
-) -> Iterator[tuple[str, memoryview]]:
-    """Yield the path and text of the XML of each annotated image of a chunk.
-
-    Args:
-        chunk: the images.
-        names: of their photos.
-        texts: the ``<object>`` of each item with a box.
-        num_objects: number of objects of each item.
-    """
-    annotated = chunk.images.column("num_items").is_valid()
+def _chunk_files(work: ChunkWork, chunk: Chunk) -> TextFiles:
+    """Return the XML of each annotated image of a chunk."""
+    names = chunk.file_names()
+    texts, num_objects = _objects(work, chunk)
+    is_annotated = chunk.images.column("num_items").is_valid()
     rows = iter(num_objects)
     objects = join_groups(texts, [sum(islice(rows, number)) for number in chunk.num_items], "")
     width, height = (numbers(chunk.images.column(name)).fill_null("") for name in ("width", "height"))
@@ -90,34 +84,33 @@ def _files(
         "</width>\n\t\t<height>", height,
         "</height>\n\t\t<depth>3</depth>\n\t</size>\n\t<segmented>0</segmented>\n", objects, "</annotation>\n",
     )  # fmt: skip
-    for name, text, is_annotated in zip(names, slices(files), annotated.to_pylist(), strict=True):
-        if is_annotated:
-            yield f"Annotations/{chunk.part.name}/{stem(name)}.xml", text
+    paths = [f"Annotations/{chunk.part.name}/{stem(name)}.xml" for name in names]
+    return TextFiles(list(compress(paths, is_annotated.to_pylist())), files.filter(is_annotated))
 
 
-def _objects(job: Job, chunk: Chunk) -> tuple[pa.Array, list[int]]:
+def _objects(work: ChunkWork, chunk: Chunk) -> tuple[pa.Array, list[int]]:
     """Return the ``<object>`` of each item with a box inside the image, and the number of objects per item (0 or 1)."""
     boxes = cut_boxes(chunk, item_sizes(chunk))
     has_box = pc.and_(pc.greater(boxes.x2, boxes.x1), pc.greater(boxes.y2, boxes.y1))
-    note_boxes(job, chunk, boxes, has_box)
+    note_boxes(work, chunk, boxes, has_box)
     low = [pc.add(pc.floor(side), pa.scalar(1.0)) for side in (boxes.x1, boxes.y1)]
     high = [pc.ceil(side) for side in (boxes.x2, boxes.y2)]
     whole = pc.and_(*(pc.equal(pc.floor(side), side) for side in (boxes.x1, boxes.y1)))
     whole = pc.and_(whole, pc.and_(*(pc.equal(*pair) for pair in zip(high, (boxes.x2, boxes.y2), strict=True))))
     why = "have fractions of a pixel: widened to whole pixels"
-    note(job, "boxes", why, pc.sum(pc.and_(pc.invert(whole), has_box)).as_py())
+    note(work, "boxes", why, pc.sum(pc.and_(pc.invert(whole), has_box)).as_py())
 
     items = chunk.items
     is_frontal = pc.fill_null(pc.equal(items.column("viewpoint"), 2), False)
     fields: list[tuple[str, pa.Array]] = [
-        ("name", job.classes.names(items.column("category_id"))),  # nothing in them to escape
+        ("name", work.classes.names(items.column("category_id"))),  # nothing in them to escape
         ("pose", choose(("Unspecified", "Frontal"), is_frontal.cast(pa.int8()))),
     ]
     for tag, column, lowest in _FLAGS:
         values = items.column(column)
         why = f"is not known, so {tag} is 0"
         if values.null_count:
-            job.notice(
+            work.notice(
                 pc.and_(values.is_null(), has_box).true_count, f"item's {column} {why}", f"items' {column} {why}"
             )
         fields.append((tag, numbers(pc.fill_null(pc.greater_equal(values, lowest), False).cast(pa.int8()))))
@@ -128,7 +121,7 @@ def _objects(job: Job, chunk: Chunk) -> tuple[pa.Array, list[int]]:
     for tag, side in zip(("xmin", "ymin", "xmax", "ymax"), (*low, *high), strict=True):
         pieces += [f"\t\t\t<{tag}>", numbers(side.cast(pa.int32())), f"</{tag}>\n"]
     pieces.append("\t\t</bndbox>\n")
-    if job.options["attributes"]:
+    if work.options["attributes"]:
         pieces += _attributes(chunk)
     return concat(*pieces, "\t</object>\n").filter(has_box), has_box.cast(pa.int8()).to_pylist()
 

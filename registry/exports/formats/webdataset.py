@@ -24,7 +24,7 @@ from registry.exports.columns.text import concat, join_groups, slices
 from registry.exports.huggingface_card import short_card
 from registry.exports.huggingface_layout import split_names
 from registry.exports.job import Job
-from registry.subset.classes import Classes
+from registry.exports.work import ChunkWork
 from registry.subset.rows import Chunk, Part
 
 _BLOCK: Final = 512
@@ -71,9 +71,6 @@ def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
     The suffix of a photo is its own in lower case: readers take it as the key of a field.
     """
     for chunk, texts in _with_texts(job, part):
-        note_unlabelled(job, chunk)
-        note_boxes_without_area(job, chunk.items)
-        note_no_numbers(job, chunk.items)
         photos = job.photos(chunk) if job.images == "copy" else None
         if photos is not None:
             job.note_suffixes(chunk)
@@ -87,15 +84,22 @@ def _members(job: Job, part: Part) -> Iterator[tuple[str, bytes | memoryview]]:
 
 
 def _with_texts(job: Job, part: Part) -> Iterator[tuple[Chunk, pa.Array]]:
-    """Yield each chunk with the JSON of its images; a thread prepares the next chunk."""
+    """Yield each chunk with the JSON of its images; without workers, a thread prepares the next chunk."""
+    columns = [*ITEM_COLUMNS, *own_columns(job.options)]
+    if job.cluster is not None:
+        yield from job.map(part, columns, sample_texts)
+        return
     with ThreadPoolExecutor(1) as ahead:
-        chunks = job.chunks(part, [*ITEM_COLUMNS, *own_columns(job.options)])
-        yield from in_order(((chunk, ahead.submit(sample_texts, job.classes, chunk)) for chunk in chunks), 2)
+        chunks = job.chunks(part, columns)
+        yield from in_order(((chunk, ahead.submit(sample_texts, job, chunk)) for chunk in chunks), 2)
 
 
-def sample_texts(classes: Classes, chunk: Chunk) -> pa.Array:
+def sample_texts(work: ChunkWork, chunk: Chunk) -> pa.Array:
     """Return the JSON of each image of a chunk: its row of images, with its rows of items under ``items``."""
-    rows = with_class_columns(classes, chunk.items) if classes.are_chosen else chunk.items
+    note_unlabelled(work, chunk)
+    note_boxes_without_area(work, chunk.items)
+    note_no_numbers(work, chunk.items)
+    rows = with_class_columns(work.classes, chunk.items) if work.classes.are_chosen else chunk.items
     items = join_groups(concat(*row_pieces(rows, "{", ", ", "}", named=True)), chunk.num_items, ", ")
     return concat(*row_pieces(chunk.images.select(IMAGE_COLUMNS), "{", ", ", ', "items": [', named=True), items, "]}")
 

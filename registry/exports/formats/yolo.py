@@ -21,9 +21,9 @@ Source: docs.ultralytics.com/datasets; ultralytics 8.4.190, ``data/utils.py`` (`
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -44,10 +44,11 @@ from registry.exports.columns.bounds import (
     share_texts,
     shares,
 )
-from registry.exports.columns.text import concat, join_groups, numbers, slices
+from registry.exports.columns.text import TextFiles, concat, join_groups, numbers
 from registry.exports.columns.yolo_pose import keypoint_lines, landmark_texts, refuse_merged
 from registry.exports.columns.yolo_segment import polygon_rows, refuse_several
 from registry.exports.job import Job
+from registry.exports.work import ChunkWork
 from registry.subset.classes import Class
 from registry.subset.rows import Chunk, Part
 
@@ -84,86 +85,112 @@ def write(job: Job) -> None:
     per_category = job.options["landmarks"] == "per-category"
     parts_by_class: dict[Class | None, list[Part]] = {} if per_category else {None: []}
     for part in job.parts:
-        for chunk in job.chunks(part, _COLUMNS[job.options["task"]]):
-            for member, dataset_chunk in _by_class(job, chunk) if per_category else [(None, chunk)]:
-                _write_chunk(job, dataset_chunk, f"{member.file_name}/" if member else "")
-                parts = parts_by_class.setdefault(member, [])
+        for _, labels in job.map(part, _COLUMNS[job.options["task"]], _labels):
+            for of_dataset in labels:
+                _write(job, part, of_dataset)
+                parts = parts_by_class.setdefault(of_dataset.member, [])
                 if part not in parts:
                     parts.append(part)
     for member, parts in parts_by_class.items():
-        folder = f"{member.file_name}/" if member else ""
-        job.files.write(f"{folder}data.yaml", _data_yaml(job, member, parts).encode("ascii"))
+        job.files.write(f"{_folder(member)}data.yaml", _data_yaml(job, member, parts).encode("ascii"))
 
 
-def _by_class(job: Job, chunk: Chunk) -> Iterator[tuple[Class, Chunk]]:
-    """Yield each class that occurs, with the images that hold it and their items of that class."""
-    note_without_category(job, chunk, "dataset")
-    for class_id, class_chunk in chunk.divided_by(job.classes.ids(chunk.items.column("category_id"))).items():
-        yield job.classes.members[class_id - 1], class_chunk
+class _Labels(NamedTuple):
+    """The labels of the images of a chunk in a dataset.
+
+    Attributes:
+        member: the class of a dataset for each class; None for the dataset of all.
+        chunk: the images, without items.
+        files: the label of each image.
+        num_rows: number of rows of all labels.
+    """
+
+    member: Class | None
+    chunk: Chunk
+    files: TextFiles
+    num_rows: int
 
 
-def _write_chunk(job: Job, chunk: Chunk, folder: str) -> None:
-    """Write the labels of a chunk, and its photos where they are linked or copied."""
-    part = chunk.part
+def _labels(work: ChunkWork, chunk: Chunk) -> list[_Labels]:
+    """Return the labels of a chunk in each dataset that it has images of."""
+    if work.options["landmarks"] != "per-category":
+        return [_dataset_labels(work, None, chunk)]
+    note_without_category(work, chunk, "dataset")
+    by_class = chunk.divided_by(work.classes.ids(chunk.items.column("category_id")))
+    return [_dataset_labels(work, work.classes.members[number - 1], part) for number, part in by_class.items()]
+
+
+def _dataset_labels(work: ChunkWork, member: Class | None, chunk: Chunk) -> _Labels:
+    """Return the labels of a chunk in one dataset."""
     unannotated = chunk.images.column("num_items").null_count
     why = "have no annotation in the release: an empty label does not say that no clothes are shown"
-    note(job, "images", why, unannotated)
-    lines, per_item = _ROWS[job.options["task"]](job, chunk)
+    note(work, "images", why, unannotated)
+    lines, per_item = _ROWS[work.options["task"]](work, chunk)
     rows = iter(per_item)
     labels = join_groups(lines, [sum(islice(rows, number)) for number in chunk.num_items], "")
-    job.count(part, "rows", len(lines))
-    names = chunk.file_names()
-    paths = (f"{folder}labels/{part.name}/{stem(name)}.txt" for name in names)
-    job.files.write_all(zip(paths, slices(labels), strict=True))
+    paths = [f"{_folder(member)}labels/{chunk.part.name}/{stem(name)}.txt" for name in chunk.file_names()]
+    return _Labels(member, chunk.without_items(), TextFiles(paths, labels), len(lines))
+
+
+def _folder(member: Class | None) -> str:
+    """Return the folder of a dataset in the export, with a slash; empty for the dataset of all classes."""
+    return f"{member.file_name}/" if member else ""
+
+
+def _write(job: Job, part: Part, labels: _Labels) -> None:
+    """Write labels, and the photos of their images where they are linked or copied."""
+    job.count(part, "rows", labels.num_rows)
+    job.files.write_all(labels.files.with_bytes())
     if job.images != "none":
-        job.put_photos(chunk, (f"{folder}images/{part.name}/{name}" for name in names))
+        folder = f"{_folder(labels.member)}images/{part.name}"
+        job.put_photos(labels.chunk, (f"{folder}/{name}" for name in labels.chunk.file_names()))
 
 
-def _detect_rows(job: Job, chunk: Chunk) -> Rows:
-    boxes, has_box, _ = _boxes(job, chunk)
-    lines = concat(_classes(job, chunk).filter(has_box), " ", boxes, "\n")
+def _detect_rows(work: ChunkWork, chunk: Chunk) -> Rows:
+    boxes, has_box, _ = _boxes(work, chunk)
+    lines = concat(_classes(work, chunk).filter(has_box), " ", boxes, "\n")
     return lines, has_box.cast("int8").to_pylist()
 
 
-def _pose_rows(job: Job, chunk: Chunk) -> Rows:
-    boxes, has_box, sizes = _boxes(job, chunk)
-    landmarks = landmark_texts(job, chunk.items.filter(has_box), sizes.filter(has_box))
-    lines = concat(_classes(job, chunk).filter(has_box), " ", boxes, " ", landmarks, "\n")
+def _pose_rows(work: ChunkWork, chunk: Chunk) -> Rows:
+    boxes, has_box, sizes = _boxes(work, chunk)
+    landmarks = landmark_texts(work, chunk.items.filter(has_box), sizes.filter(has_box))
+    lines = concat(_classes(work, chunk).filter(has_box), " ", boxes, " ", landmarks, "\n")
     return lines, has_box.cast("int8").to_pylist()
 
 
-def _segment_rows(job: Job, chunk: Chunk) -> Rows:
-    polygons, per_item = polygon_rows(job, chunk)
+def _segment_rows(work: ChunkWork, chunk: Chunk) -> Rows:
+    polygons, per_item = polygon_rows(work, chunk)
     owners = [k for k, number in enumerate(per_item) for _ in range(number)]
-    classes = _classes(job, chunk).take(pa.array(owners, pa.int32()))
+    classes = _classes(work, chunk).take(pa.array(owners, pa.int32()))
     return concat(classes, " ", polygons, "\n"), per_item
 
 
-_ROWS: Final[dict[str, Callable[[Job, Chunk], Rows]]] = {
+_ROWS: Final[dict[str, Callable[[ChunkWork, Chunk], Rows]]] = {
     "detect": _detect_rows,
     "segment": _segment_rows,
     "pose": _pose_rows,
 }
 
 
-def _boxes(job: Job, chunk: Chunk) -> tuple[pa.Array, pa.Array, Sizes]:
+def _boxes(work: ChunkWork, chunk: Chunk) -> tuple[pa.Array, pa.Array, Sizes]:
     """Return ``x y width height`` of each item with a box, whether each item has a box, and its photo size."""
     sizes = item_sizes(chunk)
     boxes = cut_boxes(chunk, sizes)
     x1, y1, x2, y2 = (shares(side, size) for side, size in zip(boxes, (*sizes, *sizes), strict=True))
     width, height = pc.subtract(x2, x1), pc.subtract(y2, y1)
     has_box = pc.and_(pc.greater(width, 0), pc.greater(height, 0))
-    note_boxes(job, chunk, boxes, has_box)
+    note_boxes(work, chunk, boxes, has_box)
     texts = [share_texts(pc.add(low, high), 2 * SHARES) for low, high in ((x1, x2), (y1, y2))]
     texts += [share_texts(width), share_texts(height)]
     x, y, w, h = (text.filter(has_box) for text in texts)
     return concat(x, " ", y, " ", w, " ", h), has_box, sizes
 
 
-def _classes(job: Job, chunk: Chunk) -> pa.Array:
+def _classes(work: ChunkWork, chunk: Chunk) -> pa.Array:
     """Return the number of the class of each item, from 0; 0 in a dataset of a single class."""
-    class_ids = job.classes.ids(chunk.items.column("category_id"))
-    first = class_ids if job.options["landmarks"] == "per-category" else pa.scalar(1, pa.int32())
+    class_ids = work.classes.ids(chunk.items.column("category_id"))
+    first = class_ids if work.options["landmarks"] == "per-category" else pa.scalar(1, pa.int32())
     return numbers(pc.subtract(class_ids, first))
 
 
