@@ -3,6 +3,7 @@
 # make test-torch   the tests of the loaders for torch, in an environment of its own (5 GB)
 # make test-spark   every view in Spark SQL beside DuckDB, in an environment of its own (1 GB)
 # make wheel  dist/*.whl, to install elsewhere
+# make docs   the generated files of the docs, and the site in site/
 .DEFAULT_GOAL := demo
 .PHONY: demo install test test-torch test-spark lint wheel docs bench clean
 
@@ -90,9 +91,12 @@ wheel: $(VENV)/.installed
 	$(BUILD_WHEEL)
 	@ls dist/*.whl
 
+# The generated files, then the site in site/, to open from disk.
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m registry.cli.reference
 	$(BIN)/python -m tests.licences
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "The documentation, to open in a browser: $(CURDIR)/site/index.html"
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.ingest
@@ -119,10 +123,10 @@ fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.fuzz_ingest decoder
 	$(BIN)/python -m benchmarks.fuzz_ingest archives
 
-# Checks that a fresh clone can pull the data of a tag; docs/releasing.md.
+# Checks that a fresh clone can pull the data of a tag; docs/how-to/releasing.md.
 .PHONY: release-check
 release-check: install
 	$(BIN)/python -m registry.cli.release_check $(or $(TAG),$(error Name the tag: make release-check TAG=v1.0)) $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(TORCH_VENV) $(SPARK_VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(TORCH_VENV) $(SPARK_VENV) build dist site .mypy_cache .pytest_cache .ruff_cache

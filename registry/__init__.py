@@ -374,7 +374,7 @@ def check(
 
     Args:
         registry: an open registry.
-        only: names of checks (docs/checks.md); all without any.
+        only: names of checks (docs/reference/checks.md); all without any.
         severity: ``error``, ``warning`` or ``note``, or several of them; all without any.
         subset: a :class:`registry.subset.options.Subset` or its options: the rows are those within it.
         params: a parameter file (params.yaml) with limits and folders of your checks below ``checks``; the accepted
@@ -418,7 +418,7 @@ def evaluate(
     storage_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Evaluation:
-    """Score the predictions of a model by the official protocol; docs/evaluation.md tells metrics and formats.
+    """Score the predictions of a model by the official protocol; docs/how-to/evaluation.md tells metrics and formats.
 
     ``.records()`` are the scores as plain data, ``.value("AP", "occlusion=heavy")`` is one of them, and ``.tables`` has
     Arrow tables, such as ``items``: each item with its prediction and kind of error.
@@ -483,7 +483,7 @@ def views_sql(registry: Registry, dialect: str = "duckdb", names: Sequence[str] 
     """Return the statements that create the tables and views of a registry in another engine.
 
     Run ``.statements`` in their order. ``.notices`` name the columns that the engine cannot read. ``str()`` is the
-    text of ``df2 views``. The engine reads the Parquet files itself, as docs/engines.md tells.
+    text of ``df2 views``. The engine reads the Parquet files itself, as docs/how-to/engines.md tells.
 
     Args:
         registry: an open registry.

@@ -120,7 +120,8 @@ def browse(
     """Show the registry in a browser.
 
     The pages show images, identities, checks, statistics, and the rows of SQL, of the registry or any subset of it;
-    with --against another version beside it, with --predictions and --embeddings a model. docs/browse.md tells more.
+    with --against another version beside it, with --predictions and --embeddings a model. docs/how-to/browse.md tells
+    more.
     """
     from registry.web.server import check_installed, share_heaps
 

@@ -97,11 +97,11 @@ def check(
     tables: dict[str, str],
     output: Output,
 ) -> None:
-    """Count odd annotations and photos: docs/checks.md lists the checks.
+    """Count odd annotations and photos.
 
-    A check counts odd rows; it passes unless they are more than its limit in --params (checks: limits). Accepted
-    exceptions, the lines of checks/accepted.jsonl beside that file, do not count. With options of a subset, the rows
-    are those within it.
+    docs/reference/checks.md lists the checks. A check counts odd rows; it passes unless they are more than its limit in
+    --params (checks: limits). Accepted exceptions, the lines of checks/accepted.jsonl beside that file, do not count.
+    With options of a subset, the rows are those within it.
 
     Exit code 3 where a check of severity error does not pass, or a number differs from that of --release; else 1 where
     a check cannot be run.

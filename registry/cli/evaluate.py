@@ -25,8 +25,8 @@ from registry.cli.paths import PLACE
 def evaluate() -> None:
     """Score the predictions of a model by the official protocol.
 
-    The items come from the registry: no export is needed. docs/evaluation.md tells the formats of PREDICTIONS, the
-    metrics and the slices.
+    The items come from the registry: no export is needed. docs/how-to/evaluation.md tells the formats of PREDICTIONS,
+    the metrics and the slices.
     """
 
 

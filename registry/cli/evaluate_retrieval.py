@@ -57,8 +57,8 @@ def retrieval(
     """Score a submission of consumer-to-shop retrieval.
 
     SUBMISSION is a file or URL: the official JSON, or Parquet, Arrow or JSON lines with its keys as columns. top-k is
-    the share of queries with a right answer among their first k, by the official script. docs/retrieval_evaluation.md
-    tells the protocol, its quirks and the metrics.
+    the share of queries with a right answer among their first k, by the official script.
+    docs/how-to/retrieval-evaluation.md tells the protocol, its quirks and the metrics.
 
     Options of a subset choose the queries that count; the gallery stays whole.
 

@@ -44,7 +44,7 @@ _corrections = click.option(
     "--corrections",
     type=FOLDER,
     metavar="DIR",
-    help="Folder of corrections (*.jsonl) of the annotations: see docs/corrections.md.",
+    help="Folder of corrections (*.jsonl) of the annotations: see docs/how-to/corrections.md.",
 )
 
 

@@ -21,7 +21,7 @@ def scheduler_option(command: Function) -> Function:
         "--scheduler",
         metavar="ADDRESS",
         help="Run on the workers of this Dask scheduler (tcp://HOST:PORT) instead of local processes; they must reach "
-        "the same places. See docs/scaling.md.",
+        "the same places. See docs/how-to/scaling.md.",
     )(command)
 
 

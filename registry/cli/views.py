@@ -24,7 +24,7 @@ def views(places: Places, names: tuple[str, ...], dialect: str) -> None:
 
     The tables and views read the Parquet files that the registry has now, so print the SQL again after each ingestion.
     NAME is a table or view; those that it reads are printed as well. Without a NAME, all are. The engine needs its own
-    access to the files, and compares no digests; see docs/engines.md.
+    access to the files, and compares no digests; see docs/how-to/engines.md.
     """
     from registry.store.ddl import make_ddl
 

@@ -1,7 +1,8 @@
 """Declares every table and column of a registry.
 
 A column is declared once (:data:`FIELDS`) and used by tables and views. The Arrow schemas, ``schemas/tables/*.json``,
-``docs/tables.md``, the comments in DuckDB and the output of ``df2 tables`` are generated from these declarations.
+``docs/reference/tables.md``, the comments in DuckDB and the output of ``df2 tables`` are generated from these
+declarations.
 """
 
 from __future__ import annotations
@@ -295,7 +296,7 @@ class Table:
         key: columns that identify a row.
         partition: hive partition columns, outermost first.
         order: columns by which the rows of a file are sorted.
-        row_group_size: rows in a Parquet row group (measured in docs/benchmarks.md).
+        row_group_size: rows in a Parquet row group (measured in docs/reference/benchmarks.md).
         max_row_group_size: rows in a row group of a large file; 0 if all groups have ``row_group_size`` rows.
     """
 

@@ -28,9 +28,9 @@ Vectors = npt.NDArray[np.float32]
 class Embedder(Protocol):
     """Makes vectors of crops.
 
-    A plug-in is a package with an entry point in the group :data:`ENTRY_POINTS` that names a class or function without
-    arguments, which returns an embedder. Each worker process calls it once. It may also have an attribute ``weights``:
-    the SHA-256 of its weights, hex digits.
+    A plug-in is a package with an entry point in the group ``deepfashion2_registry.embedders`` that names a class or
+    function without arguments, which returns an embedder. Each worker process calls it once. It may also have an
+    attribute ``weights``: the SHA-256 of its weights, hex digits.
 
     Attributes:
         name: of the embedder.

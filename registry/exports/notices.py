@@ -77,7 +77,7 @@ def _of_turned_photos(export_format: Format, rows: Selection) -> Iterator[str]:
         what = plural(number, "photo has", "photos have")
         yield (
             f"{what} an EXIF tag that some trainers turn or mirror it by (ultralytics, detectron2), and all numbers "
-            "count the stored pixels: see 'Turned photos' in docs/formats.md"
+            "count the stored pixels: see docs/how-to/turned-photos.md"
         )
 
 

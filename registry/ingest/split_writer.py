@@ -155,8 +155,8 @@ class SplitWriter:
             report.notices.append(
                 f"{split}: {plural(self._num_turned, 'photo has', 'photos have')} an EXIF tag that turns or mirrors "
                 "the photo when it is shown (orientation 2 to 8 in images); width, height and annotations count the "
-                "stored pixels, and trainers that turn photos by the tag see other ones: see 'Turned photos' in "
-                "docs/formats.md"
+                "stored pixels, and trainers that turn photos by the tag see other ones: see "
+                "docs/how-to/turned-photos.md"
             )
         report.notices = sorted([*report.notices, *self._lists.disagreements()])
         has_bad_files = bool(report.bad_files)

@@ -64,7 +64,8 @@ class Detection(PhotoDataset):
     without an item are elements too where the subset has them.
 
     Args:
-        registry_or_url, subset: see :class:`registry.loaders.dataset.PhotoDataset`.
+        registry_or_url: see :class:`registry.loaders.dataset.PhotoDataset`.
+        subset: see there.
         targets: ``boxes``, ``masks``, ``keypoints``; boxes are always there.
         keypoints_of: name or id of the category whose landmarks are the k keypoints, for a subset of this category
             alone; without it, k is 294: a slot for each landmark of every category.

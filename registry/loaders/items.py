@@ -30,7 +30,8 @@ class Items(PhotoDataset):
     that is not known is -1, a text that is not known is empty.
 
     Args:
-        registry_or_url, subset: see :class:`registry.loaders.dataset.PhotoDataset`.
+        registry_or_url: see :class:`registry.loaders.dataset.PhotoDataset`.
+        subset: see there.
         margin: fraction of the box's width that is added left and right, and of its height above and below.
         columns: more columns of items, or ``TABLE.COLUMN`` of a table of the user, for ``rows`` and targets.
         options: see :class:`registry.loaders.dataset.PhotoDataset`.

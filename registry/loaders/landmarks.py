@@ -35,7 +35,8 @@ class Landmarks(PhotoDataset):
     labelled, then x = y = 0); and ``key``. ``transform(image, target)`` returns both.
 
     Args:
-        registry_or_url, subset: see :class:`registry.loaders.dataset.PhotoDataset`.
+        registry_or_url: see :class:`registry.loaders.dataset.PhotoDataset`.
+        subset: see there.
         category: name or id.
         size: height and width to which each crop is resized, its landmarks with it; None keeps the crop's.
         margin: fraction of the box's width that is added left and right, and of its height above and below.

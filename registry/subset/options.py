@@ -106,8 +106,8 @@ class Subset:
         values.read_where, "SQL", "Only items for which this condition over the columns of the table items holds: "
         "'x2 - x1 > 2 * (y2 - y1)'.", default=None, needs_item=True)
     exclude_check: tuple[str, ...] = _option(
-        values.read_checks, "NAME", "Without the items, photos or identities that this check of docs/checks.md finds "
-        "in the registry, accepted ones too.")
+        values.read_checks, "NAME", "Without the items, photos or identities that this check of "
+        "docs/reference/checks.md finds in the registry, accepted ones too.")
     paired: bool = _option(
         values.read_flag, "", "Only items with a counterpart in the subset: same identity, other source.",
         default=False, needs_item=True)

@@ -2,7 +2,7 @@
 -- key: split, image_id
 -- severity: note
 -- needs: photos
--- source: photos; the limit was chosen by eye, see docs/photos.md
+-- source: photos; the limit was chosen by eye, see docs/how-to/photos.md
 SELECT split, image_id, brightness
 FROM photos
 WHERE brightness < 32

@@ -1,7 +1,7 @@
 -- One row per photo whose shorter side has less than 128 px, about a quarter of most photos of the release.
 -- key: split, image_id
 -- severity: note
--- source: images, or photos where images was ingested without the photos; the limit was chosen by eye, see docs/photos.md
+-- source: images, or photos where images was ingested without the photos; the limit was chosen by eye, see docs/how-to/photos.md
 SELECT
     coalesce(images.split, photos.split) AS split,
     coalesce(images.image_id, photos.image_id) AS image_id,

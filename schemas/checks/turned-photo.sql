@@ -1,7 +1,7 @@
 -- One row per photo with an EXIF tag that turns or mirrors it where it is shown; annotations count the stored pixels.
 -- key: split, image_id
 -- severity: warning
--- source: images, or photos where images was ingested without the photos; see 'Turned photos' in docs/formats.md
+-- source: images, or photos where images was ingested without the photos; see docs/how-to/turned-photos.md
 SELECT
     coalesce(images.split, photos.split) AS split,
     coalesce(images.image_id, photos.image_id) AS image_id,

@@ -1,6 +1,6 @@
 -- One row per pair of photos that are the same file or look alike: their difference hashes differ in at most 4 bits.
 -- key: split, image_id, other_split, other_image_id
--- source: photos and images; 'df2 photos describe' fills photos. Of many photos that are the same or alike only some pairs are listed; see docs/photos.md
+-- source: photos and images; 'df2 photos describe' fills photos. Of many photos that are the same or alike only some pairs are listed; see docs/how-to/photos.md
 -- kind: The first that holds: across splits, two pair_ids, user and shop, within a pair_id, unknown (a pair_id is NULL, as in test).
 WITH described AS (
     SELECT

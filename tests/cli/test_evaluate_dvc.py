@@ -1,4 +1,4 @@
-"""The stage of docs/evaluation.md in a repository with DVC: metrics and plots of two models."""
+"""The stage of docs/how-to/evaluation.md in a repository with DVC: metrics and plots of two models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.repositories import Project, set_apart
 
 pytestmark = pytest.mark.xdist_group("dvc")
 
-DOCS = Path(__file__).parents[2] / "docs" / "evaluation.md"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "evaluation.md"
 
 
 @pytest.fixture

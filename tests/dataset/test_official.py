@@ -14,7 +14,7 @@ from registry.dataset.terms import AUTHORS, CITATION, TERMS, TERMS_URL
 
 ROOT = Path(__file__).parents[2]
 DATASHEET = (ROOT / "DATASHEET.md").read_text(encoding="utf-8")
-STATISTICS_PAGE = (ROOT / "docs/statistics.md").read_text(encoding="utf-8")
+STATISTICS_PAGE = (ROOT / "docs/how-to/statistics.md").read_text(encoding="utf-8")
 NUMBERS = {split: {what: fact.number for what, fact in facts_of(split).items()} for split in SPLITS}
 
 

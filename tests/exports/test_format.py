@@ -1,4 +1,4 @@
-"""Formats of other packages, with the example of docs/formats.md."""
+"""Formats of other packages, with the example of docs/how-to/own-format.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from registry.exports.find import find_format, format_names
 from registry.exports.format import Option
 from tests.exports.releases import run_export
 
-PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "own-format.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture

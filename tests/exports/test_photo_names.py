@@ -157,7 +157,7 @@ def test_turned_photos_are_a_notice_of_formats_with_photos(
     manifest = run_export(places[1], format, tmp_path / "out", photos=places[0], images="copy")
     assert [notice for notice in manifest.notices if "EXIF" in notice] == [
         "1 photo has an EXIF tag that some trainers turn or mirror it by (ultralytics, detectron2), and all numbers "
-        "count the stored pixels: see 'Turned photos' in docs/formats.md"
+        "count the stored pixels: see docs/how-to/turned-photos.md"
     ]
     subset = {"image_id": "2-"}
     others = run_export(places[1], format, tmp_path / "others", subset=subset, photos=places[0], images="copy")

@@ -104,7 +104,7 @@ def test_parts_of_several_splits_are_converted_too(name: str, ingested: Path, pu
 
 
 def test_json2yolo_cannot_tell_the_ids_of_such_parts_apart(ingested: Path, tmp_path: Path) -> None:
-    # docs/formats.md says so, and names the other converter.
+    # docs/reference/formats.md says so, and names the other converter.
     subset = {"split": ["train", "validation"]}
     run_export(ingested, "coco", tmp_path / "out", subset=subset, resplit=Resplit.parse("fit=0.99,held=0.01", 1))
     path = tmp_path / "out" / "annotations" / "fit.json"

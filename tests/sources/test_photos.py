@@ -49,7 +49,7 @@ def test_a_turned_photo_has_the_size_of_its_stored_pixels_and_its_tag(kind: str,
     assert noticed(as_kind(kind, source, tmp_path), tmp_path / "r") == [
         "train: 3 photos have an EXIF tag that turns or mirrors the photo when it is shown (orientation 2 to 8 in "
         "images); width, height and annotations count the stored pixels, and trainers that turn photos by the tag see "
-        "other ones: see 'Turned photos' in docs/formats.md"
+        "other ones: see docs/how-to/turned-photos.md"
     ]
     assert registry.open(str(tmp_path / "r")).sql(_ROWS).fetchall() == [
         ("000001.jpg", 300, 400, 6),

@@ -1,0 +1,130 @@
+"""The documentation site: it builds strictly, its links lead somewhere, and it works from disk in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urldefrag, urlsplit
+
+import pytest
+
+pytest.importorskip("mkdocs", reason="needs mkdocs to build the site")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+
+ROOT = Path(__file__).parents[2]
+_CHROMIUM = os.environ.get("DF2_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+_NEEDS_BROWSER = pytest.mark.skipif(
+    not _CHROMIUM, reason="needs a browser: chromium or google-chrome on the PATH, or its path in DF2_CHROMIUM"
+)
+
+# All tests of this file run in the same worker, which builds the site once.
+pytestmark = pytest.mark.xdist_group("docs")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the site; a dead link or a page outside of the navigation ends the build."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    build = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert build.returncode == 0, build.stdout + build.stderr
+    return folder
+
+
+def pages(site: Path) -> list[Path]:
+    """Return the pages of the site; 404.html is for servers."""
+    return sorted(path for path in site.rglob("*.html") if path.name != "404.html")
+
+
+class Links(HTMLParser):
+    """The ids and the links of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id":
+                self.ids.add(value or "")
+            elif name in ("href", "src") and tag in ("a", "img", "link", "script"):
+                self.links.append(value or "")
+
+
+def test_every_page_of_the_docs_is_in_the_site(site: Path) -> None:
+    sources = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
+    assert {path.relative_to(site) for path in pages(site)} == sources
+
+
+def test_every_link_leads_to_a_file_and_an_anchor_of_the_site(site: Path) -> None:
+    parsed = {path: Links(path) for path in pages(site)}
+    dead = []
+    for path, page in parsed.items():
+        for link in page.links:
+            if urlsplit(link).scheme in ("http", "https"):
+                continue
+            url, anchor = urldefrag(link)
+            target = (path.parent / unquote(url)).resolve() if url else path
+            if not target.is_file() or (target in parsed and anchor and unquote(anchor) not in parsed[target].ids):
+                dead.append(f"{path.relative_to(site)}: {link}")
+    assert dead == []
+
+
+def test_docstrings_are_markdown_in_the_site(site: Path) -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in pages(site)}
+    assert [str(path) for path, text in texts.items() if ":class:`" in text or ":func:`" in text] == []
+    checks = texts[site / "reference" / "python" / "checks.html"]
+    assert 'href="registry.html#registry.subset.options.Subset"' in checks  # of a role
+    assert 'names of checks (<a href="../checks.html">checks</a>)' in checks  # of docs/reference/checks.md
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Yield a browser without a window."""
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(
+            executable_path=_CHROMIUM, args=["--no-sandbox"] if is_root else []  # it refuses root with its sandbox
+        )  # fmt: skip
+        yield chromium
+        chromium.close()
+
+
+@_NEEDS_BROWSER
+def test_every_page_opens_from_disk_is_quiet_and_fits_a_phone(browser: Any, site: Path) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    events: list[str] = []
+    page.on("console", lambda message: events.append(f"{page.url}: {message.text}"))
+    page.on("pageerror", lambda error: events.append(f"{page.url}: {error}"))
+    page.on(
+        "request", lambda request: request.url.startswith(("file:", "data:", "blob:")) or events.append(request.url)
+    )
+    for path in pages(site):
+        page.goto(path.as_uri())
+        if page.evaluate("document.documentElement.scrollWidth") > 390:
+            events.append(f"{path.relative_to(site)} scrolls sideways")
+    assert events == []
+    context.close()
+
+
+@_NEEDS_BROWSER
+def test_the_search_answers_from_disk(browser: Any, site: Path) -> None:
+    page = browser.new_page()
+    page.goto((site / "index.html").as_uri())
+    page.get_by_placeholder("Search").click()
+    page.get_by_placeholder("Search").press_sequentially("degenerate-box")
+    hit = page.locator(".md-search-result__link[href*='reference/checks.html']").first
+    hit.wait_for()
+    hit.click()
+    page.wait_for_url("**/reference/checks.html*")
+    page.close()
