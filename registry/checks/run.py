@@ -17,9 +17,10 @@ from registry.dataset.deepfashion2 import unknown_name
 from registry.errors import QueryError, UsageError, first_names
 from registry.execution.cluster import ClusterExecutor
 from registry.execution.in_order import in_order
-from registry.execution.packing import pack, unpack_once
+from registry.execution.packing import unpack_once
 from registry.store.connection import duckdb_errors
 from registry.store.html import html_table
+from registry.store.on_workers import share_version
 from registry.store.sql import SPLIT_ORDER, quote_name
 from registry.wording import plural
 
@@ -169,7 +170,7 @@ def _counted(
     if executor is None:
         yield from (count_check(tables, *arguments) for arguments in work)
         return
-    packed = pack(tables, {})
+    packed = share_version(executor, tables)
     calls = ((None, executor.submit(_count_on_worker, packed, arguments)) for arguments in work)
     yield from (counted for _, counted in in_order(calls, len(work)))
 

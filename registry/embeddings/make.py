@@ -27,13 +27,15 @@ from registry.errors import (
     UnreadableSourceError,
     UsageError,
 )
+from registry.execution.cluster import max_pending
 from registry.execution.in_order import in_order
-from registry.execution.packing import pack, unpack
+from registry.execution.packing import pack_for_run, unpack_once
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
+from registry.execution.worker import Sample
 from registry.files.private_folder import private_folder
 from registry.snapshot.manifest import Manifest, read_manifest
-from registry.sources.cluster_places import for_workers
+from registry.sources.cluster_places import for_workers, spread
 from registry.sources.photo_crops import crop_within
 from registry.sources.photo_decoding import PhotoError, decode_rgb
 from registry.sources.photo_reader import PhotoReader
@@ -153,14 +155,23 @@ def make_embeddings(
         try:
             table = Registry(registry, storage_options).sql(_ITEMS, {"splits": chosen}).to_arrow_table()
             reader.prepare(table.column("split").unique().to_pylist())
-            work = pack((embedder, reader), cluster.secrets if cluster else {}) if pool else b""
+            work = (
+                (cluster.share((embedder, reader)) if cluster else pack_for_run((embedder, reader), {}))
+                if pool
+                else b""
+            )
+            if cluster and table.num_rows:
+                keys = spread(
+                    list(zip(*(table.column(name).to_pylist() for name in ("split", "image_id")), strict=True))
+                )
+                cluster.expect(Sample(str(photos), _photo_digests(reader, keys), _digests_in_worker, (work, keys)))
 
             def results() -> Iterator[tuple[list[_Item], _Made]]:
                 if pool is None:
                     yield from ((items, _embed(maker, reader, items)) for items in _runs(table))
                 else:
                     calls = ((items, pool.submit(_embed_in_worker, work, items)) for items in _runs(table))
-                    yield from in_order(calls, 2 * jobs + 1)
+                    yield from in_order(calls, max_pending(pool, jobs))
 
             with TemporaryDirectory(dir=private_folder()) as folder:
                 path = Path(folder, "vectors.parquet")
@@ -234,12 +245,16 @@ def _items(table: pa.Table) -> Iterator[_Item]:
 @lru_cache(maxsize=1)
 def _loaded(work: bytes) -> tuple[Embedder, PhotoReader]:
     """Return the embedder and the photos of a worker process, which keeps them for its next run of photos."""
-    embedder, reader = unpack(work)
+    embedder, reader = unpack_once(work)
     return open_embedder(embedder), reader
 
 
 def _embed_in_worker(work: bytes, items: Sequence[_Item]) -> _Made:
     return _embed(*_loaded(work), items)
+
+
+def _digests_in_worker(work: bytes, keys: Sequence[tuple[str, int]]) -> dict[str, str]:
+    return _photo_digests(_loaded(work)[1], keys)
 
 
 def _embed(embedder: Embedder, reader: PhotoReader, items: Sequence[_Item]) -> _Made:
@@ -274,6 +289,20 @@ def _embed(embedder: Embedder, reader: PhotoReader, items: Sequence[_Item]) -> _
             num_bytes = 0
     finish()
     return result
+
+
+def _photo_digests(reader: PhotoReader, keys: Sequence[tuple[str, int]]) -> dict[str, str]:
+    """Return the digest of each photo, or a text where it cannot be read."""
+    digests = {}
+    for split, image_id in keys:
+        try:
+            digest = hashlib.sha256(reader.read(split, image_id)).hexdigest()
+        except (PasswordError, UnreadableSourceError):
+            raise
+        except SourceError:
+            digest = "cannot be read"
+        digests[f"{split}/image/{image_id:06d}.jpg"] = digest
+    return digests
 
 
 def _photo(reader: PhotoReader, split: str, image_id: int, item: _Item) -> npt.NDArray[np.uint8] | str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager, suppress
@@ -13,6 +15,10 @@ from registry.version import __version__
 
 #: Seconds that the end of a connection may take.
 _CLOSING: Final = 5.0
+#: Seconds between two counts of the workers.
+_COUNTING: Final = 2.0
+#: Dask warns of calls above this; a slice of a compressed tar has up to 16 MB, and a user's table more.
+_NO_WARNING: Final = {"distributed.admin.large-graph-warning-threshold": "1TB"}
 
 
 @contextmanager
@@ -43,7 +49,8 @@ def dask_executor(address: str | None, timeout: float) -> Iterator[Executor | No
     except (ValueError, TypeError) as error:
         raise UsageError(f"--scheduler is {address!r}: expected tcp://HOST:PORT; {error}.") from error
     except OSError as error:
-        raise StorageError(f"Cannot reach the Dask scheduler at {address}: {error}") from error
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        raise StorageError(f"Cannot reach the Dask scheduler at {address}: {error}{cause}") from error
     try:
         try:
             client.wait_for_workers(1, timeout=timeout)  # type: ignore[no-untyped-call,unused-ignore]
@@ -61,19 +68,48 @@ class _DaskExecutor(Executor):
     """Runs calls on the workers of a client.
 
     The executor of Dask's own client waits for ever for a result that was under way when the scheduler died.
-
-    Attributes:
-        num_workers: calls that run at a time.
     """
 
     def __init__(self, client: Any, address: str) -> None:
         self._client = client
         self._address = address
-        self.num_workers: int = sum(client.nthreads().values())
+        self._num_workers = 1
+        self._counted_at = -math.inf
+
+    @property
+    def num_workers(self) -> int:
+        """Calls that run at a time, counted now and then: workers of a cluster start one after another."""
+        if time.monotonic() - self._counted_at > _COUNTING and self._client.status == "running":
+            with suppress(OSError):  # a scheduler that went away: the next result tells
+                self._num_workers = sum(self._client.nthreads().values())
+            self._counted_at = time.monotonic()
+        return self._num_workers
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Start a call and return its future."""
-        return _DaskFuture(self._client, self._address, self._client.submit(fn, *args, pure=False, **kwargs))
+        """Start a call and return its future.
+
+        Raises:
+            StorageError: the scheduler went away.
+        """
+        return _DaskFuture(self._client, self._address, self._submit(fn, *args, **kwargs))
+
+    def send_once(self, data: bytes) -> Any:
+        """Return an argument that stands for these bytes in many calls; the scheduler keeps them for other workers.
+
+        Raises:
+            StorageError: the scheduler went away.
+        """
+        return self._submit(bytes, data)
+
+    def _submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        from dask import config
+        from distributed.client import ClosedClientError
+
+        try:
+            with config.set(_NO_WARNING):
+                return self._client.submit(fn, *args, pure=False, **kwargs)
+        except ClosedClientError as error:
+            raise _gone(self._address) from error
 
 
 class _DaskFuture(Future[Any]):
@@ -104,10 +140,7 @@ class _DaskFuture(Future[Any]):
                 "memory, or killed). The registry is as it was; give each worker more memory."
             ) from error
         except (CancelledError, CommClosedError) as error:
-            raise StorageError(
-                f"The Dask scheduler at {self._address} went away before the work was done. The registry is as "
-                "it was; run this again."
-            ) from error
+            raise _gone(self._address) from error
         except ModuleNotFoundError as error:
             raise MissingDependencyError(
                 f"A worker of the Dask scheduler at {self._address} lacks a package: {error}. Install "
@@ -119,6 +152,14 @@ class _DaskFuture(Future[Any]):
         if self._client.status == "running":
             self._future.cancel()
         return True
+
+
+def _gone(address: str) -> StorageError:
+    """Return the error of a scheduler that ended, or closed the connection."""
+    return StorageError(
+        f"The Dask scheduler at {address} went away before the work was done. The registry is as it was; run this "
+        "again."
+    )
 
 
 def _hand_over_logs() -> None:

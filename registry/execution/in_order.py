@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from itertools import islice
 from typing import TypeVar
@@ -12,20 +12,25 @@ Input = TypeVar("Input")
 Result = TypeVar("Result")
 
 
-def in_order(calls: Iterator[tuple[Input, Future[Result]]], max_pending: int) -> Iterator[tuple[Input, Result]]:
+def in_order(
+    calls: Iterator[tuple[Input, Future[Result]]], max_pending: int | Callable[[], int]
+) -> Iterator[tuple[Input, Result]]:
     """Yield the input and the result of each call, in the order of submission.
 
     Args:
         calls: pairs (input, future); advancing the iterator submits the next call.
-        max_pending: calls that are running, or done and not yet consumed, at a time. Pending calls are cancelled when
-            the consumer stops early.
+        max_pending: calls that are running, or done and not yet consumed, at a time; or a function that returns their
+            number, asked before each result. Pending calls are cancelled when the consumer stops early.
     """
-    pending = deque(islice(calls, max_pending))
+    pending: deque[tuple[Input, Future[Result]]] = deque()
     try:
-        while pending:
+        while True:
+            most = max_pending if isinstance(max_pending, int) else max_pending()
+            pending.extend(islice(calls, max(0, most - len(pending))))
+            if not pending:
+                return
             call_input, future = pending.popleft()
             yield call_input, future.result()
-            pending.extend(islice(calls, 1))
     finally:
         for _, future in pending:
             future.cancel()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from registry.dataset.file_names import suffix
 from registry.errors import UsageError
-from registry.exports.work import ChunkWork, Result, results_of_workers
+from registry.exports.work import SLICE_IMAGES, ChunkWork, Result, VersionedRows, results_of_workers
+from registry.store.on_workers import share_version
 from registry.subset.rows import Chunk, Part
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from registry.exports.files import Files
     from registry.sources.photos import Photos
     from registry.subset.classes import Classes
-    from registry.subset.rows import SubsetRows
 
 
 class Job(ChunkWork):
@@ -39,7 +39,7 @@ class Job(ChunkWork):
         self,
         options: Mapping[str, Any],
         images: str,
-        rows: SubsetRows,
+        rows: VersionedRows,
         files: Files,
         photos: Photos | None,
         progress: Progress | None,
@@ -54,6 +54,7 @@ class Job(ChunkWork):
         self.counts = {part.name: dict(rows.counts(part)) for part in rows.parts}
         self.num_links_out = 0
         self._rows = rows
+        self._packed_rows = b""
         self._photos = photos
         self._progress = progress
         self._num_done = 0
@@ -94,7 +95,10 @@ class Job(ChunkWork):
             for chunk in self.chunks(part, columns):
                 yield chunk, function(self, chunk)
             return
-        for chunk, result in results_of_workers(self.cluster, self, self._rows, part, columns, function):
+        if not self._packed_rows:
+            self._packed_rows = share_version(self.cluster, self._rows)
+        slices = self._rows.slices(part, SLICE_IMAGES)
+        for chunk, result in results_of_workers(self.cluster, self._packed_rows, slices, self, columns, function):
             yield chunk, result
             self._advance(chunk)
 
@@ -124,16 +128,16 @@ class Job(ChunkWork):
         """
         return self._require_photos().read(chunk.split, chunk.images.column("image_id").to_pylist())
 
-    def source_of_photos(self, part: Part) -> Photos:
-        """Return the source of photos, which lists those of a part, to be read on a cluster.
+    def source_of_photos(self, cluster: ClusterExecutor) -> Photos:
+        """Return the source of photos, to be read on a cluster, whose workers compare some photos of each split.
 
         Raises:
             UsageError: the export has none.
             SourceError: it cannot be opened.
         """
         photos = self._require_photos()
-        for split in part.splits:
-            photos.check(split, ())
+        for split in dict.fromkeys(split for part in self.parts for split in part.splits):
+            photos.expect_on(cluster, split)
         return photos
 
     def note_suffixes(self, chunk: Chunk) -> None:

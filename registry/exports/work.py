@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from registry.execution.cluster import max_pending
 from registry.execution.in_order import in_order
-from registry.execution.packing import pack, unpack_once
-from registry.subset.rows import Chunk, Part, Slice, SubsetRows
+from registry.execution.packing import unpack_once
+from registry.store.on_workers import Versioned
+from registry.subset.rows import Chunk, Slice, SubsetRows
 
 if TYPE_CHECKING:
     from registry.execution.cluster import ClusterExecutor
@@ -21,6 +23,10 @@ SLICE_IMAGES: Final = 4_096
 _MAX_PENDING: Final = 16
 
 Result = TypeVar("Result")
+
+
+class VersionedRows(SubsetRows, Versioned, Protocol):
+    """The rows of a subset of one version of a registry."""
 
 
 class ChunkWork:
@@ -74,32 +80,39 @@ class ChunkWork:
 
 def results_of_workers(
     cluster: ClusterExecutor,
+    packed_rows: bytes,
+    slices: Sequence[Slice],
     work: ChunkWork,
-    rows: SubsetRows,
-    part: Part,
     columns: Sequence[str],
     function: Callable[[ChunkWork, Chunk], Result],
 ) -> Iterator[tuple[Chunk, Result]]:
-    """Yield each chunk of a part without its items, and the result of a function of it, which workers call.
+    """Yield each chunk without its items, and the result of a function of it, which workers call.
 
     Args:
         cluster: the workers, which read the rows themselves.
+        packed_rows: a :class:`SubsetRows`, from :func:`registry.store.on_workers.share_version`.
+        slices: the images.
         work: gets the counts of all workers.
-        rows: of the subset.
-        part: the part.
         columns: of the items of each chunk.
         function: defined in a module that the workers can import; its result can be pickled.
     """
-    call = pack((rows, work.options, work.images, work.classes, columns, function), cluster.secrets)
-    calls = ((piece, cluster.submit(_run_slice, call, piece)) for piece in rows.slices(part, SLICE_IMAGES))
-    for _, (results, counted) in in_order(calls, min(2 * cluster.num_workers + 1, _MAX_PENDING)):
+    most = max_pending(cluster, 1)
+    about = (work.options, work.images, work.classes)
+    calls = ((piece, cluster.submit(_run_slice, packed_rows, piece, about, columns, function)) for piece in slices)
+    for _, (results, counted) in in_order(calls, lambda: min(most(), _MAX_PENDING)):
         work.add_counts(counted)
         yield from results
 
 
-def _run_slice(call: bytes, piece: Slice) -> tuple[list[tuple[Chunk, Any]], ChunkWork]:
+def _run_slice(
+    packed_rows: bytes,
+    piece: Slice,
+    about: tuple[Mapping[str, Any], str, Classes],
+    columns: Sequence[str],
+    function: Callable[[ChunkWork, Chunk], Any],
+) -> tuple[list[tuple[Chunk, Any]], ChunkWork]:
     """Return each chunk of a slice without its items, with the result of the function, and the counts."""
-    rows, options, images, classes, columns, function = unpack_once(call)
-    work = ChunkWork(options, images, classes)
+    work = ChunkWork(*about)
+    rows: SubsetRows = unpack_once(packed_rows)
     results = [(chunk.without_items(), function(work, chunk)) for chunk in rows.read_slice(piece, columns)]
     return results, work

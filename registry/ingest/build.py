@@ -13,6 +13,7 @@ from typing import Final
 from registry.dataset.deepfashion2 import find_split
 from registry.dataset.tables import CORRECTIONS
 from registry.errors import SourceError, UsageError
+from registry.execution.cluster import max_pending
 from registry.execution.in_order import in_order
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
@@ -26,7 +27,7 @@ from registry.ingest.shard import BadFile, ChunkRows, read_chunk
 from registry.ingest.source_of import read_sources
 from registry.ingest.split_writer import SplitWriter
 from registry.snapshot.publish import Publication, publication
-from registry.sources.cluster_places import for_workers
+from registry.sources.cluster_places import expect_same_files, for_workers
 from registry.sources.coco_files import find_coco, local_files
 from registry.sources.issues import MAX_NAME_ISSUES
 from registry.sources.listing import Listing, Source
@@ -122,6 +123,7 @@ def ingest(
         if sources and listing.annotations:
             raise UsageError("--source-of is for COCO files and photos without annotation: annotation files name it.")
         lists.named_sources = sources
+        expect_same_files(cluster, source, opened, listing.annotations, listing.photos)
         with publication(place, split) as tables:
             report.notices += _lost_corrections(tables) if corrections is None else []
             report.notices += keep_described(tables, opened, listing.photos, pool, jobs)
@@ -214,4 +216,4 @@ def _read_chunks(pool: Executor | None, source: Source, chunks: Iterable[FileChu
         yield from (read_chunk(source, chunk) for chunk in chunks)
         return
     calls = ((None, pool.submit(read_chunk, source, chunk)) for chunk in chunks)
-    yield from (rows for _, rows in in_order(calls, 2 * jobs + 1))
+    yield from (rows for _, rows in in_order(calls, max_pending(pool, jobs)))

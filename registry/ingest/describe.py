@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 from registry.dataset.deepfashion2 import find_split
 from registry.dataset.tables import PHOTOS, arrow_schema, record_batch
 from registry.errors import UnknownNameError
+from registry.execution.cluster import max_pending
 from registry.execution.in_order import in_order
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
@@ -22,7 +23,7 @@ from registry.ingest.photo_journal import FOLDER, Journal
 from registry.ingest.photo_measures import Measures, measure_photo
 from registry.snapshot.manifest import read_manifest
 from registry.snapshot.publish import publication
-from registry.sources.cluster_places import for_workers
+from registry.sources.cluster_places import expect_same_files, for_workers
 from registry.sources.coco_files import find_coco
 from registry.sources.entries import Entry
 from registry.sources.faults import Fault
@@ -140,6 +141,8 @@ def describe_photos(
         rows = _StoredRows(file)
         with process_pool(cluster, jobs, "What was read is kept") as pool:
             opened, photos = _open(source, split, report, password, storage_options, follow_links)
+            if opened is not None:
+                expect_same_files(cluster, source, opened, (), photos)
             journal = Journal(_journal_folder(place, cache), split)
             for entries, chunk in _read_photos(
                 pool if len(photos) > 2 * _CHUNK else None, opened, photos, journal, jobs
@@ -206,7 +209,7 @@ def _read_photos(
         yield from ((entries, _read_chunk(source, entries, checksums)) for entries, checksums in work)
         return
     calls = ((entries, pool.submit(_read_chunk, source, entries, checksums)) for entries, checksums in work)
-    yield from in_order(calls, 2 * jobs + 1)
+    yield from in_order(calls, max_pending(pool, jobs))
 
 
 def _read_chunk(

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from typing import Final
 
 from registry.dataset.tables import PHOTOS
+from registry.execution.cluster import max_pending
 from registry.execution.in_order import in_order
 from registry.files.temporary import write_text
 from registry.ingest.content_digest import photos_digest
@@ -101,7 +102,7 @@ def _checksums(
         return
     chunks = (photos[start : start + _CHUNK] for start in range(0, len(photos), _CHUNK))
     calls = ((None, pool.submit(_read_checksums, source, chunk)) for chunk in chunks)
-    for _, checksums in in_order(calls, 2 * jobs + 1):
+    for _, checksums in in_order(calls, max_pending(pool, jobs)):
         yield from checksums
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from registry.errors import SourceError, UsageError, first_names
+from registry.execution.cluster import ClusterExecutor
+from registry.sources.cluster_places import expect_same_files
 from registry.sources.entries import Entries, Entry
 from registry.sources.faults import Fault
 from registry.sources.folders import LocalFolder
@@ -70,6 +72,15 @@ class Photos:
         if missing:
             names = [f"{split}/image/{image_id:06d}.jpg" for image_id in missing]  # as in the release
             raise SourceError(f"{self.place(split)} lacks photos that the subset needs: {first_names(names, 5)}.")
+
+    def expect_on(self, cluster: ClusterExecutor, split: str) -> None:
+        """Have the workers of a cluster compare some photos of a split with those that this process reads.
+
+        Raises:
+            SourceError: the release cannot be opened.
+        """
+        source, photos = self._of_split(split)
+        expect_same_files(cluster, self.place(split), source, (), photos)
 
     def names(self, split: str, image_ids: Sequence[int]) -> list[str]:
         """Return the file name of each photo.

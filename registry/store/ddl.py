@@ -14,6 +14,7 @@ from registry.dataset.deepfashion2 import unknown_name
 from registry.dataset.tables import EMBEDDINGS, TABLES, Field, Table, duckdb_type
 from registry.dataset.views import load_views, spark_views
 from registry.errors import UsageError
+from registry.redaction import redact, without_user
 from registry.store.registry import Registry
 from registry.store.sql import glob_escape, quote
 from registry.store.views import relations, views_in_order
@@ -41,7 +42,7 @@ class Ddl:
 
     Attributes:
         statements: to be run in this order, without semicolons at their ends.
-        notices: a sentence on each column that the engine cannot read.
+        notices: a sentence on each column that the engine cannot read, and on a URL without its password.
     """
 
     statements: tuple[str, ...]
@@ -61,7 +62,7 @@ def make_ddl(registry: Registry, dialect: str = "duckdb", names: Sequence[str] =
 
     Raises:
         UnknownNameError: there is no such dialect, table or view.
-        UsageError: the engine cannot name the registry's path.
+        UsageError: the engine cannot name the registry's path, or a part of it is a secret.
     """
     if dialect not in DIALECTS:
         raise unknown_name("dialect", dialect, list(DIALECTS))
@@ -75,7 +76,8 @@ def make_ddl(registry: Registry, dialect: str = "duckdb", names: Sequence[str] =
     for name in reversed(ordered):
         if name in wanted and name in views:
             wanted |= relations(views[name]) & set(ordered)
-    root = registry.snapshot().place.absolute_url
+    url = registry.snapshot().place.absolute_url
+    root = without_user(url)
     _check_path(root, dialect)
     halves = _half_floats(registry) if is_spark and EMBEDDINGS.name in wanted else set()
     tables: _Tables = _SparkTables(root, registry, halves) if is_spark else _DuckDBTables(root, registry)
@@ -87,7 +89,10 @@ def make_ddl(registry: Registry, dialect: str = "duckdb", names: Sequence[str] =
     for name in ordered[len(TABLES) :]:
         if name in wanted:
             statements.append(f"CREATE OR REPLACE TEMPORARY VIEW {name} AS\n{views[name].rstrip()}")
-    return Ddl(tuple(statements), tuple(map(_notice, sorted({model for model, _ in halves}))))
+    notices = [_notice(model) for model in sorted({model for model, _ in halves})]
+    if root != url:
+        notices.append(f"The statements name {root} without its password: give it to the engine in its own way.")
+    return Ddl(tuple(statements), tuple(notices))
 
 
 def spark_type(name: str) -> str:
@@ -99,8 +104,10 @@ def _check_path(root: str, dialect: str) -> None:
     """Check that an engine can name the files below a path.
 
     Raises:
-        UsageError: the path has characters that the engine takes for a pattern.
+        UsageError: the path has characters that the engine takes for a pattern, or a secret that would be printed.
     """
+    if "://" in root and redact(root) != root:
+        raise UsageError(f"The registry {root} has a secret in its path, which the statements would show: move it.")
     special = "\\" + (_SPARK_SPECIAL if dialect == "spark" else "")
     wrong = sorted({character for character in root if character in special or not character.isprintable()})
     if wrong:

@@ -93,9 +93,10 @@ class Registry:
     def opening(self) -> dict[str, Any]:
         """Return the arguments that open the same registry in another process; its limits are left to that."""
         return {
-            "url": self.place.absolute_url,  # the other process may run in another folder
+            # The other process may run in another folder.
+            "url": self.place.absolute_url,
+            "cache": None if self._cache is None else os.path.abspath(os.path.expanduser(self._cache)),
             "storage_options": self._storage_options,
-            "cache": self._cache,
             "tables": self.own_tables,
         }
 

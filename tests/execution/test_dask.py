@@ -107,8 +107,12 @@ def test_a_bad_file_is_an_issue_of_its_own(running: Cluster, small_source: Path,
     assert files_in(tmp_path / "r") == files_in(tmp_path / "q")
 
 
-def test_a_cluster_counts_the_same_rows(running: Cluster, small_registry: Path, tmp_path: Path) -> None:
-    for options in ([], ["--source", "user"]):
+def test_a_cluster_counts_the_same_rows(
+    running: Cluster, small_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASK_DISTRIBUTED__ADMIN__LARGE_GRAPH_WARNING_THRESHOLD", "1kB")
+    (tmp_path / "scores.csv").write_text("split,image_id,score\n" + "train,1,0.5\n")
+    for options in (["--table", "scores=scores.csv"], ["--source", "user"]):
         here = run(tmp_path, "-r", "registry", "check", *options)
         there = run(tmp_path, "-r", "registry", "check", *options, "--scheduler", running.address)
         assert (there.returncode, there.stdout, there.stderr) == (here.returncode, here.stdout, here.stderr)
@@ -155,12 +159,24 @@ def test_a_scheduler_that_goes_away_is_one_error(tmp_path: Path) -> None:
             call.result()
 
 
+def test_a_call_after_the_scheduler_went_away_is_the_same_error(tmp_path: Path) -> None:
+    with cluster(tmp_path, 1) as started, dask_executor(started.address, 5) as executor:
+        assert executor is not None
+        assert executor.submit(abs, -1).result() == 1
+        started.scheduler.kill()
+        for _ in range(2):  # the connection is lost, and then it is closed
+            with pytest.raises(StorageError, match="went away before the work was done"):
+                executor.submit(abs, -1).result()
+
+
 @pytest.mark.parametrize(
     ("address", "code", "message"),
     [
         ("nonsense", 2, "--scheduler is 'nonsense': expected tcp://HOST:PORT; missing port number"),
         ("magic://127.0.0.1:1", 2, "--scheduler is 'magic://127.0.0.1:1': expected tcp://HOST:PORT"),
         ("tcp://127.0.0.1:1", 4, "Cannot reach the Dask scheduler at tcp://127.0.0.1:1: Timed out"),
+        ("tcp://[::1]:1", 4, "Cannot reach the Dask scheduler at tcp://[::1]:1: Timed out"),
+        ("tls://127.0.0.1:1", 2, "--scheduler is 'tls://127.0.0.1:1': expected tcp://HOST:PORT; TLS expects"),
     ],
 )
 def test_an_address_without_a_scheduler_is_one_error(

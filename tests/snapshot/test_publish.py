@@ -129,6 +129,10 @@ def test_row_groups_double_in_size_as_a_file_grows(tmp_path: Path) -> None:
     metadata = pq.read_metadata(tmp_path / "slots.parquet")
     sizes = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
     assert sizes == [2] * 16 + [4] * 8 + [8] * 14 + [4]
+    at_once = TableWriter(tmp_path / "at_once.parquet", table, None)
+    at_once.write(record_batch(table, [[0] * 180, [1] * 180, [1] * 180, [0] * 180, [0.1] * 180]))
+    at_once.close()
+    assert at_once.path.read_bytes() == writer.path.read_bytes()
 
 
 def test_the_manifest_is_rebuilt_from_the_files(small_registry: Path, tmp_path: Path) -> None:

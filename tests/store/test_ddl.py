@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from registry.storage.place import Place
 from registry.store.ddl import make_ddl, spark_type
 from registry.store.registry import Registry
 from tests.registries import make_version_2
+from tests.servers.http import HTTPServer
 
 NAMES = [*TABLES, *load_views()]
 
@@ -57,6 +59,15 @@ def test_a_duckdb_session_reads_a_bucket(bucket: dict[str, Any], small_registry:
     connection = duckdb.connect()
     connection.register_filesystem(s3fs.S3FileSystem(**bucket))
     read(registry.open("s3://df2/registry", bucket), connection)
+
+
+def test_a_password_in_a_url_is_not_printed(http_server: HTTPServer, small_registry: Path) -> None:
+    shutil.copytree(small_registry, http_server.root / "r")
+    place = http_server.url("r")
+    result = CliRunner().invoke(main, ["-r", place.replace("://", "://ada:hunter2secret@"), "views", "images"])
+    assert "hunter2secret" not in result.output
+    assert f"['{place}/images/" in result.stdout
+    assert f"note: The statements name {place} without its password" in result.stderr
 
 
 def test_a_name_brings_what_it_reads_and_nothing_else(df2: Registry) -> None:

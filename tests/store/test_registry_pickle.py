@@ -41,3 +41,10 @@ def test_a_registry_keeps_its_photos_when_it_is_pickled(small_registry: Path, tm
     assert "<img" in shown
     assert copy.thumbnails is not None
     assert copy.thumbnails.album.registry is copy  # type: ignore[attr-defined]
+
+
+def test_a_relative_cache_is_the_same_folder_in_a_process_of_another_folder(
+    small_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert registry.open(str(small_registry), cache="blocks").opening()["cache"] == str(tmp_path / "blocks")

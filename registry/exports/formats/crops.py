@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from registry.dataset.tables import BOX_COLUMNS
 from registry.errors import SourceError, UsageError
-from registry.execution.cluster import ClusterExecutor
+from registry.execution.cluster import ClusterExecutor, max_pending
 from registry.execution.in_order import in_order
-from registry.execution.packing import pack, unpack_once
+from registry.execution.packing import unpack_once
 from registry.exports.job import Job
 from registry.sources.photo_crops import crop_within
 from registry.sources.photo_decoding import PhotoError, opened_photo
@@ -58,11 +58,13 @@ def write(job: Job) -> None:
     Raises:
         SourceError: a photo cannot be decoded.
     """
+    cluster = job.cluster
+    photos = cluster.share(job.source_of_photos(cluster)) if cluster else b""
     with job.files.open("crops.csv") as index:
         index.write(_HEADER.encode())
         for part in job.parts:
             written = 0
-            cut_chunks = _cut_on_cluster(job, part, job.cluster) if job.cluster else _cut_here(job, part)
+            cut_chunks = _cut_on_cluster(job, part, cluster, photos) if cluster else _cut_here(job, part)
             for chunk, crops in cut_chunks:
                 lines: list[str] = []
                 job.files.write_all(_chunk_files(job, chunk, crops, lines))
@@ -89,9 +91,8 @@ def _cut_here(job: Job, part: Part) -> Iterator[_CutChunk]:
             yield chunk, (crops for _, crops in in_order(calls, _AHEAD * threads))
 
 
-def _cut_on_cluster(job: Job, part: Part, cluster: ClusterExecutor) -> Iterator[_CutChunk]:
+def _cut_on_cluster(job: Job, part: Part, cluster: ClusterExecutor, photos: bytes) -> Iterator[_CutChunk]:
     """Yield each chunk and the crops of each of its images, read and cut by workers."""
-    photos = pack(job.source_of_photos(part), cluster.secrets)
     margin, quality = job.options["margin"], job.options["quality"]
     calls = (
         (
@@ -110,7 +111,7 @@ def _cut_on_cluster(job: Job, part: Part, cluster: ClusterExecutor) -> Iterator[
         for whole in _chunks(job, part)
         for chunk in whole.slices(_SLICE)
     )
-    yield from in_order(calls, 2 * cluster.num_workers + 1)
+    yield from in_order(calls, max_pending(cluster, 1))
 
 
 def _cut_in_worker(
