@@ -332,8 +332,8 @@ def export(
         overwrite: replace an earlier export at ``dest``.
         storage_options: passed to fsspec for ``dest`` and ``photos``.
         follow_links: follow links of photos that lead out of their release.
-        executor: processes or other machines that make the text of annotations and cut crops (docs/scaling.md); they
-            read the registry and the photos themselves. Without it, this process does it.
+        executor: processes or other machines that make the text of annotations and cut crops
+            (docs/how-to/scaling.md); they read the registry and the photos themselves. Without it, this process does.
         options: of the format, with underscores.
 
     Raises:

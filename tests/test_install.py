@@ -72,8 +72,8 @@ def test_a_revision_without_dvc_is_an_error_that_says_how_to_install_it(tmp_path
     assert "--rev needs DVC: pip install 'dvc" in run.stderr
 
 
-def test_every_extra_of_the_readme_exists() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_every_extra_of_the_readme_and_the_page_on_installation_exists() -> None:
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/how-to/install.md"))
     named = {
         extra
         for part in text.split("registry[")[1:] + text.split(".whl[")[1:] + text.split("'.[")[1:]

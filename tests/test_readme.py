@@ -1,4 +1,4 @@
-"""The README's queries, Python code and commands, run on the sample of 'make demo'."""
+"""Queries, Python code and commands of the README and of how-to pages, run on the sample of 'make demo'."""
 
 import json
 import re
@@ -18,7 +18,9 @@ from registry.sample import write_sample
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-QUESTIONS = re.findall(r"\*\*(\d+)\. .*?\*\*\n\n```sql\n(.*?)```\n```text\n(.*?)```", README, re.DOTALL)
+GUIDES = ROOT / "docs" / "how-to"
+TWELVE = (GUIDES / "twelve-questions.md").read_text(encoding="utf-8")
+QUESTIONS = re.findall(r"\*\*(\d+)\. .*?\*\*\n\n```sql\n(.*?)```\n```text\n(.*?)```", TWELVE, re.DOTALL)
 
 # All tests of this file run in the same worker, which makes the sample once.
 pytestmark = pytest.mark.xdist_group("readme")
@@ -39,7 +41,7 @@ def lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.strip("\n").splitlines()]
 
 
-def test_the_readme_has_twelve_numbered_queries() -> None:
+def test_the_page_has_twelve_numbered_queries() -> None:
     assert [number for number, _, _ in QUESTIONS] == [str(number) for number in range(1, 13)]
 
 
@@ -60,14 +62,27 @@ def test_the_printed_counts_are_those_of_the_demo(demo: Path) -> None:
         assert shown in "\n".join(line for line in lines(README) if line)
 
 
-def test_the_python_code_runs(demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    monkeypatch.chdir(demo)
-    exec(compile(code, "README.md", "exec"), {})
-    out = capsys.readouterr().out
-    assert re.fullmatch(
-        r"[1-9]\d* [1-9]\d* [1-9]\d* [1-9]\d*\n4 \{'train': .*\}\n\{'degenerate-box': 1, .*\n[1-9]\d* False\n", out
-    )
+@pytest.mark.parametrize(
+    ("page", "output"),
+    [
+        (ROOT / "README.md", r"[1-9]\d* [1-9]\d*\n"),
+        (GUIDES / "ask.md", r"([1-9]\d* ){3}[1-9]\d*\n4 \{'train': .*\}\n\{'degenerate-box': 1, .*\n[1-9]\d* False\n"),
+    ],
+    ids=["README", "ask"],
+)
+def test_the_python_code_runs(
+    page: Path,
+    output: str,
+    demo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "data").symlink_to(demo / "data")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, str(page), "exec"), {})
+    assert re.fullmatch(output, capsys.readouterr().out)
 
 
 def write_predictions() -> None:
@@ -92,21 +107,31 @@ def write_predictions() -> None:
     registry.evaluate(df2, "embeddings", "embeddings.parquet", submission="submission.json", resamples=0)
 
 
-def test_the_subset_export_and_verify_commands_run(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+#: Commands that need no version of git and no file beside those that the test writes.
+PREFIXES = re.compile("df2 (catalog|check|evaluate|export|image|pairs|show|sql|stats|style|subset|tables|verify)")
+#: Number of such commands of each page.
+COMMANDS = {
+    ROOT / "README.md": 16,
+    GUIDES / "ask.md": 7,
+    GUIDES / "checks.md": 4,
+    GUIDES / "evaluation.md": 7,
+    GUIDES / "pictures.md": 6,
+    GUIDES / "subsets.md": 12,
+}
+
+
+@pytest.mark.parametrize(("page", "number"), COMMANDS.items(), ids=[page.stem for page in COMMANDS])
+def test_the_commands_of_a_page_run(
+    page: Path, number: int, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").symlink_to(demo / "data")
     scores = "SELECT split, image_id, item_no, (image_id + item_no) % 7 AS loss FROM items"
     csv.write_csv(registry.open("data/registry").sql(scores).to_arrow_table(), "scores.csv")
     write_predictions()
-    commands = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
-    commands = [
-        line
-        for line in commands
-        if line.startswith(
-            ("df2 check", "df2 evaluate", "df2 subset", "df2 export", "df2 verify", "df2 sql --table", "df2 show")
-        )
-    ]
-    assert len(commands) == 24
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    commands = [line for block in blocks for line in block.splitlines() if PREFIXES.match(line)]
+    assert len(commands) == number
     for line in commands:
         result = CliRunner().invoke(main, shlex.split(line, comments=True)[1:])
         assert result.exit_code == 0, f"{line}\n{result.output}"
