@@ -295,8 +295,8 @@ def _report(manifest: ExportManifest, dest: str) -> None:
 
 
 def _first_file(manifest: ExportManifest, part: str) -> str:
-    """Return the first file for the next step: of a format with annotations by part, that of the part."""
-    paths = sorted(file.path for file in manifest.files)
+    """Return the first file for the next step, no photo; of a format with annotations by part, that of the part."""
+    paths = sorted((file.path for file in manifest.files), key=lambda path: (path.startswith("images/"), path))
     return next((path for path in paths if path.startswith((f"annotations/{part}.", f"annotations/{part}/"))), paths[0])
 
 

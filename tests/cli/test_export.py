@@ -15,7 +15,7 @@ import registry
 from registry.cli.export import export_command
 from registry.exports.builtin import FORMATS
 from tests.cli.conftest import Run
-from tests.helpers import annotation, jpeg, write_split
+from tests.helpers import annotation, item, jpeg, write_split
 from tests.sources.packing import files_in
 
 TRAIN_CSV = "data/train-00000-of-00001.csv"
@@ -177,6 +177,14 @@ def test_the_line_that_loads_an_export_runs(run: Run, tmp_path: Path, name: str)
     if name in ("huggingface", "webdataset"):
         pytest.importorskip("datasets" if name == "huggingface" else name)
     subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_the_line_that_loads_an_export_names_no_photo(run: Run, tmp_path: Path) -> None:
+    write_split(tmp_path / "raw" / "train", {1: annotation([item(1, 1)])}, {1: jpeg()})
+    assert run("ingest", "raw", "registry", "--split", "train", "-j", 1).exit_code == 0
+    photos = ("--images", "copy", "--photos", "raw")
+    line = run("export", "metric-learning", "out", *photos, registry="registry").stderr.splitlines()[-1]
+    assert line == "next: python -c \"import duckdb; duckdb.read_csv('out/metric_learning.csv').show()\""
 
 
 @pytest.mark.parametrize("name", ["parquet", "arrow", "csv", "jsonl"])
