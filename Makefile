@@ -3,6 +3,7 @@
 # make test-torch   the tests of the loaders for torch, in an environment of its own (5 GB)
 # make test-spark   every view in Spark SQL beside DuckDB, in an environment of its own (1 GB)
 # make wheel  dist/*.whl, to install elsewhere
+# make release VERSION=1.2.0   tests, commits and tags a version of the package
 # make docs   the generated files of the docs, and the site in site/
 .DEFAULT_GOAL := demo
 .PHONY: demo install test test-torch test-spark lint wheel docs bench clean
@@ -127,6 +128,11 @@ fuzz: $(VENV)/.installed-dev
 .PHONY: release-check
 release-check: install
 	$(BIN)/python -m registry.cli.release_check $(or $(TAG),$(error Name the tag: make release-check TAG=v1.0)) $(ARGS)
+
+# Tests, commits and tags a version of the package; docs/how-to/releasing.md.
+.PHONY: release
+release: $(VENV)/.installed-dev
+	$(BIN)/python -m tools.release $(or $(VERSION),$(error Name the version: make release VERSION=1.2.0)) $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(TORCH_VENV) $(SPARK_VENV) build dist site .mypy_cache .pytest_cache .ruff_cache

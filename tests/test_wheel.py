@@ -11,35 +11,58 @@ from pathlib import Path
 import pytest
 
 from registry.dataset.checks import load_checks
-from registry.dataset.views import load_views, schemas_folder
+from registry.dataset.views import load_views
+from tools.build import Packages, build, build_checked, check_contents
+from tools.commands import FailedError
 
 ROOT = Path(__file__).parents[1]
 
 
+# All tests of this file use the same builds.
+pytestmark = pytest.mark.xdist_group("wheel")
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the path of a wheel built from this checkout."""
-    pytest.importorskip("hatchling", reason="needs hatchling to build the wheel")
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    return next(folder.glob("*.whl"))
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
+    """Return the packages of this checkout: built twice and from the sdist, with the same bytes and all files."""
+    return build_checked(ROOT, tmp_path_factory.mktemp("builds"))
+
+
+@pytest.fixture(scope="module")
+def wheel(packages: Packages) -> Path:
+    """Return the path of the wheel."""
+    return packages.wheel
 
 
 def test_the_wheel_contains_views_and_table_schemas_but_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {f"registry/schemas/views/{name}.sql" for name in load_views()} <= set(names)
-    spark = {f"registry/schemas/views_spark/{file.name}" for file in (schemas_folder() / "views_spark").iterdir()}
-    assert spark and spark <= set(names)
     assert {f"registry/schemas/checks/{name}.sql" for name in load_checks()} <= set(names)
-    tables = {f"registry/schemas/tables/{file.name}" for file in (schemas_folder() / "tables").iterdir()}
-    assert tables <= set(names)
-    assert "registry/report/page.css" in names
-    for folder in ("templates", "static"):
-        files = {f"registry/web/{folder}/{file.name}" for file in (ROOT / "registry" / "web" / folder).iterdir()}
-        assert files
-        assert files <= set(names)
+    assert {"registry/report/page.css", "registry/py.typed", "registry/web/static/htmx.min.js"} <= set(names)
     assert {name.split("/")[0].rpartition(".")[2] for name in names} == {"registry", "dist-info"}
+
+
+@pytest.mark.parametrize(
+    "name", ["registry/py.typed", "registry/schemas/views/identities.sql", "registry/report/page.css"]
+)
+def test_a_file_that_lacks_in_the_wheel_is_told(packages: Packages, name: str, tmp_path: Path) -> None:
+    damaged = Packages(tmp_path / "damaged.whl", packages.sdist)
+    with zipfile.ZipFile(packages.wheel) as old, zipfile.ZipFile(damaged.wheel, "w") as new:
+        for member in old.namelist():
+            new.writestr(member if member != name else "registry/more.txt", old.read(member))
+    with pytest.raises(FailedError) as error:
+        check_contents(damaged, ROOT)
+    assert error.value.message.splitlines()[:2] == [
+        f"damaged.whl lacks {name}",
+        "damaged.whl has registry/more.txt, which is no file of the checkout",
+    ]
+
+
+def test_the_time_in_the_packages_is_the_one_that_is_asked_for(packages: Packages, tmp_path: Path) -> None:
+    other = build(ROOT, tmp_path, 1_000_000_000)
+    assert {info.date_time for info in zipfile.ZipFile(other.wheel).infolist()} == {(2001, 9, 9, 1, 46, 40)}
+    assert other.digests().keys() == packages.digests().keys()
+    assert other.digests() != packages.digests()
 
 
 def test_the_wheel_tells_type_checkers_that_the_package_is_typed(wheel: Path) -> None:

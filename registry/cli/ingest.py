@@ -10,6 +10,7 @@ import click
 from registry.cli import issues_file
 from registry.cli.completion import complete_split
 from registry.cli.context import Places, note, storage_option
+from registry.cli.deprecated_option import deprecated_option
 from registry.cli.examples import examples
 from registry.cli.model_notices import note_out_of_date
 from registry.cli.password import password_from_environment, with_password
@@ -18,6 +19,7 @@ from registry.cli.photo_options import jobs_option
 from registry.cli.progress import progress_bar
 from registry.cli.scheduler_option import scheduler_option, workers
 from registry.dataset.deepfashion2 import SPLITS
+from registry.deprecation import DASK
 from registry.errors import StorageError
 from registry.execution.memory import lean_memory
 from registry.redaction import printable
@@ -88,7 +90,7 @@ _corrections = click.option(
 )
 @jobs_option
 @scheduler_option
-@click.option("--dask", "scheduler", hidden=True, help="The name of --scheduler in version 0.1.")
+@deprecated_option(DASK)
 @click.option(
     "--issues",
     type=FILE,
@@ -105,6 +107,7 @@ def ingest(
     split: str,
     issues: Path | None,
     scheduler: str | None,
+    dask: str | None,
     **options: Any,
 ) -> None:
     """Replace one split of REGISTRY by the annotations of SOURCE.
@@ -120,6 +123,8 @@ def ingest(
     from registry.ingest.build import IngestError
     from registry.ingest.build import ingest as run
 
+    if scheduler is not None and dask is not None:
+        raise click.UsageError("--dask is the old name of --scheduler: give --scheduler alone.")
     issues_path = issues or Path(f"df2-issues-{split}.txt")
     issues_file.check_replaceable(issues_path)
     if issues is not None:  # a user who names a file needs it; without it the issues are printed
@@ -127,7 +132,10 @@ def ingest(
     options["storage_options"] = places.storage_options
 
     def attempt(password: str | None) -> IngestReport:
-        with progress_bar(f"Ingesting {split}") as progress, workers(scheduler) as executor:
+        with (
+            progress_bar(f"Ingesting {split}") as progress,
+            workers(dask if scheduler is None else scheduler) as executor,
+        ):
             return run(split, source, registry, password=password, executor=executor, progress=progress, **options)
 
     try:

@@ -1,0 +1,1 @@
+"""Building, testing and releasing the package; no part of the package itself."""
