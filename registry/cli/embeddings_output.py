@@ -9,7 +9,7 @@ import click
 from registry.cli.context import Places, note
 from registry.errors import UsageError
 from registry.redaction import printable
-from registry.wording import plural
+from registry.wording import plural, sentence
 
 if TYPE_CHECKING:
     from registry.embeddings.add import AddReport
@@ -35,5 +35,5 @@ def tell(report: AddReport) -> None:
     for notice in report.notices:
         note(f"note: {printable(notice)}")
     if report.num_missing:
-        note(f"note: {plural(report.num_missing, 'item')} of the same splits have no vector")
+        note(f"note: {sentence(report.num_missing, 'items of the same splits', 'have no vector')}")
     click.echo(f"{report.model}: {plural(report.num_vectors, 'vector')} of {report.dimensions:,} numbers.")

@@ -17,6 +17,7 @@ from registry.cli.paths import FileType
 from registry.cli.photo_options import photo_sources, photos_option
 from registry.cli.pictures import BAD_INPUT, Pages, open_photos, write_pictures
 from registry.dataset.image_names import read_item_name
+from registry.subset.params import read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +64,14 @@ _MANY_PAGES = 50
     help="Contact sheets of the rows of a check (df2 check), without the accepted ones.",
 )
 @click.option("-p", "--param", "bound", multiple=True, metavar="NAME=VALUE", help="Bind $NAME in the query.")
+@click.option(
+    "--table",
+    "table_values",
+    multiple=True,
+    metavar="NAME=FILE|URL",
+    help="A table of your own (Parquet, Arrow, CSV, JSON lines) in the query; NAME alone is a table of params.yaml. "
+    "Repeatable.",
+)
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N rows of the query or check.")
 @click.option("--crop", is_flag=True, help="Only the boxes of the items and a margin, instead of the whole photo.")
 @click.option(
@@ -84,6 +93,7 @@ def show(
     query: str | None,
     check: str | None,
     bound: tuple[str, ...],
+    table_values: tuple[str, ...],
     limit: int | None,
     crop: bool,
     output: str | None,
@@ -111,9 +121,13 @@ def show(
         )
     if bound and query is None:
         raise click.UsageError("--param is for --query.")
+    if table_values and query is None:
+        raise click.UsageError("--table is for --query.")
     if limit is not None and query is None and check is None:
         raise click.UsageError("--limit is for --query and --check.")
-    registry = places.open(timeout=DEFAULT_SECONDS)
+    registry = places.open(timeout=DEFAULT_SECONDS, tables=read_tables(table_values, "params.yaml"))
+    for notice in registry.table_notices():
+        note(f"note: {notice}")
     sources = photo_sources(photos)
     if split is not None:
         make = _image(split, image_id, item_no, crop)

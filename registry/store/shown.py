@@ -40,6 +40,10 @@ class _ShownRelation:
     def _repr_html_(self) -> str:
         return self._thumbnails(self.relation)
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Return text and HTML by MIME type. IPython prefers this to ``_repr_html_``; DuckDB's has no pictures."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
 
 def shown_relation(relation: DuckDBPyRelation, thumbnails: Thumbnails) -> DuckDBPyRelation:
     """Return a relation that notebooks show with pictures."""

@@ -28,7 +28,7 @@ def test_vectors_are_made_and_searched(run: Run, small: Path) -> None:
         "note: 1 photo missing, damaged or another than the registry has, so that 1 item got no vector (train/image/"
         in result.stderr
     )
-    assert "note: 1 item of the same splits have no vector" in result.stderr
+    assert "note: 1 item of the same splits has no vector" in result.stderr
     again = run("embeddings", "make", "colour-texture", "--photos", "release", registry=small)
     assert (again.exit_code, "--replace" in again.stderr) == (4, True)
     replaced = run("embeddings", "make", "colour-texture", "--photos", "release", "--replace", registry=small)

@@ -51,6 +51,17 @@ def test_identities_and_queries_have_sheets(run: Run, release: Path) -> None:
     assert size("rows.png")[0] == 3 * 300 + 4 * 14
 
 
+def test_a_query_may_read_a_table_of_the_user(run: Run) -> None:
+    Path("losses.csv").write_text("split,image_id,item_no,loss\ntrain,1,1,0.5\ntrain,1,2,2.5\ntrain,999,1,3\n")
+    query = ("--query", "FROM losses WHERE loss BETWEEN 1 AND 2.9", "--table", "losses=losses.csv")
+    result = run("show", *query, "-o", "out.png")
+    assert result.exit_code == 0
+    assert "note: 1 row of the table losses has a key that fits no row" in result.output
+    same = "SELECT 'train' AS split, 1 AS image_id, 2 AS item_no, 2.5 AS loss"
+    assert run("show", "--query", same, "-o", "same.png").exit_code == 0
+    assert Path("out.png").read_bytes() == Path("same.png").read_bytes()
+
+
 def test_several_pages_are_numbered_files_or_one_pdf(run: Run) -> None:
     query = ("--query", "SELECT split, image_id FROM images, range(5)")
     result = run("show", *query, "-o", "out.png")
@@ -116,6 +127,7 @@ def test_photos_in_a_protected_zip_need_its_password(run: Run, release: Path, mo
         (("train", 1, 9), "train image 1 has no item 9; its items are 1, 2."),
         (("train", 99), "train has no image 99"),
         (("--check", "orphan-identity", "-p", "a=1"), "--param is for --query."),
+        (("train", 1, "--table", "losses=losses.csv"), "--table is for --query."),
         (("--check", "orphan"), "Unknown check 'orphan'. Did you mean 'orphan-identity'?"),
         (("--query", "SELECT 1 AS a"), "needs the columns split and image_id"),
         (("--query", "SELEC"), "SELEC"),

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
 import registry
@@ -47,6 +48,12 @@ def test_a_relation_with_thumbnails_is_used_as_any_other(with_photos: Registry) 
     assert relation.to_arrow_table().num_rows == len(relation.fetchall()) == len(relation) == 1
     assert "image_id" in repr(relation)
     assert with_photos.stats()["train"]["num_items"] == 8
+
+
+def test_ipython_shows_the_thumbnails(with_photos: Registry) -> None:
+    data, _ = DisplayFormatter().format(with_photos.pairs(split="validation"))
+    assert len(pictures(data["text/html"])) == 2
+    assert "pair_id" in data["text/plain"]
 
 
 def test_without_photos_relations_are_those_of_duckdb(df2: Registry) -> None:
