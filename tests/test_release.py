@@ -21,7 +21,7 @@ FILES = {
     "registry/version.py": '"""The version."""\n\n__version__ = "0.9.1"\n',
     "CHANGELOG.md": "# Changelog\n\n## Unreleased\n\n- New.\n\n## 0.9.1 (2026-01-02)\n\n- Old.\n",
     "CITATION.cff": "cff-version: 1.2.0\nversion: 0.9.1\ndate-released: 2026-01-02\n",
-    "README.md": "pip install dist/deepfashion2_registry-0.9.1-py3-none-any.whl\n",
+    "docs/how-to/install.md": "pip install dist/deepfashion2_registry-0.9.1-py3-none-any.whl\n",
 }
 
 
@@ -34,8 +34,8 @@ def git(folder: Path, *words: str) -> str:
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the working directory: a repository of a package that cannot be built."""
     folder = tmp_path / "checkout"
-    (folder / "registry").mkdir(parents=True)
     for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     git(folder, "init", "-q", "-b", "main")
     git(folder, "config", "user.name", "Ada")
@@ -127,19 +127,19 @@ def test_the_files_of_a_version(checkout: Path) -> None:
             "# Changelog\n\n## Unreleased\n\n## 1.0.0 (2026-12-01)\n\n- New.\n\n## 0.9.1 (2026-01-02)\n\n- Old.\n"
         ),
         "CITATION.cff": "cff-version: 1.2.0\nversion: 1.0.0\ndate-released: 2026-12-01\n",
-        "README.md": "pip install dist/deepfashion2_registry-1.0.0-py3-none-any.whl\n",
+        "docs/how-to/install.md": "pip install dist/deepfashion2_registry-1.0.0-py3-none-any.whl\n",
     }
 
 
 def test_a_file_without_the_version_is_an_error(checkout: Path) -> None:
-    (checkout / "README.md").write_text("pip install .\n")
-    with pytest.raises(FailedError, match=r"README\.md: expected .* which the release replaces; found none\."):
+    (checkout / "docs/how-to/install.md").write_text("pip install .\n")
+    with pytest.raises(FailedError, match=r"install\.md: expected .* which the release replaces; found none\."):
         write_version("1.0.0", "2026-12-01", checkout)
 
 
 def test_this_checkout_can_be_released(tmp_path: Path) -> None:
     for name in FILES:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
     major = int(__version__.partition(".")[0]) + 1
     write_version(f"{major}.0.0", "2030-01-01", tmp_path)
@@ -150,13 +150,13 @@ def test_this_checkout_can_be_released(tmp_path: Path) -> None:
 
 def test_the_branch_and_the_tag_come_together(checkout: Path) -> None:
     with work_tree(checkout) as (tree, _):
-        (tree / "README.md").write_text("new")
+        (tree / "docs/how-to/install.md").write_text("new")
         released = commit(tree)
         assert git(checkout, "rev-parse", "HEAD") != released
         finish(released, "package-v1.0.0", checkout)
     assert git(checkout, "rev-parse", "HEAD", "package-v1.0.0^{commit}").split() == [released, released]
     assert state(checkout)[2:] == [f"{checkout}  {released[:7]} [main]", ""]
-    assert (checkout / "README.md").read_text() == "new"
+    assert (checkout / "docs/how-to/install.md").read_text() == "new"
 
 
 def test_a_branch_that_moved_meanwhile_gets_no_tag(checkout: Path) -> None:

@@ -10,7 +10,7 @@ from tools.commands import FailedError
 
 CHANGELOG: Final = "CHANGELOG.md"
 CITATION: Final = "CITATION.cff"
-README: Final = "README.md"
+INSTALL: Final = "docs/how-to/install.md"
 #: The only place of the version in the code.
 VERSION_FILE: Final = "registry/version.py"
 
@@ -61,7 +61,7 @@ def write_version(version: str, date: str, folder: Path) -> list[str]:
             (re.compile(r"^version: .+$", re.M), f"version: {version}"),
             (re.compile(r"^date-released: .+$", re.M), f"date-released: {date}"),
         ],
-        README: [(re.compile(rf"(?<=deepfashion2_registry-){re.escape(current)}(?=-)"), version)],
+        INSTALL: [(re.compile(rf"(?<=deepfashion2_registry-){re.escape(current)}(?=-)"), version)],
     }
     for name, replacements in changes.items():
         path = folder / name
