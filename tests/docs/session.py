@@ -89,7 +89,8 @@ class Session:
                 process.wait()
                 for stream in (process.stdin, process.stdout):
                     if stream is not None:
-                        stream.close()
+                        with contextlib.suppress(BrokenPipeError):  # of commands that an ended shell did not read
+                            stream.close()
         os.close(self._terminal)
 
     def run(self, block: Block) -> str:
@@ -123,8 +124,10 @@ class Session:
         # Empty lines before the commands make line numbers in messages of the shell those of the page.
         # The last line keeps the trap from counting a failure of the last command again, for the whole script.
         script.write_text("\n" * (block.line - 1) + commands + "\ntrue\n", encoding="utf-8")
-        self._send(f"failures=; . {shlex.quote(str(script))} </dev/null 2>{shlex.quote(str(errors))}\n")
-        self._send('printf \'\\0%s\\0%s\\0\' "$failures" "$PWD"\n')
+        self._send(
+            f"failures=; . {shlex.quote(str(script))} </dev/null 2>{shlex.quote(str(errors))}\n"
+            'printf \'\\0%s\\0%s\\0\' "$failures" "$PWD"\n'
+        )
         text, end = self._read(block)
         output = _STYLE.sub("", text) + errors.read_text(encoding="utf-8")
         if end is None:
@@ -180,10 +183,11 @@ class Session:
         return str(answer["output"])
 
     def _send(self, commands: str) -> None:
-        """Send commands to the shell."""
+        """Send commands to the shell; :meth:`_read` notices one that has ended."""
         assert self._shell.stdin is not None
-        self._shell.stdin.write(commands.encode())
-        self._shell.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            self._shell.stdin.write(commands.encode())
+            self._shell.stdin.flush()
 
 
 def _environment(home: Path) -> dict[str, str]:

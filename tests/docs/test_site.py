@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,14 +13,11 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 
+from tests.browser import open_browser
+
 pytest.importorskip("mkdocs", reason="needs mkdocs to build the site")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
 ROOT = Path(__file__).parents[2]
-_CHROMIUM = os.environ.get("DF2_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-_NEEDS_BROWSER = pytest.mark.skipif(
-    not _CHROMIUM, reason="needs a browser: chromium or google-chrome on the PATH, or its path in DF2_CHROMIUM"
-)
 
 # All tests of this file run in the same worker, which builds the site once.
 pytestmark = pytest.mark.xdist_group("docs")
@@ -90,16 +86,10 @@ def test_docstrings_are_markdown_in_the_site(site: Path) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Yield a browser without a window."""
-    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(
-            executable_path=_CHROMIUM, args=["--no-sandbox"] if is_root else []  # it refuses root with its sandbox
-        )  # fmt: skip
-        yield chromium
-        chromium.close()
+    with open_browser() as opened:
+        yield opened
 
 
-@_NEEDS_BROWSER
 def test_every_page_opens_from_disk_is_quiet_and_fits_a_phone(browser: Any, site: Path) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
@@ -117,7 +107,6 @@ def test_every_page_opens_from_disk_is_quiet_and_fits_a_phone(browser: Any, site
     context.close()
 
 
-@_NEEDS_BROWSER
 def test_the_search_answers_from_disk(browser: Any, site: Path) -> None:
     page = browser.new_page()
     page.goto((site / "index.html").as_uri())

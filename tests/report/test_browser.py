@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,20 +15,14 @@ from registry.report.page import report
 from registry.report.provenance import Against
 from registry.report.similar import similar_page
 from registry.subset.options import Subset
+from tests.browser import open_browser
 from tests.embeddings.test_similar import embeddings_of
 from tests.registries import make_newer, make_three_splits
 
 pytest.importorskip("altair", reason="needs the extra report")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
-_CHROMIUM = os.environ.get("DF2_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
-pytestmark = [
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.skipif(
-        not _CHROMIUM, reason="needs a browser: chromium or google-chrome on the PATH, or its path in DF2_CHROMIUM"
-    ),
-]
+pytestmark = pytest.mark.xdist_group("browser")
 
 # Texts whose contrast with what lies behind them is too low for WCAG AA: 4.5, or 3 for large letters.
 _PALE_TEXTS = """
@@ -114,13 +106,8 @@ def similar_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Yield a browser without a window."""
-    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(
-            executable_path=_CHROMIUM, args=["--no-sandbox"] if is_root else []  # it refuses root with its sandbox
-        )  # fmt: skip
-        yield chromium
-        chromium.close()
+    with open_browser() as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
@@ -11,24 +9,15 @@ from typing import Any
 import pytest
 
 from registry.web.site import Site
+from tests.browser import open_browser
 from tests.web.serving import served
-
-_CHROMIUM = os.environ.get("DF2_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Yield a browser without a window."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if not _CHROMIUM:
-        pytest.skip("needs a browser: chromium or google-chrome on the PATH, or its path in DF2_CHROMIUM")
-    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(
-            executable_path=_CHROMIUM, args=["--no-sandbox"] if is_root else []  # it refuses root with its sandbox
-        )  # fmt: skip
-        yield chromium
-        chromium.close()
+    with open_browser() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")
