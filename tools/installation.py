@@ -59,6 +59,9 @@ def try_package(python: Path, package: Path, scratch: Path, say: Callable[[str],
 def _try_browse(df2: Path, folder: Path, variables: Mapping[str, str]) -> None:
     """Start the server on a free port of this machine, fetch its first page, and end it with Ctrl-C."""
     log = folder / "browse.txt"
+    # A shell starts background jobs with SIGINT ignored, which the server would inherit.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [df2, "browse", "--no-open", "--port", "0"], cwd=folder, env=variables, stdin=subprocess.DEVNULL,
