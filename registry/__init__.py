@@ -390,7 +390,7 @@ def check(
     from registry.checks.settings import CheckSettings, load_check_settings
     from registry.dataset.checks import SEVERITIES
     from registry.dataset.deepfashion2 import unknown_name
-    from registry.execution.cluster import for_cluster
+    from registry.store.on_workers import for_registry
     from registry.subset.options import Subset
 
     names = [only] if isinstance(only, str) else list(only)
@@ -402,10 +402,7 @@ def check(
     is_whole = chosen == Subset()
     settings = CheckSettings() if params is None else load_check_settings(params)
     rows = registry if is_whole else registry.select(chosen, tables=tables)
-    cluster = None
-    if executor:
-        opening = registry.opening()
-        cluster = for_cluster(executor, 1, opening["storage_options"], None, opening["url"])
+    cluster = for_registry(executor, registry)
     return run_checks(rows, settings, names, severities, is_whole=is_whole, executor=cluster)
 
 

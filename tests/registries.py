@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from registry.ingest.build import ingest
+from registry.sample import write_sample
 from registry.snapshot.manifest import rebuild_manifest
 from registry.snapshot.sync import sync
 from registry.storage.place import Place
@@ -49,6 +50,15 @@ def make_version_2(folder: Path) -> Path:
         path.rename(path.with_name(f"{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.parquet"))
     (folder / "manifest.json").write_bytes(rebuild_manifest(Place(str(folder))).to_json())
     return folder
+
+
+def make_demo(folder: Path) -> Path:
+    """Return the registry of 'df2 sample' and 'df2 ingest', ``data/registry`` beside ``data/sample`` in the folder."""
+    target = folder / "data/registry"
+    write_sample(folder / "data/sample")
+    for split in ("train", "validation", "test"):
+        ingest(split, str(folder / "data/sample"), str(target), jobs=1)
+    return target
 
 
 def make_three_splits(folder: Path) -> Path:

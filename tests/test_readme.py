@@ -14,10 +14,9 @@ import pytest
 from pyarrow import csv
 
 import registry
-from registry.ingest.build import ingest
-from registry.sample import write_sample
 from tests.docs.blocks import Block, read_blocks, shows
 from tests.docs.session import Session
+from tests.registries import make_demo
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -32,10 +31,7 @@ pytestmark = pytest.mark.xdist_group("readme")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the registry that 'make demo' builds, and the files that commands of the README name."""
     folder = tmp_path_factory.mktemp("demo")
-    write_sample(folder / "data/sample")
-    for split in ("train", "validation", "test"):
-        ingest(split, str(folder / "data/sample"), str(folder / "data/registry"), jobs=1)
-    df2 = registry.open(str(folder / "data/registry"))
+    df2 = registry.open(str(make_demo(folder)))
     scores = "SELECT split, image_id, item_no, (image_id + item_no) % 7 AS loss FROM items"
     csv.write_csv(df2.sql(scores).to_arrow_table(), folder / "scores.csv")
     write_predictions(df2, folder)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry.errors import RegistryFormatError, UsageError
-from registry.execution.cluster import for_cluster
 from registry.execution.progress import Progress
 from registry.exports.columns.own_values import own_columns
 from registry.exports.destination import open_destination
@@ -25,6 +24,7 @@ from registry.sources.photo_cache import CACHE_FOLDER, PhotoCache
 from registry.sources.photos import Photos
 from registry.storage.filesystems import StorageOptions, local_path
 from registry.storage.place import Place
+from registry.store.on_workers import for_registry
 from registry.subset.classes import ClassChoice, Classes, categories_of, read_choice, read_document
 from registry.subset.item_list import ItemList, read_item_list
 from registry.subset.options import Subset
@@ -178,13 +178,12 @@ def export(
     _check_known(plan, rows)
     category_counts = {part.name: rows.category_counts(part) for part in rows.parts}
     classes = Classes.of(plan.classes, sorted(set().union(*category_counts.values())))
-    source, cluster = None, None
-    if executor and plan.format.uses_cluster:
-        opening = registry.opening()
-        cluster = for_cluster(executor, 1, opening["storage_options"], None, opening["url"])
+    source = None
+    workers = executor if plan.format.uses_cluster else None
+    cluster = for_registry(workers, registry)
     if photos:
-        of_photos, _, photos = for_workers(executor, 1, photos, storage_options, password)
-        cluster = cluster and of_photos
+        of_photos, _, photos = for_workers(workers, 1, photos, storage_options, password)
+        cluster = of_photos or cluster  # the first keeps the password of the photos to itself
         cache = _photo_cache(registry.place, photo_cache)
         caches_all = photo_cache is not None
         source = Photos(

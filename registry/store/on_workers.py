@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from registry.execution.cluster import ClusterExecutor, for_cluster
 from registry.execution.packing import unpack_once
 from registry.execution.worker import Sample
 
 if TYPE_CHECKING:
-    from registry.execution.cluster import ClusterExecutor
+    from concurrent.futures import Executor
+
     from registry.snapshot.manifest import Manifest
     from registry.storage.place import Place
+    from registry.store.registry import Registry
 
 
 class Versioned(Protocol):
@@ -26,6 +29,18 @@ class Versioned(Protocol):
     def manifest(self) -> Manifest:
         """The manifest of the version that is read."""
         ...
+
+
+def for_registry(executor: Executor | None, registry: Registry) -> ClusterExecutor | None:
+    """Return an executor whose workers read a registry themselves; None without one.
+
+    Raises:
+        UsageError: an option or the URL of the registry holds a secret, or it is in the memory of this process.
+    """
+    if executor is None:
+        return None
+    opening = registry.opening()
+    return for_cluster(executor, 1, opening["storage_options"], None, opening["url"])
 
 
 def share_version(cluster: ClusterExecutor, rows: Versioned) -> bytes:

@@ -14,11 +14,10 @@ import pytest
 from registry import __version__
 from registry.cli.examples import examples_of
 from registry.cli.main import SECTIONS, main
-from registry.ingest.build import ingest
-from registry.sample import write_sample
 from registry.store.registry import Registry
 from tests.cli.conftest import Run
 from tests.own_rows import SCORES, table, write
+from tests.registries import make_demo
 
 COMMANDS = list(main.commands.values())
 
@@ -90,11 +89,7 @@ def test_the_examples_parse(command: click.Command, line: str) -> None:
 @pytest.fixture(scope="session")
 def sample_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the registry of 'df2 sample' and 'df2 ingest'."""
-    folder = tmp_path_factory.mktemp("sample")
-    write_sample(folder / "sample")
-    for split in ("train", "validation", "test"):
-        ingest(split, str(folder / "sample"), str(folder / "registry"), jobs=1)
-    return folder / "registry"
+    return make_demo(tmp_path_factory.mktemp("sample"))
 
 
 @pytest.mark.xdist_group("examples")

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from registry.ingest.build import ingest
-from registry.sample import write_sample
+from tests.registries import make_demo
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with data/sample and data/registry, as 'make' fills them; no test changes it."""
     folder = tmp_path_factory.mktemp("demo")
-    write_sample(folder / "data/sample")
-    for split in ("train", "validation", "test"):
-        ingest(split, str(folder / "data/sample"), str(folder / "data/registry"), jobs=1)
+    make_demo(folder)
     return folder
