@@ -13,7 +13,8 @@ from registry.dataset.tables import SCHEMA_VERSION, Table, arrow_schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Batches that are held before they are copied into one.
+#: Batches that are held before they are copied into one; in a large file it is compressed. The 13 categories fill row
+#: groups at the same time: uncompressed rows take 50 MiB more at four times the size of the data set.
 _MOST_PENDING: Final = 8
 #: Row groups of a size that a file has before the size doubles. DuckDB looks at every group of a file that it reads:
 #: some 4 us, and 0.7 us for each column of the query.
@@ -98,6 +99,7 @@ class TableWriter:
                 store_schema=False,
             )
         self._pending: list[pa.RecordBatch] = []
+        self._compressed: list[pa.Buffer] = []
         self._num_pending = 0
         self._group_size = table.row_group_size
 
@@ -109,13 +111,21 @@ class TableWriter:
             # The batches are slices of larger batches, which a rare category would keep in memory.
             import pyarrow as pa
 
-            self._pending = [pa.concat_batches(self._pending)]
+            rows = pa.concat_batches(self._pending)
+            if self._is_large:
+                self._compressed.append(_compress(rows))
+            self._pending = [] if self._is_large else [rows]
         self.rows += batch.num_rows
         while self._num_pending >= self._group_size:
             self._write_group(self._group_size)
             num_written = self.rows - self._num_pending
             if self._group_size < self.table.max_row_group_size and num_written >= _GROUPS_OF_A_SIZE * self._group_size:
                 self._group_size *= 2
+
+    @property
+    def _is_large(self) -> bool:
+        """Whether the file has so many rows that its row groups became larger."""
+        return self._group_size > self.table.row_group_size
 
     def close(self, notes: dict[str, str] | None = None) -> None:
         """Write the remaining rows and the footer, with schema version, table, split and ``notes`` as metadata."""
@@ -135,9 +145,36 @@ class TableWriter:
     def _write_group(self, size: int) -> None:
         import pyarrow as pa
 
-        table = pa.Table.from_batches(self._pending).cast(self._schema)
+        batches = [_decompress(buffer) for buffer in self._compressed] + self._pending
+        table = pa.Table.from_batches(batches).cast(self._schema)
         # One chunk, because pages end where chunks end, and the bytes must depend on the rows only.
-        with writing():
-            self._writer.write_table(table.slice(0, size).combine_chunks(), row_group_size=size)
-        self._pending = table.slice(size).to_batches()
+        group = table.slice(0, size).combine_chunks()
+        self._compressed, self._pending = [], table.slice(size).to_batches()
         self._num_pending -= size
+        del batches, table  # the group is a copy
+        with writing():
+            self._writer.write_table(group, row_group_size=size)
+        del group
+        if self._is_large:
+            # The buffers of a large group leave gaps among small objects, which the process would keep: 50 MiB of an
+            # ingestion at four times the size of the data set.
+            pa.default_memory_pool().release_unused()
+
+
+def _compress(rows: pa.RecordBatch) -> pa.Buffer:
+    """Return rows as a compressed Arrow stream: a third of their size, in 1.3 us a row."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+    with pa.ipc.new_stream(sink, rows.schema, options=options) as stream:
+        stream.write_batch(rows)
+    return sink.getvalue()
+
+
+def _decompress(buffer: pa.Buffer) -> pa.RecordBatch:
+    """Return the rows of a compressed Arrow stream."""
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(buffer, options=pa.ipc.IpcReadOptions(use_threads=False)) as stream:
+        return stream.read_next_batch()
