@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Final
 from registry.dataset.deepfashion2 import find_split
 from registry.dataset.tables import CORRECTIONS
 from registry.errors import SourceError, UsageError
-from registry.execution.cluster import max_pending
+from registry.execution.cluster import ClusterExecutor, max_pending
 from registry.execution.in_order import in_order
 from registry.execution.processes import process_pool
 from registry.execution.progress import Progress
@@ -23,7 +23,7 @@ from registry.ingest.corrections import Corrections, read_corrections
 from registry.ingest.described import described_files, keep_described
 from registry.ingest.report import IngestError, IngestReport, OnError
 from registry.ingest.retrieval_lists import RetrievalLists, read_retrieval
-from registry.ingest.shard import BadFile, ChunkRows, read_chunk
+from registry.ingest.shard import BadFile, ChunkRows, read_chunk, read_chunks
 from registry.ingest.source_of import read_sources
 from registry.ingest.split_writer import SplitWriter
 from registry.snapshot.publish import Publication, publication
@@ -41,6 +41,10 @@ __all__ = ["IngestError", "IngestReport", "ingest"]
 
 #: Up to this number of files a single process ends before others have started.
 _FEW_FILES: Final = 2 * CHUNK_FILES
+#: Chunks that a worker of a cluster reads in a call: a call costs time of the scheduler and of this process too.
+_CHUNKS_PER_CALL: Final = 4
+#: Calls that each worker of a cluster gets at least, so that no worker waits long for the last ones.
+_CALLS_PER_WORKER: Final = 4
 
 
 def ingest(
@@ -132,8 +136,9 @@ def ingest(
             if listing.annotations:
                 is_parallel = executor is not None or len(listing.annotations) > _FEW_FILES
                 chunks = make_chunks(split, listing, image_sizes, corrected.by_image)
-                rows = _read_chunks(pool if is_parallel else None, opened, chunks, jobs)
-                writer.add_annotated(rows, len(listing.annotations), progress)
+                num_files = len(listing.annotations)
+                rows = _read_chunks(pool if is_parallel else None, opened, chunks, num_files, jobs)
+                writer.add_annotated(rows, num_files, progress)
             else:
                 writer.add_photos(opened, listing, image_sizes)
             writer.finish(on_error)
@@ -210,10 +215,18 @@ def _unmatched_files(listing: Listing, split: str) -> list[str]:
     return notices
 
 
-def _read_chunks(pool: Executor | None, source: Source, chunks: Iterable[FileChunk], jobs: int) -> Iterator[ChunkRows]:
+def _read_chunks(
+    pool: Executor | None, source: Source, chunks: Iterator[FileChunk], num_files: int, jobs: int
+) -> Iterator[ChunkRows]:
     """Yield the rows of each chunk, in order; in this process without a pool, else with few chunks ahead."""
     if pool is None:
         yield from (read_chunk(source, chunk) for chunk in chunks)
         return
-    calls = ((None, pool.submit(read_chunk, source, chunk)) for chunk in chunks)
-    yield from (rows for _, rows in in_order(calls, max_pending(pool, jobs)))
+    per_call = 1
+    if isinstance(pool, ClusterExecutor):
+        for_all_workers = num_files // (CHUNK_FILES * _CALLS_PER_WORKER * pool.num_workers)
+        per_call = max(1, min(_CHUNKS_PER_CALL, for_all_workers))
+    runs = iter(lambda: list(islice(chunks, per_call)), [])
+    calls = ((None, pool.submit(read_chunks, source, run)) for run in runs)
+    for _, rows in in_order(calls, max_pending(pool, jobs)):
+        yield from rows

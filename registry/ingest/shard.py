@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from registry.dataset.file_names import stem
+from registry.execution.memory import without_collection
 from registry.ingest.batches import images_batch, items_batch
 from registry.ingest.chunks import FileChunk
 from registry.ingest.content_digest import annotation_record
@@ -97,6 +98,12 @@ def read_chunk(source: Source, chunk: FileChunk) -> ChunkRows:
         num_marked,
         corrected,
     )
+
+
+def read_chunks(source: Source, chunks: Sequence[FileChunk]) -> list[ChunkRows]:
+    """Return the rows of several chunks; for workers, some of which have collection of cycles on."""
+    with without_collection():
+        return [read_chunk(source, chunk) for chunk in chunks]
 
 
 def photo_rows(source: Source, chunk: FileChunk) -> tuple[list[Size | None], list[BadFile]]:

@@ -161,9 +161,28 @@ def test_any_number_of_processes_gives_the_same_bytes(many: Path, tmp_path: Path
     for jobs, report in zip((2, 3), reports[1:], strict=True):
         assert report == reports[0]
         assert files_in(tmp_path / f"{jobs}") == files_in(tmp_path / "1")
-    with ThreadPoolExecutor(2) as pool:
-        ingest("train", str(many), str(tmp_path / "pool"), executor=pool, on_error="quarantine")
+
+
+class Counting(ThreadPoolExecutor):
+    """Threads that count their calls."""
+
+    num_calls = 0
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        self.num_calls += 1
+        return super().submit(*args, **kwargs)
+
+
+@pytest.mark.parametrize(("calls_per_worker", "num_calls"), [(4, 6), (1, 3)])
+def test_calls_of_several_chunks_give_the_same_bytes(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls_per_worker: int, num_calls: int
+) -> None:
+    monkeypatch.setattr("registry.ingest.build._CALLS_PER_WORKER", calls_per_worker)
+    with Counting(2) as pool:
+        ingest("train", str(many), str(tmp_path / "pool"), executor=pool, jobs=2, on_error="quarantine")
+    ingest("train", str(many), str(tmp_path / "1"), jobs=1, on_error="quarantine")
     assert files_in(tmp_path / "pool") == files_in(tmp_path / "1")
+    assert pool.num_calls == num_calls
 
 
 def test_progress_is_reported_up_to_the_last_file(many: Path, tmp_path: Path) -> None:
