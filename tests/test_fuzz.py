@@ -1,6 +1,6 @@
 """Short runs of the fuzzers: malformed documents and conditions are accepted or refused, and access no other file.
 
-``make fuzz`` runs them at full length; docs/reference/benchmarks.md has the counts.
+``make fuzz`` runs them at full length; docs/reference/benchmarks-decisions.md has the counts.
 """
 
 from __future__ import annotations

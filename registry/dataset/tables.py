@@ -296,7 +296,7 @@ class Table:
         key: columns that identify a row.
         partition: hive partition columns, outermost first.
         order: columns by which the rows of a file are sorted.
-        row_group_size: rows in a Parquet row group (measured in docs/reference/benchmarks.md).
+        row_group_size: rows in a Parquet row group (measured in docs/reference/benchmarks-decisions.md).
         max_row_group_size: rows in a row group of a large file; 0 if all groups have ``row_group_size`` rows.
     """
 

@@ -31,7 +31,9 @@ from tests.servers.ssh import SSHServer
 from tests.servers.webdav import WebDAVServer
 
 ROOT = Path(__file__).parents[2]
-DOCS = (ROOT / "docs/how-to/remotes.md").read_text(encoding="utf-8")
+DOCS = "".join(
+    (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8") for page in ("remotes.md", "dvc-remotes.md")
+)
 #: What is committed with each version.
 COMMITTED = (
     *("dvc.lock", "metrics/counts.json", "metrics/checks.json"),
@@ -222,7 +224,7 @@ def dvc(project: Project, *commands: str, expect: int = 0) -> str:
 
 
 def documented(project: Project, name: str, places: Mapping[str, str] = {}, **environment: str) -> str:
-    """Run the lines of docs/how-to/remotes.md that have a name, at other places; return what they say."""
+    """Run the lines of the pages that have a name, at other places; return what they say."""
     (lines,) = re.findall(rf"<!-- test: {name} -->\n```sh\n(.*?)```", DOCS, re.DOTALL)
     for other, place in places.items():
         lines = lines.replace(other, place)
