@@ -75,7 +75,12 @@ def find_checks(folders: Iterable[Path] = ()) -> Checks:
                 checks.broken[str(file)] = f"{file}: there is another check {file.stem}. Give the file another name."
                 continue
             try:
-                checks.by_name[file.stem] = read_check(file)
+                check = read_check(file)
+                if check.slices:  # rows with NULL in that column would be in no slice
+                    raise UsageError(
+                        f"{file}: slices: only checks of the package are counted in slices; remove the line."
+                    )
+                checks.by_name[file.stem] = check
             except UsageError as error:
                 checks.broken[file.stem] = str(error)
     return checks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from registry.checks.accepted import Accepted, read_accepted
 from registry.checks.find import Checks, find_checks
 from registry.checks.settings import CheckSettings
+from registry.checks.slices import SLICE_ITEMS, slices_of
 from registry.checks.tables import Tables
 from registry.checks.unknown import unknown_notices
 from registry.dataset.checks import Check, lacks
@@ -180,7 +182,12 @@ def _count_on_worker(packed: bytes, arguments: _Work) -> tuple[Result, list[str]
 
 
 def count_check(
-    tables: Tables, check: Check, lines: Sequence[Accepted], limit: int | None, is_whole: bool = True
+    tables: Tables,
+    check: Check,
+    lines: Sequence[Accepted],
+    limit: int | None,
+    is_whole: bool = True,
+    slice_items: int = SLICE_ITEMS,
 ) -> tuple[Result, list[str]]:
     """Return the result of a check, and notices on it; a check that cannot be run has its problem in the result.
 
@@ -190,13 +197,14 @@ def count_check(
         lines: its accepted exceptions.
         limit: the most rows that it may have.
         is_whole: see :func:`run_checks`.
+        slice_items: items of a slice, for a check that is counted in slices.
     """
     lacking = [table for table in check.needs if not _has_rows(tables, table)]
     if lacking:
         reasons = " and ".join(lacks(table, is_whole=is_whole) for table in lacking)
         return Result(check.name, check.severity, None, limit=limit), [f"{check.name} was not run, as {reasons}"]
     try:
-        count, used = _count(tables, check, lines)
+        count, used = _count(tables, check, lines, slice_items)
     except (QueryError, UsageError) as error:
         problem = f"The check {check.name} cannot be run: {error}"
         return Result(check.name, check.severity, None, limit=limit, problem=problem), []
@@ -295,12 +303,15 @@ def _before(first: Sequence[str], second: Sequence[str]) -> str:
     return f"({' OR '.join(ways)})"
 
 
-def _count(tables: Tables, check: Check, lines: Sequence[Accepted]) -> tuple[int, dict[int, int]]:
+def _count(tables: Tables, check: Check, lines: Sequence[Accepted], slice_items: int) -> tuple[int, dict[int, int]]:
     """Return the number of rows that are not accepted, and the position of each accepted line -> its rows."""
     _check_key(tables, check)
     query, params = _query(check, lines, "accepted.position, count(*)")
-    with duckdb_errors():
-        counts: dict[int | None, int] = dict(tables.sql(f"{query} GROUP BY accepted.position", params).fetchall())
+    counts: Counter[int | None] = Counter()
+    for condition in slices_of(tables, check, slice_items):
+        with duckdb_errors():
+            rows = tables.sql(f"{query} WHERE {condition} GROUP BY accepted.position", params).fetchall()
+        counts.update(dict(rows))
     return counts.pop(None, 0), {position: count for position, count in counts.items() if position is not None}
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: Values of ``--format`` and suffixes of ``-o`` for JUnit's XML.
 _JUNIT: Final = ("junit", "xml")
 #: DuckDB keeps the blocks that it reads up to its limit. At full size the checks need less than this, except for those
-#: of photos that look alike, which need 1 GB. Two checks keep the keys of all items.
+#: of photos that look alike, which need 1 GB. A check may keep the keys of all items.
 _MEMORY: Final = 128_000_000
 _ITEMS: Final = 365_000
 _BYTES_OF_ITEM: Final = 700

@@ -16,6 +16,8 @@ from registry.parsing.text import ForeignEncodingError, decode_text
 SEVERITIES: Final = ("error", "warning", "note")
 #: Lines of the header that every check has.
 _NOTES: Final = ("key", "severity", "source")
+#: Columns of items that may divide the rows of a check.
+_SLICES: Final = ("image_id", "pair_id")
 _NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -31,6 +33,7 @@ class Check:
         severity: one of :data:`SEVERITIES`.
         source: tables and rules that the rows come from.
         needs: tables without which the check cannot run.
+        slices: column of the key by whose values the rows of a large registry are counted in slices; "" for at once.
         column_meanings: column -> meaning, where its name does not say it.
     """
 
@@ -41,6 +44,7 @@ class Check:
     severity: str
     source: str
     needs: tuple[str, ...] = ()
+    slices: str = ""
     column_meanings: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -87,11 +91,14 @@ def parse_check(name: str, sql: str) -> Check:
     problems += [f"expected a line '-- {note}: ...'" for note in _NOTES if not notes.get(note)]
     if notes.get("severity", "error") not in SEVERITIES:
         problems.append(f"severity: expected {', '.join(SEVERITIES)}; found {notes['severity']}")
+    key, needs = (_names(notes.pop(note, "")) for note in ("key", "needs"))
+    slices = notes.pop("slices", "")
+    if slices and slices not in set(key) & set(_SLICES):
+        problems.append(f"slices: expected a column of the key, {' or '.join(_SLICES)}; found {slices}")
     if problems:
         raise UsageError(f"The check {name}: {'; '.join(problems)}.")
-    key, needs = (_names(notes.pop(note, "")) for note in ("key", "needs"))
     severity, source = notes.pop("severity"), notes.pop("source")
-    return Check(name, sql, meaning, key, severity, source, needs, notes)
+    return Check(name, sql, meaning, key, severity, source, needs, slices, notes)
 
 
 def _names(text: str) -> tuple[str, ...]:

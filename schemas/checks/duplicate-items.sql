@@ -1,5 +1,6 @@
 -- One row per two items of one photo and category whose boxes have an IoU above 0.9: a garment that was labelled twice.
 -- key: split, image_id, item_no, other_item_no
+-- slices: image_id
 -- severity: warning
 -- source: items; boxes without area have no row
 -- iou: Intersection over union of the two boxes.

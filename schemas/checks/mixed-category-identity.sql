@@ -1,5 +1,6 @@
 -- One row per identity whose items are of several categories: the same garment under two names.
 -- key: split, pair_id, style
+-- slices: pair_id
 -- severity: warning
 -- source: items; 95 of 3,043 identities in an early ground truth
 SELECT

@@ -1,5 +1,6 @@
 -- One row per identity seen on one side only, in consumer or in shop photos: it makes no pair.
 -- key: split, pair_id, style
+-- slices: pair_id
 -- severity: note
 -- source: items; such styles are in the release (DF2 issue 58). An identity with an item of unknown source is none
 SELECT

@@ -1,5 +1,6 @@
 -- One row per polygon that reaches out of its photo by more than 2 px.
 -- key: split, image_id, item_no, polygon_no
+-- slices: image_id
 -- severity: warning
 -- source: polygons and images; polygons of the release leave the photo by about a pixel. Photos of unknown size have no row
 -- distance: How far the polygon reaches out at most.

@@ -1,5 +1,6 @@
 -- One row per item whose scale does not fit the share of the photo that its box takes: small under 10 %, large over 40 %.
 -- key: split, image_id, item_no
+-- slices: image_id
 -- severity: note
 -- source: items and images; the thresholds are the author's (DF2 issue 46). Unknown scales, photos of unknown size and boxes without area have no row
 -- share: Area of the box as a share of the photo's.

@@ -1,5 +1,6 @@
 -- One row per style above 0 that several items of one photo have: the same garment twice in one picture.
 -- key: split, image_id, style
+-- slices: image_id
 -- severity: note
 -- source: items; such photos are in the release
 SELECT

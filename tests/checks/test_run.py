@@ -161,6 +161,10 @@ HEADER = "-- One row per x.\n-- key: split, image_id\n-- severity: error\n-- sou
         (HEADER + "SELEC", "Parser Error"),
         (HEADER + "DROP TABLE items", "Expected one statement that reads"),
         (HEADER + "SELECT split, image_id FROM items WHERE split::INTEGER = 1", "Could not convert string 'train'"),
+        (
+            HEADER.replace("-- severity", "-- slices: image_id\n-- severity") + "FROM items",
+            "only checks of the package are",
+        ),
         (b"\xff\xfe\x00", "UTF-16"),
     ],
 )
