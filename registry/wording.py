@@ -43,6 +43,18 @@ def sentence(number: int, nouns: str, predicate: str) -> str:
     return f"{counted(number, nouns)} {_VERBS[verb] if number == 1 else verb} {rest}"
 
 
+def size(number: int) -> str:
+    """Return a number of bytes with three digits: ``1 byte``, ``812 bytes``, ``1.5 kB``, ``512 MB``, ``4.2 GB``."""
+    if number < 1_000:
+        return plural(number, "byte")
+    units = number / 1_000
+    for unit in ("kB", "MB", "GB"):
+        if round(units) < 1_000:
+            return f"{units:.3g} {unit}"
+        units /= 1_000
+    return f"{units:.3g} TB"
+
+
 #: Verb in the plural -> in the singular.
 _VERBS: Final = {"are": "is", "have": "has", "lie": "lies", "reach": "reaches", "were": "was"}
 _SINGULAR_ENDS: Final = {"ies": "y", "xes": "x", "s": ""}

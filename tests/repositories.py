@@ -136,7 +136,6 @@ class Project:
         source = write_split(self.root.parent / "raw" / split, annotations)
         ingest(split, str(source), str(self.registry), jobs=1)
         shutil.rmtree(source)
-        (self.registry / ".lock").unlink(missing_ok=True)
 
     def count(self) -> None:
         """Write ``metrics/counts.json``, as the stage 'stats' does."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry.wording import counted, plural, sentence
+from registry.wording import counted, plural, sentence, size
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,22 @@ def test_a_phrase_in_the_plural_has_a_singular(nouns: str, singular: str) -> Non
 )
 def test_a_sentence_has_the_number_of_its_noun(number: int, predicate: str, expected: str) -> None:
     assert sentence(number, "boxes", predicate) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1_000, "1 kB"),
+        (1_536, "1.54 kB"),
+        (999_499, "999 kB"),
+        (999_600, "1 MB"),
+        (512_000_000, "512 MB"),
+        (4_200_000_000, "4.2 GB"),
+        (2_500_000_000_000, "2.5 TB"),
+    ],
+)
+def test_a_size_has_the_unit_that_keeps_it_short(number: int, expected: str) -> None:
+    assert size(number) == expected

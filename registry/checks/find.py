@@ -67,7 +67,7 @@ def find_checks(folders: Iterable[Path] = ()) -> Checks:
                 sorted(file for file in folder.iterdir() if file.suffix.lower() == ".sql") if folder.is_dir() else []
             )
         except OSError as error:
-            raise UsageError(f"The folder of checks {folder} cannot be read: {error.strerror}.") from error
+            raise UsageError(f"{folder} cannot be read: {error.strerror}. Expected a folder of checks.") from error
         if not files:
             raise UsageError(f"There is no check in {folder}: expected a folder with files such as my-check.sql.")
         for file in files:

@@ -58,7 +58,7 @@ class _Comparison(BoundedCommand):
 @click.command("diff", cls=_Comparison)
 @click.argument("a", type=PLACE)
 @click.argument("b", type=PLACE, required=False)
-@click.option("--rows", is_flag=True, help="Print a row for each difference, as jsonl or in another --format.")
+@click.option("--rows", is_flag=True, help="Print a row for each difference.")
 @click.option(
     "--of",
     type=click.Choice(["images", "items", "instance_pairs"]),
@@ -103,7 +103,7 @@ def diff(
     for notice in difference.notices:
         note(f"note: {notice}")
     if rows:
-        write_rows(_rows(difference, of), output if output.path or output.format else Output("jsonl", None))
+        write_rows(_rows(difference, of), output)
     else:
         _write_summary(difference.summary, output)
     if show is not None:

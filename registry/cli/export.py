@@ -19,7 +19,7 @@ from registry.cli.subset_options import subset_options, table_option
 from registry.dataset.deepfashion2 import SPLITS
 from registry.redaction import printable, redact
 from registry.subset.params import read_tables
-from registry.wording import counted, plural
+from registry.wording import counted, plural, size
 
 if TYPE_CHECKING:
     from registry.execution.progress import Progress
@@ -279,13 +279,13 @@ def _report(manifest: ExportManifest, dest: str) -> None:
     for notice in manifest.notices:
         note(f"note: {notice}")
     export_format = find_format(manifest.format)
-    size = sum(file.size for file in manifest.files)
+    num_bytes = sum(file.size for file in manifest.files)
     parts = "; ".join(
         f"{printable(part)} {', '.join(counted(number, name) for name, number in counts.items())}"
         for part, counts in manifest.counts.items()
     )
     place = printable(redact(dest))
-    click.echo(f"{place}: {manifest.format}, {parts}; {plural(len(manifest.files), 'file')}, {size / 1e6:,.1f} MB.")
+    click.echo(f"{place}: {manifest.format}, {parts}; {plural(len(manifest.files), 'file')}, {size(num_bytes)}.")
     for part, counts in manifest.class_counts.items():
         click.echo(f"{printable(part)}: {', '.join(f'{name} {number:,}' for name, number in counts.items())}.")
     if export_format.needs_photos and manifest.images not in ("link", "copy"):

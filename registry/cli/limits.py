@@ -19,6 +19,7 @@ import click
 from registry.cli import streams
 from registry.cli.interruption import checked
 from registry.errors import QueryError
+from registry.wording import size
 
 DEFAULT_SECONDS: Final = 600
 #: Seconds after the limit in which DuckDB can end the query with its own message.
@@ -129,8 +130,3 @@ def _data_limit(memory: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def size(number: int) -> str:
-    """Return a number of bytes as ``4.2 GB`` or ``512 MB``."""
-    return f"{number / 1e9:.3g} GB" if number >= 1e9 else f"{number / 1e6:.3g} MB"

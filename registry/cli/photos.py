@@ -20,7 +20,7 @@ from registry.dataset.deepfashion2 import SPLITS, find_split
 from registry.errors import UsageError
 from registry.redaction import printable, redact
 from registry.subset.params import load_sources
-from registry.wording import plural
+from registry.wording import plural, size
 
 if TYPE_CHECKING:
     from registry.ingest.describe import DescribeReport
@@ -136,4 +136,4 @@ def unlock(places: Places, source: str, dest: Path, jobs: int | None) -> None:
         note(f"note: {plural(report.resumed, 'file')} of an earlier run were checked and kept")
     if not report.was_protected:
         note(f"note: {redact(source)} is not protected: its files were copied as they are")
-    click.echo(f"{dest}: {plural(report.members, 'file')}, {report.size:,} bytes.")
+    click.echo(f"{dest}: {plural(report.members, 'file')}, {size(report.size)}.")

@@ -21,6 +21,7 @@ from registry.errors import PasswordError
 from registry.files.temporary import make_output_folder, write_text
 from registry.redaction import printable, redact
 from registry.storage.paths import local_path
+from registry.wording import size
 
 if TYPE_CHECKING:
     from registry.evaluation.results import Evaluation
@@ -128,7 +129,7 @@ def report_command(
     with places.local_file(dest) as path:
         make_output_folder(path.parent)
         write_text(path, page.html)
-    note(f"Wrote {redact(dest)} ({len(page.html.encode()) / 1e6:.1f} MB).")
+    note(f"Wrote {redact(dest)} ({size(len(page.html.encode()))}).")
     print_problems(page.problems)
     if page.problems.bad_input:
         ctx.exit(BAD_INPUT)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from registry.cli.context import note
 from registry.execution.dask import dask_executor
 from registry.storage.timeouts import network_timeout
 
@@ -28,5 +29,5 @@ def scheduler_option(command: Function) -> Function:
 @contextmanager
 def workers(scheduler: str | None) -> Iterator[Executor | None]:
     """Yield an executor on the workers of a scheduler; None without one."""
-    with dask_executor(scheduler, network_timeout()) as executor:
+    with dask_executor(scheduler, network_timeout(), note) as executor:
         yield executor

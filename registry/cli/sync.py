@@ -13,7 +13,7 @@ from registry.cli.output import Output, output_options
 from registry.cli.paths import PLACE
 from registry.cli.progress import progress_bar
 from registry.redaction import printable, redact
-from registry.wording import plural
+from registry.wording import plural, size
 
 if TYPE_CHECKING:
     from registry.snapshot.sync import SyncReport
@@ -79,7 +79,7 @@ def _write_list(report: SyncReport, output: Output) -> None:
 def _summary(report: SyncReport, *, prune: bool, dry_run: bool) -> str:
     would_be = "would be " if dry_run else ""
     text = (
-        f"{plural(len(report.sent), 'file')} {would_be}sent ({report.sent_bytes / 1e6:,.1f} MB), "
+        f"{plural(len(report.sent), 'file')} {would_be}sent ({size(report.sent_bytes)}), "
         f"{len(report.kept):,} were there"
     )
     if prune:

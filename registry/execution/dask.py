@@ -13,23 +13,30 @@ from typing import Any, Final
 from registry.errors import MissingDependencyError, SourceError, StorageError, UsageError
 from registry.version import __version__
 
+_log = logging.getLogger(__name__)
 #: Seconds that the end of a connection may take.
 _CLOSING: Final = 5.0
 #: Seconds between two counts of the workers.
 _COUNTING: Final = 2.0
+#: Seconds without a worker after which the wait is told.
+_PATIENCE: Final = 10.0
+#: Called with a line for the person who waits.
+Tell = Callable[[str], None]
 #: Dask warns of calls above this; a slice of a compressed tar has up to 16 MB, and a user's table more.
 _NO_WARNING: Final = {"distributed.admin.large-graph-warning-threshold": "1TB"}
 
 
 @contextmanager
-def dask_executor(address: str | None, timeout: float) -> Iterator[Executor | None]:
+def dask_executor(address: str | None, timeout: float, tell: Tell = _log.warning) -> Iterator[Executor | None]:
     """Yield an executor that runs calls on the workers of a Dask scheduler; None without an address.
 
-    A call whose worker dies is run again by another worker, up to the ``allowed-failures`` of the scheduler (3).
+    A call whose worker dies is run again by another worker, up to the ``allowed-failures`` of the scheduler (3). While
+    there is no worker, calls wait, for ever or for the ``no-workers-timeout`` of the scheduler.
 
     Args:
         address: such as ``tcp://10.0.0.1:8786``.
         timeout: seconds to wait for the scheduler, and for its first worker.
+        tell: called when the wait for another worker gets long, and when it ends; by default it logs a warning.
 
     Raises:
         MissingDependencyError: the package distributed is not installed.
@@ -58,7 +65,7 @@ def dask_executor(address: str | None, timeout: float) -> Iterator[Executor | No
             raise StorageError(
                 f"The Dask scheduler at {address} has no worker: start some with 'dask worker {address}'."
             ) from error
-        yield _DaskExecutor(client, address)
+        yield _DaskExecutor(client, address, tell)
     finally:
         with suppress(TimeoutError):
             client.close(timeout=_CLOSING)  # type: ignore[no-untyped-call,unused-ignore]
@@ -70,20 +77,48 @@ class _DaskExecutor(Executor):
     The executor of Dask's own client waits for ever for a result that was under way when the scheduler died.
     """
 
-    def __init__(self, client: Any, address: str) -> None:
+    def __init__(self, client: Any, address: str, tell: Tell) -> None:
         self._client = client
         self._address = address
+        self._tell = tell
         self._num_workers = 1
         self._counted_at = -math.inf
+        self._last_seen = time.monotonic()
+        self._is_told = False
 
     @property
     def num_workers(self) -> int:
-        """Calls that run at a time, counted now and then: workers of a cluster start one after another."""
-        if time.monotonic() - self._counted_at > _COUNTING and self._client.status == "running":
-            with suppress(OSError):  # a scheduler that went away: the next result tells
-                self._num_workers = sum(self._client.nthreads().values())
-            self._counted_at = time.monotonic()
+        """Calls that run at a time: workers of a cluster start one after another."""
+        self._count_workers()
         return self._num_workers
+
+    def _count_workers(self) -> None:
+        """Count the workers now and then; tell if there has been none for a while, and when there is one again."""
+        now = time.monotonic()
+        if now - self._counted_at < _COUNTING or self._client.status != "running":
+            return
+        with suppress(OSError):  # a scheduler that went away: the next result tells
+            self._num_workers = sum(self._client.nthreads().values())
+        self._counted_at = now
+        if self._num_workers:
+            self._last_seen = now
+            if self._is_told:
+                self._tell(f"The Dask scheduler at {self._address} has a worker again: the work goes on.")
+                self._is_told = False
+        elif now - self._last_seen >= _PATIENCE and not self._is_told:
+            self._is_told = True
+            self._tell(
+                f"The Dask scheduler at {self._address} has had no worker for {now - self._last_seen:.0f} s. The work "
+                f"goes on when there is one: start some with 'dask worker {self._address}', or press Ctrl-C."
+            )
+
+    def wait(self, future: Any) -> Any:
+        """Return the result of a future of Dask, or raise its error; count the workers meanwhile."""
+        while not future.done():
+            with suppress(TimeoutError):
+                return future.result(_COUNTING)
+            self._count_workers()
+        return future.result()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Start a call and return its future.
@@ -91,7 +126,7 @@ class _DaskExecutor(Executor):
         Raises:
             StorageError: the scheduler went away.
         """
-        return _DaskFuture(self._client, self._address, self._submit(fn, *args, **kwargs))
+        return _DaskFuture(self, self._client, self._address, self._submit(fn, *args, **kwargs))
 
     def send_once(self, data: bytes) -> Any:
         """Return an argument that stands for these bytes in many calls; the scheduler keeps them for other workers.
@@ -115,8 +150,9 @@ class _DaskExecutor(Executor):
 class _DaskFuture(Future[Any]):
     """The result of a call on a worker."""
 
-    def __init__(self, client: Any, address: str, future: Any) -> None:
+    def __init__(self, executor: _DaskExecutor, client: Any, address: str, future: Any) -> None:
         super().__init__()
+        self._executor = executor
         self._client = client
         self._address = address
         self._future = future
@@ -126,18 +162,25 @@ class _DaskFuture(Future[Any]):
 
         Raises:
             SourceError: the call was lost with several workers.
-            StorageError: the scheduler went away.
+            StorageError: the scheduler went away, or had no worker for the time that it is set to wait.
             MissingDependencyError: a worker lacks this package, or a package that the call imports.
         """
         from distributed import KilledWorker
         from distributed.comm.core import CommClosedError
+        from distributed.scheduler import NoWorkerError
 
         try:
-            return self._future.result(timeout)
+            return self._executor.wait(self._future) if timeout is None else self._future.result(timeout)
         except KilledWorker as error:
             raise SourceError(
                 f"Workers of the Dask scheduler at {self._address} died again and again over the same files (out of "
                 "memory, or killed). The registry is as it was; give each worker more memory."
+            ) from error
+        except NoWorkerError as error:
+            raise StorageError(
+                f"The Dask scheduler at {self._address} had no worker for the time that it waits "
+                "(distributed.scheduler.no-workers-timeout). The registry is as it was; start workers, and run this "
+                "again."
             ) from error
         except (CancelledError, CommClosedError) as error:
             raise _gone(self._address) from error

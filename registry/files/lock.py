@@ -43,7 +43,8 @@ def lock_descriptor(descriptor: int, *, wait: bool) -> bool:
 def locked(folder: Path, name: str, *, wait: bool) -> Iterator[None]:
     """Lock a folder for writing, by a ``.lock`` file in it.
 
-    A missing folder is created, and removed at the end if nothing was written to it.
+    A missing folder is created, and removed at the end if nothing was written to it. The file is removed at the end
+    where the system can remove an open file, so that git sees nothing of it.
 
     Args:
         folder: path of the folder.
@@ -59,10 +60,10 @@ def locked(folder: Path, name: str, *, wait: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # another writer came in between, or the folder was removed
-            if os.listdir(folder) == [lock.name]:
-                lock.unlink()
-                folder.rmdir()
+        # While it is held: writers that wait for this file find it gone, and lock a new file.
+        with suppress(OSError):  # the folder was removed, or holds files
+            lock.unlink()
+            folder.rmdir()
         os.close(descriptor)
 
 

@@ -207,8 +207,8 @@ def _files(folder: str | Path) -> Iterator[tuple[str, bytes | Fault]]:
     """Yield path and content of each file of corrections, sorted by name."""
     if not os.path.isdir(folder):
         raise SourceError(
-            f"There is no folder of corrections {shown_name(str(folder))}: expected a folder with files *{_SUFFIX}, "
-            "which may be empty."
+            f"There is no folder {shown_name(str(folder))}: expected a folder of corrections, with files *{_SUFFIX} or "
+            "empty."
         )
     with LocalReader(Path(folder), []) as reader:
         for name in sorted(os.listdir(folder)):

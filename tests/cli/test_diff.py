@@ -102,7 +102,7 @@ def test_equal_registries_end_with_0(run: Run, three_splits: Path) -> None:
     result = run("diff", three_splits, three_splits)
     assert (result.stdout, result.stderr, result.exit_code) == (NOTHING, "", 0)
     result = run("diff", three_splits, three_splits, "--rows")
-    assert (result.stdout, result.stderr, result.exit_code) == ("", "", 0)
+    assert (result.stdout, result.stderr, result.exit_code) == ("[]\n", "", 0)
 
 
 def test_the_second_side_is_the_registry_of_the_global_option(run: Run, three_splits: Path, edited: Path) -> None:
@@ -137,7 +137,7 @@ def test_rows_are_the_items_with_old_and_new_values(run: Run, three_splits: Path
     command = ("diff", three_splits, edited, "--split", "train", "--rows")
     result = run(*command)
     assert (result.stderr, result.exit_code) == ("", 1)
-    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    rows = json.loads(result.stdout)
     assert rows[0] == CHANGED
     assert [(row["change"], row["image_id"], row["fields"]) for row in rows[1:]] == [
         ("changed", 4, ["style"]),
@@ -152,7 +152,8 @@ def test_rows_are_the_items_with_old_and_new_values(run: Run, three_splits: Path
     assert [{name: json.loads(record[name] or "null") for name in nested} for record in records] == [
         {name: row[name] for name in nested} for row in rows
     ]
-    assert json.loads(run(*command, "--format", "json").stdout) == rows
+    lines = run(*command, "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == rows
     assert run(*command, "-o", tmp_path / "rows.parquet").exit_code == 1
     table = pq.read_table(tmp_path / "rows.parquet")
     assert json.loads(table.column("new")[0].as_py()) == CHANGED["new"]
@@ -285,3 +286,9 @@ def test_a_terminal_shows_tables(three_splits: Path) -> None:
         ["train", "items", "0", "0", "0"],
         ["train", "instance_pairs", "0", "0", "NULL"],
     ]
+
+
+def test_a_terminal_shows_the_rows_as_a_table(three_splits: Path, edited: Path) -> None:
+    lines = on_terminal(three_splits, "diff", str(edited), "--rows", columns=80)
+    assert lines[1].split()[:5] == ["change", "split", "image_id", "item_no", "category_name"]
+    assert any(line.startswith("removed train") for line in lines)

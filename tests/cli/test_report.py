@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import fsspec
@@ -18,7 +19,7 @@ pyzipper = pytest.importorskip("pyzipper", reason="needs the extra zip")
 def test_the_page_is_one_file_in_folders_that_are_created(run: Run, tmp_path: Path) -> None:
     result = run("report", "pages/today/report.html")
     assert result.exit_code == 0, result.output
-    assert "Wrote pages/today/report.html (0.2 MB).\n" in result.stderr and result.stdout == ""
+    assert re.match(r"Wrote pages/today/report\.html \(\d+ kB\)\.\n", result.stderr) and result.stdout == ""
     assert [path.name for path in (tmp_path / "pages/today").iterdir()] == ["report.html"]
     html = (tmp_path / "pages/today/report.html").read_text(encoding="utf-8")
     assert html.startswith("<!DOCTYPE html>") and str(tmp_path) not in html

@@ -82,7 +82,7 @@ def test_the_meaning_of_columns_is_shown_in_80_columns(three_splits: Path) -> No
 def test_an_export_shows_a_progress_bar_and_ends_with_a_summary(three_splits: Path, tmp_path: Path) -> None:
     lines = on_terminal(three_splits, "export", "csv", str(tmp_path / "out"))
     assert any("Exporting to" in line and "100%" in line for line in lines)
-    summary = "csv, train 5 images, 8 items; validation 2 images, 2 items; test 2 images, 0 items; 2 files, 0.0 MB."
+    summary = "csv, train 5 images, 8 items; validation 2 images, 2 items; test 2 images, 0 items; 2 files, 7.16 kB."
     assert lines[-2].endswith(f"{tmp_path / 'out'}: {summary}")
     assert "next: python -c" in lines[-1]
 

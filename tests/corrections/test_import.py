@@ -75,7 +75,8 @@ def edits_after_ingestion(place: Path, tmp_path: Path) -> list[dict[str, Any]]:
     folder = str(tmp_path / "corrections")
     ingest("train", str(place.parent / "train"), str(tmp_path / "new"), corrections=folder, jobs=1)
     done = CliRunner().invoke(main, ["diff", str(place), str(tmp_path / "new"), "--rows"])
-    return [json.loads(text) for text in done.stdout.splitlines()]
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    return rows
 
 
 @pytest.mark.parametrize("options", [(), ("--attributes",), ("--landmarks", "none"), ("--names", "dataset")])

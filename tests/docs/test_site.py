@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -57,8 +58,25 @@ class Links(HTMLParser):
 
 
 def test_every_page_of_the_docs_is_in_the_site(site: Path) -> None:
-    sources = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
+    docs = ROOT / "docs"
+    sources = {path.relative_to(docs).with_suffix(".html") for path in [*docs.rglob("*.md"), *docs.rglob("*.ipynb")]}
     assert {path.relative_to(site) for path in pages(site)} == sources
+
+
+def test_a_notebook_is_a_page_with_its_outputs_and_a_link_to_download_it(site: Path) -> None:
+    page = site / "notebooks" / "evaluate.html"
+    text = page.read_text(encoding="utf-8")
+    notebook = (ROOT / "docs" / "notebooks" / "evaluate.ipynb").read_bytes()
+    outputs = [output for cell in json.loads(notebook)["cells"] for output in cell.get("outputs", [])]
+    assert "100 and 75 predictions" in text  # printed
+    assert "<td>vest dress</td>" in text  # in a table of pandas
+    assert text.count('alt="Plot of the section Scores"') == sum("image/png" in str(output) for output in outputs) == 1
+    assert text.count('src="data:image/jpeg;base64') == str(outputs).count("<img") > 0  # thumbnails
+    assert "<style>" not in text.partition("<article")[2].partition("</article>")[0]
+    assert "download/evaluate.ipynb" in Links(page).links
+    assert (site / "notebooks" / "download" / "evaluate.ipynb").read_bytes() == notebook
+    tutorial = Links(site / "tutorials" / "analyse.html")
+    assert "../notebooks/analyse.html" in tutorial.links  # the source links the notebook
 
 
 def test_every_link_leads_to_a_file_and_an_anchor_of_the_site(site: Path) -> None:
@@ -66,7 +84,7 @@ def test_every_link_leads_to_a_file_and_an_anchor_of_the_site(site: Path) -> Non
     dead = []
     for path, page in parsed.items():
         for link in page.links:
-            if urlsplit(link).scheme in ("http", "https"):
+            if urlsplit(link).scheme in ("http", "https", "data"):
                 continue
             url, anchor = urldefrag(link)
             target = (path.parent / unquote(url)).resolve() if url else path
@@ -93,6 +111,7 @@ def browser() -> Iterator[Any]:
 def test_every_page_opens_from_disk_is_quiet_and_fits_a_phone(browser: Any, site: Path) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
+    page.set_default_timeout(120_000)  # milliseconds: a busy machine took more than 30 seconds for a page with pictures
     events: list[str] = []
     page.on("console", lambda message: events.append(f"{page.url}: {message.text}"))
     page.on("pageerror", lambda error: events.append(f"{page.url}: {error}"))
@@ -107,13 +126,17 @@ def test_every_page_opens_from_disk_is_quiet_and_fits_a_phone(browser: Any, site
     context.close()
 
 
-def test_the_search_answers_from_disk(browser: Any, site: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "target"),
+    [("degenerate-box", "reference/checks.html"), ("hard negatives", "notebooks/pairs-and-pictures.html")],
+)
+def test_the_search_answers_from_disk(browser: Any, site: Path, words: str, target: str) -> None:
     page = browser.new_page()
     page.goto((site / "index.html").as_uri())
     page.get_by_placeholder("Search").click()
-    page.get_by_placeholder("Search").press_sequentially("degenerate-box")
-    hit = page.locator(".md-search-result__link[href*='reference/checks.html']").first
+    page.get_by_placeholder("Search").press_sequentially(words)
+    hit = page.locator(f".md-search-result__link[href*='{target}']").first
     hit.wait_for()
     hit.click()
-    page.wait_for_url("**/reference/checks.html*")
+    page.wait_for_url(f"**/{target}*")
     page.close()

@@ -23,11 +23,28 @@ class Cluster:
     Attributes:
         address: of the scheduler.
         scheduler: its process.
+        workers: their processes.
     """
 
-    def __init__(self, address: str, scheduler: subprocess.Popen[str]) -> None:
-        self.address = address
-        self.scheduler = scheduler
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+        self._folder = folder
+        self._variables = variables
+        self.workers: list[subprocess.Popen[str]] = []
+        self.scheduler = subprocess.Popen(
+            [BIN / "dask", "scheduler", "--port", "0", *_HOST], stderr=subprocess.PIPE, text=True, env=variables
+        )
+        lines = self.scheduler.stderr
+        assert lines is not None
+        self.address = next(match[1] for line in lines if (match := re.search(r"(tcp://127\.0\.0\.1:\d+)", line)))
+
+    def start_worker(self) -> None:
+        """Start another worker."""
+        command = [BIN / "dask", "worker", self.address, *_HOST, "--no-nanny", "--nthreads", "1"]
+        worker = subprocess.Popen(
+            [*command, "--local-directory", self._folder],
+            stderr=subprocess.DEVNULL, text=True, env=self._variables, cwd=self._folder,
+        )  # fmt: skip
+        self.workers.append(worker)
 
 
 @contextmanager
@@ -39,22 +56,15 @@ def cluster(folder: Path, num_workers: int, **environment: str) -> Iterator[Clus
         num_workers: the workers.
         environment: variables of the scheduler and the workers.
     """
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    scheduler = subprocess.Popen(
-        [BIN / "dask", "scheduler", "--port", "0", *_HOST], stderr=subprocess.PIPE, text=True, env=variables
-    )
-    assert scheduler.stderr is not None
-    address = next(match[1] for line in scheduler.stderr if (match := re.search(r"(tcp://127\.0\.0\.1:\d+)", line)))
-    command = [BIN / "dask", "worker", address, *_HOST, "--no-nanny", "--nthreads", "1", "--local-directory", folder]
-    processes = [
-        subprocess.Popen(command, stderr=subprocess.DEVNULL, text=True, env=variables, cwd=folder)
-        for _ in range(num_workers)
-    ]
-    yield Cluster(address, scheduler)
-    for process in (*processes, scheduler):
+    running = Cluster(folder, {**os.environ, "PYTHONPATH": str(ROOT), **environment})
+    for _ in range(num_workers):
+        running.start_worker()
+    yield running
+    for process in (*running.workers, running.scheduler):
         process.kill()
         process.wait()
-    scheduler.stderr.close()
+    assert running.scheduler.stderr is not None
+    running.scheduler.stderr.close()
 
 
 def die_once(marker: str, value: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 
 import registry
 from registry.errors import SourceError, StorageError
+from registry.execution import dask
 from registry.execution.cluster import ClusterExecutor
 from registry.execution.dask import dask_executor
 from registry.ingest.build import ingest
@@ -146,6 +148,35 @@ def test_a_call_that_kills_its_workers_is_one_error(tmp_path: Path) -> None:
         assert executor is not None
         call = executor.submit(die_once, str(tmp_path / "died"), 0)
         with pytest.raises(SourceError, match="died again and again over the same files"):
+            call.result()
+
+
+def test_the_wait_for_another_worker_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask, "_PATIENCE", 1.0)
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        if "no worker" in line:
+            running.start_worker()
+
+    with cluster(tmp_path, 1) as running, dask_executor(running.address, 60, tell) as executor:
+        assert executor is not None
+        call = executor.submit(die_once, str(tmp_path / "died"), 7)  # kills the worker
+        assert call.result() == 7
+        assert until_empty(lambda: executor.num_workers >= 0 and len(lines) < 2, 60) is False
+    first, second = lines
+    assert re.match(rf"The Dask scheduler at {running.address} has had no worker for \d+ s\. ", first)
+    assert first.endswith(f"start some with 'dask worker {running.address}', or press Ctrl-C.")
+    assert second == f"The Dask scheduler at {running.address} has a worker again: the work goes on."
+
+
+def test_a_scheduler_that_waits_for_a_set_time_is_one_error(tmp_path: Path) -> None:
+    set_time = {"DASK_DISTRIBUTED__SCHEDULER__NO_WORKERS_TIMEOUT": "3s"}
+    with cluster(tmp_path, 1, **set_time) as running, dask_executor(running.address, 60) as executor:
+        assert executor is not None
+        call = executor.submit(die_once, str(tmp_path / "died"), 7)
+        with pytest.raises(StorageError, match=r"had no worker for the time that it waits \(distributed\.scheduler\."):
             call.result()
 
 

@@ -26,6 +26,17 @@ with locked(Path(sys.argv[1]), "place", wait=True):
     print("locked", flush=True)
     sys.stdin.read()
 """
+#: Adds 1 to a number in a file a hundred times; two processes that do so at a time lose some.
+COUNT = """
+import sys
+from pathlib import Path
+from registry.files.lock import locked
+folder = Path(sys.argv[1])
+for _ in range(100):
+    with locked(folder, "place", wait=True):
+        number = int((folder / "number").read_text())
+        (folder / "number").write_text(str(number + 1))
+"""
 
 
 @pytest.fixture(params=["folder", "file"])
@@ -59,6 +70,17 @@ def test_a_second_writer_is_refused_or_waits_until_the_first_ends(tmp_path: Path
         second.join(10)
     assert entered.is_set()
     assert not (tmp_path / "a").exists()
+
+
+def test_nothing_of_a_lock_stays_in_a_folder_that_many_processes_write_to(tmp_path: Path) -> None:
+    number = tmp_path / "a" / "number"
+    number.parent.mkdir()
+    number.write_text("0")
+    command = [sys.executable, "-c", COUNT, str(number.parent)]
+    processes = [subprocess.Popen(command) for _ in range(4)]
+    assert [process.wait(120) for process in processes] == [0] * 4
+    assert number.read_text() == "400"
+    assert os.listdir(number.parent) == ["number"]
 
 
 def test_a_file_system_that_cannot_lock_is_an_error_and_leaves_no_descriptor_open(

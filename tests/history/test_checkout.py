@@ -165,7 +165,7 @@ def test_what_a_killed_process_left_behind_is_cleared(project: Project) -> None:
     left = project.root / ".dvc/tmp/df2/.staging-x/files"
     left.mkdir(parents=True)
     folder = checkout("v1.0")
-    assert sorted(path.name for path in folder.parent.iterdir()) == [".lock", folder.name]
+    assert sorted(path.name for path in folder.parent.iterdir()) == [folder.name]
 
 
 def test_without_hard_links_files_are_copied(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

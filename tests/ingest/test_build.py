@@ -127,7 +127,7 @@ def test_ingesting_a_split_replaces_it_and_keeps_the_others(small_registry: Path
     rows = registry.open(str(small_registry)).sql("SELECT split, category_id FROM items WHERE split != 'train'")
     assert rows.fetchall() == [("validation", 8)]
     manifest_files = {file.path for file in registry.open(str(small_registry)).manifest.files}
-    assert set(files_in(small_registry)) == manifest_files | {"manifest.json", ".lock"}
+    assert set(files_in(small_registry)) == manifest_files | {"manifest.json"}
 
 
 def test_the_order_of_ingesting_splits_does_not_matter(tmp_path: Path, small_source: Path) -> None:

@@ -294,7 +294,7 @@ def test_the_test_split_has_no_annotation_to_correct(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_refused_and_a_foreign_file_told(tmp_path: Path, small_source: Path) -> None:
-    with pytest.raises(SourceError, match=r"There is no folder of corrections .*none: expected a folder"):
+    with pytest.raises(SourceError, match=r"There is no folder .*none: expected a folder of corrections"):
         ingest("train", str(small_source), str(tmp_path / "r"), corrections=str(tmp_path / "none"))
     folder = write_corrections(tmp_path / "corrections", [], "README.md")
     write_corrections(folder, [], "more.json")

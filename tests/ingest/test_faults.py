@@ -36,7 +36,7 @@ def glance(folder: Path) -> Any:
 
 
 def named_files(folder: Path) -> set[str]:
-    return {file.path for file in registry.open(str(folder)).manifest.files} | {"manifest.json", ".lock"}
+    return {file.path for file in registry.open(str(folder)).manifest.files} | {"manifest.json"}
 
 
 @pytest.fixture
