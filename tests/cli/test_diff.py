@@ -289,6 +289,6 @@ def test_a_terminal_shows_tables(three_splits: Path) -> None:
 
 
 def test_a_terminal_shows_the_rows_as_a_table(three_splits: Path, edited: Path) -> None:
-    lines = on_terminal(three_splits, "diff", str(edited), "--rows", columns=80)
+    lines = on_terminal(three_splits, "diff", str(edited), "--rows", columns=80, code=1)
     assert lines[1].split()[:5] == ["change", "split", "image_id", "item_no", "category_name"]
-    assert any(line.startswith("removed train") for line in lines)
+    assert ["removed", "train", "8"] in [line.split()[:3] for line in lines]

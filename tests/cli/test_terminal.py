@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 
-def on_terminal(registry: Path, *arguments: str, columns: int = 120) -> list[str]:
+def on_terminal(registry: Path, *arguments: str, columns: int = 120, code: int = 0) -> list[str]:
     """Return the lines that ``df2`` shows on a terminal, without colours and the blanks at their ends."""
     master, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
@@ -38,7 +38,7 @@ def on_terminal(registry: Path, *arguments: str, columns: int = 120) -> list[str
             break
         shown += part
     os.close(master)
-    assert process.wait(timeout=60) == 0, shown
+    assert process.wait(timeout=60) == code, shown
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
     lines = plain.replace("\r", "").splitlines()
     return [line.rstrip() for line in lines]
@@ -82,7 +82,7 @@ def test_the_meaning_of_columns_is_shown_in_80_columns(three_splits: Path) -> No
 def test_an_export_shows_a_progress_bar_and_ends_with_a_summary(three_splits: Path, tmp_path: Path) -> None:
     lines = on_terminal(three_splits, "export", "csv", str(tmp_path / "out"))
     assert any("Exporting to" in line and "100%" in line for line in lines)
-    summary = "csv, train 5 images, 8 items; validation 2 images, 2 items; test 2 images, 0 items; 2 files, 7.16 kB."
+    summary = "csv, train 5 images, 8 items; validation 2 images, 2 items; test 2 images, 0 items; 2 files, 2.95 kB."
     assert lines[-2].endswith(f"{tmp_path / 'out'}: {summary}")
     assert "next: python -c" in lines[-1]
 
