@@ -63,6 +63,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 
+# The tests start hundreds of processes, which would compile the package again where the caller keeps bytecode off.
+test: export PYTHONDONTWRITEBYTECODE =
 test: lint $(DUCKDB1)
 	DF2_DUCKDB1="$(CURDIR)/$(DUCKDB1)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 

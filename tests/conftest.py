@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from hypothesis import HealthCheck, settings
 
 from registry.ingest.build import ingest
 from tests.helpers import SMALL_SPLIT, write_split
+from tests.made_once import made_once
+from tests.registries import make_demo
 from tests.servers.gcs import GCSServer, run_gcs
 from tests.servers.http import HTTPServer, run_http
 from tests.servers.moto import run_moto
@@ -37,6 +40,22 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup ignores SIGHUP
 
 # Keeps gcsfs from calling an API that the emulator lacks; gcsfs reads the variable on import.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Keep the garbage collector away from the modules and the list of all tests, which stay until the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let the end of the process free everything: DuckDB's bindings print what it leaves."""
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -69,6 +88,12 @@ def small_registry(tmp_path: Path, small_source: Path) -> Path:
     """Return a registry whose train split is ``SMALL_SPLIT``."""
     ingest("train", str(small_source), str(tmp_path / "registry"), jobs=1)
     return tmp_path / "registry"
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with data/sample and data/registry, as 'make' fills them; no test changes it."""
+    return made_once(tmp_path_factory, "demo", make_demo)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,22 +17,22 @@ from pyarrow import csv
 import registry
 from tests.docs.blocks import Block, read_blocks, shows
 from tests.docs.session import Session
-from tests.registries import make_demo
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 GUIDES = ROOT / "docs" / "how-to"
 QUESTIONS = [block for block in read_blocks(GUIDES / "twelve-questions.md") if block.language == "sql"]
 
-# All tests of this file run in the same worker, which makes the sample once.
+# All tests of this file run in the same worker, which copies the sample and writes its files once.
 pytestmark = pytest.mark.xdist_group("readme")
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the registry that 'make demo' builds, and the files that commands of the README name."""
-    folder = tmp_path_factory.mktemp("demo")
-    df2 = registry.open(str(make_demo(folder)))
+def demo_with_files(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a copy of the demo, which commands may change, and the files that they name."""
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    shutil.copytree(demo, folder)
+    df2 = registry.open(str(folder / "data/registry"))
     scores = "SELECT split, image_id, item_no, (image_id + item_no) % 7 AS loss FROM items"
     csv.write_csv(df2.sql(scores).to_arrow_table(), folder / "scores.csv")
     write_predictions(df2, folder)
@@ -39,12 +40,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def session(demo: Path, tmp_path: Path) -> Iterator[Session]:
+def session(demo_with_files: Path, tmp_path: Path) -> Iterator[Session]:
     """Yield a session in a folder with the files of the demo."""
     folder, home = tmp_path / "work", tmp_path / "home"
     folder.mkdir()
     home.mkdir()
-    for file in demo.iterdir():
+    for file in demo_with_files.iterdir():
         (folder / file.name).symlink_to(file)
     with Session(folder, home) as opened:
         yield opened

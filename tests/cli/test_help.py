@@ -17,7 +17,6 @@ from registry.cli.main import SECTIONS, main
 from registry.store.registry import Registry
 from tests.cli.conftest import Run
 from tests.own_rows import SCORES, table, write
-from tests.registries import make_demo
 
 COMMANDS = list(main.commands.values())
 
@@ -86,18 +85,12 @@ def test_the_examples_parse(command: click.Command, line: str) -> None:
     assert context.params
 
 
-@pytest.fixture(scope="session")
-def sample_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the registry of 'df2 sample' and 'df2 ingest'."""
-    return make_demo(tmp_path_factory.mktemp("sample"))
-
-
 @pytest.mark.xdist_group("examples")
 @pytest.mark.parametrize("line", [line for command, line in EXAMPLES if command.name in SECTIONS["Ask"]])
-def test_the_examples_that_query_run_on_the_sample(run: Run, sample_registry: Path, tmp_path: Path, line: str) -> None:
+def test_the_examples_that_query_run_on_the_sample(run: Run, demo: Path, tmp_path: Path, line: str) -> None:
     write(tmp_path / "scores.csv", table(rows=SCORES[:1]))
     assert not re.search(r'"[^"]*\$', line)  # a shell would put its own variable there
-    result = run(*shlex.split(line)[1:], registry=sample_registry)
+    result = run(*shlex.split(line)[1:], registry=demo / "data/registry")
     told = [text for text in result.stderr.splitlines() if not text.startswith("Subset ")]
     assert (result.exit_code, told) == (0, [])
     assert "-o" in line or result.stdout.strip() not in ("", "[]")

@@ -24,7 +24,6 @@ from registry.execution.worker import run_packed, versions
 from registry.exports.run import Plan, export
 from registry.ingest.build import ingest
 from registry.ingest.describe import describe_photos
-from registry.sample import write_sample
 from tests.sources.packing import files_in, write_zipcrypto
 
 SECRET = "marker-Geheimnis-7391"
@@ -170,9 +169,9 @@ class Elsewhere(Executor):
 
 
 @pytest.fixture
-def two_machines(tmp_path: Path) -> Elsewhere:
+def two_machines(demo: Path, tmp_path: Path) -> Elsewhere:
     """Return an executor where the release has one other annotation and one other photo, each of the same size."""
-    write_sample(tmp_path / "release", 240, 0)
+    shutil.copytree(demo / "data/sample", tmp_path / "release")
     ingest("train", str(tmp_path / "release"), str(tmp_path / "r"), jobs=1)
     shutil.copytree(tmp_path / "release", tmp_path / "other")
     for path in (tmp_path / "other" / "train" / "annos" / "000001.json", *(tmp_path / "other/train/image").iterdir()):

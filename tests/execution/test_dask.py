@@ -49,11 +49,12 @@ def df2(folder: Path, *words: object) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_cluster_makes_the_same_registry(running: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_makes_the_same_registry(
+    running: Cluster, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DF2_ZIP_PASSWORD", SECRET)
-    write_sample(tmp_path / "drawn", 240, 0)
     (tmp_path / "release").mkdir()
-    write_zipcrypto(tmp_path / "release" / "train.zip", files_in(tmp_path / "drawn" / "train"), SECRET)
+    write_zipcrypto(tmp_path / "release" / "train.zip", files_in(demo / "data/sample/train"), SECRET)
     there = ["--scheduler", running.address]
     for target, processes, where in (("here", ["-j", 1], []), ("there", there, there)):
         df2(tmp_path, "ingest", "--split", "train", "release", target, *processes)

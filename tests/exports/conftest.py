@@ -8,6 +8,7 @@ import pytest
 
 from registry.sample import write_sample
 from tests.exports.releases import make_registry, make_release
+from tests.made_once import made_once
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +26,7 @@ def exportable(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a drawn release of 60 photos (:mod:`registry.sample`) that no test changes."""
-    folder = tmp_path_factory.mktemp("drawn") / "release"
-    write_sample(folder, 60, 0)
-    return folder
+    return made_once(tmp_path_factory, "drawn", lambda folder: write_sample(folder / "release", 60, 0)) / "release"
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.made_once import made_once
 from tests.repositories import make_pipeline, set_apart
 
 
@@ -17,8 +18,10 @@ def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a project like the real one, and its remote storage."""
-    folder = tmp_path_factory.mktemp("template")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        set_apart(monkeypatch, folder)
-        make_pipeline(folder)
-    return folder
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            set_apart(monkeypatch, folder)
+            make_pipeline(folder)
+
+    return made_once(tmp_path_factory, "pipeline", make)

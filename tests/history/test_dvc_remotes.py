@@ -23,6 +23,7 @@ from registry.snapshot.manifest import read_manifest
 from registry.snapshot.verify import verify_registry
 from registry.storage.place import Place
 from tests.helpers import SMALL_SPLIT, write_split
+from tests.made_once import made_once
 from tests.repositories import LARGER_SPLIT, Project, set_apart
 from tests.servers.gcs import GCSServer
 from tests.servers.http import HTTPServer
@@ -98,8 +99,12 @@ class Shared:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the committed pipeline, its data in two versions in DVC's cache, and no remote."""
-    folder = tmp_path_factory.mktemp("template")
+    """Return the folder of :func:`make_template`, which no test changes."""
+    return made_once(tmp_path_factory, "committed-pipeline", make_template)
+
+
+def make_template(folder: Path) -> None:
+    """Create the committed pipeline in a folder, its data in two versions in DVC's cache, and no remote."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         set_apart(monkeypatch, folder)
         project = Project(folder / "project")
@@ -121,7 +126,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 kept = folder / version / name
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(project.root / name, kept)
-    return folder
 
 
 def _make_outputs(project: Project, train: Mapping[int | str, Any]) -> None:

@@ -11,23 +11,26 @@ from registry.ingest.build import ingest
 from registry.sample import write_sample
 from registry.sources.photos import Photos
 from registry.web.site import Settings, Site
+from tests.made_once import made_once
+
+
+def write_release_and_registry(folder: Path) -> None:
+    """Write a drawn release of 72 images, more than a page of the grid, and its registry."""
+    write_sample(folder / "sample", 72)
+    for split in ("train", "validation", "test"):
+        ingest(split, str(folder / "sample"), str(folder / "registry"), jobs=1)
 
 
 @pytest.fixture(scope="session")
 def sample_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a drawn release of 72 images, more than a page of the grid, that no test changes."""
-    folder = tmp_path_factory.mktemp("web") / "sample"
-    write_sample(folder, 72)
-    return folder
+    """Return a drawn release, which has its registry beside it; no test changes them."""
+    return made_once(tmp_path_factory, "web", write_release_and_registry) / "sample"
 
 
 @pytest.fixture(scope="session")
 def sample_registry(sample_release: Path) -> Path:
     """Return its registry."""
-    target = sample_release.parent / "registry"
-    for split in ("train", "validation", "test"):
-        ingest(split, str(sample_release), str(target), jobs=1)
-    return target
+    return sample_release.with_name("registry")
 
 
 @pytest.fixture(scope="session")
