@@ -164,7 +164,7 @@ def test_rows_are_the_items_with_old_and_new_values(run: Run, three_splits: Path
 
 def test_rows_of_images_and_of_pairs(run: Run, three_splits: Path, edited: Path, tmp_path: Path) -> None:
     command = ("diff", three_splits, edited, "--rows", "--of")
-    images = [json.loads(line) for line in run(*command, "images").stdout.splitlines()]
+    images = json.loads(run(*command, "images").stdout)
     assert [(row["change"], row["split"], row["image_id"]) for row in images] == [
         ("removed", "train", 7), ("added", "train", 8), ("removed", "validation", 1), ("removed", "validation", 2),
         ("removed", "test", 1), ("removed", "test", 2),
