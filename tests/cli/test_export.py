@@ -110,7 +110,7 @@ def test_an_export_is_verified_and_made_again_from_its_manifest(run: Run, tmp_pa
     result = run("export", "coco", "out", "--attributes", "--split", "train", "--category", "skirt")
     assert result.exit_code == 0, result.stderr
     size = sum(len(data) for path, data in files_in(tmp_path / "out").items() if path != "export.json")
-    assert result.stdout == f"out: coco, train 1 image, 1 item; 1 file, {size / 1e6:,.1f} MB.\n"
+    assert result.stdout == f"out: coco, train 1 image, 1 item; 1 file, {size / 1e3:.3g} kB.\n"
     assert result.stderr == (
         "note: 1 size of images is not known, so width and height are null: ingest with the photos to have them\n"
         "note: 1 image is without its photo in this export: --images copy --photos RELEASE copies them into it\n"

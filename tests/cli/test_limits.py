@@ -46,7 +46,7 @@ def test_a_file_is_not_there_after_a_limit(three_splits: Path, tmp_path: Path) -
 
 
 def test_limits_can_be_taken_away(run: Run) -> None:
-    for limits in (("--timeout", "0"), ("--memory", "0"), ("--timeout", "60.5", "--memory", "1.5GiB")):
+    for limits in (("--timeout", "0"), ("--memory", "0"), ("--timeout", "60.5", "--memory", "6.5GiB")):
         assert run("sql", "SELECT 1 AS a", *limits).stdout == '[{"a": 1}]\n'
 
 

@@ -337,8 +337,7 @@ def test_the_fingerprint_changes_with_the_corrections_of_its_split_alone(tmp_pat
 def test_the_difference_shows_corrected_values(tmp_path: Path, small_registry: Path) -> None:
     run(tmp_path, [line(1, 1, "style", 1, 9), line(3, None, "pair_id", 1, 2)])
     arguments = ["diff", str(small_registry), str(tmp_path / "corrected"), "--rows"]
-    lines = CliRunner().invoke(main, arguments).stdout.splitlines()
-    changes = [json.loads(text) for text in lines]
+    changes = json.loads(CliRunner().invoke(main, arguments).stdout)
     assert [(row["image_id"], row["item_no"], row["old"], row["new"]) for row in changes] == [
         (1, 1, {"style": 1}, {"style": 9}),
         (3, 1, {"pair_id": 1}, {"pair_id": 2}),

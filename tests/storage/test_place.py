@@ -127,11 +127,11 @@ def test_writers_of_the_same_place_take_turns(tmp_path: Path) -> None:
     assert not (tmp_path / "place").exists()
 
 
-def test_a_written_place_keeps_its_lock_file(tmp_path: Path) -> None:
+def test_a_written_place_has_no_lock_file_afterwards(tmp_path: Path) -> None:
     place = Place(str(tmp_path / "place"))
     with place.lock():
         place.write("a", b"")
-    assert sorted(path.name for path in (tmp_path / "place").iterdir()) == [".lock", "a"]
+    assert sorted(path.name for path in (tmp_path / "place").iterdir()) == ["a"]
 
 
 def test_an_error_releases_the_lock(tmp_path: Path) -> None:
