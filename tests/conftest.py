@@ -54,7 +54,7 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_unconfigure() -> None:
-    """Let the end of the process free everything: DuckDB's bindings print what it leaves."""
+    """Let the end of the process free all objects: the bindings of DuckDB print those that stay."""
     gc.unfreeze()
 
 

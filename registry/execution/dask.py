@@ -75,11 +75,15 @@ class _DaskExecutor(Executor):
     """Runs calls on the workers of a client.
 
     The executor of Dask's own client waits for ever for a result that was under way when the scheduler died.
+
+    Attributes:
+        client: of the scheduler.
+        address: of the scheduler, for messages.
     """
 
     def __init__(self, client: Any, address: str, tell: Tell) -> None:
-        self._client = client
-        self._address = address
+        self.client = client
+        self.address = address
         self._tell = tell
         self._num_workers = 1
         self._counted_at = -math.inf
@@ -95,21 +99,21 @@ class _DaskExecutor(Executor):
     def _count_workers(self) -> None:
         """Count the workers now and then; tell if there has been none for a while, and when there is one again."""
         now = time.monotonic()
-        if now - self._counted_at < _COUNTING or self._client.status != "running":
+        if now - self._counted_at < _COUNTING or self.client.status != "running":
             return
         with suppress(OSError):  # a scheduler that went away: the next result tells
-            self._num_workers = sum(self._client.nthreads().values())
+            self._num_workers = sum(self.client.nthreads().values())
         self._counted_at = now
         if self._num_workers:
             self._last_seen = now
             if self._is_told:
-                self._tell(f"The Dask scheduler at {self._address} has a worker again: the work goes on.")
+                self._tell(f"The Dask scheduler at {self.address} has a worker again: the work goes on.")
                 self._is_told = False
         elif now - self._last_seen >= _PATIENCE and not self._is_told:
             self._is_told = True
             self._tell(
-                f"The Dask scheduler at {self._address} has had no worker for {now - self._last_seen:.0f} s. The work "
-                f"goes on when there is one: start some with 'dask worker {self._address}', or press Ctrl-C."
+                f"The Dask scheduler at {self.address} has had no worker for {now - self._last_seen:.0f} s. The work "
+                f"goes on when there is one: start some with 'dask worker {self.address}', or press Ctrl-C."
             )
 
     def wait(self, future: Any) -> Any:
@@ -126,7 +130,7 @@ class _DaskExecutor(Executor):
         Raises:
             StorageError: the scheduler went away.
         """
-        return _DaskFuture(self, self._client, self._address, self._submit(fn, *args, **kwargs))
+        return _DaskFuture(self, self._submit(fn, *args, **kwargs))
 
     def send_once(self, data: bytes) -> Any:
         """Return an argument that stands for these bytes in many calls; the scheduler keeps them for other workers.
@@ -142,19 +146,17 @@ class _DaskExecutor(Executor):
 
         try:
             with config.set(_NO_WARNING):
-                return self._client.submit(fn, *args, pure=False, **kwargs)
+                return self.client.submit(fn, *args, pure=False, **kwargs)
         except ClosedClientError as error:
-            raise _gone(self._address) from error
+            raise _gone(self.address) from error
 
 
 class _DaskFuture(Future[Any]):
     """The result of a call on a worker."""
 
-    def __init__(self, executor: _DaskExecutor, client: Any, address: str, future: Any) -> None:
+    def __init__(self, executor: _DaskExecutor, future: Any) -> None:
         super().__init__()
         self._executor = executor
-        self._client = client
-        self._address = address
         self._future = future
 
     def result(self, timeout: float | None = None) -> Any:
@@ -173,26 +175,26 @@ class _DaskFuture(Future[Any]):
             return self._executor.wait(self._future) if timeout is None else self._future.result(timeout)
         except KilledWorker as error:
             raise SourceError(
-                f"Workers of the Dask scheduler at {self._address} died again and again over the same files (out of "
-                "memory, or killed). The registry is as it was; give each worker more memory."
+                f"Workers of the Dask scheduler at {self._executor.address} died again and again over the same files "
+                "(out of memory, or killed). The registry is as it was; give each worker more memory."
             ) from error
         except NoWorkerError as error:
             raise StorageError(
-                f"The Dask scheduler at {self._address} had no worker for the time that it waits "
+                f"The Dask scheduler at {self._executor.address} had no worker for the time that it waits "
                 "(distributed.scheduler.no-workers-timeout). The registry is as it was; start workers, and run this "
                 "again."
             ) from error
         except (CancelledError, CommClosedError) as error:
-            raise _gone(self._address) from error
+            raise _gone(self._executor.address) from error
         except ModuleNotFoundError as error:
             raise MissingDependencyError(
-                f"A worker of the Dask scheduler at {self._address} lacks a package: {error}. Install "
+                f"A worker of the Dask scheduler at {self._executor.address} lacks a package: {error}. Install "
                 f"deepfashion2-registry {__version__} on all of them, with the packages that its embedders need."
             ) from error
 
     def cancel(self) -> bool:
         """Give up a call that has not begun, if the scheduler can be told."""
-        if self._client.status == "running":
+        if self._executor.client.status == "running":
             self._future.cancel()
         return True
 

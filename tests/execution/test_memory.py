@@ -1,4 +1,4 @@
-"""Settings of memory, and their return to what they were."""
+"""The garbage collector is off during a block, and as before afterwards."""
 
 from __future__ import annotations
 
