@@ -27,7 +27,7 @@ from registry.store.shown import Thumbnails, shown_relation
 from registry.store.snapshot import Snapshot, open_blocks
 from registry.store.statistics import nested_counts, statistic
 from registry.store.unknown import PAIRING, unknown_texts
-from registry.store.views import pairs_query
+from registry.store.views import create_views, pairs_query
 from registry.subset.options import Subset
 from registry.wording import plural
 
@@ -88,6 +88,7 @@ class Registry:
         self.place = Place(url, storage_options)
         self._blocks = open_blocks(self.place, cache)
         self._lock = threading.Lock()
+        self._has_views = False
         self._open()
 
     def opening(self) -> dict[str, Any]:
@@ -136,7 +137,11 @@ class Registry:
         Raises:
             QueryError: DuckDB refuses the query, or it does more than read.
         """
-        relation = self._again(lambda: read_query(self._cursor(), query, params))
+        return self._relation(query, params, views=True)
+
+    def _relation(self, query: str, params: Params | None, *, views: bool) -> DuckDBPyRelation:
+        """Return the rows of a query as :meth:`sql` does; without ``views`` it can read tables alone."""
+        relation = self._again(lambda: read_query(self._cursor(views=views), query, params))
         return relation if self.thumbnails is None else shown_relation(relation, self.thumbnails)
 
     def pairs(
@@ -171,7 +176,8 @@ class Registry:
             "limit": limit,
         }
         params = {name: value for name, value in values.items() if value is not None}
-        return self.sql(pairs_query(params, of_images=level == "image"), params)
+        # The query for a pair_id reads items, with the text of the view in it.
+        return self._relation(pairs_query(params, of_images=level == "image"), params, views=pair_id is None)
 
     def unknown_pairing(self) -> list[str]:
         """Return a sentence for each split with items that no pair can have: source, pair_id or style is not known."""
@@ -193,17 +199,19 @@ class Registry:
         def find() -> DuckDBPyRelation:
             params = {"split": self.check_split(split), "pair_id": pair_id}
             condition = "split = $split AND pair_id = $pair_id"
-            rows = self._rows(f"SELECT DISTINCT style, category_id FROM items WHERE {condition} ORDER BY ALL", params)
+            query = f"SELECT DISTINCT style, category_id FROM items WHERE {condition} ORDER BY ALL"
+            rows = self._rows(query, params, views=False)
             styles = list(dict.fromkeys(number for number, _ in rows))
             if style not in styles:
                 listed = ", ".join(map(str, styles))
                 hint = f"the styles there are {listed}" if styles else "no item of the split has this pair_id"
                 raise NotFoundError(f"{split} has no item of pair_id {pair_id} and style {style}; {hint}.")
-            return self.sql(
+            return self._relation(
                 f"SELECT {', '.join(ITEM_COLUMNS)} FROM items WHERE {condition} AND style = $style "
                 f"AND {_in_categories(category_id for number, category_id in rows if number == style)} "
                 "ORDER BY source DESC, image_id, item_no",
                 {**params, "style": style},
+                views=False,
             )
 
         return self._of_one_version(find)
@@ -220,19 +228,20 @@ class Registry:
             params = {"split": self.check_split(split), "image_id": image_id}
             condition = "split = $split AND image_id = $image_id"
             # The items are few, and the columns of their files many: only files that have some of them are read whole.
-            categories = self._rows(f"SELECT DISTINCT category_id FROM items WHERE {condition} ORDER BY ALL", params)
-            if not categories and not self._rows(f"SELECT 1 FROM images WHERE {condition}", params):
-                ((low, high),) = self._rows(
-                    "SELECT min(image_id), max(image_id) FROM images WHERE split = $split", {"split": split}
-                )
+            of_items = f"SELECT DISTINCT category_id FROM items WHERE {condition} ORDER BY ALL"
+            categories = self._rows(of_items, params, views=False)
+            if not categories and not self._rows(f"SELECT 1 FROM images WHERE {condition}", params, views=False):
+                range_query = "SELECT min(image_id), max(image_id) FROM images WHERE split = $split"
+                ((low, high),) = self._rows(range_query, {"split": split}, views=False)
                 hint = f"its images are {low} to {high}" if low is not None else "it has no image at all"
                 raise NotFoundError(f"{split} has no image {image_id}; {hint}.")
             members = ", ".join(f"{name} := {name}" for name in ITEM_COLUMNS if name not in _IMAGE_COLUMNS)
-            return self.sql(
+            return self._relation(
                 f"SELECT *, (SELECT coalesce(list(struct_pack({members}) ORDER BY item_order), []) FROM items "
                 f"WHERE {condition} AND {_in_categories(number for (number,) in categories)}) AS items "
                 f"FROM images WHERE {condition}",
                 params,
+                views=False,
             )
 
         return self._of_one_version(find)
@@ -345,10 +354,10 @@ class Registry:
                 )
         return rows
 
-    def _rows(self, query: str, params: Params | None = None) -> list[tuple[Any, ...]]:
+    def _rows(self, query: str, params: Params | None = None, *, views: bool = True) -> list[tuple[Any, ...]]:
         def fetch() -> list[tuple[Any, ...]]:
             with duckdb_errors():
-                return self.sql(query, params).fetchall()
+                return self._relation(query, params, views=views).fetchall()
 
         return self._again(fetch)
 
@@ -387,10 +396,14 @@ class Registry:
         """
         return self._snapshot.check_split(split)
 
-    def _cursor(self) -> DuckDBPyConnection:
-        """Return a cursor on the registry as it is now."""
+    def _cursor(self, *, views: bool = False) -> DuckDBPyConnection:
+        """Return a cursor on the registry as it is now; the first call with ``views`` creates them."""
         with self._lock:
             self._refresh()
+            if views and not self._has_views:
+                with duckdb_errors():
+                    create_views(self._connection)
+                self._has_views = True
             return self._connection.cursor()
 
     def _refresh(self) -> None:
@@ -407,7 +420,7 @@ class Registry:
                 if self.place.is_local:
                     self._blocks.check_sizes(manifest.files)
                 snapshot = Snapshot(self.place, manifest, self._blocks, self.limits, self.own_tables)
-                self._connection = snapshot.connect()
+                self._connection = snapshot.connect(views=False)
             except (duckdb.Error, NotFoundError, StorageError) as error:
                 if self._is_replaced(manifest, stamp):
                     continue
@@ -419,7 +432,7 @@ class Registry:
                     f"{self.place} lacks a file that its manifest names, or it cannot be read: {cause}\n"
                     f"Bring it back {command}, or do without: df2 manifest {self.place}"
                 ) from error
-            self._snapshot, self._stamp = snapshot, stamp
+            self._snapshot, self._stamp, self._has_views = snapshot, stamp, False
             _LOG.info("Opened %s: %s", self.place, plural(len(manifest.files), "file"))
             return
 

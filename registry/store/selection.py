@@ -103,7 +103,7 @@ class Selection:
         self._sql_connection: DuckDBPyConnection | None = None
         splits = [split for split in SPLITS if split in (self.subset.split or self.manifest.splits)]
         with snapshot.read_errors():
-            self._connection = snapshot.connect(spill=True)
+            self._connection = snapshot.connect(spill=True, views=False)
             joins = struct_joins(in_condition, tables)
             self._choice = choose(self._connection, self.place, self.subset, resplit, splits, category_ids, joins)
             of_tables = notices(self._connection, tables.values())

@@ -45,16 +45,21 @@ class Snapshot:
     limits: Limits
     own_tables: Mapping[str, OwnTable] = field(default_factory=dict)
 
-    def connect(self, *, spill: bool = False, keys: Keys | None = None) -> DuckDBPyConnection:
+    def connect(self, *, spill: bool = False, views: bool = True, keys: Keys | None = None) -> DuckDBPyConnection:
         """Return a new connection with the tables and views of this version, and those of the user.
 
         Args:
             spill: whether DuckDB may write temporary files; False for a user's SQL.
+            views: whether to create the views, which takes time; False for queries that read tables alone.
             keys: the rows that the tables ``images`` and ``items`` have; all without it.
         """
         own_tables = self.own_tables.values()
         return connect(
-            self.place, self.manifest, self.blocks, self.limits, spill=spill, keys=keys, own_tables=own_tables
+            *(self.place, self.manifest, self.blocks, self.limits),
+            spill=spill,
+            views=views,
+            keys=keys,
+            own_tables=own_tables,
         )
 
     def check_split(self, split: str) -> str:

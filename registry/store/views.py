@@ -35,9 +35,9 @@ def views_in_order() -> list[View]:
 
 
 def create_views(connection: DuckDBPyConnection, schema: str = "main") -> None:
-    """Create all views in a schema. They read the tables of that schema, and those of ``main`` it does not have."""
+    """Create the views that a schema lacks. They read its tables, and those of ``main`` that it does not have."""
     for view in views_in_order():
-        connection.execute(f"CREATE VIEW {quote_name(schema)}.{view.name} AS\n{view.sql}")
+        connection.execute(f"CREATE VIEW IF NOT EXISTS {quote_name(schema)}.{view.name} AS\n{view.sql}")
 
 
 def view_over(name: str, **queries: str) -> str:
