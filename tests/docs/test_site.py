@@ -63,6 +63,10 @@ def test_every_page_of_the_docs_is_in_the_site(site: Path) -> None:
     assert {path.relative_to(site) for path in pages(site)} == sources
 
 
+def test_no_program_of_the_docs_is_in_the_site(site: Path) -> None:
+    assert not [path for path in site.rglob("*") if path.suffix in (".py", ".pyc") or path.name == "__pycache__"]
+
+
 def test_a_notebook_is_a_page_with_its_outputs_and_a_link_to_download_it(site: Path) -> None:
     page = site / "notebooks" / "evaluate.html"
     text = page.read_text(encoding="utf-8")
