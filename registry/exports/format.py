@@ -107,7 +107,7 @@ class Format:
         """Check that options can be combined.
 
         Raises:
-            UsageError: they cannot.
+            UsageError: two options exclude each other, or need photos in another mode.
         """
         if self.check is not None:
             _function(self.check)(options, images)

@@ -61,7 +61,8 @@ def iterate(
         resplit: divides the subset anew, such as ``"train=0.8,val=0.2"``.
         part: only this split, or this part of the re-split.
         password: of protected zips among the photos.
-        **open_options: see :class:`registry.loaders.dataset.PhotoDataset`.
+        **open_options: ``storage_options``, ``cache``, ``memory``, ``timeout`` and ``tables`` of
+            :func:`registry.open`.
 
     Raises:
         NotFoundError: there is no such registry, or the subset has no item.

@@ -64,12 +64,12 @@ class Detection(PhotoDataset):
     without an item are elements too where the subset has them.
 
     Args:
-        registry_or_url: see :class:`registry.loaders.dataset.PhotoDataset`.
-        subset: see there.
+        registry_or_url: an open registry, or its folder or URL.
+        subset: a Subset, or its options by name (``{"category": "skirt"}``); everything without it.
         targets: ``boxes``, ``masks``, ``keypoints``; boxes are always there.
         keypoints_of: name or id of the category whose landmarks are the k keypoints, for a subset of this category
             alone; without it, k is 294: a slot for each landmark of every category.
-        options: see :class:`registry.loaders.dataset.PhotoDataset`.
+        options: the others of :class:`registry.loaders.dataset.PhotoDataset`, such as ``photos``.
 
     Attributes:
         rows: a row for each image: ``split``, ``image_id``, ``width``, ``height``, ``source``, ``pair_id``,

@@ -30,14 +30,14 @@ class Items(PhotoDataset):
     that is not known is -1, a text that is not known is empty.
 
     Args:
-        registry_or_url: see :class:`registry.loaders.dataset.PhotoDataset`.
-        subset: see there.
+        registry_or_url: an open registry, or its folder or URL.
+        subset: a Subset, or its options by name (``{"category": "skirt"}``); everything without it.
         margin: fraction of the box's width that is added left and right, and of its height above and below.
         columns: more columns of items, or ``TABLE.COLUMN`` of a table of the user, for ``rows`` and targets.
-        options: see :class:`registry.loaders.dataset.PhotoDataset`.
+        options: the others of :class:`registry.loaders.dataset.PhotoDataset`, such as ``photos``.
 
     Raises:
-        NotFoundError, UsageError, SourceError: see there.
+        NotFoundError, UsageError, SourceError: as for :class:`registry.loaders.dataset.PhotoDataset`.
     """
 
     _cropped = ("",)

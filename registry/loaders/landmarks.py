@@ -35,12 +35,12 @@ class Landmarks(PhotoDataset):
     labelled, then x = y = 0); and ``key``. ``transform(image, target)`` returns both.
 
     Args:
-        registry_or_url: see :class:`registry.loaders.dataset.PhotoDataset`.
-        subset: see there.
+        registry_or_url: an open registry, or its folder or URL.
+        subset: a Subset, or its options by name (``{"category": "skirt"}``); everything without it.
         category: name or id.
         size: height and width to which each crop is resized, its landmarks with it; None keeps the crop's.
         margin: fraction of the box's width that is added left and right, and of its height above and below.
-        options: see :class:`registry.loaders.dataset.PhotoDataset`; without ``classes``.
+        options: the others of :class:`registry.loaders.dataset.PhotoDataset`, such as ``photos``; without ``classes``.
 
     Attributes:
         flip_indices: the landmark that each becomes when the image is mirrored, by position from 0.
@@ -49,7 +49,7 @@ class Landmarks(PhotoDataset):
 
     Raises:
         UsageError: the subset has other categories, or an option is wrong.
-        NotFoundError, SourceError: as for all datasets.
+        NotFoundError, SourceError: as for :class:`registry.loaders.dataset.PhotoDataset`.
     """
 
     _cropped = ("",)

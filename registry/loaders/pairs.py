@@ -29,12 +29,14 @@ class _PairedItems(PhotoDataset):
     """Elements of several crops: ``(images, target)``.
 
     Args:
-        registry_or_url, subset: see :class:`registry.loaders.dataset.PhotoDataset`.
+        registry_or_url: an open registry, or its folder or URL.
+        subset: a Subset, or its options by name (``{"category": "skirt"}``); everything without it.
         margin: fraction of the box's width that is added left and right, and of its height above and below.
         negatives: negatives of each positive pair whose shop item has the category and another pair_id.
         hard_negatives: negatives of each positive pair whose shop item has the pair_id and another style.
         negative_seed: selects among the candidates, as the option of ``df2 export pairs``.
-        options: see :class:`registry.loaders.dataset.PhotoDataset`. ``transform`` is called with each image.
+        options: the others of :class:`registry.loaders.dataset.PhotoDataset`, such as ``photos``. ``transform`` is
+            called with each image.
     """
 
     #: Prefixes of the items of an element.
