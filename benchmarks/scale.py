@@ -2,9 +2,9 @@
 
 Writes synthetic releases (:mod:`benchmarks.corpus`) as tars, ingests each, puts its registry into a bucket of SeaweedFS
 and makes a second registry with a single corrected item. Then measures in turn, so that other work of the machine
-affects all sizes: ingestion; look-ups in an opened registry and as commands, from the folder and from the bucket; counts,
-checks, exports, differences and copies; DVC with nothing changed. ``--dask`` also ingests the smallest one on Dask clusters.
-Everything that was written is removed.
+affects all sizes: ingestion; look-ups in an opened registry and as commands, from the folder and from the bucket;
+counts, checks, exports, differences and copies; DVC with nothing changed. ``--dask`` also ingests the smallest one on
+Dask clusters. Everything that was written is removed.
 
 Run as ``python -m benchmarks.scale [--dest DIR] [--scales 1 4] [--runs 3] [--dask]``. A size of 1 needs 0.6 GB.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from registry.ingest.build import ingest
 from tests.helpers import SMALL_SPLIT, write_split
 from tests.made_once import made_once
-from tests.registries import make_demo
+from tests.registries import FEW, NEXT_FEW, make_demo
 from tests.servers.gcs import GCSServer, run_gcs
 from tests.servers.http import HTTPServer, run_http
 from tests.servers.moto import run_moto
@@ -83,11 +84,37 @@ def small_source(tmp_path: Path) -> Path:
     return write_split(tmp_path / "train", SMALL_SPLIT)
 
 
+@pytest.fixture(scope="session")
+def made_small_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a registry whose train split is ``SMALL_SPLIT``; no test changes it."""
+
+    def make(folder: Path) -> None:
+        ingest("train", str(write_split(folder / "train", SMALL_SPLIT)), str(folder / "registry"), jobs=1)
+
+    return made_once(tmp_path_factory, "small", make) / "registry"
+
+
 @pytest.fixture
-def small_registry(tmp_path: Path, small_source: Path) -> Path:
-    """Return a registry whose train split is ``SMALL_SPLIT``."""
-    ingest("train", str(small_source), str(tmp_path / "registry"), jobs=1)
-    return tmp_path / "registry"
+def small_registry(tmp_path: Path, small_source: Path, made_small_registry: Path) -> Path:
+    """Return a registry of ``small_source`` that the test may change."""
+    return Path(shutil.copytree(made_small_registry, tmp_path / "registry"))
+
+
+@pytest.fixture(scope="session")
+def made_few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a registry of few files, ``old``, and its next version, ``new``; no test changes them."""
+
+    def make(folder: Path) -> None:
+        for name, split in (("old", FEW), ("new", NEXT_FEW)):
+            ingest("train", str(write_split(folder / f"{name}-source" / "train", split)), str(folder / name), jobs=1)
+
+    return made_once(tmp_path_factory, "few", make)
+
+
+@pytest.fixture
+def few_registry(made_few: Path, tmp_path: Path) -> Path:
+    """Return a registry of few files (``FEW``) that the test may change."""
+    return Path(shutil.copytree(made_few / "old", tmp_path / "few"))
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,13 @@ VALIDATION: dict[int | str, Any] = {
     2: annotation([item(7, 1)], "shop", 1),
 }
 
+#: As few files as a registry has with a pair in it, and its next version: for places where each file takes time.
+FEW: dict[int | str, Any] = {
+    1: annotation([item(1, 1), item(8, 2)], "user", 1),
+    3: annotation([item(1, 1)], "shop", 1),
+}
+NEXT_FEW: dict[int | str, Any] = {**FEW, 9: annotation([item(8, 1)], "shop", 3)}
+
 
 def make_newer(old: Path, folder: Path) -> Path:
     """Return a newer version of a registry: a copy in which train has an added image of another category.

@@ -18,10 +18,11 @@ from registry.snapshot.manifest import MANIFEST_NAME
 from registry.snapshot.sync import sync
 from registry.snapshot.verify import verify_registry
 from registry.storage.place import Place
-from tests.helpers import SMALL_SPLIT, annotation, item, write_split
+from tests.helpers import write_split
+from tests.registries import FEW, NEXT_FEW
 
-#: Kills per combination of writer and place; 200 in all.
-KILLS = 50
+#: Kills per combination of writer and place, one in each of as many equal parts of the running time.
+KILLS = 20
 
 _SPAWN = multiprocessing.get_context("forkserver")
 # Processes start with these modules loaded, so that kills hit the writing and not the imports.
@@ -57,9 +58,8 @@ def test_after_a_kill_the_registry_is_either_the_old_or_the_new_version(
 ) -> None:
     options = request.getfixturevalue("bucket") if where == "s3" else {}
     dest = "s3://df2/dest" if where == "s3" else str(tmp_path / "dest")
-    versions = [SMALL_SPLIT, {**SMALL_SPLIT, 9: annotation([item(2, 1)], "shop", 3)}]
     sources, manifests = [], []
-    for number, version in enumerate(versions):
+    for number, version in enumerate((FEW, NEXT_FEW)):
         raw = str(write_split(tmp_path / str(number) / "train", version))
         folder = str(tmp_path / f"registry{number}")
         ingest("train", raw, folder, jobs=1)
@@ -71,13 +71,17 @@ def test_after_a_kill_the_registry_is_either_the_old_or_the_new_version(
     assert place.read(MANIFEST_NAME) == manifests[0]
     counts = [registry.open(dest, options).sql("SELECT count(*) FROM items").fetchall()]
     chance = random.Random(0)
+    moments: list[float | None] = [1.2 * (number + chance.random()) / KILLS for number in range(KILLS)]
+    chance.shuffle(moments)
+    for number in range(4, KILLS * 5 // 4, 5):  # every fifth run completes, to measure the running time again
+        moments.insert(number, None)
     current, seen = 0, [0, 0]
-    for number in range(KILLS * 5 // 4):
+    for moment in moments:
         wanted = 1 - current
-        if number % 5 == 4:  # every fifth run completes, to measure the running time again
+        if moment is None:
             longest = _run(write, sources[wanted], dest, options)
         else:
-            _run(write, sources[wanted], dest, options, seconds=chance.uniform(0, 1.2 * longest))
+            _run(write, sources[wanted], dest, options, seconds=moment * longest)
         manifest = place.read(MANIFEST_NAME)
         assert manifest in manifests
         assert verify_registry(place).is_whole

@@ -21,6 +21,7 @@ from registry.subset.options import Subset
 from registry.web.site import Settings
 from registry.web.state import START, State, start
 from tests.cli.processes import command, environment, run_df2
+from tests.forks import Forks
 
 TOKEN = "a-token-of-24-characters"
 
@@ -136,7 +137,7 @@ def test_a_server_for_others_prints_its_token_once(small_registry: Path) -> None
         assert running.get(base, headers=headers).status_code == 200
 
 
-def test_a_port_that_is_taken_is_told_and_the_usual_one_is_left_alone(small_registry: Path) -> None:
+def test_a_port_that_is_taken_is_told_and_the_usual_one_is_left_alone(small_registry: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = run_df2("-r", small_registry, "browse", "--no-open", "--port", port)
@@ -148,12 +149,14 @@ def test_a_port_that_is_taken_is_told_and_the_usual_one_is_left_alone(small_regi
     with browsing(*words) as first, browsing(*words) as second:
         assert first.url != second.url
         assert second.get().status_code == 200
-    for host in ("nosuch.invalid", "a" * 70, "192.0.2.1"):
-        result = run_df2("-r", small_registry, "browse", "--no-open", "--port", "0", "--host", host)
-        assert result.returncode == 4
-        assert result.stderr.startswith(f"Error: Cannot listen on {host} port 0: ")
-    result = run_df2("-r", small_registry, "browse", "--no-open", "--allow-host", "http://x")
-    assert result.returncode == 2
+    output = tmp_path / "output"
+    with Forks("tests.cli.forked", environment()) as forks:
+        words_of_all = ["-r", str(small_registry), "browse", "--no-open"]
+        for host in ("nosuch.invalid", "a" * 70, "192.0.2.1"):
+            status = forks.call("df2", [*words_of_all, "--port", "0", "--host", host], {}, output=output)
+            assert os.waitstatus_to_exitcode(status) == 4
+            assert output.read_text().startswith(f"Error: Cannot listen on {host} port 0: ")
+        assert os.waitstatus_to_exitcode(forks.call("df2", [*words_of_all, "--allow-host", "http://x"], {})) == 2
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn", "jinja2"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,10 @@ from registry.ingest.build import ingest
 from tests.cli.conftest import Run, exit_code_of_reader_that_stops
 from tests.cli.test_terminal import on_terminal
 from tests.helpers import SMALL_SPLIT, annotation, item, write_split
-from tests.repositories import make_pipeline, set_apart
+from tests.history.conftest import template
+from tests.repositories import set_apart
+
+__all__ = ["template"]
 
 #: From the three splits to the registry below: validation and test are gone, and train is edited.
 COUNTS = (
@@ -237,10 +241,11 @@ def test_an_error_of_the_system_ends_with_2(edited: Path, three_splits: Path) ->
     assert (result.returncode, result.stderr) == (2, "Error: Cannot write standard output: No space left on device.\n")
 
 
-def test_a_git_revision_is_a_side(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_git_revision_is_a_side(run: Run, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_apart(monkeypatch, tmp_path)
-    project = make_pipeline(tmp_path)
-    monkeypatch.chdir(project.root)
+    for folder in ("project", "storage"):
+        shutil.copytree(template / folder, tmp_path / folder)
+    monkeypatch.chdir(tmp_path / "project")
     added = (
         '{"images": {"added": 2, "removed": 0, "changed": 0}, '
         '"items": {"added": 2, "removed": 0, "changed": 0}, '
@@ -271,7 +276,7 @@ def test_a_folder_comes_before_a_revision(
 
 
 def test_a_reader_that_stops_early_causes_no_traceback(tmp_path: Path, edited: Path) -> None:
-    many: dict[int | str, Any] = {k: annotation([item(1, 1), item(8, 2)]) for k in range(1, 400)}
+    many: dict[int | str, Any] = {k: annotation([item(1, 1), item(8, 2)]) for k in range(1, 80)}
     ingest("train", str(write_split(tmp_path / "train", many)), str(tmp_path / "registry"), jobs=1)
     df2 = ("diff", str(edited), str(tmp_path / "registry"), "--rows")
     for text_format in ("json", "jsonl", "csv"):

@@ -66,6 +66,7 @@ def test_the_items_themselves_score_1_in_every_slice(
 ) -> None:
     file = perfect(generated, condition=condition)
     arguments = ["--by", "occlusion", "--by", "x2 - x1 > 50", "--by", "source", "--format", "json"]
+    arguments += ["--resamples", "20"]
     for more in ([], ["--slice", "images"]):
         result = run("evaluate", task, file, *arguments, *more, registry=generated)
         assert result.exit_code == 0

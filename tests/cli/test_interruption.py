@@ -162,24 +162,33 @@ def test_a_look_up_is_printed_or_ends_with_one_line(three_splits: Path, millisec
         assert (df2.process.returncode, df2.stderr) == (130, "Interrupted.\n")
 
 
-@pytest.mark.parametrize("milliseconds", [0, 200, 400, 600])
-def test_an_export_with_photos_is_there_or_not_at_any_moment(tmp_path: Path, milliseconds: int) -> None:
+@pytest.fixture(scope="module")
+def photographed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a zip of 300 photos and its registry; no test changes it."""
+    folder = tmp_path_factory.mktemp("photographed")
     document = to_bytes(annotation([item(1, 1)]))
     numbers: list[int | str] = list(range(1, 301))
-    split = write_split(tmp_path / "train", dict.fromkeys(numbers, document), dict.fromkeys(numbers, jpeg(200, 300)))
-    write_zip(tmp_path / "train.zip", files_in(split))
-    ingest("train", str(split), str(tmp_path / "registry"), jobs=1)
+    split = write_split(folder / "train", dict.fromkeys(numbers, document), dict.fromkeys(numbers, jpeg(200, 300)))
+    write_zip(folder / "train.zip", files_in(split))
+    ingest("train", str(split), str(folder / "registry"), jobs=1)
+    return folder
+
+
+@pytest.mark.parametrize("milliseconds", [0, 200, 400, 600])
+def test_an_export_with_photos_is_there_or_not_at_any_moment(
+    photographed: Path, tmp_path: Path, milliseconds: int
+) -> None:
     dest = tmp_path / "dest"
     dest.mkdir()
-    words = ("export", "yolo", dest / "out", "--images", "link", "--photos", tmp_path / "train.zip")
-    df2 = Started("-r", tmp_path / "registry", *words)
+    words = ("export", "yolo", dest / "out", "--images", "link", "--photos", photographed / "train.zip")
+    df2 = Started("-r", photographed / "registry", *words)
     df2.let_work(milliseconds / 1000)
     assert df2.seconds_to_end(signal.SIGINT) < SECONDS if df2.process.poll() is None else df2.process.communicate()
     assert df2.process.returncode in (0, 130)
     assert "Traceback" not in (df2.stderr if df2.process.returncode else "")
     assert shown(dest) in ([], ["out"])
     assert df2.process.returncode == 130 or shown(dest)
-    assert list((tmp_path / "registry").rglob("*.partial")) == []
+    assert list((photographed / "registry").rglob("*.partial")) == []
 
 
 @pytest.mark.parametrize("milliseconds", [0, 100, 300])

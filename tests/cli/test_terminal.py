@@ -10,38 +10,62 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.forks import Forks
 
-def on_terminal(registry: Path, *arguments: str, columns: int = 120, code: int = 0) -> list[str]:
-    """Return the lines that ``df2`` shows on a terminal, without colours and the blanks at their ends."""
+
+def on_terminal(
+    registry: Path, *arguments: str, columns: int = 120, code: int = 0, forks: Forks | None = None
+) -> list[str]:
+    """Return the lines that ``df2`` shows on a terminal, without colours and the blanks at their ends.
+
+    It runs in a process of its own, or in one of ``forks`` (:mod:`tests.cli.forked`).
+    """
     master, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "registry.cli.main", "-r", str(registry), *arguments],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        env={**environment, "TERM": "xterm"},
-    )
-    os.close(terminal)
-    shown = b""
-    while True:
-        try:
-            part = os.read(master, 65536)
-        except OSError:  # the terminal is closed
-            break
-        if not part:
-            break
-        shown += part
+    words = ["-r", str(registry), *arguments]
+    with ThreadPoolExecutor(1) as pool:
+        status = pool.submit(_run_on, terminal, words, forks)
+        status.add_done_callback(lambda _: os.close(terminal))
+        shown = b""
+        while True:
+            try:
+                part = os.read(master, 65536)
+            except OSError:  # the terminal is closed
+                break
+            if not part:
+                break
+            shown += part
     os.close(master)
-    assert process.wait(timeout=60) == code, shown
+    assert status.result() == code, shown
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
     lines = plain.replace("\r", "").splitlines()
     return [line.rstrip() for line in lines]
+
+
+def _run_on(terminal: int, words: list[str], forks: Forks | None) -> int:
+    """Run a command on a terminal and return its exit code."""
+    if forks is not None:
+        return os.waitstatus_to_exitcode(forks.call("df2", words, {"TERM": "xterm"}, terminal=os.ttyname(terminal)))
+    return subprocess.run(
+        [sys.executable, "-m", "registry.cli.main", *words],
+        stdin=terminal, stdout=terminal, stderr=terminal, env={**_ENVIRONMENT, "TERM": "xterm"},
+        timeout=60, check=False,
+    ).returncode  # fmt: skip
+
+
+_ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with Forks("tests.cli.forked", _ENVIRONMENT) as forks:
+        yield forks
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -52,8 +76,8 @@ def on_terminal(registry: Path, *arguments: str, columns: int = 120, code: int =
      ("subset", "--resplit", "a=0.5,b=0.5")],
     ids=" ".join,
 )  # fmt: skip
-def test_a_table_fits_the_terminal(three_splits: Path, arguments: tuple[str, ...], columns: int) -> None:
-    lines = on_terminal(three_splits, *arguments, columns=columns)
+def test_a_table_fits_the_terminal(three_splits: Path, forks: Forks, arguments: tuple[str, ...], columns: int) -> None:
+    lines = on_terminal(three_splits, *arguments, columns=columns, forks=forks)
     tables = [line for line in lines if line.startswith(" ")]
     assert tables
     assert max(map(len, tables)) <= columns
@@ -62,8 +86,8 @@ def test_a_table_fits_the_terminal(three_splits: Path, arguments: tuple[str, ...
         assert not lines[index - 2].strip() or "See all with" in lines[index - 2]
 
 
-def test_columns_of_items_that_do_not_fit_are_named_below(three_splits: Path) -> None:
-    lines = on_terminal(three_splits, "style", "train", "1", "2")
+def test_columns_of_items_that_do_not_fit_are_named_below(three_splits: Path, forks: Forks) -> None:
+    lines = on_terminal(three_splits, "style", "train", "1", "2", forks=forks)
     assert lines[1].split() == [
         *("source", "image_id", "item_no", "category_name", "x1", "y1", "x2", "y2", "scale", "occlusion", "zoom_in"),
         *("viewpoint",),
@@ -74,8 +98,8 @@ def test_columns_of_items_that_do_not_fit_are_named_below(three_splits: Path) ->
     )
 
 
-def test_the_meaning_of_columns_is_shown_in_80_columns(three_splits: Path) -> None:
-    lines = on_terminal(three_splits, "tables", "items", columns=80)
+def test_the_meaning_of_columns_is_shown_in_80_columns(three_splits: Path, forks: Forks) -> None:
+    lines = on_terminal(three_splits, "tables", "items", columns=80, forks=forks)
     assert lines[1].split() == ["column", "type", "unit", "meaning"]
 
 

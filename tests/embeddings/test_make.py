@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,9 +38,10 @@ def halves(width: int = 200, height: int = 240) -> bytes:
     return out.getvalue()
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """Return a registry of four items in three images, and of an image without items."""
+@pytest.fixture(scope="module")
+def made_small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a release and its registry, of four items in three images; no test changes it."""
+    folder = tmp_path_factory.mktemp("made")
     left, right = {"bounding_box": [0, 10, 100, 200]}, {"bounding_box": [110, 0, 190, 50]}
     annotations = {
         1: annotation([item(1, **left), item(9, **right)]),
@@ -47,8 +49,15 @@ def small(tmp_path: Path) -> Path:
         3: annotation([item(8, bounding_box=[50, 10, 150, 20])]),
     }
     photos: dict[int | str, bytes] = {1: halves(), 2: halves(), 3: halves()}
-    write_split(tmp_path / "release" / "train", annotations, photos)
-    ingest("train", str(tmp_path / "release" / "train"), str(tmp_path / "registry"), jobs=1)
+    write_split(folder / "release" / "train", annotations, photos)
+    ingest("train", str(folder / "release" / "train"), str(folder / "registry"), jobs=1)
+    return folder
+
+
+@pytest.fixture
+def small(made_small: Path, tmp_path: Path) -> Path:
+    """Return that registry, which the test may change as it may change the release beside it."""
+    shutil.copytree(made_small, tmp_path, dirs_exist_ok=True)
     return tmp_path / "registry"
 
 
@@ -162,7 +171,6 @@ def test_without_any_photo_nothing_is_changed(small: Path) -> None:
     assert (small / MANIFEST_NAME).read_bytes() == before
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize(
     ("embedder", "text"),
     [
@@ -176,12 +184,14 @@ def test_without_any_photo_nothing_is_changed(small: Path) -> None:
     ],
     ids=["short", "zero", "leaving", "complex", "tiny", "failing"],
 )  # fmt: skip
-def test_an_embedder_that_fails_changes_nothing(small: Path, embedder: Any, text: str, jobs: int) -> None:
+def test_an_embedder_that_fails_changes_nothing(small: Path, embedder: Any, text: str) -> None:
     before = (small / MANIFEST_NAME).read_bytes()
-    with pytest.raises(UsageError) as raised:
-        make_embeddings(str(small), embedder, release_of(small), jobs=jobs)
-    assert text in str(raised.value)
-    assert (small / MANIFEST_NAME).read_bytes() == before
+    # A wrong array is an error of the same function in a worker: one of them is enough there.
+    for jobs in (1,) if isinstance(embedder, Zero | Complex | Tiny) else (1, 2):
+        with pytest.raises(UsageError) as raised:
+            make_embeddings(str(small), embedder, release_of(small), jobs=jobs)
+        assert text in str(raised.value)
+        assert (small / MANIFEST_NAME).read_bytes() == before
 
 
 def test_a_model_that_is_there_is_told_before_photos_are_read(small: Path) -> None:

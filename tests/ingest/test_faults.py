@@ -19,6 +19,7 @@ import registry
 from registry.errors import NotFoundError, SourceError, StorageError
 from registry.ingest.build import ingest
 from registry.sources.folders import LocalFolder
+from tests.forks import Forks
 from tests.helpers import SMALL_SPLIT, annotation, item, write_split
 from tests.sources.packing import files_in
 from tests.waiting import until_empty
@@ -46,24 +47,6 @@ def changed(tmp_path: Path) -> Path:
     return write_split(tmp_path / "changed" / "train", documents)
 
 
-# Runs an ingestion and kills itself before (or after) the Nth file is moved to its place.
-KILLED_AT = """
-import os, signal, sys
-source, target, position, after = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "after"
-replace, seen = os.replace, []
-def counted(*args):
-    seen.append(args)
-    if len(seen) == position and not after:
-        os.kill(os.getpid(), signal.SIGKILL)
-    replace(*args)
-    if len(seen) == position and after:
-        os.kill(os.getpid(), signal.SIGKILL)
-os.replace = counted
-from registry.ingest.build import ingest
-ingest("train", source, target, jobs=1)
-"""
-
-
 @pytest.mark.parametrize("first", [True, False], ids=["first ingestion", "over an old registry"])
 def test_a_kill_between_any_two_steps_of_publishing_leaves_the_old_or_the_new_registry(
     first: bool, small_source: Path, changed: Path, tmp_path: Path
@@ -76,13 +59,14 @@ def test_a_kill_between_any_two_steps_of_publishing_leaves_the_old_or_the_new_re
     old = glance(target)
     steps = len(clean)
     seen = []
-    for position in [1, steps - 1, steps]:
-        for when in ("before", "after"):
-            command = [sys.executable, "-c", KILLED_AT, str(changed), str(target), str(position), when]
-            done = subprocess.run(command, capture_output=True, check=False)
-            assert done.returncode == -signal.SIGKILL, done.stderr
-            seen.append(glance(target) == new)
-            assert glance(target) in (old, new)
+    with Forks("tests.ingest.killed") as forks:
+        for position in [1, steps - 1, steps]:
+            for when in ("before", "after"):
+                status = forks.call("ingest_until_killed", str(changed), str(target), position, when)
+                assert status == signal.SIGKILL
+                state = glance(target)
+                seen.append(state == new)
+                assert state in (old, new)
     assert seen == [False] * 5 + [True]  # the registry changes when the manifest is replaced
     ingest("train", str(changed), str(target), jobs=1)
     assert files_in(target) == clean
@@ -102,11 +86,12 @@ def test_a_kill_at_any_moment_leaves_no_partial_registry_and_no_litter(small_sou
     duration = time.monotonic() - started
     ingest("train", str(small_source), str(target), jobs=1)
     chance = random.Random(0)
-    for _ in range(10):
+    moments = [0.2 + 0.9 * (number + chance.random()) / 6 for number in range(6)]
+    for moment in chance.sample(moments, len(moments)):
         running = subprocess.Popen(
             command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )
-        time.sleep(duration * chance.uniform(0.2, 1.1))
+        time.sleep(duration * moment)
         running.kill()
         assert running.stderr is not None
         running.stderr.read()  # to its end: when every process that holds it, workers too, has ended

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,9 @@ from registry.snapshot.manifest import MANIFEST_NAME, Manifest, read_manifest
 from registry.snapshot.sync import sync
 from registry.snapshot.verify import verify_registry
 from registry.storage.place import Place
-from tests.helpers import SMALL_SPLIT, write_split
-from tests.registries import make_newer
+from tests.helpers import write_split
+from tests.made_once import made_once
+from tests.registries import FEW
 
 
 @pytest.fixture(params=["local", "memory", "s3", pytest.param("ssh", marks=pytest.mark.xdist_group("ssh")), "webdav"])
@@ -45,25 +47,36 @@ def dest(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.fixture
-def source(small_registry: Path) -> Place:
-    return Place(str(small_registry))
+def source(few_registry: Path) -> Place:
+    return Place(str(few_registry))
+
+
+@pytest.fixture(scope="session")
+def made_newer(tmp_path_factory: pytest.TempPathFactory, made_few: Path) -> Path:
+    """Return the next version of that registry with a validation split; no test changes it."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(made_few / "new", folder / "registry")
+        ingest("validation", str(write_split(folder / "validation", FEW)), str(folder / "registry"), jobs=1)
+
+    return made_once(tmp_path_factory, "newer-few", make) / "registry"
 
 
 @pytest.fixture
-def newer(small_registry: Path, tmp_path: Path) -> Place:
-    """Return the registry with another item of category 2, and with a validation split."""
-    made = make_newer(small_registry, tmp_path)
-    source = str(write_split(tmp_path / "changed" / "validation", SMALL_SPLIT))
-    ingest("validation", source, str(made), jobs=1)
-    return Place(str(made))
+def newer(made_newer: Path, tmp_path: Path) -> Place:
+    """Return the registry with another item of category 8, and with a validation split."""
+    return Place(shutil.copytree(made_newer, str(tmp_path / "newer")))
 
 
 def content(place: Place) -> dict[str, bytes]:
     return {path: place.read(path) for path in place.list("") if path != ".lock"}
 
 
-def test_a_synced_registry_is_equal_and_opens(source: Place, dest: Place, tmp_path: Path) -> None:
-    report = sync(source, dest)
+def test_a_synced_registry_is_equal_and_opens_and_a_second_time_nothing_is_sent(
+    source: Place, dest: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    report = sync(source, dest, progress=lambda done, total: seen.append((done, total)))
     assert content(dest) == content(source)
     assert (len(report.sent), report.kept, report.removed, report.is_new) == (
         len(read_manifest(source).files),
@@ -71,49 +84,40 @@ def test_a_synced_registry_is_equal_and_opens(source: Place, dest: Place, tmp_pa
         (),
         True,
     )
+    total = sum(file.bytes for file in read_manifest(source).files)
+    assert seen[-1] == (total, total)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert verify_registry(dest).is_whole
     back = Place(str(tmp_path / "back"))
     sync(dest, back)
     assert content(back) == content(source)
     assert registry.open(str(back)).stats() == registry.open(str(source)).stats()
-
-
-def test_a_second_time_nothing_is_sent(source: Place, dest: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    sync(source, dest)
     for name in ("put", "replace", "write", "remove", "fetch"):
         monkeypatch.setattr(Place, name, None)
     report = sync(source, dest)
     assert (report.sent, report.removed, report.is_new) == ((), (), False)
 
 
-def test_only_different_files_are_sent_and_old_files_stay_until_pruned(
+def test_only_different_files_are_sent_and_old_files_stay_until_pruned_as_a_dry_run_tells(
     source: Place, newer: Place, dest: Place
 ) -> None:
-    sync(source, dest)
-    old, new = (set(read_manifest(place).files) for place in (source, newer))
-    dest.write("notes.txt", b"mine")
-    dest.write("items/readme.md", b"mine")
-    assert set(sync(newer, dest).sent) == new - old
-    assert content(dest) == content(newer) | {
-        **{file.path: source.read(file.path) for file in old},
-        "notes.txt": b"mine",
-        "items/readme.md": b"mine",
-    }
-    assert verify_registry(dest).is_whole
-    report = sync(newer, dest, prune=True)
-    assert report.removed == tuple(sorted(file.path for file in old - new))
-    assert content(dest) == content(newer) | {"notes.txt": b"mine", "items/readme.md": b"mine"}
-
-
-def test_a_dry_run_tells_and_changes_nothing(source: Place, newer: Place, dest: Place) -> None:
     assert len(sync(source, dest, dry_run=True).sent) == len(read_manifest(source).files)
     assert dest.list("") == []
     sync(source, dest)
-    before = content(dest)
+    old, new = (set(read_manifest(place).files) for place in (source, newer))
+    mine = {"notes.txt": b"mine", "items/readme.md": b"mine"}
+    for path, data in mine.items():
+        dest.write(path, data)
     told = sync(newer, dest, prune=True, dry_run=True)
-    assert content(dest) == before
-    done = sync(newer, dest, prune=True)
-    assert (told.sent, told.kept, told.removed, told.is_new) == (done.sent, done.kept, done.removed, done.is_new)
+    assert content(dest) == content(source) | mine
+    done = sync(newer, dest)
+    assert set(done.sent) == new - old
+    assert (told.sent, told.kept, told.is_new) == (done.sent, done.kept, done.is_new)
+    assert content(dest) == content(newer) | {file.path: source.read(file.path) for file in old} | mine
+    assert verify_registry(dest).is_whole
+    report = sync(newer, dest, prune=True)
+    assert report.removed == told.removed == tuple(sorted(file.path for file in old - new))
+    assert content(dest) == content(newer) | mine
 
 
 def test_complete_files_of_a_killed_sync_are_kept(source: Place, dest: Place) -> None:
@@ -127,16 +131,17 @@ def test_complete_files_of_a_killed_sync_are_kept(source: Place, dest: Place) ->
     assert verify_registry(dest).is_whole
 
 
-def test_parts_that_a_killed_writer_left_are_pruned(source: Place, dest: Place) -> None:
+def test_parts_of_killed_writers_are_pruned_and_damage_is_mended_if_it_is_looked_for(
+    source: Place, dest: Place
+) -> None:
     sync(source, dest)
     dest.write("items/split=train/category_id=1/.0123456789abcdef.parquet.ab12cd34.partial", b"half")
     dest.write(".manifest.json.ab12cd34.partial", b"half")
     assert len(sync(source, dest, prune=True).removed) == 2
+    dest.write("items/split=train/category_id=1/0123456789abcdef.parquet", b"old")
+    report = sync(dest, dest, prune=True)  # a place can be pruned by itself
+    assert (report.sent, len(report.removed)) == ((), 1)
     assert content(dest) == content(source)
-
-
-def test_damage_at_the_destination_is_mended_if_it_is_looked_for(source: Place, dest: Place) -> None:
-    sync(source, dest)
     changed, missing, *_ = read_manifest(source).files
     dest.write(changed.path, bytes(changed.bytes))
     dest.remove(missing.path)
@@ -146,21 +151,22 @@ def test_damage_at_the_destination_is_mended_if_it_is_looked_for(source: Place, 
     assert content(dest) == content(source)
 
 
-@pytest.mark.parametrize("damage", ["changed", "cut", "missing"])
 def test_a_source_that_is_not_whole_is_told_and_the_old_registry_stays(
-    source: Place, newer: Place, dest: Place, damage: str
+    source: Place, newer: Place, dest: Place
 ) -> None:
     sync(source, dest)
     file = next(file for file in read_manifest(newer).files if file.table == "items" and file.split == "validation")
     data = newer.read(file.path)
-    if damage == "missing":
-        newer.remove(file.path)
-    else:
-        newer.write(file.path, bytes(len(data)) if damage == "changed" else data[:-1])
-    with pytest.raises((StorageError, NotFoundError), match=rf"{file.path} .*df2 verify"):
-        sync(newer, dest)
-    assert dest.read(MANIFEST_NAME) == source.read(MANIFEST_NAME)
-    assert verify_registry(dest).is_whole
+    for damaged in (bytes(len(data)), data[:-1], None):
+        if damaged is None:
+            newer.remove(file.path)
+        else:
+            newer.write(file.path, damaged)
+        with pytest.raises((StorageError, NotFoundError), match=rf"{file.path} .*df2 verify"):
+            sync(newer, dest)
+        assert dest.read(MANIFEST_NAME) == source.read(MANIFEST_NAME)
+        assert verify_registry(dest).is_whole
+        assert file.path not in dest.list("items")
 
 
 def test_the_source_must_have_a_registry_and_the_destination_nothing_else(
@@ -247,22 +253,6 @@ def test_a_source_that_is_replaced_meanwhile_is_told(
     assert MANIFEST_NAME not in dest.list("")
     assert sync(middle, dest).is_new
     fs.store.clear()
-
-
-def test_a_place_can_be_pruned_by_itself(source: Place, dest: Place) -> None:
-    sync(source, dest)
-    dest.write("items/split=train/category_id=1/0123456789abcdef.parquet", b"old")
-    report = sync(dest, dest, prune=True)
-    assert (report.sent, len(report.removed)) == ((), 1)
-    assert content(dest) == content(source)
-
-
-def test_progress_counts_bytes(source: Place, dest: Place) -> None:
-    seen: list[tuple[int, int]] = []
-    sync(source, dest, progress=lambda done, total: seen.append((done, total)))
-    total = sum(file.bytes for file in read_manifest(source).files)
-    assert seen[-1] == (total, total)
-    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
 def test_a_registry_of_schema_version_1_is_sent_as_it_is(source: Place, dest: Place) -> None:

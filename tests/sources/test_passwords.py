@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from registry.errors import MissingDependencyError, PasswordError, SourceError
 from registry.ingest.build import ingest
 from registry.ingest.fingerprint import fingerprint_source
+from tests.forks import Forks
 from tests.helpers import SMALL_SPLIT, jpeg, notices_of, write_split
 from tests.sources.ingesting import open_source
 from tests.sources.packing import files_in, write_zip, write_zipcrypto
@@ -128,26 +128,32 @@ def _untouched(path: Path) -> None:
     pass
 
 
+@pytest.fixture(scope="module")
+def developing() -> Iterator[Forks]:
+    """Yield forks that show all warnings."""
+    with Forks("tests.cli.forked", os.environ | {"PYTHONWARNINGS": "default", "PYTHONDEVMODE": "1"}) as forks:
+        yield forks
+
+
 @pytest.mark.parametrize("change", [_untouched, _damaged])
 @pytest.mark.parametrize("password", [SECRET, f"{SECRET}-wrong"])
 def test_the_password_is_in_no_output_and_no_file(
-    change: Callable[[Path], None], password: str, protected: Path, tmp_path: Path
+    change: Callable[[Path], None], password: str, protected: Path, developing: Forks, tmp_path: Path
 ) -> None:
     change(protected)
-    environment = os.environ | {"DF2_ZIP_PASSWORD": password, "PYTHONWARNINGS": "default", "PYTHONDEVMODE": "1"}
     outputs = b""
     for command in (
         ["ingest", str(protected), str(tmp_path / "r"), "--split", "train"],
         ["ingest", str(protected), str(tmp_path / "r"), "--split", "train", "--on-error", "quarantine"],
         ["fingerprint", str(protected), "--split", "train", "-o", str(tmp_path / "seen.json")],
     ):
-        done = subprocess.run(
-            [sys.executable, "-c", "from registry.cli.main import main; main()", *command],
-            cwd=tmp_path, env=environment, capture_output=True, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        assert done.returncode in (0, 3), done.stderr
-        assert b"Traceback" not in done.stderr
-        outputs += done.stdout + done.stderr
+        output = tmp_path / "output"
+        status = developing.call("df2", command, {"DF2_ZIP_PASSWORD": password}, output=output, folder=tmp_path)
+        shown = output.read_bytes()
+        output.unlink()
+        assert os.waitstatus_to_exitcode(status) in (0, 3), shown
+        assert b"Traceback" not in shown
+        outputs += shown
     assert outputs
     assert SECRET.encode() not in outputs
     written = files_in(tmp_path)

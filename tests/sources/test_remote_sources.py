@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import fsspec
 import pytest
@@ -30,25 +30,48 @@ FAULTS = {
 }
 
 
+class Sources(NamedTuple):
+    """A split in a bucket in every form, what its registry holds, and its fingerprint by form."""
+
+    tables: Any
+    fingerprints: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def sources(seaweedfs: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    """Fill the bucket; no test changes it."""
+    folder = tmp_path_factory.mktemp("sources")
+    seaweedfs.make_bucket("sources")
+    source = write_split(folder / "train", SMALL_SPLIT, {k: jpeg(40 + int(k)) for k in SMALL_SPLIT})
+    ingest("train", str(source), str(folder / "r"), jobs=1)
+    members = files_in(source)
+    direct = fsspec.filesystem("s3", **seaweedfs.storage_options, skip_instance_cache=True)
+    direct.pipe({f"sources/folder/{name}": data for name, data in members.items()})
+    direct.pipe_file("sources/lists/query.txt", b"000001.jpg\n")
+    for form in FORMS[1:]:
+        write = write_zip if form.endswith("zip") else write_tar
+        direct.pipe_file(f"sources/{form}", write(folder / form, members).read_bytes())
+    return Sources(
+        tables_of(folder / "r"),
+        {form: fingerprint_of(form, seaweedfs.storage_options) for form in FORMS},
+    )
+
+
+def fingerprint_of(form: str, options: dict[str, Any]) -> str:
+    return fingerprint_source(f"s3://sources/{form}", "train", ["s3://sources/lists"], options=options)
+
+
 @pytest.fixture
-def options(s3_proxy: S3Proxy, seaweedfs: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Return the options of a bucket that holds a split in every form; the libraries below do not try again."""
+def options(
+    s3_proxy: S3Proxy, seaweedfs: S3Server, sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """Return the options of the bucket through the proxy; the libraries below do not try again."""
     import s3fs
 
     monkeypatch.setattr(filesystems, "_DELAYS", (0.01, 0.01))
     monkeypatch.setattr(timeouts, "S3_ATTEMPTS", 1)
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     s3fs.S3FileSystem.clear_instance_cache()
-    seaweedfs.make_bucket("sources")
-    source = write_split(tmp_path / "train", SMALL_SPLIT, {k: jpeg(40 + int(k)) for k in SMALL_SPLIT})
-    (source / "query.txt").write_text("000001.jpg\n")
-    members = {name: data for name, data in files_in(source).items() if "/" in name}
-    direct = fsspec.filesystem("s3", **seaweedfs.storage_options, skip_instance_cache=True)
-    direct.pipe({f"sources/folder/{name}": data for name, data in members.items()})
-    direct.pipe_file("sources/lists/query.txt", b"000001.jpg\n")
-    for form in FORMS[1:]:
-        write = write_zip if form.endswith("zip") else write_tar
-        direct.pipe_file(f"sources/{form}", write(tmp_path / form, members).read_bytes())
     return s3_proxy.through(seaweedfs).storage_options
 
 
@@ -60,11 +83,8 @@ def tables_of(target: Path) -> Any:
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("form", FORMS)
 def test_temporary_faults_have_no_effect(
-    form: str, name: str, s3_proxy: S3Proxy, options: dict[str, Any], tmp_path: Path
+    form: str, name: str, s3_proxy: S3Proxy, options: dict[str, Any], sources: Sources, tmp_path: Path
 ) -> None:
-    ingest("train", str(tmp_path / "train"), str(tmp_path / "r"), jobs=1)
-    expected = tables_of(tmp_path / "r")
-    fingerprint = fingerprint_source(f"s3://sources/{form}", "train", ["s3://sources/lists"], options=options)
     s3_proxy.fault = every(3, FAULTS[name])
     report = ingest(
         "train", f"s3://sources/{form}", str(tmp_path / "remote"), jobs=1, on_error="quarantine",
@@ -72,8 +92,8 @@ def test_temporary_faults_have_no_effect(
     )  # fmt: skip
     assert any(request.fault for request in s3_proxy.requests)
     assert report.bad_files == []
-    assert tables_of(tmp_path / "remote") == expected
-    assert fingerprint_source(f"s3://sources/{form}", "train", ["s3://sources/lists"], options=options) == fingerprint
+    assert tables_of(tmp_path / "remote") == sources.tables
+    assert fingerprint_of(form, options) == sources.fingerprints[form]
 
 
 @pytest.mark.parametrize("on_error", ["fail", "quarantine"])

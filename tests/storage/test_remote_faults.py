@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -21,8 +22,8 @@ from registry.snapshot.verify import verify_registry
 from registry.storage import filesystems, timeouts
 from registry.storage.place import Place
 from registry.store.connection import duckdb_errors
-from tests.helpers import SMALL_SPLIT, annotation, write_split
-from tests.registries import make_newer
+from tests.helpers import annotation, write_split
+from tests.registries import FEW
 from tests.servers.faults import (
     Fault,
     Request,
@@ -73,8 +74,8 @@ def direct(options: dict[str, Any], seaweedfs: S3Server) -> dict[str, Any]:
 
 
 @pytest.fixture
-def newer(small_registry: Path, tmp_path: Path) -> Place:
-    return Place(str(make_newer(small_registry, tmp_path)))
+def newer(made_few: Path, tmp_path: Path) -> Place:
+    return Place(shutil.copytree(made_few / "new", str(tmp_path / "newer")))
 
 
 PASSING: dict[str, tuple[Fault, When]] = {
@@ -91,21 +92,19 @@ PASSING: dict[str, tuple[Fault, When]] = {
 
 @pytest.mark.parametrize("name", PASSING)
 def test_a_temporary_fault_is_not_noticed(
-    name: str, s3_proxy: S3Proxy, options: dict[str, Any], direct: dict[str, Any], small_registry: Path, tmp_path: Path
+    name: str, s3_proxy: S3Proxy, options: dict[str, Any], direct: dict[str, Any], few_registry: Path, tmp_path: Path
 ) -> None:
     fault, when = PASSING[name]
-    local, remote = Place(str(small_registry)), Place("s3://faults/registry", options)
-    s3_proxy.fault = every(9, fault, when)
+    local, remote = Place(str(few_registry)), Place("s3://faults/registry", options)
+    s3_proxy.fault = every(6, fault, when)
     sync(local, remote)
     assert verify_registry(remote).is_whole
     opened = registry.open(remote.url, options)
-    assert opened.stats() == registry.open(str(small_registry)).stats()
-    assert len(opened.pairs("train").fetchall()) == 5
+    assert opened.stats() == registry.open(str(few_registry)).stats()
+    assert len(opened.pairs("train").fetchall()) == 1
     registry.export(opened, "coco", "s3://faults/coco", storage_options=options)
     sync(remote, Place(str(tmp_path / "back")))
-    ingest(
-        "train", str(write_split(tmp_path / "train", SMALL_SPLIT)), "s3://faults/made", jobs=1, storage_options=options
-    )
+    ingest("train", str(write_split(tmp_path / "train", FEW)), "s3://faults/made", jobs=1, storage_options=options)
     assert any(request.fault for request in s3_proxy.requests)
     s3_proxy.fault = None
     for place in (Place(remote.url, direct), Place(str(tmp_path / "back")), Place("s3://faults/made", direct)):
@@ -135,15 +134,15 @@ def test_a_permanent_fault_is_a_clear_error_and_damages_nothing(
     s3_proxy: S3Proxy,
     options: dict[str, Any],
     direct: dict[str, Any],
-    small_registry: Path,
+    few_registry: Path,
     newer: Place,
     tmp_path: Path,
 ) -> None:
     fault, when = LASTING[name]
-    old = Place(str(small_registry))
+    old = Place(str(few_registry))
     sync(old, Place("s3://faults/registry", direct))
     remote = Place("s3://faults/registry", options)
-    new_source = str(write_split(tmp_path / "again" / "train", {**SMALL_SPLIT, 8: annotation()}))
+    new_source = str(write_split(tmp_path / "again" / "train", {**FEW, 8: annotation()}))
     back = Place(str(tmp_path / "back"))
     sync(newer, back)
     commands: dict[str, Callable[[], Any]] = {
@@ -151,7 +150,7 @@ def test_a_permanent_fault_is_a_clear_error_and_damages_nothing(
         "sync back": lambda: sync(remote, back),
         "ingest": lambda: ingest("train", new_source, remote.url, jobs=1, storage_options=options),
         "ask": lambda: registry.open(remote.url, options).pairs("train").fetchall(),
-        "export": lambda: registry.export(registry.open(str(small_registry)), "coco", "s3://faults/coco",
+        "export": lambda: registry.export(registry.open(str(few_registry)), "coco", "s3://faults/coco",
                                           storage_options=options),
     }  # fmt: skip
     if when is writes:
@@ -176,41 +175,41 @@ def test_a_permanent_fault_is_a_clear_error_and_damages_nothing(
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", [missing(), flip(10), truncate(10)], ids=lambda fault: fault.kind)
 def test_a_data_file_removed_or_changed_while_reading_is_named(
-    fault: Fault, s3_proxy: S3Proxy, options: dict[str, Any], small_registry: Path
+    fault: Fault, s3_proxy: S3Proxy, options: dict[str, Any], few_registry: Path
 ) -> None:
     remote = Place("s3://faults/registry", options)
-    sync(Place(str(small_registry)), remote)
+    sync(Place(str(few_registry)), remote)
     opened = registry.open(remote.url, options)
     s3_proxy.fault = always(fault, lambda request: reads(request) and "category_id=8" in unquote(request.path))
     text = r"s3://faults/registry/items/split=train/category_id=8/"
     with pytest.raises((StorageError, NotFoundError), match=text), duckdb_errors():
         opened.sql("SELECT sum(x1) FROM items").fetchall()
-    assert opened.sql("SELECT count(*) FROM images").fetchall() == [(5,)]
+    assert opened.sql("SELECT count(*) FROM images").fetchall() == [(2,)]
     s3_proxy.fault = None
-    assert len(opened.sql("SELECT x1 FROM items").fetchall()) == 8
+    assert len(opened.sql("SELECT x1 FROM items").fetchall()) == 3
 
 
 def test_a_reader_continues_with_the_new_registry_when_the_old_files_are_pruned(
-    options: dict[str, Any], small_registry: Path, newer: Place
+    options: dict[str, Any], few_registry: Path, newer: Place
 ) -> None:
     remote = Place("s3://faults/registry", options)
-    sync(Place(str(small_registry)), remote)
+    sync(Place(str(few_registry)), remote)
     opened = registry.open(remote.url, options)
     sync(newer, remote, prune=True)
     assert opened.stats() == registry.open(str(newer)).stats()
 
 
 def test_a_manifest_write_whose_answer_was_lost_is_no_conflict(
-    s3_proxy: S3Proxy, options: dict[str, Any], small_registry: Path, newer: Place
+    s3_proxy: S3Proxy, options: dict[str, Any], few_registry: Path, newer: Place
 ) -> None:
     remote = Place("s3://faults/registry", options)
-    sync(Place(str(small_registry)), remote)
+    sync(Place(str(few_registry)), remote)
     s3_proxy.fault = first(1, reset(after=0), is_write)
     assert sync(newer, remote).is_new
     assert verify_registry(remote).is_whole
 
 
-def test_a_wrong_secret_is_refused_at_once_and_shown_nowhere(seaweedfs: S3Server, small_registry: Path) -> None:
+def test_a_wrong_secret_is_refused_at_once_and_shown_nowhere(seaweedfs: S3Server, few_registry: Path) -> None:
     seaweedfs.make_bucket("faults")
     marker = "MARKER-of-a-secret"
     wrong = {**seaweedfs.storage_options, "secret": marker}
@@ -221,14 +220,14 @@ def test_a_wrong_secret_is_refused_at_once_and_shown_nowhere(seaweedfs: S3Server
     ):
         registry.open("s3://faults/registry", wrong)
     with redirect_stderr(shown), pytest.raises(StorageError, match="s3://faults/registry") as other:
-        sync(Place(str(small_registry)), Place("s3://faults/registry", wrong))
+        sync(Place(str(few_registry)), Place("s3://faults/registry", wrong))
     assert marker not in f"{shown.getvalue()}{error.value}{other.value}"
 
 
 @pytest.mark.parametrize("reached", [False, True])
 @pytest.mark.parametrize("code", ["InternalError", "SlowDown"])
 def test_an_export_retries_a_server_error_for_each_file_it_writes(
-    reached: bool, code: str, s3_proxy: S3Proxy, options: dict[str, Any], direct: dict[str, Any], small_registry: Path
+    reached: bool, code: str, s3_proxy: S3Proxy, options: dict[str, Any], direct: dict[str, Any], few_registry: Path
 ) -> None:
     paths: set[str] = set()
 
@@ -240,7 +239,7 @@ def test_an_export_retries_a_server_error_for_each_file_it_writes(
 
     s3_proxy.fault = first_of_each
     for name in ("coco", "deepfashion2"):  # one large file, and many small ones
-        registry.export(registry.open(str(small_registry)), name, f"s3://faults/{name}", storage_options=options)
+        registry.export(registry.open(str(few_registry)), name, f"s3://faults/{name}", storage_options=options)
     s3_proxy.fault = None
     assert len(paths) > 4
     for name in ("coco", "deepfashion2"):
