@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -42,7 +43,21 @@ def demo_with_files(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture
 def session(demo_with_files: Path, tmp_path: Path) -> Iterator[Session]:
     """Yield a session in a folder with the files of the demo."""
-    folder, home = tmp_path / "work", tmp_path / "home"
+    with open_session(demo_with_files, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def session_of_all_pages(demo_with_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """Yield a session in which the commands of all pages run, in a folder with the files of the demo."""
+    with open_session(demo_with_files, tmp_path_factory.mktemp("pages")) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def open_session(demo_with_files: Path, parent: Path) -> Iterator[Session]:
+    """Yield a session in a new folder with links to the files of the demo."""
+    folder, home = parent / "work", parent / "home"
     folder.mkdir()
     home.mkdir()
     for file in demo_with_files.iterdir():
@@ -125,9 +140,19 @@ COMMANDS = {
 }
 
 
+@pytest.fixture(scope="module")
+def commands_that_ran() -> set[str]:
+    """Return the commands of other pages that ran: with the same data, they do not run again."""
+    return set()
+
+
 @pytest.mark.parametrize(("page", "number"), COMMANDS.items(), ids=[page.stem for page in COMMANDS])
-def test_the_commands_of_a_page_run(page: Path, number: int, session: Session) -> None:
+def test_the_commands_of_a_page_run(
+    page: Path, number: int, session_of_all_pages: Session, commands_that_ran: set[str]
+) -> None:
     commands = [block for block in commands_of(read_blocks(page)) if PREFIXES.match(block.text)]
     assert len(commands) == number
     for command in commands:
-        session.run(command)
+        if command.text not in commands_that_ran:
+            session_of_all_pages.run(command)
+            commands_that_ran.add(command.text)

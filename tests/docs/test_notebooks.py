@@ -16,9 +16,9 @@ MOST_BYTES = 300_000
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # sockets that jupyter_client leaves to the garbage collector
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_the_outputs_of_a_notebook_are_those_of_a_run(path: Path, tmp_path: Path) -> None:
+def test_the_outputs_of_a_notebook_are_those_of_a_run(path: Path, demo: Path, tmp_path: Path) -> None:
     committed = texts(nbformat.read(path, as_version=4))
-    assert texts(run(path, tmp_path)) == committed, "run: python -m tests.docs.notebooks"
+    assert texts(run(path, tmp_path, demo / "data/sample")) == committed, "run: python -m tests.docs.notebooks"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -162,11 +162,11 @@ def make_project(template: Path, folder: Path, remote: Remote | None) -> Project
 
 
 def share(template: Path, folder: Path, remote: Remote) -> Shared:
-    """Return a repository with two tags whose data was pushed to a remote, each from its commit."""
+    """Return a repository with two tags whose data was pushed to a remote."""
     project = make_project(template, folder, remote)
     for version in ("v1.0", "v2.0"):
         make_version(project, template, version)
-        dvc(project, "push")
+    dvc(project, "push -T")
     return Shared(project, remote)
 
 
@@ -227,11 +227,22 @@ def dvc(project: Project, *commands: str, expect: int = 0) -> str:
     return run(project.root, sys.executable, "-c", DVC, arguments, expect=expect)
 
 
-def documented(project: Project, name: str, places: Mapping[str, str] = {}, **environment: str) -> str:
-    """Run the lines of the pages that have a name, at other places; return what they say."""
+def lines_of(name: str, places: Mapping[str, str]) -> str:
+    """Return the lines of the pages that have a name, with other places."""
     (lines,) = re.findall(rf"<!-- test: {name} -->\n```sh\n(.*?)```", DOCS, re.DOTALL)
     for other, place in places.items():
         lines = lines.replace(other, place)
+    return str(lines)
+
+
+def commands_of_dvc(name: str, places: Mapping[str, str]) -> list[str]:
+    """Return those of the lines that are commands of DVC, for a single process of it."""
+    return re.findall(r"^dvc (.*?)(?: +#.*)?$", lines_of(name, places), re.MULTILINE)
+
+
+def documented(project: Project, name: str, places: Mapping[str, str] = {}, **environment: str) -> str:
+    """Run the lines of the pages that have a name, at other places; return what they say."""
+    lines = lines_of(name, places)
     settings = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TMPDIR": str(project.root.parent)}
     settings |= environment
     return run(project.root, "env", *(f"{name}={value}" for name, value in settings.items()), "bash", "-euc", lines)
@@ -239,10 +250,11 @@ def documented(project: Project, name: str, places: Mapping[str, str] = {}, **en
 
 def test_a_clone_pulls_a_version_whole_and_opens_the_one_before(shared: Shared, tmp_path: Path) -> None:
     clone = shared.clone(tmp_path / "clone")
-    dvc(clone, "pull")
+    script = "import json, registry; from dvc.cli import main; assert main(['pull']) == 0; "
+    script += "print('', json.dumps(registry.open(rev='v1.0').stats()), sep='\\n')"
+    said = run(clone.root, sys.executable, "-c", script)
     assert counts(clone.registry) == shared.counts["v2.0"] != shared.counts["v1.0"]
-    script = "import json, registry; print(json.dumps(registry.open(rev='v1.0').stats()))"
-    assert json.loads(run(clone.root, sys.executable, "-c", script)) == shared.counts["v1.0"]
+    assert shared.counts["v1.0"] in [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     assert clone.git("status", "--porcelain") == ""
 
 
@@ -252,10 +264,13 @@ def test_another_repository_gets_imports_and_updates_a_version(shared: Shared, t
     secrets = tmp_path / "secrets"
     secrets.write_text(shared.remote.local)
     places = {"https://git.our-lab.org/fashion.git": shared.url, "--rev v1.0": f"--rev v1.0 --config {secrets}"}
-    documented(other, "others", places)
+    if shared.remote.secrets:  # one process: the modules for a kind of remote take a second to import
+        dvc(other, *commands_of_dvc("others", places))
+    else:
+        documented(other, "others", places)
+        assert "rev: v1.0" in other.git("show", ":registry.dvc")
     assert counts(other.root / "once") == shared.counts["v1.0"]
     assert counts(other.root / "registry") == shared.counts["v2.0"]
-    assert "rev: v1.0" in other.git("show", ":registry.dvc")
     other.commit("Imported")
     assert "rev: v2.0" in (other.root / "registry.dvc").read_text()
     assert_no_secrets(other, shared.remote)
@@ -294,24 +309,18 @@ def test_a_wrong_secret_is_refused_and_breaks_nothing(template: Path, tmp_path: 
     assert counts(project.registry)["train"]["num_images"] > 0
 
 
-@pytest.mark.xdist_group("dvc")
-def test_a_part_is_pulled_and_then_the_rest_as_documented(template: Path, tmp_path: Path) -> None:
-    project = make_project(template, tmp_path, Remote(str(tmp_path / "storage")))
-    make_version(project, template, "v1.0")
-    dvc(project, "push")
-    shared = Shared(project, Remote(str(tmp_path / "storage")))
+@pytest.mark.parametrize("shared", KINDS[:1], indirect=True)
+def test_a_part_is_pulled_and_then_the_rest_as_documented(shared: Shared, tmp_path: Path) -> None:
     clone = shared.clone(tmp_path / "clone")
-    dvc(clone, "pull ingest@train")
-    run(clone.root, sys.executable, "-m", "registry.cli.main", "manifest", "data/registry")
-    said = dvc(clone, "pull", expect=1)
+    whole = "dvc pull --force"
+    before = f"cp -r data/registry part\n{{ dvc pull && exit 9; }} || test $? = 1\n{whole}"
+    said = documented(clone, "part", {whole: before})
     assert "Can't remove the following unsaved files without confirmation" in said
     assert "data/registry/manifest.json" in said
-    assert set(registry.open(str(clone.registry)).manifest.sources) == {"train"}
-    again = shared.clone(tmp_path / "again")
-    documented(again, "part")
-    assert verify_registry(Place(str(again.registry))).is_whole
-    assert "categories" in {file.table for file in registry.open(str(again.registry)).manifest.files}
-    assert again.git("status", "--porcelain") == ""
+    assert set(registry.open(str(clone.root / "part")).manifest.sources) == {"train"}
+    assert verify_registry(Place(str(clone.registry))).is_whole
+    assert "categories" in {file.table for file in registry.open(str(clone.registry)).manifest.files}
+    assert clone.git("status", "--porcelain") == "?? part/"
 
 
 @pytest.mark.xdist_group("dvc")
@@ -330,9 +339,9 @@ def test_a_tag_without_a_remote_for_others_fails_and_is_mended_as_documented(
     assert said.count("Everything is up to date.") == (0 if remote else 2)
     other = Project(tmp_path / "elsewhere/other")
     other.init()
-    dvc(other, f"get {shared.url} data/registry --rev v2.0 -o new")
+    get = f"get {shared.url} data/registry"
+    said = dvc(other, f"{get} --rev v2.0 -o new", f"{get} --rev v1.0 -o registry", expect=255)
     assert counts(other.root / "new") == shared.counts["v2.0"]
-    said = dvc(other, f"get {shared.url} data/registry --rev v1.0 -o registry", expect=255)
     assert re.search("failed to load directory .* No such file or directory", said)
     assert ("'/storage/files/" in said) == bool(remote)
     if remote:
@@ -348,11 +357,13 @@ def test_a_tag_without_a_remote_for_others_fails_and_is_mended_as_documented(
     assert "files pushed" in documented(project, "mend", places)
     (configuration,) = re.findall(r"```ini\n(\[core\].*?)```", DOCS, re.DOTALL)
     (other.root / "storage.ini").write_text(configuration.replace("s3://our-bucket/df2", shared.remote.url))
-    documented(other, "mended", places)
-    assert counts(other.root / "registry") == shared.counts["v1.0"]
+    commands = commands_of_dvc("mended", places)
     if not remote:
         documented(project, "retag", places)
-        dvc(other, f"get {shared.url} data/registry --rev v1.0.1 -o again")
+        commands.append(f"{get} --rev v1.0.1 -o again")
+    dvc(other, *commands)
+    assert counts(other.root / "registry") == shared.counts["v1.0"]
+    if not remote:
         assert counts(other.root / "again") == shared.counts["v1.0"]
 
 
