@@ -6,7 +6,6 @@ import contextlib
 import copy
 import io
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,8 +59,8 @@ def compared(selection: Selection, records: Records, path: Path, task: str, **op
     return Comparison(task, truth, read_predictions(str(path), index, task), **options)  # type: ignore[arg-type]
 
 
-def by_pycocotools(document: Document, records: Records, task: str, areas: Sequence[Sequence[float]] = ()) -> COCOeval:
-    """Return the evaluation of pycocotools; without areas, with those of COCO."""
+def by_pycocotools(document: Document, records: Records, task: str, *, of_sizes: bool = False) -> COCOeval:
+    """Return the evaluation of pycocotools, of items of every size alone unless ``of_sizes``."""
     records = copy.deepcopy(records)
     if task != MASKS:
         for record in records:
@@ -73,6 +72,9 @@ def by_pycocotools(document: Document, records: Records, task: str, areas: Seque
         evaluation = COCOeval(truth, truth.loadRes(records), KINDS[task])
         if task == LANDMARKS:
             evaluation.params.kpt_oks_sigmas = np.array([slot.oks_sigma for slot in LANDMARK_SLOTS])
+        if not of_sizes:
+            evaluation.params.areaRng = evaluation.params.areaRng[:1]
+            evaluation.params.areaRngLbl = evaluation.params.areaRngLbl[:1]
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation
@@ -93,7 +95,7 @@ def test_precision_and_recall_are_those_of_pycocotools(
 ) -> None:
     records = make_predictions(df2, ["validation"], seed)
     comparison = compared(df2.select(split="validation"), records, tmp_path / "p.json", task)
-    evaluation = by_pycocotools(exported["validation"], records, task)
+    evaluation = by_pycocotools(exported["validation"], records, task, of_sizes=True)
     precision = comparison.precision(comparison.part())
     assert_same(precision, evaluation)
     assert 0.1 < (precision.average_precision() or 0) < 0.9

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,14 @@ from registry.exports.manifest import ExportManifest
 from registry.exports.run import Plan, export
 from registry.history.git import revision_of
 from registry.ingest.build import ingest
+from registry.store.registry import Registry
 from registry.subset.options import Subset
 from registry.subset.resplit import Resplit
 from tests.helpers import SMALL_SPLIT, jpeg, write_split
 from tests.registries import VALIDATION
 
+#: Returns the folder of an export, given its format and mode of photos.
+Exported = Callable[[str, str], Path]
 #: Size of every photo but those of test, which have 40 x 30 px.
 PHOTO_SIZE = (200, 300)
 
@@ -34,6 +39,12 @@ def make_registry(release: Path, folder: Path) -> Path:
     return folder
 
 
+@lru_cache(maxsize=2)
+def opened_once(folder: str) -> Registry:
+    """Return the open registry in a folder: opened again only after others, and up to date after a replacement."""
+    return registry.open(folder)
+
+
 def run_export(
     folder: Path,
     format: str,
@@ -51,7 +62,7 @@ def run_export(
     plan = Plan.of(
         format, Subset.of(**(subset or {})), resplit=resplit, images=images, options=options, classes=classes
     )
-    opened = registry.open(str(folder))
+    opened = opened_once(str(folder))
     return export(
         opened,
         plan,

@@ -12,12 +12,13 @@ import registry
 from registry.dataset.tables import TABLES
 from registry.exports.builtin import FORMATS
 from registry.exports.find import find_format
+from registry.exports.manifest import read_export
 from registry.snapshot.manifest import rebuild_manifest
 from registry.snapshot.sync import sync
 from registry.snapshot.verify import verify_registry
 from registry.storage.place import Place
 from registry.store.catalog import write_catalog
-from tests.exports.releases import run_export
+from tests.exports.releases import Exported, run_export
 from tests.sources.packing import files_in
 
 COLUMNS = sorted({column.name for table in TABLES.values() for column in table.columns})
@@ -38,14 +39,12 @@ def there(below: Path, exportable: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", list(FORMATS))
-def test_an_export_is_the_same(
-    name: str, there: Path, below: Path, exportable: Path, release: Path, tmp_path: Path
-) -> None:
+def test_an_export_is_the_same(name: str, there: Path, below: Path, exported: Exported, release: Path) -> None:
     images = find_format(name).images[-1]
-    expected = run_export(exportable, name, tmp_path / "out", images=images, photos=release)
+    expected = exported(name, images)
     actual = run_export(there, name, below / f"export-{name}", images=images, photos=release)
-    assert actual == expected
-    assert files_in(below / f"export-{name}") == files_in(tmp_path / "out")
+    assert actual == read_export(Place(str(expected)))
+    assert files_in(below / f"export-{name}") == files_in(expected)
 
 
 def test_a_synced_registry_and_its_manifest_are_the_same(there: Path, below: Path, exportable: Path) -> None:

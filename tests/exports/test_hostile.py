@@ -15,7 +15,7 @@ from registry.errors import RegistryFormatError
 from registry.exports.builtin import FORMATS
 from registry.exports.find import find_format
 from registry.subset.resplit import Resplit
-from tests.exports.releases import run_export
+from tests.exports.releases import opened_once, run_export
 from tests.hostile import POISON, poisoned, rewritten
 from tests.sources.packing import files_in
 
@@ -23,15 +23,23 @@ from tests.sources.packing import files_in
 NAMES = [("images", "file_name", "../../../../evil.jpg"), ("items", "category_name", "../../evil")]
 
 
+@pytest.fixture(scope="module")
+def with_names(exportable: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return a registry for each of ``NAMES``; no test changes them."""
+    folder = tmp_path_factory.mktemp("with-names")
+    return [poisoned(exportable, folder / str(number), *cell) for number, cell in enumerate(NAMES)]
+
+
 @pytest.mark.parametrize("name", FORMATS)
-def test_no_format_writes_beside_its_destination(name: str, exportable: Path, release: Path, tmp_path: Path) -> None:
-    for number, (table, column, value) in enumerate(NAMES):
+def test_no_format_writes_beside_its_destination(
+    name: str, with_names: list[Path], release: Path, tmp_path: Path
+) -> None:
+    for number, (folder_of_registry, (_, column, _)) in enumerate(zip(with_names, NAMES, strict=True)):
         folder = tmp_path / "a" / "b" / "c" / "d"
-        registry = poisoned(exportable, tmp_path / f"registry-{number}", table, column, value)
         before = set(files_in(tmp_path))
         for images in find_format(name).images:
             try:
-                run_export(registry, name, folder / f"{number}-{images}", images=images, photos=release)
+                run_export(folder_of_registry, name, folder / f"{number}-{images}", images=images, photos=release)
             except RegistryFormatError as error:
                 assert f" > train > image 1 > {column}: expected" in str(error)
             outside = {path for path in files_in(tmp_path) if path not in before and not path.startswith("a/b/c/d/")}
@@ -91,20 +99,16 @@ def test_tables_that_do_not_fit_together_are_an_error_and_no_item_is_dropped(
         with pytest.raises(RegistryFormatError, match=f"registry > train > {problem}"):
             run_export(forged, name, tmp_path / "out", resplit=resplit)
         assert not (tmp_path / "out").exists()
+    opened = registry.open(str(forged))
     for options in ({}, {"split": "train"}, {"whole_images": True, "category": range(1, 14)}, {"source": "user"}):
         with pytest.raises(RegistryFormatError, match=f"registry > train > {problem}"):
-            registry.open(str(forged)).select(**options)
-    whole = registry.open(str(exportable)).select(split="validation").summary()
-    assert registry.open(str(forged)).select(split="validation").summary() == whole
+            opened.select(**options)
+    whole = opened_once(str(exportable)).select(split="validation").summary()
+    assert opened.select(split="validation").summary() == whole
 
 
-@pytest.mark.parametrize("options", [{"where": "true"}, {"limit": 1000}, {"category": range(1, 14)}, {"paired": True}])
-def test_an_item_without_its_image_is_an_error_in_a_filtered_subset_too(
-    options: dict[str, Any], exportable: Path, tmp_path: Path
-) -> None:
-    forged = rewritten(exportable, tmp_path / "gone", "images", lambda rows: rows.filter(pc.field("image_id") > 2))
-    with pytest.raises(RegistryFormatError, match=r"gone > train > image [12] > image_id: expected one row"):
-        registry.open(str(forged)).select(**options)
+def test_an_item_without_its_image_is_an_error_in_a_filtered_subset_too(exportable: Path, tmp_path: Path) -> None:
+    gone = rewritten(exportable, tmp_path / "gone", "images", lambda rows: rows.filter(pc.field("image_id") > 2))
     fewer = rewritten(
         exportable,
         tmp_path / "fewer",
@@ -115,10 +119,15 @@ def test_an_item_without_its_image_is_an_error_in_a_filtered_subset_too(
             pa.array([0] * len(rows), rows.schema.field("num_items").type),
         ),
     )
-    with pytest.raises(
-        RegistryFormatError, match=r"fewer > train > image \d > num_items: expected at least \d, .*found 0"
-    ):
-        registry.open(str(fewer)).select(**options)
+    of_gone, of_fewer = registry.open(str(gone)), registry.open(str(fewer))
+    options: dict[str, Any]
+    for options in ({"where": "true"}, {"limit": 1000}, {"category": range(1, 14)}, {"paired": True}):
+        with pytest.raises(RegistryFormatError, match=r"gone > train > image [12] > image_id: expected one row"):
+            of_gone.select(**options)
+        with pytest.raises(
+            RegistryFormatError, match=r"fewer > train > image \d > num_items: expected at least \d, .*found 0"
+        ):
+            of_fewer.select(**options)
 
 
 def test_an_image_of_another_source_than_its_items_is_an_error(exportable: Path, tmp_path: Path) -> None:
@@ -129,5 +138,5 @@ def test_an_image_of_another_source_than_its_items_is_an_error(exportable: Path,
 
 @pytest.mark.parametrize("options", [{"where": "style > 0"}, {"category": [1, 2]}, {"sample": "50%"}, {"limit": 3}])
 def test_a_filter_that_drops_items_of_an_image_is_no_damage(options: dict[str, Any], exportable: Path) -> None:
-    summary = registry.open(str(exportable)).select(split="train", **options).summary()
+    summary = opened_once(str(exportable)).select(split="train", **options).summary()
     assert summary[-1]["items"] > 0

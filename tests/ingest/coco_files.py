@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import registry
 from registry.dataset.deepfashion2 import CATEGORIES
 from registry.ingest.build import ingest
 from registry.ingest.report import IngestReport
 from tests.exports.official_coco import official_coco
+from tests.exports.releases import opened_once
 from tests.helpers import SMALL_SPLIT, write_split
 
 
@@ -49,4 +49,4 @@ def rows(folder: Path | str, table: str = "items", columns: str = "*", split: st
     """Return columns of a table of a split, by key."""
     key = "image_id, item_no" if table == "items" else "image_id"
     query = f"SELECT {columns} FROM {table} WHERE split = $split ORDER BY {key}"
-    return registry.open(str(folder)).sql(query, {"split": split}).fetchall()
+    return opened_once(str(folder)).sql(query, {"split": split}).fetchall()

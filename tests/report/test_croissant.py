@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from registry.snapshot.verify import verify_registry
 from registry.storage.place import Place
 from tests.registries import make_three_splits
 
-# Of rdflib and pandas, by which mlcroissant reads JSON-LD and tables.
 pytestmark = [
+    # mlcroissant reads the description anew for every record set, which takes half a second.
+    pytest.mark.xdist_group("croissant"),
+    # Of rdflib and pandas, by which mlcroissant reads JSON-LD and tables.
     pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated"),
     pytest.mark.filterwarnings("ignore:The inplace keyword"),
 ]
@@ -46,12 +49,6 @@ def document(place: Path) -> dict[str, Any]:
     return dict(json.loads((place / CROISSANT_NAME).read_text()))
 
 
-@pytest.fixture(scope="module")
-def dataset(place: Path) -> mlcroissant.Dataset:
-    """Return the description as mlcroissant reads it."""
-    return mlcroissant.Dataset(jsonld=str(place / CROISSANT_NAME))
-
-
 def fields_of(record_set: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the fields of a record set and those in them."""
     for field in record_set["field"]:
@@ -68,17 +65,29 @@ def plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def loaded(dataset: mlcroissant.Dataset, name: str) -> list[dict[str, Any]]:
-    """Return the records of a record set by the names of their columns; the edges of a box stand among them."""
-    # Once mlcroissant 1.1.1 has read a record set that refers to another, it yields no records of that other one.
-    fresh = mlcroissant.Dataset(jsonld=dataset.jsonld)
-    rows = []
-    for record in fresh.records(name):
-        flat: dict[str, Any] = {}
-        for field, value in dict(record).items():
-            flat.update(value if isinstance(value, dict) else {field: value})
-        rows.append({field.removeprefix(f"{name}/"): plain(value) for field, value in flat.items()})
-    return rows
+Loaded = Callable[[str], list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def loaded(place: Path) -> Loaded:
+    """Return a function that gives the records of a record set, which mlcroissant loads once for all tests.
+
+    A record has the names of its columns; the edges of a box stand among them.
+    """
+
+    @cache
+    def loaded(name: str) -> list[dict[str, Any]]:
+        # Once mlcroissant 1.1.1 has read a record set that refers to another, it yields no records of that other one.
+        fresh = mlcroissant.Dataset(jsonld=str(place / CROISSANT_NAME))
+        rows = []
+        for record in fresh.records(name):
+            flat: dict[str, Any] = {}
+            for field, value in dict(record).items():
+                flat.update(value if isinstance(value, dict) else {field: value})
+            rows.append({field.removeprefix(f"{name}/"): plain(value) for field, value in flat.items()})
+        return rows
+
+    return loaded
 
 
 def test_mlcroissant_finds_nothing_to_say(place: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -90,7 +99,7 @@ def test_mlcroissant_finds_nothing_to_say(place: Path, caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize("name", [*(name for name in TABLES if name != "quarantine"), *PAIR_VIEWS])
-def test_every_table_is_loaded_as_the_registry_reads_it(place: Path, dataset: mlcroissant.Dataset, name: str) -> None:
+def test_every_table_is_loaded_as_the_registry_reads_it(place: Path, loaded: Loaded, name: str) -> None:
     opened = registry.open(str(place))
     if name in TABLES and not opened.manifest.of_table(name):
         pytest.skip(f"the registry has no file of the table {name}")
@@ -101,31 +110,29 @@ def test_every_table_is_loaded_as_the_registry_reads_it(place: Path, dataset: ml
     def by_key(row: dict[str, Any]) -> tuple[Any, ...]:
         return tuple(row[column] for column in key)
 
-    rows = sorted(loaded(dataset, name), key=by_key)
+    rows = sorted(loaded(name), key=by_key)
     assert rows == sorted(expected, key=by_key)
 
 
-def test_splits_and_codes_are_loaded(dataset: mlcroissant.Dataset) -> None:
-    assert [row["name"] for row in loaded(dataset, "splits")] == ["train", "validation", "test"]
-    assert loaded(dataset, "occlusion")[0] == {"code": 1, "meaning": "slight or none"}
-    assert len(loaded(dataset, "categories")) == len(CATEGORIES)
+def test_splits_and_codes_are_loaded(loaded: Loaded) -> None:
+    assert [row["name"] for row in loaded("splits")] == ["train", "validation", "test"]
+    assert loaded("occlusion")[0] == {"code": 1, "meaning": "slight or none"}
+    assert len(loaded("categories")) == len(CATEGORIES)
 
 
-def test_every_key_names_fields_of_its_record_set_and_is_unique(
-    document: dict[str, Any], dataset: mlcroissant.Dataset
-) -> None:
+def test_every_key_names_fields_of_its_record_set_and_is_unique(document: dict[str, Any], loaded: Loaded) -> None:
     for record_set in document["recordSet"]:
         name = record_set["@id"]
         keys = record_set["key"] if isinstance(record_set["key"], list) else [record_set["key"]]
         ids = [key["@id"] for key in keys]
         assert set(ids) <= {field["@id"] for field in fields_of(record_set)}
-        rows = loaded(dataset, name)
+        rows = loaded(name)
         values = [tuple(row[key.removeprefix(f"{name}/")] for key in ids) for row in rows]
         assert len(set(values)) == len(values), name
 
 
 def test_every_reference_names_a_key_field_of_another_record_set_and_is_fulfilled(
-    document: dict[str, Any], dataset: mlcroissant.Dataset
+    document: dict[str, Any], loaded: Loaded
 ) -> None:
     sets = {record_set["@id"]: record_set for record_set in document["recordSet"]}
     count = 0
@@ -139,8 +146,8 @@ def test_every_reference_names_a_key_field_of_another_record_set_and_is_fulfille
             keys = sets[other]["key"]
             assert target in {key["@id"] for key in (keys if isinstance(keys, list) else [keys])}
             column = field["@id"].removeprefix(f"{name}/")
-            values = {row[column] for row in loaded(dataset, name)} - {None}
-            assert values <= {row[target.removeprefix(f"{other}/")] for row in loaded(dataset, other)}
+            values = {row[column] for row in loaded(name)} - {None}
+            assert values <= {row[target.removeprefix(f"{other}/")] for row in loaded(other)}
     assert count > 20
 
 

@@ -14,9 +14,13 @@ import registry
 from registry.checks.settings import CheckSettings
 from registry.errors import UnknownNameError
 from registry.ingest.build import ingest
+from registry.pictures.album import Album
+from registry.report.evaluation import evaluation_section
 from registry.report.page import report
 from registry.report.provenance import Against
+from registry.report.thumbnails import Thumbnails
 from registry.sources.photos import Photos
+from registry.store.registry import Registry
 from registry.subset.options import Subset
 from tests.evaluation.generated import make_registry as make_generated
 from tests.evaluation.generated import unique_predictions
@@ -26,6 +30,11 @@ from tests.report.pages import VOID, outline
 
 pytest.importorskip("altair", reason="needs the extra report")
 
+# The tests look at the same few pages, which take seconds to write in every worker of pytest-xdist.
+pytestmark = pytest.mark.xdist_group("report-pages")
+
+CONDITION = Subset.of(where="x1 < 1000 AND '<script>' <> ''")
+
 
 @pytest.fixture(scope="module")
 def three_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -34,9 +43,46 @@ def three_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(three_splits: Path) -> str:
+def df2(three_splits: Path) -> Registry:
+    """Return it, open."""
+    return registry.open(str(three_splits))
+
+
+@pytest.fixture(scope="module")
+def page(df2: Registry) -> str:
     """Return the report on all of it."""
-    return report(registry.open(str(three_splits))).html
+    return report(df2).html
+
+
+@pytest.fixture(scope="module")
+def page_of_condition(df2: Registry) -> str:
+    """Return the report on the items of ``CONDITION``."""
+    return report(df2, CONDITION).html
+
+
+@pytest.fixture(scope="module")
+def page_of_test(df2: Registry) -> str:
+    """Return the report on a split without annotation."""
+    return report(df2, Subset.of(split="test")).html
+
+
+@pytest.fixture(scope="module")
+def empty_page(df2: Registry) -> str:
+    """Return the report on a subset of no item."""
+    return report(df2, Subset.of(style=99)).html
+
+
+@pytest.fixture(scope="module")
+def page_with_settings(df2: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the report with a limit, checks of the user and an older version, which is the same."""
+    folder = tmp_path_factory.mktemp("checks")
+    (folder / "wide-box.sql").write_text(
+        "-- One row per item whose box is <wide>\n-- key: split, image_id, item_no\n-- severity: warning\n"
+        "-- source: items\nSELECT split, image_id, item_no, x2 - x1 AS width FROM items WHERE x2 - x1 > 50\n"
+    )
+    (folder / "broken.sql").write_text("SELECT")
+    settings = CheckSettings({"orphan-identity": 0}, folders=(folder,))
+    return report(df2, settings=settings, against=Against(df2, "v1.0")).html
 
 
 class _Checker(HTMLParser):
@@ -81,8 +127,8 @@ def test_the_headings_are_in_order(page: str) -> None:
     assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-def test_the_counts_are_those_of_the_registry(page: str, three_splits: Path) -> None:
-    row = registry.open(str(three_splits)).sql("SELECT sum(num_images), sum(num_items) FROM split_counts").fetchall()
+def test_the_counts_are_those_of_the_registry(page: str, df2: Registry) -> None:
+    row = df2.sql("SELECT sum(num_images), sum(num_items) FROM split_counts").fetchall()
     assert f"{row[0][0]} images with {row[0][1]} items of" in page
     assert '<tr><th scope="row">images</th><td class="number">' in page
 
@@ -93,21 +139,17 @@ def test_equal_data_gives_an_equal_page_without_the_place_it_lies_at(page: str, 
     assert str(tmp_path) not in page
 
 
-def test_a_subset_is_named_and_counted_and_its_texts_are_escaped(three_splits: Path) -> None:
-    subset = Subset.of(where="x1 < 1000 AND '<script>' <> ''")
-    html = report(registry.open(str(three_splits)), subset).html
-    assert "<script>" not in html and "&lt;script&gt;" in html
-    assert "--where" in html and subset.digest in html
+def test_a_subset_is_named_and_counted_and_its_texts_are_escaped(page_of_condition: str) -> None:
+    assert "<script>" not in page_of_condition and "&lt;script&gt;" in page_of_condition
+    assert "--where" in page_of_condition and CONDITION.digest in page_of_condition
 
 
-def test_an_empty_subset_gives_a_page(three_splits: Path) -> None:
-    html = report(registry.open(str(three_splits)), Subset.of(style=99)).html
-    assert "No image belongs to this subset." in html and "There is nothing to count." in html
+def test_an_empty_subset_gives_a_page(empty_page: str) -> None:
+    assert "No image belongs to this subset." in empty_page and "There is nothing to count." in empty_page
 
 
-def test_a_split_without_annotation_gives_a_page(three_splits: Path) -> None:
-    html = report(registry.open(str(three_splits)), Subset.of(split="test")).html
-    assert "2 images with 0 items of 0 categories, in 1 split" in html
+def test_a_split_without_annotation_gives_a_page(page_of_test: str) -> None:
+    assert "2 images with 0 items of 0 categories, in 1 split" in page_of_test
 
 
 def test_an_unknown_split_of_the_subset_is_an_error(small_registry: Path) -> None:
@@ -123,47 +165,39 @@ def test_what_changed_is_counted_with_examples(small_registry: Path, tmp_path: P
     assert old.manifest.sha256 in html and new.manifest.sha256 in html
 
 
-def test_two_equal_versions_are_the_same(small_registry: Path) -> None:
-    df2 = registry.open(str(small_registry))
-    assert "Nothing: images, items and pairs are the same." in report(df2, against=Against(df2, "v1.0")).html
+def test_two_equal_versions_are_the_same(page_with_settings: str) -> None:
+    assert "Nothing: images, items and pairs are the same." in page_with_settings
 
 
-def test_every_check_is_counted_and_an_odd_row_is_shown(three_splits: Path) -> None:
-    df2 = registry.open(str(three_splits))
-    html = report(df2).html
+def test_every_check_is_counted_and_an_odd_row_is_shown(page: str, df2: Registry) -> None:
     for result in registry.check(df2):
-        assert result.name in html
-        assert (f'id="check-{result.name}"' in html) == bool(result.count)
-    assert re.search(r'<img src="data:image/webp;base64,[^"]+" alt="annotation of the [a-z ]+ in train/', html)
+        assert result.name in page
+        assert (f'id="check-{result.name}"' in page) == bool(result.count)
+    assert re.search(r'<img src="data:image/webp;base64,[^"]+" alt="annotation of the [a-z ]+ in train/', page)
 
 
-def test_a_check_of_the_user_that_is_broken_is_told_and_the_others_go_on(three_splits: Path, tmp_path: Path) -> None:
-    (tmp_path / "wide-box.sql").write_text(
-        "-- One row per item whose box is <wide>\n-- key: split, image_id, item_no\n-- severity: warning\n"
-        "-- source: items\nSELECT split, image_id, item_no, x2 - x1 AS width FROM items WHERE x2 - x1 > 50\n"
-    )
-    (tmp_path / "broken.sql").write_text("SELECT")
-    html = report(registry.open(str(three_splits)), settings=CheckSettings(folders=(tmp_path,))).html
-    assert "Item whose box is &lt;wide&gt;. " in html and "width 100" in html
-    assert "broken" in html and "expected a line" in html
+def test_a_check_of_the_user_that_is_broken_is_told_and_the_others_go_on(page_with_settings: str) -> None:
+    assert "Item whose box is &lt;wide&gt;. " in page_with_settings and "width 100" in page_with_settings
+    assert "broken" in page_with_settings and "expected a line" in page_with_settings
 
 
-def test_accepted_exceptions_and_limits_are_columns_where_there_are_any(page: str, three_splits: Path) -> None:
-    limited = report(registry.open(str(three_splits)), settings=CheckSettings({"orphan-identity": 0})).html
-    assert '<th scope="col" class="number">limit</th>' in limited and ">failed<" in limited
+def test_accepted_exceptions_and_limits_are_columns_where_there_are_any(page: str, page_with_settings: str) -> None:
+    assert '<th scope="col" class="number">limit</th>' in page_with_settings and ">failed<" in page_with_settings
     assert ">limit</th>" not in page and ">accepted</th>" not in page
 
 
-def test_pictures_end_where_the_page_would_be_too_large(three_splits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_end_where_the_page_would_be_too_large(df2: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("registry.report.thumbnails._MOST_BYTES", 0)
-    assert report(registry.open(str(three_splits))).html.count("<img ") == 1
+    assert report(df2).html.count("<img ") == 1
 
 
-def test_a_whole_registry_stands_beside_the_release_and_a_subset_does_not(page: str, three_splits: Path) -> None:
-    df2 = registry.open(str(three_splits))
+def test_a_whole_registry_stands_beside_the_release_and_a_subset_does_not(
+    page: str, page_of_test: str, page_of_condition: str, empty_page: str
+) -> None:
     assert "The official release" in page and "191,961" in page
-    assert "The official release" in report(df2, Subset.of(split="train")).html
-    assert "The official release" not in report(df2, Subset.of(category="skirt")).html
+    assert "The official release" in page_of_test
+    assert "The official release" not in page_of_condition
+    assert "The official release" not in empty_page
 
 
 def test_photos_are_shown_and_a_damaged_one_is_a_plain_canvas(tmp_path: Path) -> None:
@@ -183,37 +217,45 @@ def test_the_terms_of_the_data_are_shown(page: str) -> None:
     assert "DeepFashion2 is for non-commercial research and may not be redistributed" in page
 
 
-def test_an_empty_subset_has_no_empty_table_and_counts_only_the_checks_that_were_run(three_splits: Path) -> None:
+def test_an_empty_subset_has_no_empty_table_and_counts_only_the_checks_that_were_run(empty_page: str) -> None:
     """The page had a table of a caption alone, and said that all checks had looked for rows."""
-    html = report(registry.open(str(three_splits)), Subset(image_id=((99999, 99999),))).html
-    assert "<caption>Counts by split</caption>" not in html
+    assert "<caption>Counts by split</caption>" not in empty_page
     looked, not_run = map(
-        int, re.findall(r"(\d+) checks looked for rows that are odd, (\d+) could not be run", html)[0]
+        int, re.findall(r"(\d+) checks looked for rows that are odd, (\d+) could not be run", empty_page)[0]
     )
-    assert not_run == html.count("<span>not run</span>") > 0
-    assert looked == html.count("<span>no limit</span>")
+    assert not_run == empty_page.count("<span>not run</span>") > 0
+    assert looked == empty_page.count("<span>no limit</span>")
 
 
-def test_predictions_are_the_first_section_with_their_worst_images(tmp_path: Path) -> None:
+def test_predictions_are_the_first_section_with_their_worst_images(page: str, tmp_path: Path) -> None:
     df2 = registry.open(str(make_generated(tmp_path)))
     (tmp_path / "predictions.json").write_text(json.dumps(unique_predictions(df2, 1)))
-    for task in ("boxes", "masks", "landmarks"):
-        evaluation = registry.evaluate(
+    evaluations = {
+        task: registry.evaluate(
             df2, task, str(tmp_path / "predictions.json"), by=["occlusion"], subset={"split": "validation"},
             resamples=20,
-        )  # fmt: skip
-        page = report(df2, Subset(split=("validation",)), evaluation=evaluation).html
+        )
+        for task in ("landmarks", "boxes", "masks")
+    }  # fmt: skip
+    whole = report(df2, Subset(split=("validation",)), evaluation=evaluations["landmarks"]).html
+    assert report(df2, Subset(split=("validation",)), evaluation=evaluations["landmarks"]).html == whole
+    before, _, rest = whole.partition('<section id="evaluation"')
+    after = rest.partition("</section>")[2]
+    for task, evaluation in evaluations.items():
+        # The other sections of the page do not depend on the task, and take longer to draw.
+        section = str(evaluation_section(evaluation, Thumbnails(Album(df2))))
+        assert str(evaluation_section(evaluation, Thumbnails(Album(df2)))) == section
+        page_of_task = before + section + after
+        assert page_of_task == whole or task != "landmarks"
         checker = _Checker()
-        checker.feed(page)
+        checker.feed(page_of_task)
         assert not checker.open and not checker.problems and len(set(checker.ids)) == len(checker.ids)
-        titles = [text for level, text in outline(page) if level == 2]
+        titles = [text for level, text in outline(page_of_task) if level == 2]
         assert titles[1] == f"How good the predicted {task} are"
-        section = page.split('<section id="evaluation"')[1].split("</section>")[0]
         assert "Match R-CNN" in section and "occlusion=heavy" in section and "±" in section
         kinds = ["Precision by recall", "AP by category", "Kinds of error", "Which category was predicted"]
         kinds += ["The landmarks predicted worst"] if task == "landmarks" else []
         assert [text for level, text in outline(section) if level == 3] == [*kinds, "The worst images"]
         assert re.search(r'<img [^>]*alt="annotation of \d+ items? and \d+ predictions? in validation/', section)
         assert section.count("<img ") == 12
-        assert report(df2, Subset(split=("validation",)), evaluation=evaluation).html == page
-    assert 'id="evaluation"' not in report(df2).html
+    assert 'id="evaluation"' not in page

@@ -73,7 +73,8 @@ def faults(page: Any, axe: str) -> list[str]:
         page: of playwright.
         axe: the script of axe-core.
     """
-    page.evaluate(axe)
+    if not page.evaluate("'axe' in window"):  # half a megabyte, which stays until the next page
+        page.evaluate(axe)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
     return [
         f"{fault['id']}: {node['html'][:120]} ({node['failureSummary'][:200]})"
