@@ -227,6 +227,7 @@ def measure(release: Release, folder: Path, number: int, proxy: S3Proxy, values:
         values[name][release.scale].append(seconds)
         short = name.removesuffix(", s")
         values[f"{short}, largest process, MiB"][release.scale].append(peak)
+        print(f"{release.scale:g}x {short}: {seconds:.2f} s, {peak:.0f} MiB", file=sys.stderr, flush=True)
         if proxy.requests:
             total = sum(request.received_bytes + request.sent_bytes for request in proxy.requests)
             values[f"{short}, requests"][release.scale].append(len(proxy.requests))
