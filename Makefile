@@ -1,12 +1,13 @@
 # make        builds the sample registry with 'dvc repro' and shows it
-# make test   lint, types and all tests
+# make test   lint, types and the tests of the package
+# make test-system  the tests of the whole: the pipeline, clusters, servers, browsers and every command of the docs
 # make test-torch   the tests of the loaders for torch, in an environment of its own (5 GB)
 # make test-spark   every view in Spark SQL beside DuckDB, in an environment of its own (1 GB)
 # make wheel  dist/*.whl, to install elsewhere
 # make release VERSION=1.2.0   tests, commits and tags a version of the package
 # make docs   the generated files of the docs, and the site in site/
 .DEFAULT_GOAL := demo
-.PHONY: demo install test test-torch test-spark lint wheel docs bench clean
+.PHONY: demo install test test-system test-torch test-spark lint wheel docs bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -63,10 +64,14 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 
+PYTEST = DF2_DUCKDB1="$(CURDIR)/$(DUCKDB1)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 # The tests start hundreds of processes, which would compile the package again where the caller keeps bytecode off.
-test: export PYTHONDONTWRITEBYTECODE =
+test test-system: export PYTHONDONTWRITEBYTECODE =
 test: lint $(DUCKDB1)
-	DF2_DUCKDB1="$(CURDIR)/$(DUCKDB1)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+	$(PYTEST) -m 'not system'
+
+test-system: $(VENV)/.installed-dev $(DUCKDB1)
+	$(PYTEST) -m system
 
 # The wheels of torch for Linux bring CUDA, and no other test needs them.
 TORCH_VENV := .venv-torch

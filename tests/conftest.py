@@ -59,8 +59,16 @@ def pytest_unconfigure() -> None:
     gc.unfreeze()
 
 
+#: Servers that take seconds to start.
+_SERVERS = {"seaweedfs", "ssh_server", "webdav_server", "gcs_server"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before those of another kind than the asked are left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest tests; as the last ones they would keep a single process busy for a minute."""
+    """Mark tests that need a server; begin with the longest tests, which as the last ones would keep a process busy."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not _SERVERS.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.system)
     items.sort(key=lambda item: item.path.name != "test_kills.py")
 
 

@@ -13,7 +13,7 @@ from tests.test_pipeline import Project, copy_project, pipeline_that_ran
 
 __all__ = ["pipeline_that_ran"]  # a fixture
 
-pytestmark = pytest.mark.xdist_group("experiments")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("experiments")]
 
 
 @pytest.fixture(scope="module")

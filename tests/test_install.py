@@ -7,6 +7,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 #: Dependencies that only the pipeline, releases and ``--rev`` need.
@@ -44,6 +46,7 @@ def df2_without_dvc(folder: Path, *arguments: str) -> subprocess.CompletedProces
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.system
 def test_questions_exports_and_copies_work_without_dvc(small_registry: Path, tmp_path: Path) -> None:
     registry = str(small_registry)
     for arguments in (

@@ -21,6 +21,8 @@ from registry.storage.place import Place
 from tests.helpers import write_split
 from tests.registries import FEW, NEXT_FEW
 
+pytestmark = pytest.mark.system
+
 #: Kills per combination of writer and place, one in each of as many equal parts of the running time.
 KILLS = 20
 

@@ -22,6 +22,9 @@ from tests.repositories import set_apart
 ROOT = Path(__file__).parents[1]
 
 
+pytestmark = pytest.mark.system
+
+
 class Project(Repository):
     """A git repository with the committed pipeline."""
 

@@ -25,7 +25,7 @@ GUIDES = ROOT / "docs" / "how-to"
 QUESTIONS = [block for block in read_blocks(GUIDES / "twelve-questions.md") if block.language == "sql"]
 
 # All tests of this file run in the same worker, which copies the sample and writes its files once.
-pytestmark = pytest.mark.xdist_group("readme")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("readme")]
 
 
 @pytest.fixture(scope="module")

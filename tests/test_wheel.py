@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 
 # All tests of this file use the same builds.
-pytestmark = pytest.mark.xdist_group("wheel")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("wheel")]
 
 
 @pytest.fixture(scope="module")

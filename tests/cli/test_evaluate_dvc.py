@@ -16,7 +16,7 @@ from registry.store.registry import Registry
 from tests.evaluation.generated import make_registry, unique_predictions
 from tests.repositories import Project, set_apart
 
-pytestmark = pytest.mark.xdist_group("dvc")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("dvc")]
 
 DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "evaluation.md"
 

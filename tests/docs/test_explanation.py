@@ -15,7 +15,7 @@ EXPLANATION = Path(__file__).parents[2] / "docs" / "explanation"
 PAIRS = (EXPLANATION / "pairs.md").read_text(encoding="utf-8")
 
 # All tests of this file run in the same worker, which makes the sample once.
-pytestmark = pytest.mark.xdist_group("docs-sample")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("docs-sample")]
 
 
 @pytest.fixture

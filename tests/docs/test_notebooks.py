@@ -9,6 +9,8 @@ import pytest
 
 from tests.docs.notebooks import NOTEBOOKS, run, texts
 
+pytestmark = pytest.mark.system
+
 #: Bytes of a notebook with its pictures.
 MOST_BYTES = 300_000
 

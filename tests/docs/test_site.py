@@ -21,7 +21,7 @@ pytest.importorskip("mkdocs", reason="needs mkdocs to build the site")
 ROOT = Path(__file__).parents[2]
 
 # All tests of this file run in the same worker, which builds the site once.
-pytestmark = pytest.mark.xdist_group("docs")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("docs")]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from registry.cli.main import main
 TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "trainers.md").read_text(encoding="utf-8")
 
 # All tests of this file run in the same worker, which makes the sample once.
-pytestmark = pytest.mark.xdist_group("docs-sample")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("docs-sample")]
 
 
 def blocks(language: str) -> list[str]:

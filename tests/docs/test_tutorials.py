@@ -11,6 +11,8 @@ import supervision
 from tests.docs.blocks import Block, read_blocks
 from tests.docs.session import Session
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs/tutorials").glob("*.md"))
 #: The page whose sample is drawn by its own command, which takes five seconds.

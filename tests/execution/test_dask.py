@@ -27,7 +27,7 @@ from tests.execution.dask_cluster import Cluster, cluster, die_once, sleep
 from tests.sources.packing import files_in, write_zipcrypto
 from tests.waiting import until_empty
 
-pytestmark = pytest.mark.xdist_group("dask")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("dask")]
 BIN = Path(sys.executable).parent
 SECRET = "marker-Geheimnis-7391"
 

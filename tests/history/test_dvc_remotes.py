@@ -31,6 +31,8 @@ from tests.servers.s3 import S3Server
 from tests.servers.ssh import SSHServer
 from tests.servers.webdav import WebDAVServer
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[2]
 DOCS = "".join(
     (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8") for page in ("remotes.md", "dvc-remotes.md")

@@ -22,7 +22,7 @@ from tests.registries import make_newer, make_three_splits
 pytest.importorskip("altair", reason="needs the extra report")
 
 
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("browser")]
 
 # Texts whose contrast with what lies behind them is too low for WCAG AA: 4.5, or 3 for large letters.
 _PALE_TEXTS = """

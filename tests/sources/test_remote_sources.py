@@ -19,7 +19,7 @@ from tests.servers.proxy import S3Proxy
 from tests.servers.s3 import S3Server
 from tests.sources.packing import files_in, write_tar, write_zip
 
-pytestmark = pytest.mark.xdist_group("seaweedfs")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("seaweedfs")]
 
 FORMS = ("folder", "train.zip", "train.tar", "train.tar.gz")
 FAULTS = {

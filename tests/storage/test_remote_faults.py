@@ -44,7 +44,7 @@ from tests.servers.faults import (
 from tests.servers.proxy import S3Proxy
 from tests.servers.s3 import S3Server
 
-pytestmark = pytest.mark.xdist_group("seaweedfs")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("seaweedfs")]
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from tests.servers.proxy import S3Proxy
 from tests.servers.s3 import S3Server
 
 pytest.importorskip("obstore", reason="needs the extra s3")
-pytestmark = pytest.mark.xdist_group("seaweedfs")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("seaweedfs")]
 
 DATA = bytes(range(256)) * 300
 

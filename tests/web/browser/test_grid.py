@@ -8,7 +8,7 @@ import pytest
 
 from tests.web.browser.pages import Watched
 
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("browser")]
 
 
 def lead(page: Any) -> str:

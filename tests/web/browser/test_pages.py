@@ -9,7 +9,7 @@ import pytest
 from registry.web.site import Site
 from tests.web.browser.pages import PAGES, Watched, faults, wide_elements
 
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("browser")]
 
 
 def test_each_page_of_the_navigation_is_opened(sample_site: Site) -> None:
