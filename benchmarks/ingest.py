@@ -34,16 +34,29 @@ for name in sorted(os.listdir(folder)):
 DF2 = str(Path(sys.executable).with_name("df2"))
 
 
+#: Runs a command and writes its seconds, exit code and peak memory to a file descriptor. The peak of a process begins
+#: with that of the process that started it, which must be small.
+LAUNCHER = """
+import os, sys, time
+start = time.perf_counter()
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(child, 0)
+seconds = time.perf_counter() - start
+os.write(int(sys.argv[1]), f"{seconds} {os.waitstatus_to_exitcode(status)} {usage.ru_maxrss}".encode())
+"""
+
+
 def run(command: list[str]) -> tuple[float, float]:
     """Run a command; return (wall seconds, peak memory of its largest process in MiB)."""
-    start = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - start
-    if process.returncode:
-        raise SystemExit(f"{command} ended with {process.returncode}")
-    return seconds, usage.ru_maxrss / 1024
+    reading, writing = os.pipe()
+    launch = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(writing), *command]
+    subprocess.run(launch, stdout=subprocess.DEVNULL, pass_fds=(writing,), check=True)
+    os.close(writing)
+    with open(reading, encoding="ascii") as pipe:
+        seconds, code, peak = pipe.read().split()
+    if code != "0":
+        raise SystemExit(f"{command} ended with {code}")
+    return float(seconds), int(peak) / 1024
 
 
 def drop_caches() -> None:
