@@ -49,17 +49,21 @@ def unknown_texts(connection: DuckDBPyConnection, columns: Sequence[str], rows: 
     """
     if not columns:
         return []
-    counted_columns = [_COUNTED.get(name, name) for name in columns]
-    counts = ", ".join(f"count(*) - count({name})" for name in counted_columns)
-    # By the statistics of Parquet, DuckDB then reads no rows where a column has no NULL: most registries.
-    is_unknown = " OR ".join(f"{name} IS NULL" for name in counted_columns)
-    query = f"SELECT split, {counts} FROM {rows} WHERE {is_unknown} GROUP BY split ORDER BY {SPLIT_ORDER}"
+    # By the statistics of Parquet, DuckDB reads no rows of a column without NULL: most registries. It reads all of them
+    # where one condition has several columns (OR).
+    parts = " UNION ALL ".join(
+        f"SELECT split, {position} AS position, count(*) AS number FROM {rows} "
+        f"WHERE {_COUNTED.get(name, name)} IS NULL GROUP BY split"
+        for position, name in enumerate(columns)
+    )
+    numbers: dict[str, list[tuple[str, int]]] = {}
+    for split, position, number in connection.execute(f"FROM ({parts}) ORDER BY {SPLIT_ORDER}, position").fetchall():
+        numbers.setdefault(split, []).append((columns[position], number))
     texts = []
-    for split, *numbers in connection.execute(query).fetchall():
-        unknown: dict[str, list[tuple[str, Any]]] = {}
-        for name, number in zip(columns, numbers, strict=True):
-            if number:
-                unknown.setdefault(_REMEDIES.get(name, _OTHERS), []).append((name, number))
+    for split, of_columns in numbers.items():
+        unknown: dict[str, list[tuple[str, int]]] = {}
+        for name, number in of_columns:
+            unknown.setdefault(_REMEDIES.get(name, _OTHERS), []).append((name, number))
         for remedy, counted in unknown.items():
             names = ", ".join(name for name, _ in counted)
             number = max(number for _, number in counted)
