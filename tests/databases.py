@@ -26,7 +26,7 @@ def _database() -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def declared_database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a database with every table as declared and empty, and every view; what is done in it is rolled back."""
+    """Yield a database with every table as declared and empty, and every view; at the end, changes are rolled back."""
     with _database().cursor() as cursor:
         cursor.begin()
         yield cursor

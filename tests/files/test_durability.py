@@ -96,19 +96,8 @@ def traced(*arguments: str, below: Path) -> Disk:
     trace = below / "trace"
     calls = "trace=write,pwrite64,fsync,fdatasync,syncfs,rename,renameat,renameat2,mkdir,mkdirat,openat,symlink"
     command = [
-        "strace",
-        "--seccomp-bpf",
-        "-f",
-        "-y",
-        "-qq",
-        "-o",
-        str(trace),
-        "-e",
-        calls,
-        sys.executable,
-        "-c",
-        _RUN,
-        *arguments,
+        *("strace", "--seccomp-bpf", "-f", "-y", "-qq", "-o", str(trace), "-e", calls),
+        *(sys.executable, "-c", _RUN, *arguments),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=below)
     if "PTRACE" in done.stderr:

@@ -243,7 +243,7 @@ def commands_of_dvc(name: str, places: Mapping[str, str]) -> list[str]:
 
 
 def documented(project: Project, name: str, places: Mapping[str, str] = {}, **environment: str) -> str:
-    """Run the lines of the pages that have a name, at other places; return what they say."""
+    """Run the lines of the pages that have a name, with other places; return their output."""
     lines = lines_of(name, places)
     settings = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TMPDIR": str(project.root.parent)}
     settings |= environment

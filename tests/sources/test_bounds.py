@@ -171,7 +171,7 @@ def zip_bomb() -> bytes:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits addresses")
 @pytest.mark.parametrize("size", [ZEROS, 2000])
 def test_a_zip_bomb_takes_little_memory(size: int, zip_bomb: bytes, tmp_path: Path) -> None:
-    """``size`` is what the headers of the members say."""
+    """``size`` is the size of each member by its headers; the true one is ``ZEROS``."""
     (tmp_path / "train.zip").write_bytes(zip_bomb.replace(struct.pack("<I", ZEROS), struct.pack("<I", size)))
     code, text = limited(tmp_path / "train.zip", tmp_path)
     expected = (
