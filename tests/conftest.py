@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from registry.ingest.build import ingest
+from tests.browser import open_browser
 from tests.helpers import SMALL_SPLIT, write_split
 from tests.made_once import made_once
 from tests.registries import FEW, NEXT_FEW, make_demo
@@ -138,6 +139,16 @@ def real_samples() -> Path:
     if not folder:
         pytest.skip("DEEPFASHION2_SAMPLES is unset; it names a folder with real annotations")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Yield a browser without a window.
+
+    It ends with the tests of the file: Playwright keeps an event loop running until then, beside which no other starts.
+    """
+    with open_browser() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -6,15 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
-
-from tests.browser import open_browser
 
 pytest.importorskip("mkdocs", reason="needs mkdocs to build the site")
 
@@ -103,13 +100,6 @@ def test_docstrings_are_markdown_in_the_site(site: Path) -> None:
     checks = texts[site / "reference" / "python" / "checks.html"]
     assert 'href="registry.html#registry.subset.options.Subset"' in checks  # of a role
     assert 'names of checks (<a href="../checks.html">checks</a>)' in checks  # of docs/reference/checks.md
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Yield a browser without a window."""
-    with open_browser() as opened:
-        yield opened
 
 
 def test_every_page_opens_from_disk_is_quiet_and_fits_a_phone(browser: Any, site: Path) -> None:

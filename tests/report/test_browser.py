@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from registry.report.page import report
 from registry.report.provenance import Against
 from registry.report.similar import similar_page
 from registry.subset.options import Subset
-from tests.browser import open_browser
 from tests.embeddings.test_similar import embeddings_of
 from tests.registries import make_newer, make_three_splits
 
@@ -101,13 +99,6 @@ def similar_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     html = similar_page(Album(opened), Subject("train", 1, 1), answer, vectors="model toy", subset=Subset.of(limit=9))
     (folder / "similar.html").write_text(html, encoding="utf-8")
     return folder / "similar.html"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Yield a browser without a window."""
-    with open_browser() as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

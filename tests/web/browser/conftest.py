@@ -9,15 +9,7 @@ from typing import Any
 import pytest
 
 from registry.web.site import Site
-from tests.browser import open_browser
 from tests.web.serving import served
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Yield a browser without a window."""
-    with open_browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="session")
