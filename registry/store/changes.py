@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.deepfashion2 import CATEGORY_BY_ID, SPLITS
 from registry.dataset.tables import EMBEDDINGS, IMAGES, ITEM_COLUMNS, ITEMS
 from registry.errors import UnknownNameError, UsageError
+from registry.store.comparison import Comparison
 from registry.store.connection import duckdb_errors
 from registry.store.diff_side import KEY_SQL, Side
 from registry.store.difference import COMPARED, PAIR_COLUMNS, Change, ChangePage, Count, Summary
 from registry.store.html import html_table
 from registry.store.settings import open_database
 from registry.store.sql import SPLIT_ORDER
-from registry.store.unknown import PAIRING
-from registry.store.views import view_over
 from registry.subset.options import Subset
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ _ITEM_CHANGE: Final = f"{KEY_SQL}, change, category_id, fields"
 class Diff:
     """The images, items and pairs of a subset that were added, removed or changed between two versions.
 
-    Keys, content hashes and the columns that decide pairs are in memory for both sides, some hundred bytes an item;
-    whole rows are read only where they differ. An item that a changed value brings into the subset counts as added,
-    an item that leaves the subset as removed.
+    Without options but ``split``, only the files that differ are read. Rows are compared a slice at a time: memory
+    grows with the rows that differ and, with options, by some bytes an item of the subset. An item that a changed value
+    brings into the subset counts as added, an item that leaves the subset as removed.
 
     Args:
         old: a version of a registry.
@@ -60,21 +60,16 @@ class Diff:
     def __init__(self, old: Snapshot, new: Snapshot, subset: Subset | None = None) -> None:
         self.subset = subset or Subset()
         _check_splits(self.subset, old, new)
-        self._sides = {"old": Side.of(old, self.subset), "new": Side.of(new, self.subset)}
+        self._sides = _sides_of(old, new, self.subset)
         self.notices = list(dict.fromkeys(notice for side in self._sides.values() for notice in side.notices))
         self.notices += _model_notices(old.manifest, new.manifest)
         # A column that one side is too old for is not known there, which is no difference.
         version = min(old.manifest.schema_version, new.manifest.schema_version)
         newer = {column.name for column in IMAGES.columns if column.since > version}
-        self._image_columns = [name for name in COMPARED["images"] if name not in newer]
+        image_columns = [name for name in COMPARED["images"] if name not in newer]
         self._connection = open_database(old.limits, spill=True)
         with duckdb_errors():
-            for name, side in self._sides.items():
-                self._load(f"{name}_images", side.image_rows())
-                self._load(f"{name}_items", side.item_keys())
-            self._compare_images()
-            self._compare_items()
-            self._compare_pairs()
+            Comparison(self._connection, self._sides, image_columns).run()
             self.summary = self._summary()
         for side in self._sides.values():
             side.let_go()
@@ -212,74 +207,6 @@ class Diff:
             row_key = (image_id, item_no)
             yield _change(change, key, changed_columns, old.get(row_key), new.get(row_key))
 
-    def _compare_images(self) -> None:
-        """Create ``image_changes``: key, change and fields of the images that differ."""
-        self._connection.execute(
-            f"""
-            CREATE TABLE image_changes AS
-            SELECT split, image_id, {_change_sql("file_name")} AS change, {_fields_sql(self._image_columns)} AS fields
-            FROM old_images AS old FULL JOIN new_images AS new USING (split, image_id)
-            WHERE change <> 'changed' OR len(fields) > 0
-            """
-        )
-        for side in self._sides:
-            differing = f"FROM {side}_images SEMI JOIN image_changes USING (split, image_id)"
-            self._connection.execute(f"CREATE OR REPLACE TABLE {side}_images AS {differing}")
-
-    def _compare_items(self) -> None:
-        """Create ``item_changes``: key, change, category and fields of the items that differ."""
-        # Without content hashes on one side, all items that are on both are candidates.
-        self._connection.execute(
-            f"""
-            CREATE TABLE candidates AS
-            SELECT {KEY_SQL}, {_change_sql("category_id")} AS change,
-                coalesce(new.category_id, old.category_id) AS category_id
-            FROM old_items AS old FULL JOIN new_items AS new USING ({KEY_SQL})
-            WHERE coalesce(old.content_hash <> new.content_hash, true)
-            """
-        )
-        keys = self._relation(f"SELECT {KEY_SQL} FROM candidates WHERE change = 'changed'").to_arrow_table()
-        for name, side in self._sides.items():
-            self._load(f"{name}_compared", side.compared_columns(keys))
-        self._connection.execute(
-            f"""
-            CREATE TABLE item_changes AS
-            SELECT {KEY_SQL}, change, category_id, coalesce(compared.fields, []) AS fields FROM candidates LEFT JOIN (
-                SELECT {KEY_SQL}, {_fields_sql(COMPARED["items"])} AS fields
-                FROM old_compared AS old JOIN new_compared AS new USING ({KEY_SQL})
-            ) AS compared USING ({KEY_SQL})
-            WHERE change <> 'changed' OR len(fields) > 0
-            """
-        )
-        for table in ("candidates", "old_compared", "new_compared"):
-            self._connection.execute(f"DROP TABLE {table}")
-
-    def _compare_pairs(self) -> None:
-        """Create ``instance_pair_changes``: pairs that only one side has, of the identities of changed items."""
-        moved = (
-            f"(SELECT {KEY_SQL} FROM item_changes WHERE change <> 'changed' "
-            f"OR list_has_any(fields, {list(PAIRING)})) AS moved"
-        )
-        identities = " UNION ".join(
-            f"SELECT split, pair_id, style FROM {side}_items SEMI JOIN {moved} USING ({KEY_SQL}) WHERE style > 0"
-            for side in self._sides
-        )
-        self._connection.execute(f"CREATE TABLE touched AS {identities}")
-        for side in self._sides:
-            items = f"FROM {side}_items SEMI JOIN touched USING (split, pair_id, style)"
-            pairs = view_over("instance_pairs", items=items)
-            self._connection.execute(f"CREATE TABLE {side}_pairs AS SELECT {', '.join(PAIR_COLUMNS)} FROM ({pairs})")
-        self._connection.execute(
-            """
-            CREATE TABLE instance_pair_changes AS
-            SELECT 'removed' AS change, * FROM (FROM old_pairs EXCEPT FROM new_pairs)
-            UNION ALL
-            SELECT 'added', * FROM (FROM new_pairs EXCEPT FROM old_pairs)
-            """
-        )
-        for table in ("old_items", "new_items", "touched", "old_pairs", "new_pairs"):
-            self._connection.execute(f"DROP TABLE {table}")
-
     def _summary(self) -> Summary:
         counts = []
         for kind, table in _CHANGE_TABLES.items():
@@ -292,17 +219,30 @@ class Diff:
             query = f"SELECT unnest(fields) AS field, count(*) FROM {changed} GROUP BY field"
             numbers = dict(self._relation(query).fetchall())
             fields[kind] = {name: numbers[name] for name in columns if name in numbers}
-        splits = self.subset.split or {part.name for side in self._sides.values() for part in side.parts}
+        splits = self.subset.split or {split for side in self._sides.values() for split in side.splits}
         return Summary([split for split in SPLITS if split in splits], counts, fields)
-
-    def _load(self, table: str, rows: pa.Table) -> None:
-        """Create a table with these rows."""
-        self._connection.register("loaded", rows)
-        self._connection.execute(f"CREATE TABLE {table} AS FROM loaded")
-        self._connection.unregister("loaded")
 
     def _relation(self, query: str, params: Mapping[str, Any] | None = None) -> DuckDBPyRelation:
         return self._connection.cursor().sql(query, params=params)
+
+
+def _sides_of(old: Snapshot, new: Snapshot, subset: Subset) -> dict[str, Side]:
+    """Return the compared rows of both versions: of a subset, or of all files that only one of them has."""
+    snapshots = {"old": old, "new": new}
+    # Notices of the user's tables count their keys in all rows.
+    if replace(subset, split=()) != Subset() or old.own_tables or new.own_tables:
+        return {name: Side.of_subset(snapshot, subset) for name, snapshot in snapshots.items()}
+    # A file of both has the same rows, if both give it the same columns.
+    is_same_schema = old.manifest.schema_version == new.manifest.schema_version
+    on_both = set(old.manifest.files) & set(new.manifest.files) if is_same_schema else set()
+    sides = {}
+    for name, snapshot in snapshots.items():
+        splits = [split for split in subset.split or snapshot.manifest.splits if split in snapshot.manifest.splits]
+        files = [file for file in snapshot.manifest.files if file.split in splits]
+        with_images = {file.split for file in files if file.table == IMAGES.name and file.rows}
+        splits = [split for split in splits if split in with_images] or splits
+        sides[name] = Side.of_files(snapshot, [file for file in files if file not in on_both], splits)
+    return sides
 
 
 def _check_splits(subset: Subset, old: Snapshot, new: Snapshot) -> None:
@@ -328,17 +268,6 @@ def _place(values: Sequence[Any], key: Sequence[str]) -> list[int]:
     ):
         raise UsageError(f"Expected a key of {', '.join(key)} as a place in the order, found {str(values)[:80]}.")
     return [SPLITS.index(split) + 1, *numbers]
-
-
-def _change_sql(column: str) -> str:
-    """Return SQL for the change of a row of a full join, by a column that is never NULL."""
-    return f"CASE WHEN old.{column} IS NULL THEN 'added' WHEN new.{column} IS NULL THEN 'removed' ELSE 'changed' END"
-
-
-def _fields_sql(columns: Sequence[str]) -> str:
-    """Return SQL for the list of the columns that differ, in their order."""
-    names = [f"CASE WHEN old.{name} IS DISTINCT FROM new.{name} THEN '{name}' END" for name in columns]
-    return f"list_filter([{', '.join(names)}], lambda name: name IS NOT NULL)"
 
 
 def _columns_to_read(changes: Sequence[str], changed_columns: Sequence[Sequence[str]]) -> list[str]:

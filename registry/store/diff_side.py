@@ -1,61 +1,136 @@
-"""The subset of one of two versions that are compared."""
+"""The rows of one of two versions that are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from registry.dataset.tables import FIELDS, IMAGES, ITEMS
 from registry.store.difference import COMPARED
 from registry.store.selection import Selection
+from registry.store.sql import quote
 from registry.store.unknown import PAIRING
 from registry.subset.options import Subset
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
 
+    from registry.snapshot.manifest import DataFile
     from registry.store.snapshot import Snapshot
 
 #: The columns of an item's key, as SQL has them.
 KEY_SQL: Final = ", ".join(ITEMS.key)
 _NO_ITEM: Final = Subset(where="false")
+_ROWS_AT_ONCE: Final = 20_000
 
 
-class Side(Selection):
-    """The subset in one of the two versions."""
+class Side:
+    """The images and items of one version that are compared.
+
+    Attributes:
+        splits: of the version that have images among them.
+        notices: of the selection.
+        row_counts: rows of ``images`` or ``items``, the larger number, of each split.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, connection: DuckDBPyConnection, splits: Collection[str], *, is_chosen: bool
+    ) -> None:
+        """Read rows of a connection: those in chosen_images and chosen_items, or all; see the class methods."""
+        self.splits = splits
+        self.notices: list[str] = []
+        self.row_counts: dict[str, int] = {}
+        self._snapshot = snapshot
+        self._connection = connection
+        self._is_chosen = is_chosen
 
     @classmethod
-    def of(cls, snapshot: Snapshot, subset: Subset) -> Side:
-        """Return the items of a subset, which may name splits that this version lacks."""
+    def of_subset(cls, snapshot: Snapshot, subset: Subset) -> Side:
+        """Return the side of a subset, which may name splits that this version lacks."""
         splits = tuple(split for split in subset.split if split in snapshot.manifest.splits)
-        return cls(snapshot, replace(subset, split=splits) if splits or not subset.split else _NO_ITEM)
+        selection = Selection(snapshot, replace(subset, split=splits) if splits or not subset.split else _NO_ITEM)
+        side = cls(snapshot, selection.cursor(), [part.name for part in selection.parts], is_chosen=True)
+        side.notices = selection.notices
+        for part in selection.parts:
+            side.row_counts[part.name] = max(selection.counts(part).values())
+        return side
 
-    def image_rows(self) -> pa.Table:
-        """Return the images, all columns."""
+    @classmethod
+    def of_files(cls, snapshot: Snapshot, files: Collection[DataFile], splits: Collection[str]) -> Side:
+        """Return the side of all images and items in some files of a version."""
+        tables = {name: [file for file in files if file.table == name] for name in (IMAGES.name, ITEMS.name)}
+        read = (*tables[IMAGES.name], *tables[ITEMS.name])
+        part = replace(snapshot, manifest=replace(snapshot.manifest, files=read, read_sha256=None))
+        with snapshot.read_errors():
+            side = cls(snapshot, part.connect(spill=True, views=False), splits, is_chosen=False)
+        for split in {file.split for file in read if file.split}:
+            rows = (sum(file.rows for file in files if file.split == split) for files in tables.values())
+            side.row_counts[split] = max(rows)
+        return side
+
+    def image_ids_between(self, split: str, number_of: int) -> list[int]:
+        """Return image_ids that divide the rows of a split into so many parts of about the same size; [] below two."""
+        if number_of < 2:
+            return []
+        shares = [number / number_of for number in range(1, number_of)]
+        tables = [f"{'chosen_' if self._is_chosen else ''}{name}" for name in (IMAGES.name, ITEMS.name)]
+        rows = " UNION ALL ".join(f"SELECT split, image_id FROM {table}" for table in tables)
+        query = f"SELECT approx_quantile(image_id, $shares::FLOAT[]) FROM ({rows}) WHERE split = $split"
+        with self._snapshot.read_errors():
+            ((bounds,),) = self._connection.cursor().execute(query, {"shares": shares, "split": split}).fetchall()
+        return [int(bound) for bound in bounds or []]
+
+    def image_rows(self, condition: str) -> pa.Table:
+        """Return the images that fit a condition on split and image_id, all columns."""
         columns = ", ".join(column.name for column in IMAGES.columns)
-        return self._table(f"SELECT {columns} FROM images SEMI JOIN chosen_images USING (split, image_id)")
+        return self._table(f"SELECT {columns} FROM {self._rows(IMAGES.name, condition)}")
 
-    def item_keys(self) -> pa.Table:
-        """Return key, content hash and category of the items, and the columns that decide their pairs."""
+    def item_keys(self, condition: str) -> pa.Table:
+        """Return key, content hash and category of the items that fit a condition, and what decides their pairs."""
         columns = ", ".join((KEY_SQL, "content_hash", "category_id", *PAIRING))
-        return self._table(f"SELECT {columns} FROM items SEMI JOIN chosen_items USING ({KEY_SQL})")
+        return self._table(f"SELECT {columns} FROM {self._rows(ITEMS.name, condition)}")
 
-    def compared_columns(self, keys: pa.Table) -> pa.Table:
-        """Return the columns to compare of some items; lists as DuckDB's hash, equal for equal lists in one process."""
+    def compared_columns(self, keys: pa.Table, condition: str) -> pa.Table:
+        """Return the columns to compare of some items that fit a condition.
+
+        Lists come as DuckDB's hash, which is equal for equal lists in one process.
+        """
         columns = ", ".join(
             f"hash({name}) AS {name}" if FIELDS[name].type.startswith("list") else name for name in COMPARED["items"]
         )
-        return self._table(f"SELECT {KEY_SQL}, {columns} FROM items SEMI JOIN wanted USING ({KEY_SQL})", keys)
+        rows = f"(FROM items WHERE {condition}) AS items SEMI JOIN wanted USING ({KEY_SQL})"
+        return self._table(f"SELECT {KEY_SQL}, {columns} FROM {rows}", keys)
+
+    @contextmanager
+    def items_of_identities(self, identities: pa.Table) -> Iterator[pa.RecordBatchReader]:
+        """Yield a reader of the items of some identities: key, category and what decides their pairs.
+
+        Args:
+            identities: split, pair_id and style.
+        """
+        connection = self._connection
+        if not self._is_chosen and identities.num_rows:
+            # The other items of an identity may be in files that both versions have.
+            connection = self._snapshot.connect(spill=True, views=False)
+        cursor = connection.cursor()
+        columns = ", ".join((KEY_SQL, "category_id", *PAIRING))
+        items = "chosen_items" if self._is_chosen else ITEMS.name
+        with self._snapshot.read_errors():
+            cursor.register("wanted", identities)
+            query = f"SELECT {columns} FROM {items} SEMI JOIN wanted USING (split, pair_id, style)"
+            yield cursor.sql(query).to_arrow_reader(_ROWS_AT_ONCE)
 
     def let_go(self) -> None:
         """Drop which images and items are chosen; what is read afterwards is read by key."""
         with self._snapshot.read_errors():
-            for table in ("chosen_images", "chosen_items"):
+            for table in ("chosen_images", "chosen_items") if self._is_chosen else ():
                 self._connection.execute(f"DROP TABLE {table}")
 
     def rows_of(self, keys: pa.RecordBatch, columns: Sequence[str]) -> dict[tuple[int, int], dict[str, Any]]:
-        """Return columns of some items of one split, by (image_id, item_no)."""
+        """Return columns of some compared items of one split, by (image_id, item_no)."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -75,6 +150,12 @@ class Side(Selection):
             rows = cursor.execute(query, params).fetchall()
         return {(row[0], row[1]): dict(zip(columns, row[2:], strict=True)) for row in rows}
 
+    def _rows(self, table: str, condition: str) -> str:
+        """Return the compared rows of a table that fit a condition on split and image_id, for FROM."""
+        key = ", ".join(IMAGES.key if table == IMAGES.name else ITEMS.key)
+        chosen = f" SEMI JOIN (FROM chosen_{table} WHERE {condition}) AS chosen USING ({key})"
+        return f"(FROM {table} WHERE {condition}) AS {table}{chosen if self._is_chosen else ''}"
+
     def _table(self, query: str, wanted: pa.Table | None = None) -> pa.Table:
         """Return the rows of a query, which may read ``wanted``."""
         cursor = self._connection.cursor()
@@ -82,3 +163,28 @@ class Side(Selection):
             if wanted is not None:
                 cursor.register("wanted", wanted)
             return cursor.sql(query).to_arrow_table()
+
+
+def slices_of(sides: Sequence[Side], size: int) -> list[str]:
+    """Return conditions on split and image_id: every row fits one of them, and about ``size`` rows of a side or fewer.
+
+    Args:
+        sides: both.
+        size: rows.
+    """
+    if max(sum(side.row_counts.values()) for side in sides) <= size:
+        return ["true"]
+    conditions = []
+    for split in sorted({split for side in sides for split in side.row_counts}):
+        bounds = sorted(
+            {
+                bound
+                for side in sides
+                for bound in side.image_ids_between(split, -(-side.row_counts.get(split, 0) // size))
+            }
+        )
+        of_split = f"split = {quote(split)}"
+        low = ["", *(f" AND image_id > {bound}" for bound in bounds)]
+        high = [*(f" AND image_id <= {bound}" for bound in bounds), ""]
+        conditions += [of_split + above + below for above, below in zip(low, high, strict=True)]
+    return conditions

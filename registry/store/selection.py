@@ -238,6 +238,10 @@ class Selection:
         with self._snapshot.read_errors():
             return statistic(self.sql, by, of) if by or of is not None else nested_counts(self.sql)
 
+    def cursor(self) -> DuckDBPyConnection:
+        """Return a cursor with the tables ``images``, ``items``, ``chosen_images`` and ``chosen_items``."""
+        return self._connection.cursor()
+
     def chunks(self, part: Part, columns: Sequence[str] = ()) -> Iterator[Chunk]:
         """Yield the images of a part with these columns of their items, in chunks of bounded size and file order.
 

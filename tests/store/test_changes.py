@@ -19,6 +19,8 @@ from registry.dataset.content_hash import HASHED
 from registry.dataset.tables import IMAGE_COLUMNS, IMAGES, ITEM_COLUMNS, TABLES
 from registry.errors import NotFoundError, RegistryFormatError, UnknownNameError, UsageError
 from registry.ingest.build import ingest
+from registry.snapshot.blocks import Blocks
+from registry.snapshot.manifest import DataFile
 from registry.store.changes import Diff
 from registry.store.difference import PAIR_COLUMNS, Change
 from registry.store.registry import Registry
@@ -303,6 +305,22 @@ def test_the_difference_of_a_subset_compares_the_selections_of_both_sides(
         assert {of: Counter(numbers) for of, numbers in actual.items()} == naive(rows[old], rows[new])
 
 
+@pytest.mark.parametrize("options", [{}, {"where": "true"}, {"limit": 0}], ids=str)
+def test_rows_are_compared_in_slices_with_the_same_result(
+    small: Registry, changed: Registry, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = make(tmp_path, train=SMALL_SPLIT, validation=VALIDATION)
+    for old, new in ((small, changed), (both, changed), (changed, both)):
+        expected = old.diff(new, Subset.of(**options))
+        with monkeypatch.context() as patch:
+            patch.setattr("registry.store.comparison.SLICE_ITEMS", 2)
+            actual = old.diff(new, Subset.of(**options))
+        assert actual.summary == expected.summary
+        assert list(actual.items()) == list(expected.items())
+        assert list(actual.images()) == list(expected.images())
+        assert list(actual.instance_pairs()) == list(expected.instance_pairs())
+
+
 @pytest.fixture(scope="session")
 def changed(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Return a registry in which most images of SMALL_SPLIT are different."""
@@ -360,6 +378,24 @@ def test_many_changes_are_read_in_batches(small: Registry, tmp_path: Path, monke
     assert [(change.old, change.new) for change in actual] == [({"zoom_in": 1}, {"zoom_in": 3})] * 8
     keys = [(change.key["image_id"], change.key["item_no"]) for change in actual]
     assert keys == [(1, 1), (1, 2), (2, 2), (2, 5), (3, 1), (4, 1), (4, 2), (7, 1)]
+
+
+def test_files_of_both_versions_are_not_read(small: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make(tmp_path, train=edited(lambda s: s[7]["item1"].update(scale=3)))
+    old, new = registry.open(str(small.place)), registry.open(str(made.place))
+    (category_id,) = {item["category_id"] for item in SMALL_SPLIT[7].values() if isinstance(item, dict)}
+    read: set[str] = set()
+    original = Blocks.read
+
+    def recorded(blocks: Blocks, file: DataFile, start: int, end: int) -> bytes:
+        read.add(file.path.rpartition("/")[0])
+        return original(blocks, file, start, end)
+
+    monkeypatch.setattr(Blocks, "read", recorded)
+    diff = old.diff(new)
+    assert [change.lines() for change in diff.items()] == [["scale 2 -> 3"]]
+    # Images have the digest of their annotation file.
+    assert read == {"images/split=train", f"items/split=train/category_id={category_id}"}
 
 
 def test_a_registry_of_version_1_has_no_hashes_and_everything_else(small: Registry, version_1: Registry) -> None:
