@@ -1,6 +1,6 @@
 # make        builds the sample registry with 'dvc repro' and shows it
 # make test   lint, types and the tests of the package
-# make test-system  the tests of the whole: the pipeline, clusters, servers, browsers and every command of the docs
+# make test-system  the tests of the whole: pipeline, clusters, servers, browsers, releases, signals and commands of the docs
 # make test-torch   the tests of the loaders for torch, in an environment of its own (5 GB)
 # make test-spark   every view in Spark SQL beside DuckDB, in an environment of its own (1 GB)
 # make wheel  dist/*.whl, to install elsewhere
@@ -37,11 +37,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e '.[zip,report,browse]'
 	touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
+# Not after the other one: two installations in turn take half as long again.
+$(VENV)/.installed-dev: pyproject.toml constraints.txt
+	$(call make_venv,$(VENV))
 	$(PIP) install -c constraints.txt -e '.[zip,s3,gs,ssh,webdav,dask,report,browse,dev]'
-	touch $@
+	touch $(VENV)/.installed $@
 
-$(DUCKDB1): $(VENV)/.installed
+$(DUCKDB1): | $(VENV)/.installed-dev
 	$(PIP) install $(APART) --target $(DUCKDB1).partial duckdb==1.1.3
 	mv $(DUCKDB1).partial $(DUCKDB1)
 

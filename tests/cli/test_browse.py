@@ -23,6 +23,8 @@ from registry.web.state import START, State, start
 from tests.cli.processes import command, environment, run_df2
 from tests.forks import Forks
 
+pytestmark = pytest.mark.system
+
 TOKEN = "a-token-of-24-characters"
 
 

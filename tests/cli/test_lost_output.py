@@ -10,6 +10,8 @@ import pytest
 
 from tests.cli.processes import run_df2, run_shell
 
+pytestmark = pytest.mark.system
+
 FULL = "Error: Cannot write standard output: No space left on device.\n"
 CLOSED = "Error: Cannot write standard output: it is closed.\n"
 

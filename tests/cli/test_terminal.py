@@ -18,6 +18,8 @@ import pytest
 
 from tests.forks import Forks
 
+pytestmark = pytest.mark.system
+
 
 def on_terminal(
     registry: Path, *arguments: str, columns: int = 120, code: int = 0, forks: Forks | None = None

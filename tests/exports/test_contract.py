@@ -149,6 +149,7 @@ _FULL = """
 import resource, signal, sys
 from registry.errors import StorageError
 from tests.exports.releases import Exported, run_export
+sys.dont_write_bytecode = True  # Python would keep a module that the limit cut off
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 registry, release, folder, *formats = sys.argv[1:]

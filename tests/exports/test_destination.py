@@ -71,6 +71,7 @@ def test_an_error_of_the_destination_names_the_file(tmp_path: Path, monkeypatch:
 
 _LIMITED = """
 import resource, signal, sys
+sys.dont_write_bytecode = True  # Python would keep a module that the limit cut off
 from pathlib import Path
 from registry.exports.local_files import LocalFiles
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

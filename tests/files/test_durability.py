@@ -25,6 +25,8 @@ from registry.storage.place import Place
 from tests.helpers import annotation, item, write_split
 from tests.sources.packing import files_in
 
+pytestmark = pytest.mark.system
+
 _RUN = "import sys; from registry.cli.main import main; main(sys.argv[1:])"
 _CALL = re.compile(r"(\w+)\((.*)\) += (-?\d+)")
 _UNFINISHED = " <unfinished ...>"

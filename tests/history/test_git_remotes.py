@@ -24,6 +24,8 @@ from tests.servers.git import run_git_http
 from tests.servers.silent import run_silent
 from tests.waiting import until_empty
 
+pytestmark = pytest.mark.system
+
 USER, PASSWORD = "ada", "hun/ter'2 %41@\"$x"
 ENCODED = "hun%2Fter%272%20%2541%40%22%24x"
 

@@ -16,6 +16,8 @@ from registry.snapshot.manifest import read_manifest
 from registry.storage.place import Place
 from tests.repositories import Project
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parents[2]
 
 

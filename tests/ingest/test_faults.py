@@ -24,6 +24,8 @@ from tests.helpers import SMALL_SPLIT, annotation, item, write_split
 from tests.sources.packing import files_in
 from tests.waiting import until_empty
 
+pytestmark = pytest.mark.system
+
 INGEST = [sys.executable, "-c", "from registry.cli.main import main; main()", "ingest"]
 
 
@@ -215,6 +217,7 @@ def test_concurrent_ingestions_take_turns(small_source: Path, changed: Path, tmp
 # A limit on the size of files is a disk that is full, for every process that has it.
 LIMITED = """
 import resource, sys
+sys.dont_write_bytecode = True  # Python would keep a module that the limit cut off
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
 from registry.cli.main import main
 main()

@@ -29,6 +29,8 @@ from tests.forks import Forks
 from tests.sources.packing import files_in
 from tests.storage.replacing import NEW, NOT_REACHED, choose, replace
 
+pytestmark = pytest.mark.system
+
 OLD = {"export.json": b"old", "a.txt": b"old", "sub/b.txt": b"old", "only-old/c.txt": b"old"}
 
 

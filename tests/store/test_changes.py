@@ -351,7 +351,7 @@ RELEASES = st.dictionaries(st.integers(1, 6), FILES, min_size=1)
 
 
 @given(RELEASES, RELEASES, st.integers(0, 6), st.sampled_from(SUBSETS))
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_any_two_releases_differ_as_dictionaries_say(
     old: Split, new: Split, shared: int, options: dict[str, Any]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ from tests.servers.http import HTTPServer
 NAMES = [*TABLES, *load_views()]
 
 
-def read(registry: Registry, connection: duckdb.DuckDBPyConnection) -> None:
-    """Compare all rows, columns and types of all tables and views with those of the registry."""
+def read(registry: Registry, connection: duckdb.DuckDBPyConnection, names: Sequence[str] = NAMES) -> None:
+    """Compare all rows, columns and types of tables and views with those of the registry."""
     connection.execute(str(make_ddl(registry)))
-    for name in NAMES:
+    for name in names:
         theirs, ours = connection.sql(f"FROM {name} ORDER BY ALL"), registry.sql(f"FROM {name} ORDER BY ALL")
         assert (theirs.columns, theirs.types) == (ours.columns, ours.types), name
         assert theirs.fetchall() == ours.fetchall(), name
@@ -58,7 +59,8 @@ def test_a_duckdb_session_reads_a_bucket(bucket: dict[str, Any], small_registry:
     sync(Place(str(small_registry)), Place("s3://df2/registry", bucket))
     connection = duckdb.connect()
     connection.register_filesystem(s3fs.S3FileSystem(**bucket))
-    read(registry.open("s3://df2/registry", bucket), connection)
+    # The views are the same text as over local files, and DuckDB asks the server for every file again in each.
+    read(registry.open("s3://df2/registry", bucket), connection, [*TABLES, "instance_pairs"])
 
 
 def test_a_password_in_a_url_is_not_printed(http_server: HTTPServer, small_registry: Path) -> None:
