@@ -1,0 +1,40 @@
+"""The number of values that items do not have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from registry.store.unknown import PAIRING, unknown_texts
+
+
+def items(folder: Path, source: str) -> duckdb.DuckDBPyConnection:
+    """Return a connection whose ``items`` are 20,000 of train, in two files of the folder."""
+    connection = duckdb.connect()
+    for number in range(2):
+        connection.execute(
+            f"COPY (SELECT 'train' AS split, {source} AS source, range AS pair_id, range % 3 AS style "
+            f"FROM range({10_000 * number}, {10_000 * (number + 1)})) TO '{folder}/{number}.parquet' (FORMAT parquet)"
+        )
+    connection.execute(f"CREATE VIEW items AS FROM '{folder}/*.parquet'")
+    return connection
+
+
+def test_values_that_are_missing_are_counted_by_column(tmp_path: Path) -> None:
+    (text,) = unknown_texts(items(tmp_path, "CASE WHEN range > 3 THEN 'user' END"), PAIRING)
+    assert text.startswith("4 items of train have no source: ingest train with --source-of")
+
+
+def test_no_row_of_a_column_without_null_is_read(tmp_path: Path) -> None:
+    connection = items(tmp_path, "'user'")
+    for path in tmp_path.iterdir():
+        data = bytearray(path.read_bytes())
+        # All but the magic number and the footer, which has the numbers of NULL.
+        pages = slice(4, len(data) - int.from_bytes(data[-8:-4], "little") - 8)
+        data[pages] = bytes(len(data[pages]))
+        path.write_bytes(data)
+    with pytest.raises(duckdb.Error):
+        connection.sql("SELECT sum(pair_id) FROM items").fetchall()
+    assert unknown_texts(connection, PAIRING) == []
