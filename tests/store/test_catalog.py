@@ -222,12 +222,19 @@ OF_THE_USER = {
 }
 
 
+@pytest.fixture(scope="module")
+def copied_catalog(three_splits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a catalog with all rows, which no test changes."""
+    file = tmp_path_factory.mktemp("catalog") / "df2.duckdb"
+    write_catalog(Place(str(three_splits)), file, copy=True)
+    return file
+
+
 @pytest.mark.parametrize("statement", OF_THE_USER)
 def test_a_catalog_to_which_the_user_added_something_is_not_replaced(
-    three_splits: Path, tmp_path: Path, statement: str
+    three_splits: Path, copied_catalog: Path, tmp_path: Path, statement: str
 ) -> None:
-    file = tmp_path / "df2.duckdb"
-    write_catalog(Place(str(three_splits)), file, copy=True)
+    file = Path(shutil.copy(copied_catalog, tmp_path))
     with duckdb.connect(str(file)) as connection:
         connection.execute(statement)
     before = file.read_bytes()
@@ -236,7 +243,16 @@ def test_a_catalog_to_which_the_user_added_something_is_not_replaced(
     lost = str(told.value).partition(" would lose ")[2].removesuffix(".")
     assert lost == OF_THE_USER[statement]
     assert file.read_bytes() == before
+
+
+def test_a_catalog_to_which_the_user_added_something_is_replaced_if_asked_for(
+    three_splits: Path, copied_catalog: Path, tmp_path: Path
+) -> None:
+    file = Path(shutil.copy(copied_catalog, tmp_path))
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("; ".join(("CREATE SCHEMA mine", "CREATE TABLE mine.items (id INT)", "CREATE SEQUENCE one")))
     write_catalog(Place(str(three_splits)), file, overwrite=True)
+    assert read(file, "SELECT schema_name FROM duckdb_schemas() WHERE schema_name = 'mine'") == []
 
 
 _CHANGE = """
