@@ -71,7 +71,7 @@ def open(
     photos: str | Mapping[str, str] | None = None,
     password: str | None = None,
 ) -> Registry:
-    """Open a registry for reading.
+    """Return a registry, opened for reading.
 
     Args:
         url: folder or fsspec URL of the registry; with ``rev``, its path in the repository.

@@ -17,7 +17,7 @@ from pyarrow import csv
 
 import registry
 from tests.docs.blocks import Block, read_blocks, shows
-from tests.docs.session import Session
+from tests.docs.session import Session, packages_that_a_reader_lacks
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -62,7 +62,7 @@ def open_session(demo_with_files: Path, parent: Path) -> Iterator[Session]:
     home.mkdir()
     for file in demo_with_files.iterdir():
         (folder / file.name).symlink_to(file)
-    with Session(folder, home) as opened:
+    with Session(folder, home, packages_that_a_reader_lacks(README)) as opened:
         yield opened
 
 

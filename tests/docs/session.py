@@ -16,6 +16,7 @@ import sys
 import termios
 import time
 import tty
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -24,8 +25,8 @@ from tests.docs.blocks import Block, shows
 #: Seconds that a block may take.
 TIME_LIMIT = 60
 COLUMNS = 100
-#: Colours and bold text, which a page does not show.
-_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+#: Colours, bold text and a hidden cursor, which a page does not show.
+_STYLE = re.compile(r"\x1b\[(?:[0-9;]*m|\?25[hl])")
 _END = re.compile(r"\x00(?P<failures>.*?)\x00(?P<folder>.*?)\x00")
 #: Sent before the blocks. Commands that fail are collected as LINE:CODE; an error does not end the shell.
 _PROLOGUE = """\
@@ -33,6 +34,14 @@ set -o pipefail
 trap 'code=$?; failures+="${LINENO}:${code} "' ERR
 """
 _WORKER = Path(__file__).with_name("python_worker.py")
+#: Packages that the tests have and no extra brings to a user.
+_OF_NO_EXTRA = ("pandas", "polars")
+
+
+def packages_that_a_reader_lacks(page: Path) -> list[str]:
+    """Return the packages of no extra that the page does not tell to install."""
+    lines = re.findall(r"pip install ([\w ]+)", page.read_text(encoding="utf-8"))
+    return [name for name in _OF_NO_EXTRA if name not in " ".join(lines).split()]
 
 
 class BlockError(AssertionError):
@@ -42,20 +51,22 @@ class BlockError(AssertionError):
 class Session:
     """A shell and a Python interpreter, which run blocks in the order in which they come.
 
-    ``sh`` blocks run in the shell, whose standard output is a terminal of :data:`COLUMNS` columns; standard error
-    stands behind it in the output. ``sql`` blocks are the queries of ``df2 sql``. ``python`` blocks share their names
-    and run in the working directory of the shell. A block with a title is saved as that file. Blocks in other
-    languages, and those with the remark ``not run: REASON``, are passed over. The remark ``exit CODE`` expects a
-    command to fail.
+    ``sh`` blocks run in the shell, in a terminal of :data:`COLUMNS` columns, without progress; results and notes
+    stand in the order in which a reader sees them. ``sql`` blocks are the queries of ``df2 sql``. ``python`` blocks
+    share their names and run in the working directory of the shell. A block with a title is saved as that file. Blocks
+    in other languages, and those with the remark ``not run: REASON``, are passed over. The remark ``exit CODE`` expects
+    a command to fail.
     """
 
-    def __init__(self, folder: Path, home: Path) -> None:
+    def __init__(self, folder: Path, home: Path, without: Iterable[str] = ()) -> None:
         """Start the shell.
 
         Args:
             folder: its working directory.
             home: empty folder for what programs keep in the user's home.
+            without: packages that the Python blocks cannot import, though the tests have them.
         """
+        self._without = list(without)
         self._scratch = home
         self._folder = folder
         self._environment = _environment(home)
@@ -120,16 +131,15 @@ class Session:
 
     def _run_shell(self, block: Block, commands: str) -> str:
         """Return the output of commands in the shell."""
-        script, errors = self._scratch / "block.sh", self._scratch / "errors"
+        script = self._scratch / "block.sh"
         # Empty lines before the commands make line numbers in messages of the shell those of the page.
         # The last line keeps the trap from counting a failure of the last command again, for the whole script.
         script.write_text("\n" * (block.line - 1) + commands + "\ntrue\n", encoding="utf-8")
         self._send(
-            f"failures=; . {shlex.quote(str(script))} </dev/null 2>{shlex.quote(str(errors))}\n"
-            'printf \'\\0%s\\0%s\\0\' "$failures" "$PWD"\n'
+            f'failures=; . {shlex.quote(str(script))} </dev/null 2>&1\nprintf \'\\0%s\\0%s\\0\' "$failures" "$PWD"\n'
         )
         text, end = self._read(block)
-        output = _STYLE.sub("", text) + errors.read_text(encoding="utf-8")
+        output = _STYLE.sub("", text)
         if end is None:
             raise BlockError(f"{block.place}: the shell ended\n{output}")
         self._folder = Path(end["folder"])
@@ -159,7 +169,7 @@ class Session:
         """Return the output of Python code."""
         if self._python is None:
             self._python = subprocess.Popen(
-                [sys.executable, "-W", "error", str(_WORKER)],
+                [sys.executable, "-W", "error", str(_WORKER), *self._without],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 cwd=self._folder,
@@ -199,6 +209,7 @@ def _environment(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "TERM": "xterm",
+        "TTY_INTERACTIVE": "0",  # rich draws no progress
         "COLUMNS": str(COLUMNS),
         "PAGER": "cat",
         "DVC_NO_ANALYTICS": "1",

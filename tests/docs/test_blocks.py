@@ -9,7 +9,7 @@ import pytest
 
 from tests.docs import session as sessions
 from tests.docs.blocks import Block, read_blocks, shows
-from tests.docs.session import BlockError, Session
+from tests.docs.session import BlockError, Session, packages_that_a_reader_lacks
 
 PAGE = """# A page
 
@@ -84,9 +84,20 @@ def test_the_shell_keeps_its_folder_and_variables_and_python_its_names(session: 
     session.run(block("cat a/file.json\n", output="saved\n"))
 
 
-def test_standard_output_is_a_terminal_without_styles_and_errors_stand_behind_it(session: Session) -> None:
-    text = "echo wrong >&2\ntest -t 1 && printf '\\033[1mbold\\033[0m\\n'\n"
-    assert session.run(block(text)) == "bold\nwrong\n"
+def test_python_lacks_what_no_extra_brings_and_the_page_does_not_install(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```sh\npip install pandas\n```\n")
+    lacking = packages_that_a_reader_lacks(page)
+    assert lacking == ["polars"]
+    with Session(tmp_path, tmp_path, lacking) as session:
+        session.run(block("import pandas", "python"))
+        with pytest.raises(BlockError, match=r"page\.md:7: (.|\n)*ModuleNotFoundError: No module named 'polars'"):
+            session.run(block("import polars", "python"))
+
+
+def test_output_and_errors_go_to_a_terminal_in_their_order_and_without_styles(session: Session) -> None:
+    text = "echo wrong >&2\ntest -t 1 && test -t 2 && printf '\\033[1mbold\\033[0m\\n'\n"
+    assert session.run(block(text)) == "wrong\nbold\n"
 
 
 @pytest.mark.parametrize(

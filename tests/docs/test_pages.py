@@ -12,6 +12,8 @@ from click.testing import CliRunner
 import registry
 from registry import errors
 from registry.cli.main import main
+from tests.docs.blocks import read_blocks
+from tests.docs.session import Session, packages_that_a_reader_lacks
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -67,5 +69,6 @@ def test_the_commands_and_the_code_of_the_home_page_run(
     (line,) = re.findall(r"(?m)^\.venv/bin/df2 (.*)$", text)
     result = CliRunner().invoke(main, shlex.split(line))
     assert result.exit_code == 0, result.output
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    exec(compile(code, "index.md", "exec"), {})
+    (code,) = [block for block in read_blocks(DOCS / "index.md") if block.language == "python"]
+    with Session(tmp_path, tmp_path, packages_that_a_reader_lacks(code.path)) as session:
+        assert "items" in session.run(code)

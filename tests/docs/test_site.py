@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
+from markdown_it import MarkdownIt
 
 pytest.importorskip("mkdocs", reason="needs mkdocs to build the site")
 
@@ -92,6 +93,17 @@ def test_every_link_leads_to_a_file_and_an_anchor_of_the_site(site: Path) -> Non
             if not target.is_file() or (target in parsed and anchor and unquote(anchor) not in parsed[target].ids):
                 dead.append(f"{path.relative_to(site)}: {link}")
     assert dead == []
+
+
+def test_numbered_lists_go_on_after_a_block_of_code(site: Path) -> None:
+    lists = {}  # of each page with any: as GitHub has them, and in the site
+    for source in (ROOT / "docs").rglob("*.md"):
+        expected = MarkdownIt("commonmark").render(source.read_text(encoding="utf-8")).count("<ol>")
+        if expected:
+            page = (site / source.relative_to(ROOT / "docs")).with_suffix(".html").read_text(encoding="utf-8")
+            lists[source.stem] = (expected, page.count("<ol>"))
+    assert lists
+    assert [name for name, (expected, found) in lists.items() if found != expected] == []
 
 
 def test_docstrings_are_markdown_in_the_site(site: Path) -> None:

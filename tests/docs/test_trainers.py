@@ -1,4 +1,4 @@
-"""The commands of the guide for trainers run in their order on the drawn sample, and its code reads what they write."""
+"""The commands of the guides for trainers run in order on the drawn sample, and their code reads what they write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from click.testing import CliRunner
 import registry
 from registry.cli.main import main
 
-TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "trainers.md").read_text(encoding="utf-8")
+GUIDES = Path(__file__).parents[2] / "docs" / "how-to"
+#: The guides one behind another, as the first leads to the others; its table of loaders names files of their own names.
+PAGES = ("trainers", "trainers-detection", "trainers-metric-learning", "trainers-tools")
+TEXTS = {page: (GUIDES / f"{page}.md").read_text(encoding="utf-8").partition("## Other loaders")[0] for page in PAGES}
+TEXT = "".join(TEXTS.values())
 
 # All tests of this file run in the same worker, which makes the sample once.
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("docs-sample")]
@@ -26,7 +30,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def exported(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder in which all commands of the page but those of other programs were run."""
+    """Return a folder in which all commands of the pages but those of other programs were run."""
     folder = tmp_path_factory.mktemp("trainers")
     (folder / "data").symlink_to(demo / "data")
     commands = [shlex.split(line, comments=True) for block in blocks("sh") for line in block.splitlines()]
@@ -45,9 +49,14 @@ def test_every_block_of_python_is_whole() -> None:
     assert len([ast.parse(block) for block in blocks("python")]) > 8
 
 
-def test_paths_in_the_page_are_those_of_its_exports(exported: Path) -> None:
-    text = TEXT[: TEXT.index("## Other loaders")]
-    paths = set(re.findall(r'["=`](?:/work/)?([\w-]+/[\w/.-]*\.(?:json|py|yaml|csv))["` \n]', text))
+def test_every_trainer_of_the_table_has_a_section() -> None:
+    links = re.findall(r"(?m)^\| \[([^]]+)\]\(([\w-]+)\.md#", TEXTS["trainers"])
+    assert len(links) == 9
+    assert [name for name, page in links if f"\n## {name}\n" not in TEXTS[page]] == []
+
+
+def test_paths_in_the_pages_are_those_of_their_exports(exported: Path) -> None:
+    paths = set(re.findall(r'["=`](?:/work/)?([\w-]+/[\w/.-]*\.(?:json|py|yaml|csv))["` \n]', TEXT))
     ours = {path for path in paths if not path.startswith("configs/")}  # of mmpose
     assert len(ours) > 8
     assert sorted(path for path in ours if not (exported / path).is_file()) == []

@@ -9,7 +9,7 @@ import pytest
 import supervision
 
 from tests.docs.blocks import Block, read_blocks
-from tests.docs.session import Session
+from tests.docs.session import Session, packages_that_a_reader_lacks
 
 pytestmark = pytest.mark.system
 
@@ -27,7 +27,7 @@ def test_the_blocks_of_a_tutorial_run_in_order(page: Path, demo: Path, tmp_path:
     folder, home = tmp_path / "work", tmp_path / "home"
     folder.mkdir()
     home.mkdir()
-    with Session(folder, home) as session:
+    with Session(folder, home, packages_that_a_reader_lacks(page)) as session:
         for block in blocks:
             session.run(block)
     if page.stem == DRAWING:
