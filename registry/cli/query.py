@@ -116,9 +116,9 @@ def sql(
             _note_unknown(registry)
 
 
-def _note_unknown(registry: Registry) -> None:
-    """Tell on stderr which items can be in no pair, as their source, pair_id or style is not known."""
-    for text in registry.unknown_pairing():
+def _note_unknown(registry: Registry, split: str | None = None) -> None:
+    """Tell on stderr which items of a split can be in no pair, as their source, pair_id or style is not known."""
+    for text in registry.unknown_pairing(split):
         note(f"note: {text}")
 
 
@@ -198,7 +198,7 @@ def pairs(places: Places, /, output: Output, **options: Any) -> None:
     if output.is_table and options["level"] == "instance":
         pairs = pairs.project(_PAIR_COLUMNS)
     write_rows(Rows.of_relation(pairs), output)
-    _note_unknown(registry)
+    _note_unknown(registry, options["split"])
 
 
 @examples("df2 style train 1 1", "df2 style train 1 1 --format csv -o style.csv")

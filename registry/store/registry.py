@@ -25,6 +25,7 @@ from registry.store.query import Params, read_query, records
 from registry.store.settings import Limits
 from registry.store.shown import Thumbnails, shown_relation
 from registry.store.snapshot import Snapshot, open_blocks
+from registry.store.sql import quote
 from registry.store.statistics import nested_counts, statistic
 from registry.store.unknown import PAIRING, unknown_texts
 from registry.store.views import create_views, pairs_query
@@ -179,12 +180,17 @@ class Registry:
         # The query for a pair_id reads items, with the text of the view in it.
         return self._relation(pairs_query(params, of_images=level == "image"), params, views=pair_id is None)
 
-    def unknown_pairing(self) -> list[str]:
-        """Return a sentence for each split with items that no pair can have: source, pair_id or style is not known."""
+    def unknown_pairing(self, split: str | None = None) -> list[str]:
+        """Return a sentence for each split with items that no pair can have: source, pair_id or style is not known.
+
+        Args:
+            split: looks into this split only.
+        """
+        rows = "items" if split is None else f"(FROM items WHERE split = {quote(self.check_split(split))})"
 
         def read() -> list[str]:
             with duckdb_errors():
-                return unknown_texts(self._cursor(), PAIRING)
+                return unknown_texts(self._cursor(), PAIRING, rows)
 
         return self._again(read)
 
