@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from registry.ingest.build import ingest
+from registry.sample import write_sample
 from tests.browser import open_browser
 from tests.helpers import SMALL_SPLIT, write_split
 from tests.made_once import made_once
@@ -133,6 +134,12 @@ def few_registry(made_few: Path, tmp_path: Path) -> Path:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with data/sample and data/registry, as 'make' fills them; no test changes it."""
     return made_once(tmp_path_factory, "demo", make_demo)
+
+
+@pytest.fixture(scope="session")
+def drawn_hundred(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a drawn release with all categories and irregularities of the real one; no test changes it."""
+    return made_once(tmp_path_factory, "hundred", lambda folder: write_sample(folder, num_images=100, seed=3))
 
 
 @pytest.fixture(scope="session")

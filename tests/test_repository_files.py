@@ -1,4 +1,4 @@
-"""The files that a hosting service reads: CITATION.cff and the templates of issues."""
+"""The files for people who work on the project: CITATION.cff, CONTRIBUTING.md and the templates of issues."""
 
 from __future__ import annotations
 
@@ -55,6 +55,15 @@ def test_the_citation_refers_to_the_paper_of_the_dataset() -> None:
     title = " ".join(CITATION.partition("title     = {")[2].partition("}")[0].split())
     assert paper["title"] == f"DeepFashion2: {title}"
     assert paper["url"].startswith("https://arxiv.org/abs/")
+
+
+def test_the_guide_for_contributors_names_every_room_and_its_floor() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    linted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    (floors,) = [contract["layers"] for contract in linted["contracts"] if contract["type"] == "layers"]
+    assert text.split("```")[1].split("\n")[1:-1] == floors
+    rooms = {path.parent.name for path in (ROOT / "registry").glob("*/__init__.py")}
+    assert rooms <= {place.rstrip("/") for place in re.findall(r"^\| `([^`]+)` \|", text, re.M)}
 
 
 @pytest.mark.parametrize("path", [path for path in FORMS if path.name != "config.yml"], ids=lambda path: path.stem)

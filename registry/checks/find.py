@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
 from registry.dataset.checks import Check, load_checks, read_check
 from registry.dataset.deepfashion2 import unknown_name
+from registry.entry_points import entry_points
 from registry.errors import UsageError
 
 #: Entry points of this group add a folder of SQL files: ``my-checks = "my_package:CHECKS_FOLDER"``, a path.

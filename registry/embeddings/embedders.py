@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from registry.dataset.deepfashion2 import unknown_name
 from registry.embeddings.colour_texture import ColourTexture
 from registry.embeddings.vector_file import not_finite
+from registry.entry_points import entry_points
 from registry.errors import RegistryError, UsageError
 from registry.redaction import printable
 from registry.wording import plural

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Final
 
 from registry.dataset.deepfashion2 import unknown_name
+from registry.entry_points import entry_points
 from registry.errors import MissingDependencyError, UsageError
 from registry.exports.builtin import FORMATS
 from registry.exports.format import Format

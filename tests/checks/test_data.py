@@ -7,13 +7,11 @@ from pathlib import Path
 
 import registry
 from registry.ingest.build import ingest
-from registry.sample import write_sample
 
 
-def test_the_drawn_sample_has_the_box_without_area_and_no_other_error(tmp_path: Path) -> None:
-    write_sample(tmp_path / "release", num_images=100, seed=3)
+def test_the_drawn_sample_has_the_box_without_area_and_no_other_error(drawn_hundred: Path, tmp_path: Path) -> None:
     for split in ("train", "validation", "test"):
-        ingest(split, str(tmp_path / "release"), str(tmp_path / "registry"), jobs=1)
+        ingest(split, str(drawn_hundred), str(tmp_path / "registry"), jobs=1)
     run = registry.check(registry.open(str(tmp_path / "registry")))
     counts = {result.name: result.count for result in run if result.severity == "error" and result.count is not None}
     assert counts.pop("degenerate-box") == 1

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +41,12 @@ def df2(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     return registry.open(str(make_registry(tmp_path_factory.mktemp("generated"))))
 
 
+@lru_cache(maxsize=1)
+def validation_of(df2: Registry) -> Selection:
+    """Return the items of validation, chosen once."""
+    return df2.select(split="validation")
+
+
 @pytest.fixture(scope="module")
 def exported(df2: Registry, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Document]:
     """Return the registry's COCO files of train and of validation."""
@@ -59,15 +65,20 @@ def compared(selection: Selection, records: Records, path: Path, task: str, **op
     return Comparison(task, truth, read_predictions(str(path), index, task), **options)  # type: ignore[arg-type]
 
 
+def with_own_annotations(document: Document) -> Document:
+    """Return a COCO file whose annotations may get other values; their lists of numbers are shared."""
+    return {**document, "annotations": [dict(row) for row in document["annotations"]]}
+
+
 def by_pycocotools(document: Document, records: Records, task: str, *, of_sizes: bool = False) -> COCOeval:
     """Return the evaluation of pycocotools, of items of every size alone unless ``of_sizes``."""
-    records = copy.deepcopy(records)
+    records = [dict(record) for record in records]  # pycocotools adds values, and changes no list of numbers
     if task != MASKS:
         for record in records:
             record.pop("segmentation")
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        truth.dataset = copy.deepcopy(document)
+        truth.dataset = with_own_annotations(document)
         truth.createIndex()
         evaluation = COCOeval(truth, truth.loadRes(records), KINDS[task])
         if task == LANDMARKS:
@@ -94,7 +105,7 @@ def test_precision_and_recall_are_those_of_pycocotools(
     df2: Registry, exported: dict[str, Document], tmp_path: Path, task: str, seed: int
 ) -> None:
     records = make_predictions(df2, ["validation"], seed)
-    comparison = compared(df2.select(split="validation"), records, tmp_path / "p.json", task)
+    comparison = compared(validation_of(df2), records, tmp_path / "p.json", task)
     evaluation = by_pycocotools(exported["validation"], records, task, of_sizes=True)
     precision = comparison.precision(comparison.part())
     assert_same(precision, evaluation)
@@ -125,12 +136,12 @@ def test_visible_landmarks_alone_are_the_other_published_score(
     df2: Registry, exported: dict[str, Document], tmp_path: Path
 ) -> None:
     records = make_predictions(df2, ["validation"], 3)
-    document = copy.deepcopy(exported["validation"])
+    document = with_own_annotations(exported["validation"])
     for row in document["annotations"]:  # as keypoints_val_vis of the dataset: occluded ones are not labelled
         numbers = np.array(row["keypoints"]).reshape(-1, 3)
         numbers[numbers[:, 2] == 1] = 0
         row["keypoints"], row["num_keypoints"] = numbers.ravel().tolist(), int((numbers[:, 2] > 0).sum())
-    selection = df2.select(split="validation")
+    selection = validation_of(df2)
     comparison = compared(selection, records, tmp_path / "p.json", LANDMARKS, visible_only=True)
     assert_same(comparison.precision(comparison.part()), by_pycocotools(document, records, LANDMARKS))
 
@@ -140,7 +151,7 @@ def ignoring(document: Document, ids: set[int], task: str) -> Document:
 
     Boxes and masks do not use the area, which is then outside of that of COCO; landmarks have no labelled one.
     """
-    document = copy.deepcopy(document)
+    document = with_own_annotations(document)
     change = {"num_keypoints": 0} if task == LANDMARKS else {"area": -1.0}
     for row in document["annotations"]:
         row.update(change if row["id"] in ids else {})
@@ -153,7 +164,7 @@ def test_items_outside_a_slice_are_ignored_with_the_detections_of_them(
     df2: Registry, exported: dict[str, Document], tmp_path: Path, task: str, by: str
 ) -> None:
     records = make_predictions(df2, ["validation"], 2)
-    selection = df2.select(split="validation")
+    selection = validation_of(df2)
     comparison = compared(selection, records, tmp_path / "p.json", task)
     slices = read_slices(selection, comparison.truth, [by], of_images=False)
     assert len(slices) > 1
@@ -170,7 +181,7 @@ def test_a_slice_of_images_is_the_evaluation_of_these_images(
     df2: Registry, exported: dict[str, Document], tmp_path: Path, task: str
 ) -> None:
     records = make_predictions(df2, ["validation"], 4)
-    selection = df2.select(split="validation")
+    selection = validation_of(df2)
     comparison = compared(selection, records, tmp_path / "p.json", task)
     for part in read_slices(selection, comparison.truth, ["occlusion"], of_images=True):
         number = part.name.removeprefix("images with occlusion=")
@@ -220,7 +231,7 @@ def perfect(truth: Truth, task: str) -> Records:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_ground_truth_against_itself_is_perfect_in_every_slice(df2: Registry, tmp_path: Path, task: str) -> None:
-    selection = df2.select(split="validation")
+    selection = validation_of(df2)
     truth = read_truth(selection, landmarks=True, masks=True)
     comparison = compared(selection, perfect(truth, task), tmp_path / "p.json", task)
     names = ["occlusion", "scale", "zoom_in", "viewpoint", "source"]
@@ -231,7 +242,7 @@ def test_the_ground_truth_against_itself_is_perfect_in_every_slice(df2: Registry
 
 
 def test_without_predictions_precision_is_0_and_a_slice_without_items_has_none(df2: Registry, tmp_path: Path) -> None:
-    selection = df2.select(split="validation")
+    selection = validation_of(df2)
     comparison = compared(selection, [], tmp_path / "p.json", BOXES)
     assert comparison.precision(comparison.part()).average_precision() == 0.0
     (part, *_) = read_slices(selection, comparison.truth, ["x1 < 0"], of_images=False)
@@ -245,5 +256,5 @@ def test_areas_beyond_those_of_coco_are_ignored(df2: Registry, exported: dict[st
     records = make_predictions(df2, ["validation"], 6)
     huge = {"image_id": 1, "category_id": 1, "segmentation": [[0, 0, 9, 0, 9, 9]], "keypoints": [0.0] * 882}
     records += [{**huge, "score": 2.0 + k, "bbox": [0, 0, 200_000 + k, 200_000]} for k in range(3)]
-    comparison = compared(df2.select(split="validation"), records, tmp_path / "p.json", BOXES)
+    comparison = compared(validation_of(df2), records, tmp_path / "p.json", BOXES)
     assert_same(comparison.precision(comparison.part()), by_pycocotools(exported["validation"], records, BOXES))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from registry.errors import NotFoundError, PasswordError, SourceError, StorageEr
 from registry.exports.manifest import verify_export
 from registry.sources.photos import Photos
 from registry.storage.place import Place
-from tests.exports.releases import make_registry, run_export
+from tests.exports.releases import run_export
+from tests.forks import Forks
 from tests.helpers import jpeg
 from tests.sources.packing import files_in, write_tar, write_zip, write_zipcrypto
 
@@ -91,24 +91,22 @@ def test_a_photo_that_cannot_be_read_is_named(release: Path, tmp_path: Path) -> 
         list(Photos(str(tmp_path)).read("train", [1, 2]))
 
 
-_EXPORT = "import sys; from registry.cli.main import main; main(sys.argv[1:])"
-
-
-def test_a_killed_export_leaves_no_finished_export(drawn: Path, tmp_path: Path) -> None:
-    folder = make_registry(drawn, tmp_path / "registry")
-    command = [sys.executable, "-c", _EXPORT, "-r", str(folder), "export", "voc", str(tmp_path / "out")]
-    command += ["--images", "copy", "--photos", str(drawn)]
-    started = time.monotonic()
-    subprocess.run(command, check=True, capture_output=True)
-    whole, expected = time.monotonic() - started, files_in(tmp_path / "out")
+def test_a_killed_export_leaves_no_finished_export(drawn: Path, drawn_registry: Path, tmp_path: Path) -> None:
+    words = ["-r", str(drawn_registry), "export", "voc", str(tmp_path / "out")]
+    words += ["--images", "copy", "--photos", str(drawn)]
     rng = random.Random(0)
-    for _ in range(6):
-        subprocess.run(["rm", "-rf", str(tmp_path / "out")], check=True)
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            time.sleep(whole * rng.uniform(0.5, 1))
-            process.send_signal(signal.SIGKILL)
-        actual = files_in(tmp_path / "out") if (tmp_path / "out").exists() else None
-        assert actual in (None, expected)
-    subprocess.run([*command, "--overwrite"], check=True, capture_output=True)
+    with Forks("tests.exports.killed") as forks:
+        assert forks.call("export", words) == 0  # waits until the process has loaded what its forks need
+        started = time.monotonic()
+        assert forks.call("export", [*words, "--overwrite"]) == 0
+        whole, expected = time.monotonic() - started, files_in(tmp_path / "out")
+        killed = 0
+        for _ in range(6):
+            shutil.rmtree(tmp_path / "out", ignore_errors=True)
+            killed += forks.call("export_until_killed", words, whole * rng.uniform(0.3, 1)) == signal.SIGKILL
+            actual = files_in(tmp_path / "out") if (tmp_path / "out").exists() else None
+            assert actual in (None, expected)
+        assert killed
+        assert forks.call("export", [*words, "--overwrite"]) == 0
     assert files_in(tmp_path / "out") == expected
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "registry"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -63,11 +63,9 @@ def photo_of(annotation: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sample(drawn_hundred: Path) -> Path:
     """Return a sample with all categories and irregularities of the release."""
-    root: Path = tmp_path_factory.mktemp("sample") / "release"
-    write_sample(root, num_images=100, seed=3)
-    return root
+    return drawn_hundred
 
 
 def test_the_same_seed_gives_the_same_bytes_with_another_hash_seed(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from anyio.from_thread import start_blocking_portal
+from starlette.testclient import TestClient
 
 import registry
 from registry.ingest.build import ingest
@@ -12,6 +15,14 @@ from registry.sample import write_sample
 from registry.sources.photos import Photos
 from registry.web.site import Settings, Site
 from tests.made_once import made_once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_event_loop() -> Iterator[None]:
+    """Let all clients use one event loop: a thread with a loop for each request takes longer than many requests."""
+    with start_blocking_portal() as portal, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TestClient, "portal", portal)
+        yield
 
 
 def write_release_and_registry(folder: Path) -> None:

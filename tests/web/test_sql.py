@@ -32,6 +32,8 @@ from tests.waiting import until_empty
 SKIRTS = Subset.of(category="skirt")
 #: A query that computes for minutes.
 ENDLESS = "SELECT count(*) FROM range(1000000000000)"
+#: A query that waits for minutes, for tests of queries that are there at once: computing ones take the processors.
+WAITING = "SELECT sleep_ms(600000)"
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +160,7 @@ def test_too_many_queries_are_refused_at_once(place: Path) -> None:
 
     def ask() -> None:
         try:
-            workers.run(ENDLESS, rows=1, bytes=1000)
+            workers.run(WAITING, rows=1, bytes=1000)
         except RegistryError as error:
             answers.append(type(error).__name__)
 
