@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 #: Items of a side that are compared at a time, some hundred bytes each.
-SLICE_ITEMS: Final = 200_000
+SLICE_ITEMS: Final = 400_000
 
 
 class Comparison:

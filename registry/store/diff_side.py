@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -46,6 +46,8 @@ class Side:
         self._snapshot = snapshot
         self._connection = connection
         self._is_chosen = is_chosen
+        self._leaves_out_files = False
+        self._longer_table: dict[str, str] = {}
 
     @classmethod
     def of_subset(cls, snapshot: Snapshot, subset: Subset) -> Side:
@@ -55,7 +57,7 @@ class Side:
         side = cls(snapshot, selection.cursor(), [part.name for part in selection.parts], is_chosen=True)
         side.notices = selection.notices
         for part in selection.parts:
-            side.row_counts[part.name] = max(selection.counts(part).values())
+            side._count(part.name, selection.counts(part))
         return side
 
     @classmethod
@@ -66,19 +68,24 @@ class Side:
         part = replace(snapshot, manifest=replace(snapshot.manifest, files=read, read_sha256=None))
         with snapshot.read_errors():
             side = cls(snapshot, part.connect(spill=True, views=False), splits, is_chosen=False)
+        all_items = snapshot.manifest.of_table(ITEMS.name)
+        side._leaves_out_files = not {file for file in all_items if file.split in splits} <= set(tables[ITEMS.name])
         for split in {file.split for file in read if file.split}:
-            rows = (sum(file.rows for file in files if file.split == split) for files in tables.values())
-            side.row_counts[split] = max(rows)
+            side._count(split, {name: sum(f.rows for f in files if f.split == split) for name, files in tables.items()})
         return side
+
+    def _count(self, split: str, numbers: Mapping[str, int]) -> None:
+        """Keep the number of rows of a split in the longer of the tables images and items."""
+        self._longer_table[split] = max(numbers, key=numbers.__getitem__)
+        self.row_counts[split] = numbers[self._longer_table[split]]
 
     def image_ids_between(self, split: str, number_of: int) -> list[int]:
         """Return image_ids that divide the rows of a split into so many parts of about the same size; [] below two."""
         if number_of < 2:
             return []
         shares = [number / number_of for number in range(1, number_of)]
-        tables = [f"{'chosen_' if self._is_chosen else ''}{name}" for name in (IMAGES.name, ITEMS.name)]
-        rows = " UNION ALL ".join(f"SELECT split, image_id FROM {table}" for table in tables)
-        query = f"SELECT approx_quantile(image_id, $shares::FLOAT[]) FROM ({rows}) WHERE split = $split"
+        table = f"{'chosen_' if self._is_chosen else ''}{self._longer_table[split]}"
+        query = f"SELECT approx_quantile(image_id, $shares::FLOAT[]) FROM {table} WHERE split = $split"
         with self._snapshot.read_errors():
             ((bounds,),) = self._connection.cursor().execute(query, {"shares": shares, "split": split}).fetchall()
         return [int(bound) for bound in bounds or []]
@@ -112,7 +119,7 @@ class Side:
             identities: split, pair_id and style.
         """
         connection = self._connection
-        if not self._is_chosen and identities.num_rows:
+        if self._leaves_out_files and identities.num_rows:
             # The other items of an identity may be in files that both versions have.
             connection = self._snapshot.connect(spill=True, views=False)
         cursor = connection.cursor()

@@ -87,11 +87,8 @@ def test_it_serves_until_it_is_interrupted(small_registry: Path, number: int, co
 def test_the_options_of_the_command_stand_in_the_address(small_registry: Path, tmp_path: Path) -> None:
     words = ("--category", "skirt", "--occlusion", "1-2", "--paired", "--root-path", "/fashion/")
     with browsing("-r", small_registry, "browse", "--port", "0", "--no-open", *words) as running:
-        assert (
-            re.sub(r":\d+", "", running.url.removeprefix("http:"))
-            == ("//127.0.0.1/fashion/?category=skirt&occlusion=slight+or+none&occlusion=medium&paired=1")
-            or "category=skirt" in running.url
-        )
+        address = re.sub(r":\d+", "", running.url.removeprefix("http:"))
+        assert address == "//127.0.0.1/fashion/?category=skirt&occlusion=1&occlusion=2&paired=1"
         assert running.get().status_code == 200
     keys = tmp_path / "keys.csv"
     keys.write_text("split,image_id\ntrain,1\n")
