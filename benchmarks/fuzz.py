@@ -89,9 +89,16 @@ class AccessMonitor:
                 self.violations.append(f"{event} {path!r} {mode}")
         elif event.startswith(("os.", "shutil.")) and event not in ("os.putenv", "os.unsetenv"):
             reads = event in ("os.listdir", "os.scandir")
+            if event == "os.listdir" and isinstance(args[0], str) and self._is_searched(args[0]):
+                return
             for path in args:
                 if isinstance(path, str | bytes | os.PathLike) and not self._is_allowed(os.fsdecode(path), reads):
                     self.violations.append(f"{event} {path!r}")
+
+    @staticmethod
+    def _is_searched(folder: str) -> bool:
+        """Return whether an import looks for modules in a folder, which it lists once it has changed."""
+        return os.path.realpath(folder) in map(os.path.realpath, sys.path)
 
     def _is_allowed(self, path: str, reads: bool) -> bool:
         # Opening a symbolic link is an access to its target.

@@ -6,7 +6,6 @@ import gc
 import os
 import shutil
 import signal
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,8 +59,6 @@ def pytest_collection() -> Iterator[None]:
 def pytest_unconfigure() -> None:
     """Let the end of the process free all objects: the bindings of DuckDB print those that stay."""
     gc.unfreeze()
-    # s3fs keeps its sockets until then; a test that leaves one open has failed before.
-    warnings.simplefilter("ignore", ResourceWarning)
 
 
 #: Servers that take seconds to start.
