@@ -103,7 +103,7 @@ def test_a_killed_export_leaves_no_finished_export(drawn: Path, drawn_registry: 
         killed = 0
         for _ in range(6):
             shutil.rmtree(tmp_path / "out", ignore_errors=True)
-            killed += forks.call("export_until_killed", words, whole * rng.uniform(0.3, 1)) == signal.SIGKILL
+            killed += forks.call("export_until_killed", words, whole * rng.uniform(0.1, 1)) == signal.SIGKILL
             actual = files_in(tmp_path / "out") if (tmp_path / "out").exists() else None
             assert actual in (None, expected)
         assert killed
