@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from registry.dataset.checks import Check
 from registry.dataset.tables import ITEMS
 from registry.store.connection import duckdb_errors
+from registry.store.slices import conditions_between, quantiles_sql
 from registry.store.sql import quote_name
 
 if TYPE_CHECKING:
@@ -29,13 +29,7 @@ def slices_of(tables: Tables, check: Check, size: int = SLICE_ITEMS) -> list[str
     number_of = -(-sum(file.rows for file in tables.manifest.of_table(ITEMS.name)) // size)
     if not check.slices or number_of < 2:
         return ["true"]
-    shares = [number / number_of for number in range(1, number_of)]
-    query = f"SELECT approx_quantile({check.slices}, $shares::FLOAT[]) FROM images"
     with duckdb_errors():
-        ((bounds,),) = tables.sql(query, {"shares": shares}).fetchall()
-    if not bounds:  # a subset without images
-        return ["true"]
-    column = f"found.{quote_name(check.slices)}"
-    ordered = sorted({int(bound) for bound in bounds})
-    between = [f"{column} > {low} AND {column} <= {high}" for low, high in pairwise(ordered)]
-    return [f"{column} <= {ordered[0]}", *between, f"{column} > {ordered[-1]}"]
+        ((bounds,),) = tables.sql(f"SELECT {quantiles_sql(check.slices, number_of)} FROM images").fetchall()
+    # A subset without images has no bounds.
+    return conditions_between(f"found.{quote_name(check.slices)}", map(int, bounds or []))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from registry.dataset.tables import FIELDS, IMAGES, ITEMS
 from registry.store.difference import COMPARED
 from registry.store.selection import Selection
+from registry.store.slices import conditions_between, quantiles_sql
 from registry.store.sql import quote
 from registry.store.unknown import PAIRING
 from registry.subset.options import Subset
@@ -33,7 +34,7 @@ class Side:
     Attributes:
         splits: of the version that have images among them.
         notices: of the selection.
-        row_counts: rows of ``images`` or ``items``, the larger number, of each split.
+        row_counts: split -> ``images`` and ``items`` -> number of rows.
     """
 
     def __init__(
@@ -42,12 +43,11 @@ class Side:
         """Read rows of a connection: those in chosen_images and chosen_items, or all; see the class methods."""
         self.splits = splits
         self.notices: list[str] = []
-        self.row_counts: dict[str, int] = {}
+        self.row_counts: dict[str, Mapping[str, int]] = {}
         self._snapshot = snapshot
         self._connection = connection
         self._is_chosen = is_chosen
         self._leaves_out_files = False
-        self._longer_table: dict[str, str] = {}
 
     @classmethod
     def of_subset(cls, snapshot: Snapshot, subset: Subset) -> Side:
@@ -56,8 +56,7 @@ class Side:
         selection = Selection(snapshot, replace(subset, split=splits) if splits or not subset.split else _NO_ITEM)
         side = cls(snapshot, selection.cursor(), [part.name for part in selection.parts], is_chosen=True)
         side.notices = selection.notices
-        for part in selection.parts:
-            side._count(part.name, selection.counts(part))
+        side.row_counts = {part.name: selection.counts(part) for part in selection.parts}
         return side
 
     @classmethod
@@ -70,24 +69,23 @@ class Side:
             side = cls(snapshot, part.connect(spill=True, views=False), splits, is_chosen=False)
         all_items = snapshot.manifest.of_table(ITEMS.name)
         side._leaves_out_files = not {file for file in all_items if file.split in splits} <= set(tables[ITEMS.name])
-        for split in {file.split for file in read if file.split}:
-            side._count(split, {name: sum(f.rows for f in files if f.split == split) for name, files in tables.items()})
+        side.row_counts = {
+            split: {name: sum(f.rows for f in files if f.split == split) for name, files in tables.items()}
+            for split in {file.split for file in read if file.split}
+        }
         return side
 
-    def _count(self, split: str, numbers: Mapping[str, int]) -> None:
-        """Keep the number of rows of a split in the longer of the tables images and items."""
-        self._longer_table[split] = max(numbers, key=numbers.__getitem__)
-        self.row_counts[split] = numbers[self._longer_table[split]]
-
-    def image_ids_between(self, split: str, number_of: int) -> list[int]:
-        """Return image_ids that divide the rows of a split into so many parts of about the same size; [] below two."""
+    def bounds(self, split: str, size: int) -> list[int]:
+        """Return image_ids that divide images and items of a split into parts of about ``size`` rows or fewer."""
+        counts = self.row_counts.get(split, {IMAGES.name: 0})
+        longer = max(counts, key=counts.__getitem__)
+        number_of = -(-counts[longer] // size)
         if number_of < 2:
             return []
-        shares = [number / number_of for number in range(1, number_of)]
-        table = f"{'chosen_' if self._is_chosen else ''}{self._longer_table[split]}"
-        query = f"SELECT approx_quantile(image_id, $shares::FLOAT[]) FROM {table} WHERE split = $split"
+        table = f"{'chosen_' if self._is_chosen else ''}{longer}"
+        query = f"SELECT {quantiles_sql('image_id', number_of)} FROM {table} WHERE split = $split"
         with self._snapshot.read_errors():
-            ((bounds,),) = self._connection.cursor().execute(query, {"shares": shares, "split": split}).fetchall()
+            ((bounds,),) = self._connection.cursor().execute(query, {"split": split}).fetchall()
         return [int(bound) for bound in bounds or []]
 
     def image_rows(self, condition: str) -> pa.Table:
@@ -179,19 +177,10 @@ def slices_of(sides: Sequence[Side], size: int) -> list[str]:
         sides: both.
         size: rows.
     """
-    if max(sum(side.row_counts.values()) for side in sides) <= size:
+    if max(sum(max(counts.values()) for counts in side.row_counts.values()) for side in sides) <= size:
         return ["true"]
     conditions = []
     for split in sorted({split for side in sides for split in side.row_counts}):
-        bounds = sorted(
-            {
-                bound
-                for side in sides
-                for bound in side.image_ids_between(split, -(-side.row_counts.get(split, 0) // size))
-            }
-        )
-        of_split = f"split = {quote(split)}"
-        low = ["", *(f" AND image_id > {bound}" for bound in bounds)]
-        high = [*(f" AND image_id <= {bound}" for bound in bounds), ""]
-        conditions += [of_split + above + below for above, below in zip(low, high, strict=True)]
+        bounds = [bound for side in sides for bound in side.bounds(split, size)]
+        conditions += [f"split = {quote(split)} AND {part}" for part in conditions_between("image_id", bounds)]
     return conditions

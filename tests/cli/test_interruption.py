@@ -189,7 +189,7 @@ def test_an_export_with_photos_is_there_or_not_at_any_moment(
     assert df2.seconds_to_end(signal.SIGINT) < SECONDS if df2.process.poll() is None else df2.process.communicate()
     assert df2.process.returncode in (0, 130)
     assert "Traceback" not in (df2.stderr if df2.process.returncode else "")
-    recover(dest / "out")  # what a busy machine had no time to remove goes with the next command
+    recover(dest / "out")  # the next command removes a staging folder for which a slow machine had no time
     assert shown(dest) in ([], ["out"])
     assert df2.process.returncode == 130 or shown(dest)
     assert list((photographed / "registry").rglob("*.partial")) == []

@@ -1,4 +1,4 @@
-"""The commands of the guides for trainers run in order on the drawn sample, and their code reads what they write."""
+"""Runs the commands and the Python code of the pages on trainers, in order, on the drawn sample."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=150)
 @given(options=OPTIONS)
 def test_a_subset_has_the_items_of_its_options(opened: Registry, rows: list[Row], options: Row) -> None:
     subset = Subset.of(**options)

@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 import registry
 from registry.cli.main import main
-from registry.snapshot.blocks import Blocks
 from registry.snapshot.manifest import DataFile
 from registry.store.unknown import PAIRING, unknown_texts
 from tests.ingest.coco_files import ingest_coco, one_item, write_coco
@@ -46,22 +45,16 @@ def test_no_row_of_a_column_without_null_is_read(tmp_path: Path) -> None:
     assert unknown_texts(connection, PAIRING) == []
 
 
-def test_a_split_is_asked_for_alone(few_registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_split_is_asked_for_alone(few_registry: Path, tmp_path: Path, files_read: list[DataFile]) -> None:
     ingest_coco(write_coco(tmp_path / "new.json", one_item()), few_registry, "validation")
     opened = registry.open(str(few_registry))
     texts = opened.unknown_pairing()
     assert texts[0].startswith("1 item of validation has no source: ")
     assert opened.unknown_pairing("validation") == texts
-    read: set[str | None] = set()
-    original = Blocks.read
-
-    def recorded(blocks: Blocks, file: DataFile, start: int, end: int) -> bytes:
-        read.add(file.split)
-        return original(blocks, file, start, end)
-
-    monkeypatch.setattr(Blocks, "read", recorded)
+    files_read.clear()
     assert registry.open(str(few_registry)).unknown_pairing("train") == []
-    assert "train" in read and "validation" not in read
+    splits = {file.split for file in files_read}
+    assert "train" in splits and "validation" not in splits
     result = CliRunner().invoke(main, ["-r", str(few_registry), "pairs", "--split", "train"])
     assert (result.exit_code, result.stderr) == (0, "")
     assert texts[0] in CliRunner().invoke(main, ["-r", str(few_registry), "pairs"]).stderr
