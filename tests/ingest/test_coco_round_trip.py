@@ -22,7 +22,7 @@ def assert_same(old: Path, new: Path, split: str = "train") -> None:
         assert rows(new, table, split=split) == rows(old, table, split=split)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.dictionaries(st.integers(1, 999_999), annotations(), min_size=1, max_size=3))
 def test_every_column_is_equal_after_a_round_trip(documents: dict[int | str, dict[str, Any]]) -> None:
     # Numbers above the stride of splits cannot be told apart in a part of several splits only.
